@@ -1,0 +1,1 @@
+"""When and where: Prefect flows over the stages of dvc.yaml."""

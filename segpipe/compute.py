@@ -1,0 +1,96 @@
+"""Where and how numbers are computed: device, precision, threads."""
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from segpipe.errors import DataError
+from segpipe.params import Params
+
+log = logging.getLogger(__name__)
+
+
+class ComputeParams(Params):
+    """Section compute of params.yaml: it changes the bytes of a result.
+
+    Attributes:
+        device: ``auto`` takes the first GPU if there is one.
+        precision: ``auto`` takes bf16 where the device has it in hardware.
+        threads: CPU threads inside one operation.
+    """
+
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "fp32", "bf16"]
+    threads: int
+
+
+@dataclass(frozen=True)
+class Compute:
+    """What the section was resolved to, by the device's capability alone.
+
+    Attributes:
+        device: Where tensors live.
+        precision: Of convolutions; weights, losses and sums stay float32.
+        threads: CPU threads inside one operation.
+    """
+
+    device: torch.device
+    precision: Literal["fp32", "bf16"]
+    threads: int
+
+    def __str__(self) -> str:
+        """For people: ``cpu, bf16, 2 threads`` or ``cuda (NAME), bf16``."""
+        if self.device.type == "cuda":
+            name = torch.cuda.get_device_name(self.device)
+            return f"cuda ({name}), {self.precision}"
+        return f"cpu, {self.precision}, {self.threads} threads"
+
+    def autocast(self) -> torch.autocast:
+        """The context in which convolutions run in the precision."""
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.precision == "bf16"
+        )
+
+    def to_json(self) -> dict[str, str | int]:
+        """For fingerprints: the type of the device, not which one of its kind."""
+        return {
+            "device": self.device.type,
+            "precision": self.precision,
+            "threads": self.threads,
+        }
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bf16 in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def build_compute(params: ComputeParams) -> Compute:
+    """Resolve ``auto``, set threads and determinism of this process.
+
+    Raises:
+        DataError: If a GPU is asked for and there is none: never silently the CPU.
+    """
+    if params.device == "cuda" and not torch.cuda.is_available():
+        raise DataError(
+            "params.yaml, compute.device: expected a CUDA device, found none; "
+            "set it to auto or cpu, or look at `nvidia-smi`"
+        )
+    name = params.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    precision = params.precision
+    if precision == "auto":
+        precision = "bf16" if _has_bf16(device) else "fp32"
+    torch.set_num_threads(params.threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(mode=True, warn_only=device.type == "cuda")
+    torch.backends.cudnn.benchmark = False
+    return Compute(device, precision, params.threads)

@@ -1,0 +1,93 @@
+"""Picks the door of a file by its name."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from segpipe.case import Case, CaseList
+from segpipe.errors import DataError
+from segpipe.grid import Grid
+from segpipe.io import nifti, raster
+from segpipe.volume import Image, LabelMap
+
+SUFFIXES = (*nifti.SUFFIXES, *raster.SUFFIXES)
+
+
+def suffix(path: Path) -> str:
+    """The ending that says the format, such as ``.nii.gz``.
+
+    Raises:
+        DataError: If no door takes it.
+    """
+    for ending in SUFFIXES:
+        if path.name.lower().endswith(ending):
+            return path.name[-len(ending) :]
+    raise DataError(
+        f"{path}: expected a name that ends in {', '.join(SUFFIXES)}, found "
+        f"{path.suffix or 'no ending'}; convert the file to one of these"
+    )
+
+
+def read_image(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> Image:
+    """Read an image of any known format, whole and checked.
+
+    Args:
+        path: The file.
+        spacing_mm: Of a 2-D image, whose format carries no spacing.
+
+    Raises:
+        DataError: As the format's door says.
+    """
+    if suffix(path).lower() in nifti.SUFFIXES:
+        return nifti.read_image(path)
+    return raster.read_image(path, spacing_mm=spacing_mm)
+
+
+def read_label(
+    path: Path, *, spacing_mm: tuple[float, float] | None = None
+) -> LabelMap:
+    """Read a label map of any known format, whole and checked.
+
+    Raises:
+        DataError: As the format's door says.
+    """
+    if suffix(path).lower() in nifti.SUFFIXES:
+        return nifti.read_label(path)
+    return raster.read_label(path, spacing_mm=spacing_mm)
+
+
+def write_label(path: Path, array: Int[np.ndarray, "i j k"], grid: Grid) -> None:
+    """Write a label map in the format of the path's name, atomically."""
+    if suffix(path).lower() in nifti.SUFFIXES:
+        nifti.write_label(path, array, grid)
+    else:
+        raster.write_label(path, array)
+
+
+def read_case(data: Path, cases: CaseList, case: Case) -> Image:
+    """All channels of a case, on the grid of the first."""
+    parts = [
+        read_image(data / file, spacing_mm=cases.spacing_mm) for file in case.images
+    ]
+    grid = parts[0].grid
+    array = (
+        parts[0].array
+        if len(parts) == 1
+        else np.concatenate([part.array for part in parts])
+    )
+    return Image(array, Grid(grid.shape, grid.affine, cases.unit))
+
+
+def read_case_label(data: Path, cases: CaseList, case: Case) -> LabelMap:
+    """The label map of a case."""
+    label = read_label(data / case.label, spacing_mm=cases.spacing_mm)
+    return LabelMap(label.array, Grid(label.grid.shape, label.grid.affine, cases.unit))
+
+
+def read_case_instances(data: Path, cases: CaseList, case: Case) -> LabelMap | None:
+    """The instance ids of a case, 0 where there is none; None without such a file."""
+    if case.instances is None:
+        return None
+    label = read_label(data / case.instances, spacing_mm=cases.spacing_mm)
+    return LabelMap(label.array, Grid(label.grid.shape, label.grid.affine, cases.unit))

@@ -1,0 +1,244 @@
+"""NIfTI files, through nibabel: read whole and checked, written atomically."""
+
+import gzip
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from jaxtyping import Int
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+from segpipe.errors import DataError
+from segpipe.grid import Grid
+from segpipe.volume import Image, LabelMap
+
+SUFFIXES = (".nii.gz", ".nii")
+# qform and sform may differ by rounding; a real disagreement is many times larger.
+FORMS_TOLERANCE_MM = 0.01
+LARGEST_SHEAR = 0.01  # cosine between axes: about half a degree
+WHOLE = 1e-3  # labels saved as floats come within this of whole numbers
+
+
+def read_image(path: Path) -> Image:
+    """Read an image; RGB voxels become channels, axes of size 1 at the end go.
+
+    Raises:
+        DataError: If the file is damaged, its geometry is missing or contradictory, or
+            its voxels are complex, more than 3-D or not finite.
+    """
+    image = _load(path)
+    grid = _grid(path, image)
+    array = _voxels(path, image)
+    if array.dtype.names:  # RGB24, RGBA32
+        channels = np.stack([array[name] for name in array.dtype.names])
+    else:
+        channels = array[None]
+    channels = channels.reshape((-1, *grid.shape)).astype(np.float32, copy=False)
+    if not np.isfinite(channels).all():
+        count = int((~np.isfinite(channels)).sum())
+        raise DataError(
+            f"{path}: expected finite voxels, found {count} NaN or infinite; "
+            "mask or fill them where the image is made"
+        )
+    return Image(np.ascontiguousarray(channels), grid)
+
+
+def read_label(path: Path) -> LabelMap:
+    """Read a label map; floats within 0.001 of whole numbers are rounded.
+
+    Raises:
+        DataError: As for read_image, or if a value is not whole.
+    """
+    image = _load(path)
+    grid = _grid(path, image)
+    array = _voxels(path, image)
+    if array.dtype.names:
+        raise DataError(
+            f"{path}: expected one label a voxel, found colours {array.dtype.names}; "
+            "write the label map as whole numbers"
+        )
+    if not np.issubdtype(array.dtype, np.integer):
+        rounded = np.rint(array)
+        strange = ~(np.abs(array - rounded) <= WHOLE)
+        if strange.any():
+            found = ", ".join(f"{value:g}" for value in np.unique(array[strange])[:5])
+            raise DataError(
+                f"{path}: expected whole labels, found {found}; "
+                "was the label map resampled with linear interpolation?"
+            )
+        array = rounded.astype(np.int32)
+    return LabelMap(np.ascontiguousarray(array.reshape(grid.shape)), grid)
+
+
+def read_grid(path: Path) -> Grid:
+    """Read where the voxels lie, from the header only: the file may yet be damaged."""
+    image = _parse(path, _open(path).read(4096), header_only=True)
+    return _grid(path, image)
+
+
+def write_label(path: Path, array: Int[np.ndarray, "i j k"], grid: Grid) -> None:
+    """Write a label map; the same voxels and grid give the same bytes."""
+    _write(path, array, grid)
+
+
+def write_image(path: Path, array: np.ndarray, grid: Grid) -> None:
+    """Write an image of one channel, in the array's own type."""
+    _write(path, array, grid)
+
+
+def _write(path: Path, array: np.ndarray, grid: Grid) -> None:
+    image = nib.Nifti1Image(array, grid.affine, dtype=array.dtype)
+    image.header.set_xyzt_units("mm" if grid.unit == "mm" else "unknown")
+    image.set_qform(grid.affine, code=1)
+    image.set_sform(grid.affine, code=1)
+    data = image.to_bytes()
+    if path.name.endswith(".gz"):
+        data = gzip.compress(data, compresslevel=6, mtime=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(data)
+    os.replace(part, path)
+
+
+def _open(path: Path) -> io.BufferedIOBase:
+    """The file's content, decompressed where the name says so."""
+    if not path.is_file():
+        raise DataError(f"{path}: expected a NIfTI file, found none")
+    if path.stat().st_size == 0:
+        raise DataError(
+            f"{path}: expected a NIfTI file, found 0 bytes; "
+            "the copy failed: fetch it again from where it came"
+        )
+    packed = path.open("rb").read(2) == b"\x1f\x8b"
+    if packed != path.name.endswith(".gz"):
+        found, mend = (
+            ("gzip data", "rename it to end in .nii.gz")
+            if packed
+            else ("no gzip data", "rename it to end in .nii if it is plain NIfTI")
+        )
+        raise DataError(f"{path}: expected what the name says, found {found}; {mend}")
+    if packed:
+        return gzip.open(path, "rb")
+    return path.open("rb")
+
+
+def _load(path: Path) -> nib.Nifti1Image:
+    """The whole file: reading to the end makes gzip check length and checksum."""
+    try:
+        with _open(path) as file:
+            data = file.read()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(
+            f"{path}: expected a whole gzip file, found {error}; "
+            "the copy is damaged: fetch it again from where it came"
+        ) from error
+    return _parse(path, data, header_only=False)
+
+
+def _parse(path: Path, data: bytes, *, header_only: bool) -> nib.Nifti1Image:
+    size = len(data)
+    if size < 348:
+        raise DataError(
+            f"{path}: expected a NIfTI header of 348 bytes, found {size} bytes; "
+            "the copy is damaged: fetch it again from where it came"
+        )
+    first = {*struct.unpack("<i", data[:4]), *struct.unpack(">i", data[:4])}
+    kind = nib.Nifti2Image if 540 in first else nib.Nifti1Image
+    _check_spacings(path, kind, data)
+    try:
+        holder = nib.FileHolder(fileobj=io.BytesIO(data))
+        image = kind.from_file_map({"header": holder, "image": holder})
+        header = image.header
+        needed = int(header.get_data_offset()) + (
+            int(np.prod(header.get_data_shape())) * header.get_data_dtype().itemsize
+        )
+    except (ImageFileError, HeaderDataError, ValueError) as error:
+        raise DataError(
+            f"{path}: expected a NIfTI file, found {error}; convert the image to NIfTI"
+        ) from error
+    if not header_only and size < needed:
+        raise DataError(
+            f"{path}: expected {needed} bytes for {header.get_data_shape()} voxels, "
+            f"found {size}; the copy is cut off: fetch it again from where it came"
+        )
+    return image
+
+
+def _check_spacings(path: Path, kind: type[nib.Nifti1Image], data: bytes) -> None:
+    """Look at the header as it was written: nibabel mends spacings in silence."""
+    size = 540 if kind is nib.Nifti2Image else 348
+    header = kind.header_class(data[:size], check=False)
+    axes = min(max(int(header["dim"][0]), 1), 3)
+    pixdim = np.asarray(header["pixdim"], np.float64)[1 : axes + 1]
+    if not np.isfinite(pixdim).all() or (pixdim <= 0).any():
+        raise DataError(
+            f"{path}: expected spacings above 0 mm, found pixdim {pixdim.tolist()}; "
+            "set the true voxel size in the header"
+        )
+
+
+def _voxels(path: Path, image: nib.Nifti1Image) -> np.ndarray:
+    """The voxels, scaled by slope and intercept as NIfTI-1 says (slope 0: not)."""
+    if np.issubdtype(image.get_data_dtype(), np.complexfloating):
+        raise DataError(
+            f"{path}: expected real voxels, found {image.get_data_dtype()}; "
+            "write magnitude and phase as two channels"
+        )
+    try:
+        return np.asanyarray(image.dataobj)
+    except (OSError, HeaderDataError, ValueError) as error:
+        raise DataError(
+            f"{path}: expected readable voxels, found {error}; "
+            "fetch the file again, or write it anew"
+        ) from error
+
+
+def _grid(path: Path, image: nib.Nifti1Image) -> Grid:
+    shape = image.shape
+    if len(shape) > 3 and all(size == 1 for size in shape[3:]):
+        shape = shape[:3]
+    if len(shape) > 3 or len(shape) < 2 or 0 in shape:
+        raise DataError(
+            f"{path}: expected an image of 2 or 3 axes, found shape {image.shape}; "
+            "write each time point or channel as a file of its own"
+        )
+    i, j, k = (*shape, 1)[:3]
+    grid = Grid((i, j, k), _affine(path, image), "mm")
+    if grid.largest_shear > LARGEST_SHEAR:
+        raise DataError(
+            f"{path}: expected axes at right angles, found a shear of "
+            f"{grid.largest_shear:.3f} (cosine); resample the image to a straight grid"
+        )
+    if image.header["qform_code"] > 0 and image.header["sform_code"] > 0:
+        other = Grid(grid.shape, np.asarray(image.get_qform(), np.float64), "mm")
+        if not grid.matches(other, tolerance=FORMS_TOLERANCE_MM):
+            raise DataError(
+                f"{path}: expected qform and sform to agree, found corners "
+                f"{grid.distance(other):.2f} mm apart; keep the one that is right and "
+                "set the code of the other to 0"
+            )
+    return grid
+
+
+def _affine(path: Path, image: nib.Nifti1Image) -> np.ndarray:
+    header = image.header
+    if header["qform_code"] <= 0 and header["sform_code"] <= 0:
+        raise DataError(
+            f"{path}: expected a position in space, found qform and sform code 0; "
+            "set one of them where the image is made"
+        )
+    if header["sform_code"] > 0:
+        affine = np.asarray(image.get_sform(), np.float64)
+    else:
+        affine = np.asarray(image.get_qform(), np.float64)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise DataError(
+            f"{path}: expected an affine that can be inverted, found "
+            f"{affine[:3].tolist()}; set sform or qform anew"
+        )
+    return affine

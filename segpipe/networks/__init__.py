@@ -1,0 +1,1 @@
+"""One system of the literature a file, faithful to its paper."""

@@ -1,0 +1,40 @@
+"""Paths: the folders of a project."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a project keeps what.
+
+    Attributes:
+        root: The folder of params.yaml and dvc.yaml.
+    """
+
+    root: Path
+
+    @property
+    def params(self) -> Path:
+        """Every value that can change a result."""
+        return self.root / "params.yaml"
+
+    @property
+    def data(self) -> Path:
+        """The data set: raw, immutable, tracked by data.dvc."""
+        return self.root / "data"
+
+    @property
+    def artifacts(self) -> Path:
+        """What the stages wrote: a folder a stage."""
+        return self.root / "artifacts"
+
+    @property
+    def cache(self) -> Path:
+        """Finished cases of preprocess and weigh, by fingerprint; can be pruned."""
+        return self.root / ".cache"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where interrupted trainings go on from; can be pruned."""
+        return self.root / ".checkpoints"
