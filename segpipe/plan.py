@@ -113,6 +113,20 @@ class Split(Document):
     folds: tuple[Fold, ...]
 
 
+class ClassCounts(Document):
+    """counts.json of weigh: how many annotated voxels of each class a case has."""
+
+    format_version: Literal[1]
+    counts: dict[str, tuple[int, ...]]
+
+
+class CaseIndex(Document):
+    """index.json of a stage that works case by case: a digest of what it wrote."""
+
+    format_version: Literal[1]
+    cases: dict[str, str]
+
+
 Plan.model_rebuild()
 
 

@@ -1,0 +1,55 @@
+# make demo   the whole chain on the embedded data set    make test   all checks
+# make lock   refresh requirements.lock                   make clean  remove what demo made
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+export DO_NOT_TRACK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+.PHONY: demo test lint types floors tests lock clean
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("segpipe needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.11 ...") if not (3, 11) <= sys.version_info < (3, 14) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+demo: $(VENV)/installed
+	segpipe phantom data
+	dvc repro
+	segpipe record
+	segpipe results
+
+test: lint types floors tests
+
+lint: $(VENV)/installed
+	ruff format --check .
+	ruff check .
+
+types: $(VENV)/installed
+	mypy
+
+floors: $(VENV)/installed
+	lint-imports
+
+tests: $(VENV)/installed
+	python -m pytest --numprocesses 2 --dist worksteal
+
+# Every version of a fresh install of pyproject.toml's ranges. Local suffixes (+cpu) go,
+# so that pip takes the build that suits the machine.
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --upgrade pip
+	.venv-lock/bin/python -m pip install --quiet '.[dev]'
+	.venv-lock/bin/python -m pip check
+	.venv-lock/bin/python -m pip freeze --exclude segpipe | sed 's/+[a-z0-9.]*$$//' > requirements.lock
+	grep -iE '^(monai|numpy|scipy|simpleitk|torch)==' requirements.lock > requirements-numerics.lock
+	rm -rf .venv-lock build
+
+clean:
+	rm -rf artifacts .cache .checkpoints

@@ -1,0 +1,242 @@
+"""The command line: one sub-command a stage and a tool."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from segpipe.errors import DataError
+from segpipe.paths import Paths
+
+if TYPE_CHECKING:
+    from segpipe.compute import Compute
+    from segpipe.stages.train import TrainParams
+
+HERE = Paths(Path())
+STAGES = "Stages, as dvc repro runs them"
+TOOLS = "Tools"
+Model = Annotated[str, typer.Option(help="A name of the list models in params.yaml.")]
+Fold = Annotated[int, typer.Option(help="A number of the list folds in params.yaml.")]
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+
+
+@app.callback()
+def describe() -> None:
+    """From a lab's own annotated images to segmentation networks it can trust.
+
+    Run from a project's root. `dvc repro` runs the stages in their order.
+    """
+
+
+def main() -> None:
+    """Run the command line; wrong data end in one message, not in a traceback."""
+    logging.basicConfig(
+        level=os.environ.get("SEGPIPE_LOG", "INFO"),
+        format="%(asctime)s %(message)s",
+        datefmt="%H:%M:%S",
+        stream=sys.stderr,
+    )
+    try:
+        app()
+    except DataError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(1)
+
+
+def _section(name: str, model: Any) -> Any:
+    from segpipe.params import read_section
+
+    return read_section(HERE.params, name, model)
+
+
+def _list(name: str, kind: type) -> list[Any]:
+    """The list models or folds."""
+    from segpipe.params import read_params
+
+    values = read_params(HERE.params).get(name)
+    right = isinstance(values, list) and all(type(value) is kind for value in values)
+    if not right or not values or len(set(values)) < len(values):
+        raise DataError(
+            f"{HERE.params}, {name}: expected a list of different {kind.__name__}s, "
+            f"found {values}; write for example {name}: "
+            f"{'[0, 1]' if kind is int else '[unet2d, vnet]'}"
+        )
+    return values
+
+
+def _train_params(model: str) -> "TrainParams":
+    from segpipe.params import parse_section, read_params
+    from segpipe.stages.train import TrainParams
+
+    sections = read_params(HERE.params).get("train") or {}
+    if model not in sections:
+        raise DataError(
+            f"{HERE.params}, train: expected a section {model}, found "
+            f"{', '.join(sections) or 'none'}; copy one and choose its network"
+        )
+    where = f"{HERE.params}, section train.{model}"
+    return parse_section(TrainParams, sections[model], where=where)
+
+
+def _compute() -> "Compute":
+    from segpipe.compute import ComputeParams, build_compute
+
+    return build_compute(_section("compute", ComputeParams))
+
+
+@app.command(rich_help_panel=STAGES)
+def verify() -> None:
+    """Refuse what cannot be trained on: all faults of all cases at once."""
+    from segpipe.stages import verify as stage
+
+    models = {name: _train_params(name) for name in _list("models", str)}
+    stage.run(
+        _section("verify", stage.VerifyParams),
+        networks={name: params.dimensions for name, params in models.items()},
+        paths=HERE,
+    )
+
+
+@app.command(rich_help_panel=STAGES)
+def split() -> None:
+    """Choose test set and folds by patient."""
+    from segpipe.stages import split as stage
+
+    stage.run(_section("split", stage.SplitParams), paths=HERE)
+
+
+@app.command(rich_help_panel=STAGES)
+def plan() -> None:
+    """Take the fingerprint; choose spacing, normalization, patch and batch size."""
+    from segpipe.stages import plan as stage
+
+    models = {name: _train_params(name) for name in _list("models", str)}
+    shapes = {
+        name: stage.ModelShape(
+            network=params.network,
+            base_channels=params.base_channels,
+            padding=params.padding,
+            slice_axis=params.slice_axis,
+            patch_size=params.patch_size,
+            batch_size=params.batch_size,
+        )
+        for name, params in models.items()
+    }
+    stage.run(_section("plan", stage.PlanParams), models=shapes, paths=HERE)
+
+
+@app.command(rich_help_panel=STAGES)
+def preprocess() -> None:
+    """Reorient, resample and normalize every case."""
+    from segpipe.stages import preprocess as stage
+
+    stage.run(_section("preprocess", stage.PreprocessParams), paths=HERE)
+
+
+@app.command(rich_help_panel=STAGES)
+def weigh() -> None:
+    """Compute the border-weight map and the class counts of every case."""
+    from segpipe.stages import weigh as stage
+
+    stage.run(_section("weigh", stage.WeighParams), paths=HERE)
+
+
+@app.command(rich_help_panel=STAGES)
+def annotate() -> None:
+    """Choose which voxels count as labelled: all, or a few slices."""
+    from segpipe.stages import annotate as stage
+
+    stage.run(_section("annotate", stage.AnnotateParams), paths=HERE)
+
+
+@app.command(rich_help_panel=STAGES)
+def train(model: Model, fold: Fold) -> None:
+    """Train one network of one fold; goes on where it was interrupted.
+
+    Example: segpipe train --model unet3d --fold 0
+    """
+    from segpipe.stages import train as stage
+
+    params = _train_params(model)
+    stage.run(params, model=model, fold=fold, compute=_compute(), paths=HERE)
+
+
+@app.command(rich_help_panel=STAGES)
+def predict(model: Model) -> None:
+    """Segment the test cases with the mean of a model's folds."""
+    from segpipe.stages import predict as stage
+
+    stage.run(
+        _section("predict", stage.PredictParams),
+        model=model,
+        folds=_list("folds", int),
+        compute=_compute(),
+        paths=HERE,
+    )
+
+
+@app.command(rich_help_panel=STAGES)
+def evaluate(model: Model) -> None:
+    """Compare predictions with references, by case and structure."""
+    from segpipe.stages import evaluate as stage
+
+    stage.run(_section("evaluate", stage.EvaluateParams), model=model, paths=HERE)
+
+
+@app.command(rich_help_panel=STAGES)
+def report() -> None:
+    """Write one page with all models side by side."""
+    from segpipe.stages import report as stage
+
+    stage.run(
+        _section("report", stage.ReportParams),
+        models=_list("models", str),
+        folds=_list("folds", int),
+        paths=HERE,
+    )
+
+
+@app.command(rich_help_panel=TOOLS)
+def phantom(
+    folder: Annotated[Path, typer.Argument(help="Where to write, usually data.")],
+) -> None:
+    """Write the embedded data set; never over other data.
+
+    Example: segpipe phantom data
+    """
+    from segpipe.phantom import write_phantom
+
+    write_phantom(folder)
+
+
+@app.command(rich_help_panel=TOOLS)
+def preset(
+    name: Annotated[str, typer.Argument(help="Of presets/NAME.yaml.")],
+    force: Annotated[bool, typer.Option(help="Give up edits of params.yaml.")] = False,
+) -> None:
+    """Write a complete params.yaml.
+
+    Example: segpipe preset hippocampus
+    """
+    from segpipe.tools.presets import write_preset
+
+    write_preset(name, params=HERE.params, presets=Path("presets"), force=force)
+
+
+@app.command(rich_help_panel=TOOLS)
+def record() -> None:
+    """Create or complete the MLflow runs of what lies in artifacts/; idempotent."""
+    from segpipe.tools.recording import record as tool
+
+    for row in tool(HERE):
+        typer.echo(row)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""Random transforms of a batch of patches, on the device that trains."""
+
+import math
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+from segpipe.params import Params
+
+
+class AugmentationParams(Params):
+    """How much patches vary; 0 or false turns a transform off.
+
+    Attributes:
+        flip: Mirror each axis with probability 1/2 (a 2-D network: the two in-plane).
+        rotation_deg: Largest rotation about each axis (2-D: in the plane).
+        scale_fraction: Sizes vary by up to this fraction, up or down.
+        brightness: Standard deviation of what is added to a channel.
+        contrast_fraction: Factor of a channel varies by up to this fraction.
+        noise: Largest standard deviation of the noise.
+    """
+
+    flip: bool
+    rotation_deg: float
+    scale_fraction: float
+    brightness: float
+    contrast_fraction: float
+    noise: float
+
+
+def augment(
+    image: Float32[Tensor, "B channel i j k"],
+    reference: Int64[Tensor, "B i j k"],
+    weight: Float32[Tensor, "B i j k"],
+    *,
+    params: AugmentationParams,
+    spacing: tuple[float, float, float],
+    slice_axis: int | None,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Transform image, reference and weight by one field, then the grey values.
+
+    Args:
+        image: Patches, normalized.
+        reference: Class indices; negative where not annotated.
+        weight: Of the loss.
+        params: How much.
+        spacing: Of the prepared grid, so that rotations are rotations in the world.
+        slice_axis: The axis of size 1 of a 2-D network's patches, which stays in place.
+        generator: On the CPU; the same state gives the same patches on any device.
+
+    Returns:
+        The three, in the same shapes. Beyond a patch the image is mirrored, and the
+        reference is *not annotated* with weight 0: unknown never becomes known.
+    """
+    if params.rotation_deg or params.scale_fraction:
+        matrices = torch.stack(
+            [_matrix(params, spacing, slice_axis, generator) for _ in range(len(image))]
+        )
+        image, reference, weight = _warp(image, reference, weight, matrices)
+    if params.flip:
+        image, reference, weight = _flip(
+            image, reference, weight, slice_axis, generator
+        )
+    return _vary_grey_values(image, params, generator), reference, weight
+
+
+def _uniform(generator: torch.Generator, low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand((), generator=generator))
+
+
+def _matrix(
+    params: AugmentationParams,
+    spacing: tuple[float, float, float],
+    slice_axis: int | None,
+    generator: torch.Generator,
+) -> Tensor:
+    """Rotation and scaling as a matrix on voxel offsets from the patch's centre."""
+    matrix = torch.eye(3, dtype=torch.float64)
+    for axis in range(3):
+        degrees = _uniform(generator, -params.rotation_deg, params.rotation_deg)
+        if slice_axis is not None and axis != slice_axis:
+            continue
+        a, b = (other for other in range(3) if other != axis)
+        turn = torch.eye(3, dtype=torch.float64)
+        cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        turn[a, a], turn[a, b], turn[b, a], turn[b, b] = cosine, -sine, sine, cosine
+        matrix = matrix @ turn
+    fraction = params.scale_fraction
+    factor = math.exp(_uniform(generator, -1, 1) * math.log1p(fraction))
+    scale = [1.0 if axis == slice_axis else factor for axis in range(3)]
+    size = torch.tensor(spacing, dtype=torch.float64)
+    turned = matrix @ torch.diag(torch.tensor(scale, dtype=torch.float64))
+    return turned * size[None, :] / size[:, None]
+
+
+def _warp(
+    image: Tensor, reference: Tensor, weight: Tensor, matrices: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sample the patches at the transformed places, in one interpolation."""
+    shape = torch.tensor(image.shape[2:], dtype=torch.float64)
+    # grid_sample counts from -1 to 1 and in the order k, j, i.
+    matrices = matrices * shape[None, None, :] / shape[None, :, None]
+    theta = torch.zeros(len(image), 3, 4, dtype=torch.float64)
+    theta[:, :, :3] = matrices.flip(1, 2)
+    places = F.affine_grid(
+        theta.float(), [len(image), 1, *image.shape[2:]], align_corners=False
+    ).to(image.device)
+    image = F.grid_sample(
+        image, places, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+    drawn = torch.stack([reference.float() + 1, weight], dim=1)
+    drawn = F.grid_sample(
+        drawn, places, mode="nearest", padding_mode="zeros", align_corners=False
+    )
+    return image, drawn[:, 0].round().long() - 1, drawn[:, 1].contiguous()
+
+
+def _flip(
+    image: Tensor,
+    reference: Tensor,
+    weight: Tensor,
+    slice_axis: int | None,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    images, references, weights = [], [], []
+    for n in range(len(image)):
+        coins = torch.rand(3, generator=generator) < 0.5
+        axes = [axis - 3 for axis in range(3) if coins[axis] and axis != slice_axis]
+        images.append(image[n].flip(axes))
+        references.append(reference[n].flip(axes))
+        weights.append(weight[n].flip(axes))
+    return torch.stack(images), torch.stack(references), torch.stack(weights)
+
+
+def _vary_grey_values(
+    image: Tensor, params: AugmentationParams, generator: torch.Generator
+) -> Tensor:
+    lead = (*image.shape[:2], 1, 1, 1)
+    if params.contrast_fraction:
+        turns = 2 * torch.rand(lead, generator=generator) - 1
+        factor = torch.exp(turns * math.log1p(params.contrast_fraction))
+        image = image * factor.to(image.device)
+    if params.brightness:
+        shift = params.brightness * torch.randn(lead, generator=generator)
+        image = image + shift.to(image.device)
+    if params.noise:
+        deviation = params.noise * torch.rand(lead, generator=generator)
+        noise = torch.randn(image.shape, generator=generator) * deviation
+        image = image + noise.to(image.device)
+    return image

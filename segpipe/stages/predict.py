@@ -1,0 +1,81 @@
+"""predict: sliding-window inference of the test cases, mean over a model's folds."""
+
+import logging
+import shutil
+from typing import Literal
+
+from tqdm import tqdm
+
+from segpipe.case import read_cases
+from segpipe.compute import Compute
+from segpipe.documents import write_json
+from segpipe.fingerprint import digest_json
+from segpipe.io.formats import read_case, write_label
+from segpipe.params import Params
+from segpipe.paths import Paths
+from segpipe.plan import read_split
+from segpipe.segmenter import Inference, Segmenter, segmenter_digest
+
+log = logging.getLogger(__name__)
+
+
+class PredictParams(Params):
+    """Section predict of params.yaml.
+
+    Attributes:
+        overlap_fraction: Share of a tile that its neighbour covers too.
+        blending: ``gaussian`` trusts a tile's centre most, ``constant`` all alike.
+        tile_batch: Tiles a forward pass.
+    """
+
+    overlap_fraction: float
+    blending: Literal["gaussian", "constant"]
+    tile_batch: int
+
+
+def run(
+    params: PredictParams,
+    *,
+    model: str,
+    folds: list[int],
+    compute: Compute,
+    paths: Paths,
+) -> None:
+    """Write artifacts/predict/MODEL: label maps on the original grids.
+
+    Only the listed folds are read, whatever else lies beside them.
+    """
+    cases = read_cases(paths.artifacts)
+    folders = [
+        paths.artifacts / "train" / model / str(fold) / "segmenter" for fold in folds
+    ]
+    segmenter = Segmenter.ensemble(folders)
+    inference = Inference(
+        overlap_fraction=params.overlap_fraction,
+        blending=params.blending,
+        tile_batch=params.tile_batch,
+        compute=compute,
+    )
+    log.info("predict %s, mean of %d folds, on %s", model, len(folds), compute)
+    goal = paths.artifacts / "predict" / model
+    part = goal.with_name(f".{model}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    names = read_split(paths.artifacts).test
+    for name in tqdm(names, desc=f"predict {model}", unit="case", disable=None):
+        image = read_case(paths.data, cases, cases[name])
+        label = segmenter.segment(image, inference)
+        write_label(part / f"{name}{cases.file_ending}", label.array, label.grid)
+    write_json(
+        part / "predictions.json",
+        {
+            "format_version": 1,
+            "model": model,
+            "folds": folds,
+            "segmenter": digest_json([segmenter_digest(folder) for folder in folders]),
+            "cases": list(names),
+        },
+    )
+    shutil.rmtree(goal, ignore_errors=True)
+    part.rename(goal)
+    log.info("%d cases written to %s", len(names), goal)

@@ -1,0 +1,137 @@
+"""split: test set and folds by patient; never a patient on two sides."""
+
+import csv
+import hashlib
+import logging
+from collections import defaultdict
+from pathlib import Path
+
+from segpipe.case import read_cases
+from segpipe.errors import DataError
+from segpipe.params import Params
+from segpipe.paths import Paths
+from segpipe.plan import Fold, Split
+
+log = logging.getLogger(__name__)
+TEST = "test"
+Side = int | str  # the number of the fold that a patient validates, or TEST
+
+
+class SplitParams(Params):
+    """Section split of params.yaml.
+
+    Attributes:
+        seed: Of the hash that places patients.
+        test_fraction: Chance of a patient to be in the test set.
+        n_folds: Parts of the rest; fold n validates on part n and trains on the others.
+    """
+
+    seed: int
+    test_fraction: float
+    n_folds: int
+
+
+def run(params: SplitParams, *, paths: Paths) -> None:
+    """Write artifacts/split/split.json.
+
+    A patient's side is a hash of the seed and the patient's name, so that new patients
+    move nobody; the shares are therefore met on average only. data/splits.csv (columns
+    patient, side: ``test`` or the number of a fold) overrides.
+
+    Raises:
+        DataError: If splits.csv contradicts itself or the cases, or if a side is empty.
+    """
+    cases = read_cases(paths.artifacts).cases
+    of_patient = defaultdict(list)
+    for case in cases:
+        of_patient[case.patient].append(case.name)
+    fixed = _read_fixed(paths.data / "splits.csv", set(of_patient), params.n_folds)
+    sides = {name: _side(params, name) for name in of_patient} | fixed
+    empty = _empty_side(sides, params.n_folds)
+    if empty is not None:
+        raise DataError(
+            f"{paths.params}, split: expected patients on every side, found none of "
+            f"{len(of_patient)} in {empty}; {_mend(params, set(of_patient), fixed)}"
+        )
+
+    def members(*wanted: Side) -> tuple[str, ...]:
+        chosen = [name for name, side in sides.items() if side in wanted]
+        return tuple(sorted(case for name in chosen for case in of_patient[name]))
+
+    numbers = range(params.n_folds)
+    folds = tuple(
+        Fold(training=members(*(m for m in numbers if m != n)), validation=members(n))
+        for n in numbers
+    )
+    Split(format_version=1, test=members(TEST), folds=folds).write(
+        paths.artifacts / "split" / "split.json"
+    )
+    log.info(
+        "split %d patients, %d cases: %d cases to test, %s to validate",
+        len(of_patient),
+        len(cases),
+        len(members(TEST)),
+        " + ".join(str(len(fold.validation)) for fold in folds),
+    )
+
+
+def _share(*words: object) -> float:
+    """A number from 0 to 1 that depends on the words alone."""
+    digest = hashlib.sha256("\0".join(map(str, words)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _side(params: SplitParams, patient: str) -> Side:
+    if _share(params.seed, TEST, patient) < params.test_fraction:
+        return TEST
+    return int(_share(params.seed, "fold", patient) * params.n_folds)
+
+
+def _empty_side(sides: dict[str, Side], n_folds: int) -> str | None:
+    for side in (TEST, *range(n_folds)):
+        if side not in sides.values():
+            return TEST if side == TEST else f"fold {side}"
+    return None
+
+
+def _mend(params: SplitParams, patients: set[str], fixed: dict[str, Side]) -> str:
+    if len(patients) <= params.n_folds:
+        return f"set n_folds to at most {len(patients) - 1}, or write data/splits.csv"
+    for seed in range(1000):
+        tried = params.model_copy(update={"seed": seed})
+        sides = {name: _side(tried, name) for name in patients} | fixed
+        if _empty_side(sides, params.n_folds) is None:
+            return f"set seed to {seed}, or write data/splits.csv"
+    return "lower n_folds, or write data/splits.csv"
+
+
+def _read_fixed(path: Path, patients: set[str], n_folds: int) -> dict[str, Side]:
+    """splits.csv: patient to side.
+
+    Raises:
+        DataError: If a row names an unknown patient or side, or a patient twice.
+    """
+    if not path.is_file():
+        return {}
+    fixed: dict[str, Side] = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file)
+        if not {"patient", "side"} <= set(rows.fieldnames or ()):
+            raise DataError(
+                f"{path}: expected the columns patient and side, found "
+                f"{rows.fieldnames}; write for example: patient,side"
+            )
+        for number, row in enumerate(rows, start=2):
+            patient, text = row["patient"], row["side"]
+            side: Side = int(text) if text.isdecimal() else text
+            if patient not in patients:
+                fault = f"a known patient, found {patient}; is it in patients.csv?"
+            elif side != TEST and side not in range(n_folds):
+                fault = f"test or a fold below {n_folds}, found {text}"
+            elif fixed.get(patient, side) != side:
+                fault = f"one side a patient, found {patient} on {side} too; keep one"
+            else:
+                fixed[patient] = side
+                continue
+            raise DataError(f"{path}, line {number}: expected {fault}")
+    return fixed
