@@ -2,9 +2,12 @@
 
 import gzip
 import io
+import math
 import os
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
@@ -19,9 +22,13 @@ from segpipe.volume import Image, LabelMap
 
 SUFFIXES = (".nii.gz", ".nii")
 # qform and sform may differ by rounding; a real disagreement is many times larger.
-FORMS_TOLERANCE_MM = 0.01
+FORMS_TOLERANCE_VOXELS = 0.01
+FLATTEST = 1e-3  # volume that three unit axes span, below which they lie in a plane
 LARGEST_SHEAR = 0.01  # cosine between axes: about half a degree
 WHOLE = 1e-3  # labels saved as floats come within this of whole numbers
+LARGEST_LABEL = 2**31 - 1
+HEADER_BYTES = 1 << 20  # the header with its extensions, if any
+MM_PER_UNIT = {1: 1000.0, 3: 0.001}  # xyzt_units: metre, micron; all others are mm
 
 
 def read_image(path: Path) -> Image:
@@ -32,20 +39,39 @@ def read_image(path: Path) -> Image:
             its voxels are complex, more than 3-D or not finite.
     """
     image = _load(path)
-    grid = _grid(path, image)
+    grid = _grid(path, image, _shape(path, image))
     array = _voxels(path, image)
     if array.dtype.names:  # RGB24, RGBA32
         channels = np.stack([array[name] for name in array.dtype.names])
     else:
         channels = array[None]
-    channels = channels.reshape((-1, *grid.shape)).astype(np.float32, copy=False)
+    return Image(_finite(path, channels.reshape((-1, *grid.shape))), grid)
+
+
+def read_channels(path: Path) -> Image:
+    """Read an image whose fourth axis counts channels, as the MSD stores contrasts.
+
+    Raises:
+        DataError: As for read_image.
+    """
+    image = _load(path)
+    if len(image.shape) != 4 or 0 in image.shape:
+        return read_image(path)
+    i, j, k, _ = image.shape
+    grid = _grid(path, image, (i, j, k))
+    return Image(_finite(path, np.moveaxis(_voxels(path, image), 3, 0)), grid)
+
+
+def _finite(path: Path, array: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # becomes infinite and is refused
+        channels = array.astype(np.float32, copy=False)
     if not np.isfinite(channels).all():
         count = int((~np.isfinite(channels)).sum())
         raise DataError(
             f"{path}: expected finite voxels, found {count} NaN or infinite; "
             "mask or fill them where the image is made"
         )
-    return Image(np.ascontiguousarray(channels), grid)
+    return np.ascontiguousarray(channels)
 
 
 def read_label(path: Path) -> LabelMap:
@@ -55,7 +81,7 @@ def read_label(path: Path) -> LabelMap:
         DataError: As for read_image, or if a value is not whole.
     """
     image = _load(path)
-    grid = _grid(path, image)
+    grid = _grid(path, image, _shape(path, image))
     array = _voxels(path, image)
     if array.dtype.names:
         raise DataError(
@@ -64,7 +90,9 @@ def read_label(path: Path) -> LabelMap:
         )
     if not np.issubdtype(array.dtype, np.integer):
         rounded = np.rint(array)
-        strange = ~(np.abs(array - rounded) <= WHOLE)
+        with np.errstate(invalid="ignore"):  # infinity is strange, too
+            strange = ~(np.abs(array - rounded) <= WHOLE)
+        strange |= np.abs(rounded) > LARGEST_LABEL
         if strange.any():
             found = ", ".join(f"{value:g}" for value in np.unique(array[strange])[:5])
             raise DataError(
@@ -77,8 +105,10 @@ def read_label(path: Path) -> LabelMap:
 
 def read_grid(path: Path) -> Grid:
     """Read where the voxels lie, from the header only: the file may yet be damaged."""
-    image = _parse(path, _open(path).read(4096), header_only=True)
-    return _grid(path, image)
+    with _damage_named(path), _open(path) as file:
+        data = file.read(HEADER_BYTES)
+    image = _parse(path, data, header_only=True)
+    return _grid(path, image, _shape(path, image))
 
 
 def write_label(path: Path, array: Int[np.ndarray, "i j k"], grid: Grid) -> None:
@@ -96,6 +126,8 @@ def _write(path: Path, array: np.ndarray, grid: Grid) -> None:
     image.header.set_xyzt_units("mm" if grid.unit == "mm" else "unknown")
     image.set_qform(grid.affine, code=1)
     image.set_sform(grid.affine, code=1)
+    if not _forms_agree(path, image, grid):  # a qform cannot hold the slightest shear
+        image.header["qform_code"] = 0
     data = image.to_bytes()
     if path.name.endswith(".gz"):
         data = gzip.compress(data, compresslevel=6, mtime=0)
@@ -129,15 +161,20 @@ def _open(path: Path) -> io.BufferedIOBase:
 
 def _load(path: Path) -> nib.Nifti1Image:
     """The whole file: reading to the end makes gzip check length and checksum."""
+    with _damage_named(path), _open(path) as file:
+        data = file.read()
+    return _parse(path, data, header_only=False)
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
     try:
-        with _open(path) as file:
-            data = file.read()
+        yield
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
             f"{path}: expected a whole gzip file, found {error}; "
             "the copy is damaged: fetch it again from where it came"
         ) from error
-    return _parse(path, data, header_only=False)
 
 
 def _parse(path: Path, data: bytes, *, header_only: bool) -> nib.Nifti1Image:
@@ -198,7 +235,7 @@ def _voxels(path: Path, image: nib.Nifti1Image) -> np.ndarray:
         ) from error
 
 
-def _grid(path: Path, image: nib.Nifti1Image) -> Grid:
+def _shape(path: Path, image: nib.Nifti1Image) -> tuple[int, int, int]:
     shape = image.shape
     if len(shape) > 3 and all(size == 1 for size in shape[3:]):
         shape = shape[:3]
@@ -208,21 +245,60 @@ def _grid(path: Path, image: nib.Nifti1Image) -> Grid:
             "write each time point or channel as a file of its own"
         )
     i, j, k = (*shape, 1)[:3]
-    grid = Grid((i, j, k), _affine(path, image), "mm")
+    return i, j, k
+
+
+def _grid(path: Path, image: nib.Nifti1Image, shape: tuple[int, int, int]) -> Grid:
+    grid = Grid(shape, _affine(path, image), "mm")
     if grid.largest_shear > LARGEST_SHEAR:
         raise DataError(
             f"{path}: expected axes at right angles, found a shear of "
             f"{grid.largest_shear:.3f} (cosine); resample the image to a straight grid"
         )
-    if image.header["qform_code"] > 0 and image.header["sform_code"] > 0:
-        other = Grid(grid.shape, np.asarray(image.get_qform(), np.float64), "mm")
-        if not grid.matches(other, tolerance=FORMS_TOLERANCE_MM):
-            raise DataError(
-                f"{path}: expected qform and sform to agree, found corners "
-                f"{grid.distance(other):.2f} mm apart; keep the one that is right and "
-                "set the code of the other to 0"
-            )
+    coded = image.header["qform_code"] > 0 and image.header["sform_code"] > 0
+    if coded and not _forms_agree(path, image, grid):
+        other = Grid(shape, _qform(path, image), "mm")
+        raise DataError(
+            f"{path}: expected qform and sform to agree, found corners "
+            f"{grid.distance(other):.4g} mm apart; keep the one that is right and "
+            "set the code of the other to 0"
+        )
     return grid
+
+
+def _forms_agree(path: Path, image: nib.Nifti1Image, grid: Grid) -> bool:
+    """Whether the qform says the same as the grid, but for rounding.
+
+    The header keeps three float32 numbers of a unit quaternion. The fourth follows from
+    them, and near a half turn loses up to the root of their precision.
+    """
+    other = Grid(grid.shape, _qform(path, image), "mm")
+    rounding = 4 * float(np.finfo(np.float32).eps)
+    b, c, d = (float(image.header[f"quatern_{name}"]) for name in "bcd")
+    fourth = math.sqrt(max(1 - b * b - c * c - d * d, rounding))
+    extent = float(np.linalg.norm(grid.corners[-1] - grid.corners[0]))
+    tolerance = (
+        FORMS_TOLERANCE_VOXELS * min(grid.spacing)
+        + 2 * rounding / fourth * extent
+        + rounding * float(np.abs(grid.corners).max())
+    )
+    return grid.matches(other, tolerance=tolerance)
+
+
+def _qform(path: Path, image: nib.Nifti1Image) -> np.ndarray:
+    try:
+        affine = np.asarray(image.get_qform(), np.float64)
+    except ValueError as error:
+        raise DataError(
+            f"{path}: expected a qform that turns, found {error}; "
+            "set the qform anew, or its code to 0 if the sform is right"
+        ) from error
+    return _in_mm(image, affine)
+
+
+def _in_mm(image: nib.Nifti1Image, affine: np.ndarray) -> np.ndarray:
+    factor = MM_PER_UNIT.get(int(image.header["xyzt_units"]) & 7, 1.0)
+    return np.asarray(np.diag([factor, factor, factor, 1.0]) @ affine)
 
 
 def _affine(path: Path, image: nib.Nifti1Image) -> np.ndarray:
@@ -233,10 +309,15 @@ def _affine(path: Path, image: nib.Nifti1Image) -> np.ndarray:
             "set one of them where the image is made"
         )
     if header["sform_code"] > 0:
-        affine = np.asarray(image.get_sform(), np.float64)
+        affine = _in_mm(image, np.asarray(image.get_sform(), np.float64))
     else:
-        affine = np.asarray(image.get_qform(), np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        affine = _qform(path, image)
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if (
+        not np.isfinite(affine).all()
+        or (lengths == 0).any()
+        or abs(np.linalg.det(affine[:3, :3] / lengths)) < FLATTEST
+    ):
         raise DataError(
             f"{path}: expected an affine that can be inverted, found "
             f"{affine[:3].tolist()}; set sform or qform anew"

@@ -15,6 +15,20 @@ from segpipe.grid import Grid
 from segpipe.volume import Image, LabelMap
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+# What the decoders were seen to raise over damaged files, and what they derive from.
+DECODER_ERRORS = (
+    ArithmeticError,
+    LookupError,
+    OSError,
+    PIL.Image.DecompressionBombError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+EXIF_ORIENTATION = 274
 
 
 def read_image(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> Image:
@@ -115,7 +129,9 @@ def _read(path: Path, *, palette: str) -> np.ndarray:
             return _decode_tiff(path, data)
         else:
             array = np.asarray(PIL.Image.open(io.BytesIO(data)))
-    except (imagecodecs.PngError, tifffile.TiffFileError, OSError, ValueError) as error:
+    except DECODER_ERRORS as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(
             f"{path}: expected a whole {path.suffix[1:]} image, found {error}; "
             "the copy is damaged: fetch it again from where it came"

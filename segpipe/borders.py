@@ -1,0 +1,198 @@
+"""The border-weight map of U-Net: it teaches to keep touching instances apart."""
+
+import itertools
+import math
+from typing import Literal
+
+import edt
+import numpy as np
+from jaxtyping import Float32, Int
+from scipy import ndimage
+
+Domain = Literal["background", "all"]
+Spacing = tuple[float, float, float]
+NEGLIGIBLE = 1e-6  # weights below count as 0
+PARALLEL_FROM = 1_000_000  # voxels; below, starting threads costs more
+SAME = 1e-5  # relative difference of squared distances that is rounding
+
+
+def border_weights(
+    instances: Int[np.ndarray, "i j k"],
+    *,
+    w0: float,
+    sigma: float,
+    spacing: Spacing,
+    dimensions: Literal[2, 3],
+    domain: Domain,
+    slice_axis: int = 2,
+) -> Float32[np.ndarray, "i j k"]:
+    """The border term w0 * exp(-(d1 + d2)^2 / (2 sigma^2)) of every voxel.
+
+    Args:
+        instances: Ids of instances, 0 where there is none.
+        w0: Weight where two instances meet.
+        sigma: How fast it falls, in the unit of the spacing.
+        spacing: Of the voxels; (1, 1, 1) for distances in voxels.
+        dimensions: 3, or 2 for each slice across slice_axis alone.
+        domain: ``background`` leaves voxels of instances at 0; ``all`` does not.
+        slice_axis: For two dimensions.
+
+    Returns:
+        The term, with d1 and d2 the distances from a voxel's centre to the nearest
+        voxel centres of the nearest and the second nearest instance; 0 where there are
+        fewer than two instances.
+
+    Source:
+        Ronneberger 2015, arXiv:1505.04597, section 3, equation 2.
+    """
+    result = np.zeros(instances.shape, dtype=np.float32)
+    if dimensions == 3:
+        _weigh(instances, result, w0, sigma, spacing, domain)
+        return result
+    plane = tuple(size for axis, size in enumerate(spacing) if axis != slice_axis)
+    slices = zip(
+        np.moveaxis(instances, slice_axis, 0),
+        np.moveaxis(result, slice_axis, 0),
+        strict=True,
+    )
+    for ids, goal in slices:
+        _weigh(ids, goal, w0, sigma, plane, domain)
+    return result
+
+
+def _weigh(
+    instances: np.ndarray,
+    goal: np.ndarray,
+    w0: float,
+    sigma: float,
+    spacing: tuple[float, ...],
+    domain: Domain,
+) -> None:
+    """Write the term of one volume or slice into the zeros of goal."""
+    numbers, count = _numbered(instances)
+    if count < 2:
+        return
+    reach = sigma * math.sqrt(2 * math.log(max(w0, NEGLIGIBLE) / NEGLIGIBLE))
+    colours = _colours(numbers, count, spacing, reach)
+    if colours.max() < 2:
+        return
+    nearest, second = _two_nearest(colours[numbers], int(colours.max()), spacing)
+    total = np.sqrt(nearest, out=nearest)
+    total += np.sqrt(second, out=second)
+    np.square(total, out=total)
+    total *= -1 / (2 * sigma**2)
+    np.exp(total, out=total)
+    total *= w0
+    where = instances == 0 if domain == "background" else slice(None)
+    goal[where] = total[where]
+
+
+def _numbered(instances: np.ndarray) -> tuple[np.ndarray, int]:
+    """Instances numbered from 1 (0: none), and how many there are."""
+    if instances.min() < 0 or instances.max() > 50 * instances.size:
+        ids, numbers = np.unique(instances, return_inverse=True)
+        shift = int(0 not in ids)
+        return numbers.reshape(instances.shape) + shift, len(ids) - 1 + shift
+    found = np.bincount(instances.ravel()) > 0
+    found[0] = False
+    table = np.cumsum(found, dtype=np.int32) * found
+    return table[instances], int(found.sum())
+
+
+def _colours(
+    numbers: np.ndarray, count: int, spacing: tuple[float, ...], reach: float
+) -> np.ndarray:
+    """Colours from 1 such that instances of one colour are beyond each other's reach.
+
+    Reach is measured between bounding boxes, never more than between the instances.
+
+    Returns:
+        The colour of each number; 0 for none.
+    """
+    boxes = ndimage.find_objects(numbers)
+    low = np.array([[part.start for part in box] for box in boxes]) * spacing
+    high = np.array([[part.stop - 1 for part in box] for box in boxes]) * spacing
+    colours = np.zeros(count + 1, dtype=np.uint16)
+    for number in range(count):
+        gaps = np.maximum(low - high[number], low[number] - high).clip(min=0)
+        near = np.einsum("na,na->n", gaps, gaps) <= reach**2
+        taken = set(colours[1:][near].tolist())
+        colours[number + 1] = next(c for c in itertools.count(1) if c not in taken)
+    return colours
+
+
+def _two_nearest(
+    colours: np.ndarray, count: int, spacing: tuple[float, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared distances to the nearest colour and to the second nearest, everywhere.
+
+    Not one distance transform a colour: each colour belongs to half of a few groups,
+    and no two to the same ones. The nearest colour's groups are those at the smallest
+    distance; some group holds the second nearest without the nearest. So the second
+    nearest lies at the next larger distance of a group; or at the smallest one, when
+    more than half of the groups lie there, which are then those of two colours. Exact,
+    with about log2(count) + 2 transforms.
+
+    Args:
+        colours: From 1 to count; 0 where there is no instance.
+        count: Of colours, at least 2.
+        spacing: Of the voxels.
+    """
+    groups = next(m for m in itertools.count(2) if math.comb(m, m // 2) >= count)
+    codes = itertools.combinations(range(groups), groups // 2)
+    outside = np.ones((groups, count + 1), dtype=np.uint8)
+    for colour, code in zip(range(1, count + 1), codes, strict=False):
+        outside[list(code), colour] = 0
+    compact = colours.astype(np.uint8 if count < 256 else np.uint16)
+    distances = (_squared_distance(table[compact], spacing) for table in outside)
+    nearest = next(distances)
+    second = np.full_like(nearest, np.inf)
+    there = np.ones(nearest.shape, dtype=np.uint8)  # groups at the smallest distance
+    for distance in distances:
+        tie = np.abs(distance - nearest) <= SAME * nearest
+        closer = (distance < nearest) & ~tie
+        there += tie
+        there[closer] = 1
+        larger = np.where(tie, np.inf, np.maximum(distance, nearest))
+        np.minimum(second, larger, out=second)
+        np.minimum(nearest, distance, out=nearest)
+    return nearest, np.where(there > groups // 2, nearest, second)
+
+
+def _squared_distance(outside: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    """Squared distance from every voxel to the nearest of the zeros."""
+    threads = 1 if outside.size < PARALLEL_FROM else 0
+    result: np.ndarray = edt.edtsq(
+        outside, anisotropy=spacing, black_border=False, parallel=threads
+    )
+    return result
+
+
+def separate_touching(
+    instances: Int[np.ndarray, "i j k"],
+    *,
+    dimensions: Literal[2, 3],
+    slice_axis: int = 2,
+) -> Int[np.ndarray, "i j k"]:
+    """Instances with a line of background where they touch, one voxel from each side.
+
+    A voxel goes where its 3 x 3 (x 3) neighbourhood holds another instance.
+
+    Args:
+        instances: Ids of instances, 0 where there is none.
+        dimensions: 3, or 2 for neighbourhoods within slices across slice_axis.
+        slice_axis: For two dimensions.
+
+    Source:
+        Ronneberger 2015, arXiv:1505.04597, section 3: a separation border "computed
+        using morphological operations".
+    """
+    size = [3, 3, 3]
+    if dimensions == 2:
+        size[slice_axis] = 1
+    none = np.iinfo(instances.dtype).max
+    highest = ndimage.maximum_filter(instances, size, mode="nearest")
+    positive = np.where(instances > 0, instances, none)
+    lowest = ndimage.minimum_filter(positive, size, mode="nearest")
+    touching = (instances > 0) & (highest != lowest)
+    return np.where(touching, 0, instances).astype(instances.dtype)

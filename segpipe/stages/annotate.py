@@ -1,0 +1,116 @@
+"""annotate: which voxels count as labelled: all, or a few slices of each volume."""
+
+import hashlib
+import logging
+import shutil
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Int16
+
+from segpipe.documents import write_json
+from segpipe.fingerprint import fingerprint
+from segpipe.params import Params
+from segpipe.paths import Paths
+from segpipe.plan import CaseIndex
+
+log = logging.getLogger(__name__)
+
+
+class AnnotateParams(Params):
+    """Section annotate of params.yaml.
+
+    Attributes:
+        rule: ``all`` voxels; or slices ``evenly`` spread over the volume, by
+            ``content`` (those with most foreground, not next to each other while others
+            remain), or at ``random``.
+        slices: How many across i, j and k; 0 for none.
+        seed: Of random choices.
+    """
+
+    rule: Literal["all", "evenly", "content", "random"]
+    slices: tuple[int, int, int]
+    seed: int
+
+
+def run(params: AnnotateParams, *, paths: Paths) -> None:
+    """Write artifacts/annotate: a mask a case, shares.json, index.json.
+
+    What the data's own ignore says is not annotated never counts. A 2-D image is
+    annotated as a whole, whatever the rule.
+
+    Source:
+        Çiçek 2016, arXiv:1606.06650, section 3.1: slices in three directions.
+    """
+    index = CaseIndex.read(paths.artifacts / "preprocess" / "index.json").cases
+    part = paths.artifacts / ".annotate.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    keys, shares = {}, {}
+    for name, digest in index.items():
+        file = paths.artifacts / "preprocess" / name / "label.npy"
+        annotated = choose_voxels(np.load(file), params, case=name)
+        np.save(part / f"{name}.npy", annotated)
+        shares[name] = float(annotated.mean())
+        keys[name] = fingerprint(
+            __name__, prepared=digest, params=params.model_dump(mode="json")
+        )
+    write_json(part / "shares.json", {"format_version": 1, "shares": shares})
+    CaseIndex(format_version=1, cases=keys).write(part / "index.json")
+    goal = paths.artifacts / "annotate"
+    shutil.rmtree(goal, ignore_errors=True)
+    part.rename(goal)
+    log.info(
+        "annotate: %.1f %% of the voxels count as labelled",
+        100 * sum(shares.values()) / len(shares),
+    )
+
+
+def choose_voxels(
+    label: Int16[np.ndarray, "i j k"], params: AnnotateParams, *, case: str
+) -> Bool[np.ndarray, "i j k"]:
+    """The voxels of a case that count as labelled.
+
+    Args:
+        label: Class indices; negative where not annotated.
+        params: The rule.
+        case: Name of the case: random slices differ between cases.
+    """
+    known = label >= 0
+    if params.rule == "all" or label.shape[2] == 1:
+        return known
+    digest = hashlib.sha256(f"{params.seed}\0{case}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    chosen = np.zeros_like(known)
+    for axis, wanted in enumerate(params.slices):
+        others = tuple(other for other in range(3) if other != axis)
+        has_label = np.flatnonzero(known.any(others))
+        content = (label > 0).sum(others)[has_label]
+        places = _choose(len(has_label), wanted, content, params.rule, rng)
+        np.moveaxis(chosen, axis, 0)[has_label[places]] = True
+    return chosen & known
+
+
+def _choose(
+    available: int,
+    wanted: int,
+    content: np.ndarray,
+    rule: str,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Which of the available slices to annotate."""
+    wanted = min(wanted, available)
+    if rule == "random":
+        return np.sort(rng.choice(available, wanted, replace=False))
+    if rule == "evenly":
+        return ((np.arange(wanted) + 0.5) * available / max(1, wanted)).astype(np.intp)
+    chosen: list[int] = []
+    gap = available // (2 * wanted) if wanted else 0
+    while len(chosen) < wanted:
+        for place in np.argsort(-content, kind="stable"):
+            if all(abs(place - other) > gap for other in chosen):
+                chosen.append(int(place))
+            if len(chosen) == wanted:
+                break
+        gap = gap - 1 if gap > 0 else 0
+    return np.array(sorted(chosen), dtype=np.intp)

@@ -1,0 +1,142 @@
+"""preprocess: every case reoriented, resampled, normalized: ready for patches."""
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segpipe.cache import CaseCache
+from segpipe.case import Case, CaseList, read_cases
+from segpipe.documents import write_json
+from segpipe.errors import DataError
+from segpipe.fingerprint import digest_file, fingerprint
+from segpipe.io.formats import read_case, read_case_instances, read_case_label
+from segpipe.parallel import map_cases
+from segpipe.params import Params
+from segpipe.paths import Paths
+from segpipe.plan import CaseIndex, Plan, read_plan
+from segpipe.preprocessing import (
+    classes_of,
+    prepare_image,
+    resample_classes,
+    vanished_slices,
+)
+
+log = logging.getLogger(__name__)
+
+
+class PreprocessParams(Params):
+    """Section preprocess of params.yaml.
+
+    Attributes:
+        workers: Processes; each holds one case.
+    """
+
+    workers: int
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One case and all that its preparation uses: it travels to a worker."""
+
+    case: Case
+    cases: CaseList
+    plan: Plan
+    paths: Paths
+    goal: Path
+
+
+def run(params: PreprocessParams, *, paths: Paths) -> None:
+    """Write artifacts/preprocess: a folder a case, and index.json with their digests.
+
+    Finished cases are taken from .cache/preprocess where files, code and the plan's
+    values are the same.
+
+    Raises:
+        DataError: If an annotated slice would vanish, or a file cannot be read.
+    """
+    cases, plan = read_cases(paths.artifacts), read_plan(paths.artifacts)
+    goal = paths.artifacts / "preprocess"
+    part = paths.artifacts / ".preprocess.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    slim = cases.model_copy(update={"cases": ()})
+    digests = map_cases(
+        _prepare,
+        [_Job(case, slim, plan, paths, part / case.name) for case in cases.cases],
+        workers=params.workers,
+        name=lambda job: job.case.name,
+        describe="preprocess",
+    )
+    names = [case.name for case in cases.cases]
+    CaseIndex(format_version=1, cases=dict(zip(names, digests, strict=True))).write(
+        part / "index.json"
+    )
+    shutil.rmtree(goal, ignore_errors=True)
+    part.rename(goal)
+
+
+def _prepare(job: _Job) -> str:
+    """Prepare one case; returns the digest of what was written."""
+    key = _key(job)
+    cache = CaseCache(job.paths.cache / "preprocess")
+    if not cache.fetch(key, job.goal):
+        _write_case(job)
+        cache.store(key, job.goal)
+    return key
+
+
+def _key(job: _Job) -> str:
+    """What a prepared case is made from: files, the plan's values, code."""
+    case, data = job.case, job.paths.data
+    files = [*case.images, case.label, *([case.instances] if case.instances else [])]
+    return fingerprint(
+        __name__,
+        files=[digest_file(data / file) for file in files],
+        plan=job.plan.model_dump(mode="json", exclude={"fingerprint", "structures"}),
+        spacing_mm=job.cases.spacing_mm,
+    )
+
+
+def _write_case(job: _Job) -> None:
+    data, case = job.paths.data, job.case
+    image = read_case(data, job.cases, case)
+    original = image.grid
+    prepared, grid = prepare_image(image, job.plan)
+    job.goal.mkdir(parents=True, exist_ok=True)
+    np.save(job.goal / "image.npy", prepared)
+    del image, prepared
+    orientation = original.to_canonical
+    label = read_case_label(data, job.cases, case)
+    drawn = orientation.apply(classes_of(label.array, job.plan))
+    classes = resample_classes(drawn, grid.shape)
+    lost = vanished_slices(drawn, classes)
+    if lost:
+        places = ", ".join(f"{'ijk'[axis]} = {index}" for axis, index in lost[:8])
+        raise DataError(
+            f"{data / case.label}: expected every annotated slice to survive, found "
+            f"that spacing {job.plan.spacing} drops canonical slices {places}; "
+            "set plan.spacing no coarser than the annotation"
+        )
+    for index in np.setdiff1d(np.unique(drawn), np.unique(classes)):
+        log.warning(
+            "%s: structure %s vanishes at spacing %s",
+            case.name,
+            job.plan.structures[int(index)],
+            job.plan.spacing,
+        )
+    np.save(job.goal / "label.npy", classes)
+    instances = read_case_instances(data, job.cases, case)
+    if instances is not None:
+        ids = orientation.apply(instances.array).astype(np.int32)
+        np.save(job.goal / "instances.npy", resample_classes(ids, grid.shape))
+    write_json(
+        job.goal / "grid.json",
+        {
+            "format_version": 1,
+            "original": original.to_json(),
+            "prepared": grid.to_json(),
+        },
+    )

@@ -1,0 +1,142 @@
+"""weigh: the border term of the weight map and the class counts of every case."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from segpipe.borders import border_weights, separate_touching
+from segpipe.cache import CaseCache
+from segpipe.fingerprint import fingerprint
+from segpipe.instances import instances_of_structures
+from segpipe.parallel import map_cases
+from segpipe.params import Params
+from segpipe.paths import Paths
+from segpipe.plan import CaseIndex, ClassCounts, Plan, read_plan
+
+
+class WeighParams(Params):
+    """Section weigh of params.yaml: w0 * exp(-(d1 + d2)^2 / (2 sigma^2)).
+
+    Attributes:
+        w0: Weight where two instances meet; the paper's is 10.
+        sigma: How fast it falls, in the unit; the paper's is about 5 pixels.
+        unit: Of distances: ``px`` (prepared voxels) or ``mm``.
+        dimensions: 3, or 2 for slice by slice.
+        slice_axis: Across which axis slices lie, if 2; ``auto``: the coarsest.
+        domain: Weigh the ``background`` between instances, as the paper's figure has
+            it, or ``all`` voxels, as its formula has it.
+        separate_touching: Learn a line of background between touching instances.
+        workers: Processes; each holds one case.
+    """
+
+    w0: float
+    sigma: float
+    unit: Literal["px", "mm"]
+    dimensions: Literal[2, 3]
+    slice_axis: Literal["auto", 0, 1, 2]
+    domain: Literal["background", "all"]
+    separate_touching: bool
+    workers: int
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One case and all that weighing it uses: it travels to a worker."""
+
+    name: str
+    digest: str
+    params: WeighParams
+    plan: Plan
+    paths: Paths
+    goal: Path
+
+
+def run(params: WeighParams, *, paths: Paths) -> None:
+    """Write artifacts/weigh: a folder a case, counts.json, index.json.
+
+    The class weight w_c is not in the map: train computes it from the counts of its
+    fold's training cases.
+
+    Source:
+        Ronneberger 2015, arXiv:1505.04597, section 3, equation 2.
+    """
+    plan = read_plan(paths.artifacts)
+    index = CaseIndex.read(paths.artifacts / "preprocess" / "index.json").cases
+    part = paths.artifacts / ".weigh.part"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    jobs = [
+        _Job(name, digest, params, plan, paths, part / name)
+        for name, digest in index.items()
+    ]
+    results = map_cases(
+        _weigh,
+        jobs,
+        workers=params.workers,
+        name=lambda job: job.name,
+        describe="weigh",
+    )
+    counts = {job.name: count for job, (_, count) in zip(jobs, results, strict=True)}
+    ClassCounts(format_version=1, counts=counts).write(part / "counts.json")
+    keys = {job.name: key for job, (key, _) in zip(jobs, results, strict=True)}
+    CaseIndex(format_version=1, cases=keys).write(part / "index.json")
+    goal = paths.artifacts / "weigh"
+    shutil.rmtree(goal, ignore_errors=True)
+    part.rename(goal)
+
+
+def _weigh(job: _Job) -> tuple[str, tuple[int, ...]]:
+    """Weigh one case; returns the digest of what was written and the class counts."""
+    key = fingerprint(
+        __name__,
+        prepared=job.digest,
+        params=job.params.model_dump(mode="json", exclude={"workers"}),
+    )
+    cache = CaseCache(job.paths.cache / "weigh")
+    if not cache.fetch(key, job.goal):
+        _write_case(job)
+        cache.store(key, job.goal)
+    counts = np.load(job.goal / "counts.npy").tolist()
+    return key, tuple(counts)
+
+
+def _write_case(job: _Job) -> None:
+    prepared = job.paths.artifacts / "preprocess" / job.name
+    label = np.load(prepared / "label.npy")
+    file = prepared / "instances.npy"
+    instances = (
+        np.load(file)
+        if file.is_file()
+        else instances_of_structures(label, background=0, ignore=-1)
+    )
+    job.goal.mkdir(parents=True, exist_ok=True)
+    axis = _slice_axis(job)
+    dimensions = job.params.dimensions
+    if job.params.separate_touching:
+        separated = separate_touching(instances, dimensions=dimensions, slice_axis=axis)
+        np.save(job.goal / "separation.npy", (separated == 0) & (instances != 0))
+        instances = separated
+    border = border_weights(
+        instances,
+        w0=job.params.w0,
+        sigma=job.params.sigma,
+        spacing=job.plan.spacing if job.params.unit == "mm" else (1.0, 1.0, 1.0),
+        dimensions=dimensions,
+        domain=job.params.domain,
+        slice_axis=axis,
+    )
+    border[label < 0] = 0
+    np.save(job.goal / "border.npy", border)
+    counts = np.bincount(label[label >= 0], minlength=len(job.plan.values))
+    np.save(job.goal / "counts.npy", counts)
+
+
+def _slice_axis(job: _Job) -> int:
+    if job.params.slice_axis != "auto":
+        return job.params.slice_axis
+    if job.plan.dimensions == 2:
+        return 2
+    return max(range(3), key=lambda axis: (round(job.plan.spacing[axis], 6), axis))
