@@ -12,6 +12,28 @@ from segpipe.io import nifti, raster
 from segpipe.volume import Image, LabelMap
 
 SUFFIXES = (*nifti.SUFFIXES, *raster.SUFFIXES)
+# Formats of images that no door takes yet: how to convert them.
+FOREIGN = {
+    ".dcm": "DICOM is not read yet: convert the series with `dcm2niix -z y FOLDER`",
+    ".mgz": "convert it with FreeSurfer's `mri_convert IN.mgz OUT.nii.gz`",
+    ".mgh": "convert it with FreeSurfer's `mri_convert IN.mgh OUT.nii.gz`",
+    ".hdr": "an Analyze or NIfTI pair: join .hdr and .img into one .nii.gz",
+    ".img": "an Analyze or NIfTI pair: join .hdr and .img into one .nii.gz",
+    ".nrrd": "convert it to .nii.gz (3D Slicer, SimpleITK)",
+    ".mha": "convert it to .nii.gz (3D Slicer, SimpleITK)",
+    ".mhd": "convert it to .nii.gz (3D Slicer, SimpleITK)",
+    ".mnc": "convert it with `mnc2nii`",
+    ".h5": "bring it in with `segpipe import`, --image-key and --label-key",
+    ".hdf5": "bring it in with `segpipe import`, --image-key and --label-key",
+    ".npy": "it has no geometry: write it as .nii.gz with its affine",
+    ".npz": "it has no geometry: write it as .nii.gz with its affine",
+    ".bmp": "convert it to .png",
+    ".gif": "convert it to .png",
+    ".czi": "export it as TIFF (Fiji, Bio-Formats)",
+    ".lif": "export it as TIFF (Fiji, Bio-Formats)",
+    ".nd2": "export it as TIFF (Fiji, Bio-Formats)",
+    ".svs": "cut it into tiles and save them as TIFF (OpenSlide)",
+}
 
 
 def suffix(path: Path) -> str:
@@ -25,7 +47,8 @@ def suffix(path: Path) -> str:
             return path.name[-len(ending) :]
     raise DataError(
         f"{path}: expected a name that ends in {', '.join(SUFFIXES)}, found "
-        f"{path.suffix or 'no ending'}; convert the file to one of these"
+        f"{path.suffix or 'no ending'}; "
+        f"{FOREIGN.get(path.suffix.lower(), 'convert the file to one of these')}"
     )
 
 

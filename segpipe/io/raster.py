@@ -1,7 +1,10 @@
 """PNG, TIFF and JPEG images: column = i, row = j, one k."""
 
 import io
+import logging
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import imagecodecs
@@ -29,6 +32,8 @@ DECODER_ERRORS = (
     zlib.error,
 )
 EXIF_ORIENTATION = 274
+LARGEST_LABEL = 2**31 - 1
+LOSSY = (".jpg", ".jpeg")
 
 
 def read_image(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> Image:
@@ -43,13 +48,14 @@ def read_image(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> 
     Raises:
         DataError: If the file is damaged, of another kind, or not finite.
     """
-    array = _read(path, palette="colours").astype(np.float32)
+    with np.errstate(over="ignore"):  # becomes infinite and is refused
+        array = _read(path, palette="colours").astype(np.float32)
     if not np.isfinite(array).all():
         raise DataError(
             f"{path}: expected finite pixels, found NaN or infinite; "
             "mask or fill them where the image is made"
         )
-    return Image(array, _grid(array.shape, spacing_mm))
+    return Image(array, _grid(path, array.shape, spacing_mm))
 
 
 def read_label(
@@ -60,49 +66,65 @@ def read_label(
     Raises:
         DataError: If the file is damaged, coloured or not whole.
     """
+    if path.suffix.lower() in LOSSY:
+        raise DataError(
+            f"{path}: expected a label map without loss, found JPEG, which changes the "
+            "values at every edge; fetch the original, as PNG or TIFF"
+        )
     array = _read(path, palette="indices")
-    if len(array) != 1 and (array[:3] != array[:1]).any():
+    colours = array[:1] if len(array) == 2 else array[:3]  # without alpha
+    if (colours != array[:1]).any():
         raise DataError(
             f"{path}: expected one label a pixel, found {len(array)} channels; "
             "write the label map in grey values (structure 1 as 1, and so on)"
         )
     label = array[0]
     if not np.issubdtype(label.dtype, np.integer):
-        if (label != np.rint(label)).any():
+        strange = (label != np.rint(label)) | (np.abs(label) > LARGEST_LABEL)
+        if strange.any():
+            found = ", ".join(f"{value:g}" for value in np.unique(label[strange])[:5])
             raise DataError(
-                f"{path}: expected whole labels, found fractions; "
+                f"{path}: expected whole labels, found {found}; "
                 "was the label map resampled with linear interpolation?"
             )
         label = label.astype(np.int32)
-    return LabelMap(np.ascontiguousarray(label), _grid(array.shape, spacing_mm))
+    return LabelMap(np.ascontiguousarray(label), _grid(path, array.shape, spacing_mm))
 
 
 def write_label(path: Path, array: Int[np.ndarray, "i j k"]) -> None:
     """Write a label map as PNG (0 to 65535) or TIFF (any 32-bit integer)."""
-    _write(path, array[:, :, 0].T if array.shape[2] == 1 else array.T)
+    _write(path, array[:, :, 0].T if array.shape[2] == 1 else array.T, colours=False)
 
 
 def write_image(path: Path, array: np.ndarray) -> None:
-    """Write channels first (channel i j k, one k) as grey, RGB or RGBA."""
+    """Write channels first (channel i j k, one k) as grey, RGB or RGBA.
+
+    PNG takes whole numbers from 0 to 65535, TIFF floats as well.
+    """
+    assert len(array) in (1, 3, 4), array.shape
     plane = array[..., 0].transpose(2, 1, 0)
-    _write(path, plane[..., 0] if plane.shape[2] == 1 else plane)
+    if len(array) == 1:
+        plane = plane[..., 0]
+    _write(path, plane, colours=len(array) > 1)
 
 
-def _write(path: Path, plane: np.ndarray) -> None:
+def _write(path: Path, plane: np.ndarray, *, colours: bool) -> None:
     plane = np.ascontiguousarray(plane)
-    if path.suffix == ".png":
-        depth = np.uint8 if plane.max(initial=0) <= 255 else np.uint16
-        if plane.min(initial=0) < 0 or plane.max(initial=0) > 65535:
-            raise DataError(
-                f"{path}: expected values from 0 to 65535, found {plane.min()} to "
-                f"{plane.max()}; use .tif images, whose labels may be any integer"
-            )
-        data = imagecodecs.png_encode(plane.astype(depth))
+    if path.suffix.lower() == ".png":
+        data = imagecodecs.png_encode(_png_depth(path, plane))
     else:
-        if plane.dtype == np.int64:
-            plane = plane.astype(np.int32)
+        if plane.dtype.itemsize > 4:
+            kind = np.int32 if np.issubdtype(plane.dtype, np.integer) else np.float32
+            assert (plane == plane.astype(kind)).all(), f"{path}: beyond 32 bits"
+            plane = plane.astype(kind)
         buffer = io.BytesIO()
-        tifffile.imwrite(buffer, plane, compression="zlib", datetime=None)
+        tifffile.imwrite(
+            buffer,
+            plane,
+            photometric="rgb" if colours else "minisblack",
+            compression="zlib",
+            datetime=None,
+        )
         data = buffer.getvalue()
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
@@ -110,10 +132,28 @@ def _write(path: Path, plane: np.ndarray) -> None:
     os.replace(part, path)
 
 
-def _grid(shape: tuple[int, ...], spacing_mm: tuple[float, float] | None) -> Grid:
+def _png_depth(path: Path, plane: np.ndarray) -> np.ndarray:
+    assert np.issubdtype(plane.dtype, np.integer), plane.dtype
+    low, high = plane.min(initial=0), plane.max(initial=0)
+    if low < 0 or high > 65535:
+        raise DataError(
+            f"{path}: expected values from 0 to 65535, found {low} to {high}; "
+            "use .tif images, whose labels may be any integer"
+        )
+    return plane.astype(np.uint8 if high <= 255 else np.uint16)
+
+
+def _grid(
+    path: Path, shape: tuple[int, ...], spacing_mm: tuple[float, float] | None
+) -> Grid:
     _, i, j, k = shape
     if spacing_mm is None:
         return Grid.from_spacing((i, j, k), (1.0, 1.0, 1.0), "px")
+    if k > 1:
+        raise DataError(
+            f"{path}: expected an image of one page beside spacing_mm, found {k}; "
+            "a stack needs a third spacing: write it as NIfTI (`segpipe import` does)"
+        )
     return Grid.from_spacing((i, j, k), (*spacing_mm, 1.0), "mm")
 
 
@@ -126,12 +166,12 @@ def _read(path: Path, *, palette: str) -> np.ndarray:
         if path.suffix.lower() == ".png":
             array = _decode_png(data, palette)
         elif path.suffix.lower() in (".tif", ".tiff"):
-            return _decode_tiff(path, data)
+            return _decode_tiff(path, data, palette)
         else:
-            array = np.asarray(PIL.Image.open(io.BytesIO(data)))
+            array = _decode_jpeg(path, data)
+    except DataError:
+        raise
     except DECODER_ERRORS as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(
             f"{path}: expected a whole {path.suffix[1:]} image, found {error}; "
             "the copy is damaged: fetch it again from where it came"
@@ -152,17 +192,63 @@ def _decode_png(data: bytes, palette: str) -> np.ndarray:
     return np.asarray(imagecodecs.png_decode(data))
 
 
-def _decode_tiff(path: Path, data: bytes) -> np.ndarray:
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        series = file.series[0]
-        array, axes = np.asarray(series.asarray()), str(series.axes)
-    if axes in ("YX", "YXS", "SYX"):
-        if axes == "YX":
-            return array.T[None, ..., None]
-        if axes == "SYX":
-            array = np.moveaxis(array, 0, 2)
-        return array.transpose(2, 1, 0)[..., None]
-    if array.ndim == 3:  # pages of a stack
+def _decode_jpeg(path: Path, data: bytes) -> np.ndarray:
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        turned = image.getexif().get(EXIF_ORIENTATION, 1)
+        if turned not in (0, 1):
+            raise DataError(
+                f"{path}: expected pixels as they are to be seen, found EXIF "
+                f"orientation {turned}; apply it (`mogrify -auto-orient`), so that "
+                "image and label map lie the same way"
+            )
+        return np.asarray(image)
+
+
+class _Complaints(logging.Handler):
+    """What tifffile only logs: a file that is cut off loses its last pages so."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+def _decode_tiff(path: Path, data: bytes, palette: str) -> np.ndarray:
+    complaints = _Complaints()
+    logger = logging.getLogger("tifffile")
+    logger.addHandler(complaints)
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            series = file.series[0]
+            array, axes = np.asarray(series.asarray()), str(series.axes)
+            number, photometric = len(file.series), file.pages[0].photometric
+    finally:
+        logger.removeHandler(complaints)
+    if complaints.texts:
+        raise ValueError("; ".join(complaints.texts))
+    kind = tifffile.PHOTOMETRIC(photometric).name
+    if kind == "MINISWHITE" or (kind == "PALETTE" and palette == "colours"):
+        raise DataError(
+            f"{path}: expected grey values or colours, found {kind} pixels; "
+            "save the image as plain grey or RGB"
+        )
+    if number > 1:
+        raise DataError(
+            f"{path}: expected one image, found {number} of different sizes; "
+            "write each as a file of its own"
+        )
+    return _tiff_planes(path, array, axes)
+
+
+def _tiff_planes(path: Path, array: np.ndarray, axes: str) -> np.ndarray:
+    if axes == "YX":
+        return array.T[None, ..., None]
+    if axes in ("YXS", "SYX"):
+        last = np.moveaxis(array, 0, 2) if axes == "SYX" else array
+        return last.transpose(2, 1, 0)[..., None]
+    if array.ndim == 3 and "S" not in axes:  # pages of a stack
         return array.transpose(2, 1, 0)[None]
     raise DataError(
         f"{path}: expected an image or a stack of pages, found axes {axes} with shape "

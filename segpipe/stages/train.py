@@ -21,7 +21,13 @@ from segpipe.documents import write_json, write_text
 from segpipe.errors import DataError
 from segpipe.fingerprint import digest_file, digest_json, fingerprint
 from segpipe.losses import LOSSES
-from segpipe.metrics import confusion_matrix, dice, iou, pixel_accuracy
+from segpipe.metrics import (
+    confusion_matrix,
+    dice_of,
+    iou_of,
+    mean_of,
+    pixel_accuracy_of,
+)
 from segpipe.optimization import OptimizerParams, build_optimizer, learning_rate
 from segpipe.params import Params
 from segpipe.paths import Paths
@@ -420,12 +426,13 @@ def _validate(task: _Task, network: Network) -> dict[str, float]:
             confusion += confusion_matrix(
                 reference, predicted, n_classes=n_classes, ignore=-1
             )
-        per_class = (dice(confusion)[1:], iou(confusion)[1:])
-        means = [
-            float(np.nanmean(v)) if np.isfinite(v).any() else math.nan
-            for v in per_class
-        ]
-        scores.append((means[0], means[1], float(pixel_accuracy(confusion))))
+        scores.append(
+            (
+                mean_of(dice_of(confusion)[1:]),
+                mean_of(iou_of(confusion)[1:]),
+                pixel_accuracy_of(confusion),
+            )
+        )
     network.train()
     return dict(zip(VALIDATION, np.nanmean(scores, axis=0).tolist(), strict=True))
 

@@ -1,0 +1,109 @@
+"""Layers and rules that more than one of the papers shares."""
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from segpipe.errors import DataError
+
+Padding = Literal["valid", "same"]
+
+
+def initialize(network: nn.Module) -> None:
+    """Draw weights from N(0, sqrt(2 / N)), N incoming nodes of an output; biases are 0.
+
+    For a transposed convolution whose kernel is as wide as its stride, each output
+    gathers one kernel element of every input channel: N is in_channels, where torch's
+    own fan-in would be out_channels times the kernel.
+
+    Source:
+        He 2015, arXiv:1502.01852, as used by Ronneberger 2015, arXiv:1505.04597,
+        section 3.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Conv3d):
+            incoming: float = layer.in_channels * math.prod(layer.kernel_size)
+        elif isinstance(layer, nn.ConvTranspose2d | nn.ConvTranspose3d):
+            overlap = math.prod(layer.kernel_size) / math.prod(layer.stride)
+            incoming = layer.in_channels * overlap
+        else:
+            continue
+        nn.init.normal_(layer.weight, std=math.sqrt(2 / incoming))
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+def crop_like(features: Float[Tensor, "..."], goal: Float[Tensor, "..."]) -> Tensor:
+    """The centre of a feature map, in the spatial shape of another: a no-op if same."""
+    for axis in range(2, features.ndim):
+        surplus = features.shape[axis] - goal.shape[axis]
+        if surplus:
+            features = features.narrow(axis, surplus // 2, goal.shape[axis])
+    return features
+
+
+class SizeRule:
+    """Which sizes a network takes along an axis, and what comes out.
+
+    Attributes:
+        stride: Total down-sampling.
+        offset: Valid inputs are ``stride * m + offset``.
+        margin: Input minus output, a side.
+    """
+
+    def __init__(self, name: str, *, stride: int, offset: int, margin: int) -> None:
+        self.name = name
+        self.stride = stride
+        self.offset = offset
+        self.margin = margin
+
+    @property
+    def smallest(self) -> int:
+        """The smallest input with an output of at least one."""
+        return self.input_size(1)
+
+    def output_size(self, size: int) -> int:
+        """The output's size for an input's.
+
+        Raises:
+            DataError: If some pooling would meet an odd size, or nothing would be left.
+        """
+        fits = (size - self.offset) % self.stride == 0
+        if not fits or size < self.smallest:
+            near = self.input_size(max(1, size - 2 * self.margin))
+            raise DataError(
+                f"{self.name}: expected a size {self.stride} m + {self.offset}, at "
+                f"least {self.smallest}, found {size}; the next is {near}"
+            )
+        return size - 2 * self.margin
+
+    def input_size(self, at_least: int) -> int:
+        """The smallest valid input whose output is at least so large."""
+        steps = math.ceil((at_least + 2 * self.margin - self.offset) / self.stride)
+        return max(steps, 1) * self.stride + self.offset
+
+
+class CurrentStatisticsNorm(nn.BatchNorm3d):
+    """Batch normalization by current statistics, at test time too.
+
+    In training over the batch, as usual. At test time each sample has its own
+    statistics, as with the paper's batches of one: what is predicted for a tile never
+    depends on which tiles share its batch.
+
+    Source:
+        Çiçek 2016, arXiv:1606.06650, section 2.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, track_running_stats=False)
+
+    def forward(self, features: Float[Tensor, "B C i j k"]) -> Tensor:
+        """Normalize, scale and shift each channel."""
+        if self.training:
+            return super().forward(features)
+        return torch.nn.functional.instance_norm(
+            features, weight=self.weight, bias=self.bias, eps=self.eps
+        )
