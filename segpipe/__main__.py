@@ -37,11 +37,9 @@ def describe() -> None:
 def main() -> None:
     """Run the command line; wrong data end in one message, not in a traceback."""
     logging.basicConfig(
-        level=os.environ.get("SEGPIPE_LOG", "INFO"),
-        format="%(asctime)s %(message)s",
-        datefmt="%H:%M:%S",
-        stream=sys.stderr,
+        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
     )
+    logging.getLogger("segpipe").setLevel(os.environ.get("SEGPIPE_LOG", "INFO"))
     try:
         app()
     except DataError as error:
@@ -67,7 +65,7 @@ def _list(name: str, kind: type) -> list[Any]:
             f"found {values}; write for example {name}: "
             f"{'[0, 1]' if kind is int else '[unet2d, vnet]'}"
         )
-    return values
+    return list(values)
 
 
 def _train_params(model: str) -> "TrainParams":

@@ -47,7 +47,7 @@ def confusion_matrix(
             known = rows != ignore
             rows, columns = rows[known], columns[known]
         for name, part in (("reference", rows), ("prediction", columns)):
-            if part.size and not (0 <= part.min() and part.max() < n_classes):
+            if part.size and (part.min() < 0 or part.max() >= n_classes):
                 raise DataError(
                     f"{name}: expected classes from 0 to {n_classes - 1}, found "
                     f"{part.min()} to {part.max()}; was it made for other structures?"
@@ -57,9 +57,10 @@ def confusion_matrix(
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> PerClass:
-    """part / whole; NaN where the whole is 0."""
+    """The ratio; NaN where the whole is 0."""
     nothing = np.full(part.shape, np.nan)
-    return np.divide(part, whole, out=nothing, where=whole > 0, dtype=np.float64)
+    np.divide(part, whole, out=nothing, where=whole > 0, dtype=np.float64)
+    return nothing
 
 
 def pixel_accuracy_of(confusion: Confusion) -> float:
@@ -180,7 +181,8 @@ def surface_distances(
     assert reference.any()
     assert prediction.any()
     box = ndimage.find_objects((reference | prediction).astype(np.uint8))[0]
-    surfaces = [_surface(mask[box]) for mask in (reference, prediction)]
+    axes = [axis for axis, size in enumerate(reference.shape) if size > 1]
+    surfaces = [_surface(mask[box], axes) for mask in (reference, prediction)]
     to_reference, to_prediction = (
         edt.edt(~surface, anisotropy=spacing, black_border=False, parallel=1)
         for surface in surfaces
@@ -191,14 +193,13 @@ def surface_distances(
     )
 
 
-def _surface(mask: Mask) -> Mask:
-    """Voxels with a face neighbour outside, along the axes of more than one voxel."""
+def _surface(mask: Mask, axes: list[int]) -> Mask:
+    """Voxels of a mask with a face neighbour outside it, along the given axes."""
     inside = mask.copy()
-    for axis, size in enumerate(mask.shape):
-        if size > 1:
-            along = np.moveaxis(mask, axis, 0)
-            kept = np.moveaxis(inside, axis, 0)
-            kept[1:] &= along[:-1]
-            kept[:-1] &= along[1:]
-            kept[[0, -1]] = False
-    return mask & ~inside
+    for axis in axes:
+        along, kept = np.moveaxis(mask, axis, 0), np.moveaxis(inside, axis, 0)
+        kept[1:] &= along[:-1]
+        kept[:-1] &= along[1:]
+        kept[[0, -1]] = False
+    surface: np.ndarray = mask & ~inside
+    return surface

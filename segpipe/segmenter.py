@@ -9,7 +9,7 @@ from typing import Literal, Self
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Int16
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -115,10 +115,11 @@ def apply_network(
 ) -> Float[Tensor, "B classes oi oj ok"]:
     """Logits of patches; a 2-D network sees them without their axis of size 1."""
     if slice_axis is None:
-        return network(image.contiguous(memory_format=torch.channels_last_3d))
+        volume = image.contiguous(memory_format=torch.channels_last_3d)
+        return torch.as_tensor(network(volume))
     plane = image.squeeze(2 + slice_axis)
     logits = network(plane.contiguous(memory_format=torch.channels_last))
-    return logits.unsqueeze(2 + slice_axis)
+    return torch.as_tensor(logits).unsqueeze(2 + slice_axis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +169,7 @@ class Segmenter:
                 name: value.detach().cpu().contiguous()
                 for name, value in network.state_dict().items()
             }
-            save_file(state, folder / f"weights-{number}.safetensors")
+            (folder / f"weights-{number}.safetensors").write_bytes(save(state))
         self.spec.write(folder / "spec.json")
 
     @classmethod

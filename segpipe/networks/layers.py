@@ -86,6 +86,24 @@ class SizeRule:
         return max(steps, 1) * self.stride + self.offset
 
 
+class Conv3d(nn.Conv3d):
+    """A convolution that takes no shortcut where bf16 on CPUs is wrong.
+
+    oneDNN's bf16 gradient of the weights is garbage (random memory) where the first
+    axis of the features is shorter than the kernel, as at the bottom of a network: seen
+    with torch 2.13 on AVX512-BF16, docs/decisions/0005-precision.md. There, where
+    features are smallest, this layer computes in float32.
+    """
+
+    def forward(self, features: Float[Tensor, "B C i j k"]) -> Tensor:
+        """Convolve."""
+        pairs = zip(features.shape[2:], self.kernel_size, strict=True)
+        if features.device.type == "cpu" and any(n < k for n, k in pairs):
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(features.float())
+        return super().forward(features)
+
+
 class CurrentStatisticsNorm(nn.BatchNorm3d):
     """Batch normalization by current statistics, at test time too.
 

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segpipe.networks.layers import (
+    Conv3d,
     CurrentStatisticsNorm,
     Padding,
     SizeRule,
@@ -85,10 +86,10 @@ class UNet3d(nn.Module):
 
 def _convolutions(before: int, between: int, after: int, pad: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv3d(before, between, 3, padding=pad),
+        Conv3d(before, between, 3, padding=pad),
         CurrentStatisticsNorm(between),
         nn.ReLU(inplace=True),
-        nn.Conv3d(between, after, 3, padding=pad),
+        Conv3d(between, after, 3, padding=pad),
         CurrentStatisticsNorm(after),
         nn.ReLU(inplace=True),
     )

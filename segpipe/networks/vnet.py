@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segpipe.networks.layers import SizeRule, initialize
+from segpipe.networks.layers import Conv3d, SizeRule, initialize
 
 DOWN = (1, 2, 3, 3, 3)  # 5 x 5 x 5 convolutions a stage, as table 1's fields demand
 UP = (3, 3, 2, 1)
@@ -82,7 +82,7 @@ class _Stage(nn.Module):
     def __init__(self, before: int, width: int, count: int) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
-            nn.Conv3d(before if n == 0 else width, width, 5, padding=2)
+            Conv3d(before if n == 0 else width, width, 5, padding=2)
             for n in range(count)
         )
         self.activations = nn.ModuleList(nn.PReLU(width) for _ in range(count))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from segpipe.segmenter import NetworkName, NetworkSpec
 
 log = logging.getLogger(__name__)
 Triple = tuple[float, float, float]
+Kind = Literal["zscore", "ct", "none"]
 SAMPLES = 10_000  # voxels a case that stand for its intensities
 COARSE = 3.0  # an axis this much coarser than the others counts as anisotropic
 
@@ -41,7 +42,7 @@ class PlanParams(Params):
     """
 
     spacing: Literal["auto"] | Triple
-    normalization: Literal["auto"] | tuple[Literal["zscore", "ct", "none"], ...]
+    normalization: Literal["auto"] | tuple[Kind, ...]
     memory_gb: float
     largest_batch: int
     workers: int
@@ -173,10 +174,11 @@ def _choose_spacing(spacings: np.ndarray) -> Triple:
 def _normalization(
     params: PlanParams, cases: CaseList, samples: np.ndarray, paths: Paths
 ) -> tuple[Normalization, ...]:
-    kinds = params.normalization
+    kinds: tuple[Kind, ...] | Literal["auto"] = params.normalization
     if kinds == "auto":
         kinds = tuple(
-            "ct" if channel.upper() == "CT" else "zscore" for channel in cases.channels
+            cast(Kind, "ct" if channel.upper() == "CT" else "zscore")
+            for channel in cases.channels
         )
     if len(kinds) != len(cases.channels):
         raise DataError(

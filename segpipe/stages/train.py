@@ -51,7 +51,7 @@ from segpipe.segmenter import (
     build_network,
     margin_of,
 )
-from segpipe.tracking import open_run
+from segpipe.tracking import live_run
 
 log = logging.getLogger(__name__)
 
@@ -151,26 +151,12 @@ def run(
     task = _build_task(params, model, fold, compute, paths, key)
     log.info("train %s, fold %d, on %s", model, fold, compute)
     progress = _start_or_resume(task)
-    with open_run(
-        paths,
-        model=model,
-        fold=fold,
-        key=key,
-        parent_key=record["parent"],
-        params=record["params"],
-        tags={"device": str(compute), **record["inputs"]},
-    ) as tracked:
-        for row in progress.history:
-            tracked.log(_numbers(row), step=int(row["epoch"]))
+    with live_run(paths, record=record, tags={"device": str(compute)}) as live:
+        live.log(progress.history)
         while progress.epoch < params.epochs:
-            row = _train_epoch(task, progress, name=f"{model}-{fold}")
-            tracked.log(_numbers(row), step=progress.epoch)
+            live.log([_train_epoch(task, progress, name=f"{model}-{fold}")])
     _write(task, progress, record, paths.artifacts / "train" / model / str(fold))
     drop_checkpoint(task.checkpoints)
-
-
-def _numbers(row: dict[str, float]) -> dict[str, float]:
-    return {k: v for k, v in row.items() if k != "epoch" and not math.isnan(v)}
 
 
 def _made_from(
@@ -294,7 +280,7 @@ def _start_or_resume(task: _Task) -> _Progress:
         if task.patch.slice_axis is not None
         else (torch.channels_last_3d)
     )
-    network = network.to(memory_format=layout)
+    network.to(memory_format=layout)  # type: ignore[call-overload]
     optimizer = build_optimizer(task.params.optimizer, network.parameters())
     progress = _Progress(network, optimizer, 0, -1.0, {}, [])
     state = load_checkpoint(task.checkpoints)
@@ -341,14 +327,15 @@ def _train_epoch(task: _Task, progress: _Progress, *, name: str) -> dict[str, fl
                 for name, value in progress.network.state_dict().items()
             }
     progress.history.append(row)
+    score = row["validation_dice"]
     log.info(
-        "%s epoch %d/%d: loss %.4f, validation Dice %.4f, %.2f s a step",
+        "%s epoch %d/%d: loss %.4f%s, %.1f s",
         name,
         progress.epoch,
         params.epochs,
         row["training_loss"],
-        row["validation_dice"],
-        (time.perf_counter() - began) / params.steps_per_epoch,
+        "" if math.isnan(score) else f", validation Dice {score:.4f}",
+        time.perf_counter() - began,
     )
     _save(task, progress)
     return row

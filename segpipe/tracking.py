@@ -1,0 +1,245 @@
+"""Runs: what MLflow remembers of a training; found by key, never by "latest".
+
+No result depends on what stands here. A server that cannot be reached stops nothing: it
+is said once, and the `record` tool completes the runs later from artifacts/.
+"""
+
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+
+from segpipe.paths import Paths
+
+log = logging.getLogger(__name__)
+EXPERIMENT = "segpipe"
+KEY = "segpipe.key"
+
+
+def tracking_uri(paths: Paths) -> str:
+    """MLFLOW_TRACKING_URI, else mlflow.db at the project's root."""
+    root = paths.root.resolve()
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root}/mlflow.db"
+
+
+def connect(paths: Paths) -> tuple[MlflowClient, str]:
+    """A client and the id of the experiment, made if need be.
+
+    Raises:
+        MlflowException: If the server cannot be reached, within seconds.
+    """
+    for name, value in (
+        ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"),
+        ("MLFLOW_HTTP_REQUEST_TIMEOUT", "10"),
+        ("MLFLOW_DISABLE_TELEMETRY", "true"),
+    ):
+        os.environ.setdefault(name, value)
+    for noisy in ("alembic", "mlflow"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    uri = tracking_uri(paths)
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is not None:
+        return client, experiment.experiment_id
+    place = None
+    if uri.startswith("sqlite:"):
+        place = (paths.root.resolve() / "mlartifacts").as_uri()
+    return client, client.create_experiment(EXPERIMENT, artifact_location=place)
+
+
+def find_run(client: MlflowClient, experiment: str, key: str) -> Run | None:
+    """The run of a key, if there is one."""
+    runs = client.search_runs(
+        [experiment], filter_string=f"tags.`{KEY}` = '{key}'", max_results=1
+    )
+    return runs[0] if runs else None
+
+
+def create_run(
+    client: MlflowClient,
+    experiment: str,
+    *,
+    key: str,
+    name: str,
+    params: dict[str, Any],
+    tags: dict[str, str],
+    parent: str | None,
+) -> Run:
+    """Start a run; params are flattened to ``optimizer.learning_rate`` and so on."""
+    more = {KEY: key, MLFLOW_RUN_NAME: name, **tags}
+    if parent is not None:
+        more[MLFLOW_PARENT_RUN_ID] = parent
+    run = client.create_run(experiment, tags=more, run_name=name)
+    client.log_batch(
+        run.info.run_id,
+        params=[Param(k, str(v)) for k, v in _flatten(params).items()],
+    )
+    return run
+
+
+def find_or_create_pair(
+    client: MlflowClient,
+    experiment: str,
+    *,
+    record: dict[str, Any],
+    tags: dict[str, str],
+) -> tuple[Run, Run]:
+    """The runs of a training, parent (its model) and child (its fold).
+
+    Args:
+        client: Of the server.
+        experiment: Its id.
+        record: The document fingerprint.json of the train stage.
+        tags: More to know of a child that is new.
+    """
+    model, params = record["model"], record["params"]
+    inputs = {f"segpipe.inputs.{k}": v for k, v in record["inputs"].items()}
+    about = {"segpipe.stage": "train", "segpipe.model": model, **inputs}
+    parent = find_run(client, experiment, record["parent"])
+    if parent is None:
+        parent = create_run(
+            client,
+            experiment,
+            key=record["parent"],
+            name=model,
+            params=params,
+            tags=about,
+            parent=None,
+        )
+    child = find_run(client, experiment, record["fingerprint"])
+    if child is None:
+        child = create_run(
+            client,
+            experiment,
+            key=record["fingerprint"],
+            name=f"{model}-{record['fold']}",
+            params=params,
+            tags={**about, "segpipe.fold": str(record["fold"]), **tags},
+            parent=parent.info.run_id,
+        )
+    return parent, child
+
+
+def log_rows(
+    client: MlflowClient, run: Run, rows: list[dict[str, float]], *, step_name: str
+) -> int:
+    """Log the rows of a history whose step is not there yet; returns how many."""
+    run_id = run.info.run_id
+    known = client.get_metric_history(run_id, "training_loss")
+    last = max((metric.step for metric in known), default=-1)
+    new = [row for row in rows if row[step_name] > last]
+    now = int(time.time() * 1000)
+    metrics = [
+        Metric(name, value, now, int(row[step_name]))
+        for row in new
+        for name, value in row.items()
+        if name != step_name and value == value  # not NaN
+    ]
+    for start in range(0, len(metrics), 500):
+        client.log_batch(run_id, metrics=metrics[start : start + 500])
+    return len(new)
+
+
+def git_tags(root: Path) -> dict[str, str]:
+    """Commit and whether files differ from it: information, no key."""
+
+    def ask(*words: str) -> str | None:
+        try:
+            answer = subprocess.run(
+                ["git", *words], cwd=root, capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return answer.stdout.strip()
+
+    commit = ask("rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    dirty = ask("status", "--porcelain", "--untracked-files=no")
+    return {"git.commit": commit, "git.dirty": str(bool(dirty)).lower()}
+
+
+class LiveRun:
+    """A training's run while it goes on."""
+
+    def __init__(self, client: MlflowClient | None, run: Run | None) -> None:
+        self._client = client
+        self._run = run
+
+    def log(self, rows: list[dict[str, float]]) -> None:
+        """Add rows of the history, by epoch; what is there already is left alone."""
+        if self._client is None or self._run is None:
+            return
+        try:
+            log_rows(self._client, self._run, rows, step_name="epoch")
+        except MlflowException as error:
+            self._give_up(error)
+
+    def close(self, status: str) -> None:
+        """Say how it ended: FINISHED or FAILED."""
+        if self._client is None or self._run is None:
+            return
+        try:
+            self._client.set_terminated(self._run.info.run_id, status)
+        except MlflowException as error:
+            self._give_up(error)
+
+    def _give_up(self, error: MlflowException) -> None:
+        log.warning(
+            "MLflow cannot be reached (%s): training goes on, `segpipe record` "
+            "completes the run later",
+            str(error).splitlines()[0][:200],
+        )
+        self._client = None
+
+
+@contextmanager
+def live_run(
+    paths: Paths, *, record: dict[str, Any], tags: dict[str, str]
+) -> Iterator[LiveRun]:
+    """Stream a training to MLflow while it goes on.
+
+    Args:
+        paths: Of the project.
+        record: The document fingerprint.json of the train stage.
+        tags: More to know, such as the device.
+    """
+    live = LiveRun(None, None)
+    try:
+        client, experiment = connect(paths)
+        _, run = find_or_create_pair(
+            client,
+            experiment,
+            record=record,
+            tags={**tags, **git_tags(paths.root)},
+        )
+        client.set_tag(run.info.run_id, "segpipe.live", "true")
+        client.update_run(run.info.run_id, status="RUNNING")
+        live = LiveRun(client, run)
+    except MlflowException as error:
+        live._give_up(error)
+    try:
+        yield live
+    except BaseException:
+        live.close("FAILED")
+        raise
+    live.close("FINISHED")
+
+
+def _flatten(params: dict[str, Any], lead: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in params.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{lead}{name}.")
+        else:
+            flat[f"{lead}{name}"] = value
+    return flat
