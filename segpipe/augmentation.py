@@ -89,7 +89,7 @@ def _matrix(
         turn[a, a], turn[a, b], turn[b, a], turn[b, b] = cosine, -sine, sine, cosine
         matrix = matrix @ turn
     fraction = params.scale_fraction
-    factor = math.exp(_uniform(generator, -1, 1) * math.log1p(fraction))
+    factor = math.exp(_uniform(generator, -1.0, 1.0) * math.log1p(fraction))
     scale = [1.0 if axis == slice_axis else factor for axis in range(3)]
     size = torch.tensor(spacing, dtype=torch.float64)
     turned = matrix @ torch.diag(torch.tensor(scale, dtype=torch.float64))

@@ -6,7 +6,7 @@ from typing import Literal
 
 import edt
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float32, Integer
 from scipy import ndimage
 
 Domain = Literal["background", "all"]
@@ -17,7 +17,7 @@ SAME = 1e-5  # relative difference of squared distances that is rounding
 
 
 def border_weights(
-    instances: Int[np.ndarray, "i j k"],
+    instances: Integer[np.ndarray, "i j k"],
     *,
     w0: float,
     sigma: float,
@@ -169,11 +169,11 @@ def _squared_distance(outside: np.ndarray, spacing: tuple[float, ...]) -> np.nda
 
 
 def separate_touching(
-    instances: Int[np.ndarray, "i j k"],
+    instances: Integer[np.ndarray, "i j k"],
     *,
     dimensions: Literal[2, 3],
     slice_axis: int = 2,
-) -> Int[np.ndarray, "i j k"]:
+) -> Integer[np.ndarray, "i j k"]:
     """Instances with a line of background where they touch, one voxel from each side.
 
     A voxel goes where its 3 x 3 (x 3) neighbourhood holds another instance.

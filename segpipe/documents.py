@@ -3,11 +3,14 @@
 import json
 import os
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segpipe.errors import DataError
+
+# Not typing.Self: beartype, which checks types in the tests, refuses it in methods.
+D = TypeVar("D", bound="Document")
 
 
 class Document(BaseModel):
@@ -16,7 +19,7 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls: type[D], path: Path) -> D:
         """Read a document.
 
         Raises:

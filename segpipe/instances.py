@@ -6,7 +6,7 @@ from typing import Literal
 
 import cc3d
 import numpy as np
-from jaxtyping import Bool, Int, Int32
+from jaxtyping import Bool, Int32, Integer
 
 
 def components(
@@ -28,7 +28,7 @@ def components(
 
 
 def instances_of_structures(
-    label: Int[np.ndarray, "i j k"], *, background: int = 0, ignore: int | None
+    label: Integer[np.ndarray, "i j k"], *, background: int = 0, ignore: int | None
 ) -> Int32[np.ndarray, "i j k"]:
     """Connected components (all neighbours) of each structure, numbered through.
 
@@ -86,8 +86,8 @@ class InstanceMatch:
 
 
 def match_instances(
-    reference: Int[np.ndarray, "*shape"],
-    prediction: Int[np.ndarray, "*shape"],
+    reference: Integer[np.ndarray, "*shape"],
+    prediction: Integer[np.ndarray, "*shape"],
     *,
     iou_threshold: float = 0.5,
     ignore: Bool[np.ndarray, "*shape"] | None = None,

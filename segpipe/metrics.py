@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import edt
 import numpy as np
-from jaxtyping import Bool, Float64, Int, Int64
+from jaxtyping import Bool, Float64, Int64, Integer
 from scipy import ndimage
 
 from segpipe.errors import DataError
@@ -21,8 +21,8 @@ CHUNK = 2**22  # voxels counted at once: bounds the memory of a confusion matrix
 
 
 def confusion_matrix(
-    reference: Int[np.ndarray, "*shape"],
-    prediction: Int[np.ndarray, "*shape"],
+    reference: Integer[np.ndarray, "*shape"],
+    prediction: Integer[np.ndarray, "*shape"],
     *,
     n_classes: int,
     ignore: int | None,

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from jaxtyping import Float32, Int, Int16
+from jaxtyping import Float32, Int16, Integer
 from scipy import ndimage
 
 from segpipe.errors import DataError
@@ -96,8 +96,8 @@ def _shrink_axis(array: np.ndarray, size: int, axis: int) -> np.ndarray:
 
 
 def resample_classes(
-    classes: Int[np.ndarray, "i j k"], shape: Triple
-) -> Int[np.ndarray, "i2 j2 k2"]:
+    classes: Integer[np.ndarray, "i j k"], shape: Triple
+) -> Integer[np.ndarray, "i2 j2 k2"]:
     """Resample by the nearest voxel centre: no class arises that was not there."""
     indices = [
         np.minimum(
@@ -129,7 +129,7 @@ def normalize(channel: Float32[np.ndarray, "i j k"], how: Normalization) -> None
 
 
 def classes_of(
-    values: Int[np.ndarray, "i j k"], plan: Plan
+    values: Integer[np.ndarray, "i j k"], plan: Plan
 ) -> Int16[np.ndarray, "i j k"]:
     """The class index of each voxel; NOT_ANNOTATED where the value is ignore.
 
@@ -152,14 +152,14 @@ def classes_of(
 
 def values_of(
     classes: Int16[np.ndarray, "i j k"], plan: Plan
-) -> Int[np.ndarray, "i j k"]:
+) -> Integer[np.ndarray, "i j k"]:
     """The data set's value of each class index: the inverse of classes_of."""
     dtype = np.result_type(*(np.min_scalar_type(value) for value in plan.values))
     return np.asarray(np.array(plan.values, dtype=dtype)[classes])
 
 
 def vanished_slices(
-    annotated: Int[np.ndarray, "i j k"], prepared: Int[np.ndarray, "i j k"]
+    annotated: Integer[np.ndarray, "i j k"], prepared: Integer[np.ndarray, "i j k"]
 ) -> list[tuple[int, int]]:
     """Annotated slices of a sparse label map that resampling would lose.
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
@@ -135,7 +135,7 @@ class Segmenter:
     networks: tuple[Network, ...]
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path) -> "Segmenter":
         """Read a segmenter; nothing is unpickled.
 
         Raises:
@@ -173,7 +173,7 @@ class Segmenter:
         self.spec.write(folder / "spec.json")
 
     @classmethod
-    def ensemble(cls, folders: list[Path]) -> Self:
+    def ensemble(cls, folders: list[Path]) -> "Segmenter":
         """The segmenters of several folds as one.
 
         Raises:
@@ -286,7 +286,7 @@ def resampled_slabs(
             places = (torch.arange(done, ready, dtype=torch.float64) + 0.5) * scale
             places = (places - 0.5).clamp(0, length - 1)
             low = places.floor().long()
-            high = (low + 1).clamp(max=length - 1)
+            high = (low + 1).clamp(max=have - 1)
             share = (places - low).float()[:, None, None]
             below, above = values[:, low - first], values[:, high - first]
             yield Slab(done, below + (above - below) * share)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float32, Integer
 
 from segpipe.grid import Grid
 
@@ -33,7 +33,7 @@ class LabelMap:
         grid: Where the voxels lie.
     """
 
-    array: Int[np.ndarray, "i j k"]
+    array: Integer[np.ndarray, "i j k"]
     grid: Grid
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Integer
 
 from segpipe.case import Case, CaseList
 from segpipe.errors import DataError
@@ -80,7 +80,7 @@ def read_label(
     return raster.read_label(path, spacing_mm=spacing_mm)
 
 
-def write_label(path: Path, array: Int[np.ndarray, "i j k"], grid: Grid) -> None:
+def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> None:
     """Write a label map in the format of the path's name, atomically."""
     if suffix(path).lower() in nifti.SUFFIXES:
         nifti.write_label(path, array, grid)

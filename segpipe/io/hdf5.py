@@ -7,6 +7,7 @@ import numpy as np
 
 from segpipe.errors import DataError
 from segpipe.grid import Grid
+from segpipe.io.labels import whole_labels
 from segpipe.volume import Image, LabelMap
 
 SUFFIXES = (".h5", ".hdf5")
@@ -45,14 +46,14 @@ def read_label(path: Path, *, key: str) -> LabelMap:
         DataError: As for read_image, or if the values are not whole.
     """
     array, spacing_mm = _read(path, key)
-    if array.ndim == 4 or not np.issubdtype(array.dtype, np.integer):
+    if array.ndim == 4:
         raise DataError(
-            f"{path}, {key}: expected one whole number a voxel, found shape "
-            f"{array.shape} of {array.dtype}; is another data set the label map?"
+            f"{path}, {key}: expected one number a voxel, found shape "
+            f"{array.shape}; is another data set the label map?"
         )
     label = array.T if array.ndim == 3 else array.T[..., None]
     grid = _grid((label.shape[0], label.shape[1], label.shape[2]), spacing_mm)
-    return LabelMap(np.ascontiguousarray(label), grid)
+    return LabelMap(whole_labels(path, label), grid)
 
 
 def _read(path: Path, key: str) -> tuple[np.ndarray, tuple[float, ...] | None]:
@@ -78,8 +79,6 @@ def _read(path: Path, key: str) -> tuple[np.ndarray, tuple[float, ...] | None]:
             f"{path}, {key}: expected numbers with axes k, j, i, found shape "
             f"{array.shape} of {array.dtype}; write a volume a data set"
         )
-    if array.dtype.kind == "b":
-        array = array.astype(np.uint8)
     return array, _spacing(path, key, size_um)
 
 

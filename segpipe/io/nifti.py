@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import math
 import os
 import struct
 import zlib
@@ -12,23 +11,18 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Integer
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from segpipe.errors import DataError
 from segpipe.grid import Grid
+from segpipe.io import nifti_geometry as geometry
+from segpipe.io.labels import whole_labels
 from segpipe.volume import Image, LabelMap
 
 SUFFIXES = (".nii.gz", ".nii")
-# qform and sform may differ by rounding; a real disagreement is many times larger.
-FORMS_TOLERANCE_VOXELS = 0.01
-FLATTEST = 1e-3  # volume that three unit axes span, below which they lie in a plane
-LARGEST_SHEAR = 0.01  # cosine between axes: about half a degree
-WHOLE = 1e-3  # labels saved as floats come within this of whole numbers
-LARGEST_LABEL = 2**31 - 1
 HEADER_BYTES = 1 << 20  # the header with its extensions, if any
-MM_PER_UNIT = {1: 1000.0, 3: 0.001}  # xyzt_units: metre, micron; all others are mm
 
 
 def read_image(path: Path) -> Image:
@@ -39,7 +33,7 @@ def read_image(path: Path) -> Image:
             its voxels are complex, more than 3-D or not finite.
     """
     image = _load(path)
-    grid = _grid(path, image, _shape(path, image))
+    grid = geometry.read_grid(path, image, geometry.read_shape(path, image))
     array = _voxels(path, image)
     if array.dtype.names:  # RGB24, RGBA32
         channels = np.stack([array[name] for name in array.dtype.names])
@@ -58,7 +52,7 @@ def read_channels(path: Path) -> Image:
     if len(image.shape) != 4 or 0 in image.shape:
         return read_image(path)
     i, j, k, _ = image.shape
-    grid = _grid(path, image, (i, j, k))
+    grid = geometry.read_grid(path, image, (i, j, k))
     return Image(_finite(path, np.moveaxis(_voxels(path, image), 3, 0)), grid)
 
 
@@ -81,26 +75,14 @@ def read_label(path: Path) -> LabelMap:
         DataError: As for read_image, or if a value is not whole.
     """
     image = _load(path)
-    grid = _grid(path, image, _shape(path, image))
+    grid = geometry.read_grid(path, image, geometry.read_shape(path, image))
     array = _voxels(path, image)
     if array.dtype.names:
         raise DataError(
             f"{path}: expected one label a voxel, found colours {array.dtype.names}; "
             "write the label map as whole numbers"
         )
-    if not np.issubdtype(array.dtype, np.integer):
-        rounded = np.rint(array)
-        with np.errstate(invalid="ignore"):  # infinity is strange, too
-            strange = ~(np.abs(array - rounded) <= WHOLE)
-        strange |= np.abs(rounded) > LARGEST_LABEL
-        if strange.any():
-            found = ", ".join(f"{value:g}" for value in np.unique(array[strange])[:5])
-            raise DataError(
-                f"{path}: expected whole labels, found {found}; "
-                "was the label map resampled with linear interpolation?"
-            )
-        array = rounded.astype(np.int32)
-    return LabelMap(np.ascontiguousarray(array.reshape(grid.shape)), grid)
+    return LabelMap(whole_labels(path, array.reshape(grid.shape)), grid)
 
 
 def read_grid(path: Path) -> Grid:
@@ -108,10 +90,10 @@ def read_grid(path: Path) -> Grid:
     with _damage_named(path), _open(path) as file:
         data = file.read(HEADER_BYTES)
     image = _parse(path, data, header_only=True)
-    return _grid(path, image, _shape(path, image))
+    return geometry.read_grid(path, image, geometry.read_shape(path, image))
 
 
-def write_label(path: Path, array: Int[np.ndarray, "i j k"], grid: Grid) -> None:
+def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> None:
     """Write a label map; the same voxels and grid give the same bytes."""
     _write(path, array, grid)
 
@@ -126,7 +108,9 @@ def _write(path: Path, array: np.ndarray, grid: Grid) -> None:
     image.header.set_xyzt_units("mm" if grid.unit == "mm" else "unknown")
     image.set_qform(grid.affine, code=1)
     image.set_sform(grid.affine, code=1)
-    if not _forms_agree(path, image, grid):  # a qform cannot hold the slightest shear
+    if not geometry.forms_agree(
+        path, image, grid
+    ):  # a qform cannot hold the slightest shear
         image.header["qform_code"] = 0
     data = image.to_bytes()
     if path.name.endswith(".gz"):
@@ -146,7 +130,8 @@ def _open(path: Path) -> io.BufferedIOBase:
             f"{path}: expected a NIfTI file, found 0 bytes; "
             "the copy failed: fetch it again from where it came"
         )
-    packed = path.open("rb").read(2) == b"\x1f\x8b"
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
     if packed != path.name.endswith(".gz"):
         found, mend = (
             ("gzip data", "rename it to end in .nii.gz")
@@ -233,93 +218,3 @@ def _voxels(path: Path, image: nib.Nifti1Image) -> np.ndarray:
             f"{path}: expected readable voxels, found {error}; "
             "fetch the file again, or write it anew"
         ) from error
-
-
-def _shape(path: Path, image: nib.Nifti1Image) -> tuple[int, int, int]:
-    shape = image.shape
-    if len(shape) > 3 and all(size == 1 for size in shape[3:]):
-        shape = shape[:3]
-    if len(shape) > 3 or len(shape) < 2 or 0 in shape:
-        raise DataError(
-            f"{path}: expected an image of 2 or 3 axes, found shape {image.shape}; "
-            "write each time point or channel as a file of its own"
-        )
-    i, j, k = (*shape, 1)[:3]
-    return i, j, k
-
-
-def _grid(path: Path, image: nib.Nifti1Image, shape: tuple[int, int, int]) -> Grid:
-    grid = Grid(shape, _affine(path, image), "mm")
-    if grid.largest_shear > LARGEST_SHEAR:
-        raise DataError(
-            f"{path}: expected axes at right angles, found a shear of "
-            f"{grid.largest_shear:.3f} (cosine); resample the image to a straight grid"
-        )
-    coded = image.header["qform_code"] > 0 and image.header["sform_code"] > 0
-    if coded and not _forms_agree(path, image, grid):
-        other = Grid(shape, _qform(path, image), "mm")
-        raise DataError(
-            f"{path}: expected qform and sform to agree, found corners "
-            f"{grid.distance(other):.4g} mm apart; keep the one that is right and "
-            "set the code of the other to 0"
-        )
-    return grid
-
-
-def _forms_agree(path: Path, image: nib.Nifti1Image, grid: Grid) -> bool:
-    """Whether the qform says the same as the grid, but for rounding.
-
-    The header keeps three float32 numbers of a unit quaternion. The fourth follows from
-    them, and near a half turn loses up to the root of their precision.
-    """
-    other = Grid(grid.shape, _qform(path, image), "mm")
-    rounding = 4 * float(np.finfo(np.float32).eps)
-    b, c, d = (float(image.header[f"quatern_{name}"]) for name in "bcd")
-    fourth = math.sqrt(max(1 - b * b - c * c - d * d, rounding))
-    extent = float(np.linalg.norm(grid.corners[-1] - grid.corners[0]))
-    tolerance = (
-        FORMS_TOLERANCE_VOXELS * min(grid.spacing)
-        + 2 * rounding / fourth * extent
-        + rounding * float(np.abs(grid.corners).max())
-    )
-    return grid.matches(other, tolerance=tolerance)
-
-
-def _qform(path: Path, image: nib.Nifti1Image) -> np.ndarray:
-    try:
-        affine = np.asarray(image.get_qform(), np.float64)
-    except ValueError as error:
-        raise DataError(
-            f"{path}: expected a qform that turns, found {error}; "
-            "set the qform anew, or its code to 0 if the sform is right"
-        ) from error
-    return _in_mm(image, affine)
-
-
-def _in_mm(image: nib.Nifti1Image, affine: np.ndarray) -> np.ndarray:
-    factor = MM_PER_UNIT.get(int(image.header["xyzt_units"]) & 7, 1.0)
-    return np.asarray(np.diag([factor, factor, factor, 1.0]) @ affine)
-
-
-def _affine(path: Path, image: nib.Nifti1Image) -> np.ndarray:
-    header = image.header
-    if header["qform_code"] <= 0 and header["sform_code"] <= 0:
-        raise DataError(
-            f"{path}: expected a position in space, found qform and sform code 0; "
-            "set one of them where the image is made"
-        )
-    if header["sform_code"] > 0:
-        affine = _in_mm(image, np.asarray(image.get_sform(), np.float64))
-    else:
-        affine = _qform(path, image)
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    if (
-        not np.isfinite(affine).all()
-        or (lengths == 0).any()
-        or abs(np.linalg.det(affine[:3, :3] / lengths)) < FLATTEST
-    ):
-        raise DataError(
-            f"{path}: expected an affine that can be inverted, found "
-            f"{affine[:3].tolist()}; set sform or qform anew"
-        )
-    return affine

@@ -11,10 +11,11 @@ import imagecodecs
 import numpy as np
 import PIL.Image
 import tifffile
-from jaxtyping import Int
+from jaxtyping import Integer
 
 from segpipe.errors import DataError
 from segpipe.grid import Grid
+from segpipe.io.labels import whole_labels
 from segpipe.volume import Image, LabelMap
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
@@ -32,7 +33,6 @@ DECODER_ERRORS = (
     zlib.error,
 )
 EXIF_ORIENTATION = 274
-LARGEST_LABEL = 2**31 - 1
 LOSSY = (".jpg", ".jpeg")
 
 
@@ -55,7 +55,7 @@ def read_image(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> 
             f"{path}: expected finite pixels, found NaN or infinite; "
             "mask or fill them where the image is made"
         )
-    return Image(array, _grid(path, array.shape, spacing_mm))
+    return Image(np.ascontiguousarray(array), _grid(path, array.shape, spacing_mm))
 
 
 def read_label(
@@ -78,20 +78,10 @@ def read_label(
             f"{path}: expected one label a pixel, found {len(array)} channels; "
             "write the label map in grey values (structure 1 as 1, and so on)"
         )
-    label = array[0]
-    if not np.issubdtype(label.dtype, np.integer):
-        strange = (label != np.rint(label)) | (np.abs(label) > LARGEST_LABEL)
-        if strange.any():
-            found = ", ".join(f"{value:g}" for value in np.unique(label[strange])[:5])
-            raise DataError(
-                f"{path}: expected whole labels, found {found}; "
-                "was the label map resampled with linear interpolation?"
-            )
-        label = label.astype(np.int32)
-    return LabelMap(np.ascontiguousarray(label), _grid(path, array.shape, spacing_mm))
+    return LabelMap(whole_labels(path, array[0]), _grid(path, array.shape, spacing_mm))
 
 
-def write_label(path: Path, array: Int[np.ndarray, "i j k"]) -> None:
+def write_label(path: Path, array: Integer[np.ndarray, "i j k"]) -> None:
     """Write a label map as PNG (0 to 65535) or TIFF (any 32-bit integer)."""
     _write(path, array[:, :, 0].T if array.shape[2] == 1 else array.T, colours=False)
 
@@ -221,9 +211,10 @@ def _decode_tiff(path: Path, data: bytes, palette: str) -> np.ndarray:
     logger.addHandler(complaints)
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            series = file.series[0]
+            whole = [item for item in file.series if not item.keyframe.is_reduced]
+            series = whole[0]  # is_reduced: a thumbnail
             array, axes = np.asarray(series.asarray()), str(series.axes)
-            number, photometric = len(file.series), file.pages[0].photometric
+            number, photometric = len(whole), series.keyframe.photometric
     finally:
         logger.removeHandler(complaints)
     if complaints.texts:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 
@@ -176,10 +176,7 @@ def _normalization(
 ) -> tuple[Normalization, ...]:
     kinds: tuple[Kind, ...] | Literal["auto"] = params.normalization
     if kinds == "auto":
-        kinds = tuple(
-            cast(Kind, "ct" if channel.upper() == "CT" else "zscore")
-            for channel in cases.channels
-        )
+        kinds = tuple(_usual(channel) for channel in cases.channels)
     if len(kinds) != len(cases.channels):
         raise DataError(
             f"{paths.params}, plan.normalization: expected one a channel "
@@ -198,6 +195,10 @@ def _normalization(
             )
         )
     return tuple(result)
+
+
+def _usual(channel: str) -> Kind:
+    return "ct" if channel.upper() == "CT" else "zscore"
 
 
 def _plan_model(

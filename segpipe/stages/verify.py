@@ -1,0 +1,163 @@
+"""verify: refuse what cannot be trained on; all faults of all cases at once."""
+
+import logging
+import shutil
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from segpipe.case import Case, CaseList
+from segpipe.dataset import Dataset, read_dataset
+from segpipe.errors import DataError
+from segpipe.findings import EMPTY, Finding, Limits, inspect_case
+from segpipe.parallel import map_cases
+from segpipe.params import Params
+from segpipe.paths import Paths
+
+log = logging.getLogger(__name__)
+
+
+class VerifyParams(Params):
+    """Section verify of params.yaml.
+
+    Attributes:
+        grid_tolerance_mm: How far the corners of an image and its label may lie apart;
+            never more than a tenth of a voxel.
+        empty_label: Whether a label without any structure is a warning or a fault.
+        spacing_limits_mm: Smallest and largest credible spacing.
+        workers: Processes; each holds one case at a time.
+    """
+
+    grid_tolerance_mm: float
+    empty_label: Literal["warn", "fault"]
+    spacing_limits_mm: tuple[float, float]
+    workers: int
+
+
+def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None:
+    """Write artifacts/verify/cases.json.
+
+    Args:
+        params: The section.
+        networks: Model name to the dimensions of its network, 2 or 3.
+        paths: Of the project.
+
+    Raises:
+        DataError: With every fault of every case: file, expected, found, mend.
+    """
+    shutil.rmtree(paths.artifacts / "verify", ignore_errors=True)
+    dataset = read_dataset(paths.data)
+    limits = Limits(
+        grid_tolerance_mm=params.grid_tolerance_mm,
+        spacing_mm=params.spacing_limits_mm,
+        empty_is_fault=params.empty_label == "fault",
+    )
+    findings = map_cases(
+        partial(inspect_case, data=paths.data, dataset=dataset, limits=limits),
+        dataset.cases,
+        workers=params.workers,
+        name=lambda files: files.name,
+        describe="verify",
+    )
+    faults = [*dataset.faults, *(fault for item in findings for fault in item.faults)]
+    if not dataset.cases and not faults:
+        faults = [f"{paths.data}: expected cases, found none; see `segpipe import`"]
+    dimensions, more = _dimensions(findings, networks, paths.data)
+    _raise_all([*faults, *more], len(findings), paths.data)
+    cases = _list_cases(dataset, findings, dimensions)
+    cases.write(paths.artifacts / "verify" / "cases.json")
+    _report(cases, findings)
+
+
+def _raise_all(faults: list[str], cases: int, data: Path) -> None:
+    if not faults:
+        return
+    log.error("verify: %d faults, %d cases looked at", len(faults), cases)
+    raise DataError(
+        f"{data}: expected data that can be trained on, found {len(faults)} "
+        f"fault{'s' * (len(faults) > 1)} in {cases} cases; mend and run again:\n"
+        + "\n".join(f"  {fault}" for fault in faults)
+    )
+
+
+def _list_cases(
+    dataset: Dataset, findings: list[Finding], dimensions: Literal[2, 3]
+) -> CaseList:
+    names = defaultdict(list)
+    for finding in findings:
+        names[finding.digest].append(finding.files.name)
+    cases = []
+    for finding in findings:
+        files, grid = finding.files, finding.grid
+        assert grid is not None, "a case that could not be read has a fault"
+        twins = [name for name in names[finding.digest] if name != files.name]
+        same = (f"the same voxels as {', '.join(twins)}",) if twins else ()
+        cases.append(
+            Case(
+                name=files.name,
+                patient=files.patient,
+                images=files.images,
+                label=files.label,
+                instances=files.instances,
+                shape=grid.shape,
+                spacing=grid.spacing,
+                attributes=files.attributes,
+                warnings=(*finding.warnings, *same),
+            )
+        )
+    return CaseList(
+        format_version=1,
+        dimensions=dimensions,
+        unit=dataset.unit,
+        spacing_mm=dataset.spacing_mm,
+        file_ending=dataset.file_ending,
+        channels=dataset.channels,
+        labels=dataset.labels,
+        ignore=dataset.ignore,
+        cases=tuple(cases),
+    )
+
+
+def _report(cases: CaseList, findings: list[Finding]) -> None:
+    """Log what was let pass, counted, and what the data set is."""
+    for case in cases.cases:
+        for warning in case.warnings:
+            log.warning("case %s: %s", case.name, warning)
+    empty = sum(EMPTY in case.warnings for case in cases.cases)
+    if empty:
+        log.warning("%d of %d labels are empty", empty, len(cases.cases))
+    seen = {value for finding in findings for value in finding.counts}
+    for name, value in cases.labels.items():
+        if value not in seen:
+            log.warning("%s (%d) is drawn in no case", name, value)
+    log.info(
+        "verified %d cases of %d patients, %d-D, in %s",
+        len(cases.cases),
+        len({case.patient for case in cases.cases}),
+        cases.dimensions,
+        cases.unit,
+    )
+
+
+def _dimensions(
+    findings: list[Finding], networks: dict[str, int], data: Path
+) -> tuple[Literal[2, 3], list[str]]:
+    """2 or 3, and what contradicts it."""
+    grids = {item.files.name: item.grid for item in findings if item.grid is not None}
+    flat = [name for name, grid in grids.items() if grid.shape[2] == 1]
+    solid = [name for name, grid in grids.items() if grid.shape[2] > 1]
+    if not flat:
+        return 3, []
+    if solid:
+        few = flat if len(flat) < len(solid) else solid
+        return 3, [
+            f"{data}: expected either images or volumes, found {len(flat)} images and "
+            f"{len(solid)} volumes; move out {', '.join(few)}"
+        ]
+    return 2, [
+        f"{data}: expected volumes for model {model}, whose network is 3-D, found 2-D "
+        f"images; take {model} from the list models, or give it a 2-D network"
+        for model, dimensions in networks.items()
+        if dimensions == 3
+    ]

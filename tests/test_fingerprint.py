@@ -1,0 +1,33 @@
+import re
+
+from segpipe.fingerprint import digest_json, fingerprint, modules_behind
+
+
+def test_a_fingerprint_is_the_same_for_the_same_and_differs_otherwise() -> None:
+    module = "segpipe.grid"
+
+    first = fingerprint(module, lr=0.1, files=["a", "b"])
+
+    assert first == fingerprint(module, files=["a", "b"], lr=0.1)
+    assert first != fingerprint(module, lr=0.2, files=["a", "b"])
+    assert first != fingerprint("segpipe.volume", lr=0.1, files=["a", "b"])
+    assert re.fullmatch("[0-9a-f]{64}", first)
+
+
+def test_modules_behind_follow_imports_to_the_ground() -> None:
+    behind = modules_behind("segpipe.stages.weigh")
+
+    assert {"segpipe.stages.weigh", "segpipe.borders", "segpipe.params"} <= set(behind)
+    assert "segpipe.losses" not in behind
+
+
+def test_modules_without_influence_are_left_out() -> None:
+    behind = modules_behind("segpipe.stages.train")
+
+    assert "segpipe.tracking" not in behind
+    assert "segpipe.errors" not in behind
+    assert {"segpipe.networks.unet2d", "segpipe.networks.vnet"} <= set(behind)
+
+
+def test_the_order_of_keys_says_nothing() -> None:
+    assert digest_json({"a": 1, "b": 2}) == digest_json({"b": 2, "a": 1})

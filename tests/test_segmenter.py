@@ -1,0 +1,178 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from segpipe.compute import Compute
+from segpipe.errors import DataError
+from segpipe.grid import Grid
+from segpipe.plan import Fingerprint, Normalization, Plan
+from segpipe.segmenter import (
+    Inference,
+    NetworkSpec,
+    Segmenter,
+    SegmenterSpec,
+    build_network,
+    resampled_slabs,
+    segmenter_digest,
+)
+from segpipe.sliding_window import Slab
+from segpipe.volume import Image
+
+COMPUTE = Compute(torch.device("cpu"), "fp32", 2)
+INFERENCE = Inference(0.5, "gaussian", 2, COMPUTE)
+
+
+def plan(*, spacing=(1.0, 1.0, 1.0), values=(0, 7)) -> Plan:
+    return Plan(
+        format_version=1,
+        dimensions=3,
+        unit="mm",
+        spacing=spacing,
+        channels=("MR",),
+        normalization=(
+            Normalization(kind="none", low=0, high=1, mean=0, standard_deviation=1),
+        ),
+        structures=tuple(f"s{value}" for value in values),
+        values=values,
+        ignore=None,
+        fingerprint=Fingerprint(
+            cases=1,
+            median_shape=(16, 16, 16),
+            median_prepared_shape=(16, 16, 16),
+            spacings=((1, 1, 1),) * 3,
+            intensities=((0, 0.5, 1),),
+            class_frequencies=(0.5, 0.5),
+        ),
+    )
+
+
+def segmenter(*, network="unet3d", slice_axis=None, seed=0, **changes) -> Segmenter:
+    torch.manual_seed(seed)
+    made = plan(**changes)
+    spec = NetworkSpec(
+        name=network,
+        in_channels=1,
+        out_channels=len(made.values),
+        base_channels=2,
+        padding="same",
+    )
+    patch = [16, 16, 16]
+    if slice_axis is not None:
+        patch[slice_axis] = 1
+    return Segmenter(
+        SegmenterSpec(
+            format_version=1,
+            model="m",
+            network=spec,
+            plan=made,
+            patch_size=tuple(patch),
+            slice_axis=slice_axis,
+        ),
+        (build_network(spec).eval(),),
+    )
+
+
+@pytest.mark.parametrize("goal", [(9, 8, 7), (30, 5, 12), (4, 20, 7), (23, 31, 3)])
+@pytest.mark.parametrize("cuts", [(3, 4, 8), (1, 2), (5,), ()])
+def test_slabs_resample_like_the_whole_volume(goal, cuts) -> None:
+    values = torch.rand(2, 9, 8, 7, generator=torch.Generator().manual_seed(0))
+    ends = [0, *cuts, 9]
+    parts = (Slab(a, values[:, a:b]) for a, b in itertools.pairwise(ends))
+    expected = F.interpolate(values[None], size=goal, mode="trilinear")[0]
+
+    slabs = list(resampled_slabs(parts, (9, 8, 7), goal))
+
+    assert [slab.start for slab in slabs] == np.cumsum(
+        [0, *(slab.values.shape[1] for slab in slabs[:-1])]
+    ).tolist()
+    result = torch.cat([slab.values for slab in slabs], dim=1)
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
+
+
+def test_a_saved_segmenter_segments_alike(tmp_path) -> None:
+    made = segmenter()
+    image = Image(
+        np.random.default_rng(0).random((1, 20, 18, 22)).astype(np.float32),
+        Grid.from_spacing((20, 18, 22), (1.0, 1.0, 1.0), "mm"),
+    )
+
+    made.save(tmp_path / "a")
+    made.save(tmp_path / "b")
+    read = Segmenter.load(tmp_path / "a")
+
+    assert segmenter_digest(tmp_path / "a") == segmenter_digest(tmp_path / "b")
+    before, after = made.segment(image, INFERENCE), read.segment(image, INFERENCE)
+    np.testing.assert_array_equal(before.array, after.array)
+    assert set(np.unique(before.array)) <= {0, 7}
+
+
+@pytest.mark.parametrize("slice_axis", [0, 1, 2])
+def test_a_2d_network_segments_a_volume_slice_by_slice(slice_axis: int) -> None:
+    """Each slice alone gives what it gives within the volume."""
+    made = segmenter(network="unet2d", slice_axis=slice_axis)
+    array = np.random.default_rng(0).random((1, 16, 16, 16)).astype(np.float32)
+    grid = Grid.from_spacing((16, 16, 16), (1.0, 1.0, 1.0), "mm")
+    one = np.take(array, [5], axis=1 + slice_axis)
+    flat = Grid.from_spacing(one.shape[1:], (1.0, 1.0, 1.0), "mm")
+
+    whole = made.segment(Image(array, grid), INFERENCE).array
+    alone = made.segment(Image(one, flat), INFERENCE).array
+
+    np.testing.assert_array_equal(np.take(whole, [5], axis=slice_axis), alone)
+
+
+def test_a_label_map_lies_on_the_images_own_grid() -> None:
+    """However the image is stored, the same places get the same labels."""
+    made = segmenter()
+    array = np.random.default_rng(0).random((1, 16, 24, 16)).astype(np.float32)
+    straight = Grid.from_spacing((16, 24, 16), (1.0, 1.0, 1.0), "mm")
+    expected = made.segment(Image(array, straight), INFERENCE).array
+    turned = np.diag([0.0, 0.0, 0.0, 1.0])
+    turned[0, 1], turned[1, 2], turned[2, 0] = -1, 1, -1  # i -> -S, j -> -R, k -> A
+    grid = Grid((16, 16, 24), turned, "mm")
+    stored = np.flip(array.transpose(0, 3, 1, 2), (1, 2))
+
+    result = made.segment(Image(np.ascontiguousarray(stored), grid), INFERENCE)
+
+    assert result.grid is grid
+    np.testing.assert_array_equal(
+        result.array, np.flip(expected.transpose(2, 0, 1), (0, 1))
+    )
+
+
+def test_folds_vote_by_the_mean_of_their_probabilities(tmp_path) -> None:
+    first, second = segmenter(seed=1), segmenter(seed=2)
+    first.save(tmp_path / "0")
+    second.save(tmp_path / "1")
+    array = np.random.default_rng(0).random((1, 16, 16, 16)).astype(np.float32)
+
+    both = Segmenter.ensemble([tmp_path / "0", tmp_path / "1"])
+    parts = [
+        torch.cat([slab.values for slab in s.probabilities(array, INFERENCE)], dim=1)
+        for s in (first, second, both)
+    ]
+
+    torch.testing.assert_close((parts[0] + parts[1]) / 2, parts[2], atol=1e-5, rtol=0)
+
+
+def test_what_does_not_fit_is_refused_with_its_name(tmp_path) -> None:
+    made = segmenter()
+    made.save(tmp_path / "a")
+    segmenter(values=(0, 7, 9)).save(tmp_path / "b")
+    two_channels = Image(
+        np.zeros((2, 4, 4, 4), dtype=np.float32),
+        Grid.from_spacing((4, 4, 4), (1.0, 1.0, 1.0), "mm"),
+    )
+
+    with pytest.raises(DataError, match="expected 1 channels"):
+        made.segment(two_channels, INFERENCE)
+    with pytest.raises(DataError, match="of one making"):
+        Segmenter.ensemble([tmp_path / "a", tmp_path / "b"])
+    (tmp_path / "a" / "weights-0.safetensors").unlink()
+    with pytest.raises(DataError, match="whole segmenter folder"):
+        Segmenter.load(tmp_path / "a")
+    with pytest.raises(DataError, match=r"spec\.json"):
+        Segmenter.load(tmp_path / "nowhere")
