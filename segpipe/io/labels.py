@@ -8,7 +8,7 @@ from jaxtyping import Int
 from segpipe.errors import DataError
 
 WHOLE = 1e-3  # labels saved as floats come within this of whole numbers
-LARGEST = 2**31 - 1
+LOWEST, LARGEST = -(2**31), 2**31 - 1
 
 
 def whole_labels(path: Path, array: np.ndarray) -> Int[np.ndarray, "i j k"]:
@@ -35,9 +35,9 @@ def whole_labels(path: Path, array: np.ndarray) -> Int[np.ndarray, "i j k"]:
                 f"{path}: expected whole labels, found {found}; "
                 "was the label map resampled with linear interpolation?"
             )
-    if whole.dtype.itemsize > 2 and (whole.max() > LARGEST or whole.min() < -LARGEST):
+    if whole.dtype.itemsize > 2 and (whole.max() > LARGEST or whole.min() < LOWEST):
         raise DataError(
-            f"{path}: expected labels from {-LARGEST} to {LARGEST}, found "
+            f"{path}: expected labels from {LOWEST} to {LARGEST}, found "
             f"{whole.min():.12g} to {whole.max():.12g}; number the structures anew"
         )
     if whole.dtype.kind == "b" or whole.dtype == np.uint8:

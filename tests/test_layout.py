@@ -1,0 +1,95 @@
+"""One name everywhere, and no stage that goes stale in silence."""
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from segpipe.fingerprint import module_path, modules_behind
+from segpipe.params import read_params
+
+ROOT = Path(__file__).parents[1]
+DVC = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = list(DVC)
+SHARED = {"compute", "folds", "models"}  # sections and lists that stages share
+
+
+def test_the_stages_are_the_houses_and_in_their_order() -> None:
+    assert STAGES == [
+        "verify",
+        "split",
+        "plan",
+        "preprocess",
+        "weigh",
+        "annotate",
+        "train",
+        "predict",
+        "evaluate",
+        "report",
+    ]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_has_one_name_everywhere(stage: str) -> None:
+    outs = [*DVC[stage]["outs"], *DVC[stage].get("metrics", [])]
+
+    assert DVC[stage]["cmd"].startswith(f"python -m segpipe {stage}")
+    assert (ROOT / "segpipe" / "stages" / f"{stage}.py").is_file()
+    assert (ROOT / "tests" / "stages" / f"test_{stage}.py").is_file()
+    assert all(out.startswith(f"artifacts/{stage}") for out in outs)
+    assert stage in read_params(ROOT / "params.yaml")
+    sections = {name.split(".")[0] for name in DVC[stage]["params"]}
+    assert stage in sections
+    assert sections - SHARED <= {stage, "train"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_all_the_code_behind_it(stage: str) -> None:
+    """DVC follows no imports. The failure shows the list that dvc.yaml needs."""
+    modules = modules_behind(f"segpipe.stages.{stage}")
+    needed = sorted(str(module_path(name).relative_to(ROOT)) for name in modules)
+
+    listed = [dep for dep in DVC[stage]["deps"] if dep.startswith("segpipe/")]
+
+    assert listed == needed, "\n" + "\n".join(f"      - {name}" for name in needed)
+    assert "requirements-numerics.lock" in DVC[stage]["deps"]
+
+
+def test_nothing_that_a_stage_reads_comes_from_a_later_one() -> None:
+    for place, stage in enumerate(STAGES):
+        for dep in DVC[stage]["deps"]:
+            if dep.startswith("artifacts/"):
+                assert dep.split("/")[1] in STAGES[:place]
+
+
+def test_everything_that_a_stage_writes_is_cached() -> None:
+    """The run-cache restores a stage elsewhere only if all its outs are cached."""
+    for stage in DVC.values():
+        for out in [*stage["outs"], *stage.get("metrics", [])]:
+            assert isinstance(out, str)
+
+
+def test_the_pins_that_stages_depend_on_are_the_locks() -> None:
+    lock = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = (ROOT / "requirements-numerics.lock").read_text().splitlines()
+
+    names = {pin.split("==")[0].lower() for pin in pins}
+    assert names == {"monai", "numpy", "scipy", "simpleitk", "torch"}
+    assert set(pins) <= set(lock)
+    assert not [line for line in lock if "+" in line or "==" not in line]
+
+
+def test_every_module_has_its_test() -> None:
+    without = [
+        path.relative_to(ROOT / "segpipe")
+        for path in (ROOT / "segpipe").rglob("*.py")
+        if path.name != "__init__.py"
+        and not (
+            ROOT
+            / "tests"
+            / path.relative_to(ROOT / "segpipe").parent
+            / f"test_{path.name.removeprefix('__').replace('__.py', '.py')}"
+        ).is_file()
+    ]
+
+    assert not without
