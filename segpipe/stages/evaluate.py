@@ -16,7 +16,7 @@ from segpipe import metrics
 from segpipe.case import Case, CaseList, read_cases
 from segpipe.documents import write_json, write_text
 from segpipe.errors import DataError
-from segpipe.instances import InstanceMatch, instances_of_structures, match_instances
+from segpipe.instances import InstanceMatch, components, match_instances
 from segpipe.io.formats import read_case_instances, read_case_label, read_label
 from segpipe.parallel import map_cases
 from segpipe.params import Params
@@ -57,7 +57,7 @@ class _Result:
 
     rows: list[Row]
     confusion: np.ndarray
-    instances: InstanceMatch | None
+    instances: dict[str, InstanceMatch]  # by structure
 
 
 def run(params: EvaluateParams, *, model: str, paths: Paths) -> None:
@@ -155,14 +155,34 @@ def _evaluate(
         n_classes=len(cases.values),
         ignore=-1,
     )
+    return _Result(
+        rows, confusion, _match(params, cases, paths, case, label.array, predicted)
+    )
+
+
+def _match(
+    params: EvaluateParams,
+    cases: CaseList,
+    paths: Paths,
+    case: Case,
+    label: np.ndarray,
+    predicted: np.ndarray,
+) -> dict[str, InstanceMatch]:
+    """Instances as drawn against the components of what was predicted."""
     drawn = read_case_instances(paths.data, cases, case)
-    match = None
-    if drawn is not None:
-        found = instances_of_structures(predicted, background=0, ignore=cases.ignore)
-        match = match_instances(
-            drawn.array, found, iou_threshold=params.instance_iou, ignore=~known
+    if drawn is None:
+        return {}
+    unknown = label == cases.ignore if cases.ignore is not None else None
+    return {
+        structure: match_instances(
+            np.where(label == value, drawn.array, 0),
+            components(predicted == value, connectivity="all"),
+            iou_threshold=params.instance_iou,
+            ignore=unknown,
         )
-    return _Result(rows, confusion, match)
+        for structure, value in zip(cases.structures, cases.values, strict=True)
+        if value != 0
+    }
 
 
 def _indices(values: np.ndarray, cases: CaseList, known: np.ndarray) -> np.ndarray:
@@ -263,22 +283,39 @@ def _dataset(confusion: np.ndarray, names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def _instances(matches: list[InstanceMatch | None]) -> dict[str, Any] | None:
-    """Instance figures, summed over the cases that have instances."""
-    known = [match for match in matches if match is not None]
-    if not known:
+def _instances(matches: list[dict[str, InstanceMatch]]) -> dict[str, Any] | None:
+    """Instance figures of the structures that have instances in any case."""
+    structures = sorted(
+        {
+            name
+            for match in matches
+            for name, found in match.items()
+            if found.n_reference
+        }
+    )
+    if not structures:
         return None
+    return {
+        **_sum_up([match[name] for match in matches for name in structures if match]),
+        "structures": {
+            name: _sum_up([match[name] for match in matches if match])
+            for name in structures
+        },
+    }
+
+
+def _sum_up(matches: list[InstanceMatch]) -> dict[str, Any]:
     total = InstanceMatch(
-        n_reference=sum(match.n_reference for match in known),
-        n_predicted=sum(match.n_predicted for match in known),
-        true_positives=sum(match.true_positives for match in known),
-        merges=sum(match.merges for match in known),
-        splits=sum(match.splits for match in known),
-        mean_iou=_mean([match.mean_iou for match in known]),
+        n_reference=sum(match.n_reference for match in matches),
+        n_predicted=sum(match.n_predicted for match in matches),
+        true_positives=sum(match.true_positives for match in matches),
+        merges=sum(match.merges for match in matches),
+        splits=sum(match.splits for match in matches),
+        mean_iou=_mean([match.mean_iou for match in matches]),
     )
     return {
         "f1": total.f1,
-        "f1_mean": _mean([match.f1 for match in known]),
+        "f1_mean": _mean([match.f1 for match in matches]),
         "merges": total.merges,
         "splits": total.splits,
         "n_reference": total.n_reference,

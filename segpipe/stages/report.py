@@ -1,0 +1,269 @@
+"""report: one page and one picture with all models side by side."""
+
+import csv
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from segpipe.case import CaseList, read_cases
+from segpipe.documents import write_text
+from segpipe.errors import DataError
+from segpipe.overlays import build_views
+from segpipe.page import Part, Picture, Row, Table, build_page
+from segpipe.params import Params
+from segpipe.paths import Paths
+from segpipe.plan import Split, read_split
+from segpipe.plots import (
+    Curve,
+    View,
+    plot_cases,
+    plot_curves,
+    plot_overlay,
+    plot_summary,
+)
+from segpipe.tables import (
+    ABSENT,
+    Evaluated,
+    build_cards,
+    build_comparison,
+    build_groups,
+    build_worst,
+)
+
+log = logging.getLogger(__name__)
+Scores = dict[str, dict[str, np.ndarray]]
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+class ReportParams(Params):
+    """Section report of params.yaml.
+
+    Attributes:
+        overlays: Show images of the worst, the median and the best case. They are
+            images of patients, if under a pseudonym: think who will see the page.
+    """
+
+    overlays: bool
+
+
+def run(
+    params: ReportParams, *, models: list[str], folds: list[int], paths: Paths
+) -> None:
+    """Write artifacts/report: index.html, which needs nothing else, and report.png.
+
+    Only what the lists name is read: folders of models or folds that were dropped from
+    the lists stay out.
+
+    Raises:
+        DataError: If evaluate wrote nothing for a model.
+    """
+    cases, split = read_cases(paths.artifacts), read_split(paths.artifacts)
+    evaluated = {model: _read(paths, model, folds) for model in models}
+    curves = [_curve(paths, model, fold) for model in models for fold in folds]
+    scores = _scores(evaluated, cases, split)
+    names = _pseudonyms([case.name for case in cases.cases])
+    ranked = _ranked(scores, split)
+    shown: dict[str, tuple[str, list[View]]] = {}
+    if params.overlays and ranked:
+        for why, case in _chosen(ranked):
+            dice = _mean_dice(scores, split.test.index(case))
+            title = f"{why} case: {names[case]}, mean Dice {dice:.3f}"
+            shown[why] = (title, build_views(cases, case, models=models, paths=paths))
+    goal = paths.artifacts / "report"
+    shutil.rmtree(goal, ignore_errors=True)
+    page = build_page(
+        title="Segmentation report",
+        subtitle=_subtitle(cases, split),
+        cards=build_cards(evaluated),
+        parts=[
+            build_comparison(evaluated, cases),
+            _cases_part(scores),
+            _training(evaluated, curves, folds),
+            *build_groups(evaluated),
+            build_worst(evaluated, ranked, names, cases),
+            *_overlay_part(shown, cases, paths),
+        ],
+        footer=evaluated[models[0]].metrics["policy"],
+    )
+    write_text(goal / "index.html", page)
+    summary = plot_summary(
+        f"{len(models)} model{'s' * (len(models) > 1)} on {len(split.test)} test cases",
+        curves=curves,
+        scores=scores,
+        views=shown["Median"][1][:1] if "Median" in shown else [],
+    )
+    _write_bytes(goal / "report.png", summary)
+    log.info("report: %s", goal / "index.html")
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
+def _read(paths: Paths, model: str, folds: list[int]) -> Evaluated:
+    folder = paths.artifacts / "evaluate" / model
+    if not (folder / "metrics.json").is_file():
+        raise DataError(
+            f"{folder}: expected the figures of {model}, found none; run `dvc repro`"
+        )
+    with (folder / "cases.csv").open(encoding="utf-8", newline="") as file:
+        rows = {(row["case"], row["structure"]): row for row in csv.DictReader(file)}
+    trained = paths.artifacts / "train" / model / str(folds[0]) / "fingerprint.json"
+    return Evaluated(
+        json.loads((folder / "metrics.json").read_text(encoding="utf-8")),
+        rows,
+        json.loads(trained.read_text(encoding="utf-8")),
+    )
+
+
+def _curve(paths: Paths, model: str, fold: int) -> Curve:
+    path = paths.artifacts / "train" / model / str(fold) / "history.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    def column(name: str) -> np.ndarray:
+        return np.array([float(row[name] or "nan") for row in rows])
+
+    return Curve(
+        model, fold, column("epoch"), column("training_loss"), column("validation_dice")
+    )
+
+
+def _scores(evaluated: dict[str, Evaluated], cases: CaseList, split: Split) -> Scores:
+    """Structure to model to the Dice of each test case, NaN where there is none."""
+    return {
+        structure: {
+            model: np.array(
+                [
+                    float(of_model.rows[case, structure]["dice"] or "nan")
+                    for case in split.test
+                ]
+            )
+            for model, of_model in evaluated.items()
+        }
+        for structure in cases.structures[1:]
+    }
+
+
+def _mean_dice(scores: Scores, place: int) -> float:
+    """Over structures and models; NaN if all structures are absent."""
+    found = [
+        values[place] for of_models in scores.values() for values in of_models.values()
+    ]
+    known = [value for value in found if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _ranked(scores: Scores, split: Split) -> list[str]:
+    """Test cases, the worst first; without those in which there is nothing."""
+    means = {case: _mean_dice(scores, place) for place, case in enumerate(split.test)}
+    known = [case for case, mean in means.items() if not math.isnan(mean)]
+    return sorted(known, key=lambda case: (means[case], case))
+
+
+def _chosen(ranked: list[str]) -> list[tuple[str, str]]:
+    places = {"Worst": 0, "Median": len(ranked) // 2, "Best": len(ranked) - 1}
+    return [(why, ranked[place]) for why, place in places.items()]
+
+
+def _pseudonyms(cases: list[str]) -> dict[str, str]:
+    """Numbers in an order that says nothing of the names."""
+    order = sorted(cases, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    width = len(str(len(order)))
+    return {name: f"case {n:0{width}d}" for n, name in enumerate(order, start=1)}
+
+
+def _subtitle(cases: CaseList, split: Split) -> str:
+    patients = len({case.patient for case in cases.cases})
+    spacing = np.median([case.spacing for case in cases.cases], axis=0)
+    size = f" {TIMES} ".join(f"{step:.3g}" for step in spacing[: cases.dimensions])
+    return (
+        f"{len(cases.cases)} {cases.dimensions}-D cases of {patients} patients, "
+        f"{len(split.test)} of them to test · structures: "
+        f"{', '.join(cases.structures[1:])} · channels: {', '.join(cases.channels)} · "
+        f"median spacing {size} {cases.unit}"
+    )
+
+
+def _cases_part(scores: Scores) -> Part:
+    return Part(
+        "Every test case",
+        "A dot is a case; grey lines join the same case; the bar is the median.",
+        pictures=(Picture(plot_cases(scores), "Dice of every test case by model"),),
+    )
+
+
+def _training(
+    evaluated: dict[str, Evaluated], curves: list[Curve], folds: list[int]
+) -> Part:
+    rows = []
+    for model, e in evaluated.items():
+        used, compute = e.settings["params"], e.settings["compute"]
+        extras = [
+            word
+            for word, on in {
+                "border weights": used["border_weights"],
+                "sparse annotation": used["sparse_annotation"],
+            }.items()
+            if on
+        ]
+        rows.append(
+            Row(
+                (
+                    model,
+                    used["network"],
+                    used["loss"].replace("_", " "),
+                    ", ".join(extras) or ABSENT,
+                    f"{used['epochs']} {TIMES} {used['steps_per_epoch']}",
+                    f"{compute['device']}, {compute['precision']}",
+                )
+            )
+        )
+    columns = ("", "Network", "Loss", "Besides", f"Epochs {TIMES} steps", "Device")
+    return Part(
+        "Training",
+        f"Folds trained: {', '.join(map(str, folds))}.",
+        Table(columns, tuple(rows)),
+        (Picture(plot_curves(curves), "Training loss and validation Dice"),),
+    )
+
+
+def _overlay_part(
+    shown: dict[str, tuple[str, list[View]]], cases: CaseList, paths: Paths
+) -> list[Part]:
+    if not shown:
+        return []
+    with_instances = any(case.instances for case in cases.cases)
+    legend = {name: n for n, name in enumerate(cases.structures) if n}
+    turned = (
+        "Planes through the middle of what was drawn; the patient's right on "
+        "the right, head and front up. "
+        if cases.dimensions == 3
+        else ""
+    )
+    colours = (
+        "Each instance has its own colour (of predictions: what hangs together), so "
+        "merged and split ones stand out. "
+        if with_instances
+        else ""
+    )
+    return [
+        Part(
+            "What it looks like",
+            f"{turned}{colours}The white line on predictions is the reference.",
+            pictures=tuple(
+                Picture(
+                    plot_overlay(title, views, {} if with_instances else legend), title
+                )
+                for title, views in shown.values()
+            ),
+        )
+    ]

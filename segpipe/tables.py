@@ -1,0 +1,185 @@
+"""The report's tables: what evaluate wrote of each model, side by side."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from segpipe.case import CaseList
+from segpipe.page import Card, Part, Row, Table
+
+WORST_SHOWN = 8
+ABSENT = "\N{EN DASH}"
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """What evaluate and train say of one model.
+
+    Attributes:
+        metrics: metrics.json.
+        rows: Case and structure to their line of cases.csv.
+        settings: Params and compute of the training, from its fingerprint.json.
+    """
+
+    metrics: dict[str, Any]
+    rows: dict[tuple[str, str], dict[str, str]]
+    settings: dict[str, Any]
+
+
+def build_cards(evaluated: dict[str, Evaluated]) -> list[Card]:
+    """The mean test Dice of each model, the best one marked."""
+    dice = {m: e.metrics["test"]["dice_mean"] for m, e in evaluated.items()}
+    best = max(dice, key=lambda model: dice[model] or 0)
+    return [
+        Card(
+            model,
+            _text(dice[model], 3),
+            f"mean test Dice · {e.metrics['test']['n_failed']} of "
+            f"{e.metrics['test']['n']} failed",
+            best=model == best and len(dice) > 1,
+        )
+        for model, e in evaluated.items()
+    ]
+
+
+# What is shown, where it stands in metrics.json, digits, and which way is better.
+Line = tuple[str, tuple[str, ...], int, int]
+
+
+def _lines(cases: CaseList, with_instances: bool) -> dict[str, list[Line]]:
+    unit = cases.unit
+    structures: list[Line] = [
+        (f"Dice, {name}", ("structures", name, "dice_mean"), 3, 1)
+        for name in cases.structures[1:]
+    ]
+    of_cases: list[Line] = [
+        ("Dice", ("test", "dice_mean"), 3, 1),
+        *(structures if len(structures) > 1 else []),
+        ("IoU", ("test", "iou_mean"), 3, 1),
+        ("Precision", ("test", "precision_mean"), 3, 1),
+        ("Recall", ("test", "recall_mean"), 3, 1),
+        (f"HD95 ({unit})", ("test", f"hd95_{unit}_mean"), 2, -1),
+        ("Surface Dice", ("test", "surface_dice_mean"), 3, 1),
+        ("Volume error, absolute", ("test", "volume_error_absolute_mean"), 3, -1),
+        ("Worst Dice", ("test", "dice_worst"), 3, 1),
+        ("Failed", ("test", "n_failed"), 0, -1),
+    ]
+    of_voxels: list[Line] = [
+        ("Pixel accuracy (PA)", ("dataset", "pixel_accuracy"), 4, 1),
+        ("Mean pixel accuracy (MPA)", ("dataset", "mean_pixel_accuracy"), 3, 1),
+        ("Mean IoU (mIoU)", ("dataset", "mean_iou"), 3, 1),
+        ("Frequency-weighted IoU", ("dataset", "frequency_weighted_iou"), 3, 1),
+    ]
+    instances: list[Line] = [
+        ("Instance F1 at IoU 0.5", ("instances", "f1"), 3, 1),
+        ("Merged instances", ("instances", "merges"), 0, -1),
+        ("Split instances", ("instances", "splits"), 0, -1),
+        ("Instances drawn", ("instances", "n_reference"), 0, 0),
+        ("Instances found", ("instances", "n_predicted"), 0, 0),
+    ]
+    groups = {
+        "Mean over test cases and structures": of_cases,
+        "All test voxels together, background included": of_voxels,
+    }
+    if with_instances:
+        groups["Instances of all test cases"] = instances
+    return groups
+
+
+def build_comparison(evaluated: dict[str, Evaluated], cases: CaseList) -> Part:
+    """Every figure of every model, the best of a line marked."""
+    with_instances = all(e.metrics["instances"] for e in evaluated.values())
+    rows: list[Row] = []
+    for heading, lines in _lines(cases, with_instances).items():
+        rows.append(Row((heading,)))
+        for name, keys, digits, better in lines:
+            values = [_find(e.metrics, keys) for e in evaluated.values()]
+            rows.append(_row(name, values, digits=digits, better=better))
+    return Part(
+        "Models side by side",
+        "The best figure of a line is bold, where there is a difference.",
+        Table(("", *evaluated), tuple(rows)),
+    )
+
+
+def _find(document: Any, keys: tuple[str, ...]) -> float | None:
+    for key in keys:
+        document = document[key]
+    return None if document is None else float(document)
+
+
+def _row(name: str, values: list[float | None], *, digits: int, better: int) -> Row:
+    """A line with its winners marked."""
+    texts = [_text(value, digits) for value in values]
+    known = [value for value in values if value is not None]
+    best: tuple[int, ...] = ()
+    if better and known and len(set(texts)) > 1:
+        top = _text(max(known) if better > 0 else min(known), digits)
+        best = tuple(place for place, text in enumerate(texts, start=1) if text == top)
+    return Row((name, *texts), best)
+
+
+def _text(value: float | None, digits: int) -> str:
+    return ABSENT if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def build_groups(evaluated: dict[str, Evaluated]) -> list[Part]:
+    """Mean Dice by site, scanner or whatever patients.csv says; nothing without."""
+    first = next(iter(evaluated.values())).metrics["groups"]
+    rows: list[Row] = []
+    for column, groups in first.items():
+        if groups:
+            rows.append(Row((column,)))
+        for value in groups:
+            summaries = [e.metrics["groups"][column][value] for e in evaluated.values()]
+            name = f"{value} (n = {summaries[0]['n']})"
+            figures = [summary["dice_mean"] for summary in summaries]
+            rows.append(_row(name, figures, digits=3, better=1))
+    if not rows:
+        return []
+    table = Table(("Mean Dice", *evaluated), tuple(rows))
+    return [Part("By group", "n counts cases and structures.", table)]
+
+
+def build_worst(
+    evaluated: dict[str, Evaluated],
+    ranked: list[str],
+    names: dict[str, str],
+    cases: CaseList,
+) -> Part:
+    """The cases with the lowest mean Dice, with each model's figures.
+
+    Args:
+        evaluated: By model.
+        ranked: Names of the test cases, the worst first.
+        names: Case to pseudonym.
+        cases: The data set.
+    """
+    rows = []
+    for case in ranked[:WORST_SHOWN]:
+        for structure in cases.structures[1:]:
+            found = [e.rows[case, structure] for e in evaluated.values()]
+            cells = [
+                _text(float(row[name] or "nan"), digits)
+                for name, digits in (("dice", 3), (f"hd95_{cases.unit}", 1))
+                for row in found
+            ]
+            failed = [
+                place for place, row in enumerate(found) if row["failed"] == "True"
+            ]
+            both = (*failed, *(place + len(found) for place in failed))
+            rows.append(
+                Row(
+                    (f"{names[case]}, {structure}", *cells),
+                    failed=tuple(place + 1 for place in both),
+                )
+            )
+    columns = [
+        f"{figure} {model}" for figure in ("Dice", "HD95") for model in evaluated
+    ]
+    return Part(
+        "Worst cases first",
+        f"Look at these before you trust the means. Failed ones are red; HD95 in "
+        f"{cases.unit}. All cases by name: artifacts/evaluate/MODEL/cases.csv.",
+        Table(("", *columns), tuple(rows)),
+    )
