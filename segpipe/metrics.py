@@ -143,7 +143,7 @@ class SurfaceDistances:
     to_prediction: Float64[np.ndarray, " n"]
     to_reference: Float64[np.ndarray, " m"]
 
-    def hausdorff(self, percentile: float = 95) -> float:
+    def hausdorff(self, percentile: float = 95.0) -> float:
         """The larger of the two directions' percentiles (HD95 by default)."""
         return float(
             max(

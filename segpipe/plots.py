@@ -205,7 +205,7 @@ def plot_overlay(title: str, views: Sequence[View], legend: dict[str, int]) -> b
             len(views), 2 + len(models), squeeze=False, height_ratios=heights
         )
         for row, view in zip(rows, views, strict=True):
-            draw_view(row, view)
+            draw_view(list(row), view)
         for axes, name in zip(rows[0], ["image", "reference", *models], strict=True):
             axes.set_title(name, fontsize=10)
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
@@ -303,7 +303,7 @@ def plot_summary(
         if views:
             columns = 2 + len(views[0].predictions)
             row = halves[1].subplots(1, columns, squeeze=False)[0]
-            draw_view(row, views[0])
+            draw_view(list(row), views[0])
             names = ["image", "reference", *views[0].predictions]
             for axes, name in zip(row, names, strict=True):
                 axes.set_title(name, fontsize=10)

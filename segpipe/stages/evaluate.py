@@ -223,7 +223,7 @@ def _compare(
         row["surface_dice"] = nothing if empty else worst
     else:
         distances = metrics.surface_distances(reference, prediction, spacing=spacing)
-        row[f"hd95_{unit}"] = distances.hausdorff(95)
+        row[f"hd95_{unit}"] = distances.hausdorff(95.0)
         row["surface_dice"] = distances.surface_dice(params.surface_tolerance)
     name, size = ("ml", voxel_volume / 1000) if unit == "mm" else ("px", 1.0)
     row[f"reference_{name}"] = sizes[0] * size

@@ -1,0 +1,145 @@
+"""The report: everything side by side, nothing from elsewhere, nobody's name."""
+
+import base64
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segpipe.case import read_cases
+from segpipe.documents import write_json, write_text
+from segpipe.errors import DataError
+from segpipe.io.formats import write_label
+from segpipe.io.nifti import read_label
+from segpipe.paths import Paths
+from segpipe.plan import read_split
+from segpipe.stages import evaluate, report, split, verify
+from tests.phantoms import write_dataset
+
+HISTORY = """\
+epoch,step,training_loss,learning_rate,validation_dice,validation_iou,validation_pa
+1,10,1.5,0.01,,,
+2,20,0.5,0.001,0.75,0.6,0.9
+"""
+
+
+def write_model(paths: Paths, model: str, *, shift: int) -> None:
+    """A model that finds everything, some voxels beside where it is."""
+    cases = read_cases(paths.artifacts)
+    for name in read_split(paths.artifacts).test:
+        label = read_label(paths.data / cases[name].label)
+        moved = np.roll(label.array, shift, axis=1)
+        file = paths.artifacts / "predict" / model / f"{name}.nii"
+        write_label(file, moved, label.grid)
+    trained = paths.artifacts / "train" / model / "0"
+    write_text(trained / "history.csv", HISTORY)
+    settings = {
+        "network": "unet3d",
+        "loss": "cross_entropy",
+        "border_weights": True,
+        "sparse_annotation": False,
+        "epochs": 2,
+        "steps_per_epoch": 10,
+    }
+    compute = {"device": "cpu", "precision": "fp32", "threads": 1}
+    write_json(trained / "fingerprint.json", {"params": settings, "compute": compute})
+    evaluate.run(
+        evaluate.EvaluateParams(
+            surface_tolerance=1.0, instance_iou=0.5, group_by=("site",), workers=1
+        ),
+        model=model,
+        paths=paths,
+    )
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    paths = Paths(tmp_path_factory.mktemp("project"))
+    patients = {f"case_{n:02d}": f"smith_{n}" for n in range(10)}
+    write_dataset(paths.data, cases=10, patients=patients, instances=True)
+    verify.run(
+        verify.VerifyParams(
+            grid_tolerance_mm=0.01,
+            empty_label="warn",
+            spacing_limits_mm=(1e-5, 100.0),
+            workers=1,
+        ),
+        networks={"good": 3, "poor": 3},
+        paths=paths,
+    )
+    split.run(split.SplitParams(seed=3, test_fraction=0.4, n_folds=2), paths=paths)
+    write_model(paths, "good", shift=0)
+    write_model(paths, "poor", shift=2)
+    return paths
+
+
+def read_page(paths: Paths, models: list[str], *, overlays: bool = True) -> str:
+    params = report.ReportParams(overlays=overlays)
+    report.run(params, models=models, folds=[0], paths=paths)
+    return (paths.artifacts / "report" / "index.html").read_text()
+
+
+def test_the_page_needs_nothing_else(paths: Paths) -> None:
+    page = read_page(paths, ["good", "poor"])
+
+    sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
+    assert sources
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert "<script" not in page
+    for data in re.findall(r"base64,([^\"]+)", page):
+        assert base64.b64decode(data).startswith(b"\x89PNG")
+
+
+def test_the_better_model_is_marked_in_every_line_that_differs(paths: Paths) -> None:
+    page = read_page(paths, ["good", "poor"])
+
+    rows = re.findall(r"<tr><td>([^<]+)</td>(<td.*?)</tr>", page, re.DOTALL)
+    winners = {name: cells.split("</td>") for name, cells in rows}
+    for name in ("Dice", "IoU", "HD95 (mm)", "Mean IoU (mIoU)"):
+        good, poor = winners[name][:2]
+        assert 'class="best"' in good, name
+        assert 'class="best"' not in poor, name
+    assert "1.000" in winners["Dice"][0]
+    assert "0.00" in winners["HD95 (mm)"][0]
+
+
+def test_patients_and_cases_go_by_pseudonyms(paths: Paths) -> None:
+    page = read_page(paths, ["good", "poor"])
+
+    assert "smith" not in page
+    assert not re.findall(r"case_\d", page)
+    assert re.search(r"Worst case: case \d\d, mean Dice 0\.\d{3}", page)
+
+
+def test_overlays_can_be_left_out(paths: Paths) -> None:
+    with_overlays = read_page(paths, ["good"]).count("<img")
+    without = read_page(paths, ["good"], overlays=False)
+
+    assert without.count("<img") == with_overlays - 3
+    assert "Worst case:" not in without
+
+
+def test_a_model_that_was_dropped_from_the_list_is_gone(paths: Paths) -> None:
+    assert "poor" not in read_page(paths, ["good"])
+
+
+def test_two_runs_write_the_same_bytes(paths: Paths) -> None:
+    folder = paths.artifacts / "report"
+    first = read_page(paths, ["good", "poor"]), (folder / "report.png").read_bytes()
+    second = read_page(paths, ["good", "poor"]), (folder / "report.png").read_bytes()
+
+    assert first == second
+
+
+def test_the_picture_is_a_picture_of_a_readable_size(paths: Paths) -> None:
+    read_page(paths, ["good", "poor"])
+    picture = Image.open(paths.artifacts / "report" / "report.png")
+
+    assert picture.size[0] > 1000
+    assert np.asarray(picture.convert("L")).std() > 10
+
+
+def test_a_model_without_figures_is_said_by_name(paths: Paths) -> None:
+    with pytest.raises(DataError, match="the figures of absent"):
+        read_page(paths, ["good", "absent"])
