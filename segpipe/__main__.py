@@ -213,6 +213,89 @@ def phantom(
     write_phantom(folder)
 
 
+@app.command("import", rich_help_panel=TOOLS)
+def import_(
+    source: Annotated[Path, typer.Argument(help="Folder, or an HDF5 file.")],
+    data: Annotated[Path, typer.Argument(help="Where to write, usually data.")],
+    images: Annotated[str | None, typer.Option(help="Folder of images in it.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Folder of label maps.")] = None,
+    channel_suffix: Annotated[
+        list[str] | None,
+        typer.Option(help="Ending of a name that says the channel; once a channel."),
+    ] = None,
+    label_suffix: Annotated[
+        str, typer.Option(help="Ending of the label maps' names.")
+    ] = "",
+    channel: Annotated[
+        list[str] | None, typer.Option(help="Name of a channel; once a channel.")
+    ] = None,
+    structure: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE; once a structure.")
+    ] = None,
+    ignore: Annotated[
+        int | None, typer.Option(help="The value that means: not annotated.")
+    ] = None,
+    instances: Annotated[
+        bool, typer.Option("--instances", help="The labels are instance ids.")
+    ] = False,
+    spacing_mm: Annotated[
+        str | None, typer.Option(help="Of files that carry none, such as 0.5,0.5.")
+    ] = None,
+    grey: Annotated[
+        bool, typer.Option("--grey", help="Colours that are all equal: one channel.")
+    ] = False,
+    image_key: Annotated[str, typer.Option(help="HDF5 data set of the image.")] = "raw",
+    label_key: Annotated[
+        str, typer.Option(help="HDF5 data set of the label map.")
+    ] = "label",
+    patients: Annotated[
+        Path | None, typer.Option(help="CSV with the columns case, patient and more.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Give up the data that are there.")
+    ] = False,
+    add: Annotated[
+        bool, typer.Option("--add", help="Join the data that are there.")
+    ] = False,
+) -> None:
+    """Bring images and label maps into data/: all or nothing.
+
+    Example: segpipe import ~/study data --images images --labels labels
+    """
+    from segpipe.tools.conversion import ImportOptions
+    from segpipe.tools.importing import import_dataset, parse_structures
+
+    options = ImportOptions(
+        images=images,
+        labels=labels,
+        channel_suffixes=tuple(channel_suffix or ()),
+        label_suffix=label_suffix,
+        channels=tuple(channel or ()),
+        structures=parse_structures(structure or []),
+        ignore=ignore,
+        instances=instances,
+        spacing_mm=_numbers("--spacing-mm", spacing_mm),
+        grey=grey,
+        image_key=image_key,
+        label_key=label_key,
+        patients=patients,
+        replace=replace,
+        add=add,
+    )
+    typer.echo(import_dataset(source, data, options))
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError as error:
+        raise DataError(
+            f"{option} {text}: expected numbers with commas between, as in 0.5,0.5"
+        ) from error
+
+
 @app.command(rich_help_panel=TOOLS)
 def preset(
     name: Annotated[str, typer.Argument(help="Of presets/NAME.yaml.")],
@@ -234,6 +317,38 @@ def record() -> None:
 
     for row in tool(HERE):
         typer.echo(row)
+
+
+@app.command(rich_help_panel=TOOLS)
+def results() -> None:
+    """Show the figures of all models, and where to look next."""
+    from segpipe.tools.results import results as tool
+
+    for row in tool(HERE):
+        typer.echo(row)
+
+
+@app.command(rich_help_panel=TOOLS)
+def prune(
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete what is listed.")
+    ] = False,
+) -> None:
+    """List caches, checkpoints and runs that nothing needs; delete when told.
+
+    Example: segpipe prune --delete
+    """
+    from segpipe.tools.pruning import find_prunable
+    from segpipe.tools.pruning import prune as tool
+
+    items = find_prunable(HERE)
+    for item in items:
+        typer.echo(item)
+    if delete:
+        tool(HERE, items)
+    typer.echo(
+        f"{len(items)} {'deleted' if delete else 'found; --delete deletes them'}"
+    )
 
 
 if __name__ == "__main__":

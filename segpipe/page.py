@@ -111,8 +111,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG and what it shows, in words for those who cannot see it."""
+    """A PNG, its name, and what it shows in words for those who cannot see it."""
 
+    name: str
     png: bytes
     words: str
 

@@ -18,11 +18,13 @@ from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
+from segpipe.errors import DataError
 from segpipe.paths import Paths
 
 log = logging.getLogger(__name__)
 EXPERIMENT = "segpipe"
 KEY = "segpipe.key"
+ATTACHED = "segpipe.attached"
 
 
 def tracking_uri(paths: Paths) -> str:
@@ -147,6 +149,91 @@ def log_rows(
     for start in range(0, len(metrics), 500):
         client.log_batch(run_id, metrics=metrics[start : start + 500])
     return len(new)
+
+
+def finish(client: MlflowClient, run: Run) -> bool:
+    """Say of a run that it is complete; whether that was news."""
+    known: Run = client.get_run(run.info.run_id)
+    if known.info.status == "FINISHED":
+        return False
+    client.set_terminated(run.info.run_id, "FINISHED")
+    return True
+
+
+def attach(
+    client: MlflowClient,
+    run: Run,
+    *,
+    metrics: dict[str, float],
+    files: dict[str, Path],
+    digest: str,
+) -> bool:
+    """Add figures and files to a run, unless the same ones are there already.
+
+    Args:
+        client: Of the server.
+        run: Whose.
+        metrics: Name to value.
+        files: Path inside the run's artifacts to the file; folders are made.
+        digest: Of metrics and files; kept as a tag.
+
+    Returns:
+        Whether anything was added.
+    """
+    run_id = run.info.run_id
+    if client.get_run(run_id).data.tags.get(ATTACHED) == digest:
+        return False
+    now = int(time.time() * 1000)
+    points = [Metric(name, value, now, 0) for name, value in metrics.items()]
+    client.log_batch(run_id, metrics=points)
+    for place, file in files.items():
+        client.log_artifact(run_id, str(file), str(Path(place).parent))
+    client.set_tag(run_id, ATTACHED, digest)
+    return True
+
+
+@contextmanager
+def reachable(paths: Paths) -> Iterator[tuple[MlflowClient, str]]:
+    """A client and the experiment's id, where the server is needed.
+
+    Raises:
+        DataError: If it cannot be reached or refuses.
+    """
+    try:
+        yield connect(paths)
+    except MlflowException as error:
+        raise DataError(
+            f"{tracking_uri(paths)}: expected an MLflow server or store, found: "
+            f"{str(error).splitlines()[0][:200]}; start it, or set MLFLOW_TRACKING_URI"
+        ) from error
+
+
+def find_stale_runs(
+    client: MlflowClient, experiment: str, *, keep: set[str], before: float
+) -> list[Run]:
+    """Runs whose key is none of those to keep, and that ended before a time.
+
+    Args:
+        client: Of the server.
+        experiment: Its id.
+        keep: Keys of what lies in artifacts/.
+        before: Seconds since 1970.
+    """
+    runs: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs([experiment], max_results=1000, page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            break
+    return [
+        run
+        for run in runs
+        if run.data.tags.get(KEY, "") not in keep
+        and KEY in run.data.tags
+        and (run.info.end_time or run.info.start_time) < before * 1000
+    ]
 
 
 def git_tags(root: Path) -> dict[str, str]:

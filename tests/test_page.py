@@ -33,6 +33,6 @@ def test_a_single_cell_is_a_heading_over_the_whole_width() -> None:
 
 
 def test_a_picture_travels_in_the_page_and_is_put_in_words() -> None:
-    text = page(Part("x", pictures=(Picture(b"\x89PNG", "a curve"),)))
+    text = page(Part("x", pictures=(Picture("curve", b"\x89PNG", "a curve"),)))
 
     assert '<img alt="a curve" src="data:image/png;base64,iVBORw==">' in text

@@ -55,7 +55,7 @@ class ReportParams(Params):
 def run(
     params: ReportParams, *, models: list[str], folds: list[int], paths: Paths
 ) -> None:
-    """Write artifacts/report: index.html, which needs nothing else, and report.png.
+    """Write artifacts/report: index.html, which needs nothing else, and its pictures.
 
     Only what the lists name is read: folders of models or folds that were dropped from
     the lists stay out.
@@ -75,30 +75,37 @@ def run(
             dice = _mean_dice(scores, split.test.index(case))
             title = f"{why} case: {names[case]}, mean Dice {dice:.3f}"
             shown[why] = (title, build_views(cases, case, models=models, paths=paths))
-    goal = paths.artifacts / "report"
-    shutil.rmtree(goal, ignore_errors=True)
+    parts = [
+        build_comparison(evaluated, cases),
+        _cases_part(scores),
+        _training(evaluated, curves, folds),
+        *build_groups(evaluated),
+        build_worst(evaluated, ranked, names, cases),
+        *_overlay_part(shown, cases),
+    ]
     page = build_page(
         title="Segmentation report",
         subtitle=_subtitle(cases, split),
         cards=build_cards(evaluated),
-        parts=[
-            build_comparison(evaluated, cases),
-            _cases_part(scores),
-            _training(evaluated, curves, folds),
-            *build_groups(evaluated),
-            build_worst(evaluated, ranked, names, cases),
-            *_overlay_part(shown, cases, paths),
-        ],
+        parts=parts,
         footer=evaluated[models[0]].metrics["policy"],
     )
-    write_text(goal / "index.html", page)
     summary = plot_summary(
         f"{len(models)} model{'s' * (len(models) > 1)} on {len(split.test)} test cases",
         curves=curves,
         scores=scores,
         views=shown["Median"][1][:1] if "Median" in shown else [],
     )
+    _write(paths.artifacts / "report", page, parts, summary)
+
+
+def _write(goal: Path, page: str, parts: list[Part], summary: bytes) -> None:
+    shutil.rmtree(goal, ignore_errors=True)
+    write_text(goal / "index.html", page)
     _write_bytes(goal / "report.png", summary)
+    for part in parts:
+        for picture in part.pictures:
+            _write_bytes(goal / f"{picture.name}.png", picture.png)
     log.info("report: %s", goal / "index.html")
 
 
@@ -197,7 +204,9 @@ def _cases_part(scores: Scores) -> Part:
     return Part(
         "Every test case",
         "A dot is a case; grey lines join the same case; the bar is the median.",
-        pictures=(Picture(plot_cases(scores), "Dice of every test case by model"),),
+        pictures=(
+            Picture("cases", plot_cases(scores), "Dice of every test case by model"),
+        ),
     )
 
 
@@ -232,19 +241,19 @@ def _training(
         "Training",
         f"Folds trained: {', '.join(map(str, folds))}.",
         Table(columns, tuple(rows)),
-        (Picture(plot_curves(curves), "Training loss and validation Dice"),),
+        (Picture("curves", plot_curves(curves), "Training loss and validation Dice"),),
     )
 
 
 def _overlay_part(
-    shown: dict[str, tuple[str, list[View]]], cases: CaseList, paths: Paths
+    shown: dict[str, tuple[str, list[View]]], cases: CaseList
 ) -> list[Part]:
     if not shown:
         return []
     with_instances = any(case.instances for case in cases.cases)
     legend = {name: n for n, name in enumerate(cases.structures) if n}
     turned = (
-        "Planes through the middle of what was drawn; the patient's right on "
+        "The planes that show most of what was drawn; the patient's right on "
         "the right, head and front up. "
         if cases.dimensions == 3
         else ""
@@ -261,9 +270,11 @@ def _overlay_part(
             f"{turned}{colours}The white line on predictions is the reference.",
             pictures=tuple(
                 Picture(
-                    plot_overlay(title, views, {} if with_instances else legend), title
+                    why.lower(),
+                    plot_overlay(title, views, {} if with_instances else legend),
+                    title,
                 )
-                for title, views in shown.values()
+                for why, (title, views) in shown.items()
             ),
         )
     ]

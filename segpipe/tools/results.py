@@ -1,0 +1,77 @@
+"""results: the figures of all models in the terminal, and where to look next."""
+
+import json
+from typing import Any
+
+from segpipe.errors import DataError
+from segpipe.params import read_params
+from segpipe.paths import Paths
+
+ABSENT = "-"
+
+
+def results(paths: Paths) -> list[str]:
+    """The table of all listed models, and where to look next, as lines.
+
+    Raises:
+        DataError: If no listed model has been evaluated.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for model in read_params(paths.params)["models"]:
+        file = paths.artifacts / "evaluate" / str(model) / "metrics.json"
+        if file.is_file():
+            found[str(model)] = json.loads(file.read_text(encoding="utf-8"))
+    if not found:
+        raise DataError(
+            f"{paths.artifacts / 'evaluate'}: expected figures, found none; "
+            "run `dvc repro`"
+        )
+    rows = [_row(model, document) for model, document in found.items()]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = [columns, *([row.get(name, ABSENT) for name in columns] for row in rows)]
+    widths = [max(len(line[n]) for line in table) for n in range(len(columns))]
+    cases = next(iter(found.values()))["cases"]
+    return [
+        f"Means over {cases} test cases",
+        "",
+        *(_aligned(line, widths) for line in table),
+        "",
+        f"Report   {paths.artifacts / 'report' / 'index.html'}",
+        "Runs     mlflow ui --backend-store-uri sqlite:///mlflow.db",
+    ]
+
+
+def _row(model: str, document: dict[str, Any]) -> dict[str, str]:
+    test, unit = document["test"], document["unit"]
+    row = {"model": model}
+    if len(document["structures"]) > 1:
+        for name, figures in document["structures"].items():
+            row[f"Dice {name}"] = _text(figures["dice_mean"])
+    row |= {
+        "Dice": _text(test["dice_mean"]),
+        "IoU": _text(test["iou_mean"]),
+        "PA": _text(document["dataset"]["pixel_accuracy"]),
+        f"HD95 {unit}": _text(test[f"hd95_{unit}_mean"], 2),
+        "failed": f"{test['n_failed']}/{test['n']}",
+    }
+    instances = document["instances"]
+    if instances:
+        row |= {
+            "instance F1": _text(instances["f1"]),
+            "merges": str(instances["merges"]),
+            "splits": str(instances["splits"]),
+        }
+    return row
+
+
+def _text(value: float | None, digits: int = 3) -> str:
+    return ABSENT if value is None else f"{value:.{digits}f}"
+
+
+def _aligned(line: list[str], widths: list[int]) -> str:
+    """Names to the left, numbers to the right."""
+    first, *rest = (
+        text.ljust(width) if place == 0 else text.rjust(width)
+        for place, (text, width) in enumerate(zip(line, widths, strict=True))
+    )
+    return "  ".join([first, *rest])
