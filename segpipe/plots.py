@@ -237,7 +237,7 @@ def draw_view(row: Sequence[Axes], view: View) -> None:
             axes.imshow(
                 edges,
                 aspect=view.aspect,
-                interpolation="nearest",
+                interpolation="antialiased",
                 extent=(-0.5, width - 0.5, height - 0.5, -0.5),
             )
         axes.set(xticks=[], yticks=[])
@@ -256,7 +256,7 @@ def _tinted(region: Integer[np.ndarray, "row column"]) -> np.ndarray:
 
 def _outline(region: Integer[np.ndarray, "row column"]) -> np.ndarray:
     """White where a region meets another number, on the region's own side."""
-    finer = max(1, 480 // max(region.shape))  # so that the line is thin
+    finer = max(1, 240 // max(region.shape))  # so that the line is thin
     region = region.repeat(finer, axis=0).repeat(finer, axis=1)
     edge = np.zeros(region.shape, dtype=bool)
     for axis in range(2):

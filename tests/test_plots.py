@@ -66,7 +66,7 @@ def test_a_right_prediction_is_coloured_and_outlined_as_the_reference() -> None:
     outline = row[2].images[2].get_array()
     assert (drawn[..., 3] > 0).tolist() == (reference > 0).tolist()
     assert np.array_equal(drawn, predicted)
-    inside = outline[..., 3].reshape(8, 60, 8, 60).any(axis=(1, 3))
+    inside = outline[..., 3].reshape(8, 30, 8, 30).any(axis=(1, 3))
     assert not inside[reference == 0].any()
     assert inside[2, 2]
     assert not inside[3, 3]
