@@ -43,7 +43,7 @@ def reproduce(root: str = ".", force: bool = False) -> None:
 
 
 def list_stages(root: str) -> list[str]:
-    """The stages of dvc.yaml in the order in which they can run."""
+    """The stages in the order of dvc.yaml, which is the order in which they run."""
     return _output(root, ["stage", "list", "--name-only"]).split()
 
 
@@ -54,7 +54,7 @@ def run_stage(root: str, name: str, force: bool) -> None:
     _stream(root, ["dvc", *words])
 
 
-@task(name="record", cache_policy=NO_CACHE)
+@task(name="record", task_run_name="record", cache_policy=NO_CACHE)
 def record_runs(root: str) -> None:
     """MLflow runs of what lies in artifacts/, and the table as a Prefect artifact."""
     _stream(root, ["segpipe", "record"])

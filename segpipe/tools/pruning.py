@@ -32,7 +32,7 @@ class Prunable:
         return f"{self.size / 1e6:9.1f} MB  {what}  {self.why}"
 
 
-def find_prunable(paths: Paths, *, days: float = 7) -> list[Prunable]:
+def find_prunable(paths: Paths, *, days: float = 7.0) -> list[Prunable]:
     """What nothing in artifacts/ needs and nobody touched for some days.
 
     Args:

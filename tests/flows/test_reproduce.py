@@ -1,0 +1,173 @@
+"""The flow runs the real dvc in a real project, under a real Prefect."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.reproduce import StageError, list_stages, reproduce
+from segpipe.documents import write_json, write_text
+
+STAGES = """\
+stages:
+  start:
+    matrix:
+      name: [b, a]
+    cmd: >-
+      python -c "import pathlib, sys; p = pathlib.Path('artifacts/start');
+      p.mkdir(parents=True, exist_ok=True); (p / '${item.name}').write_text('1')"
+    params: [value]
+    outs: ["artifacts/start/${item.name}"]
+  end:
+    cmd: python -c "print('end speaks'); open('artifacts/end', 'w').write('2')"
+    deps: [artifacts/start/a, artifacts/start/b]
+    outs: [artifacts/end]
+"""
+FAILING = """\
+  broken:
+    cmd: python -c "import sys; sys.exit('scan_7.nii is damaged')"
+    deps: [artifacts/end]
+    outs: [artifacts/broken]
+  after:
+    cmd: python -c "open('artifacts/after', 'w')"
+    deps: [artifacts/broken]
+    outs: [artifacts/after]
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def prefect() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "init", "-q", "--no-scm"],
+        cwd=tmp_path,
+        check=True,
+    )
+    (tmp_path / "dvc.yaml").write_text(STAGES)
+    (tmp_path / "params.yaml").write_text("value: 1\nmodels: [m]\nfolds: [0]\n")
+    trained = tmp_path / "artifacts" / "train" / "m" / "0"
+    write_text(trained / "history.csv", "epoch,step,training_loss\n1,10,0.5\n")
+    write_json(
+        trained / "fingerprint.json",
+        {
+            "model": "m",
+            "fold": 0,
+            "fingerprint": "f",
+            "parent": "p",
+            "params": {},
+            "inputs": {},
+            "compute": {"device": "cpu", "precision": "fp32", "threads": 1},
+        },
+    )
+    summary = {
+        "dice_mean": 0.75,
+        "iou_mean": 0.6,
+        "hd95_mm_mean": 1.0,
+        "n_failed": 0,
+        "n": 1,
+    }
+    write_json(
+        tmp_path / "artifacts" / "evaluate" / "m" / "metrics.json",
+        {
+            "unit": "mm",
+            "cases": 1,
+            "test": summary,
+            "structures": {},
+            "dataset": {"pixel_accuracy": 0.9},
+            "instances": None,
+        },
+    )
+    return tmp_path
+
+
+def read_last_run() -> tuple[FlowRun, dict[str, Any], str]:
+    """The last flow run, the state of each of its tasks, and its whole log."""
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterId,
+        LogFilter,
+        LogFilterFlowRunId,
+    )
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+        only = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+        tasks = client.read_task_runs(flow_run_filter=only)
+        words = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
+        log = client._client.post(
+            "/logs/filter",
+            json={"logs": words.model_dump(mode="json"), "limit": 200},
+        ).json()
+    states = {task.name: task.state_type for task in tasks}
+    return run, states, "\n".join(line["message"] for line in log)
+
+
+def test_stages_come_in_the_order_of_the_file(project: Path) -> None:
+    names = list_stages(str(project))
+
+    assert names == ["start@b", "start@a", "end"]
+
+
+def test_each_stage_is_a_task_run_and_the_runs_are_recorded(project: Path) -> None:
+    reproduce(root=str(project))
+
+    run, states, _ = read_last_run()
+    assert run.state_type == StateType.COMPLETED
+    assert set(states) == {"start@a", "start@b", "end", "record"}
+    assert set(states.values()) == {StateType.COMPLETED}
+    assert (project / "artifacts" / "end").read_text() == "2"
+    assert (project / "mlflow.db").is_file()
+    with get_client(sync_client=True) as client:
+        (found,) = client._client.post(
+            "/artifacts/filter", json={"artifacts": {"key": {"any_": ["results"]}}}
+        ).json()
+    assert "0.750" in found["data"]
+
+
+def test_a_second_time_nothing_runs(project: Path) -> None:
+    reproduce(root=str(project))
+    before = (project / "artifacts" / "end").stat().st_mtime_ns
+    reproduce(root=str(project))
+
+    assert (project / "artifacts" / "end").stat().st_mtime_ns == before
+
+
+def test_a_failing_stage_stops_the_flow_with_its_own_words(project: Path) -> None:
+    (project / "dvc.yaml").write_text(STAGES + FAILING)
+
+    with pytest.raises(StageError, match=r"scan_7\.nii is damaged"):
+        reproduce(root=str(project))
+
+    run, states, _ = read_last_run()
+    assert run.state_type == StateType.FAILED
+    assert states["broken"] == StateType.FAILED
+    assert "after" not in states
+    assert "record" not in states
+
+
+def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "flows.reproduce"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert answer.returncode == 1
+    assert "expected dvc.yaml" in answer.stderr

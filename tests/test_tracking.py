@@ -1,0 +1,163 @@
+"""Runs: found by key, never doubled, and never in the way of a training."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segpipe.errors import DataError
+from segpipe.paths import Paths
+from segpipe.tracking import (
+    attach,
+    connect,
+    find_or_create_pair,
+    find_run,
+    find_stale_runs,
+    finish,
+    live_run,
+    log_rows,
+    reachable,
+    tracking_uri,
+)
+
+ROWS = [
+    {"epoch": 1.0, "training_loss": 0.9},
+    {"epoch": 2.0, "training_loss": 0.5, "validation_dice": 0.7},
+]
+
+
+def made_from(fold: int = 0, key: str = "k") -> dict[str, Any]:
+    return {
+        "model": "vnet",
+        "fold": fold,
+        "fingerprint": f"{key}{fold}",
+        "parent": f"parent-{key}",
+        "params": {"network": "vnet", "optimizer": {"learning_rate": 0.01}},
+        "inputs": {"plan": "abc"},
+    }
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return Paths(tmp_path)
+
+
+def test_runs_lie_at_the_projects_root_unless_told(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tracking_uri(paths) == f"sqlite:///{paths.root.resolve()}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")
+    assert tracking_uri(paths) == "http://server:5000"
+
+
+def test_a_fold_is_a_child_of_its_model_and_neither_comes_twice(paths: Paths) -> None:
+    client, experiment = connect(paths)
+    parent, child = find_or_create_pair(
+        client, experiment, record=made_from(0), tags={"device": "cpu"}
+    )
+    again, _ = find_or_create_pair(client, experiment, record=made_from(1), tags={})
+    find_or_create_pair(client, experiment, record=made_from(0), tags={})
+
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert again.info.run_id == parent.info.run_id
+    assert len(client.search_runs([experiment])) == 3
+    assert child.data.tags["segpipe.inputs.plan"] == "abc"
+    params = client.get_run(child.info.run_id).data.params
+    assert params["optimizer.learning_rate"] == "0.01"
+
+
+def test_a_history_is_completed_not_doubled(paths: Paths) -> None:
+    client, experiment = connect(paths)
+    _, child = find_or_create_pair(client, experiment, record=made_from(), tags={})
+
+    assert log_rows(client, child, ROWS[:1], step_name="epoch") == 1
+    assert log_rows(client, child, ROWS, step_name="epoch") == 1
+    assert log_rows(client, child, ROWS, step_name="epoch") == 0
+    history = client.get_metric_history(child.info.run_id, "training_loss")
+    assert [(point.step, point.value) for point in history] == [(1, 0.9), (2, 0.5)]
+
+
+def test_a_training_is_streamed_and_says_how_it_ended(paths: Paths) -> None:
+    with live_run(paths, record=made_from(), tags={}) as live:
+        live.log(ROWS)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        live_run(paths, record=made_from(1), tags={}),
+    ):
+        raise KeyboardInterrupt
+
+    client, experiment = connect(paths)
+    first = find_run(client, experiment, "k0")
+    second = find_run(client, experiment, "k1")
+    assert first
+    assert first.info.status == "FINISHED"
+    assert first.data.metrics["validation_dice"] == 0.7
+    assert second
+    assert second.info.status == "FAILED"
+
+
+def test_an_unreachable_server_stops_no_training_and_is_said_once(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    with (
+        caplog.at_level(logging.WARNING, "segpipe"),
+        live_run(paths, record=made_from(), tags={}) as live,
+    ):
+        live.log(ROWS)
+        live.log(ROWS)
+
+    warnings = [r for r in caplog.records if r.name == "segpipe.tracking"]
+    assert len(warnings) == 1
+    assert "segpipe record" in warnings[0].getMessage()
+
+
+def test_where_the_server_is_needed_the_error_names_it(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    with pytest.raises(DataError, match=r"127\.0\.0\.1:9.*start it"), reachable(paths):
+        pass
+
+
+def test_figures_and_files_are_attached_once_a_digest(paths: Paths) -> None:
+    client, experiment = connect(paths)
+    run, _ = find_or_create_pair(client, experiment, record=made_from(), tags={})
+    file = paths.root / "report.png"
+    file.write_bytes(b"\x89PNG")
+    what: dict[str, Any] = {
+        "metrics": {"test/dice": 0.8},
+        "files": {"report/report.png": file},
+    }
+
+    assert attach(client, run, **what, digest="one")
+    assert not attach(client, run, **what, digest="one")
+    assert attach(client, run, **what, digest="two")
+    run_id = run.info.run_id
+    assert client.get_run(run_id).data.metrics == {"test/dice": 0.8}
+    assert [f.path for f in client.list_artifacts(run_id, "report")] == [
+        "report/report.png"
+    ]
+    assert finish(client, run)
+    assert not finish(client, run)
+
+
+def test_stale_runs_are_old_and_of_no_key_to_keep(paths: Paths) -> None:
+    client, experiment = connect(paths)
+    for key in ("old", "new"):
+        find_or_create_pair(client, experiment, record=made_from(key=key), tags={})
+    client.create_run(experiment)  # somebody else's, without a key
+
+    later = 4e9
+    stale = find_stale_runs(
+        client, experiment, keep={"new0", "parent-new"}, before=later
+    )
+
+    assert {run.data.tags["segpipe.key"] for run in stale} == {"old0", "parent-old"}
+    assert not find_stale_runs(client, experiment, keep=set(), before=0.0)

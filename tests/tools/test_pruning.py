@@ -1,0 +1,85 @@
+"""Pruning lists what nothing needs, and deletes no more than it listed."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segpipe.documents import write_json
+from segpipe.paths import Paths
+from segpipe.plan import CaseIndex
+from segpipe.tools.pruning import find_prunable, prune
+from segpipe.tracking import connect, find_or_create_pair
+
+LONG_AGO = 1e9
+
+
+def write_entry(folder: Path, *, old: bool) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "image.npy").write_bytes(b"0" * 1000)
+    if old:
+        os.utime(folder, (LONG_AGO, LONG_AGO))
+    return folder
+
+
+def trained(key: str) -> dict[str, Any]:
+    return {
+        "model": "vnet",
+        "fold": 0,
+        "fingerprint": key,
+        "parent": f"parent-{key}",
+        "params": {},
+        "inputs": {},
+    }
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return Paths(tmp_path)
+
+
+def test_finished_cases_go_that_are_old_and_in_no_index(paths: Paths) -> None:
+    cache = paths.cache / "preprocess"
+    unused = write_entry(cache / "unused", old=True)
+    used = write_entry(cache / "used", old=True)
+    recent = write_entry(cache / "recent", old=False)
+    index = CaseIndex(format_version=1, cases={"case_00": "used"})
+    index.write(paths.artifacts / "preprocess" / "index.json")
+
+    items = find_prunable(paths)
+    assert unused.is_dir()
+    prune(paths, items)
+
+    assert [item.place for item in items] == [unused]
+    assert items[0].size == 1000
+    assert not unused.exists()
+    assert used.is_dir()
+    assert recent.is_dir()
+
+
+def test_interrupted_trainings_go_when_nobody_went_on(paths: Paths) -> None:
+    old = write_entry(paths.checkpoints / "train" / "a", old=True)
+    write_entry(paths.checkpoints / "train" / "b", old=False)
+
+    items = find_prunable(paths)
+
+    assert [item.place for item in items] == [old]
+    assert "interrupted" in str(items[0])
+
+
+def test_runs_go_whose_training_lies_no_longer_in_artifacts(paths: Paths) -> None:
+    client, experiment = connect(paths)
+    for key in ("gone", "here"):
+        find_or_create_pair(client, experiment, record=trained(key), tags={})
+    folder = paths.artifacts / "train" / "vnet" / "0"
+    write_json(folder / "fingerprint.json", trained("here"))
+
+    assert not find_prunable(paths)  # too young
+    items = find_prunable(paths, days=-1.0)
+    prune(paths, items)
+
+    assert len(items) == 2
+    left = {run.data.tags["segpipe.key"] for run in client.search_runs([experiment])}
+    assert left == {"here", "parent-here"}

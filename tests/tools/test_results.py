@@ -1,0 +1,93 @@
+"""The table in the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segpipe.documents import write_json, write_text
+from segpipe.errors import DataError
+from segpipe.paths import Paths
+from segpipe.tools.results import results
+
+
+def figures(dice: float | None, *, instances: Any = None) -> dict[str, Any]:
+    test = {
+        "dice_mean": dice,
+        "iou_mean": 0.5,
+        "hd95_mm_mean": 2.25,
+        "n_failed": 1,
+        "n": 8,
+    }
+    return {
+        "unit": "mm",
+        "cases": 4,
+        "test": test,
+        "structures": {"liver": test, "spleen": test},
+        "dataset": {"pixel_accuracy": 0.98},
+        "instances": instances,
+    }
+
+
+def write(paths: Paths, **models: dict[str, Any]) -> None:
+    write_text(paths.params, f"models: [{', '.join(models)}]\n")
+    for model, document in models.items():
+        write_json(paths.artifacts / "evaluate" / model / "metrics.json", document)
+
+
+def test_a_line_a_model_under_its_columns(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write(paths, unet3d=figures(0.8), vnet=figures(None))
+
+    lines = results(paths)
+
+    assert lines[0] == "Means over 4 test cases"
+    header, first, second = (line.split("  ") for line in lines[2:5])
+    assert [word.strip() for word in header if word] == [
+        "model",
+        "Dice liver",
+        "Dice spleen",
+        "Dice",
+        "IoU",
+        "PA",
+        "HD95 mm",
+        "failed",
+    ]
+    assert [w.strip() for w in first if w][-5:] == [
+        "0.800",
+        "0.500",
+        "0.980",
+        "2.25",
+        "1/8",
+    ]
+    assert "-" in [word.strip() for word in second]
+    assert len({len(line) for line in lines[2:5]}) == 1
+
+
+def test_instances_are_shown_where_there_are_some(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    counted = {"f1": 0.7, "merges": 3, "splits": 2}
+    write(paths, a=figures(0.8, instances=counted), b=figures(0.7))
+
+    lines = results(paths)
+
+    assert lines[2].split()[-3:] == ["F1", "merges", "splits"]
+    assert lines[3].split()[-3:] == ["0.700", "3", "2"]
+    assert lines[4].split()[-3:] == ["-", "-", "-"]
+
+
+def test_it_says_where_to_look_next(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write(paths, a=figures(0.8))
+
+    text = "\n".join(results(paths))
+
+    assert "report/index.html" in text
+    assert "mlflow ui" in text
+
+
+def test_without_figures_the_mend_is_said(tmp_path: Path) -> None:
+    write_text(tmp_path / "params.yaml", "models: [a]\n")
+
+    with pytest.raises(DataError, match="dvc repro"):
+        results(Paths(tmp_path))
