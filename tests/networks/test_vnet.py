@@ -1,0 +1,83 @@
+"""V-Net's constants: Milletari 2016, arXiv:1606.04797."""
+
+import torch
+from torch import nn
+
+from segpipe.networks.vnet import VNet
+
+# Table 1: the receptive field of each stage, left then right.
+FIELDS = [5, 22, 72, 172, 372, 476, 528, 546, 551]
+
+
+def test_the_papers_network_has_65_175_314_parameters() -> None:
+    with torch.device("meta"):
+        network = VNet(1, 2)
+
+    assert sum(p.numel() for p in network.parameters()) == 65_175_314
+
+
+def widest(module: nn.Module) -> list[int]:
+    """Kernel sizes of a stage's convolutions."""
+    kinds = (nn.Conv3d, nn.ConvTranspose3d)
+    return [
+        layer.kernel_size[0] for layer in module.modules() if isinstance(layer, kinds)
+    ]
+
+
+def test_the_receptive_fields_are_table_1s() -> None:
+    """A kernel k adds (k - 1) steps, a step is the product of the strides so far."""
+    with torch.device("meta"):
+        network = VNet(1, 2)
+    fields, field, step = [], 1, 1
+    for level, stage in enumerate(network.stages):
+        if level:
+            (kernel,) = widest(network.shrink[level - 1])
+            field += (kernel - 1) * step
+            step *= 2
+        field += sum((kernel - 1) * step for kernel in widest(stage))
+        fields.append(field)
+    for grow, unite in zip(network.grow, network.unite, strict=True):
+        (kernel,) = widest(grow)
+        step //= 2
+        field += (kernel - 1) * step
+        field += sum((kernel - 1) * step for kernel in widest(unite))
+        fields.append(field)
+
+    assert fields == FIELDS
+
+
+def test_the_papers_volume_comes_out_in_its_size() -> None:
+    """Figure 2: 128 x 128 x 64."""
+    with torch.device("meta"):
+        network, volume = VNet(1, 2), torch.empty(1, 1, 128, 128, 64)
+
+    assert network(volume).shape == (1, 2, 128, 128, 64)
+
+
+def test_a_stage_learns_a_residual() -> None:
+    """With weights of zero a stage passes on what came in."""
+    network = VNet(1, 2, base_channels=2)
+    stage = network.stages[0]
+    for layer in stage.modules():
+        if isinstance(layer, nn.Conv3d):
+            nn.init.zeros_(layer.weight)
+    image = torch.rand(1, 1, 16, 16, 16)
+    twice = image.expand(1, 2, 16, 16, 16)
+
+    assert torch.equal(stage(image, residual=twice), twice)
+
+
+def test_several_channels_repeat_cyclically_in_the_first_residual() -> None:
+    network = VNet(3, 2, base_channels=4)
+
+    assert network(torch.zeros(1, 3, 16, 32, 16)).shape == (1, 2, 16, 32, 16)
+
+
+def test_there_is_neither_pooling_nor_normalization() -> None:
+    with torch.device("meta"):
+        network = VNet(1, 2)
+    names = {type(layer).__name__ for layer in network.modules()}
+
+    assert not [name for name in names if "Pool" in name or "Norm" in name]
+    assert "ReLU" not in names
+    assert "PReLU" in names
