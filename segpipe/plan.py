@@ -13,9 +13,9 @@ class Normalization(Document):
     Attributes:
         kind: ``zscore`` by the case's own mean and deviation, ``ct`` clips to the
             percentiles of the data set and uses its mean and deviation, ``none``.
-        low: Clip below (``ct``), in the image's unit.
-        high: Clip above (``ct``).
-        mean: Of foreground voxels of the training cases (``ct``).
+        low: Clip below, in the image's unit; this and the rest are 0 unless ``ct``.
+        high: Clip above.
+        mean: Of foreground voxels of the non-test cases.
         standard_deviation: Likewise.
     """
 

@@ -159,7 +159,8 @@ def values_of(
 
 
 def vanished_slices(
-    annotated: Integer[np.ndarray, "i j k"], prepared: Integer[np.ndarray, "i j k"]
+    annotated: Integer[np.ndarray, "i j k"],
+    prepared: Integer[np.ndarray, "i2 j2 k2"],
 ) -> list[tuple[int, int]]:
     """Annotated slices of a sparse label map that resampling would lose.
 

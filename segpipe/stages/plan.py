@@ -182,19 +182,21 @@ def _normalization(
             f"{paths.params}, plan.normalization: expected one a channel "
             f"({', '.join(cases.channels)}), found {list(kinds)}; write auto or a list"
         )
-    result = []
-    for kind, channel in zip(kinds, samples.astype(np.float64), strict=True):
-        low, high = np.percentile(channel, [0.5, 99.5])
-        result.append(
-            Normalization(
-                kind=kind,
-                low=float(low),
-                high=float(high),
-                mean=float(channel.mean()),
-                standard_deviation=float(channel.std()),
-            )
-        )
-    return tuple(result)
+    return tuple(
+        _normalization_of(kind, channel)
+        for kind, channel in zip(kinds, samples.astype(np.float64), strict=True)
+    )
+
+
+def _normalization_of(kind: Kind, samples: np.ndarray) -> Normalization:
+    """Figures of the data set where they are used: else a new case changes nothing."""
+    low = high = mean = deviation = 0.0
+    if kind == "ct":
+        low, high = np.percentile(samples, [0.5, 99.5]).tolist()
+        mean, deviation = float(samples.mean()), float(samples.std())
+    return Normalization(
+        kind=kind, low=low, high=high, mean=mean, standard_deviation=deviation
+    )
 
 
 def _usual(channel: str) -> Kind:

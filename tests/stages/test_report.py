@@ -14,8 +14,9 @@ from segpipe.io.formats import write_label
 from segpipe.io.nifti import read_label
 from segpipe.paths import Paths
 from segpipe.plan import read_split
-from segpipe.stages import evaluate, report, split, verify
+from segpipe.stages import evaluate, report
 from tests.phantoms import write_dataset
+from tests.projects import EVALUATE, PATIENTS, run_to_split
 
 HISTORY = """\
 epoch,step,training_loss,learning_rate,validation_dice,validation_iou,validation_pa
@@ -44,31 +45,14 @@ def write_model(paths: Paths, model: str, *, shift: int) -> None:
     }
     compute = {"device": "cpu", "precision": "fp32", "threads": 1}
     write_json(trained / "fingerprint.json", {"params": settings, "compute": compute})
-    evaluate.run(
-        evaluate.EvaluateParams(
-            surface_tolerance=1.0, instance_iou=0.5, group_by=("site",), workers=1
-        ),
-        model=model,
-        paths=paths,
-    )
+    evaluate.run(EVALUATE, model=model, paths=paths)
 
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     paths = Paths(tmp_path_factory.mktemp("project"))
-    patients = {f"case_{n:02d}": f"smith_{n}" for n in range(10)}
-    write_dataset(paths.data, cases=10, patients=patients, instances=True)
-    verify.run(
-        verify.VerifyParams(
-            grid_tolerance_mm=0.01,
-            empty_label="warn",
-            spacing_limits_mm=(1e-5, 100.0),
-            workers=1,
-        ),
-        networks={"good": 3, "poor": 3},
-        paths=paths,
-    )
-    split.run(split.SplitParams(seed=3, test_fraction=0.4, n_folds=2), paths=paths)
+    write_dataset(paths.data, cases=10, patients=PATIENTS, instances=True)
+    run_to_split(paths)
     write_model(paths, "good", shift=0)
     write_model(paths, "poor", shift=2)
     return paths

@@ -1,0 +1,118 @@
+"""Predictions: where the image was, in the data's own values."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segpipe.errors import DataError
+from segpipe.grid import Grid
+from segpipe.io.nifti import read_image, read_label, write_image, write_label
+from segpipe.io.raster import read_label as read_png
+from segpipe.paths import Paths
+from segpipe.plan import read_split
+from segpipe.stages import predict
+from tests.phantoms import write_dataset
+from tests.projects import (
+    PATIENTS,
+    PREDICT,
+    TRAIN,
+    changed,
+    one_thread,
+    run_to_annotate,
+    train,
+)
+
+PARAMS = changed(
+    TRAIN,
+    epochs=2,
+    steps_per_epoch=40,
+    base_channels=4,
+    sparse_annotation=False,
+    border_weights=False,
+    class_weights="none",
+    loss="dice_cross_entropy",
+)
+
+
+def run(paths: Paths, folds: list[int]) -> Path:
+    predict.run(PREDICT, model="m", folds=folds, compute=one_thread(), paths=paths)
+    return paths.artifacts / "predict" / "m"
+
+
+def turned(paths: Paths) -> None:
+    """Store every case in another orientation, obliquely."""
+    affine = np.array(
+        [[0, 0, -2, 9], [-0.6, 0.8, 0, 1], [0.8, 0.6, 0, 2], [0, 0, 0, 1]]
+    )
+    for folder, read, write in (
+        ("imagesTr", lambda f: read_image(f).array[0], write_image),
+        ("labelsTr", lambda f: read_label(f).array, write_label),
+    ):
+        for file in (paths.data / folder).iterdir():
+            array = read(file)
+            write(file, array, Grid(array.shape, affine, "mm"))
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    paths = Paths(tmp_path_factory.mktemp("project"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.root}/runs.db")
+        write_dataset(paths.data, cases=10, patients=PATIENTS)
+        turned(paths)
+        run_to_annotate(paths, {"m": PARAMS})
+        for fold in (0, 1):
+            train(paths, PARAMS, model="m", fold=fold)
+    return paths
+
+
+def test_predictions_lie_where_the_image_lies_in_the_datas_values(paths: Paths) -> None:
+    folder = run(paths, [0])
+
+    names = read_split(paths.artifacts).test
+    found = sorted(path.name for path in folder.iterdir())
+    assert found == [*(f"{name}.nii" for name in names), "predictions.json"]
+    for name in names:
+        prediction = read_label(folder / f"{name}.nii")
+        image = read_image(paths.data / "imagesTr" / f"{name}_0000.nii")
+        assert prediction.grid.matches(image.grid, tolerance=1e-4)
+        assert set(np.unique(prediction.array)) <= {0, 1, 3}
+        reference = read_label(paths.data / "labelsTr" / f"{name}.nii").array
+        both = ((prediction.array > 0) & (reference > 0)).sum()
+        assert 2 * both / ((prediction.array > 0).sum() + (reference > 0).sum()) > 0.4
+
+
+def test_several_folds_are_averaged_and_only_listed_ones_read(paths: Paths) -> None:
+    first, both = (
+        json.loads((run(paths, folds) / "predictions.json").read_text())
+        for folds in ([0], [0, 1])
+    )
+    again = json.loads((run(paths, [0]) / "predictions.json").read_text())
+
+    assert both["folds"] == [0, 1]
+    assert first["segmenter"] != both["segmenter"]
+    assert again == first
+
+
+def test_a_fold_that_is_not_trained_is_said(paths: Paths) -> None:
+    with pytest.raises(DataError, match=r"train/m/7/segmenter"):
+        run(paths, [7])
+
+
+def test_images_come_back_as_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
+    paths = Paths(tmp_path)
+    flat = changed(PARAMS, network="unet2d", patch_size=(48, 48, 1), steps_per_epoch=4)
+    write_dataset(paths.data, dimensions=2, cases=10, patients=PATIENTS)
+    run_to_annotate(paths, {"m": flat})
+    train(paths, flat, model="m")
+    folder = run(paths, [0])
+
+    for name in read_split(paths.artifacts).test:
+        prediction = read_png(folder / f"{name}.png")
+        assert prediction.array.shape == (64, 64, 1)
+        assert set(np.unique(prediction.array)) <= {0, 1, 3}

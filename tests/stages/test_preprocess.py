@@ -1,0 +1,143 @@
+"""Prepared cases: right, cheap to make again, and small in memory."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segpipe.errors import DataError
+from segpipe.grid import Grid
+from segpipe.io.nifti import read_image, read_label, write_image, write_label
+from segpipe.paths import Paths
+from segpipe.plan import CaseIndex
+from segpipe.stages import plan, preprocess
+from tests.phantoms import write_dataset
+from tests.projects import PATIENTS, PLAN, PREPROCESS, TRAIN, changed, run_to_split
+from tests.projects import shape_of as shape
+
+MODELS = {"m": shape(TRAIN)}
+
+
+def prepare(paths: Paths, **values: object) -> Path:
+    run_to_split(paths)
+    plan.run(changed(PLAN, **values), models=MODELS, paths=paths)
+    preprocess.run(PREPROCESS, paths=paths)
+    return paths.artifacts / "preprocess"
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    paths = Paths(tmp_path)
+    write_dataset(paths.data, cases=10, patients=PATIENTS, instances=True, ignore=9)
+    return paths
+
+
+def test_at_its_own_spacing_a_case_is_only_normalized(paths: Paths) -> None:
+    folder = prepare(paths) / "case_03"
+    image = read_image(paths.data / "imagesTr" / "case_03_0000.nii").array
+    label = read_label(paths.data / "labelsTr" / "case_03.nii").array
+
+    expected = (image - image.mean()) / image.std()
+    assert np.abs(np.load(folder / "image.npy") - expected).max() < 1e-5
+    classes = np.load(folder / "label.npy")
+    for value, number in ((0, 0), (1, 1), (3, 2), (9, -1)):
+        assert np.array_equal(classes == number, label == value)
+    assert set(np.unique(np.load(folder / "instances.npy"))) == {0, 1, 2}
+
+
+def test_one_new_case_costs_one_case(paths: Paths) -> None:
+    prepare(paths)
+    cache = paths.cache / "preprocess"
+    before = {entry.name for entry in cache.iterdir()}
+    assert len(before) == 10
+    patients = PATIENTS | {"case_10": "jones"}
+    write_dataset(paths.data, cases=11, patients=patients, instances=True, ignore=9)
+    folder = prepare(paths)
+
+    new = {entry.name for entry in cache.iterdir()} - before
+    index = CaseIndex.read(folder / "index.json").cases
+    assert new == {index["case_10"]}
+    assert set(index.values()) - new == before
+    assert (folder / "case_00" / "image.npy").is_file()
+
+
+def test_a_changed_file_or_spacing_is_never_taken_from_the_cache(paths: Paths) -> None:
+    before = CaseIndex.read(prepare(paths) / "index.json").cases
+    file = paths.data / "imagesTr" / "case_04_0000.nii"
+    image = read_image(file)
+    write_image(file, image.array[0] + np.indices(image.grid.shape)[0], image.grid)
+    after = CaseIndex.read(prepare(paths) / "index.json").cases
+
+    assert {name for name in before if before[name] != after[name]} == {"case_04"}
+    finer = CaseIndex.read(prepare(paths, spacing=(1.0, 1.0, 1.0)) / "index.json").cases
+    assert not set(finer.values()) & set(after.values())
+
+
+def test_a_case_that_fails_is_named_and_nothing_half_done_stays(paths: Paths) -> None:
+    prepare(paths)
+    file = paths.data / "labelsTr" / "case_07.nii"
+    file.write_bytes(file.read_bytes()[:-100])
+
+    with pytest.raises(DataError, match=r"case case_07: .*case_07\.nii"):
+        preprocess.run(PREPROCESS, paths=paths)
+
+    assert (paths.artifacts / "preprocess" / "index.json").is_file()
+
+
+def test_an_annotated_slice_that_would_vanish_is_an_error(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_dataset(paths.data, cases=10, patients=PATIENTS, ignore=9)
+    for file in (paths.data / "labelsTr").iterdir():
+        label = read_label(file)
+        sparse = np.full_like(label.array, 9)
+        sparse[..., 5] = label.array[..., 5]
+        write_label(file, sparse, label.grid)
+
+    prepare(paths)
+    with pytest.raises(DataError, match=r"drops canonical slices k = 5"):
+        prepare(paths, spacing=(1.0, 1.0, 6.0))
+
+
+MEASURE = """
+import resource, sys
+from segpipe.paths import Paths
+from segpipe.stages import preprocess
+from pathlib import Path
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = peak()
+preprocess.run(preprocess.PreprocessParams(workers=1), paths=Paths(Path(sys.argv[1])))
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+def test_memory_stays_within_six_times_the_largest_case(tmp_path: Path) -> None:
+    """Above the process's own footprint after imports; the case as float32."""
+    assert resource.getpagesize()
+    paths = Paths(tmp_path)
+    shape = (144, 136, 128)
+    write_dataset(paths.data, cases=10, shape=(8, 8, 8), patients=PATIENTS)
+    affine = np.array([[0, -1, 0, 0], [0, 0, 1.5, 0], [-1, 0, 0, 0], [0, 0, 0, 1.0]])
+    grid = Grid(shape, affine, "mm")
+    label = np.zeros(shape, dtype=np.uint8)
+    label[40:80, 40:80, 40:80], label[90:99, 90:99, 90:99] = 1, 3
+    image = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    write_image(paths.data / "imagesTr" / "case_00_0000.nii", image, grid)
+    write_label(paths.data / "labelsTr" / "case_00.nii", label, grid)
+    run_to_split(paths)
+    plan.run(changed(PLAN, spacing=(1.1, 1.4, 1.0)), models=MODELS, paths=paths)
+
+    answer = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+    assert int(answer.stdout) <= 6 * np.prod(shape) * 4

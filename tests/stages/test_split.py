@@ -1,0 +1,152 @@
+"""A patient stands on one side, and stays there."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from segpipe.case import Case, CaseList
+from segpipe.errors import DataError
+from segpipe.paths import Paths
+from segpipe.plan import Split, read_split
+from segpipe.stages import split
+from tests.projects import SPLIT, changed
+
+MANY = [f"patient_{n}" for n in range(60)]
+PARAMS = changed(SPLIT, test_fraction=0.2, n_folds=5)
+
+
+def write_cases(paths: Paths, patients: list[str], *, studies: int = 2) -> None:
+    cases = tuple(
+        Case(
+            name=f"{patient}-{study}",
+            patient=patient,
+            images=("a.nii",),
+            label="b.nii",
+            instances=None,
+            shape=(2, 2, 2),
+            spacing=(1.0, 1.0, 1.0),
+            attributes={},
+            warnings=(),
+        )
+        for patient in patients
+        for study in range(studies)
+    )
+    CaseList(
+        format_version=1,
+        dimensions=3,
+        unit="mm",
+        spacing_mm=None,
+        file_ending=".nii",
+        channels=("x",),
+        labels={"background": 0, "a": 1},
+        ignore=None,
+        cases=cases,
+    ).write(paths.artifacts / "verify" / "cases.json")
+
+
+def split_of(paths: Paths, params: split.SplitParams = PARAMS) -> Split:
+    split.run(params, paths=paths)
+    return read_split(paths.artifacts)
+
+
+def sides(found: Split) -> dict[str, str]:
+    """Case to side."""
+    side = dict.fromkeys(found.test, "test")
+    for number, fold in enumerate(found.folds):
+        side |= dict.fromkeys(fold.validation, str(number))
+    return side
+
+
+def test_every_patient_stands_on_one_side(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_cases(paths, MANY)
+    found = split_of(paths)
+
+    side = sides(found)
+    assert len(side) == 120
+    assert all(side[f"{patient}-0"] == side[f"{patient}-1"] for patient in MANY)
+    for fold in found.folds:
+        parts = [set(fold.training), set(fold.validation), set(found.test)]
+        assert sum(map(len, parts)) == len(set.union(*parts)) == 120
+    assert 12 <= len(found.test) <= 36  # 24 on average
+
+
+def test_new_patients_move_nobody(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_cases(paths, MANY[:40])
+    before = sides(split_of(paths))
+    write_cases(paths, MANY)
+    after = sides(split_of(paths))
+
+    assert before.items() <= after.items()
+
+
+def test_another_seed_is_another_split(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_cases(paths, MANY)
+    first, second = (
+        sides(split_of(paths, changed(PARAMS, seed=seed))) for seed in (1, 2)
+    )
+
+    assert first != second
+
+
+def test_splits_csv_overrides(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_cases(paths, MANY)
+    paths.data.mkdir()
+    text = "patient,side\n" + "".join(f"{p},test\n" for p in MANY[:30])
+    (paths.data / "splits.csv").write_text(text + "patient_30,3\n")
+    side = sides(split_of(paths))
+
+    assert {side[f"{patient}-1"] for patient in MANY[:30]} == {"test"}
+    assert side["patient_30-0"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        ("patient_1,test\npatient_1,0\n", "line 3: expected one side a patient"),
+        ("nobody,test\n", "line 2: expected a known patient, found nobody"),
+        ("patient_1,9\n", "a fold below 5, found 9"),
+        ("patient_1,train\n", "found train"),
+    ],
+)
+def test_a_contradiction_in_splits_csv_is_refused(
+    rows: str, fault: str, tmp_path: Path
+) -> None:
+    paths = Paths(tmp_path)
+    write_cases(paths, MANY)
+    paths.data.mkdir()
+    (paths.data / "splits.csv").write_text("patient,side\n" + rows)
+
+    with pytest.raises(DataError, match=fault):
+        split.run(PARAMS, paths=paths)
+
+
+def test_an_empty_side_is_refused_with_a_seed_that_works(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_cases(paths, MANY[:7])
+    for seed in range(100):
+        params = changed(PARAMS, seed=seed)
+        try:
+            split.run(params, paths=paths)
+        except DataError as error:
+            mend = str(error).rsplit("set seed to ", 1)[1].split(",")[0]
+            break
+
+    again = changed(PARAMS, seed=int(mend))
+    assert set(sides(split_of(paths, again)).values()) == {"test", *"01234"}
+
+
+def test_the_same_params_give_the_same_bytes(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_cases(paths, MANY)
+    texts = []
+    for _ in range(2):
+        split_of(paths)
+        texts.append((paths.artifacts / "split" / "split.json").read_bytes())
+
+    assert texts[0] == texts[1]
+    assert json.loads(texts[0])["format_version"] == 1

@@ -1,0 +1,192 @@
+"""The training loop: what it learns from, and that it goes on where it was."""
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segpipe.errors import DataError
+from segpipe.fingerprint import digest_file
+from segpipe.paths import Paths
+from segpipe.segmenter import Segmenter
+from segpipe.stages.train import TrainParams
+from tests.phantoms import write_dataset
+from tests.projects import PATIENTS, TRAIN, changed, run_to_annotate, train
+
+SMALL = changed(TRAIN, epochs=3, steps_per_epoch=3, validation_interval=2)
+MODELS = {
+    "unet3d": SMALL,
+    "unet2d": changed(
+        SMALL, network="unet2d", patch_size=(16, 16, 1), sparse_annotation=False
+    ),
+    "vnet": changed(SMALL, network="vnet", loss="dice", patch_size=(16, 16, 16)),
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """Prepared once; trainings write beside each other."""
+    paths = Paths(tmp_path_factory.mktemp("project"))
+    write_dataset(paths.data, cases=10, patients=PATIENTS)
+    run_to_annotate(paths, MODELS)
+    return paths
+
+
+@pytest.fixture
+def paths(project: Paths, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project.root}/runs.db")
+    return project
+
+
+def weights(folder: Path) -> str:
+    return digest_file(folder / "segmenter" / "weights-0.safetensors")
+
+
+@pytest.mark.parametrize("model", list(MODELS))
+def test_each_network_is_trained_and_says_how_it_went(model: str, paths: Paths) -> None:
+    folder = train(paths, MODELS[model], model=model)
+
+    with (folder / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert [row["step"] for row in rows] == ["3", "6", "9"]
+    assert [bool(row["validation_dice"]) for row in rows] == [False, True, True]
+    assert all(math.isfinite(float(row["training_loss"])) for row in rows)
+    segmenter = Segmenter.ensemble([folder / "segmenter"])
+    assert segmenter.spec.plan.values == (0, 1, 3)
+    document = json.loads((folder / "fingerprint.json").read_text())
+    assert document["compute"] == {"device": "cpu", "precision": "fp32", "threads": 1}
+
+
+def test_learning_lowers_the_loss_and_finds_the_ball(paths: Paths) -> None:
+    params = changed(
+        SMALL,
+        epochs=4,
+        steps_per_epoch=40,
+        base_channels=4,
+        sparse_annotation=False,
+        border_weights=False,
+        class_weights="none",
+        loss="dice_cross_entropy",
+    )
+    folder = train(paths, params, model="unet3d", fold=1)
+
+    with (folder / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["training_loss"]) < 0.6 * float(rows[0]["training_loss"])
+    assert float(rows[-1]["validation_dice"]) > 0.6
+
+
+def test_two_trainings_give_the_same_bytes(paths: Paths) -> None:
+    first = weights(train(paths, SMALL, model="unet3d"))
+
+    assert weights(train(paths, SMALL, model="unet3d")) == first
+    other = changed(SMALL, seed=2)
+    assert weights(train(paths, other, model="unet3d")) != first
+
+
+TRAIN_ALONE = """
+import pathlib, sys
+from segpipe.paths import Paths
+from segpipe.stages.train import TrainParams
+from tests.projects import train
+params = TrainParams.model_validate_json(sys.argv[2])
+train(Paths(pathlib.Path(sys.argv[1])), params, model="unet3d")
+"""
+
+
+def start(paths: Paths, params: TrainParams) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-c", TRAIN_ALONE, str(paths.root), params.model_dump_json()],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "SEGPIPE_LOG": "WARNING"},
+    )
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(paths: Paths) -> None:
+    params = changed(SMALL, epochs=20, steps_per_epoch=2, seed=7)
+    process = start(paths, params)
+    folder = paths.checkpoints / "train"
+    began = time.monotonic()
+    while not list(folder.glob("*/last.pt")) and time.monotonic() - began < 60:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert len(list(folder.glob("*/last.pt"))) == 1
+
+    resumed = weights(train(paths, params, model="unet3d"))
+
+    assert not list(folder.iterdir())
+    assert weights(train(paths, params, model="unet3d")) == resumed
+    rows = (paths.artifacts / "train/unet3d/0/history.csv").read_text().splitlines()
+    assert len(rows) == 21
+
+
+def test_checkpoints_of_other_params_are_not_taken_up(paths: Paths) -> None:
+    params = changed(SMALL, epochs=20, steps_per_epoch=2, seed=8)
+    process = start(paths, params)
+    folder = paths.checkpoints / "train"
+    began = time.monotonic()
+    while not list(folder.glob("*/last.pt")) and time.monotonic() - began < 60:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    fresh = weights(train(paths, SMALL, model="unet3d"))
+
+    (left,) = folder.iterdir()  # still there for whoever goes on with it
+    (left / "last.pt").unlink()
+    left.rmdir()
+    assert weights(train(paths, SMALL, model="unet3d")) == fresh
+
+
+def test_voxels_that_nobody_annotated_teach_nothing(paths: Paths) -> None:
+    """Spoil every label that annotate did not choose: the same network comes out."""
+    params = changed(SMALL, border_weights=False, class_weights="none")
+    before = weights(train(paths, params, model="unet3d"))
+    prepared = paths.artifacts / "preprocess"
+    kept = {}
+    for file in prepared.glob("*/label.npy"):
+        kept[file] = np.load(file)
+        annotated = np.load(paths.artifacts / "annotate" / f"{file.parent.name}.npy")
+        spoilt = np.where(annotated, kept[file], 2 - np.maximum(kept[file], 0))
+        np.save(file, spoilt.astype(np.int16))
+    rows = changed(params, validation_interval=3)
+    spoilt_weights = weights(train(paths, rows, model="unet3d"))
+    for file, label in kept.items():
+        np.save(file, label)
+
+    # Validation uses all of the held-out label maps: keep the last epoch in both runs.
+    assert weights(train(paths, rows, model="unet3d")) == spoilt_weights
+    assert before is not None
+
+
+def test_a_fold_that_split_has_not_is_refused(paths: Paths) -> None:
+    with pytest.raises(DataError, match=r"numbers below split\.n_folds = 2, found 5"):
+        train(paths, SMALL, model="unet3d", fold=5)
+
+
+def test_a_loss_that_is_no_number_stops_with_the_mend(paths: Paths) -> None:
+    wild = changed(
+        SMALL,
+        epochs=20,
+        optimizer={
+            "name": "sgd",
+            "learning_rate": 1e30,
+            "momentum": 0.9,
+            "nesterov": False,
+            "weight_decay": 0.0,
+            "schedule": "poly",
+            "clip_norm": 0.0,
+        },
+    )
+
+    with pytest.raises(DataError, match=r"finite loss.*lower optimizer\.learning_rate"):
+        train(paths, wild, model="unet3d")

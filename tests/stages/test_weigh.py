@@ -1,0 +1,103 @@
+"""The border term and the class counts of each case."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segpipe.borders import border_weights
+from segpipe.paths import Paths
+from segpipe.plan import CaseIndex, ClassCounts
+from segpipe.stages import plan, preprocess, weigh
+from tests.phantoms import write_dataset
+from tests.projects import (
+    PATIENTS,
+    PLAN,
+    PREPROCESS,
+    TRAIN,
+    WEIGH,
+    changed,
+    run_to_split,
+    shape_of,
+)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    paths = Paths(tmp_path)
+    write_dataset(paths.data, cases=10, patients=PATIENTS, instances=True, ignore=9)
+    run_to_split(paths)
+    plan.run(PLAN, models={"m": shape_of(TRAIN)}, paths=paths)
+    preprocess.run(PREPROCESS, paths=paths)
+    return paths
+
+
+def load(paths: Paths, stage: str, name: str) -> np.ndarray:
+    return np.asarray(np.load(paths.artifacts / stage / "case_02" / f"{name}.npy"))
+
+
+@pytest.mark.parametrize(
+    ("unit", "spacing"), [("px", (1.0, 1.0, 1.0)), ("mm", (1.0, 1.0, 2.0))]
+)
+def test_the_term_is_that_of_the_instances_in_the_chosen_unit(
+    unit: str, spacing: tuple[float, float, float], paths: Paths
+) -> None:
+    weigh.run(changed(WEIGH, unit=unit), paths=paths)
+
+    expected = border_weights(
+        load(paths, "preprocess", "instances"),
+        w0=10.0,
+        sigma=5.0,
+        spacing=spacing,
+        dimensions=3,
+        domain="background",
+    )
+    expected[load(paths, "preprocess", "label") < 0] = 0
+    found = load(paths, "weigh", "border")
+    assert np.array_equal(found, expected)
+    assert found.max() > 1
+
+
+def test_counts_are_of_annotated_voxels_by_class(paths: Paths) -> None:
+    weigh.run(WEIGH, paths=paths)
+    counts = ClassCounts.read(paths.artifacts / "weigh" / "counts.json").counts
+
+    label = load(paths, "preprocess", "label")
+    expected = [int((label == number).sum()) for number in range(3)]
+    assert list(counts["case_02"]) == expected
+    assert sum(expected) < label.size
+
+
+def test_without_instances_each_component_is_one(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_dataset(paths.data, cases=10, patients=PATIENTS)
+    run_to_split(paths)
+    plan.run(PLAN, models={"m": shape_of(TRAIN)}, paths=paths)
+    preprocess.run(PREPROCESS, paths=paths)
+    weigh.run(WEIGH, paths=paths)
+
+    assert load(paths, "weigh", "border").max() > 1
+
+
+def test_touching_instances_can_be_separated(paths: Paths) -> None:
+    weigh.run(changed(WEIGH, separate_touching=True), paths=paths)
+
+    label = load(paths, "preprocess", "label")
+    separation = load(paths, "weigh", "separation")
+    assert separation.dtype == bool
+    assert not separation[label <= 0].any()
+
+
+def test_finished_cases_are_taken_from_the_cache(paths: Paths) -> None:
+    weigh.run(WEIGH, paths=paths)
+    index = CaseIndex.read(paths.artifacts / "weigh" / "index.json").cases
+    entries = {e.name: e.stat().st_ino for e in (paths.cache / "weigh").iterdir()}
+    weigh.run(changed(WEIGH, workers=2), paths=paths)
+
+    assert set(entries) == set(index.values())
+    again = {e.name: e.stat().st_ino for e in (paths.cache / "weigh").iterdir()}
+    assert again == entries
+    weigh.run(changed(WEIGH, sigma=4.0), paths=paths)
+    other = json.loads((paths.artifacts / "weigh" / "index.json").read_text())
+    assert not set(other["cases"].values()) & set(entries)
