@@ -122,7 +122,7 @@ def _inspect_images(
         faults += _flat_channels(path, image.array)
         channels += len(image.array)
         digest.update(repr(image.array.shape).encode())
-        digest.update(np.ascontiguousarray(image.array))
+        digest.update(np.ascontiguousarray(image.array).data)
         if grid is None:
             grid = image.grid
             faults += _geometry_faults(path, grid, dataset, limits)
