@@ -71,7 +71,8 @@ def _lines(cases: CaseList, with_instances: bool) -> dict[str, list[Line]]:
         ("Frequency-weighted IoU", ("dataset", "frequency_weighted_iou"), 3, 1),
     ]
     instances: list[Line] = [
-        ("Instance F1 at IoU 0.5", ("instances", "f1"), 3, 1),
+        ("Instance F1", ("instances", "f1"), 3, 1),
+        ("Instance F1, mean of the cases", ("instances", "f1_mean"), 3, 1),
         ("Merged instances", ("instances", "merges"), 0, -1),
         ("Split instances", ("instances", "splits"), 0, -1),
         ("Instances drawn", ("instances", "n_reference"), 0, 0),
