@@ -1,6 +1,8 @@
 """Predictions: where the image was, in the data's own values."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -116,3 +118,41 @@ def test_images_come_back_as_images(
         prediction = read_png(folder / f"{name}.png")
         assert prediction.array.shape == (64, 64, 1)
         assert set(np.unique(prediction.array)) <= {0, 1, 3}
+
+
+MEASURE = """
+import pathlib, resource, sys
+from segpipe.paths import Paths
+from segpipe.stages import predict
+from tests.projects import PREDICT, one_thread
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+compute = one_thread()
+before = peak()
+paths = Paths(pathlib.Path(sys.argv[1]))
+predict.run(PREDICT, model="m", folds=[0], compute=compute, paths=paths)
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+def test_memory_stays_within_six_times_the_largest_case(paths: Paths) -> None:
+    """Above the process's own footprint; the network is small enough not to count."""
+    shape = (144, 136, 128)
+    name = read_split(paths.artifacts).test[0]
+    grid = Grid.from_spacing(shape, (1.1, 0.9, 1.9), "mm")
+    file = paths.data / "imagesTr" / f"{name}_0000.nii"
+    small = file.read_bytes()
+    noise = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    write_image(file, noise, grid)
+
+    answer = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(paths.root)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    file.write_bytes(small)
+
+    assert int(answer.stdout) <= 6 * np.prod(shape) * 4
