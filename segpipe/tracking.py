@@ -16,7 +16,11 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NAME,
+    MLFLOW_RUN_NOTE,
+)
 
 from segpipe.errors import DataError
 from segpipe.paths import Paths
@@ -166,6 +170,7 @@ def attach(
     *,
     metrics: dict[str, float],
     files: dict[str, Path],
+    description: str,
     digest: str,
 ) -> bool:
     """Add figures and files to a run, unless the same ones are there already.
@@ -175,6 +180,7 @@ def attach(
         run: Whose.
         metrics: Name to value.
         files: Path inside the run's artifacts to the file; folders are made.
+        description: Markdown, shown on the run's first page.
         digest: Of metrics and files; kept as a tag.
 
     Returns:
@@ -188,6 +194,7 @@ def attach(
     client.log_batch(run_id, metrics=points)
     for place, file in files.items():
         client.log_artifact(run_id, str(file), str(Path(place).parent))
+    client.set_tag(run_id, MLFLOW_RUN_NOTE, description)
     client.set_tag(run_id, ATTACHED, digest)
     return True
 

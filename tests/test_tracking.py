@@ -134,6 +134,7 @@ def test_figures_and_files_are_attached_once_a_digest(paths: Paths) -> None:
     what: dict[str, Any] = {
         "metrics": {"test/dice": 0.8},
         "files": {"report/report.png": file},
+        "description": "| Dice |",
     }
 
     assert attach(client, run, **what, digest="one")
@@ -141,6 +142,7 @@ def test_figures_and_files_are_attached_once_a_digest(paths: Paths) -> None:
     assert attach(client, run, **what, digest="two")
     run_id = run.info.run_id
     assert client.get_run(run_id).data.metrics == {"test/dice": 0.8}
+    assert client.get_run(run_id).data.tags["mlflow.note.content"] == "| Dice |"
     assert [f.path for f in client.list_artifacts(run_id, "report")] == [
         "report/report.png"
     ]

@@ -78,10 +78,28 @@ def _record_model(paths: Paths, model: str, trained: list[Path]) -> list[str]:
         digest = digest_json(
             [metrics, {place: digest_file(file) for place, file in files.items()}]
         )
-        added = attach(client, parent, metrics=metrics, files=files, digest=digest)
+        added = attach(
+            client,
+            parent,
+            metrics=metrics,
+            files=files,
+            description=_describe(metrics),
+            digest=digest,
+        )
         done = "recorded" if finish(client, parent) or added else "unchanged"
         lines.append(f"{done:9}  {model}, test figures and report")
     return lines
+
+
+def _describe(metrics: dict[str, float]) -> str:
+    """The headlines as a Markdown table; nothing before evaluation."""
+    known = {name: metrics[name] for name in HEADLINES if name in metrics}
+    if not known:
+        return ""
+    columns = [" | ".join(known), " | ".join("---" for _ in known)]
+    columns.append(" | ".join(f"{value:.3f}" for value in known.values()))
+    rest = "All figures: Model metrics; pictures and the report: Artifacts."
+    return "\n".join(f"| {line} |" for line in columns) + f"\n\n{rest}"
 
 
 def _device(compute: dict[str, Any]) -> str:
