@@ -10,6 +10,8 @@ from ruamel.yaml.error import YAMLError
 
 from segpipe.errors import DataError
 
+FORMAT_VERSION = 1
+
 
 class Params(BaseModel):
     """A section of params.yaml: frozen, strict, complete (nothing has a default)."""
@@ -26,7 +28,8 @@ def read_params(path: Path) -> dict[str, Any]:
     YAML 1.2, as DVC reads it: PyYAML would take ``1e-3`` for a word.
 
     Raises:
-        DataError: If the file is missing, is no YAML or has no sections.
+        DataError: If the file is missing, is no YAML, has no sections, or was written
+            for another version.
     """
     if not path.is_file():
         raise DataError(
@@ -39,6 +42,12 @@ def read_params(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: expected YAML 1.2, found {error}") from error
     if not isinstance(document, dict):
         raise DataError(f"{path}: expected sections, found {type(document).__name__}")
+    version = document.get("format_version")
+    if version != FORMAT_VERSION:
+        raise DataError(
+            f"{path}: expected format_version: {FORMAT_VERSION}, found {version}; "
+            "compare with presets/, whose files are complete, and set it"
+        )
     return document
 
 

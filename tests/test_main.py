@@ -66,7 +66,9 @@ def test_wrong_data_end_in_one_message_without_a_traceback(tmp_path: Path) -> No
     [("[]", "models: expected a list"), ("[a, a]", "different"), ("[a]", "section a")],
 )
 def test_a_wrong_list_of_models_says_how_to_write_it(tmp_path, models, words) -> None:
-    (tmp_path / "params.yaml").write_text(f"models: {models}\ntrain: {{}}\n")
+    (tmp_path / "params.yaml").write_text(
+        f"format_version: 1\nmodels: {models}\ntrain: {{}}\n"
+    )
 
     result = segpipe("verify", cwd=tmp_path)
 

@@ -14,7 +14,7 @@ class Example(Params):
 
 def write(folder: Path, text: str) -> Path:
     path = folder / "params.yaml"
-    path.write_text(text)
+    path.write_text("format_version: 1\n" + text)
     return path
 
 
@@ -22,7 +22,12 @@ def test_yaml_is_read_as_dvc_reads_it(tmp_path) -> None:
     """YAML 1.2: for PyYAML 1e-3 is a word, on is true and 012 is ten."""
     path = write(tmp_path, "a: 1e-3\nb: on\nc: 012\n")
 
-    assert read_params(path) == {"a": 0.001, "b": "on", "c": 12}
+    assert read_params(path) == {
+        "format_version": 1,
+        "a": 0.001,
+        "b": "on",
+        "c": 12,
+    }
 
 
 def test_a_section_becomes_frozen_values(tmp_path) -> None:
@@ -64,7 +69,20 @@ def test_all_faults_come_at_once(tmp_path) -> None:
 def test_a_missing_file_or_section_says_where_to_get_one(tmp_path) -> None:
     with pytest.raises(DataError, match="segpipe preset"):
         read_params(tmp_path / "params.yaml")
-    with pytest.raises(DataError, match="expected a section example, found other"):
+    with pytest.raises(
+        DataError, match="expected a section example, found format_version, other"
+    ):
         read_section(write(tmp_path, "other: {}"), "example", Example)
     with pytest.raises(DataError, match="expected YAML"):
         read_params(write(tmp_path, "a: [1"))
+
+
+@pytest.mark.parametrize("version", ["", "format_version: 2\n"])
+def test_params_of_another_version_are_refused_with_a_clear_word(
+    version: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(version + "a: 1\n")
+
+    with pytest.raises(DataError, match="expected format_version: 1, found"):
+        read_params(path)

@@ -58,7 +58,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         check=True,
     )
     (tmp_path / "dvc.yaml").write_text(STAGES)
-    (tmp_path / "params.yaml").write_text("value: 1\nmodels: [m]\nfolds: [0]\n")
+    (tmp_path / "params.yaml").write_text(
+        "format_version: 1\nvalue: 1\nmodels: [m]\nfolds: [0]\n"
+    )
     trained = tmp_path / "artifacts" / "train" / "m" / "0"
     write_text(trained / "history.csv", "epoch,step,training_loss\n1,10,0.5\n")
     write_json(

@@ -53,7 +53,7 @@ def write_figures(paths: Paths, model: str, *, dice: float) -> None:
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     paths = Paths(tmp_path)
-    write_text(paths.params, "models: [a, b]\nfolds: [0, 1]\n")
+    write_text(paths.params, "format_version: 1\nmodels: [a, b]\nfolds: [0, 1]\n")
     return paths
 
 

@@ -30,7 +30,7 @@ def figures(dice: float | None, *, instances: Any = None) -> dict[str, Any]:
 
 
 def write(paths: Paths, **models: dict[str, Any]) -> None:
-    write_text(paths.params, f"models: [{', '.join(models)}]\n")
+    write_text(paths.params, f"format_version: 1\nmodels: [{', '.join(models)}]\n")
     for model, document in models.items():
         write_json(paths.artifacts / "evaluate" / model / "metrics.json", document)
 
@@ -87,7 +87,7 @@ def test_it_says_where_to_look_next(tmp_path: Path) -> None:
 
 
 def test_without_figures_the_mend_is_said(tmp_path: Path) -> None:
-    write_text(tmp_path / "params.yaml", "models: [a]\n")
+    write_text(tmp_path / "params.yaml", "format_version: 1\nmodels: [a]\n")
 
     with pytest.raises(DataError, match="dvc repro"):
         results(Paths(tmp_path))
