@@ -333,6 +333,7 @@ def prune(
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete what is listed.")
     ] = False,
+    days: Annotated[float, typer.Option(help="What is younger stays.")] = 7.0,
 ) -> None:
     """List caches, checkpoints and runs that nothing needs; delete when told.
 
@@ -341,7 +342,7 @@ def prune(
     from segpipe.tools.pruning import find_prunable
     from segpipe.tools.pruning import prune as tool
 
-    items = find_prunable(HERE)
+    items = find_prunable(HERE, days=days)
     for item in items:
         typer.echo(item)
     if delete:

@@ -36,7 +36,7 @@ def test_weights_of_zero_and_one_are_torchs_ignore_index() -> None:
 
     loss = cross_entropy(logits, torch.where(known, reference, -1), known.float())
 
-    assert float(loss) == pytest.approx(float(expected), abs=1e-6)
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
 
 
 def test_class_weights_are_torchs_weighted_mean() -> None:
@@ -46,7 +46,7 @@ def test_class_weights_are_torchs_weighted_mean() -> None:
 
     loss = cross_entropy(logits, reference, per_class[reference])
 
-    assert float(loss) == pytest.approx(float(expected), abs=1e-6)
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -61,7 +61,7 @@ def test_a_voxel_of_weight_zero_has_no_gradient_and_no_say(name: str) -> None:
 
     assert (logits.grad[:, :, :2] == 0).all()
     assert (logits.grad[:, :, 2:] != 0).any()
-    assert float(LOSSES[name](logits, other, weight)) == float(loss)
+    assert LOSSES[name](logits, other, weight).item() == loss.item()
 
 
 @pytest.mark.parametrize("name", LOSSES)

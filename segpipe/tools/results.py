@@ -1,6 +1,7 @@
 """results: the figures of all models in the terminal, and where to look next."""
 
 import json
+import os
 from typing import Any
 
 from segpipe.errors import DataError
@@ -37,8 +38,14 @@ def results(paths: Paths) -> list[str]:
         *(_aligned(line, widths) for line in table),
         "",
         f"Report   {paths.artifacts / 'report' / 'index.html'}",
-        "Runs     mlflow ui --backend-store-uri sqlite:///mlflow.db",
+        f"Runs     {_where_runs_are()}",
     ]
+
+
+def _where_runs_are() -> str:
+    """The server that is set, else how to look at the project's own store."""
+    local = "mlflow ui --backend-store-uri sqlite:///mlflow.db"
+    return os.environ.get("MLFLOW_TRACKING_URI") or local
 
 
 def _row(model: str, document: dict[str, Any]) -> dict[str, str]:

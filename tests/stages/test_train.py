@@ -190,3 +190,38 @@ def test_a_loss_that_is_no_number_stops_with_the_mend(paths: Paths) -> None:
 
     with pytest.raises(DataError, match=r"finite loss.*lower optimizer\.learning_rate"):
         train(paths, wild, model="unet3d")
+
+
+WATCH = """
+import logging, pathlib, resource, sys
+from segpipe.paths import Paths
+from segpipe.stages.train import TrainParams
+from tests.projects import train
+seen = []
+class Watch(logging.Handler):
+    def emit(self, record):
+        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+        seen.append(pages * resource.getpagesize() / 1e6)
+log = logging.getLogger("segpipe.stages.train")
+log.setLevel("INFO")
+log.addHandler(Watch())
+params = TrainParams.model_validate_json(sys.argv[2])
+train(Paths(pathlib.Path(sys.argv[1])), params, model="unet3d")
+print(" ".join(f"{value:.1f}" for value in seen))
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_over_epochs(paths: Paths) -> None:
+    params = changed(SMALL, epochs=30, steps_per_epoch=3, validation_interval=3)
+    answer = subprocess.run(
+        [sys.executable, "-c", WATCH, str(paths.root), params.model_dump_json()],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    resident_mb = [float(word) for word in answer.stdout.split()]
+
+    assert len(resident_mb) > 30
+    assert max(resident_mb[-5:]) < max(resident_mb[5:10]) + 20

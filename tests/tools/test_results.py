@@ -76,14 +76,18 @@ def test_instances_are_shown_where_there_are_some(tmp_path: Path) -> None:
     assert lines[4].split()[-3:] == ["-", "-", "-"]
 
 
-def test_it_says_where_to_look_next(tmp_path: Path) -> None:
+def test_it_says_where_to_look_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     paths = Paths(tmp_path)
     write(paths, a=figures(0.8))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    local = "\n".join(results(paths))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")
 
-    text = "\n".join(results(paths))
-
-    assert "report/index.html" in text
-    assert "mlflow ui" in text
+    assert "report/index.html" in local
+    assert "mlflow ui --backend-store-uri sqlite:///mlflow.db" in local
+    assert "http://server:5000" in results(paths)[-1]
 
 
 def test_without_figures_the_mend_is_said(tmp_path: Path) -> None:
