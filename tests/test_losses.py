@@ -24,7 +24,7 @@ def test_uniform_logits_cost_the_logarithm_of_the_classes() -> None:
 
     loss = cross_entropy(torch.zeros(2, 3, 4, 5, 3), reference, weight)
 
-    assert float(loss) == pytest.approx(math.log(3), abs=1e-6)
+    assert loss.item() == pytest.approx(math.log(3), abs=1e-6)
 
 
 def test_weights_of_zero_and_one_are_torchs_ignore_index() -> None:
@@ -83,7 +83,7 @@ def test_dice_of_v_nets_example() -> None:
 
     loss = dice(logits.reshape(1, 2, 4, 1, 1), reference, torch.ones(1, 4, 1, 1))
 
-    assert float(loss) == pytest.approx(1 - 6 / 7, abs=1e-5)
+    assert loss.item() == pytest.approx(1 - 6 / 7, abs=1e-5)
 
 
 def test_dice_is_monais_with_squares_over_the_batch() -> None:
@@ -100,8 +100,8 @@ def test_dice_is_monais_with_squares_over_the_batch() -> None:
 
     loss = dice(logits, reference, torch.ones(reference.shape))
 
-    assert float(loss) == pytest.approx(
-        float(peer(logits, reference[:, None])), abs=1e-6
+    assert loss.item() == pytest.approx(
+        peer(logits, reference[:, None]).item(), abs=1e-6
     )
 
 
@@ -131,7 +131,7 @@ def test_a_class_that_the_batch_lacks_is_left_out() -> None:
     p = logits.detach().softmax(1)[:, 1]
     g = (two == 1).float()
     score = 2 * (p * g * weight).sum() / ((p**2 + g) * weight).sum()
-    assert float(loss) == pytest.approx(float(1 - score), abs=1e-5)
+    assert loss.item() == pytest.approx(1 - score.item(), abs=1e-5)
 
 
 def test_the_combined_loss_is_the_sum() -> None:
@@ -139,4 +139,4 @@ def test_the_combined_loss_is_the_sum() -> None:
 
     both = dice_cross_entropy(*case)
 
-    assert float(both) == pytest.approx(float(dice(*case) + cross_entropy(*case)))
+    assert both.item() == pytest.approx((dice(*case) + cross_entropy(*case)).item())
