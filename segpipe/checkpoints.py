@@ -1,9 +1,11 @@
 """Checkpoints: where an interrupted training goes on; atomic, outside DVC's outs.
 
 A checkpoint lies in a folder named by the fingerprint of the training, so that one made
-with other data, params or code is never taken up.
+with other data, params or code is never taken up. The last two are kept, each named by
+its step and by the digest of its content: a damaged one is known as such.
 """
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -11,24 +13,75 @@ from typing import Any
 
 import torch
 
+from segpipe.errors import DataError
+from segpipe.fingerprint import digest_file
 
-def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Write a state of tensors, numbers and strings, complete or not at all."""
+log = logging.getLogger(__name__)
+KEPT = 2
+SPARE_BYTES = 50_000_000  # of the disk, beyond the checkpoint itself
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any], *, step: int) -> None:
+    """Write a state of tensors, numbers and strings, complete or not at all.
+
+    Args:
+        folder: Of the training.
+        state: To write.
+        step: Later ones are taken up first.
+
+    Raises:
+        DataError: If the disk has no room for it; what is there stays.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / ".last.pt.part"
+    _demand_room(folder, _size(state))
+    part = folder / "part"
     torch.save(state, part)
-    os.replace(part, folder / "last.pt")
+    name = f"{step:012d}-{digest_file(part)[:32]}.pt"
+    os.replace(part, folder / name)
+    for old in _newest_first(folder)[KEPT:]:
+        old.unlink()
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The last state that was written, if there is one; nothing else is unpickled."""
-    path = folder / "last.pt"
-    if not path.is_file():
-        return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
+    """The last whole state, if there is one; nothing but plain values is unpickled.
+
+    One whose content is not what its name says is skipped for the one before it, and
+    said.
+    """
+    for path in _newest_first(folder):
+        if path.stem.split("-")[1] != digest_file(path)[:32]:
+            log.warning("%s is damaged: going back to the one before it", path)
+            continue
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return state
+    return None
 
 
 def drop_checkpoint(folder: Path) -> None:
     """Forget the training: it is finished."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*-*.pt"), reverse=True)
+
+
+def _size(value: Any) -> int:
+    """Bytes of all tensors in a state."""
+    if isinstance(value, torch.Tensor):
+        return value.numel() * value.element_size()
+    if isinstance(value, dict):
+        return sum(_size(part) for part in value.values())
+    if isinstance(value, list):
+        return sum(_size(part) for part in value)
+    return 0
+
+
+def _demand_room(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < size + SPARE_BYTES:
+        raise DataError(
+            f"{folder}: expected room for a checkpoint of {size / 1e6:.0f} MB, found "
+            f"{free / 1e6:.0f} MB free; free some (`segpipe prune`, `dvc gc`) or set "
+            "SEGPIPE_CHECKPOINTS to a folder elsewhere, and run again"
+        )

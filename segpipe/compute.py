@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -61,6 +63,23 @@ class Compute:
             "precision": self.precision,
             "threads": self.threads,
         }
+
+
+@contextmanager
+def memory_demanded(mend: str) -> Iterator[None]:
+    """Say of a true lack of memory, and of nothing else, how to need less.
+
+    Raises:
+        DataError: If torch found no memory on the device.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DataError(f"the GPU's memory is too small: {mend}") from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):
+            raise
+        raise DataError(f"the machine's memory is too small: {mend}") from error
 
 
 def _has_bf16(device: torch.device) -> bool:

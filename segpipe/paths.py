@@ -1,5 +1,6 @@
 """Paths: the folders of a project."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,5 +37,9 @@ class Paths:
 
     @property
     def checkpoints(self) -> Path:
-        """Where interrupted trainings go on from; can be pruned."""
-        return self.root / ".checkpoints"
+        """Where interrupted trainings go on from; can be pruned.
+
+        SEGPIPE_CHECKPOINTS names another folder, such as one that workers share.
+        """
+        elsewhere = os.environ.get("SEGPIPE_CHECKPOINTS")
+        return Path(elsewhere) if elsewhere else self.root / ".checkpoints"

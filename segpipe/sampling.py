@@ -45,11 +45,13 @@ class Batch:
         image: The networks' input.
         reference: Class indices of the networks' output, negative if not annotated.
         weight: Of the loss; 0 where not annotated.
+        cases: Name of the case of each patch.
     """
 
     image: Float32[np.ndarray, "B channel i j k"]
     reference: Int64[np.ndarray, "B oi oj ok"]
     weight: Float32[np.ndarray, "B oi oj ok"]
+    cases: tuple[str, ...]
 
 
 def read_case(
@@ -131,16 +133,19 @@ def draw_batch(
         Patches. What lies beyond a volume is mirrored, with weight 0.
     """
     window = _triple(p - 2 * m for p, m in zip(patch_size, margin, strict=True))
-    images, references, weights = [], [], []
+    images, references, weights, names = [], [], [], []
     for _ in range(batch_size):
         case = cases[int(rng.integers(len(cases)))]
+        names.append(case.name)
         start = _draw_start(case, window, foreground_fraction, rng)
         outer = _triple(s - m for s, m in zip(start, margin, strict=True))
         images.append(mirrored_window(case.image, outer, patch_size))
         reference, weight = _learn_from(case, start, window, class_weights)
         references.append(reference)
         weights.append(weight)
-    return Batch(np.stack(images), np.stack(references), np.stack(weights))
+    return Batch(
+        np.stack(images), np.stack(references), np.stack(weights), tuple(names)
+    )
 
 
 def _triple(values: Iterable[int]) -> Triple:

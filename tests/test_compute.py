@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from segpipe.compute import ComputeParams, build_compute
+from segpipe.compute import ComputeParams, build_compute, memory_demanded
 from segpipe.errors import DataError
 
 
@@ -36,3 +36,16 @@ def test_a_promised_gpu_that_is_missing_is_never_silently_the_cpu() -> None:
         build(device="cuda")
 
     assert build(device="auto").device.type == "cpu"
+
+
+def test_a_lack_of_memory_is_said_with_the_mend() -> None:
+    with (
+        pytest.raises(DataError, match="too small: lower batch_size"),
+        memory_demanded("lower batch_size"),
+    ):
+        torch.empty(10**16)
+
+
+def test_another_fault_is_not_called_a_lack_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="size"), memory_demanded("lower it"):
+        torch.zeros(2) @ torch.zeros(3)

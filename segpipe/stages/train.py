@@ -7,6 +7,7 @@ import math
 import shutil
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from segpipe.augmentation import AugmentationParams, augment
 from segpipe.checkpoints import drop_checkpoint, load_checkpoint, save_checkpoint
-from segpipe.compute import Compute
+from segpipe.compute import Compute, memory_demanded
 from segpipe.documents import write_json, write_text
 from segpipe.errors import DataError
 from segpipe.fingerprint import digest_file, digest_json, fingerprint
@@ -327,15 +328,16 @@ def _train_epoch(task: _Task, progress: _Progress, *, name: str) -> dict[str, fl
                 for name, value in progress.network.state_dict().items()
             }
     progress.history.append(row)
-    score = row["validation_dice"]
+    score, seconds = row["validation_dice"], time.perf_counter() - began
     log.info(
-        "%s epoch %d/%d: loss %.4f%s, %.1f s",
+        "%s epoch %d/%d: loss %.4f%s, %.2f steps/s, %s left",
         name,
         progress.epoch,
         params.epochs,
         row["training_loss"],
         "" if math.isnan(score) else f", validation Dice {score:.4f}",
-        time.perf_counter() - began,
+        params.steps_per_epoch / seconds,
+        timedelta(seconds=round(seconds * (params.epochs - progress.epoch))),
     )
     _save(task, progress)
     return row
@@ -373,10 +375,11 @@ def _train_step(task: _Task, progress: _Progress, step: int) -> float:
         group["lr"] = _rate(params, step)
     progress.network.train()
     progress.optimizer.zero_grad(set_to_none=True)
-    with compute.autocast():
-        logits = apply_network(progress.network, image, task.patch.slice_axis)
-    loss = LOSSES[params.loss](logits, reference, weight)
-    loss.backward()  # type: ignore[no-untyped-call]
+    with memory_demanded("lower batch_size, patch_size or base_channels"):
+        with compute.autocast():
+            logits = apply_network(progress.network, image, task.patch.slice_axis)
+        loss = LOSSES[params.loss](logits, reference, weight)
+        loss.backward()  # type: ignore[no-untyped-call]
     if params.optimizer.clip_norm:
         torch.nn.utils.clip_grad_norm_(
             progress.network.parameters(), params.optimizer.clip_norm
@@ -384,8 +387,9 @@ def _train_step(task: _Task, progress: _Progress, step: int) -> float:
     value = float(loss.detach())
     if not math.isfinite(value):
         raise DataError(
-            f"step {step}: expected a finite loss, found {value}; lower "
-            "optimizer.learning_rate, or set compute.precision to fp32"
+            f"step {step}: expected a finite loss, found {value} on patches of "
+            f"{', '.join(batch.cases)}; lower optimizer.learning_rate, or set "
+            "compute.precision to fp32"
         )
     progress.optimizer.step()
     return value
@@ -435,6 +439,7 @@ def _save(task: _Task, progress: _Progress) -> None:
             "best_weights": progress.best_weights,
             "history": progress.history,
         },
+        step=progress.epoch * task.params.steps_per_epoch,
     )
 
 
