@@ -1,6 +1,7 @@
 """Plots: figures as PNG, the same bytes for the same content."""
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,7 @@ class Curve:
         epoch: Of each point.
         training_loss: Mean of the epoch.
         validation_dice: Of whole held-out cases; NaN between validations.
+        of_structures: The same by structure, where there are several.
     """
 
     model: str
@@ -62,6 +64,7 @@ class Curve:
     epoch: Float[np.ndarray, " epoch"]
     training_loss: Float[np.ndarray, " epoch"]
     validation_dice: Float[np.ndarray, " epoch"]
+    of_structures: dict[str, Float[np.ndarray, " epoch"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +87,21 @@ class View:
 
 
 def plot_curves(curves: Sequence[Curve]) -> bytes:
-    """Training loss and validation Dice over the epochs, a colour a model."""
+    """Training loss and validation Dice over the epochs, a colour a model.
+
+    Where there are several structures, each has a panel of its own.
+    """
+    structures = list(dict.fromkeys(n for curve in curves for n in curve.of_structures))
+    rows = 1 + math.ceil(len(structures) / 2)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 3.6), layout="constrained")
-        loss, dice = figure.subplots(1, 2)
-        draw_loss(loss, curves)
-        draw_dice(dice, curves)
+        figure = Figure(figsize=(10, 3.6 * rows), layout="constrained")
+        panels = figure.subplots(rows, 2, squeeze=False).ravel()
+        draw_loss(panels[0], curves)
+        draw_dice(panels[1], curves)
+        for axes, structure in zip(panels[2:], structures, strict=False):
+            draw_dice(axes, curves, structure=structure)
+        for axes in panels[2 + len(structures) :]:
+            axes.set_visible(False)
         return _png(figure)
 
 
@@ -102,20 +114,27 @@ def draw_loss(axes: Axes, curves: Sequence[Curve]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def draw_dice(axes: Axes, curves: Sequence[Curve]) -> None:
-    """Validation Dice over the epochs, with a legend."""
+def draw_dice(
+    axes: Axes, curves: Sequence[Curve], *, structure: str | None = None
+) -> None:
+    """Validation Dice over the epochs, of one structure or the mean, with a legend."""
     for curve, colour, line, name in _named(curves):
-        known = ~np.isnan(curve.validation_dice)
+        dice = curve.validation_dice
+        if structure is not None:
+            dice = curve.of_structures.get(structure, np.full(dice.shape, np.nan))
+        known = ~np.isnan(dice)
         axes.plot(
             curve.epoch[known],
-            curve.validation_dice[known],
+            dice[known],
             line,
             marker="o",
             markersize=4,
             color=colour,
             label=name,
         )
-    axes.set(title="Validation Dice", xlabel="epoch", ylabel="mean Dice", ylim=(0, 1))
+    what = "mean Dice" if structure is None else "Dice"
+    title = "Validation Dice" + ("" if structure is None else f", {structure}")
+    axes.set(title=title, xlabel="epoch", ylabel=what, ylim=(0, 1))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower right", fontsize=9)
 

@@ -6,6 +6,7 @@ is said once, and the `record` tool completes the runs later from artifacts/.
 
 import logging
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -145,7 +146,7 @@ def log_rows(
     new = [row for row in rows if row[step_name] > last]
     now = int(time.time() * 1000)
     metrics = [
-        Metric(name, value, now, int(row[step_name]))
+        Metric(metric_name(name), value, now, int(row[step_name]))
         for row in new
         for name, value in row.items()
         if name != step_name and value == value  # not NaN
@@ -241,6 +242,11 @@ def find_stale_runs(
         and KEY in run.data.tags
         and (run.info.end_time or run.info.start_time) < before * 1000
     ]
+
+
+def metric_name(name: str) -> str:
+    """The name with what MLflow does not take replaced; ``/`` makes groups."""
+    return re.sub(r"[^\w\-. /]", "_", name)
 
 
 def git_tags(root: Path) -> dict[str, str]:

@@ -25,6 +25,7 @@ CURVE = Curve(
     np.array([1.0, 2.0, 3.0]),
     np.array([1.0, 0.5, 0.3]),
     np.array([np.nan, 0.6, 0.7]),
+    {"liver": np.array([np.nan, 0.8, 0.9]), "spleen": np.array([np.nan, 0.4, 0.5])},
 )
 SCORES = {"liver": {"a": np.array([0.5, 0.9, np.nan]), "b": np.array([0.7, 0.8, 0.1])}}
 
@@ -46,6 +47,14 @@ def test_a_curve_skips_epochs_without_a_validation() -> None:
     assert line.get_xdata().tolist() == [2, 3]
     assert line.get_ydata().tolist() == [0.6, 0.7]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["vnet"]
+
+
+def test_a_structure_has_its_own_curve() -> None:
+    axes = Figure().subplots()
+    draw_dice(axes, [CURVE], structure="spleen")
+
+    assert axes.lines[0].get_ydata().tolist() == [0.4, 0.5]
+    assert axes.get_title() == "Validation Dice, spleen"
 
 
 def test_the_bar_of_a_model_is_the_median_of_its_known_cases() -> None:

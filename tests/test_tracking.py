@@ -23,7 +23,12 @@ from segpipe.tracking import (
 
 ROWS = [
     {"epoch": 1.0, "training_loss": 0.9},
-    {"epoch": 2.0, "training_loss": 0.5, "validation_dice": 0.7},
+    {
+        "epoch": 2.0,
+        "training_loss": 0.5,
+        "validation_dice": 0.7,
+        "validation_dice/left (L)": 0.6,
+    },
 ]
 
 
@@ -94,6 +99,7 @@ def test_a_training_is_streamed_and_says_how_it_ended(paths: Paths) -> None:
     assert first
     assert first.info.status == "FINISHED"
     assert first.data.metrics["validation_dice"] == 0.7
+    assert first.data.metrics["validation_dice/left _L_"] == 0.6
     assert second
     assert second.info.status == "FAILED"
 

@@ -139,8 +139,14 @@ def _curve(paths: Paths, model: str, fold: int) -> Curve:
     def column(name: str) -> np.ndarray:
         return np.array([float(row[name] or "nan") for row in rows])
 
+    by_structure = [name for name in rows[0] if name.startswith("validation_dice/")]
     return Curve(
-        model, fold, column("epoch"), column("training_loss"), column("validation_dice")
+        model=model,
+        fold=fold,
+        epoch=column("epoch"),
+        training_loss=column("training_loss"),
+        validation_dice=column("validation_dice"),
+        of_structures={name.split("/", 1)[1]: column(name) for name in by_structure},
     )
 
 

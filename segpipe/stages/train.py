@@ -22,13 +22,6 @@ from segpipe.documents import write_json, write_text
 from segpipe.errors import DataError
 from segpipe.fingerprint import digest_file, digest_json, fingerprint
 from segpipe.losses import LOSSES
-from segpipe.metrics import (
-    confusion_matrix,
-    dice_of,
-    iou_of,
-    mean_of,
-    pixel_accuracy_of,
-)
 from segpipe.optimization import OptimizerParams, build_optimizer, learning_rate
 from segpipe.params import Params
 from segpipe.paths import Paths
@@ -53,6 +46,7 @@ from segpipe.segmenter import (
     margin_of,
 )
 from segpipe.tracking import live_run
+from segpipe.validation import DICE, validate, validation_names
 
 log = logging.getLogger(__name__)
 
@@ -316,19 +310,19 @@ def _train_epoch(task: _Task, progress: _Progress, *, name: str) -> dict[str, fl
         "step": float(first + params.steps_per_epoch),
         "training_loss": float(np.mean(losses)),
         "learning_rate": _rate(params, first + params.steps_per_epoch - 1),
-        **dict.fromkeys(VALIDATION, float("nan")),
+        **dict.fromkeys(validation_names(task.plan), float("nan")),
     }
     due = progress.epoch % params.validation_interval == 0
     if due or progress.epoch == params.epochs:
         row |= _validate(task, progress.network)
-        if row["validation_dice"] > progress.best_dice or not progress.best_weights:
-            progress.best_dice = row["validation_dice"]
+        if row[DICE] > progress.best_dice or not progress.best_weights:
+            progress.best_dice = row[DICE]
             progress.best_weights = {
                 name: value.detach().cpu().clone()
                 for name, value in progress.network.state_dict().items()
             }
     progress.history.append(row)
-    score, seconds = row["validation_dice"], time.perf_counter() - began
+    score, seconds = row[DICE], time.perf_counter() - began
     log.info(
         "%s epoch %d/%d: loss %.4f%s, %.2f steps/s, %s left",
         name,
@@ -395,37 +389,16 @@ def _train_step(task: _Task, progress: _Progress, step: int) -> float:
     return value
 
 
-VALIDATION = ("validation_dice", "validation_iou", "validation_pa")
-
-
 def _validate(task: _Task, network: Network) -> dict[str, float]:
-    """Dice and IoU (mean over cases and structures) and PA on whole held-out cases."""
-    segmenter = Segmenter(task.spec, (network,))
     inference = Inference(
         overlap_fraction=task.params.validation_overlap_fraction,
         blending="gaussian",
         tile_batch=max(1, task.patch.batch_size),
         compute=task.compute,
     )
-    n_classes = len(task.plan.values)
-    scores: list[tuple[float, float, float]] = []
-    for case in task.validation:
-        confusion = np.zeros((n_classes, n_classes), dtype=np.int64)
-        for slab in segmenter.probabilities(case.image, inference):
-            predicted = slab.values.argmax(0).numpy()
-            reference = case.label[slab.start : slab.start + len(predicted)]
-            confusion += confusion_matrix(
-                reference, predicted, n_classes=n_classes, ignore=-1
-            )
-        scores.append(
-            (
-                mean_of(dice_of(confusion)[1:]),
-                mean_of(iou_of(confusion)[1:]),
-                pixel_accuracy_of(confusion),
-            )
-        )
+    figures = validate(Segmenter(task.spec, (network,)), task.validation, inference)
     network.train()
-    return dict(zip(VALIDATION, np.nanmean(scores, axis=0).tolist(), strict=True))
+    return figures
 
 
 def _save(task: _Task, progress: _Progress) -> None:

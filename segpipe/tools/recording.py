@@ -3,7 +3,6 @@
 import csv
 import json
 import logging
-import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from segpipe.tracking import (
     finish,
     git_tags,
     log_rows,
+    metric_name,
     reachable,
     tracking_uri,
 )
@@ -130,8 +130,7 @@ def _figures(paths: Paths, model: str) -> dict[str, float]:
 def _flatten(document: dict[str, Any], lead: str = "") -> dict[str, float]:
     flat: dict[str, float] = {}
     for name, value in document.items():
-        # What MLflow takes in a name.
-        place = lead + re.sub(r"[^\w\-. ]", "_", name)
+        place = lead + metric_name(name)
         if isinstance(value, dict):
             flat |= _flatten(value, f"{place}/")
         elif isinstance(value, int | float):

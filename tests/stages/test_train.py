@@ -61,6 +61,9 @@ def test_each_network_is_trained_and_says_how_it_went(model: str, paths: Paths) 
     assert [row["step"] for row in rows] == ["3", "6", "9"]
     assert [bool(row["validation_dice"]) for row in rows] == [False, True, True]
     assert all(math.isfinite(float(row["training_loss"])) for row in rows)
+    of_structures = [rows[-1][f"validation_dice/{name}"] for name in ("ball", "core")]
+    mean = sum(map(float, of_structures)) / 2
+    assert float(rows[-1]["validation_dice"]) == pytest.approx(mean, abs=1e-6)
     segmenter = Segmenter.ensemble([folder / "segmenter"])
     assert segmenter.spec.plan.values == (0, 1, 3)
     document = json.loads((folder / "fingerprint.json").read_text())
