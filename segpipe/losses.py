@@ -5,23 +5,99 @@ indices; where it is negative (not annotated) the weight must be 0.
 """
 
 from collections.abc import Callable
+from functools import partial
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Float32, Int64
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
+
+from segpipe.params import Params
+
+Reduction = Literal["mean", "sum"]
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class LossParams(Params):
+    """What a training lowers.
+
+    Attributes:
+        name: Of the loss.
+        reduction: Of voxel-wise losses: the weighted ``mean``, or the ``sum`` as in
+            U-Net's equation 1 (then the learning rate depends on the patch's size).
+        focal_gamma: Of focal: how little voxels count that are right already.
+        focal_alpha: Of focal: a factor of it all.
+        kept_fraction: Share of voxels that a step looks at, drawn at random; 1 is all.
+    """
+
+    name: Literal["cross_entropy", "dice", "dice_cross_entropy", "focal"]
+    reduction: Reduction
+    focal_gamma: float = Field(ge=0)
+    focal_alpha: float = Field(gt=0)
+    kept_fraction: float = Field(gt=0, le=1)
+
+
+def build_loss(params: LossParams) -> Loss:
+    """The loss of a section ``loss``."""
+    if params.name == "dice":
+        return dice
+    voxelwise = partial(cross_entropy, reduction=params.reduction)
+    if params.name == "cross_entropy":
+        return voxelwise
+    if params.name == "focal":
+        return partial(
+            focal,
+            gamma=params.focal_gamma,
+            alpha=params.focal_alpha,
+            reduction=params.reduction,
+        )
+    return lambda *batch: dice(*batch) + voxelwise(*batch)
+
+
+def keep_some(
+    weight: Float32[Tensor, "B i j k"],
+    kept_fraction: float,
+    generator: torch.Generator,
+) -> Float32[Tensor, "B i j k"]:
+    """The weights with terms left out at random, the rest raised to make up for them.
+
+    Args:
+        weight: Of the loss.
+        kept_fraction: Probability of each voxel to stay; 1 changes nothing.
+        generator: On the CPU; the same state keeps the same voxels on any device.
+
+    Source:
+        Shelhamer 2017, arXiv:1605.06211, section 4.3 (loss sampling).
+    """
+    if kept_fraction == 1:
+        return weight
+    kept = torch.rand(weight.shape, generator=generator) < kept_fraction
+    return weight * kept.to(weight.device) / kept_fraction
+
+
+def _reduce(each: Tensor, weight: Tensor, reduction: Reduction) -> Tensor:
+    """Sum of w times each; for the mean over the sum of w, or 0 where that is 0."""
+    total = (each * weight).sum()
+    if reduction == "sum":
+        return total
+    weights = weight.sum()
+    return total / torch.where(weights > 0, weights, 1.0)
 
 
 def cross_entropy(
     logits: Float[Tensor, "B C i j k"],
     reference: Int64[Tensor, "B i j k"],
     weight: Float32[Tensor, "B i j k"],
+    *,
+    reduction: Reduction,
 ) -> Float32[Tensor, ""]:
-    """Pixel-weighted softmax cross-entropy, sum(w * ce) / sum(w).
+    """Pixel-weighted softmax cross-entropy.
 
     Returns:
-        The weighted mean; 0 (with gradient 0) for a batch without any weight, where a
-        plain mean is NaN.
+        sum(w * ce), or that over sum(w), the weighted mean; 0 (with gradient 0) for a
+        batch without any weight, where a plain mean is NaN.
 
     Source:
         Ronneberger 2015, arXiv:1505.04597, section 3 (there a sum; the weighted mean
@@ -29,8 +105,30 @@ def cross_entropy(
         Çiçek 2016, arXiv:1606.06650, section 2, for weight 0 where not annotated.
     """
     each = F.cross_entropy(logits.float(), reference.clamp(min=0), reduction="none")
-    total = weight.sum()
-    return (each * weight).sum() / torch.where(total > 0, total, 1.0)
+    return _reduce(each, weight, reduction)
+
+
+def focal(
+    logits: Float[Tensor, "B C i j k"],
+    reference: Int64[Tensor, "B i j k"],
+    weight: Float32[Tensor, "B i j k"],
+    *,
+    gamma: float,
+    alpha: float,
+    reduction: Reduction,
+) -> Float32[Tensor, ""]:
+    """Softmax focal loss, -alpha (1 - p)^gamma log p of the reference's class.
+
+    Returns:
+        Reduced as cross_entropy, which it is for gamma 0 and alpha 1.
+
+    Source:
+        Lin 2017, arXiv:1708.02002, equation 5, with softmax in place of a sigmoid.
+    """
+    each = F.cross_entropy(logits.float(), reference.clamp(min=0), reduction="none")
+    # 1 - p, exact for p near 1; above 0, where a gamma below 1 has no gradient.
+    wrong = -torch.expm1(-each).clamp(max=-1e-7)
+    return _reduce(alpha * wrong**gamma * each, weight, reduction)
 
 
 def dice(
@@ -61,24 +159,3 @@ def dice(
     present = volume > 0
     score = 2 * overlap / torch.where(present, total, 1.0)
     return torch.where(present, 1 - score, 0.0).sum() / present.sum().clamp(min=1)
-
-
-def dice_cross_entropy(
-    logits: Float[Tensor, "B C i j k"],
-    reference: Int64[Tensor, "B i j k"],
-    weight: Float32[Tensor, "B i j k"],
-) -> Float32[Tensor, ""]:
-    """The sum of dice and cross_entropy.
-
-    Source:
-        Isensee 2021, doi:10.1038/s41592-020-01008-z, with V-Net's form of Dice.
-    """
-    return dice(logits, reference, weight) + cross_entropy(logits, reference, weight)
-
-
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-LOSSES: dict[str, Loss] = {
-    "cross_entropy": cross_entropy,
-    "dice": dice,
-    "dice_cross_entropy": dice_cross_entropy,
-}

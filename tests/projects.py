@@ -5,6 +5,7 @@ from typing import Any
 
 from segpipe.augmentation import AugmentationParams
 from segpipe.compute import Compute, ComputeParams, build_compute
+from segpipe.losses import LossParams
 from segpipe.optimization import OptimizerParams
 from segpipe.params import Params
 from segpipe.paths import Paths
@@ -48,7 +49,13 @@ TRAIN = TrainParams(
     network="unet3d",
     base_channels=2,
     padding="same",
-    loss="cross_entropy",
+    loss=LossParams(
+        name="cross_entropy",
+        reduction="mean",
+        focal_gamma=2.0,
+        focal_alpha=1.0,
+        kept_fraction=1.0,
+    ),
     class_weights="balanced",
     border_weights=True,
     sparse_annotation=True,
@@ -91,6 +98,11 @@ def changed(params: Any, **values: Any) -> Any:
     """The params with other values, checked again."""
     assert isinstance(params, Params)
     return type(params).model_validate({**params.model_dump(), **values})
+
+
+def with_loss(name: str) -> LossParams:
+    """The project's loss section with another loss."""
+    return LossParams.model_validate({**TRAIN.loss.model_dump(), "name": name})
 
 
 def one_thread() -> Compute:

@@ -7,7 +7,31 @@ import torch
 from monai.losses import DiceLoss
 from torch.nn import functional as F
 
-from segpipe.losses import LOSSES, cross_entropy, dice, dice_cross_entropy
+from segpipe.losses import (
+    Loss,
+    LossParams,
+    build_loss,
+    cross_entropy,
+    dice,
+    focal,
+    keep_some,
+)
+
+NAMES = ("cross_entropy", "dice", "dice_cross_entropy", "focal")
+
+
+def build(name: str, *, reduction: str = "mean") -> Loss:
+    return build_loss(
+        LossParams.model_validate(
+            {
+                "name": name,
+                "reduction": reduction,
+                "focal_gamma": 2.0,
+                "focal_alpha": 0.5,
+                "kept_fraction": 1.0,
+            }
+        )
+    )
 
 
 def random_case(classes: int = 3, seed: int = 0):
@@ -22,7 +46,8 @@ def random_case(classes: int = 3, seed: int = 0):
 def test_uniform_logits_cost_the_logarithm_of_the_classes() -> None:
     _, reference, weight = random_case()
 
-    loss = cross_entropy(torch.zeros(2, 3, 4, 5, 3), reference, weight)
+    uniform = torch.zeros(2, 3, 4, 5, 3)
+    loss = cross_entropy(uniform, reference, weight, reduction="mean")
 
     assert loss.item() == pytest.approx(math.log(3), abs=1e-6)
 
@@ -34,7 +59,8 @@ def test_weights_of_zero_and_one_are_torchs_ignore_index() -> None:
         logits, torch.where(known, reference, -100), ignore_index=-100
     )
 
-    loss = cross_entropy(logits, torch.where(known, reference, -1), known.float())
+    labelled = torch.where(known, reference, -1)
+    loss = cross_entropy(logits, labelled, known.float(), reduction="mean")
 
     assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
 
@@ -44,31 +70,32 @@ def test_class_weights_are_torchs_weighted_mean() -> None:
     per_class = torch.tensor([0.2, 1.0, 3.0])
     expected = F.cross_entropy(logits, reference, weight=per_class)
 
-    loss = cross_entropy(logits, reference, per_class[reference])
+    weight = per_class[reference]
+    loss = cross_entropy(logits, reference, weight, reduction="mean")
 
     assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_voxel_of_weight_zero_has_no_gradient_and_no_say(name: str) -> None:
     logits, reference, weight = random_case()
     weight[:, :2] = 0
     other = reference.clone()
     other[:, :2] = (other[:, :2] + 1) % 3
 
-    loss = LOSSES[name](logits, reference, weight)
+    loss = build(name)(logits, reference, weight)
     loss.backward()
 
     assert (logits.grad[:, :, :2] == 0).all()
     assert (logits.grad[:, :, 2:] != 0).any()
-    assert LOSSES[name](logits, other, weight).item() == loss.item()
+    assert build(name)(logits, other, weight).item() == loss.item()
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_batch_without_any_label_costs_nothing(name: str) -> None:
     logits, reference, weight = random_case()
 
-    loss = LOSSES[name](logits, torch.full_like(reference, -1), weight * 0)
+    loss = build(name)(logits, torch.full_like(reference, -1), weight * 0)
     loss.backward()
 
     assert loss.item() == 0
@@ -137,6 +164,95 @@ def test_a_class_that_the_batch_lacks_is_left_out() -> None:
 def test_the_combined_loss_is_the_sum() -> None:
     case = random_case()
 
-    both = dice_cross_entropy(*case)
+    both = build("dice_cross_entropy")(*case)
 
-    assert both.item() == pytest.approx((dice(*case) + cross_entropy(*case)).item())
+    assert both.item() == pytest.approx(
+        (dice(*case) + build("cross_entropy")(*case)).item()
+    )
+
+
+def test_the_sum_is_the_mean_times_all_weights() -> None:
+    logits, reference, weight = random_case()
+    mean, total = (
+        cross_entropy(logits, reference, weight, reduction=how)
+        for how in ("mean", "sum")
+    )
+
+    assert total.item() == pytest.approx((mean * weight.sum()).item(), rel=1e-5)
+
+
+def test_focal_without_focus_is_cross_entropy() -> None:
+    case = random_case()
+    found = focal(*case, gamma=0.0, alpha=1.0, reduction="mean")
+
+    assert found.item() == cross_entropy(*case, reduction="mean").item()
+
+
+@pytest.mark.parametrize(("gamma", "alpha"), [(2.0, 0.25), (0.5, 1.0), (5.0, 2.0)])
+def test_focal_is_its_formula(gamma: float, alpha: float) -> None:
+    logits, reference, weight = random_case()
+    p = logits.softmax(1).gather(1, reference[:, None])[:, 0]
+    each = -alpha * (1 - p) ** gamma * p.log()
+    found = focal(logits, reference, weight, gamma=gamma, alpha=alpha, reduction="mean")
+
+    expected = (each * weight).sum() / weight.sum()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_focal_is_the_papers_example() -> None:
+    """Lin 2017, section 3.2: gamma 2 makes p = 0.9 count a hundredth of its CE."""
+    logits = torch.tensor([0.0, math.log(9.0)]).reshape(1, 2, 1, 1, 1)
+    reference = torch.ones(1, 1, 1, 1, dtype=torch.long)
+    weight = torch.ones(1, 1, 1, 1)
+    with_focus = focal(
+        logits, reference, weight, gamma=2.0, alpha=1.0, reduction="mean"
+    )
+    plain = cross_entropy(logits, reference, weight, reduction="mean")
+
+    assert with_focus.item() == pytest.approx(plain.item() / 100, rel=1e-4)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_focal_has_a_gradient_even_where_all_is_right(gamma: float) -> None:
+    logits = torch.tensor([-80.0, 80.0]).reshape(1, 2, 1, 1, 1).requires_grad_()
+    reference = torch.ones(1, 1, 1, 1, dtype=torch.long)
+    focal(
+        logits,
+        reference,
+        torch.ones(1, 1, 1, 1),
+        gamma=gamma,
+        alpha=1.0,
+        reduction="sum",
+    ).backward()
+
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_loss_sampling_keeps_its_share_and_its_expectation() -> None:
+    """Shelhamer 2017: terms left out at random, without a change on average."""
+    weight = torch.full((2, 40, 40, 40), 0.5)
+    kept = keep_some(weight, 0.25, torch.Generator().manual_seed(1))
+
+    assert set(kept.unique().tolist()) == {0.0, 2.0}
+    assert (kept > 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
+    assert kept.mean().item() == pytest.approx(0.5, rel=0.02)
+    again = keep_some(weight, 0.25, torch.Generator().manual_seed(1))
+    assert torch.equal(kept, again)
+    assert keep_some(weight, 1.0, torch.Generator()) is weight
+
+
+@pytest.mark.parametrize(
+    "fault", [{"kept_fraction": 0.0}, {"focal_alpha": 0.0}, {"focal_gamma": -1.0}]
+)
+def test_values_without_a_meaning_are_refused(fault: dict[str, float]) -> None:
+    values = {
+        "name": "focal",
+        "reduction": "mean",
+        "focal_gamma": 2.0,
+        "focal_alpha": 1.0,
+        "kept_fraction": 1.0,
+    }
+
+    with pytest.raises(ValueError, match=next(iter(fault))):
+        LossParams.model_validate(values | fault)

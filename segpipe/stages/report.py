@@ -235,7 +235,7 @@ def _training(
                 (
                     model,
                     used["network"],
-                    used["loss"].replace("_", " "),
+                    used["loss"]["name"].replace("_", " "),
                     ", ".join(extras) or ABSENT,
                     f"{used['epochs']} {TIMES} {used['steps_per_epoch']}",
                     f"{compute['device']}, {compute['precision']}",

@@ -21,7 +21,7 @@ from segpipe.compute import Compute, memory_demanded
 from segpipe.documents import write_json, write_text
 from segpipe.errors import DataError
 from segpipe.fingerprint import digest_file, digest_json, fingerprint
-from segpipe.losses import LOSSES
+from segpipe.losses import Loss, LossParams, build_loss, keep_some
 from segpipe.optimization import OptimizerParams, build_optimizer, learning_rate
 from segpipe.params import Params
 from segpipe.paths import Paths
@@ -58,7 +58,7 @@ class TrainParams(Params):
         network: The system of the literature.
         base_channels: Its width; the paper's 64, 32 and 16 are unet2d, unet3d, vnet.
         padding: ``valid`` as the U-Net papers have it, or ``same`` (V-Net: same).
-        loss: Of segpipe.losses.
+        loss: What the training lowers.
         class_weights: w_c: ``balanced``, N / (K N_k) over the fold's training cases, or
             ``none``, 1.
         border_weights: Add the border term of weigh to the weight.
@@ -80,7 +80,7 @@ class TrainParams(Params):
     network: NetworkName
     base_channels: int
     padding: Literal["valid", "same"]
-    loss: Literal["cross_entropy", "dice", "dice_cross_entropy"]
+    loss: LossParams
     class_weights: Literal["balanced", "none"]
     border_weights: bool
     sparse_annotation: bool
@@ -111,6 +111,7 @@ class _Task:
     patch: PatchPlan
     spec: SegmenterSpec
     compute: Compute
+    loss: Loss
     training: list[TrainingCase]
     validation: list[TrainingCase]
     class_weights: np.ndarray
@@ -242,6 +243,7 @@ def _build_task(
         patch=patch,
         spec=spec,
         compute=compute,
+        loss=build_loss(params.loss),
         training=training,
         validation=read(folds[fold].validation),
         class_weights=_class_weights(params, plan, folds[fold].training, paths),
@@ -365,6 +367,7 @@ def _train_step(task: _Task, progress: _Progress, step: int) -> float:
         slice_axis=task.patch.slice_axis,
         generator=generator,
     )
+    weight = keep_some(weight, params.loss.kept_fraction, generator)
     for group in progress.optimizer.param_groups:
         group["lr"] = _rate(params, step)
     progress.network.train()
@@ -372,7 +375,7 @@ def _train_step(task: _Task, progress: _Progress, step: int) -> float:
     with memory_demanded("lower batch_size, patch_size or base_channels"):
         with compute.autocast():
             logits = apply_network(progress.network, image, task.patch.slice_axis)
-        loss = LOSSES[params.loss](logits, reference, weight)
+        loss = task.loss(logits, reference, weight)
         loss.backward()  # type: ignore[no-untyped-call]
     if params.optimizer.clip_norm:
         torch.nn.utils.clip_grad_norm_(

@@ -24,6 +24,7 @@ from tests.projects import (
     one_thread,
     run_to_annotate,
     train,
+    with_loss,
 )
 
 PARAMS = changed(
@@ -34,7 +35,7 @@ PARAMS = changed(
     sparse_annotation=False,
     border_weights=False,
     class_weights="none",
-    loss="dice_cross_entropy",
+    loss=with_loss("dice_cross_entropy"),
 )
 
 

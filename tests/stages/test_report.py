@@ -37,7 +37,7 @@ def write_model(paths: Paths, model: str, *, shift: int) -> None:
     write_text(trained / "history.csv", HISTORY)
     settings = {
         "network": "unet3d",
-        "loss": "cross_entropy",
+        "loss": {"name": "cross_entropy"},
         "border_weights": True,
         "sparse_annotation": False,
         "epochs": 2,

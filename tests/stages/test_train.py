@@ -20,7 +20,7 @@ from segpipe.paths import Paths
 from segpipe.segmenter import Segmenter
 from segpipe.stages.train import TrainParams
 from tests.phantoms import write_dataset
-from tests.projects import PATIENTS, TRAIN, changed, run_to_annotate, train
+from tests.projects import PATIENTS, TRAIN, changed, run_to_annotate, train, with_loss
 
 SMALL = changed(TRAIN, epochs=3, steps_per_epoch=3, validation_interval=2)
 MODELS = {
@@ -28,7 +28,9 @@ MODELS = {
     "unet2d": changed(
         SMALL, network="unet2d", patch_size=(16, 16, 1), sparse_annotation=False
     ),
-    "vnet": changed(SMALL, network="vnet", loss="dice", patch_size=(16, 16, 16)),
+    "vnet": changed(
+        SMALL, network="vnet", loss=with_loss("dice"), patch_size=(16, 16, 16)
+    ),
 }
 
 
@@ -79,7 +81,7 @@ def test_learning_lowers_the_loss_and_finds_the_ball(paths: Paths) -> None:
         sparse_annotation=False,
         border_weights=False,
         class_weights="none",
-        loss="dice_cross_entropy",
+        loss=with_loss("dice_cross_entropy"),
     )
     folder = train(paths, params, model="unet3d", fold=1)
 
