@@ -1,6 +1,7 @@
 """Random transforms of a batch of patches, on the device that trains."""
 
 import math
+from typing import Literal
 
 import torch
 from jaxtyping import Float32, Int64
@@ -17,6 +18,10 @@ class AugmentationParams(Params):
         flip: Mirror each axis with probability 1/2 (a 2-D network: the two in-plane).
         rotation_deg: Largest rotation about each axis (2-D: in the plane).
         scale_fraction: Sizes vary by up to this fraction, up or down.
+        elastic_deviation: Standard deviation of the displacements of control points,
+            in voxels; U-Net's is 10 pixels, 3D U-Net's 4 voxels.
+        elastic_spacing: Voxels between control points, joined by cubic B-splines (3D
+            U-Net: 32); or ``coarse``, 3 a patch and axis, joined bicubically (U-Net).
         brightness: Standard deviation of what is added to a channel.
         contrast_fraction: Factor of a channel varies by up to this fraction.
         noise: Largest standard deviation of the noise.
@@ -25,6 +30,8 @@ class AugmentationParams(Params):
     flip: bool
     rotation_deg: float
     scale_fraction: float
+    elastic_deviation: float
+    elastic_spacing: Literal["coarse"] | int
     brightness: float
     contrast_fraction: float
     noise: float
@@ -55,11 +62,16 @@ def augment(
         The three, in the same shapes. Beyond a patch the image is mirrored, and the
         reference is *not annotated* with weight 0: unknown never becomes known.
     """
-    if params.rotation_deg or params.scale_fraction:
-        matrices = torch.stack(
-            [_matrix(params, spacing, slice_axis, generator) for _ in range(len(image))]
+    if params.rotation_deg or params.scale_fraction or params.elastic_deviation:
+        places = torch.stack(
+            [
+                _places(image.shape[2:], params, spacing, slice_axis, generator)
+                for _ in range(len(image))
+            ]
         )
-        image, reference, weight = _warp(image, reference, weight, matrices)
+        image, reference, weight = _warp(
+            image, reference, weight, places.to(image.device)
+        )
     if params.flip:
         image, reference, weight = _flip(
             image, reference, weight, slice_axis, generator
@@ -96,18 +108,88 @@ def _matrix(
     return turned * size[None, :] / size[:, None]
 
 
-def _warp(
-    image: Tensor, reference: Tensor, weight: Tensor, matrices: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Sample the patches at the transformed places, in one interpolation."""
-    shape = torch.tensor(image.shape[2:], dtype=torch.float64)
+def _places(
+    shape: torch.Size,
+    params: AugmentationParams,
+    spacing: tuple[float, float, float],
+    slice_axis: int | None,
+    generator: torch.Generator,
+) -> Float32[Tensor, "i j k 3"]:
+    """Where each voxel of a patch takes its value from, as grid_sample counts."""
+    matrix = _matrix(params, spacing, slice_axis, generator)
+    size = torch.tensor(shape, dtype=torch.float64)
     # grid_sample counts from -1 to 1 and in the order k, j, i.
-    matrices = matrices * shape[None, None, :] / shape[None, :, None]
-    theta = torch.zeros(len(image), 3, 4, dtype=torch.float64)
-    theta[:, :, :3] = matrices.flip(1, 2)
-    places = F.affine_grid(
-        theta.float(), [len(image), 1, *image.shape[2:]], align_corners=False
-    ).to(image.device)
+    theta = torch.zeros(1, 3, 4, dtype=torch.float64)
+    theta[0, :, :3] = (matrix * size[None, :] / size[:, None]).flip(0, 1)
+    places = F.affine_grid(theta.float(), [1, 1, *shape], align_corners=False)[0]
+    if not params.elastic_deviation:
+        return places
+    moved = displacements(
+        (shape[0], shape[1], shape[2]),
+        deviation=params.elastic_deviation,
+        spacing=params.elastic_spacing,
+        slice_axis=slice_axis,
+        generator=generator,
+    )
+    return places + (moved * 2 / size.float()).flip(3)
+
+
+def displacements(
+    shape: tuple[int, int, int],
+    *,
+    deviation: float,
+    spacing: Literal["coarse"] | int,
+    slice_axis: int | None,
+    generator: torch.Generator,
+) -> Float32[Tensor, "i j k 3"]:
+    """A smooth random field of displacements along i, j, k, in voxels.
+
+    Args:
+        shape: Of the patch.
+        deviation: Standard deviation of the control points' displacements.
+        spacing: Of control points, see AugmentationParams.
+        slice_axis: Along which nothing moves or varies; None in 3-D.
+        generator: On the CPU.
+
+    Source:
+        Ronneberger 2015, arXiv:1505.04597, section 3.1 (``coarse``, bicubic); Çiçek
+        2016, arXiv:1606.06650, section 3.2 (a grid every 32 voxels, B-splines).
+    """
+    i, j, k = (
+        torch.ones(n, 1)
+        if axis == slice_axis
+        else (_bicubic(n) if spacing == "coarse" else _b_spline(n, spacing))
+        for axis, n in enumerate(shape)
+    )
+    points = (3, i.shape[1], j.shape[1], k.shape[1])
+    control = deviation * torch.randn(points, generator=generator)
+    if slice_axis is not None:
+        control[slice_axis] = 0
+    return torch.einsum("xabc,ia,jb,kc->ijkx", control, i, j, k)
+
+
+def _bicubic(size: int) -> Float32[Tensor, "size 3"]:
+    """Weights of three control points: first voxel, middle, last voxel."""
+    unit = torch.eye(3)[None, :, :, None]
+    return F.interpolate(unit, (size, 1), mode="bicubic", align_corners=True)[
+        0, ..., 0
+    ].T
+
+
+def _b_spline(size: int, spacing: int) -> Float32[Tensor, "size points"]:
+    """Weights of cubic B-spline coefficients, the second one at the first voxel."""
+    place = torch.arange(size, dtype=torch.float64) / spacing
+    points = torch.arange(-1, (size - 1) // spacing + 3)
+    x = (place[:, None] - points).abs()
+    near = 2 / 3 - x**2 + x**3 / 2
+    far = (2 - x).clamp(min=0) ** 3 / 6
+    return torch.where(x < 1, near, far).float()
+
+
+def _warp(
+    image: Tensor, reference: Tensor, weight: Tensor, places: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sample the patches at the places, in one interpolation."""
     image = F.grid_sample(
         image, places, mode="bilinear", padding_mode="reflection", align_corners=False
     )

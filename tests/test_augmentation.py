@@ -1,12 +1,16 @@
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
-from segpipe.augmentation import AugmentationParams, augment
+from segpipe.augmentation import AugmentationParams, augment, displacements
 
 NOTHING = {
     "flip": False,
     "rotation_deg": 0.0,
     "scale_fraction": 0.0,
+    "elastic_deviation": 0.0,
+    "elastic_spacing": "coarse",
     "brightness": 0.0,
     "contrast_fraction": 0.0,
     "noise": 0.0,
@@ -136,3 +140,95 @@ def test_the_same_seed_gives_the_same_patches() -> None:
 
     for one, other in zip(first, second, strict=True):
         assert torch.equal(one, other)
+
+
+def field(shape, *, spacing, deviation=4.0, slice_axis=None, seed=0):
+    return displacements(
+        shape,
+        deviation=deviation,
+        spacing=spacing,
+        slice_axis=slice_axis,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def test_a_coarse_field_passes_through_its_three_by_three_samples() -> None:
+    """Ronneberger 2015, section 3.1: bicubic between N(0, 10 px) on a 3 x 3 grid."""
+    found = field((33, 21, 1), spacing="coarse", deviation=10.0, slice_axis=2)
+    control = 10 * torch.randn((3, 3, 3, 1), generator=torch.Generator().manual_seed(0))
+
+    nodes = found[[0, 16, 32]][:, [0, 10, 20], 0]
+    for axis in (0, 1):
+        assert torch.allclose(nodes[..., axis], control[axis, :, :, 0], atol=1e-4)
+    assert not found[..., 2].any()
+
+
+@pytest.mark.parametrize("shape", [(40, 33, 65), (7, 32, 31)])
+def test_a_b_spline_field_is_scipys(shape) -> None:
+    """Çiçek 2016, section 3.2: coefficients every 32 voxels."""
+    found = field(shape, spacing=32)
+    points = [(n - 1) // 32 + 4 for n in shape]
+    control = 4 * torch.randn((3, *points), generator=torch.Generator().manual_seed(0))
+    where = np.meshgrid(*(np.arange(n) / 32 + 1 for n in shape), indexing="ij")
+
+    for axis in range(3):
+        expected = ndimage.map_coordinates(
+            control[axis].numpy().astype(np.float64),
+            where,
+            order=3,
+            prefilter=False,
+            mode="mirror",
+        )
+        assert np.abs(found[..., axis].numpy() - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("spacing", ["coarse", 16])
+def test_displacements_have_their_deviation_at_control_points(spacing) -> None:
+    draws = torch.stack(
+        [field((9, 9, 9), spacing=spacing, seed=seed)[0, 0, 0] for seed in range(300)]
+    )
+
+    # A B-spline smooths its coefficients: (2/3)^2 + 2 (1/6)^2 = 1/2 an axis.
+    expected = 4.0 if spacing == "coarse" else 4.0 * 0.5**1.5
+    assert draws.std().item() == pytest.approx(expected, rel=0.1)
+
+
+def test_a_field_warps_image_reference_and_weight_alike() -> None:
+    """A sphere that shifts and bends: mirrored image and nearest labels agree."""
+    axes = torch.meshgrid(*(torch.arange(32.0) - 15.5 for _ in range(3)), indexing="ij")
+    radius = sum(a**2 for a in axes).sqrt()
+    image = (12 - radius)[None, None]
+    reference = (radius < 12).long()[None]
+    bent, moved, weight = run(
+        (image, reference, torch.ones(reference.shape)),
+        elastic_deviation=2.0,
+        elastic_spacing=16,
+    )
+
+    known = weight[0] > 0
+    agree = (bent[0, 0] > 0) == (moved[0] == 1)
+    assert agree[known].float().mean() > 0.97
+    assert (moved[0][known] != reference[0][known]).float().mean() > 0.01
+    assert set(moved.unique().tolist()) <= {-1, 0, 1}
+    assert ((moved == -1) == (weight == 0)).all()
+
+
+def test_unlabelled_never_becomes_labelled() -> None:
+    image, reference, weight = patches((4, 1, 16, 16, 16))
+    reference[:, :8], weight[:, :8] = -1, 0
+    _, moved, after = run(
+        (image, reference, weight), elastic_deviation=3.0, elastic_spacing=8
+    )
+
+    assert (after[moved == -1] == 0).all()
+    assert (after > 0).float().mean() < 0.75
+
+
+def test_an_elastic_field_is_the_same_for_the_same_seed() -> None:
+    first, again, other = (
+        run(patches(), elastic_deviation=2.0, elastic_spacing=8, seed=seed)[0]
+        for seed in (1, 1, 2)
+    )
+
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
