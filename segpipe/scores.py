@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from segpipe import metrics
 from segpipe.grid import Unit
@@ -169,3 +169,21 @@ def _sum_up(matches: list[InstanceMatch]) -> dict[str, Any]:
         "true_positives": total.true_positives,
         "mean_iou": total.mean_iou,
     }
+
+
+def mean_interval(
+    values: Float64[np.ndarray, " case"], *, resamples: int = 10_000
+) -> tuple[float, float]:
+    """The 95 % interval of a mean over cases, by the percentile bootstrap.
+
+    Args:
+        values: One a case, such as the difference of two models; no NaN, at least two.
+        resamples: Draws of as many cases, with replacement; the same ones each time.
+
+    Source:
+        Efron 1979, doi:10.1214/aos/1176344552.
+    """
+    rng = np.random.default_rng(0)
+    chosen = rng.integers(0, len(values), (resamples, len(values)))
+    low, high = np.percentile(values[chosen].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)

@@ -1,11 +1,15 @@
 """The report's tables: what evaluate wrote of each model, side by side."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from segpipe.case import CaseList
 from segpipe.page import Card, Part, Row, Table
+from segpipe.scores import mean_interval
 
 WORST_SHOWN = 8
 ABSENT = "\N{EN DASH}"
@@ -140,6 +144,47 @@ def build_groups(evaluated: dict[str, Evaluated]) -> list[Part]:
         return []
     table = Table(("Mean Dice", *evaluated), tuple(rows))
     return [Part("By group", "n counts cases and structures.", table)]
+
+
+def build_pairs(scores: dict[str, dict[str, np.ndarray]]) -> list[Part]:
+    """Each two models over the same cases; nothing for one model or one case.
+
+    Args:
+        scores: Structure to model to the Dice of each test case; NaN where absent.
+    """
+    models = list(next(iter(scores.values())))
+    rows = []
+    for one, other in itertools.combinations(models, 2):
+        differences = np.array([of[one] - of[other] for of in scores.values()])
+        known = ~np.isnan(differences).all(axis=0)
+        of_cases = np.nanmean(differences[:, known], axis=0)
+        if len(of_cases) < 2:
+            return []
+        low, high = mean_interval(of_cases)
+        better = one if low > 0 else other if high < 0 else ABSENT
+        rows.append(
+            Row(
+                (
+                    f"{one} against {other}",
+                    f"{of_cases.mean():+.3f}",
+                    f"{low:+.3f} to {high:+.3f}",
+                    better,
+                ),
+                best=(3,) if better != ABSENT else (),
+            )
+        )
+    if not rows:
+        return []
+    columns = ("", "Difference of Dice", "95 % interval", "Better")
+    return [
+        Part(
+            "Is the difference real?",
+            "Mean difference of Dice over the same test cases, its interval by "
+            "bootstrap. One is called better only where the interval leaves out 0; that says "
+            "nothing of other seeds or other data.",
+            Table(columns, tuple(rows)),
+        )
+    ]
 
 
 def build_worst(

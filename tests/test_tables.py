@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from segpipe.case import CaseList
 from segpipe.tables import (
     ABSENT,
@@ -9,6 +11,7 @@ from segpipe.tables import (
     build_cards,
     build_comparison,
     build_groups,
+    build_pairs,
 )
 
 CASES = CaseList(
@@ -85,3 +88,29 @@ def test_groups_are_shown_only_where_there_are_some() -> None:
 
     assert lines(part)["north (n = 2)"].cells[1] == "0.700"
     assert build_groups({"a": evaluated(0.9)}) == []
+
+
+def test_better_is_said_only_where_the_interval_leaves_out_zero() -> None:
+    rng = np.random.default_rng(0)
+    good, noise = rng.uniform(0.7, 0.9, 30), rng.normal(0, 0.05, 30)
+    clear = {"liver": {"a": good, "b": good - 0.1 + noise / 5}}
+    unclear = {"liver": {"a": good, "b": good + noise - noise.mean()}}
+    (part,) = build_pairs(clear)
+    (doubtful,) = build_pairs(unclear)
+
+    row = lines(part)["a against b"]
+    assert abs(float(row.cells[1]) - 0.1) < 0.01
+    assert row.cells[3] == "a"
+    swapped = {"liver": dict(reversed(clear["liver"].items()))}
+    assert lines(build_pairs(swapped)[0])["b against a"].cells[3] == "a"
+    assert lines(doubtful)["a against b"].cells[3] == ABSENT
+
+
+def test_absent_structures_and_single_models_are_no_comparison() -> None:
+    nan = np.array([np.nan, 0.5, 0.6])
+    dice = np.array([0.9, 0.5, 0.6])
+    (part,) = build_pairs({"x": {"a": nan, "b": nan - 0.1}, "y": {"a": nan, "b": nan}})
+
+    assert lines(part)["a against b"].cells[1] == "+0.050"
+    assert build_pairs({"x": {"a": dice}}) == []
+    assert build_pairs({"x": {"a": dice[:1], "b": dice[:1]}}) == []

@@ -33,6 +33,7 @@ from segpipe.tables import (
     build_cards,
     build_comparison,
     build_groups,
+    build_pairs,
     build_worst,
 )
 
@@ -78,6 +79,7 @@ def run(
     parts = [
         build_comparison(evaluated, cases),
         _cases_part(scores),
+        *build_pairs(scores),
         _training(evaluated, curves, folds),
         *build_groups(evaluated),
         build_worst(evaluated, ranked, names, cases),
