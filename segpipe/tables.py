@@ -180,8 +180,8 @@ def build_pairs(scores: dict[str, dict[str, np.ndarray]]) -> list[Part]:
         Part(
             "Is the difference real?",
             "Mean difference of Dice over the same test cases, its interval by "
-            "bootstrap. One is called better only where the interval leaves out 0; that says "
-            "nothing of other seeds or other data.",
+            "bootstrap. One is called better only where the interval leaves out 0; "
+            "that says nothing of other seeds or other data.",
             Table(columns, tuple(rows)),
         )
     ]
