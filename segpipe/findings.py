@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float32
@@ -57,6 +57,29 @@ class Finding:
     warnings: tuple[str, ...]
     digest: str
     counts: dict[int, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """A document for JSON of a case without faults; its files are left out."""
+        assert self.grid is not None
+        assert not self.faults
+        return {
+            "grid": self.grid.to_json(),
+            "warnings": list(self.warnings),
+            "digest": self.digest,
+            "counts": [list(pair) for pair in self.counts.items()],
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any], files: CaseFiles) -> "Finding":
+        """The finding that ``to_json`` described, of the same files."""
+        return cls(
+            files=files,
+            grid=Grid.from_json(document["grid"]),
+            faults=(),
+            warnings=tuple(document["warnings"]),
+            digest=document["digest"],
+            counts=dict(document["counts"]),
+        )
 
 
 def inspect_case(

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -76,5 +77,10 @@ def fingerprint(module: str, **made_from: Any) -> str:
     Returns:
         SHA-256 in hexadecimal; another one as soon as anything differs.
     """
-    code = {name: digest_file(module_path(name)) for name in modules_behind(module)}
-    return digest_json({"code": code, **made_from})
+    return digest_json({"code": _code_behind(module), **made_from})
+
+
+@cache
+def _code_behind(module: str) -> dict[str, str]:
+    """The digest of each source file; read once a process, as Python does itself."""
+    return {name: digest_file(module_path(name)) for name in modules_behind(module)}

@@ -1,7 +1,9 @@
 """plan: the fingerprint of the non-test cases, and what follows from it."""
 
+import json
 import logging
 import shutil
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -10,8 +12,11 @@ from typing import Literal
 
 import numpy as np
 
+from segpipe.cache import CaseCache
 from segpipe.case import Case, CaseList, read_cases
+from segpipe.documents import write_json
 from segpipe.errors import DataError
+from segpipe.fingerprint import digest_file, fingerprint
 from segpipe.grid import Grid
 from segpipe.io.formats import read_case, read_case_label
 from segpipe.parallel import map_cases
@@ -78,7 +83,7 @@ def run(params: PlanParams, *, models: dict[str, ModelShape], paths: Paths) -> N
     cases = read_cases(paths.artifacts)
     test = set(read_split(paths.artifacts).test)
     looks = map_cases(
-        partial(_look, paths.data, cases),
+        partial(_look, paths, cases.model_copy(update={"cases": ()})),
         [case for case in cases.cases if case.name not in test],
         workers=params.workers,
         name=lambda case: case.name,
@@ -95,7 +100,30 @@ def run(params: PlanParams, *, models: dict[str, ModelShape], paths: Paths) -> N
     part.rename(goal)
 
 
-def _look(data: Path, cases: CaseList, case: Case) -> _Looks:
+def _look(paths: Paths, cases: CaseList, case: Case) -> _Looks:
+    """Look at a case, unless the same files were looked at before."""
+    key = fingerprint(
+        __name__,
+        files=[digest_file(paths.data / file) for file in (*case.images, case.label)],
+        values=[*cases.values, cases.ignore],
+        spacing_mm=cases.spacing_mm,
+    )
+    cache = CaseCache(paths.cache / "plan")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if not cache.fetch(key, folder):
+            looks = _look_at(paths.data, cases, case)
+            np.save(folder / "samples.npy", looks.samples)
+            np.save(folder / "counts.npy", looks.counts)
+            write_json(folder / "grid.json", looks.grid.to_json())
+            cache.store(key, folder)
+        grid = Grid.from_json(json.loads((folder / "grid.json").read_text()))
+        return _Looks(
+            grid, np.load(folder / "samples.npy"), np.load(folder / "counts.npy")
+        )
+
+
+def _look_at(data: Path, cases: CaseList, case: Case) -> _Looks:
     image = read_case(data, cases, case)
     label = read_case_label(data, cases, case)
     values = label.array.reshape(-1)

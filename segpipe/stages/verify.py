@@ -1,16 +1,21 @@
 """verify: refuse what cannot be trained on; all faults of all cases at once."""
 
+import json
 import logging
+import os
 import shutil
 from collections import defaultdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from segpipe.case import Case, CaseList
-from segpipe.dataset import Dataset, read_dataset
+from segpipe.dataset import CaseFiles, Dataset, read_dataset
+from segpipe.documents import write_json
 from segpipe.errors import DataError
 from segpipe.findings import EMPTY, Finding, Limits, inspect_case
+from segpipe.fingerprint import digest_file, fingerprint
 from segpipe.parallel import map_cases
 from segpipe.params import Params
 from segpipe.paths import Paths
@@ -38,6 +43,8 @@ class VerifyParams(Params):
 def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None:
     """Write artifacts/verify/cases.json.
 
+    A case that passed before is known again by its files' content, from .cache/verify.
+
     Args:
         params: The section.
         networks: Model name to the dimensions of its network, 2 or 3.
@@ -54,7 +61,7 @@ def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None
         empty_is_fault=params.empty_label == "fault",
     )
     findings = map_cases(
-        partial(inspect_case, data=paths.data, dataset=dataset, limits=limits),
+        partial(_inspect, paths=paths, dataset=dataset, limits=limits),
         dataset.cases,
         workers=params.workers,
         name=lambda files: files.name,
@@ -68,6 +75,27 @@ def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None
     cases = _list_cases(dataset, findings, dimensions)
     cases.write(paths.artifacts / "verify" / "cases.json")
     _report(cases, findings)
+
+
+def _inspect(
+    files: CaseFiles, *, paths: Paths, dataset: Dataset, limits: Limits
+) -> Finding:
+    """Inspect a case, unless the same files passed the same inspection before."""
+    listed = [*files.images, files.label, *filter(None, [files.instances])]
+    key = fingerprint(
+        "segpipe.findings",
+        files={file: digest_file(paths.data / file) for file in listed},
+        dataset=asdict(replace(dataset, cases=(), faults=())),
+        limits=asdict(limits),
+    )
+    kept = paths.cache / "verify" / key / "finding.json"
+    if kept.is_file():
+        os.utime(kept.parent)  # pruning goes by when it was last wanted
+        return Finding.from_json(json.loads(kept.read_text(encoding="utf-8")), files)
+    finding = inspect_case(files, data=paths.data, dataset=dataset, limits=limits)
+    if not finding.faults:
+        write_json(kept, finding.to_json())
+    return finding
 
 
 def _raise_all(faults: list[str], cases: int, data: Path) -> None:

@@ -50,6 +50,22 @@ def test_test_cases_have_no_say(paths: Paths) -> None:
     assert plan_of(paths) == before
 
 
+def test_only_new_cases_are_looked_at_again(paths: Paths) -> None:
+    before = plan_of(paths)
+    cache = paths.cache / "plan"
+    known = {entry.name for entry in cache.iterdir()}
+    assert len(known) == before.fingerprint.cases
+    assert plan_of(paths) == before
+    name = read_split(paths.artifacts).folds[0].training[0]
+    file = paths.data / "imagesTr" / f"{name}_0000.nii"
+    image = read_image(file)
+    write_image(file, image.array[0] * 2, image.grid)
+
+    after = plan_of(paths)
+    assert after.fingerprint.intensities != before.fingerprint.intensities
+    assert len({entry.name for entry in cache.iterdir()} - known) == 1
+
+
 def test_fixed_values_are_kept(paths: Paths) -> None:
     found = plan_of(paths, spacing=(2.0, 1.0, 2.0), normalization=("none",))
 

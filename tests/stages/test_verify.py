@@ -109,6 +109,36 @@ def test_an_empty_folder_is_answered_with_the_way_on(tmp_path: Path) -> None:
         run(Paths(tmp_path))
 
 
+def test_only_changed_cases_are_looked_at_again(paths: Paths) -> None:
+    run(paths)
+    cache = paths.cache / "verify"
+    first = {entry.name for entry in cache.iterdir()}
+    assert len(first) == 10
+    text = (paths.artifacts / "verify" / "cases.json").read_bytes()
+    run(paths)
+    assert {entry.name for entry in cache.iterdir()} == first
+    assert (paths.artifacts / "verify" / "cases.json").read_bytes() == text
+    for entry in cache.iterdir():  # what is known is asked, not the images
+        kept = entry / "finding.json"
+        kept.write_text(kept.read_text().replace('"warnings": []', '"warnings": ["!"]'))
+    run(paths)
+    assert read_cases(paths.artifacts)["case_01"].warnings == ("!",)
+
+    file = paths.data / "labelsTr" / "case_04.nii"
+    label = read_label(file)
+    write_label(file, np.where(label.array == 3, 4, label.array), label.grid)
+    with pytest.raises(DataError, match=r"case_04\.nii: .*found 4"):
+        run(paths)
+    assert {entry.name for entry in cache.iterdir()} == first
+
+
+def test_other_limits_are_other_questions(paths: Paths) -> None:
+    run(paths)
+
+    with pytest.raises(DataError, match="10 faults"):
+        run(paths, spacing_limits_mm=(1.5, 50.0))
+
+
 def test_two_runs_write_the_same_bytes(paths: Paths) -> None:
     texts = []
     for workers in (1, 2):
