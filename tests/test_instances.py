@@ -1,10 +1,11 @@
 """Instances: components and their matching, by drawn examples."""
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -18,7 +19,9 @@ def row(text: str) -> np.ndarray:
 
 @pytest.mark.parametrize("connectivity", ["faces", "all"])
 @pytest.mark.parametrize("shape", [(12, 11, 9), (20, 20, 1)])
-def test_components_are_scipys(shape: tuple[int, int, int], connectivity: str) -> None:
+def test_components_are_scipys(
+    shape: tuple[int, int, int], connectivity: Literal["faces", "all"]
+) -> None:
     mask = np.random.default_rng(2).random(shape) < 0.3
     rank = 3 if connectivity == "all" else 1
     expected, count = ndimage.label(mask, ndimage.generate_binary_structure(3, rank))
@@ -97,6 +100,7 @@ def test_nothing_on_both_sides_has_no_score() -> None:
     assert math.isnan(match.mean_iou)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 500))
 def test_a_pair_matches_once_and_both_ways_alike(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -109,3 +113,36 @@ def test_a_pair_matches_once_and_both_ways_alike(seed: int) -> None:
     assert one.true_positives == other.true_positives
     assert one.true_positives <= min(one.n_reference, one.n_predicted)
     assert (one.merges, one.splits) == (other.splits, other.merges)
+
+
+def pieces(ids: np.ndarray) -> list[set[int]]:
+    return [set(np.flatnonzero(ids == n).tolist()) for n in np.unique(ids[ids > 0])]
+
+
+def holders(whole: list[set[int]], parts: list[set[int]]) -> int:
+    """How many hold more than half of two or more of the others, one at a time."""
+    held = [sum(len(one & part) > len(part) / 2 for part in parts) for one in whole]
+    return sum(count >= 2 for count in held)
+
+
+# Sorted ids are neighbouring runs: they overlap as cells of an image do.
+RUNS = st.lists(st.integers(0, 4), min_size=20, max_size=20).map(sorted)
+
+
+@settings(deadline=None)
+@given(RUNS, RUNS, st.permutations([3, 70, 2_000_000, 12]))
+def test_matches_are_those_of_sets_of_voxels(
+    left: list[int], right: list[int], names: list[int]
+) -> None:
+    reference, prediction = np.array(left), np.array([0, *names])[right]
+    match = match_instances(reference, prediction)
+
+    ours, theirs = pieces(reference), pieces(prediction)
+    ious = [len(a & b) / len(a | b) for a in ours for b in theirs]
+    hits = [iou for iou in ious if iou > 0.5]
+    assert (match.n_reference, match.n_predicted) == (len(ours), len(theirs))
+    assert match.true_positives == len(hits)
+    assert match.merges == holders(theirs, ours)
+    assert match.splits == holders(ours, theirs)
+    if hits:
+        assert match.mean_iou == pytest.approx(sum(hits) / len(hits))

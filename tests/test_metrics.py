@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
@@ -46,6 +46,7 @@ def test_dice_of_two_shifted_balls_is_the_lens_formula() -> None:
     assert score == pytest.approx(1 - 3 * 8 / (4 * 16) + 8**3 / (16 * 16**3), abs=0.005)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000))
 def test_dice_and_iou_say_the_same(seed: int) -> None:
     reference, prediction = masks(seed)
@@ -80,6 +81,29 @@ def test_the_confusion_matrix_of_a_drawn_example() -> None:
     assert metrics.dice_of(confusion) == pytest.approx([6 / 8, 4 / 5, 2 / 3])
     weighted = 4 / 8 * 3 / 5 + 2 / 8 * 2 / 3 + 2 / 8 * 1 / 2
     assert metrics.frequency_weighted_iou_of(confusion) == pytest.approx(weighted)
+
+
+def test_the_figures_of_two_classes_by_hand() -> None:
+    confusion = np.array([[50, 10], [5, 35]])
+
+    assert metrics.pixel_accuracy_of(confusion) == pytest.approx(85 / 100)
+    recall = metrics.recall_of(confusion)
+    assert metrics.mean_of(recall) == pytest.approx((50 / 60 + 35 / 40) / 2)
+    iou = metrics.iou_of(confusion)
+    assert iou == pytest.approx([50 / 65, 35 / 50])
+    assert metrics.mean_of(iou) == pytest.approx((50 / 65 + 35 / 50) / 2)
+    weighted = metrics.frequency_weighted_iou_of(confusion)
+    assert weighted == pytest.approx(0.6 * 50 / 65 + 0.4 * 35 / 50)
+    assert metrics.dice_of(confusion)[1] == pytest.approx(2 * 35 / (40 + 45))
+
+
+def test_nothing_annotated_has_no_figures() -> None:
+    unknown, prediction = np.full(4, 9), np.zeros(4, dtype=np.int64)
+    confusion = metrics.confusion_matrix(unknown, prediction, n_classes=2, ignore=9)
+
+    assert not confusion.any()
+    assert math.isnan(metrics.pixel_accuracy_of(confusion))
+    assert math.isnan(metrics.mean_of(metrics.iou_of(confusion)))
 
 
 def test_a_class_on_neither_side_counts_nowhere() -> None:
@@ -133,6 +157,19 @@ def test_a_shifted_slab_is_at_its_shift() -> None:
     assert distances.hausdorff(100.0) == 6
     assert distances.surface_dice(5.9) == 0
     assert distances.surface_dice(6.0) == 1
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_shifted_cube_is_at_its_shift(axis: int) -> None:
+    """A face of 10 x 10 is a fifth of the surface: more than 5 % are a shift away."""
+    reference = np.zeros((16, 16, 16), bool)
+    reference[2:12, 2:12, 2:12] = True
+    prediction = np.roll(reference, 3, axis)
+    distances = metrics.surface_distances(reference, prediction, spacing=SPACING)
+
+    assert len(distances.to_prediction) == 10**3 - 8**3
+    assert distances.hausdorff() == pytest.approx(3 * SPACING[axis])
+    assert distances.hausdorff(100.0) == pytest.approx(3 * SPACING[axis])
 
 
 @pytest.mark.parametrize("seed", range(5))

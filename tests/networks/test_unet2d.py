@@ -42,10 +42,10 @@ def test_same_padding_keeps_sizes(size: tuple[int, int]) -> None:
 
 def test_every_announced_size_is_what_comes_out() -> None:
     network = UNet2d(1, 2, base_channels=1)
-    for size in (188, 204, 252):
+    for size, expected in ((188, 4), (204, 20), (252, 68)):
         out = network(torch.zeros(1, 1, size, size)).shape[-1]
 
-        assert out == network.output_size(size)
+        assert out == network.output_size(size) == expected
 
 
 def test_an_output_voxel_sees_the_margin_around_it_and_no_more() -> None:
@@ -69,3 +69,14 @@ def test_dropout_acts_in_training_only() -> None:
 
     assert not torch.equal(network.train()(image), network(image))
     assert torch.equal(network.eval()(image), network(image))
+
+
+def test_gradients_reach_every_parameter() -> None:
+    torch.manual_seed(0)
+    network = UNet2d(1, 2, base_channels=4, padding="same", dropout=0.0)
+    network(torch.randn(1, 1, 32, 32)).square().sum().backward()
+
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name

@@ -63,4 +63,15 @@ def test_every_announced_size_is_what_comes_out() -> None:
     sizes = (92, 100, 108)
     out = network(torch.zeros(1, 1, *sizes)).shape[2:]
 
-    assert list(out) == [network.output_size(size) for size in sizes]
+    assert list(out) == [network.output_size(size) for size in sizes] == [4, 12, 20]
+
+
+def test_gradients_reach_every_parameter() -> None:
+    torch.manual_seed(0)
+    network = UNet3d(1, 2, base_channels=4, padding="same")
+    network(torch.randn(1, 1, 16, 16, 16)).square().sum().backward()
+
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name

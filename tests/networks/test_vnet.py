@@ -46,6 +46,26 @@ def test_the_receptive_fields_are_table_1s() -> None:
     assert fields == FIELDS
 
 
+def test_the_left_stages_see_what_table_1_says() -> None:
+    """By the gradient. Right of them table 1 is a bound: its up-convolutions count one
+    step each, whereas an output of theirs comes from a single input.
+    """
+    network = VNet(1, 2, base_channels=1)
+    for parameter in network.parameters():
+        nn.init.constant_(parameter, 0.05)
+    seen = []
+    volume = torch.ones(1, 1, 16, 16, 400, requires_grad=True)
+    for stage in network.stages:
+        stage.register_forward_hook(lambda *call: seen.append(call[2]))
+    network(volume)
+
+    for features, field in zip(seen, FIELDS[:5], strict=True):
+        center = features[0, 0, 0, 0, features.shape[-1] // 2]
+        (gradient,) = torch.autograd.grad(center, volume, retain_graph=True)
+        places = gradient.amax(dim=(0, 1, 2, 3)).nonzero()
+        assert places.max() - places.min() + 1 == field
+
+
 def test_the_papers_volume_comes_out_in_its_size() -> None:
     """Figure 2: 128 x 128 x 64."""
     with torch.device("meta"):
@@ -69,8 +89,16 @@ def test_a_stage_learns_a_residual() -> None:
 
 def test_several_channels_repeat_cyclically_in_the_first_residual() -> None:
     network = VNet(3, 2, base_channels=4)
+    stage = network.stages[0]
+    for layer in stage.modules():
+        if isinstance(layer, nn.Conv3d):
+            nn.init.zeros_(layer.weight)
+    outputs: list[torch.Tensor] = []
+    stage.register_forward_hook(lambda *call: outputs.append(call[2]))
+    image = torch.rand(1, 3, 16, 32, 16)
 
-    assert network(torch.zeros(1, 3, 16, 32, 16)).shape == (1, 2, 16, 32, 16)
+    assert network(image).shape == (1, 2, 16, 32, 16)
+    assert torch.equal(outputs[0], image[:, [0, 1, 2, 0]])
 
 
 def test_there_is_neither_pooling_nor_normalization() -> None:
@@ -81,3 +109,14 @@ def test_there_is_neither_pooling_nor_normalization() -> None:
     assert not [name for name in names if "Pool" in name or "Norm" in name]
     assert "ReLU" not in names
     assert "PReLU" in names
+
+
+def test_gradients_reach_every_parameter() -> None:
+    torch.manual_seed(0)
+    network = VNet(1, 2, base_channels=4)
+    network(torch.randn(1, 1, 16, 16, 32)).square().sum().backward()
+
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name

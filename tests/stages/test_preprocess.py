@@ -1,7 +1,6 @@
 """Prepared cases: right, cheap to make again, and small in memory."""
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -102,13 +101,15 @@ def test_an_annotated_slice_that_would_vanish_is_an_error(tmp_path: Path) -> Non
         prepare(paths, spacing=(1.0, 1.0, 6.0))
 
 
+# Not ru_maxrss: across fork and exec it starts at the peak of the tests themselves.
 MEASURE = """
-import resource, sys
+import sys
+from pathlib import Path
 from segpipe.paths import Paths
 from segpipe.stages import preprocess
-from pathlib import Path
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
 before = peak()
 preprocess.run(preprocess.PreprocessParams(workers=1), paths=Paths(Path(sys.argv[1])))
 print(peak() - before)
@@ -118,7 +119,6 @@ print(peak() - before)
 @pytest.mark.slow
 def test_memory_stays_within_six_times_the_largest_case(tmp_path: Path) -> None:
     """Above the process's own footprint after imports; the case as float32."""
-    assert resource.getpagesize()
     paths = Paths(tmp_path)
     shape = (144, 136, 128)
     write_dataset(paths.data, cases=10, shape=(8, 8, 8), patients=PATIENTS)
@@ -140,4 +140,5 @@ def test_memory_stays_within_six_times_the_largest_case(tmp_path: Path) -> None:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 
-    assert int(answer.stdout) <= 6 * np.prod(shape) * 4
+    case = np.prod(shape) * 4
+    assert case < int(answer.stdout) <= 6 * case  # less than one was not measured
