@@ -43,8 +43,12 @@ def reproduce(root: str = ".", force: bool = False) -> None:
 
 
 def list_stages(root: str) -> list[str]:
-    """The stages in the order of dvc.yaml, which is the order in which they run."""
-    return _output(root, ["stage", "list", "--name-only"]).split()
+    """The data first, then the stages in the order of dvc.yaml, which is that of runs.
+
+    A stage by itself would read changed data without DVC taking them into its cache.
+    """
+    data = sorted(path.name for path in Path(root).glob("*.dvc") if path.is_file())
+    return [*data, *_output(root, ["stage", "list", "--name-only"]).split()]
 
 
 @task(cache_policy=NO_CACHE)
@@ -103,10 +107,11 @@ def _output(root: str, words: list[str]) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Stages find this environment's python first."""
+    """Stages find this environment's python first, which holds no line back."""
     bin_folder = str(Path(sys.executable).parent)
     path = os.pathsep.join([bin_folder, os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"}
+    ours = {"PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **ours}
 
 
 def main() -> None:

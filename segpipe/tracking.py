@@ -22,6 +22,7 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_RUN_NAME,
     MLFLOW_RUN_NOTE,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
 from segpipe.errors import DataError
 from segpipe.paths import Paths
@@ -42,8 +43,16 @@ def connect(paths: Paths) -> tuple[MlflowClient, str]:
     """A client and the id of the experiment, made if need be.
 
     Raises:
-        MlflowException: If the server cannot be reached, within seconds.
+        MlflowException: If the server cannot be reached, within seconds, or the local
+            store cannot be opened, which MLflow itself lets through as it comes.
     """
+    try:
+        return _connect(paths)
+    except (OSError, SQLAlchemyError) as error:
+        raise MlflowException(f"{type(error).__name__}: {error}") from error
+
+
+def _connect(paths: Paths) -> tuple[MlflowClient, str]:
     for name, value in (
         ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"),
         ("MLFLOW_HTTP_REQUEST_TIMEOUT", "10"),
@@ -217,7 +226,12 @@ def reachable(paths: Paths) -> Iterator[tuple[MlflowClient, str]]:
 
 
 def find_stale_runs(
-    client: MlflowClient, experiment: str, *, keep: set[str], before: float
+    client: MlflowClient,
+    experiment: str,
+    *,
+    keep: set[str],
+    saved: set[str],
+    before: float,
 ) -> list[Run]:
     """Runs whose key is none of those to keep, and that ended before a time.
 
@@ -225,6 +239,8 @@ def find_stale_runs(
         client: Of the server.
         experiment: Its id.
         keep: Keys of what lies in artifacts/.
+        saved: Folders of checkpoints whose trainings may still go on, each named by
+            the beginning of its key; their runs stay, and the parents of these.
         before: Seconds since 1970.
     """
     runs: list[Run] = []
@@ -235,11 +251,17 @@ def find_stale_runs(
         token = page.token
         if not token:
             break
+    going_on = [
+        run for run in runs if run.data.tags.get(KEY, "").startswith(tuple(saved))
+    ]
+    parents = {run.data.tags.get(MLFLOW_PARENT_RUN_ID) for run in going_on}
+    needed = parents | {run.info.run_id for run in going_on}
     return [
         run
         for run in runs
         if run.data.tags.get(KEY, "") not in keep
         and KEY in run.data.tags
+        and run.info.run_id not in needed
         and (run.info.end_time or run.info.start_time) < before * 1000
     ]
 

@@ -164,8 +164,39 @@ def test_stale_runs_are_old_and_of_no_key_to_keep(paths: Paths) -> None:
 
     later = 4e9
     stale = find_stale_runs(
-        client, experiment, keep={"new0", "parent-new"}, before=later
+        client, experiment, keep={"new0", "parent-new"}, saved=set(), before=later
     )
 
     assert {run.data.tags["segpipe.key"] for run in stale} == {"old0", "parent-old"}
-    assert not find_stale_runs(client, experiment, keep=set(), before=0.0)
+    assert not find_stale_runs(client, experiment, keep=set(), saved=set(), before=0.0)
+    (going_on, its_parent) = find_stale_runs(
+        client, experiment, keep=set(), saved={"old"}, before=later
+    )
+    assert {run.data.tags["segpipe.key"] for run in (going_on, its_parent)} == {
+        "new0",
+        "parent-new",
+    }
+
+
+@pytest.mark.parametrize("damage", ["no folder", "no database"])
+def test_a_store_that_cannot_be_opened_stops_no_training(
+    damage: str,
+    paths: Paths,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = paths.root / "runs.db"
+    store.write_text("a table of sheep " * 100)
+    if damage == "no folder":
+        store = store / "below a file" / "runs.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
+
+    with (
+        caplog.at_level(logging.WARNING, "segpipe"),
+        live_run(paths, record=made_from(), tags={}) as live,
+    ):
+        live.log(ROWS)
+
+    assert "segpipe record" in caplog.text
+    with pytest.raises(DataError, match=r"runs\.db"), reachable(paths):
+        pass

@@ -63,13 +63,16 @@ def prune(paths: Paths, items: list[Prunable]) -> None:
 
 
 def _cached(paths: Paths, before: float) -> list[Prunable]:
-    """Finished cases that no index names."""
+    """Finished cases that no index names; of stages without one, those long unused."""
     found = []
     for stage in _folders(paths.cache):
         index = paths.artifacts / stage.name / "index.json"
-        used = set(CaseIndex.read(index).cases.values()) if index.is_file() else set()
+        used, why = set[str](), "not wanted lately"
+        if index.is_file():
+            used = set(CaseIndex.read(index).cases.values())
+            why = "no case of today's artifacts"
         found += [
-            Prunable(entry, "no case of today's artifacts", _size(entry))
+            Prunable(entry, why, _size(entry))
             for entry in _folders(stage)
             if entry.name not in used and entry.stat().st_mtime < before
         ]
@@ -86,17 +89,28 @@ def _interrupted(paths: Paths, before: float) -> list[Prunable]:
 
 
 def _runs(paths: Paths, before: float) -> list[Prunable]:
-    """Runs of trainings that artifacts/ no longer holds."""
+    """Runs of trainings that artifacts/ no longer holds, and that do not go on."""
     keep: set[str] = set()
     for file in paths.artifacts.glob("train/*/*/fingerprint.json"):
         document = json.loads(file.read_text(encoding="utf-8"))
         keep |= {document["fingerprint"], document["parent"]}
     with reachable(paths) as (client, experiment):
-        stale = find_stale_runs(client, experiment, keep=keep, before=before)
+        stale = find_stale_runs(
+            client, experiment, keep=keep, saved=_saved(paths, before), before=before
+        )
     return [
         Prunable(run.info.run_id, f"{run.info.run_name}, not in artifacts/", 0)
         for run in stale
     ]
+
+
+def _saved(paths: Paths, since: float) -> set[str]:
+    """Names of the trainings with a checkpoint since: they may still go on."""
+    return {
+        entry.name
+        for entry in _folders(paths.checkpoints / "train")
+        if entry.stat().st_mtime >= since
+    }
 
 
 def _folders(folder: Path) -> list[Path]:

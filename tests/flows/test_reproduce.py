@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.reproduce import StageError, list_stages, reproduce
@@ -25,9 +27,18 @@ stages:
     params: [value]
     outs: ["artifacts/start/${item.name}"]
   end:
-    cmd: python -c "print('end speaks'); open('artifacts/end', 'w').write('2')"
+    cmd: >-
+      python -c "import time; print('end speaks'); time.sleep(1);
+      open('artifacts/end', 'w').write('2'); print('end is done')"
     deps: [artifacts/start/a, artifacts/start/b]
     outs: [artifacts/end]
+"""
+READING = """\
+stages:
+  read:
+    cmd: python -c "open('artifacts/read', 'w').write(open('data/x').read())"
+    deps: [data]
+    outs: [artifacts/read]
 """
 FAILING = """\
   broken:
@@ -49,14 +60,15 @@ def prefect() -> Iterator[None]:
         yield
 
 
+def dvc(folder: Path, *words: str) -> int:
+    command = [sys.executable, "-m", "dvc", *words]
+    return subprocess.run(command, cwd=folder, check=False).returncode
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    subprocess.run(
-        [sys.executable, "-m", "dvc", "init", "-q", "--no-scm"],
-        cwd=tmp_path,
-        check=True,
-    )
+    assert dvc(tmp_path, "init", "-q", "--no-scm") == 0
     (tmp_path / "dvc.yaml").write_text(STAGES)
     (tmp_path / "params.yaml").write_text(
         "format_version: 1\nvalue: 1\nmodels: [m]\nfolds: [0]\n"
@@ -96,27 +108,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def read_last_run() -> tuple[FlowRun, dict[str, Any], str]:
-    """The last flow run, the state of each of its tasks, and its whole log."""
-    from prefect.client.schemas.filters import (
-        FlowRunFilter,
-        FlowRunFilterId,
-        LogFilter,
-        LogFilterFlowRunId,
-    )
-    from prefect.client.schemas.sorting import FlowRunSort
-
+def read_last_run() -> tuple[FlowRun, dict[str, Any]]:
+    """The last flow run, and the state of each of its tasks."""
     with get_client(sync_client=True) as client:
         run = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
         only = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
         tasks = client.read_task_runs(flow_run_filter=only)
-        words = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id]))
-        log = client._client.post(
-            "/logs/filter",
-            json={"logs": words.model_dump(mode="json"), "limit": 200},
-        ).json()
-    states = {task.name: task.state_type for task in tasks}
-    return run, states, "\n".join(line["message"] for line in log)
+    return run, {task.name: task.state_type for task in tasks}
 
 
 def test_stages_come_in_the_order_of_the_file(project: Path) -> None:
@@ -125,28 +123,55 @@ def test_stages_come_in_the_order_of_the_file(project: Path) -> None:
     assert names == ["start@b", "start@a", "end"]
 
 
+def test_changed_data_come_under_dvc_before_the_stages_read_them(
+    project: Path,
+) -> None:
+    (project / "data").mkdir()
+    (project / "data" / "x").write_text("1")
+    dvc(project, "add", "-q", "data")
+    (project / "dvc.yaml").write_text(READING)
+    (project / "data" / "x").write_text("2")
+    before = (project / "data.dvc").read_text()
+
+    reproduce(root=str(project))
+
+    assert list_stages(str(project)) == ["data.dvc", "read"]
+    assert (project / "artifacts" / "read").read_text() == "2"
+    assert (project / "data.dvc").read_text() != before
+    assert dvc(project, "status", "--quiet") == 0
+
+
 def test_each_stage_is_a_task_run_and_the_runs_are_recorded(project: Path) -> None:
     reproduce(root=str(project))
 
-    run, states, _ = read_last_run()
+    run, states = read_last_run()
     assert run.state_type == StateType.COMPLETED
     assert set(states) == {"start@a", "start@b", "end", "record"}
     assert set(states.values()) == {StateType.COMPLETED}
     assert (project / "artifacts" / "end").read_text() == "2"
     assert (project / "mlflow.db").is_file()
     with get_client(sync_client=True) as client:
+        ours = {"flow_run_id": {"any_": [str(run.id)]}, "key": {"any_": ["results"]}}
         (found,) = client._client.post(
-            "/artifacts/filter", json={"artifacts": {"key": {"any_": ["results"]}}}
+            "/artifacts/filter", json={"artifacts": ours}
         ).json()
     assert "0.750" in found["data"]
 
 
-def test_a_second_time_nothing_runs(project: Path) -> None:
+def test_stages_speak_into_the_log_at_once_and_a_second_time_none_runs(
+    project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Python holds back what goes into a pipe, unless told not to."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     reproduce(root=str(project))
     before = (project / "artifacts" / "end").stat().st_mtime_ns
+    at = {record.getMessage(): record.created for record in caplog.records}
+    caplog.clear()
     reproduce(root=str(project))
 
+    assert at["end is done"] - at["end speaks"] > 0.5
     assert (project / "artifacts" / "end").stat().st_mtime_ns == before
+    assert "Stage 'end' didn't change, skipping" in caplog.text
 
 
 def test_a_failing_stage_stops_the_flow_with_its_own_words(project: Path) -> None:
@@ -155,7 +180,7 @@ def test_a_failing_stage_stops_the_flow_with_its_own_words(project: Path) -> Non
     with pytest.raises(StageError, match=r"scan_7\.nii is damaged"):
         reproduce(root=str(project))
 
-    run, states, _ = read_last_run()
+    run, states = read_last_run()
     assert run.state_type == StateType.FAILED
     assert states["broken"] == StateType.FAILED
     assert "after" not in states

@@ -59,6 +59,16 @@ def test_finished_cases_go_that_are_old_and_in_no_index(paths: Paths) -> None:
     assert recent.is_dir()
 
 
+def test_a_case_of_a_stage_without_index_goes_by_age_alone(paths: Paths) -> None:
+    old = write_entry(paths.cache / "plan" / "old", old=True)
+    write_entry(paths.cache / "plan" / "recent", old=False)
+
+    (item,) = find_prunable(paths)
+
+    assert item.place == old
+    assert "not wanted lately" in item.why
+
+
 def test_interrupted_trainings_go_when_nobody_went_on(paths: Paths) -> None:
     old = write_entry(paths.checkpoints / "train" / "a", old=True)
     write_entry(paths.checkpoints / "train" / "b", old=False)
@@ -83,3 +93,16 @@ def test_runs_go_whose_training_lies_no_longer_in_artifacts(paths: Paths) -> Non
     assert len(items) == 2
     left = {run.data.tags["segpipe.key"] for run in client.search_runs([experiment])}
     assert left == {"here", "parent-here"}
+
+
+def test_the_run_of_a_long_training_stays_while_it_saves_checkpoints(
+    paths: Paths,
+) -> None:
+    key = "a" * 64
+    client, experiment = connect(paths)
+    find_or_create_pair(client, experiment, record=trained(key), tags={})
+    assert len(find_prunable(paths, days=-1.0)) == 2
+    folder = write_entry(paths.checkpoints / "train" / key[:20], old=False)
+    os.utime(folder, (4e9, 4e9))  # after the time that a negative age means
+
+    assert not find_prunable(paths, days=-1.0)
