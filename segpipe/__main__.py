@@ -115,18 +115,7 @@ def plan() -> None:
     from segpipe.stages import plan as stage
 
     models = {name: _train_params(name) for name in _list("models", str)}
-    shapes = {
-        name: stage.ModelShape(
-            network=params.network,
-            base_channels=params.base_channels,
-            padding=params.padding,
-            slice_axis=params.slice_axis,
-            patch_size=params.patch_size,
-            batch_size=params.batch_size,
-        )
-        for name, params in models.items()
-    }
-    stage.run(_section("plan", stage.PlanParams), models=shapes, paths=HERE)
+    stage.run(_section("plan", stage.PlanParams), models=models, paths=HERE)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -294,6 +283,33 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
         raise DataError(
             f"{option} {text}: expected numbers with commas between, as in 0.5,0.5"
         ) from error
+
+
+@app.command(rich_help_panel=TOOLS)
+def densify(
+    output: Annotated[Path, typer.Argument(help="A new folder for the label maps.")],
+    model: Annotated[str, typer.Option(help="A section of train in params.yaml.")],
+) -> None:
+    """Label all voxels of the volumes in data/ from a few annotated slices.
+
+    The label maps in data/ hold the value `ignore` where nobody annotated.
+
+    Example: segpipe densify dense --model unet3d
+    """
+    from segpipe.stages import plan, preprocess, verify, weigh
+    from segpipe.stages.predict import PredictParams
+    from segpipe.tools.densifying import DensifyParams
+    from segpipe.tools.densifying import densify as tool
+
+    params = DensifyParams(
+        verify=_section("verify", verify.VerifyParams),
+        plan=_section("plan", plan.PlanParams),
+        preprocess=_section("preprocess", preprocess.PreprocessParams),
+        weigh=_section("weigh", weigh.WeighParams),
+        train=_train_params(model),
+        predict=_section("predict", PredictParams),
+    )
+    typer.echo(tool(params, output, model=model, compute=_compute(), paths=HERE))
 
 
 @app.command(rich_help_panel=TOOLS)

@@ -112,18 +112,6 @@ def one_thread() -> Compute:
     return build_compute(ComputeParams(device="cpu", precision="fp32", threads=1))
 
 
-def shape_of(params: TrainParams) -> plan.ModelShape:
-    """What plan is told of a model."""
-    return plan.ModelShape(
-        network=params.network,
-        base_channels=params.base_channels,
-        padding=params.padding,
-        slice_axis=params.slice_axis,
-        patch_size=params.patch_size,
-        batch_size=params.batch_size,
-    )
-
-
 def run_to_split(paths: Paths, *, dimensions: int = 3) -> None:
     """Verify and split what lies in data/."""
     verify.run(VERIFY, networks={"m": dimensions}, paths=paths)
@@ -133,8 +121,7 @@ def run_to_split(paths: Paths, *, dimensions: int = 3) -> None:
 def run_to_annotate(paths: Paths, models: dict[str, TrainParams]) -> None:
     """All that comes before training."""
     run_to_split(paths, dimensions=min(m.dimensions for m in models.values()))
-    shapes = {name: shape_of(params) for name, params in models.items()}
-    plan.run(PLAN, models=shapes, paths=paths)
+    plan.run(PLAN, models=models, paths=paths)
     preprocess.run(PREPROCESS, paths=paths)
     weigh.run(WEIGH, paths=paths)
     annotate.run(ANNOTATE, paths=paths)

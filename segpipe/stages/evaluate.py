@@ -95,7 +95,7 @@ def run(params: EvaluateParams, *, model: str, paths: Paths) -> None:
         },
         "dataset": pool(confusion, cases.structures),
         "instances": sum_instances([result.instances for result in results]),
-        "groups": _groups(params, chosen, rows, cases.unit),
+        "groups": _groups(params, chosen, results, cases.unit),
     }
     write_json(goal / "metrics.json", _without_nan(document))
     write_text(goal / "cases.csv", _csv(_worst_first(rows)))
@@ -195,17 +195,21 @@ def _indices(values: np.ndarray, cases: CaseList, known: np.ndarray) -> np.ndarr
 
 
 def _groups(
-    params: EvaluateParams, cases: list[Case], rows: list[Row], unit: Unit
+    params: EvaluateParams, cases: list[Case], results: list[_Result], unit: Unit
 ) -> dict[str, Any]:
+    """Means and instances by each value of each column."""
     groups: dict[str, Any] = {}
     for column in params.group_by:
-        members = defaultdict(set)
-        for case in cases:
+        members = defaultdict(list)
+        for case, result in zip(cases, results, strict=True):
             if column in case.attributes:
-                members[case.attributes[column]].add(case.name)
+                members[case.attributes[column]].append(result)
         groups[column] = {
-            value: summarize([row for row in rows if row["case"] in names], unit)
-            for value, names in sorted(members.items())
+            value: {
+                **summarize([row for one in found for row in one.rows], unit),
+                "instances": sum_instances([one.instances for one in found]),
+            }
+            for value, found in sorted(members.items())
         }
     return groups
 

@@ -4,11 +4,11 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -53,16 +53,33 @@ class PlanParams(Params):
     workers: int
 
 
-@dataclass(frozen=True)
-class ModelShape:
-    """What of a model decides how much memory a patch needs: see TrainParams."""
+@runtime_checkable
+class ModelShape(Protocol):
+    """What of TrainParams decides how much memory a patch needs."""
 
-    network: NetworkName
-    base_channels: int
-    padding: Literal["valid", "same"]
-    slice_axis: Literal["auto", 0, 1, 2]
-    patch_size: Literal["auto"] | tuple[int, int, int]
-    batch_size: Literal["auto"] | int
+    @property
+    def network(self) -> NetworkName:
+        """The system of the literature."""
+
+    @property
+    def base_channels(self) -> int:
+        """Its width."""
+
+    @property
+    def padding(self) -> Literal["valid", "same"]:
+        """Of its convolutions."""
+
+    @property
+    def slice_axis(self) -> Literal["auto", 0, 1, 2]:
+        """Across which axis a 2-D network takes slices."""
+
+    @property
+    def patch_size(self) -> Literal["auto"] | tuple[int, int, int]:
+        """Input voxels, or auto."""
+
+    @property
+    def batch_size(self) -> Literal["auto"] | int:
+        """Patches a step, or auto."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +91,7 @@ class _Looks:
     counts: np.ndarray  # annotated voxels of each class
 
 
-def run(params: PlanParams, *, models: dict[str, ModelShape], paths: Paths) -> None:
+def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -> None:
     """Write artifacts/plan/plan.json and patches/MODEL.json; test cases are not read.
 
     Raises:

@@ -11,9 +11,9 @@ from segpipe.paths import Paths
 from segpipe.plan import Plan, read_patch_plan, read_plan, read_split
 from segpipe.stages import plan
 from tests.phantoms import write_dataset
-from tests.projects import PATIENTS, PLAN, TRAIN, changed, run_to_split, shape_of
+from tests.projects import PATIENTS, PLAN, TRAIN, changed, run_to_split
 
-MODELS = {"m": shape_of(TRAIN)}
+MODELS = {"m": TRAIN}
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_normalizations_are_one_a_channel(paths: Paths) -> None:
 
 
 def test_a_fixed_patch_that_does_not_fit_names_the_model(paths: Paths) -> None:
-    shape = shape_of(changed(TRAIN, patch_size=(10, 16, 8)))
+    shape = changed(TRAIN, patch_size=(10, 16, 8))
 
     with pytest.raises(DataError, match=r"model odd: .*found 10; the next is 16"):
         plan.run(PLAN, models={"odd": shape}, paths=paths)

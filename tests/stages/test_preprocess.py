@@ -16,9 +16,8 @@ from segpipe.plan import CaseIndex
 from segpipe.stages import plan, preprocess
 from tests.phantoms import write_dataset
 from tests.projects import PATIENTS, PLAN, PREPROCESS, TRAIN, changed, run_to_split
-from tests.projects import shape_of as shape
 
-MODELS = {"m": shape(TRAIN)}
+MODELS = {"m": TRAIN}
 
 
 def prepare(paths: Paths, **values: object) -> Path:

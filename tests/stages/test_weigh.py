@@ -19,7 +19,6 @@ from tests.projects import (
     WEIGH,
     changed,
     run_to_split,
-    shape_of,
 )
 
 
@@ -28,7 +27,7 @@ def paths(tmp_path: Path) -> Paths:
     paths = Paths(tmp_path)
     write_dataset(paths.data, cases=10, patients=PATIENTS, instances=True, ignore=9)
     run_to_split(paths)
-    plan.run(PLAN, models={"m": shape_of(TRAIN)}, paths=paths)
+    plan.run(PLAN, models={"m": TRAIN}, paths=paths)
     preprocess.run(PREPROCESS, paths=paths)
     return paths
 
@@ -73,7 +72,7 @@ def test_without_instances_each_component_is_one(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     write_dataset(paths.data, cases=10, patients=PATIENTS)
     run_to_split(paths)
-    plan.run(PLAN, models={"m": shape_of(TRAIN)}, paths=paths)
+    plan.run(PLAN, models={"m": TRAIN}, paths=paths)
     preprocess.run(PREPROCESS, paths=paths)
     weigh.run(WEIGH, paths=paths)
 

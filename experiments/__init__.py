@@ -1,0 +1,1 @@
+"""The papers' claims, tried: each experiment is one command."""

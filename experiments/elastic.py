@@ -1,0 +1,105 @@
+"""Elastic deformation lets a U-Net learn from few images: with and without.
+
+Source:
+    Ronneberger 2015, arXiv:1505.04597, section 3.1.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.pages import points, save_plot, write_page
+from experiments.trials import (
+    ONE_PROCESS,
+    Figures,
+    Trial,
+    changed,
+    import_some,
+    parse_arguments,
+    prepare,
+    read_sections,
+    run_trials,
+    train_and_test,
+)
+from segpipe.compute import Compute
+from segpipe.paths import Paths
+from segpipe.tools.conversion import ImportOptions
+
+OPTIONS = ImportOptions(structures={"interior": 255})
+TRAINING, VALIDATION, TEST = 3, 2, 10
+CHANGES: dict[str, Any] = {
+    **ONE_PROCESS,
+    "split": {"n_folds": 2},
+    "weigh": {"workers": 1, "separate_touching": False},
+    "train": {
+        "base_channels": 8,
+        "border_weights": False,
+        "class_weights": "balanced",
+        "patch_size": [256, 256, 1],
+        "batch_size": 2,
+        "epochs": 8,
+        "steps_per_epoch": 200,
+        "validation_interval": 2,
+    },
+}
+STILL = {"rotation_deg": 0, "scale_fraction": 0}
+STILL |= {"flip": False, "brightness": 0, "contrast_fraction": 0, "noise": 0}
+PAPER = {"elastic_deviation": 10, "elastic_spacing": "coarse"}
+ARMS: dict[str, dict[str, Any]] = {
+    "no augmentation": STILL,
+    "elastic only": {**STILL, **PAPER},
+    "all but elastic": {},
+    "all": PAPER,
+}
+
+
+def main() -> None:
+    """Run the trials; write docs/experiments/elastic.md."""
+    given = parse_arguments("elastic", __doc__ or "", "~/sets/2d_isbi2012_em")
+    base = read_sections("nuclei", "unet2d-plain", CHANGES)
+    found: dict[str, list[Figures]] = {}
+    for seed in given.seeds:
+        paths = Paths(given.paths.root / f"seed-{seed}")
+        import_some(given.data, paths.data, OPTIONS, sides(given.data, seed))
+        prepare(paths, base)
+        trials = [
+            Trial(
+                arm, seed, changed(base, train={"augmentation": changes, "seed": seed})
+            )
+            for arm, changes in ARMS.items()
+        ]
+
+        def work(trial: Trial, compute: Compute, paths: Paths = paths) -> Figures:
+            return figures(train_and_test(trial, compute, paths))
+
+        for arm, rows in run_trials(trials, work, paths=paths).items():
+            found.setdefault(arm, []).extend(rows)
+    write_page("elastic", found)
+    names = ("Dice membrane", "IoU membrane", "PA")
+    save_plot("elastic", [points(found, name) for name in names])
+
+
+def sides(source: Path, seed: int) -> dict[str, str]:
+    """Few sections to learn from, another draw a seed; the same ones to test."""
+    names = sorted(file.stem for file in (source / "images").iterdir())
+    test, rest = names[-TEST:], names[:-TEST]
+    drawn = np.random.default_rng(seed).permutation(rest)[: TRAINING + VALIDATION]
+    chosen = dict.fromkeys(drawn[:TRAINING].tolist(), "1")
+    chosen |= dict.fromkeys(drawn[TRAINING:].tolist(), "0")
+    return chosen | dict.fromkeys(test, "test")
+
+
+def figures(document: dict[str, Any]) -> Figures:
+    """The membrane is what is hard: the background of these labels."""
+    pooled = document["dataset"]
+    return {
+        "Dice membrane": pooled["dice_dataset"]["background"],
+        "IoU membrane": pooled["iou_dataset"]["background"],
+        "Dice interior": pooled["dice_dataset"]["interior"],
+        "PA": pooled["pixel_accuracy"],
+    }
+
+
+if __name__ == "__main__":
+    main()

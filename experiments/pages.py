@@ -1,0 +1,114 @@
+"""Pages: docs/experiments, their tables and plots, from the figures of trials."""
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.trials import HOME, Found
+from segpipe.documents import write_text
+from segpipe.plots import COLOURS, INK, STYLE
+
+PAGES = HOME / "docs" / "experiments"
+TABLE, END = "<!-- table -->", "<!-- end -->"
+
+
+def write_page(name: str, found: Found) -> None:
+    """Put the table into docs/experiments/NAME.md, each trial into NAME.csv.
+
+    Raises:
+        ValueError: If the page does not say between which marks the table stands.
+    """
+    page = PAGES / f"{name}.md"
+    before, rest = page.read_text(encoding="utf-8").split(TABLE)
+    _, after = rest.split(END)
+    inner = "\n".join(build_table(found))
+    write_text(page, f"{before}{TABLE}\n{inner}\n{END}{after}")
+    write_text(PAGES / f"{name}.csv", build_csv(found))
+    sys.stdout.write(inner + "\n")
+
+
+def build_table(found: Found) -> list[str]:
+    """Mean ± standard deviation over seeds in Markdown; an arm a row."""
+    names = list(next(iter(found.values()))[0])
+    rows = [
+        [arm, *(mean_and_sd([row[name] for row in rows]) for name in names)]
+        for arm, rows in found.items()
+    ]
+    return [
+        f"| | {' | '.join(names)} |",
+        "|---" * (len(names) + 1) + "|",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]
+
+
+def mean_and_sd(values: Sequence[float]) -> str:
+    """As 0.812 ± 0.013; numbers from 10 on with one digit."""
+    digits = 1 if max(values) >= 10 else 3
+    spread = np.std(values, ddof=1) if len(values) > 1 else float("nan")
+    return f"{np.mean(values):.{digits}f} ± {spread:.{digits}f}"
+
+
+def build_csv(found: Found) -> str:
+    """Each trial a line."""
+    names = list(next(iter(found.values()))[0])
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["arm", "seed", *names])
+    for arm, rows in found.items():
+        for seed, row in enumerate(rows, start=1):
+            writer.writerow([arm, seed, *(f"{row[name]:.6g}" for name in names)])
+    return out.getvalue()
+
+
+def save_plot(name: str, panels: Sequence[Callable[[Axes], None]]) -> None:
+    """Write docs/experiments/NAME.png, a panel a column."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.2 * len(panels), 3.6), layout="constrained")
+        for axes, draw in zip(
+            np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True
+        ):
+            draw(axes)
+        figure.savefig(Path(PAGES / f"{name}.png"), dpi=100, metadata={"Software": ""})
+
+
+def points(found: Found, name: str) -> Callable[[Axes], None]:
+    """A panel with one figure of all arms: a point a seed, a line at the mean."""
+
+    def draw(axes: Axes) -> None:
+        for place, rows in enumerate(found.values()):
+            values = [row[name] for row in rows]
+            axes.plot([place] * len(values), values, "o", color=COLOURS[place])
+            middle = float(np.mean(values))
+            axes.plot([place - 0.25, place + 0.25], [middle, middle], color=INK)
+        labels = [arm.replace(", ", ",\n") for arm in found]
+        axes.set_xticks(range(len(found)), labels, fontsize=8)
+        axes.set_xlim(-0.5, len(found) - 0.5)
+        axes.set_title(name)
+
+    return draw
+
+
+def lines(
+    title: str, series: dict[str, dict[float, list[float]]], *, across: str, up: str
+) -> Callable[[Axes], None]:
+    """A panel with a line a series, through the means over seeds, each seed a point."""
+
+    def draw(axes: Axes) -> None:
+        for colour, (name, at) in zip(COLOURS, series.items(), strict=False):
+            means = [float(np.mean(values)) for values in at.values()]
+            axes.plot(list(at), means, color=colour, label=name)
+            for place, values in at.items():
+                axes.plot([place] * len(values), values, ".", color=colour)
+        axes.set_title(title)
+        axes.set_xlabel(across)
+        axes.set_ylabel(up)
+        axes.legend()
+
+    return draw

@@ -1,0 +1,224 @@
+"""A 3-D U-Net learns from few annotated slices, and more than a 2-D one does.
+
+Both set-ups of the paper: *semi-automated*, slices of a volume are annotated and the
+rest of it is wanted (`segpipe densify`), and *fully automated*, another volume is.
+
+Source:
+    Çiçek 2016, arXiv:1606.06650, sections 3 and 4 (tables 2 and 3).
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.pages import lines, save_plot, write_page
+from experiments.trials import (
+    ONE_PROCESS,
+    Arguments,
+    Figures,
+    Found,
+    Trial,
+    changed,
+    import_some,
+    parse_arguments,
+    prepare,
+    read_sections,
+    run_trials,
+    train_and_test,
+)
+from segpipe.case import read_cases
+from segpipe.compute import Compute
+from segpipe.documents import write_json
+from segpipe.io.formats import read_case_label, read_label, write_label
+from segpipe.metrics import confusion_matrix, dice_of, iou_of, mean_of
+from segpipe.paths import Paths
+from segpipe.stages import verify
+from segpipe.stages.annotate import AnnotateParams, choose_voxels
+from segpipe.tools.conversion import ImportOptions
+from segpipe.tools.densifying import DensifyParams, densify
+
+OPTIONS = ImportOptions(structures={"anterior": 1, "posterior": 2})
+TRAINING, VALIDATION, TEST = 6, 4, 20
+SLICES = (1, 2, 4)  # in each of the three directions
+ALL = 0
+NOT_ANNOTATED = 255
+CHANGES: dict[str, Any] = {
+    **ONE_PROCESS,
+    "split": {"n_folds": 2},
+    "train": {
+        "base_channels": 8,
+        "loss": {"name": "cross_entropy"},
+        "class_weights": "balanced",
+        "sparse_annotation": True,
+        "epochs": 6,
+        "steps_per_epoch": 50,
+        "validation_interval": 2,
+    },
+}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "3D U-Net": {"network": "unet3d"},
+    "2D U-Net": {"network": "unet2d", "base_channels": 16, "batch_size": "auto"},
+}
+
+
+def main() -> None:
+    """Run the trials of both set-ups; write docs/experiments/sparse-slices.md."""
+    given = parse_arguments("sparse_slices", __doc__ or "", "~/sets/3d_msd_hippocampus")
+    found = {**run_automated(given), **run_semi_automated(given)}
+    write_page("sparse-slices", found)
+    panels = [
+        lines(title, _series(found, title), across="slices a direction", up="IoU")
+        for title in ("fully automated", "semi-automated")
+    ]
+    save_plot("sparse-slices", panels)
+
+
+def run_automated(given: Arguments) -> Found:
+    """Learn from slices of some volumes, test on others."""
+    paths = Paths(given.paths.root / "automated")
+    base = read_sections("hippocampus", "unet3d", CHANGES)
+    names = _names(given.data)
+    test, rest = names[:TEST], names[TEST : TEST + TRAINING + VALIDATION]
+    sides = dict.fromkeys(test, "test") | dict.fromkeys(rest[:TRAINING], "1")
+    sides |= dict.fromkeys(rest[TRAINING:], "0")
+    import_some(given.data, paths.data, OPTIONS, sides)
+    prepare(paths, base)
+    trials = [
+        Trial(
+            f"{network}, fully automated, {slices or 'all'} slices",
+            seed,
+            changed(base, train={**changes, "seed": seed}, annotate=_annotate(slices)),
+        )
+        for network, changes in NETWORKS.items()
+        for slices in (*SLICES, ALL)
+        for seed in given.seeds
+    ]
+
+    def work(trial: Trial, compute: Compute) -> Figures:
+        test = train_and_test(trial, compute, paths)["test"]
+        file = paths.artifacts / "annotate" / "shares.json"
+        shares = json.loads(file.read_text(encoding="utf-8"))["shares"]
+        return {
+            "annotated %": 100 * float(np.mean(list(shares.values()))),
+            "IoU": test["iou_mean"],
+            "Dice": test["dice_mean"],
+        }
+
+    return run_trials(trials, work, paths=paths)
+
+
+def run_semi_automated(given: Arguments) -> Found:
+    """Learn from slices of volumes, test on the rest of the same volumes."""
+    base = read_sections("hippocampus", "unet3d", CHANGES)
+    names = _names(given.data)[TEST : TEST + TRAINING]
+    whole = Paths(given.paths.root / "semi-automated")
+    import_some(given.data, whole.data, OPTIONS, dict.fromkeys(names, "0"))
+    verify.run(base.verify, networks={"trial": 3}, paths=whole)
+    found: Found = {}
+    for slices in SLICES:
+        paths = Paths(whole.root / f"{slices}-slices")
+        share = _hide(whole, paths, slices)
+
+        def work(
+            trial: Trial,
+            compute: Compute,
+            paths: Paths = paths,
+            share: float = share,
+        ) -> Figures:
+            return {
+                "annotated %": 100 * share,
+                **_densify_and_compare(trial, compute, paths, whole),
+            }
+
+        trials = [
+            Trial(
+                f"{network}, semi-automated, {slices} slices",
+                seed,
+                changed(base, train={**changes, "seed": seed}),
+            )
+            for network, changes in NETWORKS.items()
+            for seed in given.seeds
+        ]
+        found |= run_trials(trials, work, paths=paths)
+    return found
+
+
+def _names(source: Path) -> list[str]:
+    return sorted(file.name.split(".")[0] for file in (source / "labels").iterdir())
+
+
+def _annotate(slices: int) -> dict[str, Any]:
+    if slices == ALL:
+        return {"rule": "all"}
+    return {"rule": "evenly", "slices": [slices] * 3}
+
+
+def _hide(whole: Paths, sparse: Paths, slices: int) -> float:
+    """The data with all but some slices not annotated; the share that is."""
+    shutil.rmtree(sparse.data, ignore_errors=True)
+    shutil.copytree(whole.data, sparse.data)
+    about = json.loads((whole.data / "dataset.json").read_text(encoding="utf-8"))
+    about["labels"]["ignore"] = NOT_ANNOTATED
+    write_json(sparse.data / "dataset.json", about)
+    params = AnnotateParams(rule="evenly", slices=(slices,) * 3, seed=0)
+    cases = read_cases(whole.artifacts)
+    shares = []
+    for case in cases.cases:
+        label = read_case_label(whole.data, cases, case)
+        seen = choose_voxels(label.array.astype(np.int16), params, case=case.name)
+        sparsely = np.where(seen, label.array, NOT_ANNOTATED)
+        write_label(sparse.data / case.label, sparsely, label.grid)
+        shares.append(seen.mean())
+    return float(np.mean(shares))
+
+
+def _densify_and_compare(
+    trial: Trial, compute: Compute, paths: Paths, whole: Paths
+) -> Figures:
+    """Densify; IoU and Dice where nobody annotated."""
+    sections = trial.sections
+    params = DensifyParams(
+        verify=sections.verify,
+        plan=sections.plan,
+        preprocess=sections.preprocess,
+        weigh=sections.weigh,
+        train=sections.train,
+        predict=sections.predict,
+    )
+    output = paths.root / "dense" / trial.name
+    shutil.rmtree(output, ignore_errors=True)
+    densify(params, output, model=trial.name, compute=compute, paths=paths)
+    cases = read_cases(whole.artifacts)
+    scores = []
+    for case in cases.cases:
+        truth = read_case_label(whole.data, cases, case).array
+        drawn = read_label(paths.data / case.label).array
+        dense = read_label(output / f"{case.name}{cases.file_ending}").array
+        confusion = confusion_matrix(
+            np.where(drawn == NOT_ANNOTATED, truth, -1),
+            dense,
+            n_classes=len(cases.values),
+            ignore=-1,
+        )
+        scores.append([mean_of(iou_of(confusion)[1:]), mean_of(dice_of(confusion)[1:])])
+    iou, dice = np.mean(scores, axis=0).tolist()
+    return {"IoU": iou, "Dice": dice}
+
+
+def _series(found: Found, title: str) -> dict[str, dict[float, list[float]]]:
+    """By network: slices to the IoU of each seed."""
+    series: dict[str, dict[float, list[float]]] = {}
+    for arm, rows in found.items():
+        network, set_up, slices = arm.split(", ")
+        count = slices.split()[0]
+        if set_up == title and count != "all":
+            at = series.setdefault(network, {})
+            at[float(count)] = [row["IoU"] for row in rows]
+    return series
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""Trials: trainings that differ in one thing, by the stages that users run.
+
+A finished trial is known by all that it was made from, so that an experiment that was
+interrupted goes on, and one that was run before only writes its page again.
+"""
+
+import argparse
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from segpipe.compute import Compute, ComputeParams, build_compute
+from segpipe.documents import write_json, write_text
+from segpipe.fingerprint import digest_file, fingerprint
+from segpipe.params import parse_section, read_params
+from segpipe.paths import Paths
+from segpipe.stages import (
+    annotate,
+    evaluate,
+    plan,
+    predict,
+    preprocess,
+    split,
+    train,
+    verify,
+    weigh,
+)
+from segpipe.tools.conversion import ImportOptions
+from segpipe.tools.importing import import_dataset
+
+log = logging.getLogger(__name__)
+HOME = Path(__file__).parents[1]
+# To start processes takes longer than the work on small cases.
+ONE_PROCESS = {
+    name: {"workers": 1}
+    for name in ("verify", "plan", "preprocess", "weigh", "evaluate")
+}
+Figures = dict[str, float]
+Found = dict[str, list[Figures]]  # of each arm, a seed each
+
+
+@dataclass(frozen=True)
+class Sections:
+    """A params.yaml, whose training is a pattern that trials change."""
+
+    compute: ComputeParams
+    verify: verify.VerifyParams
+    split: split.SplitParams
+    plan: plan.PlanParams
+    preprocess: preprocess.PreprocessParams
+    weigh: weigh.WeighParams
+    annotate: annotate.AnnotateParams
+    train: train.TrainParams
+    predict: predict.PredictParams
+    evaluate: evaluate.EvaluateParams
+
+
+def read_sections(preset: str, model: str, changes: dict[str, Any]) -> Sections:
+    """The sections of a preset, with changes such as ``{"split": {"seed": 2}}``."""
+    where = HOME / "presets" / f"{preset}.yaml"
+    document = read_params(where)
+    document["train"] = document["train"][model]
+    document = merged(document, changes)
+    kinds = Sections.__annotations__
+    return Sections(
+        **{
+            name: parse_section(kind, document[name], where=f"{where}, {name}")
+            for name, kind in kinds.items()
+        }
+    )
+
+
+def merged(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The document with the changes, section by section."""
+    result = dict(document)
+    for name, value in changes.items():
+        inner = result.get(name)
+        both = isinstance(value, dict) and isinstance(inner, dict)
+        result[name] = merged(inner, value) if both and inner else value
+    return result
+
+
+def changed(sections: Sections, **changes: dict[str, Any]) -> Sections:
+    """Sections with changes, checked again."""
+    made = {}
+    for name, change in changes.items():
+        old = getattr(sections, name)
+        document = merged(old.model_dump(mode="json"), change)
+        made[name] = parse_section(type(old), document, where=name)
+    return replace(sections, **made)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training.
+
+    Attributes:
+        arm: What sets it apart.
+        seed: The rest of chance; trials of one seed are pairs.
+        sections: All that it is run by.
+    """
+
+    arm: str
+    seed: int
+    sections: Sections
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        words = self.arm.replace(",", "").lower().split()
+        return "-".join([*words, str(self.seed)])
+
+
+def import_whole(source: Path, data: Path, options: ImportOptions) -> None:
+    """Bring a folder into data/; once."""
+    if not data.is_dir():
+        import_dataset(source, data, options)
+
+
+def import_some(
+    source: Path, data: Path, options: ImportOptions, sides: dict[str, str]
+) -> None:
+    """Bring some cases of a folder into data/, each on its side; once.
+
+    Args:
+        source: Holds the folders images and labels.
+        data: To write.
+        options: Of the import.
+        sides: Case to ``test`` or the number of a fold.
+    """
+    if data.is_dir():
+        return
+    with tempfile.TemporaryDirectory() as name:
+        for folder in ("images", "labels"):
+            (Path(name) / folder).mkdir()
+            for file in (source / folder).resolve().iterdir():
+                if file.name.split(".")[0] in sides:
+                    (Path(name) / folder / file.name).symlink_to(file)
+        folders = replace(options, images="images", labels="labels")
+        import_dataset(Path(name), data, folders)
+    rows = [f"{case},{side}\n" for case, side in sides.items()]
+    write_text(data / "splits.csv", "patient,side\n" + "".join(rows))
+
+
+def prepare(paths: Paths, sections: Sections) -> None:
+    """All that comes before the choice of a network."""
+    verify.run(
+        sections.verify,
+        networks={"trial": sections.train.dimensions},
+        paths=paths,
+    )
+    split.run(sections.split, paths=paths)
+
+
+def train_and_test(trial: Trial, compute: Compute, paths: Paths) -> dict[str, Any]:
+    """Plan to evaluate; the document metrics.json."""
+    sections, model = trial.sections, trial.name
+    plan.run(sections.plan, models={model: sections.train}, paths=paths)
+    preprocess.run(sections.preprocess, paths=paths)
+    weigh.run(sections.weigh, paths=paths)
+    annotate.run(sections.annotate, paths=paths)
+    train.run(sections.train, model=model, fold=0, compute=compute, paths=paths)
+    predict.run(sections.predict, model=model, folds=[0], compute=compute, paths=paths)
+    evaluate.run(sections.evaluate, model=model, paths=paths)
+    file = paths.artifacts / "evaluate" / model / "metrics.json"
+    document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return document
+
+
+def run_trials(
+    trials: Sequence[Trial],
+    work: Callable[[Trial, Compute], Figures],
+    *,
+    paths: Paths,
+) -> Found:
+    """The figures of each arm, a seed each; finished trials are not run again."""
+    found: Found = {}
+    for number, trial in enumerate(trials, start=1):
+        sections = trial.sections
+        key = fingerprint(
+            "segpipe.tools.densifying",
+            data={
+                str(file.relative_to(paths.data)): digest_file(file)
+                for file in sorted(paths.data.rglob("*"))
+                if file.is_file()
+            },
+            sections={
+                name: getattr(sections, name).model_dump(mode="json")
+                for name in Sections.__annotations__
+            },
+        )
+        file = paths.root / "trials" / trial.name / f"{key[:20]}.json"
+        if not file.is_file():
+            log.info("trial %d of %d: %s", number, len(trials), trial.name)
+            compute = build_compute(sections.compute)
+            write_json(file, work(trial, compute))
+        figures: Figures = json.loads(file.read_text(encoding="utf-8"))
+        found.setdefault(trial.arm, []).append(figures)
+    return found
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Of every experiment's command line."""
+
+    data: Path
+    paths: Paths
+    seeds: range
+
+
+def parse_arguments(name: str, describe: str, example: str) -> Arguments:
+    """Where the data are, where to work, how many seeds."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m experiments.{name}",
+        description=describe,
+        epilog=f"example: python -m experiments.{name} {example}",
+    )
+    parser.add_argument("data", type=Path, help="the data set's folder")
+    parser.add_argument("--work", type=Path, help="default: .experiments/NAME")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings an arm")
+    given = parser.parse_args()
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    for package in ("segpipe", "experiments"):
+        level = os.environ.get("SEGPIPE_LOG", "INFO")
+        logging.getLogger(package).setLevel(level)
+    work = given.work or HOME / ".experiments" / name
+    return Arguments(given.data, Paths(work), range(1, given.seeds + 1))
