@@ -27,7 +27,12 @@ OPTIONS = ImportOptions(
 )
 CHANGES: dict[str, Any] = {
     **ONE_PROCESS,
-    "train": {"epochs": 8, "steps_per_epoch": 50, "validation_interval": 4},
+    "train": {
+        "base_channels": 4,
+        "epochs": 6,
+        "steps_per_epoch": 75,
+        "validation_interval": 3,
+    },
 }
 LOGISTIC = {"loss": {"name": "cross_entropy"}}
 ARMS: dict[str, dict[str, Any]] = {

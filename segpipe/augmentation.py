@@ -1,6 +1,7 @@
 """Random transforms of a batch of patches, on the device that trains."""
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -25,6 +26,8 @@ class AugmentationParams(Params):
         brightness: Standard deviation of what is added to a channel.
         contrast_fraction: Factor of a channel varies by up to this fraction.
         noise: Largest standard deviation of the noise.
+        histogram_matching: Probability of a patch to get the histogram of another
+            training case; V-Net's is 1.
     """
 
     flip: bool
@@ -35,6 +38,7 @@ class AugmentationParams(Params):
     brightness: float
     contrast_fraction: float
     noise: float
+    histogram_matching: float
 
 
 def augment(
@@ -45,7 +49,8 @@ def augment(
     params: AugmentationParams,
     spacing: tuple[float, float, float],
     slice_axis: int | None,
-    generator: torch.Generator,
+    generators: Sequence[torch.Generator],
+    quantiles: Float32[Tensor, "B 2 channel q"] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Transform image, reference and weight by one field, then the grey values.
 
@@ -56,7 +61,9 @@ def augment(
         params: How much.
         spacing: Of the prepared grid, so that rotations are rotations in the world.
         slice_axis: The axis of size 1 of a 2-D network's patches, which stays in place.
-        generator: On the CPU; the same state gives the same patches on any device.
+        generators: One a patch, on the CPU: what becomes of a patch depends neither on
+            the device nor on which patches share its batch.
+        quantiles: Of each patch's case and of one to look like, if histograms match.
 
     Returns:
         The three, in the same shapes. Beyond a patch the image is mirrored, and the
@@ -66,7 +73,7 @@ def augment(
         places = torch.stack(
             [
                 _places(image.shape[2:], params, spacing, slice_axis, generator)
-                for _ in range(len(image))
+                for generator in generators
             ]
         )
         image, reference, weight = _warp(
@@ -74,9 +81,40 @@ def augment(
         )
     if params.flip:
         image, reference, weight = _flip(
-            image, reference, weight, slice_axis, generator
+            image, reference, weight, slice_axis, generators
         )
-    return _vary_grey_values(image, params, generator), reference, weight
+    if params.histogram_matching:
+        assert quantiles is not None, "histograms to match"
+        coins = _draw(torch.rand, (1, 1, 1, 1), generators, image.device)
+        matched = match_histograms(image, quantiles[:, 0], quantiles[:, 1])
+        image = torch.where(coins < params.histogram_matching, matched, image)
+    return _vary_grey_values(image, params, generators), reference, weight
+
+
+def match_histograms(
+    image: Float32[Tensor, "B channel i j k"],
+    own: Float32[Tensor, "B channel q"],
+    other: Float32[Tensor, "B channel q"],
+) -> Float32[Tensor, "B channel i j k"]:
+    """Grey values with the distribution of another case, by quantiles.
+
+    A value that is the quantile p of its own case becomes the quantile p of the other,
+    linearly between the quantiles that are known.
+
+    Source:
+        Milletari 2016, arXiv:1606.04797, section 3.1 (histogram matching to another
+        training volume).
+    """
+    values = image.flatten(2).contiguous()
+    low = own[..., :1].contiguous()
+    values = torch.maximum(torch.minimum(values, own[..., -1:]), low)
+    above = torch.searchsorted(own.contiguous(), values, right=True)
+    above = above.clamp(1, own.shape[-1] - 1)
+    start, end = own.gather(2, above - 1), own.gather(2, above)
+    width = end - start
+    share = torch.where(width > 0, (values - start) / width.clamp(min=1e-12), 1.0)
+    first, last = other.gather(2, above - 1), other.gather(2, above)
+    return (first + share * (last - first)).view_as(image)
 
 
 def _uniform(generator: torch.Generator, low: float, high: float) -> float:
@@ -205,10 +243,10 @@ def _flip(
     reference: Tensor,
     weight: Tensor,
     slice_axis: int | None,
-    generator: torch.Generator,
+    generators: Sequence[torch.Generator],
 ) -> tuple[Tensor, Tensor, Tensor]:
     images, references, weights = [], [], []
-    for n in range(len(image)):
+    for n, generator in enumerate(generators):
         coins = torch.rand(3, generator=generator) < 0.5
         axes = [axis - 3 for axis in range(3) if coins[axis] and axis != slice_axis]
         images.append(image[n].flip(axes))
@@ -217,19 +255,29 @@ def _flip(
     return torch.stack(images), torch.stack(references), torch.stack(weights)
 
 
-def _vary_grey_values(
-    image: Tensor, params: AugmentationParams, generator: torch.Generator
+def _draw(
+    kind: Callable[..., Tensor],
+    shape: Sequence[int],
+    generators: Sequence[torch.Generator],
+    device: torch.device,
 ) -> Tensor:
-    lead = (*image.shape[:2], 1, 1, 1)
+    """Random numbers of a shape for each patch."""
+    drawn = [kind(tuple(shape), generator=generator) for generator in generators]
+    return torch.stack(drawn).to(device)
+
+
+def _vary_grey_values(
+    image: Tensor, params: AugmentationParams, generators: Sequence[torch.Generator]
+) -> Tensor:
+    lead, device = (image.shape[1], 1, 1, 1), image.device
     if params.contrast_fraction:
-        turns = 2 * torch.rand(lead, generator=generator) - 1
-        factor = torch.exp(turns * math.log1p(params.contrast_fraction))
-        image = image * factor.to(image.device)
+        turns = 2 * _draw(torch.rand, lead, generators, device) - 1
+        image = image * torch.exp(turns * math.log1p(params.contrast_fraction))
     if params.brightness:
-        shift = params.brightness * torch.randn(lead, generator=generator)
-        image = image + shift.to(image.device)
+        shift = _draw(torch.randn, lead, generators, device)
+        image = image + params.brightness * shift
     if params.noise:
-        deviation = params.noise * torch.rand(lead, generator=generator)
-        noise = torch.randn(image.shape, generator=generator) * deviation
-        image = image + noise.to(image.device)
+        deviation = params.noise * _draw(torch.rand, lead, generators, device)
+        noise = _draw(torch.randn, image.shape[1:], generators, device)
+        image = image + noise * deviation
     return image

@@ -22,11 +22,14 @@ class ComputeParams(Params):
         device: ``auto`` takes the first GPU if there is one.
         precision: ``auto`` takes bf16 where the device has it in hardware.
         threads: CPU threads inside one operation.
+        compile: Let torch.compile write code for the network that is trained; it needs
+            a C++ compiler, and pays off in long trainings only.
     """
 
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "fp32", "bf16"]
     threads: int
+    compile: bool
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,21 @@ class Compute:
         device: Where tensors live.
         precision: Of convolutions; weights, losses and sums stay float32.
         threads: CPU threads inside one operation.
+        compile: Whether the network that is trained is compiled.
     """
 
     device: torch.device
     precision: Literal["fp32", "bf16"]
     threads: int
+    compile: bool = False
 
     def __str__(self) -> str:
         """For people: ``cpu, bf16, 2 threads`` or ``cuda (NAME), bf16``."""
+        compiled = ", compiled" if self.compile else ""
         if self.device.type == "cuda":
             name = torch.cuda.get_device_name(self.device)
-            return f"cuda ({name}), {self.precision}"
-        return f"cpu, {self.precision}, {self.threads} threads"
+            return f"cuda ({name}), {self.precision}{compiled}"
+        return f"cpu, {self.precision}, {self.threads} threads{compiled}"
 
     def autocast(self) -> torch.autocast:
         """The context in which convolutions run in the precision."""
@@ -56,12 +62,13 @@ class Compute:
             self.device.type, torch.bfloat16, enabled=self.precision == "bf16"
         )
 
-    def to_json(self) -> dict[str, str | int]:
+    def to_json(self) -> dict[str, str | int | bool]:
         """For fingerprints: the type of the device, not which one of its kind."""
         return {
             "device": self.device.type,
             "precision": self.precision,
             "threads": self.threads,
+            "compile": self.compile,
         }
 
 
@@ -112,4 +119,4 @@ def build_compute(params: ComputeParams) -> Compute:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(mode=True, warn_only=device.type == "cuda")
     torch.backends.cudnn.benchmark = False
-    return Compute(device, precision, params.threads)
+    return Compute(device, precision, params.threads, params.compile)

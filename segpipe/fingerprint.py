@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 # They change no result: what they write stands beside it.
-WITHOUT_INFLUENCE = frozenset({"segpipe.errors", "segpipe.tracking"})
+WITHOUT_INFLUENCE = frozenset(
+    {"segpipe.errors", "segpipe.tracking", "segpipe.watchdog"}
+)
 
 
 def digest_json(document: Any) -> str:

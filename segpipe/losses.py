@@ -4,7 +4,7 @@ B = batch, C = classes, the rest are the axes of the patch. The reference holds 
 indices; where it is negative (not annotated) the weight must be 0.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
@@ -18,6 +18,7 @@ from segpipe.params import Params
 
 Reduction = Literal["mean", "sum"]
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+Total = Callable[[Tensor], Tensor]  # a sum over the batch, to that of all processes
 
 
 class LossParams(Params):
@@ -39,11 +40,22 @@ class LossParams(Params):
     kept_fraction: float = Field(gt=0, le=1)
 
 
-def build_loss(params: LossParams) -> Loss:
-    """The loss of a section ``loss``."""
+def alone(part: Tensor) -> Tensor:
+    """The total of one process: its own sum."""
+    return part
+
+
+def build_loss(params: LossParams, total: Total = alone) -> Loss:
+    """The loss of a section ``loss``.
+
+    Args:
+        params: The section.
+        total: Makes of this process's sums those of all processes that share a batch.
+    """
+    overlap = partial(dice, total=total)
     if params.name == "dice":
-        return dice
-    voxelwise = partial(cross_entropy, reduction=params.reduction)
+        return overlap
+    voxelwise = partial(cross_entropy, reduction=params.reduction, total=total)
     if params.name == "cross_entropy":
         return voxelwise
     if params.name == "focal":
@@ -52,38 +64,40 @@ def build_loss(params: LossParams) -> Loss:
             gamma=params.focal_gamma,
             alpha=params.focal_alpha,
             reduction=params.reduction,
+            total=total,
         )
-    return lambda *batch: dice(*batch) + voxelwise(*batch)
+    return lambda *batch: overlap(*batch) + voxelwise(*batch)
 
 
 def keep_some(
     weight: Float32[Tensor, "B i j k"],
     kept_fraction: float,
-    generator: torch.Generator,
+    generators: Sequence[torch.Generator],
 ) -> Float32[Tensor, "B i j k"]:
     """The weights with terms left out at random, the rest raised to make up for them.
 
     Args:
         weight: Of the loss.
         kept_fraction: Probability of each voxel to stay; 1 changes nothing.
-        generator: On the CPU; the same state keeps the same voxels on any device.
+        generators: One a patch, on the CPU: the same state keeps the same voxels.
 
     Source:
         Shelhamer 2017, arXiv:1605.06211, section 4.3 (loss sampling).
     """
     if kept_fraction == 1:
         return weight
-    kept = torch.rand(weight.shape, generator=generator) < kept_fraction
-    return weight * kept.to(weight.device) / kept_fraction
+    shape = weight.shape[1:]
+    drawn = torch.stack([torch.rand(shape, generator=chance) for chance in generators])
+    return weight * (drawn < kept_fraction).to(weight.device) / kept_fraction
 
 
-def _reduce(each: Tensor, weight: Tensor, reduction: Reduction) -> Tensor:
+def _reduce(each: Tensor, weight: Tensor, reduction: Reduction, total: Total) -> Tensor:
     """Sum of w times each; for the mean over the sum of w, or 0 where that is 0."""
-    total = (each * weight).sum()
+    cost = total((each * weight).sum())
     if reduction == "sum":
-        return total
-    weights = weight.sum()
-    return total / torch.where(weights > 0, weights, 1.0)
+        return cost
+    weights = total(weight.sum())
+    return cost / torch.where(weights > 0, weights, 1.0)
 
 
 def cross_entropy(
@@ -92,6 +106,7 @@ def cross_entropy(
     weight: Float32[Tensor, "B i j k"],
     *,
     reduction: Reduction,
+    total: Total = alone,
 ) -> Float32[Tensor, ""]:
     """Pixel-weighted softmax cross-entropy.
 
@@ -105,7 +120,7 @@ def cross_entropy(
         Çiçek 2016, arXiv:1606.06650, section 2, for weight 0 where not annotated.
     """
     each = F.cross_entropy(logits.float(), reference.clamp(min=0), reduction="none")
-    return _reduce(each, weight, reduction)
+    return _reduce(each, weight, reduction, total)
 
 
 def focal(
@@ -116,6 +131,7 @@ def focal(
     gamma: float,
     alpha: float,
     reduction: Reduction,
+    total: Total = alone,
 ) -> Float32[Tensor, ""]:
     """Softmax focal loss, -alpha (1 - p)^gamma log p of the reference's class.
 
@@ -128,13 +144,15 @@ def focal(
     each = F.cross_entropy(logits.float(), reference.clamp(min=0), reduction="none")
     # 1 - p, exact for p near 1; above 0, where a gamma below 1 has no gradient.
     wrong = -torch.expm1(-each).clamp(max=-1e-7)
-    return _reduce(alpha * wrong**gamma * each, weight, reduction)
+    return _reduce(alpha * wrong**gamma * each, weight, reduction, total)
 
 
 def dice(
     logits: Float[Tensor, "B C i j k"],
     reference: Int64[Tensor, "B i j k"],
     weight: Float32[Tensor, "B i j k"],
+    *,
+    total: Total = alone,
 ) -> Float32[Tensor, ""]:
     """V-Net's Dice loss with squares, 1 - D, mean over the foreground classes.
 
@@ -155,7 +173,9 @@ def dice(
     axes, mask = (0, 2, 3, 4), weight[:, None]
     overlap = (probabilities * target * mask).sum(axes)
     volume = (target * mask).sum(axes)
-    total = (probabilities.square() * mask).sum(axes) + volume
+    sizes = (probabilities.square() * mask).sum(axes) + volume
+    sums = total(torch.stack([overlap, volume, sizes]))
+    overlap, volume, sizes = sums[0], sums[1], sums[2]
     present = volume > 0
-    score = 2 * overlap / torch.where(present, total, 1.0)
+    score = 2 * overlap / torch.where(present, sizes, 1.0)
     return torch.where(present, 1 - score, 0.0).sum() / present.sum().clamp(min=1)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch.nn import Parameter
 
 from segpipe.params import Params
@@ -19,7 +20,9 @@ class OptimizerParams(Params):
         momentum: Of sgd; of adamw it is beta 1.
         nesterov: For sgd only.
         weight_decay: L2 penalty (sgd) or decoupled decay (adamw).
-        schedule: ``constant``; ``poly``, (1 - t)^0.9; or ``cosine``.
+        schedule: ``constant``; ``poly``, (1 - t)^0.9; ``cosine``; or ``drop``, a tenth
+            after each interval, as V-Net has it.
+        drop_interval: Steps, of drop.
         clip_norm: Largest norm of the gradient; 0 leaves it as it is.
     """
 
@@ -28,7 +31,8 @@ class OptimizerParams(Params):
     momentum: float
     nesterov: bool
     weight_decay: float
-    schedule: Literal["constant", "poly", "cosine"]
+    schedule: Literal["constant", "poly", "cosine", "drop"]
+    drop_interval: int = Field(gt=0)
     clip_norm: float
 
 
@@ -59,4 +63,6 @@ def learning_rate(params: OptimizerParams, *, step: int, steps: int) -> float:
         return params.learning_rate * float((1 - progress) ** 0.9)
     if params.schedule == "cosine":
         return params.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+    if params.schedule == "drop":
+        return params.learning_rate / 10.0 ** (step // params.drop_interval)
     return params.learning_rate

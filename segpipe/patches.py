@@ -1,11 +1,13 @@
 """How large a patch of a network fits a stated memory budget."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from segpipe.errors import DataError
-from segpipe.plan import PatchPlan
+from segpipe.plan import Fingerprint, PatchPlan
 from segpipe.segmenter import Network, NetworkSpec, apply_network, build_network
 
 Triple = tuple[int, int, int]
@@ -18,10 +20,10 @@ WEIGHTS_KEPT = 4
 def plan_patch(
     spec: NetworkSpec,
     *,
-    median_shape: Triple,
+    fingerprint: Fingerprint,
     slice_axis: int | None,
-    patch_size: Triple | None,
-    batch_size: int | None,
+    patch_size: Literal["auto", "full"] | Triple,
+    batch_size: Literal["auto"] | int,
     memory_gb: float,
     largest_batch: int,
 ) -> PatchPlan:
@@ -32,10 +34,10 @@ def plan_patch(
 
     Args:
         spec: The network.
-        median_shape: Of the prepared cases.
+        fingerprint: Of the cases, for their prepared shapes.
         slice_axis: Of a 2-D network.
-        patch_size: Fixed by the user, or None.
-        batch_size: Fixed by the user, or None.
+        patch_size: Fixed by the user, or ``auto``; ``full`` covers the largest case.
+        batch_size: Fixed by the user, or ``auto``.
         memory_gb: For a training step.
         largest_batch: Bound of an automatic batch size.
 
@@ -44,22 +46,24 @@ def plan_patch(
     """
     with torch.device("meta"):
         network = build_network(spec)
-    wanted = batch_size or 2
-    if patch_size is not None:
+    if patch_size == "auto":
+        wanted = 2 if batch_size == "auto" else batch_size
+        median = fingerprint.median_prepared_shape
+        size = _largest(network, median, slice_axis, wanted, memory_gb)
+    elif patch_size == "full":
+        size = _covering(network, fingerprint.largest_prepared_shape, slice_axis)
+    else:
         _check(network, patch_size, slice_axis)
         size = patch_size
-    else:
-        size = _largest(network, median_shape, slice_axis, wanted, memory_gb)
     each, fixed = _memory_gb(network, size, slice_axis)
-    if batch_size is None:
-        fitting = int((memory_gb - fixed) / each)
-        batch_size = max(1, min(fitting, largest_batch))
+    fitting = int((memory_gb - fixed) / each)
+    batch = max(1, min(fitting, largest_batch)) if batch_size == "auto" else batch_size
     return PatchPlan(
         format_version=1,
         patch_size=size,
-        batch_size=batch_size,
+        batch_size=batch,
         slice_axis=slice_axis,
-        memory_gb=round(fixed + batch_size * each, 3),
+        memory_gb=round(fixed + batch * each, 3),
     )
 
 
@@ -81,26 +85,32 @@ def _largest(
     batch_size: int,
     memory_gb: float,
 ) -> Triple:
-    outputs = [1 if axis == slice_axis else n for axis, n in enumerate(median_shape)]
+    outputs = median_shape
     while True:
-        sizes = [
-            1 if axis == slice_axis else network.input_size(size)
-            for axis, size in enumerate(outputs)
-        ]
-        size = (sizes[0], sizes[1], sizes[2])
+        size = _covering(network, outputs, slice_axis)
         each, fixed = _memory_gb(network, size, slice_axis)
         if fixed + batch_size * each <= memory_gb:
             return size
         # The largest axis gives way, to the next smaller valid size.
-        axis = sizes.index(max(sizes))
-        smaller = sizes[axis] - 2 * network.margin - network.stride
+        axis = size.index(max(size))
+        smaller = size[axis] - 2 * network.margin - network.stride
         if smaller < 1:
             raise DataError(
                 f"plan.memory_gb: expected room for two of the smallest patches, found "
                 f"{memory_gb} GB against {fixed + batch_size * each:.2f} GB; raise it, "
                 "or lower base_channels or batch_size"
             )
-        outputs[axis] = smaller
+        i, j, k = (smaller if n == axis else outputs[n] for n in range(3))
+        outputs = (i, j, k)
+
+
+def _covering(network: Network, shape: Triple, slice_axis: int | None) -> Triple:
+    """The smallest valid input whose output is at least so large."""
+    i, j, k = (
+        1 if axis == slice_axis else network.input_size(size)
+        for axis, size in enumerate(shape)
+    )
+    return i, j, k
 
 
 def _memory_gb(

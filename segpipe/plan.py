@@ -61,6 +61,7 @@ class Fingerprint(Document):
         cases: How many.
         median_shape: Along the canonical axes, in voxels.
         median_prepared_shape: The same once resampled to the plan's spacing.
+        largest_prepared_shape: The largest of each axis, likewise.
         spacings: Smallest, median and largest along each canonical axis.
         intensities: Of each channel: percentiles 0.5, 50, 99.5 over sampled voxels.
         class_frequencies: Share of the annotated voxels of each class.
@@ -69,6 +70,7 @@ class Fingerprint(Document):
     cases: int
     median_shape: tuple[int, int, int]
     median_prepared_shape: tuple[int, int, int]
+    largest_prepared_shape: tuple[int, int, int]
     spacings: tuple[tuple[float, float, float], ...]
     intensities: tuple[tuple[float, float, float], ...]
     class_frequencies: tuple[float, ...]

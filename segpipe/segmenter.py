@@ -62,6 +62,8 @@ class SegmenterSpec(Document):
         plan: Preparation, structures and fingerprint of the training data.
         patch_size: Input voxels of a tile.
         slice_axis: The axis across which a 2-D network takes slices.
+        temperatures: By which the logits of each network are divided; 1 unless
+            calibrated.
     """
 
     format_version: Literal[1]
@@ -70,6 +72,7 @@ class SegmenterSpec(Document):
     plan: Plan
     patch_size: tuple[int, int, int]
     slice_axis: int | None
+    temperatures: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,11 @@ class Segmenter:
                     f"{str(error).splitlines()[0]}; was the folder mixed up?"
                 ) from error
             networks.append(network.eval())
+        if len(networks) != len(spec.temperatures):
+            raise DataError(
+                f"{folder}: expected {len(spec.temperatures)} files of weights, as "
+                f"spec.json says, found {len(networks)}; copy the whole folder"
+            )
         return cls(spec, tuple(networks))
 
     def save(self, folder: Path) -> None:
@@ -180,14 +188,19 @@ class Segmenter:
             DataError: If they were not made by the same plan and network.
         """
         members = [cls.load(folder) for folder in folders]
-        for folder, member in zip(folders, members, strict=True):
-            if member.spec != members[0].spec:
+        temperatures = tuple(t for one in members for t in one.spec.temperatures)
+        specs = [
+            one.spec.model_copy(update={"temperatures": temperatures})
+            for one in members
+        ]
+        for folder, spec in zip(folders, specs, strict=True):
+            if spec != specs[0]:
                 raise DataError(
                     f"{folder}: expected the plan and network of {folders[0]}, found "
                     "others; run `dvc repro` so that all folds are of one making"
                 )
         networks = tuple(net for member in members for net in member.networks)
-        return cls(members[0].spec, networks)
+        return cls(specs[0], networks)
 
     def probabilities(
         self, prepared: Float32[np.ndarray, "c i j k"], inference: Inference
@@ -195,13 +208,15 @@ class Segmenter:
         """Class probabilities on the prepared grid, slab by slab: mean of the folds."""
         compute = inference.compute
         networks = [network.to(compute.device).eval() for network in self.networks]
+        pairs = list(zip(networks, self.spec.temperatures, strict=True))
         axis = self.spec.slice_axis
 
         def infer(tiles: Tensor) -> Tensor:
             total: Tensor | None = None
             with torch.inference_mode(), compute.autocast():
-                for network in networks:
-                    share = apply_network(network, tiles, axis).float().softmax(dim=1)
+                for network, temperature in pairs:
+                    logits = apply_network(network, tiles, axis).float()
+                    share = (logits / temperature).softmax(dim=1)
                     total = share if total is None else total + share
             assert total is not None
             return total / len(networks)

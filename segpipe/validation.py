@@ -1,6 +1,6 @@
 """Validation: how a segmenter does on whole held-out cases, on the prepared grid."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def validation_names(plan: Plan) -> tuple[str, ...]:
 
 
 def validate(
-    segmenter: Segmenter, cases: Sequence[TrainingCase], inference: Inference
+    segmenter: Segmenter, cases: Iterable[TrainingCase], inference: Inference
 ) -> dict[str, float]:
     """Dice and IoU (mean over cases and structures), PA, and Dice by structure.
 

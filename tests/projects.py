@@ -62,6 +62,7 @@ TRAIN = TrainParams(
     slice_axis="auto",
     patch_size=(16, 16, 8),
     batch_size=2,
+    sampling="foreground",
     foreground_fraction=0.5,
     augmentation=AugmentationParams(
         flip=True,
@@ -72,6 +73,7 @@ TRAIN = TrainParams(
         brightness=0.1,
         contrast_fraction=0.1,
         noise=0.1,
+        histogram_matching=0.0,
     ),
     optimizer=OptimizerParams(
         name="adamw",
@@ -80,12 +82,15 @@ TRAIN = TrainParams(
         nesterov=False,
         weight_decay=0.0,
         schedule="poly",
+        drop_interval=100,
         clip_norm=1.0,
     ),
+    start_from="none",
     epochs=2,
     steps_per_epoch=4,
     validation_interval=1,
     validation_overlap_fraction=0.0,
+    calibrate=False,
     seed=1,
 )
 PREDICT = predict.PredictParams(
@@ -109,7 +114,9 @@ def with_loss(name: str) -> LossParams:
 
 def one_thread() -> Compute:
     """The processor, in float32."""
-    return build_compute(ComputeParams(device="cpu", precision="fp32", threads=1))
+    return build_compute(
+        ComputeParams(device="cpu", precision="fp32", threads=1, compile=False)
+    )
 
 
 def run_to_split(paths: Paths, *, dimensions: int = 3) -> None:

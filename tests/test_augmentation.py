@@ -3,7 +3,12 @@ import pytest
 import torch
 from scipy import ndimage
 
-from segpipe.augmentation import AugmentationParams, augment, displacements
+from segpipe.augmentation import (
+    AugmentationParams,
+    augment,
+    displacements,
+    match_histograms,
+)
 
 NOTHING = {
     "flip": False,
@@ -14,6 +19,7 @@ NOTHING = {
     "brightness": 0.0,
     "contrast_fraction": 0.0,
     "noise": 0.0,
+    "histogram_matching": 0.0,
 }
 
 
@@ -25,15 +31,26 @@ def patches(shape=(2, 1, 12, 14, 10)):
     return image, reference, weight
 
 
-def run(parts, *, seed=0, spacing=(1.0, 1.0, 1.0), slice_axis=None, **changes):
-    params = AugmentationParams(**{**NOTHING, **changes})
-    generator = torch.Generator().manual_seed(seed)
+def chances(n: int, *, seed: int = 0) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(100 * seed + number) for number in range(n)]
+
+
+def run(
+    parts,
+    *,
+    seed=0,
+    spacing=(1.0, 1.0, 1.0),
+    slice_axis=None,
+    quantiles=None,
+    **changes,
+):
     return augment(
         *parts,
-        params=params,
+        params=AugmentationParams(**{**NOTHING, **changes}),
         spacing=spacing,
         slice_axis=slice_axis,
-        generator=generator,
+        generators=chances(len(parts[0]), seed=seed),
+        quantiles=quantiles,
     )
 
 
@@ -232,3 +249,85 @@ def test_an_elastic_field_is_the_same_for_the_same_seed() -> None:
 
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def normal_and_skewed() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A normal image, its quantiles, and those of a log-normal one."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(1, 1, 24, 24, 24)).astype(np.float32)
+    other = np.exp(rng.normal(size=200_000)).astype(np.float32)
+    shares = np.linspace(0, 1, 256)
+    own, wanted = (
+        torch.from_numpy(np.quantile(values, shares).astype(np.float32)[None, None])
+        for values in (image, other)
+    )
+    return torch.from_numpy(image), own, wanted
+
+
+def test_a_matched_histogram_is_that_of_the_other_case() -> None:
+    """exp is the one rising map from the normal to the log-normal distribution."""
+    image, own, wanted = normal_and_skewed()
+
+    matched = match_histograms(image, own, wanted)
+
+    inner = image.abs() < 2
+    torch.testing.assert_close(matched[inner], image[inner].exp(), rtol=0.1, atol=0.02)
+
+
+def test_a_case_matched_to_itself_stays_as_it_is() -> None:
+    image, own, _ = normal_and_skewed()
+
+    torch.testing.assert_close(match_histograms(image, own, own), image)
+
+
+def test_a_plateau_of_equal_values_goes_to_the_others_plateau() -> None:
+    """Padding and air: a large share of one value."""
+    own = torch.tensor([0.0, 0, 0, 1, 2])[None, None]
+    other = torch.tensor([5.0, 5, 5, 7, 9])[None, None]
+    image = torch.tensor([0.0, 1, 2, 0.5]).view(1, 1, 4, 1, 1)
+
+    matched = match_histograms(image, own, other)
+
+    assert matched.flatten().tolist() == [5, 7, 9, 6]
+
+
+@pytest.mark.parametrize("probability", [1.0, 0.5])
+def test_histograms_are_matched_as_often_as_asked(probability: float) -> None:
+    image, own, wanted = normal_and_skewed()
+    n = 200
+    parts = (
+        image[..., :4, :4, :4].repeat(n, 1, 1, 1, 1),
+        torch.zeros(n, 4, 4, 4).long(),
+        torch.ones(n, 4, 4, 4),
+    )
+    quantiles = torch.stack([own[0], wanted[0]])[None].repeat(n, 1, 1, 1)
+
+    after, _, _ = run(parts, quantiles=quantiles, histogram_matching=probability)
+
+    changed = (after != parts[0]).flatten(1).any(1).float().mean()
+    assert changed.item() == pytest.approx(probability, abs=0.1)
+
+
+def test_what_becomes_of_a_patch_does_not_depend_on_its_batch() -> None:
+    everything = {
+        "flip": True,
+        "rotation_deg": 15.0,
+        "scale_fraction": 0.2,
+        "elastic_deviation": 2.0,
+        "brightness": 0.1,
+        "contrast_fraction": 0.2,
+        "noise": 0.1,
+    }
+    parts = patches((3, 1, 12, 12, 12))
+    together = run(parts, **everything)
+
+    alone = augment(
+        *(part[1:2] for part in parts),
+        params=AugmentationParams(**{**NOTHING, **everything}),
+        spacing=(1.0, 1.0, 1.0),
+        slice_axis=None,
+        generators=chances(3)[1:2],
+    )
+
+    for one, every in zip(alone, together, strict=True):
+        torch.testing.assert_close(one[0], every[1])

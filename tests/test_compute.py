@@ -7,7 +7,15 @@ from segpipe.errors import DataError
 
 def build(**changes):
     return build_compute(
-        ComputeParams(**{"device": "cpu", "precision": "fp32", "threads": 2, **changes})
+        ComputeParams(
+            **{
+                "device": "cpu",
+                "precision": "fp32",
+                "threads": 2,
+                "compile": False,
+                **changes,
+            }
+        )
     )
 
 

@@ -229,17 +229,21 @@ def test_focal_has_a_gradient_even_where_all_is_right(gamma: float) -> None:
     assert torch.isfinite(logits.grad).all()
 
 
+def chances() -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(number) for number in range(2)]
+
+
 def test_loss_sampling_keeps_its_share_and_its_expectation() -> None:
     """Shelhamer 2017: terms left out at random, without a change on average."""
     weight = torch.full((2, 40, 40, 40), 0.5)
-    kept = keep_some(weight, 0.25, torch.Generator().manual_seed(1))
+    kept = keep_some(weight, 0.25, chances())
 
     assert set(kept.unique().tolist()) == {0.0, 2.0}
     assert (kept > 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
     assert kept.mean().item() == pytest.approx(0.5, rel=0.02)
-    again = keep_some(weight, 0.25, torch.Generator().manual_seed(1))
+    again = keep_some(weight, 0.25, chances())
     assert torch.equal(kept, again)
-    assert keep_some(weight, 1.0, torch.Generator()) is weight
+    assert keep_some(weight, 1.0, chances()) is weight
 
 
 @pytest.mark.parametrize(

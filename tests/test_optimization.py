@@ -12,6 +12,7 @@ def params(**changes) -> OptimizerParams:
         "nesterov": False,
         "weight_decay": 0.0,
         "schedule": "poly",
+        "drop_interval": 20,
         "clip_norm": 0.0,
     }
     return OptimizerParams(**{**values, **changes})
@@ -19,7 +20,12 @@ def params(**changes) -> OptimizerParams:
 
 @pytest.mark.parametrize(
     ("schedule", "expected"),
-    [("constant", 0.1), ("poly", 0.1 * 0.5**0.9), ("cosine", 0.05)],
+    [
+        ("constant", 0.1),
+        ("poly", 0.1 * 0.5**0.9),
+        ("cosine", 0.05),
+        ("drop", 0.001),
+    ],
 )
 def test_the_learning_rate_half_way(schedule: str, expected: float) -> None:
     rate = learning_rate(params(schedule=schedule), step=50, steps=100)
@@ -27,7 +33,7 @@ def test_the_learning_rate_half_way(schedule: str, expected: float) -> None:
     assert rate == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "poly", "cosine"])
+@pytest.mark.parametrize("schedule", ["constant", "poly", "cosine", "drop"])
 def test_the_first_step_has_the_full_rate(schedule: str) -> None:
     assert learning_rate(params(schedule=schedule), step=0, steps=9) == 0.1
 

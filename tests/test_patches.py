@@ -1,10 +1,12 @@
 """Patches fit the network, the cases and the memory."""
 
+from typing import Literal
+
 import pytest
 
 from segpipe.errors import DataError
 from segpipe.patches import plan_patch
-from segpipe.plan import PatchPlan
+from segpipe.plan import Fingerprint, PatchPlan
 from segpipe.segmenter import NetworkSpec
 
 
@@ -25,12 +27,20 @@ def choose(
     *,
     shape: tuple[int, int, int] = (100, 90, 40),
     memory_gb: float = 4.0,
-    patch_size: tuple[int, int, int] | None = None,
-    batch_size: int | None = None,
+    patch_size: Literal["auto", "full"] | tuple[int, int, int] = "auto",
+    batch_size: Literal["auto"] | int = "auto",
 ) -> PatchPlan:
     return plan_patch(
         network,
-        median_shape=shape,
+        fingerprint=Fingerprint(
+            cases=1,
+            median_shape=shape,
+            median_prepared_shape=shape,
+            largest_prepared_shape=(120, 90, 41),
+            spacings=(),
+            intensities=(),
+            class_frequencies=(),
+        ),
         slice_axis=2 if network.name == "unet2d" else None,
         patch_size=patch_size,
         batch_size=batch_size,
@@ -92,3 +102,10 @@ def test_a_valid_network_gets_room_for_its_margin() -> None:
 def test_a_budget_below_the_smallest_patch_is_refused_with_the_mend() -> None:
     with pytest.raises(DataError, match=r"plan\.memory_gb.*lower base_channels"):
         choose(spec("vnet", base=32), memory_gb=0.1)
+
+
+def test_full_images_are_covered_whatever_the_memory() -> None:
+    patch = choose(spec("unet3d"), patch_size="full", memory_gb=0.1, batch_size=1)
+
+    assert patch.patch_size == (120, 96, 48)
+    assert choose(spec("unet2d"), patch_size="full").patch_size == (128, 96, 1)

@@ -40,6 +40,7 @@ def plan(spacing: tuple[float, float, float], *kinds: Normalization) -> Plan:
             cases=1,
             median_shape=(1, 1, 1),
             median_prepared_shape=(1, 1, 1),
+            largest_prepared_shape=(1, 1, 1),
             spacings=(),
             intensities=(),
             class_frequencies=(),

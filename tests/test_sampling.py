@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,9 @@ def case(
         for value in np.unique(label[label > 0])
     }
     image = np.indices(label.shape).sum(0)[None].astype(np.float32)
-    return TrainingCase("case", image, label, border, annotated, separation, places)
+    return TrainingCase(
+        "case", image, label, border, annotated, separation, places, None
+    )
 
 
 def draw(
@@ -24,12 +28,11 @@ def draw(
 ):
     return draw_batch(
         cases,
-        batch_size=n,
         patch_size=patch,
         margin=margin,
         class_weights=np.array(weights, dtype=np.float32),
         foreground_fraction=fraction,
-        rng=np.random.default_rng(0),
+        rngs=[np.random.default_rng([0, number]) for number in range(n)],
     )
 
 
@@ -139,15 +142,57 @@ def test_a_case_is_read_from_disk_with_its_places(tmp_path) -> None:
     np.save(tmp_path / "weigh/a/border.npy", label.astype(np.float32))
     np.save(tmp_path / "annotate/a.npy", annotated)
 
-    dense = read_case(tmp_path, "a", border=True, sparse=False, seed=0)
-    sparse = read_case(tmp_path, "a", border=False, sparse=True, seed=0)
+    dense = read_case(
+        tmp_path, "a", border=True, sparse=False, balanced=False, matched=False, seed=0
+    )
+    sparse = read_case(
+        tmp_path, "a", border=False, sparse=True, balanced=True, matched=True, seed=0
+    )
 
     assert {k: v.tolist() for k, v in dense.places.items()} == {
         1: [[1, 2, 3]],
         2: [[4, 4, 4]],
     }
-    assert list(sparse.places) == [2]
+    assert {k: len(v) for k, v in sparse.places.items()} == {0: 35, 2: 1}
+    assert dense.quantiles is None
+    assert sparse.quantiles is not None
+    assert sparse.quantiles[0, [0, -1]].tolist() == [0, 2]
     assert isinstance(dense.image, np.memmap)
     assert sparse.border is None
     assert dense.border is not None
     assert dense.border[4, 4, 4] == pytest.approx(2)
+
+
+def with_background(label: np.ndarray) -> TrainingCase:
+    made = case(label)
+    return replace(made, places={**made.places, 0: np.argwhere(label == 0)})
+
+
+def test_balanced_patches_are_centred_on_each_class_alike_often() -> None:
+    """However few voxels a class has, and however few cases hold it."""
+    common = np.zeros((40, 40, 40), dtype=np.int16)
+    common[:20] = 1
+    rare = common.copy()
+    rare[30, 30, 30] = 2
+    cases = [with_background(label) for label in (common, common, rare)]
+
+    batch = draw(cases, fraction=None, weights=(1, 1, 1), patch=(3, 3, 3), n=3000)
+
+    # at the volume's edge the centre may be the neighbour of the voxel drawn
+    shares = np.bincount(batch.reference[:, 1, 1, 1]) / 3000
+    np.testing.assert_allclose(shares, 1 / 3, atol=0.03)
+
+
+def test_a_patch_comes_with_the_quantiles_of_its_case_and_of_another() -> None:
+    labels = [np.full((8, 8, 8), n, dtype=np.int16) for n in (0, 1)]
+    cases = [
+        replace(case(label), quantiles=np.full((1, 256), n, dtype=np.float32))
+        for n, label in enumerate(labels)
+    ]
+
+    batch = draw(cases, n=64)
+
+    assert batch.quantiles is not None
+    own = batch.reference[:, 0, 0, 0]
+    np.testing.assert_array_equal(batch.quantiles[:, 0, 0, 0], own)
+    assert {*batch.quantiles[:, 1, 0, 0]} == {0, 1}

@@ -42,6 +42,7 @@ def plan(*, spacing=(1.0, 1.0, 1.0), values=(0, 7)) -> Plan:
             cases=1,
             median_shape=(16, 16, 16),
             median_prepared_shape=(16, 16, 16),
+            largest_prepared_shape=(16, 16, 16),
             spacings=((1, 1, 1),) * 3,
             intensities=((0, 0.5, 1),),
             class_frequencies=(0.5, 0.5),
@@ -70,6 +71,7 @@ def segmenter(*, network="unet3d", slice_axis=None, seed=0, **changes) -> Segmen
             plan=made,
             patch_size=tuple(patch),
             slice_axis=slice_axis,
+            temperatures=(1.0,),
         ),
         (build_network(spec).eval(),),
     )

@@ -33,6 +33,7 @@ def plan(*structures: str) -> Plan:
             cases=1,
             median_shape=SHAPE,
             median_prepared_shape=SHAPE,
+            largest_prepared_shape=SHAPE,
             spacings=(),
             intensities=(),
             class_frequencies=(),
@@ -55,6 +56,7 @@ def segmenter(about: Plan) -> Segmenter:
         plan=about,
         patch_size=SHAPE,
         slice_axis=None,
+        temperatures=(1.0,),
     )
     return Segmenter(
         spec, (UNet3d(1, len(about.values), base_channels=2, padding="same"),)
@@ -72,6 +74,7 @@ def case(seed: int, classes: int) -> TrainingCase:
         annotated=None,
         separation=None,
         places={},
+        quantiles=None,
     )
 
 
@@ -79,7 +82,9 @@ INFERENCE = Inference(
     overlap_fraction=0.0,
     blending="constant",
     tile_batch=1,
-    compute=build_compute(ComputeParams(device="cpu", precision="fp32", threads=1)),
+    compute=build_compute(
+        ComputeParams(device="cpu", precision="fp32", threads=1, compile=False)
+    ),
 )
 
 

@@ -74,8 +74,8 @@ class ModelShape(Protocol):
         """Across which axis a 2-D network takes slices."""
 
     @property
-    def patch_size(self) -> Literal["auto"] | tuple[int, int, int]:
-        """Input voxels, or auto."""
+    def patch_size(self) -> Literal["auto", "full"] | tuple[int, int, int]:
+        """Input voxels, auto or full."""
 
     @property
     def batch_size(self) -> Literal["auto"] | int:
@@ -170,6 +170,7 @@ def _build_plan(
         cases=len(looks),
         median_shape=_triple(np.median(shapes, axis=0).round().astype(int)),
         median_prepared_shape=_triple(np.median(prepared, axis=0).round().astype(int)),
+        largest_prepared_shape=_triple(np.ceil(np.max(prepared, axis=0)).astype(int)),
         spacings=tuple(
             _three(float(f(axis)) for f in (np.min, np.median, np.max))
             for axis in spacings.T
@@ -266,10 +267,10 @@ def _plan_model(
     try:
         patch = plan_patch(
             spec,
-            median_shape=plan.fingerprint.median_prepared_shape,
+            fingerprint=plan.fingerprint,
             slice_axis=slice_axis,
-            patch_size=None if model.patch_size == "auto" else model.patch_size,
-            batch_size=None if model.batch_size == "auto" else model.batch_size,
+            patch_size=model.patch_size,
+            batch_size=model.batch_size,
             memory_gb=params.memory_gb,
             largest_batch=params.largest_batch,
         )

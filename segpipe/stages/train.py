@@ -6,6 +6,8 @@ import logging
 import math
 import shutil
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,8 +18,10 @@ import torch
 from tqdm import tqdm
 
 from segpipe.augmentation import AugmentationParams, augment
-from segpipe.checkpoints import drop_checkpoint, load_checkpoint, save_checkpoint
+from segpipe.calibration import fit_temperature
+from segpipe.checkpoints import drop_checkpoint
 from segpipe.compute import Compute, memory_demanded
+from segpipe.distributed import World
 from segpipe.documents import write_json, write_text
 from segpipe.errors import DataError
 from segpipe.fingerprint import digest_file, digest_json, fingerprint
@@ -33,6 +37,8 @@ from segpipe.plan import (
     read_plan,
     read_split,
 )
+from segpipe.pretrained import load_pretrained, start_from
+from segpipe.progress import Progress
 from segpipe.sampling import TrainingCase, draw_batch, read_case
 from segpipe.segmenter import (
     Inference,
@@ -47,8 +53,10 @@ from segpipe.segmenter import (
 )
 from segpipe.tracking import live_run
 from segpipe.validation import DICE, validate, validation_names
+from segpipe.watchdog import patience_minutes, watch
 
 log = logging.getLogger(__name__)
+CALIBRATION_PATCHES, CALIBRATION_VOXELS = 64, 4000  # and voxels of each
 
 
 class TrainParams(Params):
@@ -65,15 +73,21 @@ class TrainParams(Params):
         sparse_annotation: Learn only from the voxels that annotate chose.
         slice_axis: Of a 2-D network on volumes: across which axis it takes slices;
             ``auto`` is the axis of the largest spacing.
-        patch_size: Input voxels along i, j, k, or ``auto``: the plan's.
-        batch_size: Patches a step, or ``auto``: the plan's.
-        foreground_fraction: Share of patches centred on a structure.
+        patch_size: Input voxels along i, j, k; ``auto``, what fits the memory; or
+            ``full``, whole images: what covers the largest case.
+        batch_size: Patches a step, of all processes together, or ``auto``: the plan's.
+        sampling: Where patches are drawn: ``foreground``, a share of them centred on a
+            structure; or ``balanced``, on a voxel of each class alike often.
+        foreground_fraction: The share, of foreground.
         augmentation: Random transforms of patches.
         optimizer: How weights change.
+        start_from: ``none``, or FOLDER@DIGEST of a segmenter whose weights to start
+            from: to train it longer, on more data, or for other structures.
         epochs: An epoch is steps_per_epoch steps, then perhaps a validation.
         steps_per_epoch: Batches an epoch.
         validation_interval: Epochs between validations on whole held-out cases.
         validation_overlap_fraction: Of the tiles in these.
+        calibrate: Divide logits by the temperature that suits the validation cases.
         seed: Of all chance in the training.
     """
 
@@ -85,15 +99,18 @@ class TrainParams(Params):
     border_weights: bool
     sparse_annotation: bool
     slice_axis: Literal["auto", 0, 1, 2]
-    patch_size: Literal["auto"] | tuple[int, int, int]
+    patch_size: Literal["auto", "full"] | tuple[int, int, int]
     batch_size: Literal["auto"] | int
+    sampling: Literal["foreground", "balanced"]
     foreground_fraction: float
     augmentation: AugmentationParams
     optimizer: OptimizerParams
+    start_from: str
     epochs: int
     steps_per_epoch: int
     validation_interval: int
     validation_overlap_fraction: float
+    calibrate: bool
     seed: int
 
     @property
@@ -115,20 +132,10 @@ class _Task:
     training: list[TrainingCase]
     validation: list[TrainingCase]
     class_weights: np.ndarray
+    pretrained: Segmenter | None
+    world: World
     seed: int
     checkpoints: Path
-
-
-@dataclass(eq=False)
-class _Progress:
-    """What changes: all that a checkpoint holds."""
-
-    network: Network
-    optimizer: torch.optim.Optimizer
-    epoch: int
-    best_dice: float
-    best_weights: dict[str, torch.Tensor]
-    history: list[dict[str, float]]
 
 
 def run(
@@ -142,21 +149,55 @@ def run(
     Raises:
         DataError: If a fold is missing, or the loss stops being a number.
     """
-    record = _made_from(params, model=model, fold=fold, compute=compute, paths=paths)
-    key = record["fingerprint"]
-    task = _build_task(params, model, fold, compute, paths, key)
-    log.info("train %s, fold %d, on %s", model, fold, compute)
-    progress = _start_or_resume(task)
-    with live_run(paths, record=record, tags={"device": str(compute)}) as live:
-        live.log(progress.history)
+    world = World.join(compute.device)
+    record = _made_from(
+        params, model=model, fold=fold, compute=compute, world=world, paths=paths
+    )
+    task = _build_task(params, model, fold, compute, paths, record, world)
+    name = f"{model}-{fold}"
+    if world.first:
+        log.info(
+            "train %s, fold %d, on %s, %d process%s",
+            model,
+            fold,
+            compute,
+            world.size,
+            "es" * (world.size > 1),
+        )
+    progress = _begin(task)
+    with (
+        _live(paths, record, task) as log_rows,
+        watch(patience_minutes(), name) as alive,
+    ):
+        log_rows(progress.history)
         while progress.epoch < params.epochs:
-            live.log([_train_epoch(task, progress, name=f"{model}-{fold}")])
-    _write(task, progress, record, paths.artifacts / "train" / model / str(fold))
-    drop_checkpoint(task.checkpoints)
+            log_rows([_train_epoch(task, progress, name=name, alive=alive)])
+    if world.first:
+        _write(task, progress, record, paths.artifacts / "train" / model / str(fold))
+        drop_checkpoint(task.checkpoints)
+    world.leave()
+
+
+@contextmanager
+def _live(
+    paths: Paths, record: dict[str, Any], task: _Task
+) -> Iterator[Callable[[list[dict[str, float]]], None]]:
+    """Where the first process shows how it goes."""
+    if not task.world.first:
+        yield lambda _: None
+        return
+    with live_run(paths, record=record, tags={"device": str(task.compute)}) as live:
+        yield live.log
 
 
 def _made_from(
-    params: TrainParams, *, model: str, fold: int, compute: Compute, paths: Paths
+    params: TrainParams,
+    *,
+    model: str,
+    fold: int,
+    compute: Compute,
+    world: World,
+    paths: Paths,
 ) -> dict[str, Any]:
     """fingerprint.json: what the training is made from, and a key that says so."""
     artifacts = paths.artifacts
@@ -171,7 +212,7 @@ def _made_from(
     document = {
         "model": model,
         "params": params.model_dump(mode="json"),
-        "compute": compute.to_json(),
+        "compute": {**compute.to_json(), "processes": world.size},
         "inputs": {name: digest_file(path) for name, path in files.items()},
         "versions": {"numpy": np.__version__, "torch": torch.__version__},
     }
@@ -190,7 +231,8 @@ def _build_task(
     fold: int,
     compute: Compute,
     paths: Paths,
-    key: str,
+    record: dict[str, Any],
+    world: World,
 ) -> _Task:
     plan = read_plan(paths.artifacts)
     patch = read_patch_plan(paths.artifacts, model)
@@ -208,6 +250,8 @@ def _build_task(
                 name,
                 border=params.border_weights,
                 sparse=params.sparse_annotation,
+                balanced=params.sampling == "balanced",
+                matched=params.augmentation.histogram_matching > 0,
                 seed=params.seed,
             )
             for name in names
@@ -227,10 +271,11 @@ def _build_task(
         plan=plan,
         patch_size=patch.patch_size,
         slice_axis=patch.slice_axis,
+        temperatures=(1.0,),
     )
     training = read(folds[fold].training)
-    without = sum(not case.places for case in training)
-    if without:
+    without = sum(not set(case.places) - {0} for case in training)
+    if without and world.first:
         log.warning(
             "%d of %d training cases hold no labelled structure: their patches are "
             "drawn anywhere",
@@ -243,12 +288,14 @@ def _build_task(
         patch=patch,
         spec=spec,
         compute=compute,
-        loss=build_loss(params.loss),
+        loss=build_loss(params.loss, world.total),
         training=training,
         validation=read(folds[fold].validation),
         class_weights=_class_weights(params, plan, folds[fold].training, paths),
+        pretrained=load_pretrained(params.start_from, paths.root),
+        world=world,
         seed=int(digest_json([params.seed, model, fold])[:8], 16),
-        checkpoints=paths.checkpoints / "train" / key[:20],
+        checkpoints=paths.checkpoints / "train" / record["fingerprint"][:20],
     )
 
 
@@ -269,43 +316,40 @@ def _class_weights(
     return np.where(total > 0, weights, 0).astype(np.float32)
 
 
-def _start_or_resume(task: _Task) -> _Progress:
+def _begin(task: _Task) -> Progress:
+    """A new network or a pretrained one; or what an interrupted training came to."""
     torch.manual_seed(task.seed)
-    network = build_network(task.spec.network).to(task.compute.device)
-    layout = (
-        torch.channels_last
-        if task.patch.slice_axis is not None
-        else (torch.channels_last_3d)
-    )
+    network = build_network(task.spec.network)
+    if task.pretrained is not None:
+        start_from(network, task.pretrained, task.params.network)
+    network.to(task.compute.device)
+    flat = task.patch.slice_axis is not None
+    layout = torch.channels_last if flat else torch.channels_last_3d
     network.to(memory_format=layout)  # type: ignore[call-overload]
     optimizer = build_optimizer(task.params.optimizer, network.parameters())
-    progress = _Progress(network, optimizer, 0, -1.0, {}, [])
-    state = load_checkpoint(task.checkpoints)
-    if state is not None:
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        progress.epoch = state["epoch"]
-        progress.best_dice = state["best_dice"]
-        progress.best_weights = state["best_weights"]
-        progress.history = state["history"]
-        log.info("going on after epoch %d", progress.epoch)
+    progress = Progress(network, optimizer)
+    progress.resume(task.checkpoints)
+    if task.compute.compile:
+        network.compile(dynamic=False)
     return progress
 
 
-def _train_epoch(task: _Task, progress: _Progress, *, name: str) -> dict[str, float]:
+def _train_epoch(
+    task: _Task, progress: Progress, *, name: str, alive: Callable[[], None]
+) -> dict[str, float]:
     """One epoch, its validation if it is due, and its checkpoint."""
     params, began = task.params, time.perf_counter()
     first = progress.epoch * params.steps_per_epoch
-    losses = [
-        _train_step(task, progress, step)
-        for step in tqdm(
-            range(first, first + params.steps_per_epoch),
-            desc=f"{name} epoch {progress.epoch + 1}/{params.epochs}",
-            unit="step",
-            disable=None,
-            leave=False,
-        )
-    ]
+    losses = []
+    for step in tqdm(
+        range(first, first + params.steps_per_epoch),
+        desc=f"{name} epoch {progress.epoch + 1}/{params.epochs}",
+        unit="step",
+        disable=None if task.world.first else True,
+        leave=False,
+    ):
+        losses.append(_train_step(task, progress, step))
+        alive()
     progress.epoch += 1
     row = {
         "epoch": float(progress.epoch),
@@ -315,14 +359,13 @@ def _train_epoch(task: _Task, progress: _Progress, *, name: str) -> dict[str, fl
         **dict.fromkeys(validation_names(task.plan), float("nan")),
     }
     due = progress.epoch % params.validation_interval == 0
+    if not task.world.first:
+        alive()
+        task.world.wait()
+        return row
     if due or progress.epoch == params.epochs:
-        row |= _validate(task, progress.network)
-        if row[DICE] > progress.best_dice or not progress.best_weights:
-            progress.best_dice = row[DICE]
-            progress.best_weights = {
-                name: value.detach().cpu().clone()
-                for name, value in progress.network.state_dict().items()
-            }
+        row |= _validate(task, progress.network, alive)
+        progress.judge(row[DICE])
     progress.history.append(row)
     score, seconds = row[DICE], time.perf_counter() - began
     log.info(
@@ -335,7 +378,8 @@ def _train_epoch(task: _Task, progress: _Progress, *, name: str) -> dict[str, fl
         params.steps_per_epoch / seconds,
         timedelta(seconds=round(seconds * (params.epochs - progress.epoch))),
     )
-    _save(task, progress)
+    progress.save(task.checkpoints, step=progress.epoch * params.steps_per_epoch)
+    task.world.wait()
     return row
 
 
@@ -344,20 +388,27 @@ def _rate(params: TrainParams, step: int) -> float:
     return learning_rate(params.optimizer, step=step, steps=steps)
 
 
-def _train_step(task: _Task, progress: _Progress, step: int) -> float:
+def _train_step(task: _Task, progress: Progress, step: int) -> float:
     """Draw, augment, forward, backward, update; chance depends on the step alone."""
     params, compute = task.params, task.compute
     torch.manual_seed(task.seed + step)
-    generator = torch.Generator().manual_seed(task.seed + step)
+    rngs = [
+        np.random.default_rng([task.seed, step, number])
+        for number in task.world.share_of(task.patch.batch_size)
+    ]
     batch = draw_batch(
         task.training,
-        batch_size=task.patch.batch_size,
         patch_size=task.patch.patch_size,
         margin=margin_of(progress.network, task.patch.slice_axis),
         class_weights=task.class_weights,
-        foreground_fraction=params.foreground_fraction,
-        rng=np.random.default_rng([task.seed, step]),
+        foreground_fraction=(
+            None if params.sampling == "balanced" else params.foreground_fraction
+        ),
+        rngs=rngs,
     )
+    generators = [
+        torch.Generator().manual_seed(int(rng.integers(2**62))) for rng in rngs
+    ]
     image, reference, weight = augment(
         torch.from_numpy(batch.image).to(compute.device),
         torch.from_numpy(batch.reference).to(compute.device),
@@ -365,9 +416,14 @@ def _train_step(task: _Task, progress: _Progress, step: int) -> float:
         params=params.augmentation,
         spacing=task.plan.spacing,
         slice_axis=task.patch.slice_axis,
-        generator=generator,
+        generators=generators,
+        quantiles=(
+            None
+            if batch.quantiles is None
+            else torch.from_numpy(batch.quantiles).to(compute.device)
+        ),
     )
-    weight = keep_some(weight, params.loss.kept_fraction, generator)
+    weight = keep_some(weight, params.loss.kept_fraction, generators)
     for group in progress.optimizer.param_groups:
         group["lr"] = _rate(params, step)
     progress.network.train()
@@ -377,6 +433,7 @@ def _train_step(task: _Task, progress: _Progress, step: int) -> float:
             logits = apply_network(progress.network, image, task.patch.slice_axis)
         loss = task.loss(logits, reference, weight)
         loss.backward()  # type: ignore[no-untyped-call]
+    task.world.add_gradients(progress.network)
     if params.optimizer.clip_norm:
         torch.nn.utils.clip_grad_norm_(
             progress.network.parameters(), params.optimizer.clip_norm
@@ -392,42 +449,43 @@ def _train_step(task: _Task, progress: _Progress, step: int) -> float:
     return value
 
 
-def _validate(task: _Task, network: Network) -> dict[str, float]:
+def _validate(
+    task: _Task, network: Network, alive: Callable[[], None]
+) -> dict[str, float]:
     inference = Inference(
         overlap_fraction=task.params.validation_overlap_fraction,
         blending="gaussian",
         tile_batch=max(1, task.patch.batch_size),
         compute=task.compute,
     )
-    figures = validate(Segmenter(task.spec, (network,)), task.validation, inference)
+    segmenter = Segmenter(task.spec, (network,))
+    figures = validate(segmenter, _announced(task.validation, alive), inference)
     network.train()
     return figures
 
 
-def _save(task: _Task, progress: _Progress) -> None:
-    save_checkpoint(
-        task.checkpoints,
-        {
-            "network": progress.network.state_dict(),
-            "optimizer": progress.optimizer.state_dict(),
-            "epoch": progress.epoch,
-            "best_dice": progress.best_dice,
-            "best_weights": progress.best_weights,
-            "history": progress.history,
-        },
-        step=progress.epoch * task.params.steps_per_epoch,
-    )
+def _announced(
+    cases: list[TrainingCase], alive: Callable[[], None]
+) -> Iterator[TrainingCase]:
+    """Each case is a sign of life."""
+    for case in cases:
+        yield case
+        alive()
 
 
 def _write(
-    task: _Task, progress: _Progress, record: dict[str, Any], folder: Path
+    task: _Task, progress: Progress, record: dict[str, Any], folder: Path
 ) -> None:
     """Write the best network, the history and what they are made from."""
     network = build_network(task.spec.network)
     network.load_state_dict(progress.best_weights)
+    spec = task.spec
+    if task.params.calibrate:
+        temperature = _calibrate(network, task)
+        spec = spec.model_copy(update={"temperatures": (temperature,)})
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    Segmenter(task.spec, (network,)).save(part / "segmenter")
+    Segmenter(spec, (network,)).save(part / "segmenter")
     text = io.StringIO()
     writer = csv.DictWriter(text, list(progress.history[0]), lineterminator="\n")
     writer.writeheader()
@@ -439,3 +497,30 @@ def _write(
     write_json(part / "fingerprint.json", record)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
+
+
+def _calibrate(network: Network, task: _Task) -> float:
+    """The temperature of the network for patches from all over the validation cases."""
+    rng = np.random.default_rng([task.seed, task.params.epochs])
+    margin = margin_of(network, task.patch.slice_axis)
+    network.to(task.compute.device).eval()
+    logits, references = [], []
+    for _ in range(CALIBRATION_PATCHES):
+        batch = draw_batch(
+            task.validation,
+            patch_size=task.patch.patch_size,
+            margin=margin,
+            class_weights=np.ones_like(task.class_weights),
+            foreground_fraction=0.0,
+            rngs=[rng],
+        )
+        known = np.flatnonzero(batch.reference >= 0)
+        chosen = rng.choice(known, min(CALIBRATION_VOXELS, len(known)))
+        image = torch.from_numpy(batch.image).to(task.compute.device)
+        with torch.inference_mode(), task.compute.autocast():
+            found = apply_network(network, image, task.patch.slice_axis)
+        logits.append(found[0].float().cpu().flatten(1).T[chosen])
+        references.append(torch.from_numpy(batch.reference).flatten()[chosen])
+    temperature = fit_temperature(torch.cat(logits), torch.cat(references))
+    log.info("calibrated: temperature %.3f", temperature)
+    return temperature

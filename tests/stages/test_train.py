@@ -10,17 +10,28 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from segpipe.errors import DataError
 from segpipe.fingerprint import digest_file
 from segpipe.paths import Paths
-from segpipe.segmenter import Segmenter
+from segpipe.segmenter import Segmenter, segmenter_digest
+from segpipe.stages import plan
 from segpipe.stages.train import TrainParams
 from tests.phantoms import write_dataset
-from tests.projects import PATIENTS, TRAIN, changed, run_to_annotate, train, with_loss
+from tests.projects import (
+    PATIENTS,
+    PLAN,
+    TRAIN,
+    changed,
+    run_to_annotate,
+    train,
+    with_loss,
+)
 
 SMALL = changed(TRAIN, epochs=3, steps_per_epoch=3, validation_interval=2)
 MODELS = {
@@ -69,14 +80,20 @@ def test_each_network_is_trained_and_says_how_it_went(model: str, paths: Paths) 
     segmenter = Segmenter.ensemble([folder / "segmenter"])
     assert segmenter.spec.plan.values == (0, 1, 3)
     document = json.loads((folder / "fingerprint.json").read_text())
-    assert document["compute"] == {"device": "cpu", "precision": "fp32", "threads": 1}
+    assert document["compute"] == {
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+        "compile": False,
+        "processes": 1,
+    }
 
 
 def test_learning_lowers_the_loss_and_finds_the_ball(paths: Paths) -> None:
     params = changed(
         SMALL,
         epochs=4,
-        steps_per_epoch=40,
+        steps_per_epoch=60,
         base_channels=4,
         sparse_annotation=False,
         border_weights=False,
@@ -101,11 +118,18 @@ def test_two_trainings_give_the_same_bytes(paths: Paths) -> None:
 
 TRAIN_ALONE = """
 import pathlib, sys
+from dataclasses import replace
 from segpipe.paths import Paths
+from segpipe.stages import train
 from segpipe.stages.train import TrainParams
-from tests.projects import train
-params = TrainParams.model_validate_json(sys.argv[2])
-train(Paths(pathlib.Path(sys.argv[1])), params, model="unet3d")
+from tests.projects import one_thread
+train.run(
+    TrainParams.model_validate_json(sys.argv[2]),
+    model="unet3d",
+    fold=0,
+    compute=replace(one_thread(), compile=False),
+    paths=Paths(pathlib.Path(sys.argv[1])),
+)
 """
 
 
@@ -147,6 +171,108 @@ def test_a_training_killed_again_and_again_ends_with_the_same_bytes(
     assert weights(train(paths, params, model="unet3d")) == resumed
     rows = (paths.artifacts / "train/unet3d/0/history.csv").read_text().splitlines()
     assert len(rows) == 41
+
+
+# Adam divides by the size of the gradient: rounding grows to the size of a step.
+PLAIN_SGD = changed(TRAIN.optimizer, name="sgd", momentum=0.9)
+
+
+def test_two_processes_train_like_one_with_the_whole_batch(paths: Paths) -> None:
+    """V-Net: without statistics of the batch and without drop-out they are the same."""
+    params = changed(MODELS["vnet"], optimizer=PLAIN_SGD)
+    alone = Segmenter.load(train(paths, params, model="vnet") / "segmenter")
+    script = paths.root / "alone.py"
+    script.write_text(TRAIN_ALONE.replace("unet3d", "vnet"))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *("--nproc-per-node=2", str(script), str(paths.root)),
+            params.model_dump_json(),
+        ],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    folder = paths.artifacts / "train" / "vnet" / "0"
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    record = json.loads((folder / "fingerprint.json").read_text())
+    assert record["compute"]["processes"] == 2
+    together = Segmenter.load(folder / "segmenter")
+    for name, value in alone.networks[0].state_dict().items():
+        other = together.networks[0].state_dict()[name]
+        torch.testing.assert_close(other, value, rtol=1e-3, atol=1e-5)
+
+
+def test_a_training_goes_on_from_another_with_a_schedule_of_its_own(
+    paths: Paths,
+) -> None:
+    first = train(paths, SMALL, model="unet3d")
+    shutil.copytree(first / "segmenter", paths.root / "old")
+    digest = segmenter_digest(paths.root / "old")[:12]
+    still = changed(SMALL.optimizer, learning_rate=0.0, weight_decay=0.0)
+    params = changed(SMALL, start_from=f"old@{digest}", optimizer=still, epochs=1)
+    folder = train(paths, params, model="unet3d", fold=1)
+
+    for one, other in zip(
+        Segmenter.load(paths.root / "old").networks[0].state_dict().values(),
+        Segmenter.load(folder / "segmenter").networks[0].state_dict().values(),
+        strict=True,
+    ):
+        assert torch.equal(one, other)
+
+
+def test_a_calibrated_segmenter_divides_its_logits(paths: Paths) -> None:
+    folder = train(paths, changed(SMALL, calibrate=True), model="unet3d")
+    (temperature,) = Segmenter.load(folder / "segmenter").spec.temperatures
+    plain = train(paths, SMALL, model="unet3d")
+
+    assert 0.05 < temperature < 20
+    assert temperature != 1
+    assert Segmenter.load(plain / "segmenter").spec.temperatures == (1.0,)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sampling": "balanced"},
+        {"patch_size": "full", "batch_size": 1},
+        {"augmentation": changed(TRAIN.augmentation, histogram_matching=1.0)},
+    ],
+)
+def test_other_ways_to_draw_patches_train_too(
+    changes: dict[str, Any], paths: Paths
+) -> None:
+    params = changed(SMALL, epochs=1, **changes)
+    plan.run(PLAN, models={"unet3d": params}, paths=paths)
+    try:
+        folder = train(paths, params, model="unet3d")
+    finally:
+        plan.run(PLAN, models=MODELS, paths=paths)
+
+    assert (folder / "segmenter" / "spec.json").is_file()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++")
+def test_a_compiled_network_learns_the_same_within_rounding(paths: Paths) -> None:
+    """In a process of its own: the checks of shapes cannot be compiled."""
+    params = changed(MODELS["vnet"], epochs=1, steps_per_epoch=2, optimizer=PLAIN_SGD)
+    plain = Segmenter.load(train(paths, params, model="vnet") / "segmenter")
+    script = TRAIN_ALONE.replace("unet3d", "vnet").replace("False", "True")
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(paths.root), params.model_dump_json()],
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    folder = paths.artifacts / "train" / "vnet" / "0"
+
+    assert done.returncode == 0
+    assert json.loads((folder / "fingerprint.json").read_text())["compute"]["compile"]
+    for name, value in plain.networks[0].state_dict().items():
+        other = Segmenter.load(folder / "segmenter").networks[0].state_dict()[name]
+        torch.testing.assert_close(other, value, rtol=1e-3, atol=1e-5)
 
 
 def test_checkpoints_of_other_params_are_not_taken_up(paths: Paths) -> None:

@@ -4,9 +4,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from segpipe.errors import DataError
 from segpipe.params import parse_section, read_params
+from segpipe.segmenter import NetworkSpec, build_network
 from segpipe.stages.train import TrainParams
 from segpipe.tools.presets import list_presets, write_preset
 
@@ -21,6 +23,39 @@ def test_a_preset_has_every_section_and_its_models_can_be_trained(preset: Path) 
     assert set(document) == set(read_params(ROOT / "params.yaml"))
     for model in document["models"]:
         parse_section(TrainParams, document["train"][model], where=str(preset))
+
+
+PAPERS = {  # the paper's own figures: arXiv:1505.04597, 1606.06650, 1606.04797
+    "unet2d-isbi2012": (2, 1, [388, 388, 1], 64, 10.0),
+    "unet3d-xenopus": (3, 1, [44, 44, 28], 32, 4.0),
+    "vnet-promise12": (3, 2, [128, 128, 64], 16, 15.0),
+}
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_the_papers_settings_are_those_of_the_papers(name: str) -> None:
+    dimensions, batch, output, base, deviation = PAPERS[name]
+    document = read_params(PRESETS / f"{name}.yaml")
+    (section,) = document["train"].values()
+    params = parse_section(TrainParams, section, where=name)
+    assert not isinstance(params.patch_size, str)
+    with torch.device("meta"):
+        network = build_network(
+            NetworkSpec(
+                name=params.network,
+                in_channels=1,
+                out_channels=2,
+                base_channels=params.base_channels,
+                padding=params.padding,
+            )
+        )
+    sizes = [1 if n == 1 else network.output_size(n) for n in params.patch_size]
+
+    assert (params.dimensions, params.batch_size) == (dimensions, batch)
+    assert sizes == output
+    assert params.base_channels == base
+    assert params.optimizer.momentum == 0.99
+    assert params.augmentation.elastic_deviation == deviation
 
 
 def test_the_projects_own_params_are_those_of_the_example() -> None:
