@@ -48,7 +48,7 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet '.[dev]'
 	.venv-lock/bin/python -m pip check
 	.venv-lock/bin/python -m pip freeze --exclude segpipe | sed 's/+[a-z0-9.]*$$//' > requirements.lock
-	grep -iE '^(monai|numpy|scipy|simpleitk|torch)==' requirements.lock > requirements-numerics.lock
+	grep -iE '^(connected-components-3d|edt|imagecodecs|monai|nibabel|numpy|pillow|scipy|simpleitk|tifffile|torch)==' requirements.lock > requirements-numerics.lock
 	rm -rf .venv-lock build
 
 clean:

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,19 @@ from typing import Any
 # They change no result: what they write stands beside it.
 WITHOUT_INFLUENCE = frozenset(
     {"segpipe.errors", "segpipe.tracking", "segpipe.watchdog"}
+)
+
+# Packages whose numbers end up in results: another version, another fingerprint.
+NUMERICS = (
+    "connected-components-3d",
+    "edt",
+    "imagecodecs",
+    "nibabel",
+    "numpy",
+    "pillow",
+    "scipy",
+    "tifffile",
+    "torch",
 )
 
 
@@ -77,9 +91,17 @@ def fingerprint(module: str, **made_from: Any) -> str:
         made_from: The values used and the digests of the inputs.
 
     Returns:
-        SHA-256 in hexadecimal; another one as soon as anything differs.
+        SHA-256 in hexadecimal; another one as soon as anything differs, the versions
+        of NUMERICS among it.
     """
-    return digest_json({"code": _code_behind(module), **made_from})
+    code = _code_behind(module)
+    return digest_json({"code": code, "packages": _versions(), **made_from})
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of NUMERICS, without the suffix that says for which device torch was built."""
+    return {name: version(name).split("+")[0] for name in NUMERICS}
 
 
 @cache

@@ -187,6 +187,39 @@ def build_pairs(scores: dict[str, dict[str, np.ndarray]]) -> list[Part]:
     ]
 
 
+def build_folds(best: dict[str, list[dict[str, float]]]) -> list[Part]:
+    """Cross-validated figures; nothing for one fold.
+
+    Args:
+        best: Model to the validation figures of the chosen epoch of each fold.
+    """
+    folds = len(next(iter(best.values())))
+    if folds < 2:
+        return []
+    names = list(next(iter(best.values()))[0])
+    rows = []
+    for name in names:
+        values = [np.array([fold[name] for fold in found]) for found in best.values()]
+        means = [float(of_folds.mean()) for of_folds in values]
+        texts = [
+            f"{_text(mean, 3)} ± {_text(float(of_folds.std(ddof=1)), 3)}"
+            for mean, of_folds in zip(means, values, strict=True)
+        ]
+        known = [mean for mean in means if not math.isnan(mean)]
+        winners = tuple(n for n, mean in enumerate(means, 1) if mean == max(known))
+        marked = winners if len(means) > len(winners) > 0 else ()
+        rows.append(Row((name, *texts), best=marked if known else ()))
+    return [
+        Part(
+            "Cross-validation",
+            f"Mean ± standard deviation over {folds} folds, on cases that the "
+            "fold did not learn from, on the prepared grid. The epoch was chosen by "
+            "the same cases: the test figures above are the fair ones.",
+            Table(("", *best), tuple(rows)),
+        )
+    ]
+
+
 def build_worst(
     evaluated: dict[str, Evaluated],
     ranked: list[str],

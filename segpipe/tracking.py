@@ -17,6 +17,7 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.utils.mlflow_tags import (
     MLFLOW_PARENT_RUN_ID,
     MLFLOW_RUN_NAME,
@@ -328,7 +329,7 @@ class LiveRun:
 def live_run(
     paths: Paths, *, record: dict[str, Any], tags: dict[str, str]
 ) -> Iterator[LiveRun]:
-    """Stream a training to MLflow while it goes on.
+    """Stream a training to MLflow while it goes on, and how busy the machine is.
 
     Args:
         paths: Of the project.
@@ -336,6 +337,7 @@ def live_run(
         tags: More to know, such as the device.
     """
     live = LiveRun(None, None)
+    monitor: SystemMetricsMonitor | None = None
     try:
         client, experiment = connect(paths)
         _, run = find_or_create_pair(
@@ -347,6 +349,10 @@ def live_run(
         client.set_tag(run.info.run_id, "segpipe.live", "true")
         client.update_run(run.info.run_id, status="RUNNING")
         live = LiveRun(client, run)
+        monitor = SystemMetricsMonitor(
+            run.info.run_id, resume_logging=True, tracking_uri=tracking_uri(paths)
+        )
+        monitor.start()
     except MlflowException as error:
         live._give_up(error)
     try:
@@ -354,6 +360,9 @@ def live_run(
     except BaseException:
         live.close("FAILED")
         raise
+    finally:
+        if monitor is not None:
+            monitor.finish()
     live.close("FINISHED")
 
 

@@ -1,5 +1,6 @@
 import re
 
+from segpipe import fingerprint as module
 from segpipe.fingerprint import digest_json, fingerprint, modules_behind
 
 
@@ -31,3 +32,17 @@ def test_modules_without_influence_are_left_out() -> None:
 
 def test_the_order_of_keys_says_nothing() -> None:
     assert digest_json({"a": 1, "b": 2}) == digest_json({"b": 2, "a": 1})
+
+
+def test_another_version_of_a_package_is_another_fingerprint(monkeypatch) -> None:
+    before = fingerprint("segpipe.grid")
+    monkeypatch.setattr(module, "_versions", lambda: {"edt": "0"})
+
+    assert fingerprint("segpipe.grid") != before
+
+
+def test_all_packages_whose_versions_count_are_installed() -> None:
+    versions = module._versions()
+
+    assert set(versions) == set(module.NUMERICS)
+    assert "+" not in versions["torch"]

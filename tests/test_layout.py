@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from segpipe.fingerprint import module_path, modules_behind
+from segpipe.fingerprint import NUMERICS, module_path, modules_behind
 from segpipe.params import read_params
 
 ROOT = Path(__file__).parents[1]
@@ -75,7 +75,8 @@ def test_the_pins_that_stages_depend_on_are_the_locks() -> None:
     pins = (ROOT / "requirements-numerics.lock").read_text().splitlines()
 
     names = {pin.split("==")[0].lower() for pin in pins}
-    assert names == {"monai", "numpy", "scipy", "simpleitk", "torch"}
+    assert names == {*NUMERICS, "monai", "simpleitk"}
+    assert "|".join(sorted(names)) in (ROOT / "Makefile").read_text()
     assert set(pins) <= set(lock)
     assert not [line for line in lock if "+" in line or "==" not in line]
 

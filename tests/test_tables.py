@@ -10,6 +10,7 @@ from segpipe.tables import (
     Evaluated,
     build_cards,
     build_comparison,
+    build_folds,
     build_groups,
     build_pairs,
 )
@@ -114,3 +115,18 @@ def test_absent_structures_and_single_models_are_no_comparison() -> None:
     assert lines(part)["a against b"].cells[1] == "+0.050"
     assert build_pairs({"x": {"a": dice}}) == []
     assert build_pairs({"x": {"a": dice[:1], "b": dice[:1]}}) == []
+
+
+def test_cross_validation_is_the_mean_and_deviation_over_folds() -> None:
+    found = {
+        "a": [{"Dice": 0.8, "IoU": 0.5}, {"Dice": 0.9, "IoU": 0.5}],
+        "b": [{"Dice": 0.7, "IoU": 0.5}, {"Dice": 0.7, "IoU": float("nan")}],
+    }
+
+    (part,) = build_folds(found)
+
+    rows = lines(part)
+    assert rows["Dice"].cells == ("Dice", "0.850 ± 0.071", "0.700 ± 0.000")
+    assert rows["Dice"].best == (1,)
+    assert rows["IoU"].cells[2] == f"{ABSENT} ± {ABSENT}"
+    assert build_folds({"a": found["a"][:1]}) == []

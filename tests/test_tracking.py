@@ -1,6 +1,7 @@
 """Runs: found by key, never doubled, and never in the way of a training."""
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,17 @@ def test_a_store_that_cannot_be_opened_stops_no_training(
     assert "segpipe record" in caplog.text
     with pytest.raises(DataError, match=r"runs\.db"), reachable(paths):
         pass
+
+
+def test_how_busy_the_machine_is_stands_beside_the_curves(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    with live_run(paths, record=made_from(), tags={}):
+        time.sleep(1)
+
+    client, experiment = connect(paths)
+    run = find_run(client, experiment, made_from()["fingerprint"])
+    assert run is not None
+    assert 0 <= run.data.metrics["system/cpu_utilization_percentage"] <= 100
+    assert run.data.metrics["system/system_memory_usage_megabytes"] > 0

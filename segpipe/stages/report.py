@@ -32,6 +32,7 @@ from segpipe.tables import (
     Evaluated,
     build_cards,
     build_comparison,
+    build_folds,
     build_groups,
     build_pairs,
     build_worst,
@@ -81,6 +82,9 @@ def run(
         _cases_part(scores),
         *build_pairs(scores),
         _training(evaluated, curves, folds),
+        *build_folds(
+            {model: [_best(paths, model, fold) for fold in folds] for model in models}
+        ),
         *build_groups(evaluated),
         build_worst(evaluated, ranked, names, cases),
         *_overlay_part(shown, cases),
@@ -150,6 +154,26 @@ def _curve(paths: Paths, model: str, fold: int) -> Curve:
         validation_dice=column("validation_dice"),
         of_structures={name.split("/", 1)[1]: column(name) for name in by_structure},
     )
+
+
+def _best(paths: Paths, model: str, fold: int) -> dict[str, float]:
+    """The validation figures of the epoch whose network was kept, by what they are."""
+    path = paths.artifacts / "train" / model / str(fold) / "history.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["validation_dice"]]
+    names = {
+        "validation_dice": "Dice",
+        "validation_iou": "IoU",
+        "validation_pa": "Pixel accuracy",
+    }
+    if not rows:
+        return dict.fromkeys(names.values(), math.nan)
+    best = max(rows, key=lambda row: float(row["validation_dice"]))
+    return {
+        names.get(column) or f"Dice, {column.split('/', 1)[1]}": float(text or "nan")
+        for column, text in best.items()
+        if column.startswith("validation_")
+    }
 
 
 def _scores(evaluated: dict[str, Evaluated], cases: CaseList, split: Split) -> Scores:

@@ -29,7 +29,8 @@ PARAMS = DensifyParams(
         validation_interval=2,
         base_channels=4,
         border_weights=False,
-        loss=with_loss("cross_entropy"),
+        class_weights="none",
+        loss=with_loss("dice_cross_entropy"),
     ),
     predict=projects.PREDICT,
 )

@@ -1,0 +1,1 @@
+"""Peers: other libraries, each in an environment of its own."""

@@ -1,0 +1,182 @@
+"""nnU-Net, in an environment of its own: does what it is told on standard input.
+
+Started by the benchmarks with the interpreter that --peer names; it answers each line
+``WORK ARGUMENTS`` with one line of JSON. In between it waits and costs nothing. It must
+run without segpipe's dependencies; of segpipe it loads a network's file, so that both
+train the same one.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+os.environ.update(nnUNet_raw=".", nnUNet_preprocessed=".", nnUNet_results=".")
+
+import numpy as np
+import torch
+from nnunetv2.preprocessing.preprocessors.default_preprocessor import (
+    DefaultPreprocessor,
+)
+from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
+from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+ROTATION = (-30 / 360 * 2 * np.pi, 30 / 360 * 2 * np.pi)
+
+
+class Training:
+    """nnU-Net's own step, loss, optimizer and augmentation around a given network."""
+
+    def __init__(self, given: dict) -> None:
+        torch.set_num_threads(given["threads"])
+        sys.path.insert(0, given["segpipe"])
+        from segpipe.networks.unet3d import UNet3d
+
+        torch.manual_seed(0)
+        network = UNet3d(
+            1,
+            given["classes"],
+            base_channels=given["base_channels"],
+            padding="same",
+        )
+        loss = DC_and_CE_loss(
+            {"batch_dice": False, "smooth": 1e-5, "do_bg": False, "ddp": False},
+            {},
+            weight_ce=1,
+            weight_dice=1,
+            ignore_label=None,
+            dice_class=MemoryEfficientSoftDiceLoss,
+        )
+        optimizer = torch.optim.SGD(
+            network.parameters(), 0.01, weight_decay=3e-5, momentum=0.99, nesterov=True
+        )
+        self.trainer = SimpleNamespace(
+            network=network,
+            optimizer=optimizer,
+            loss=loss,
+            device=torch.device("cpu"),
+            grad_scaler=None,
+        )
+        self.patch, self.batch = tuple(given["patch"]), given["batch"]
+        self.augment = nnUNetTrainer.get_training_transforms(
+            self.patch, ROTATION, None, (0, 1, 2), False
+        )
+        self.cases = [
+            [
+                self._padded(np.load(f"{folder}/image.npy")),
+                self._padded(np.load(f"{folder}/label.npy")[None]),
+            ]
+            for folder in given["cases"]
+        ]
+        self.rng = np.random.default_rng(0)
+        self.kept = self.draw()
+
+    def _padded(self, array: np.ndarray) -> np.ndarray:
+        short = [
+            max(0, p - n) for p, n in zip(self.patch, array.shape[1:], strict=True)
+        ]
+        return np.pad(array, [(0, 0), *((0, n) for n in short)])
+
+    def draw(self) -> dict:
+        """Cut patches from memory; nnU-Net itself reads them from disk."""
+        images, labels = [], []
+        for _ in range(self.batch):
+            image, label = self.cases[int(self.rng.integers(len(self.cases)))]
+            window = [slice(None)]
+            for size, whole in zip(self.patch, image.shape[1:], strict=True):
+                start = int(self.rng.integers(whole - size + 1))
+                window.append(slice(start, start + size))
+            done = self.augment(
+                image=torch.from_numpy(image[tuple(window)].copy()),
+                segmentation=torch.from_numpy(label[tuple(window)].astype(np.int16)),
+            )
+            images.append(done["image"])
+            labels.append(done["segmentation"])
+        return {"data": torch.stack(images), "target": torch.stack(labels)}
+
+    def run(self, steps: int, fresh: bool) -> dict:
+        """Seconds of some steps; each with patches of its own, or all with the same."""
+        self.trainer.network.train()
+        began = time.perf_counter()
+        for _ in range(steps):
+            batch = self.draw() if fresh else self.kept
+            nnUNetTrainer.train_step(self.trainer, batch)
+        return {"seconds": time.perf_counter() - began}
+
+
+class Preprocessing:
+    """nnU-Net's preprocessing of NIfTI files, with linear interpolation."""
+
+    def __init__(self, given: dict) -> None:
+        torch.set_num_threads(given["threads"])
+        linear = {"is_seg": False, "order": 1, "order_z": 1, "force_separate_z": None}
+        configuration = {
+            "spacing": given["spacing"][::-1],
+            "patch_size": [64, 64, 64],
+            "normalization_schemes": ["ZScoreNormalization"],
+            "use_mask_for_norm": [False],
+            "resampling_fn_data": "resample_data_or_seg_to_shape",
+            "resampling_fn_data_kwargs": linear,
+            "resampling_fn_seg": "resample_data_or_seg_to_shape",
+            "resampling_fn_seg_kwargs": {**linear, "is_seg": True},
+            "data_identifier": "benchmark",
+            "preprocessor_name": "DefaultPreprocessor",
+            "batch_size": 2,
+            "architecture": {},
+        }
+        self.plans = PlansManager(
+            {
+                "image_reader_writer": "NibabelIOWithReorient",
+                "transpose_forward": [0, 1, 2],
+                "transpose_backward": [0, 1, 2],
+                "foreground_intensity_properties_per_channel": {"0": {}},
+                "label_manager": "LabelManager",
+                "configurations": {"3d_fullres": configuration},
+            }
+        )
+        self.about = {"labels": given["labels"], "file_ending": ".nii"}
+        self.output = given["output"]
+
+    def run(self, image: str, label: str) -> dict:
+        """Seconds of a case, from file to file, and the most memory so far."""
+        work = DefaultPreprocessor(verbose=False)
+        for file in Path(self.output).glob("written*"):
+            file.unlink()
+        began = time.perf_counter()
+        work.run_case_save(
+            str(Path(self.output) / "written"),
+            [image],
+            label,
+            self.plans,
+            self.plans.get_configuration("3d_fullres"),
+            self.about,
+        )
+        seconds = time.perf_counter() - began
+        return {"seconds": seconds, "peak_mb": peak_mb()}
+
+
+def peak_mb() -> float:
+    """The most memory that this process ever held."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def main() -> None:
+    """Build what the first line says, then do what each further line says."""
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what libraries print must not mix with the answers
+    kind, given = json.loads(sys.stdin.readline())
+    work = {"training": Training, "preprocessing": Preprocessing}[kind](given)
+    os.write(answers, (json.dumps({"peak_mb": peak_mb()}) + "\n").encode())
+    for line in sys.stdin:
+        answer = work.run(**json.loads(line))
+        os.write(answers, (json.dumps(answer) + "\n").encode())
+
+
+if __name__ == "__main__":
+    main()
