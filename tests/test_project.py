@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 def small_params() -> dict[str, Any]:
     """The example's params, with two small models and two folds."""
     params = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
-    params["compute"] = {"device": "cpu", "precision": "fp32", "threads": 1}
+    params["compute"] |= {"device": "cpu", "precision": "fp32", "threads": 1}
     params["split"] = {"seed": 2, "test_fraction": 0.4, "n_folds": 2}
     small = params["train"]["unet2d"] | {
         "base_channels": 2,

@@ -328,6 +328,7 @@ def test_a_loss_that_is_no_number_stops_with_the_mend(paths: Paths) -> None:
             "nesterov": False,
             "weight_decay": 0.0,
             "schedule": "poly",
+            "drop_interval": 100,
             "clip_norm": 0.0,
         },
     )
