@@ -12,7 +12,10 @@ import numpy as np
 from experiments.pages import points, save_plot, write_page
 from experiments.trials import (
     ONE_PROCESS,
+    Arguments,
     Figures,
+    Found,
+    Sections,
     Trial,
     changed,
     import_some,
@@ -54,39 +57,65 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 
 
+# More steps and fewer images, where a network has more to forget.
+LONGER = {"epochs": 16, "validation_interval": 4}
+LONGER_ARMS = ("no augmentation", "elastic only")
+
+
 def main() -> None:
     """Run the trials; write docs/experiments/elastic.md."""
     given = parse_arguments("elastic", __doc__ or "", "~/sets/2d_isbi2012_em")
     base = read_sections("nuclei", "unet2d-plain", CHANGES)
-    found: dict[str, list[Figures]] = {}
+    found: Found = {}
     for seed in given.seeds:
-        paths = Paths(given.paths.root / f"seed-{seed}")
-        import_some(given.data, paths.data, OPTIONS, sides(given.data, seed))
-        prepare(paths, base)
-        trials = [
-            Trial(
-                arm, seed, changed(base, train={"augmentation": changes, "seed": seed})
-            )
-            for arm, changes in ARMS.items()
-        ]
-
-        def work(trial: Trial, compute: Compute, paths: Paths = paths) -> Figures:
-            return figures(train_and_test(trial, compute, paths))
-
-        for arm, rows in run_trials(trials, work, paths=paths).items():
-            found.setdefault(arm, []).extend(rows)
+        arms = {arm: {"augmentation": changes} for arm, changes in ARMS.items()}
+        _add(found, run_set_up(given, base, seed, TRAINING, arms))
+    for seed in given.seeds:
+        arms = {
+            f"{arm}, 1 section": {"augmentation": ARMS[arm], **LONGER}
+            for arm in LONGER_ARMS
+        }
+        _add(found, run_set_up(given, base, seed, 1, arms))
     write_page("elastic", found)
-    names = ("Dice membrane", "IoU membrane", "PA")
+    names = ("Dice membrane", "PA")
     save_plot("elastic", [points(found, name) for name in names])
 
 
-def sides(source: Path, seed: int) -> dict[str, str]:
+def run_set_up(
+    given: Arguments,
+    base: Sections,
+    seed: int,
+    training: int,
+    arms: dict[str, dict[str, Any]],
+) -> Found:
+    """All arms on the same sections."""
+    folder = f"seed-{seed}" if training == TRAINING else f"seed-{seed}-of-{training}"
+    paths = Paths(given.paths.root / folder)
+    import_some(given.data, paths.data, OPTIONS, sides(given.data, seed, training))
+    prepare(paths, base)
+    trials = [
+        Trial(arm, seed, changed(base, train={**changes, "seed": seed}))
+        for arm, changes in arms.items()
+    ]
+
+    def work(trial: Trial, compute: Compute) -> Figures:
+        return figures(train_and_test(trial, compute, paths))
+
+    return run_trials(trials, work, paths=paths)
+
+
+def _add(found: Found, more: Found) -> None:
+    for arm, rows in more.items():
+        found.setdefault(arm, []).extend(rows)
+
+
+def sides(source: Path, seed: int, training: int) -> dict[str, str]:
     """Few sections to learn from, another draw a seed; the same ones to test."""
     names = sorted(file.stem for file in (source / "images").iterdir())
     test, rest = names[-TEST:], names[:-TEST]
-    drawn = np.random.default_rng(seed).permutation(rest)[: TRAINING + VALIDATION]
-    chosen = dict.fromkeys(drawn[:TRAINING].tolist(), "1")
-    chosen |= dict.fromkeys(drawn[TRAINING:].tolist(), "0")
+    drawn = np.random.default_rng(seed).permutation(rest).tolist()
+    chosen = dict.fromkeys(drawn[:training], "1")
+    chosen |= dict.fromkeys(drawn[training : training + VALIDATION], "0")
     return chosen | dict.fromkeys(test, "test")
 
 
