@@ -58,7 +58,7 @@ ARMS: dict[str, dict[str, Any]] = {
 
 
 # More steps and fewer images, where a network has more to forget.
-LONGER = {"epochs": 16, "validation_interval": 4}
+LONGER: dict[str, Any] = {"epochs": 16, "validation_interval": 4}
 LONGER_ARMS = ("no augmentation", "elastic only")
 
 
