@@ -7,7 +7,6 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -63,40 +62,33 @@ def run(
         params, model=model, fold=fold, compute=compute, world=world, paths=paths
     )
     task = build_task(params, model, fold, compute, paths, record, world)
-    name = f"{model}-{fold}"
-    if world.first:
-        log.info(
-            "train %s, fold %d, on %s, %d process%s",
-            model,
-            fold,
-            compute,
-            world.size,
-            "es" * (world.size > 1),
-        )
     progress = begin(task)
-    with (
-        _live(paths, record, task) as log_rows,
-        watch(patience_minutes(), name) as alive,
-    ):
-        log_rows(progress.history)
-        while progress.epoch < params.epochs:
-            log_rows([_train_epoch(task, progress, name=name, alive=alive)])
     if world.first:
-        _write(task, progress, record, paths.artifacts / "train" / model / str(fold))
-        drop_checkpoint(task.checkpoints)
+        _lead(task, progress, record, paths, fold)
+    else:
+        while progress.epoch < params.epochs:
+            _take_steps(task, progress, bar="", alive=lambda: None)
+            world.wait()
     world.leave()
 
 
-@contextmanager
-def _live(
-    paths: Paths, record: dict[str, Any], task: Task
-) -> Iterator[Callable[[list[dict[str, float]]], None]]:
-    """Where the first process shows how it goes."""
-    if not task.world.first:
-        yield lambda _: None
-        return
-    with live_run(paths, record=record, tags={"device": str(task.compute)}) as live:
-        yield live.log
+def _lead(
+    task: Task, progress: Progress, record: dict[str, Any], paths: Paths, fold: int
+) -> None:
+    """What one process does for all: validate, keep, show and write."""
+    params, model, size = task.params, task.spec.model, task.world.size
+    name, also = f"{model}-{fold}", f", {size} processes" if size > 1 else ""
+    log.info("train %s, fold %d, on %s%s", model, fold, task.compute, also)
+    with (
+        live_run(paths, record=record, tags={"device": str(task.compute)}) as live,
+        watch(patience_minutes(), name) as alive,
+    ):
+        live.log(progress.history)
+        while progress.epoch < params.epochs:
+            live.log([_train_epoch(task, progress, name=name, alive=alive)])
+            task.world.wait()
+    _write(task, progress, record, paths.artifacts / "train" / model / str(fold))
+    drop_checkpoint(task.checkpoints)
 
 
 def _made_from(
@@ -139,31 +131,17 @@ def _train_epoch(
 ) -> dict[str, float]:
     """One epoch, its validation if it is due, and its checkpoint."""
     params, began = task.params, time.perf_counter()
-    first = progress.epoch * params.steps_per_epoch
-    losses = []
-    for step in tqdm(
-        range(first, first + params.steps_per_epoch),
-        desc=f"{name} epoch {progress.epoch + 1}/{params.epochs}",
-        unit="step",
-        disable=None if task.world.first else True,
-        leave=False,
-    ):
-        patches = draw_patches(task, progress, step)
-        losses.append(learn(task, progress, step, patches))
-        alive()
-    progress.epoch += 1
+    bar = f"{name} epoch {progress.epoch + 1}/{params.epochs}"
+    loss = _take_steps(task, progress, bar=bar, alive=alive)
+    steps = progress.epoch * params.steps_per_epoch
     row = {
         "epoch": float(progress.epoch),
-        "step": float(first + params.steps_per_epoch),
-        "training_loss": float(np.mean(losses)),
-        "learning_rate": rate_of(params, first + params.steps_per_epoch - 1),
+        "step": float(steps),
+        "training_loss": loss,
+        "learning_rate": rate_of(params, steps - 1),
         **dict.fromkeys(validation_names(task.plan), float("nan")),
     }
     due = progress.epoch % params.validation_interval == 0
-    if not task.world.first:
-        alive()
-        task.world.wait()
-        return row
     if due or progress.epoch == params.epochs:
         row |= _validate(task, progress.network, alive)
         progress.judge(row[DICE])
@@ -179,9 +157,28 @@ def _train_epoch(
         params.steps_per_epoch / seconds,
         timedelta(seconds=round(seconds * (params.epochs - progress.epoch))),
     )
-    progress.save(task.checkpoints, step=progress.epoch * params.steps_per_epoch)
-    task.world.wait()
+    progress.save(task.checkpoints, step=steps)
     return row
+
+
+def _take_steps(
+    task: Task, progress: Progress, *, bar: str, alive: Callable[[], None]
+) -> float:
+    """All steps of an epoch; the mean loss. Without a name there is no bar."""
+    first = progress.epoch * task.params.steps_per_epoch
+    losses = []
+    for step in tqdm(
+        range(first, first + task.params.steps_per_epoch),
+        desc=bar,
+        unit="step",
+        disable=None if bar else True,
+        leave=False,
+    ):
+        patches = draw_patches(task, progress, step)
+        losses.append(learn(task, progress, step, patches))
+        alive()
+    progress.epoch += 1
+    return float(np.mean(losses))
 
 
 def _validate(
