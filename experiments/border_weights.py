@@ -12,15 +12,11 @@ from typing import Any
 from experiments.pages import points, save_plot, write_page
 from experiments.trials import (
     Figures,
-    Trial,
-    changed,
     parse_arguments,
     prepare,
     read_sections,
-    run_trials,
-    train_and_test,
+    run_arms,
 )
-from segpipe.compute import Compute
 from segpipe.tools.conversion import ImportOptions
 from segpipe.tools.importing import import_dataset
 
@@ -34,7 +30,10 @@ CHANGES: dict[str, Any] = {
         "validation_interval": 5,
     },
 }
-ARMS = {"border weights": True, "no border weights": False}
+ARMS = {
+    "border weights": {"train": {"border_weights": True}},
+    "no border weights": {"train": {"border_weights": False}},
+}
 
 
 def main() -> None:
@@ -43,16 +42,7 @@ def main() -> None:
     base = read_sections("nuclei", "unet2d-border", CHANGES)
     bring_in(given.data, given.paths.data)
     prepare(given.paths, base)
-    trials = [
-        Trial(arm, seed, changed(base, train={"border_weights": border, "seed": seed}))
-        for seed in given.seeds
-        for arm, border in ARMS.items()
-    ]
-
-    def work(trial: Trial, compute: Compute) -> Figures:
-        return figures(train_and_test(trial, compute, given.paths))
-
-    found = run_trials(trials, work, paths=given.paths)
+    found = run_arms(base, ARMS, figures, paths=given.paths, seeds=given.seeds)
     write_page("border-weights", found)
     names = ("merges", "splits", "instance F1", "F1, fluorescence")
     save_plot("border-weights", [points(found, name) for name in names])

@@ -8,23 +8,16 @@ from typing import Any
 
 from experiments.pages import points, save_plot, write_page
 from experiments.trials import (
+    HIPPOCAMPUS,
     ONE_PROCESS,
     Figures,
-    Trial,
-    changed,
     import_whole,
     parse_arguments,
     prepare,
     read_sections,
-    run_trials,
-    train_and_test,
+    run_arms,
 )
-from segpipe.compute import Compute
-from segpipe.tools.conversion import ImportOptions
 
-OPTIONS = ImportOptions(
-    images="images", labels="labels", structures={"anterior": 1, "posterior": 2}
-)
 CHANGES: dict[str, Any] = {
     **ONE_PROCESS,
     "train": {
@@ -37,8 +30,8 @@ CHANGES: dict[str, Any] = {
 LOGISTIC = {"loss": {"name": "cross_entropy"}}
 ARMS: dict[str, dict[str, Any]] = {
     "Dice loss": {},
-    "logistic, re-weighted": {**LOGISTIC, "class_weights": "balanced"},
-    "logistic, plain": LOGISTIC,
+    "logistic, re-weighted": {"train": {**LOGISTIC, "class_weights": "balanced"}},
+    "logistic, plain": {"train": LOGISTIC},
 }
 
 
@@ -46,18 +39,9 @@ def main() -> None:
     """Run the trials; write docs/experiments/dice-loss.md."""
     given = parse_arguments("dice_loss", __doc__ or "", "~/sets/3d_msd_hippocampus")
     base = read_sections("hippocampus", "vnet", CHANGES)
-    import_whole(given.data, given.paths.data, OPTIONS)
+    import_whole(given.data, given.paths.data, HIPPOCAMPUS)
     prepare(given.paths, base)
-    trials = [
-        Trial(arm, seed, changed(base, train={**arm_changes, "seed": seed}))
-        for seed in given.seeds
-        for arm, arm_changes in ARMS.items()
-    ]
-
-    def work(trial: Trial, compute: Compute) -> Figures:
-        return figures(train_and_test(trial, compute, given.paths))
-
-    found = run_trials(trials, work, paths=given.paths)
+    found = run_arms(base, ARMS, figures, paths=given.paths, seeds=given.seeds)
     write_page("dice-loss", found)
     names = ("Dice", "HD95 mm", "volume error")
     save_plot("dice-loss", [points(found, name) for name in names])

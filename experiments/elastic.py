@@ -16,16 +16,12 @@ from experiments.trials import (
     Figures,
     Found,
     Sections,
-    Trial,
-    changed,
     import_some,
     parse_arguments,
     prepare,
     read_sections,
-    run_trials,
-    train_and_test,
+    run_arms,
 )
-from segpipe.compute import Compute
 from segpipe.paths import Paths
 from segpipe.tools.conversion import ImportOptions
 
@@ -68,11 +64,13 @@ def main() -> None:
     base = read_sections("nuclei", "unet2d-plain", CHANGES)
     found: Found = {}
     for seed in given.seeds:
-        arms = {arm: {"augmentation": changes} for arm, changes in ARMS.items()}
+        arms = {
+            arm: {"train": {"augmentation": changes}} for arm, changes in ARMS.items()
+        }
         _add(found, run_set_up(given, base, seed, TRAINING, arms))
     for seed in given.seeds:
         arms = {
-            f"{arm}, 1 section": {"augmentation": ARMS[arm], **LONGER}
+            f"{arm}, 1 section": {"train": {"augmentation": ARMS[arm], **LONGER}}
             for arm in LONGER_ARMS
         }
         _add(found, run_set_up(given, base, seed, 1, arms))
@@ -93,15 +91,7 @@ def run_set_up(
     paths = Paths(given.paths.root / folder)
     import_some(given.data, paths.data, OPTIONS, sides(given.data, seed, training))
     prepare(paths, base)
-    trials = [
-        Trial(arm, seed, changed(base, train={**changes, "seed": seed}))
-        for arm, changes in arms.items()
-    ]
-
-    def work(trial: Trial, compute: Compute) -> Figures:
-        return figures(train_and_test(trial, compute, paths))
-
-    return run_trials(trials, work, paths=paths)
+    return run_arms(base, arms, figures, paths=paths, seeds=[seed])
 
 
 def _add(found: Found, more: Found) -> None:

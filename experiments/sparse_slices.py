@@ -16,6 +16,7 @@ import numpy as np
 
 from experiments.pages import lines, save_plot, write_page
 from experiments.trials import (
+    HIPPOCAMPUS,
     ONE_PROCESS,
     Arguments,
     Figures,
@@ -37,10 +38,8 @@ from segpipe.metrics import confusion_matrix, dice_of, iou_of, mean_of
 from segpipe.paths import Paths
 from segpipe.stages import verify
 from segpipe.stages.annotate import AnnotateParams, choose_voxels
-from segpipe.tools.conversion import ImportOptions
 from segpipe.tools.densifying import DensifyParams, densify
 
-OPTIONS = ImportOptions(structures={"anterior": 1, "posterior": 2})
 TRAINING, VALIDATION, TEST = 6, 4, 20
 SLICES = (1, 2, 4)  # in each of the three directions
 ALL = 0
@@ -84,7 +83,7 @@ def run_automated(given: Arguments) -> Found:
     test, rest = names[:TEST], names[TEST : TEST + TRAINING + VALIDATION]
     sides = dict.fromkeys(test, "test") | dict.fromkeys(rest[:TRAINING], "1")
     sides |= dict.fromkeys(rest[TRAINING:], "0")
-    import_some(given.data, paths.data, OPTIONS, sides)
+    import_some(given.data, paths.data, HIPPOCAMPUS, sides)
     prepare(paths, base)
     trials = [
         Trial(
@@ -115,7 +114,7 @@ def run_semi_automated(given: Arguments) -> Found:
     base = read_sections("hippocampus", "unet3d", CHANGES)
     names = _names(given.data)[TEST : TEST + TRAINING]
     whole = Paths(given.paths.root / "semi-automated")
-    import_some(given.data, whole.data, OPTIONS, dict.fromkeys(names, "0"))
+    import_some(given.data, whole.data, HIPPOCAMPUS, dict.fromkeys(names, "0"))
     verify.run(base.verify, networks={"trial": 3}, paths=whole)
     found: Found = {}
     for slices in SLICES:

@@ -9,7 +9,8 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ ONE_PROCESS = {
     name: {"workers": 1}
     for name in ("verify", "plan", "preprocess", "weigh", "evaluate")
 }
+HIPPOCAMPUS = ImportOptions(
+    images="images", labels="labels", structures={"anterior": 1, "posterior": 2}
+)
 Figures = dict[str, float]
 Found = dict[str, list[Figures]]  # of each arm, a seed each
 
@@ -170,6 +174,37 @@ def train_and_test(trial: Trial, compute: Compute, paths: Paths) -> dict[str, An
     file = paths.artifacts / "evaluate" / model / "metrics.json"
     document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return document
+
+
+def run_arms(
+    base: Sections,
+    arms: dict[str, dict[str, Any]],
+    figures: Callable[[dict[str, Any]], Figures],
+    *,
+    paths: Paths,
+    seeds: Iterable[int],
+) -> Found:
+    """Train each arm with each seed on the same cases and test it.
+
+    Args:
+        base: What all have in common.
+        arms: Name to the sections that differ.
+        figures: Those that count, of metrics.json; ``minutes`` of all stages beside it.
+        paths: Of the scratch project.
+        seeds: Of the trainings.
+    """
+
+    def work(trial: Trial, compute: Compute) -> Figures:
+        began = time.perf_counter()
+        document = train_and_test(trial, compute, paths)
+        return figures({**document, "minutes": (time.perf_counter() - began) / 60})
+
+    trials = [
+        Trial(arm, seed, changed(base, **merged(changes, {"train": {"seed": seed}})))
+        for seed in seeds
+        for arm, changes in arms.items()
+    ]
+    return run_trials(trials, work, paths=paths)
 
 
 def run_trials(
