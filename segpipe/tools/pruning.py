@@ -1,6 +1,7 @@
 """prune: caches, checkpoints and runs that nothing needs; lists first."""
 
 import json
+import logging
 import shutil
 import time
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ from pathlib import Path
 
 from segpipe.paths import Paths
 from segpipe.plan import CaseIndex
-from segpipe.tracking import find_stale_runs, reachable
+from segpipe.tracking import find_stale_runs, reachable, tracking_uri
 
+log = logging.getLogger(__name__)
 DAY = 86_400.0
 
 
@@ -40,7 +42,7 @@ def find_prunable(paths: Paths, *, days: float = 7.0) -> list[Prunable]:
         days: A finished case, an interrupted training or a run younger than this stays.
 
     Raises:
-        DataError: If the MLflow server cannot be reached.
+        DataError: If the project's MLflow store cannot be opened.
     """
     before = time.time() - days * DAY
     return [
@@ -89,7 +91,14 @@ def _interrupted(paths: Paths, before: float) -> list[Prunable]:
 
 
 def _runs(paths: Paths, before: float) -> list[Prunable]:
-    """Runs of trainings that artifacts/ no longer holds, and that do not go on."""
+    """Runs of trainings that artifacts/ no longer holds, and that do not go on.
+
+    On a server others have their runs, too: there none is listed.
+    """
+    uri = tracking_uri(paths)
+    if not uri.startswith("sqlite:"):
+        log.info("prune: the runs on %s may be those of others and stay", uri)
+        return []
     keep: set[str] = set()
     for file in paths.artifacts.glob("train/*/*/fingerprint.json"):
         document = json.loads(file.read_text(encoding="utf-8"))

@@ -106,3 +106,12 @@ def test_the_run_of_a_long_training_stays_while_it_saves_checkpoints(
     os.utime(folder, (4e9, 4e9))  # after the time that a negative age means
 
     assert not find_prunable(paths, days=-1.0)
+
+
+def test_runs_on_a_server_are_left_to_those_who_share_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not even asked: nothing listens there."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+
+    assert find_prunable(Paths(tmp_path), days=0.0) == []
