@@ -8,9 +8,11 @@ train_step, loss, optimizer and augmentation, which on a CPU compute in float32.
 step draws and augments its patches in the same process; nnU-Net cuts them from memory.
 """
 
+import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.peer import Peer, parse_peer
 from benchmarks.timing import last_line, ratios, seconds
 from segpipe import training
+from segpipe.ahead import ahead
 from segpipe.compute import Compute, ComputeParams, build_compute
 from segpipe.distributed import World
 from segpipe.params import parse_section, read_params
@@ -28,7 +31,7 @@ from segpipe.phantom import write_phantom
 from segpipe.stages import annotate, plan, preprocess, split, verify, weigh
 
 HOME = Path(__file__).parents[1]
-PATCH, BATCH, BASE = (40, 56, 40), 2, 16
+PATCH, BATCH, BASE, MARGIN = (40, 56, 40), 2, 16, (0, 0, 0)
 STEPS, ROUNDS = 6, 5
 CHANGES = {
     "base_channels": BASE,
@@ -62,7 +65,7 @@ def prepare(folder: Path) -> tuple[training.TrainParams, Compute, Paths]:
 
 
 class Ours:
-    """The stage's own step; how long of it went into drawing patches."""
+    """The stage's own step; how long of it was spent waiting for patches."""
 
     def __init__(self, folder: Path) -> None:
         """Prepare a task as the stage does."""
@@ -70,22 +73,28 @@ class Ours:
         record = {"fingerprint": "benchmark"}
         self.task = training.build_task(params, "m", 0, compute, paths, record, World())
         self.progress = training.begin(self.task)
-        self.step, self.drawing = 0, 0.0
+        self.step, self.waiting = 0, 0.0
 
-    def whole(self) -> None:
-        """Some steps, each with patches of its own."""
-        for _ in range(STEPS):
+    def whole(self, workers: int) -> None:
+        """Some steps, each with patches of its own, cut ahead by some threads."""
+        steps = range(self.step, self.step + STEPS)
+        drawn = ahead(partial(training.draw, self.task, MARGIN), steps, workers=workers)
+        for step in steps:
             began = time.perf_counter()
-            patches = training.draw_patches(self.task, self.progress, self.step)
-            self.drawing += time.perf_counter() - began
-            training.learn(self.task, self.progress, self.step, patches)
-            self.step += 1
+            patches = next(drawn)
+            self.waiting += time.perf_counter() - began
+            self.learn(step, training.vary(self.task, patches))
+        self.step = steps.stop
 
     def network(self) -> None:
         """Some steps, all with the same patches."""
-        patches = training.draw_patches(self.task, self.progress, 0)
+        patches = training.vary(self.task, training.draw(self.task, MARGIN, 0))
         for _ in range(STEPS):
-            training.learn(self.task, self.progress, self.step, patches)
+            self.learn(self.step, patches)
+
+    def learn(self, step: int, patches: training.Patches) -> None:
+        """Forward, backward, update."""
+        training.learn(self.task, self.progress, step, patches)
 
 
 def peak_rate(compute: Compute) -> float:
@@ -98,9 +107,9 @@ def peak_rate(compute: Compute) -> float:
 
 def operations(ours: Ours) -> int:
     """Of the convolutions of one step, forward and backward."""
+    patches = training.vary(ours.task, training.draw(ours.task, MARGIN, 0))
     with FlopCounterMode(display=False) as counter:
-        patches = training.draw_patches(ours.task, ours.progress, 0)
-        training.learn(ours.task, ours.progress, 0, patches)
+        ours.learn(0, patches)
     return int(counter.get_total_flops())
 
 
@@ -121,43 +130,47 @@ def main() -> None:
             "cases": [str(prepared / case.name) for case in ours.task.training],
         }
         with Peer(python, "nnunet.py", "training", given) as peer:
-            ours.whole()
-            peer.ask(steps=STEPS, fresh=True)
-            ours.drawing, rounds = 0.0, []
-            for _ in range(ROUNDS):
-                rounds.append(
-                    (
-                        seconds(ours.whole),
-                        peer.ask(steps=STEPS, fresh=True)["seconds"],
-                        seconds(ours.network),
-                        peer.ask(steps=STEPS, fresh=False)["seconds"],
-                    )
-                )
-        report(ours, rounds)
+            rounds = [_round(ours, peer) for _ in range(ROUNDS + 1)][1:]
+        report(ours, {name: [row[name] for row in rounds] for name in rounds[0]})
 
 
-def report(ours: Ours, rounds: list[tuple[float, ...]]) -> None:
+def _round(ours: Ours, peer: Peer) -> dict[str, float]:
+    """Seconds of all ways, one after another."""
+    found = {}
+    for workers in (0, 1, 2):
+        ours.waiting = 0.0
+        found[f"ours, {workers}"] = seconds(partial(ours.whole, workers))
+        found[f"waiting, {workers}"] = ours.waiting
+    found["peer"] = peer.ask(steps=STEPS, fresh=True)["seconds"]
+    found["ours, network"] = seconds(ours.network)
+    found["peer, network"] = peer.ask(steps=STEPS, fresh=False)["seconds"]
+    return found
+
+
+def report(ours: Ours, rounds: dict[str, list[float]]) -> None:
     """The table."""
     compute = ours.task.compute
-    whole, peers_whole, network, peers_network = zip(*rounds, strict=True)
-    each = sorted(network)[len(network) // 2] / STEPS
-    rate, peak = operations(ours) / each, peak_rate(compute)
+    middle = {name: statistics.median(found) for name, found in rounds.items()}
     print_line(f"3D U-Net {BASE}, patch {PATCH}, batch {BATCH}, {compute}")
     print_line(f"{'':24}{'ours ms':>10}{'nnU-Net ms':>12}{'ratio':>8}")
     for label, mine, theirs in (
-        ("whole step", whole, peers_whole),
-        ("network only", network, peers_network),
+        ("whole step", "ours, 1", "peer"),
+        ("network only", "ours, network", "peer, network"),
     ):
-        a, b = (1000 * sorted(v)[len(v) // 2] / STEPS for v in (mine, theirs))
+        a, b = (1000 * middle[name] / STEPS for name in (mine, theirs))
         print_line(f"{label:24}{a:10.0f}{b:12.0f}{b / a:8.1f}")
-    share = ours.drawing / sum(whole)
-    print_line(f"drawing and augmenting patches: {100 * share:.1f} % of a whole step")
+    for workers in (0, 1, 2):
+        share = middle[f"waiting, {workers}"] / middle[f"ours, {workers}"]
+        print_line(f"waiting for patches, {workers} workers: {100 * share:.1f} %")
+    each = middle["ours, network"] / STEPS
+    rate, peak = operations(ours) / each, peak_rate(compute)
     print_line(
         f"limit: {rate / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s of a matrix product, "
         f"{100 * rate / peak:.0f} %"
     )
-    print_line(last_line("training_network", ratios(network, peers_network)))
-    print_line(last_line("training", ratios(whole, peers_whole)))
+    alone = ratios(rounds["ours, network"], rounds["peer, network"])
+    print_line(last_line("training_network", alone))
+    print_line(last_line("training", ratios(rounds["ours, 1"], rounds["peer"])))
 
 
 def print_line(text: str) -> None:

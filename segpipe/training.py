@@ -31,7 +31,7 @@ from segpipe.plan import (
 )
 from segpipe.pretrained import load_pretrained, start_from
 from segpipe.progress import Progress
-from segpipe.sampling import TrainingCase, draw_batch, read_case
+from segpipe.sampling import Batch, TrainingCase, Triple, draw_batch, read_case
 from segpipe.segmenter import (
     Network,
     NetworkName,
@@ -272,6 +272,19 @@ def rate_of(params: TrainParams, step: int) -> float:
 
 
 @dataclass(frozen=True, eq=False)
+class Drawn:
+    """Patches as they were cut from their cases.
+
+    Attributes:
+        batch: The patches.
+        seeds: One a patch, of what augmentation does to it.
+    """
+
+    batch: Batch
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Patches:
     """What a step learns from, on the device.
 
@@ -288,9 +301,9 @@ class Patches:
     cases: tuple[str, ...]
 
 
-def draw_patches(task: Task, progress: Progress, step: int) -> Patches:
-    """This process's patches of a step; their chance depends on the step alone."""
-    params, compute = task.params, task.compute
+def draw(task: Task, margin: Triple, step: int) -> Drawn:
+    """This process's patches of a step, as they are; the step alone is their chance."""
+    params = task.params
     rngs = [
         np.random.default_rng([task.seed, step, number])
         for number in task.world.share_of(task.patch.batch_size)
@@ -298,20 +311,24 @@ def draw_patches(task: Task, progress: Progress, step: int) -> Patches:
     batch = draw_batch(
         task.training,
         patch_size=task.patch.patch_size,
-        margin=margin_of(progress.network, task.patch.slice_axis),
+        margin=margin,
         class_weights=task.class_weights,
         foreground_fraction=(
             None if params.sampling == "balanced" else params.foreground_fraction
         ),
         rngs=rngs,
     )
-    generators = [
-        torch.Generator().manual_seed(int(rng.integers(2**62))) for rng in rngs
-    ]
+    return Drawn(batch, tuple(int(rng.integers(2**62)) for rng in rngs))
+
+
+def vary(task: Task, drawn: Drawn) -> Patches:
+    """The patches on the device, augmented there."""
+    params, device, batch = task.params, task.compute.device, drawn.batch
+    generators = [torch.Generator().manual_seed(seed) for seed in drawn.seeds]
     image, reference, weight = augment(
-        torch.from_numpy(batch.image).to(compute.device),
-        torch.from_numpy(batch.reference).to(compute.device),
-        torch.from_numpy(batch.weight).to(compute.device),
+        torch.from_numpy(batch.image).to(device),
+        torch.from_numpy(batch.reference).to(device),
+        torch.from_numpy(batch.weight).to(device),
         params=params.augmentation,
         spacing=task.plan.spacing,
         slice_axis=task.patch.slice_axis,
@@ -319,7 +336,7 @@ def draw_patches(task: Task, progress: Progress, step: int) -> Patches:
         quantiles=(
             None
             if batch.quantiles is None
-            else torch.from_numpy(batch.quantiles).to(compute.device)
+            else torch.from_numpy(batch.quantiles).to(device)
         ),
     )
     weight = keep_some(weight, params.loss.kept_fraction, generators)

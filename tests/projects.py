@@ -115,7 +115,9 @@ def with_loss(name: str) -> LossParams:
 def one_thread() -> Compute:
     """The processor, in float32."""
     return build_compute(
-        ComputeParams(device="cpu", precision="fp32", threads=1, compile=False)
+        ComputeParams(
+            device="cpu", precision="fp32", threads=1, workers=1, compile=False
+        )
     )
 
 

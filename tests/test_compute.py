@@ -12,6 +12,7 @@ def build(**changes):
                 "device": "cpu",
                 "precision": "fp32",
                 "threads": 2,
+                "workers": 0,
                 "compile": False,
                 **changes,
             }

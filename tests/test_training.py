@@ -12,13 +12,15 @@ from segpipe.errors import DataError
 from segpipe.paths import Paths
 from segpipe.plan import ClassCounts, read_split
 from segpipe.training import (
+    Patches,
     Task,
     begin,
     build_task,
     calibrate,
-    draw_patches,
+    draw,
     learn,
     rate_of,
+    vary,
 )
 from tests.phantoms import write_dataset
 from tests.projects import (
@@ -55,6 +57,10 @@ def build(paths: Paths, world: World | None = None, fold: int = 0, **changes) ->
     )
 
 
+def patches_of(task: Task, step: int) -> Patches:
+    return vary(task, draw(task, (0, 0, 0), step))
+
+
 def test_class_weights_have_mean_one_under_the_training_cases(paths: Paths) -> None:
     """N / (K N_k): what each class has in voxels times its weight is alike."""
     task = build(paths)
@@ -70,12 +76,8 @@ def test_processes_draw_the_parts_of_the_batch_that_one_would_draw(
     paths: Paths,
 ) -> None:
     alone = build(paths)
-    progress = begin(alone)
-    whole = draw_patches(alone, progress, 3)
-    parts = [
-        draw_patches(replace(alone, world=World(rank, 2)), progress, 3)
-        for rank in (0, 1)
-    ]
+    whole = patches_of(alone, 3)
+    parts = [patches_of(replace(alone, world=World(rank, 2)), 3) for rank in (0, 1)]
 
     for name in ("image", "reference", "weight"):
         together = torch.cat([getattr(part, name) for part in parts])
@@ -85,8 +87,7 @@ def test_processes_draw_the_parts_of_the_batch_that_one_would_draw(
 
 def test_each_step_has_patches_of_its_own_and_always_the_same(paths: Paths) -> None:
     task = build(paths)
-    progress = begin(task)
-    first, again, other = (draw_patches(task, progress, n).image for n in (0, 0, 1))
+    first, again, other = (patches_of(task, n).image for n in (0, 0, 1))
 
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -108,7 +109,7 @@ def test_a_temperature_comes_from_the_validation_cases(paths: Paths) -> None:
     task = build(paths, loss=with_loss("cross_entropy"), steps_per_epoch=40)
     progress = begin(task)
     for step in range(40):
-        learn(task, progress, step, draw_patches(task, progress, step))
+        learn(task, progress, step, patches_of(task, step))
     network = progress.network
     found = calibrate(network, task)
     with torch.no_grad():

@@ -83,7 +83,9 @@ INFERENCE = Inference(
     blending="constant",
     tile_batch=1,
     compute=build_compute(
-        ComputeParams(device="cpu", precision="fp32", threads=1, compile=False)
+        ComputeParams(
+            device="cpu", precision="fp32", threads=1, workers=0, compile=False
+        )
     ),
 )
 

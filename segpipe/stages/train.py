@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from segpipe.ahead import ahead
 from segpipe.checkpoints import drop_checkpoint
 from segpipe.compute import Compute
 from segpipe.distributed import World
@@ -28,6 +30,7 @@ from segpipe.segmenter import (
     Network,
     Segmenter,
     build_network,
+    margin_of,
 )
 from segpipe.tracking import live_run
 from segpipe.training import (
@@ -35,9 +38,10 @@ from segpipe.training import (
     begin,
     build_task,
     calibrate,
-    draw_patches,
+    draw,
     learn,
     rate_of,
+    vary,
 )
 from segpipe.training import TrainParams as TrainParams
 from segpipe.validation import DICE, validate, validation_names
@@ -166,16 +170,18 @@ def _take_steps(
 ) -> float:
     """All steps of an epoch; the mean loss. Without a name there is no bar."""
     first = progress.epoch * task.params.steps_per_epoch
+    steps = range(first, first + task.params.steps_per_epoch)
+    margin = margin_of(progress.network, task.patch.slice_axis)
+    drawn = ahead(partial(draw, task, margin), steps, workers=task.compute.workers)
     losses = []
     for step in tqdm(
-        range(first, first + task.params.steps_per_epoch),
+        steps,
         desc=bar,
         unit="step",
         disable=None if bar else True,
         leave=False,
     ):
-        patches = draw_patches(task, progress, step)
-        losses.append(learn(task, progress, step, patches))
+        losses.append(learn(task, progress, step, vary(task, next(drawn))))
         alive()
     progress.epoch += 1
     return float(np.mean(losses))
