@@ -1,6 +1,7 @@
 """Reorient, resample, normalize: the same code in training and in use."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float32, Int16, Integer
@@ -12,6 +13,7 @@ from segpipe.plan import Normalization, Plan
 from segpipe.volume import Image
 
 Triple = tuple[int, int, int]
+BLOCK = 1 << 19  # voxels that are resampled at once
 NOT_ANNOTATED = -1  # class index of voxels that nobody labelled
 
 
@@ -54,45 +56,57 @@ def resample_image(
         step = channel
         # Shrink before growing: the fewest voxels in between.
         order = sorted(range(3), key=lambda axis: shape[axis] / channel.shape[axis])
-        for axis in order:
-            step = _resample_axis(step, shape[axis], axis)
-        goal[...] = step
+        changing = [axis for axis in order if shape[axis] != channel.shape[axis]]
+        for axis in changing[:-1]:
+            sizes = [shape[n] if n == axis else step.shape[n] for n in range(3)]
+            step = _resample_axis(step, axis, np.empty(sizes, dtype=np.float32))
+        if changing:
+            _resample_axis(step, changing[-1], goal)
+        else:
+            goal[...] = step
     return result
 
 
-def _resample_axis(array: np.ndarray, size: int, axis: int) -> np.ndarray:
-    length = array.shape[axis]
-    if size == length:
-        return array
+def _resample_axis(array: np.ndarray, axis: int, goal: np.ndarray) -> np.ndarray:
+    """Fill the goal, which differs in size along one axis; some MB at a time."""
+    length, size = array.shape[axis], goal.shape[axis]
     if size < length:
-        return _shrink_axis(array, size, axis)
+        return _shrink_axis(array, axis, goal)
     places = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
     low = np.floor(places).astype(np.intp)
     high = np.minimum(low + 1, length - 1)
     share = (places - low).astype(np.float32)
     share = share.reshape([-1 if n == axis else 1 for n in range(array.ndim)])
-    result: np.ndarray = np.take(array, high, axis)
-    below = np.take(array, low, axis)
-    result -= below
-    result *= share
-    result += below
-    return result
+    other = 1 if axis == 0 else 0
+    source, sink = np.moveaxis(array, other, 0), np.moveaxis(goal, other, 0)
+    share = np.moveaxis(share, other, 0)
+    along = 1 if axis == 0 else axis
+    each = max(1, BLOCK * len(sink) // max(1, goal.size))
+    for start in range(0, len(sink), each):
+        part = source[start : start + each]
+        block = np.take(part, high, along)
+        below = np.take(part, low, along)
+        block -= below
+        block *= share
+        block += below
+        sink[start : start + each] = block
+    return goal
 
 
-def _shrink_axis(array: np.ndarray, size: int, axis: int) -> np.ndarray:
+def _shrink_axis(array: np.ndarray, axis: int, goal: np.ndarray) -> np.ndarray:
     """The mean over each output voxel's extent, parts of voxels counted in part."""
-    length = array.shape[axis]
+    length, size = array.shape[axis], goal.shape[axis]
     scale = length / size
-    moved = np.moveaxis(array, axis, 0)
-    result = np.zeros((size, *moved.shape[1:]), dtype=np.float32)
+    moved, sink = np.moveaxis(array, axis, 0), np.moveaxis(goal, axis, 0)
+    sink[...] = 0
     for place in range(size):
         start, stop = place * scale, (place + 1) * scale
         first, last = math.floor(start), min(math.ceil(stop), length)
         for index in range(first, last):
             share = min(index + 1, stop) - max(index, start)
             if share > 1e-9:
-                result[place] += moved[index] * np.float32(share / scale)
-    return np.moveaxis(result, 0, axis)
+                sink[place] += moved[index] * np.float32(share / scale)
+    return goal
 
 
 def resample_classes(
@@ -122,10 +136,17 @@ def normalize(channel: Float32[np.ndarray, "i j k"], how: Normalization) -> None
         mean, deviation = how.mean, how.standard_deviation
     else:
         mean = float(channel.mean(dtype=np.float64))
-        deviation = math.sqrt(max(float(np.var(channel, dtype=np.float64)), 0.0))
+        squares = [float(np.square(part - mean).sum()) for part in _doubled(channel)]
+        deviation = math.sqrt(sum(squares) / channel.size)
     channel -= np.float32(mean)
     if deviation > 0:
         channel /= np.float32(deviation)
+
+
+def _doubled(channel: np.ndarray) -> Iterator[np.ndarray]:
+    """Its slices in double precision, one after another."""
+    for part in channel:
+        yield part.astype(np.float64)
 
 
 def classes_of(

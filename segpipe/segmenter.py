@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int16
+from jaxtyping import Float, Float32, Integer
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -247,15 +247,17 @@ class Segmenter:
         prepared, _ = prepare_image(image, plan)
         orientation = image.grid.to_canonical
         shape = image.grid.reoriented(orientation).shape
-        classes = np.zeros(shape, dtype=np.int16)
+        labels: Integer[np.ndarray, "i j k"] | None = None
         parts = resampled_slabs(
             self.probabilities(prepared, inference), prepared.shape[1:], shape
         )
         for slab in parts:
-            labels: Int16[np.ndarray, "i j k"] = slab.values.argmax(0).short().numpy()
-            classes[slab.start : slab.start + len(labels)] = labels
-        array = values_of(orientation.undo(classes), plan)
-        return LabelMap(np.ascontiguousarray(array), image.grid)
+            values = values_of(slab.values.argmax(0).short().numpy(), plan)
+            if labels is None:
+                labels = np.empty(shape, dtype=values.dtype)
+            labels[slab.start : slab.start + len(values)] = values
+        assert labels is not None, "a volume has slices"
+        return LabelMap(np.ascontiguousarray(orientation.undo(labels)), image.grid)
 
 
 def segmenter_digest(folder: Path) -> str:
@@ -292,6 +294,7 @@ def resampled_slabs(
             slab.values.transpose(0, 1), size=goal[1:], mode="bilinear"
         ).transpose(0, 1)
         first = have if kept is None else have - 1
+        del slab
         values = values if kept is None else torch.cat([kept, values], dim=1)
         have = first + values.shape[1]
         ready = goal[0]
@@ -303,7 +306,12 @@ def resampled_slabs(
             low = places.floor().long()
             high = (low + 1).clamp(max=have - 1)
             share = (places - low).float()[:, None, None]
-            below, above = values[:, low - first], values[:, high - first]
-            yield Slab(done, below + (above - below) * share)
+            below, mixed = values[:, low - first], values[:, high - first]
+            mixed -= below
+            mixed *= share
+            mixed += below
+            del below
+            yield Slab(done, mixed)
+            del mixed
             done = ready
         kept = values[:, -1:].clone()

@@ -125,8 +125,12 @@ def slabs(
         done = length if last else max(base, starts[0][row + 1])
         if done > base:
             ready = done - base
-            yield Slab(base, total[:, :ready] / cover[:ready])
-            total, cover, base = total[:, ready:].clone(), cover[ready:].clone(), done
+            finished, total = total[:, :ready], total[:, ready:].clone()
+            finished /= cover[:ready]
+            cover = cover[ready:].clone()
+            yield Slab(base, finished)
+            del finished  # its memory is free as soon as the receiver drops it
+            base = done
 
 
 def _tile_weights(tiling: Tiling) -> Float32[Tensor, "i j k"]:

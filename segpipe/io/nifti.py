@@ -58,14 +58,14 @@ def read_channels(path: Path) -> Image:
 
 def _finite(path: Path, array: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):  # becomes infinite and is refused
-        channels = array.astype(np.float32, copy=False)
+        channels = np.ascontiguousarray(array, dtype=np.float32)
     if not np.isfinite(channels).all():
         count = int((~np.isfinite(channels)).sum())
         raise DataError(
             f"{path}: expected finite voxels, found {count} NaN or infinite; "
             "mask or fill them where the image is made"
         )
-    return np.ascontiguousarray(channels)
+    return channels
 
 
 def read_label(path: Path) -> LabelMap:

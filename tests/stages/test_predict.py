@@ -1,6 +1,7 @@
 """Predictions: where the image was, in the data's own values."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -148,8 +149,11 @@ print(peak() - before)
 
 
 @pytest.mark.slow
-def test_memory_stays_within_ten_times_the_largest_case(paths: Paths) -> None:
-    """Above what the process holds after a small case; the case as float32."""
+def test_memory_stays_within_six_times_the_largest_case(paths: Paths) -> None:
+    """Above what the process holds after a small case; the case as float32.
+
+    Freed memory goes back at once here: else glibc keeps up to 4 cases more for later.
+    """
     shape = (144, 136, 128)
     name = read_split(paths.artifacts).test[0]
     grid = Grid.from_spacing(shape, (1.1, 0.9, 1.9), "mm")
@@ -162,6 +166,7 @@ def test_memory_stays_within_ten_times_the_largest_case(paths: Paths) -> None:
     answer = subprocess.run(
         [sys.executable, "-c", MEASURE, str(paths.root), str(other)],
         cwd=Path(__file__).parents[2],
+        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072"},
         capture_output=True,
         text=True,
         check=True,
@@ -169,4 +174,4 @@ def test_memory_stays_within_ten_times_the_largest_case(paths: Paths) -> None:
     file.write_bytes(small)
 
     case = np.prod(shape) * 4
-    assert case < int(answer.stdout) <= 10 * case  # 8.9 seen; the goal is 6
+    assert case < int(answer.stdout) <= 6 * case
