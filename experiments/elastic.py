@@ -12,10 +12,8 @@ import numpy as np
 from experiments.pages import points, save_plot, write_page
 from experiments.trials import (
     ONE_PROCESS,
-    Arguments,
     Figures,
     Found,
-    Sections,
     import_some,
     parse_arguments,
     prepare,
@@ -46,16 +44,11 @@ STILL = {"rotation_deg": 0, "scale_fraction": 0}
 STILL |= {"flip": False, "brightness": 0, "contrast_fraction": 0, "noise": 0}
 PAPER = {"elastic_deviation": 10, "elastic_spacing": "coarse"}
 ARMS: dict[str, dict[str, Any]] = {
-    "no augmentation": STILL,
-    "elastic only": {**STILL, **PAPER},
+    "no augmentation": {"train": {"augmentation": STILL}},
+    "elastic only": {"train": {"augmentation": {**STILL, **PAPER}}},
     "all but elastic": {},
-    "all": PAPER,
+    "all": {"train": {"augmentation": PAPER}},
 }
-
-
-# More steps and fewer images, where a network has more to forget.
-LONGER: dict[str, Any] = {"epochs": 16, "validation_interval": 4}
-LONGER_ARMS = ("no augmentation", "elastic only")
 
 
 def main() -> None:
@@ -64,48 +57,24 @@ def main() -> None:
     base = read_sections("nuclei", "unet2d-plain", CHANGES)
     found: Found = {}
     for seed in given.seeds:
-        arms = {
-            arm: {"train": {"augmentation": changes}} for arm, changes in ARMS.items()
-        }
-        _add(found, run_set_up(given, base, seed, TRAINING, arms))
-    for seed in given.seeds:
-        arms = {
-            f"{arm}, 1 section": {"train": {"augmentation": ARMS[arm], **LONGER}}
-            for arm in LONGER_ARMS
-        }
-        _add(found, run_set_up(given, base, seed, 1, arms))
+        paths = Paths(given.paths.root / f"seed-{seed}")
+        import_some(given.data, paths.data, OPTIONS, sides(given.data, seed))
+        prepare(paths, base)
+        more = run_arms(base, ARMS, figures, paths=paths, seeds=[seed])
+        for arm, rows in more.items():
+            found.setdefault(arm, []).extend(rows)
     write_page("elastic", found)
-    names = ("Dice membrane", "PA")
+    names = ("Dice membrane", "IoU membrane", "PA")
     save_plot("elastic", [points(found, name) for name in names])
 
 
-def run_set_up(
-    given: Arguments,
-    base: Sections,
-    seed: int,
-    training: int,
-    arms: dict[str, dict[str, Any]],
-) -> Found:
-    """All arms on the same sections."""
-    folder = f"seed-{seed}" if training == TRAINING else f"seed-{seed}-of-{training}"
-    paths = Paths(given.paths.root / folder)
-    import_some(given.data, paths.data, OPTIONS, sides(given.data, seed, training))
-    prepare(paths, base)
-    return run_arms(base, arms, figures, paths=paths, seeds=[seed])
-
-
-def _add(found: Found, more: Found) -> None:
-    for arm, rows in more.items():
-        found.setdefault(arm, []).extend(rows)
-
-
-def sides(source: Path, seed: int, training: int) -> dict[str, str]:
+def sides(source: Path, seed: int) -> dict[str, str]:
     """Few sections to learn from, another draw a seed; the same ones to test."""
     names = sorted(file.stem for file in (source / "images").iterdir())
     test, rest = names[-TEST:], names[:-TEST]
     drawn = np.random.default_rng(seed).permutation(rest).tolist()
-    chosen = dict.fromkeys(drawn[:training], "1")
-    chosen |= dict.fromkeys(drawn[training : training + VALIDATION], "0")
+    chosen = dict.fromkeys(drawn[:TRAINING], "1")
+    chosen |= dict.fromkeys(drawn[TRAINING : TRAINING + VALIDATION], "0")
     return chosen | dict.fromkeys(test, "test")
 
 
