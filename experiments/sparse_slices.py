@@ -8,12 +8,12 @@ Source:
 """
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.hiding import NOT_ANNOTATED, densify_trial, hide
 from experiments.pages import lines, save_plot, write_page
 from experiments.trials import (
     HIPPOCAMPUS,
@@ -32,18 +32,14 @@ from experiments.trials import (
 )
 from segpipe.case import read_cases
 from segpipe.compute import Compute
-from segpipe.documents import write_json
-from segpipe.io.formats import read_case_label, read_label, write_label
+from segpipe.io.formats import read_case_label, read_label
 from segpipe.metrics import confusion_matrix, dice_of, iou_of, mean_of
 from segpipe.paths import Paths
 from segpipe.stages import verify
-from segpipe.stages.annotate import AnnotateParams, choose_voxels
-from segpipe.tools.densifying import DensifyParams, densify
 
 TRAINING, VALIDATION, TEST = 6, 4, 20
 SLICES = (1, 2, 4)  # in each of the three directions
 ALL = 0
-NOT_ANNOTATED = 255
 CHANGES: dict[str, Any] = {
     **ONE_PROCESS,
     "split": {"n_folds": 2},
@@ -119,7 +115,7 @@ def run_semi_automated(given: Arguments) -> Found:
     found: Found = {}
     for slices in SLICES:
         paths = Paths(whole.root / f"{slices}-slices")
-        share = _hide(whole, paths, slices)
+        share = hide(whole, paths, slices)
 
         def work(
             trial: Trial,
@@ -155,41 +151,11 @@ def _annotate(slices: int) -> dict[str, Any]:
     return {"rule": "evenly", "slices": [slices] * 3}
 
 
-def _hide(whole: Paths, sparse: Paths, slices: int) -> float:
-    """The data with all but some slices not annotated; the share that is."""
-    shutil.rmtree(sparse.data, ignore_errors=True)
-    shutil.copytree(whole.data, sparse.data)
-    about = json.loads((whole.data / "dataset.json").read_text(encoding="utf-8"))
-    about["labels"]["ignore"] = NOT_ANNOTATED
-    write_json(sparse.data / "dataset.json", about)
-    params = AnnotateParams(rule="evenly", slices=(slices,) * 3, seed=0)
-    cases = read_cases(whole.artifacts)
-    shares = []
-    for case in cases.cases:
-        label = read_case_label(whole.data, cases, case)
-        seen = choose_voxels(label.array.astype(np.int16), params, case=case.name)
-        sparsely = np.where(seen, label.array, NOT_ANNOTATED)
-        write_label(sparse.data / case.label, sparsely, label.grid)
-        shares.append(seen.mean())
-    return float(np.mean(shares))
-
-
 def _densify_and_compare(
     trial: Trial, compute: Compute, paths: Paths, whole: Paths
 ) -> Figures:
     """Densify; IoU and Dice where nobody annotated."""
-    sections = trial.sections
-    params = DensifyParams(
-        verify=sections.verify,
-        plan=sections.plan,
-        preprocess=sections.preprocess,
-        weigh=sections.weigh,
-        train=sections.train,
-        predict=sections.predict,
-    )
-    output = paths.root / "dense" / trial.name
-    shutil.rmtree(output, ignore_errors=True)
-    densify(params, output, model=trial.name, compute=compute, paths=paths)
+    output = densify_trial(trial, compute, paths)
     cases = read_cases(whole.artifacts)
     scores = []
     for case in cases.cases:

@@ -1,0 +1,68 @@
+"""Hiding: a dense data set made sparse, as if few slices had been annotated."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from experiments.trials import Trial
+from segpipe.case import read_cases
+from segpipe.compute import Compute
+from segpipe.documents import write_json
+from segpipe.io.formats import read_case_instances, read_case_label, write_label
+from segpipe.paths import Paths
+from segpipe.stages.annotate import AnnotateParams, choose_voxels
+from segpipe.tools.densifying import DensifyParams, densify
+
+NOT_ANNOTATED = 255
+
+
+def hide(whole: Paths, sparse: Paths, slices: int) -> float:
+    """Copy a data set with all but some slices not annotated.
+
+    Args:
+        whole: With the dense label maps, verified.
+        sparse: Whose data/ to write.
+        slices: That stay, evenly spread in each of the three directions.
+
+    Returns:
+        The share of voxels that stay annotated.
+    """
+    shutil.rmtree(sparse.data, ignore_errors=True)
+    shutil.copytree(whole.data, sparse.data)
+    about = json.loads((whole.data / "dataset.json").read_text(encoding="utf-8"))
+    about["labels"]["ignore"] = NOT_ANNOTATED
+    write_json(sparse.data / "dataset.json", about)
+    params = AnnotateParams(rule="evenly", slices=(slices,) * 3, seed=0)
+    cases = read_cases(whole.artifacts)
+    shares = []
+    for case in cases.cases:
+        label = read_case_label(whole.data, cases, case)
+        seen = choose_voxels(label.array.astype(np.int16), params, case=case.name)
+        sparsely = np.where(seen, label.array, NOT_ANNOTATED)
+        write_label(sparse.data / case.label, sparsely, label.grid)
+        shares.append(seen.mean())
+        drawn = read_case_instances(whole.data, cases, case)
+        if drawn is not None:
+            assert case.instances is not None
+            ids = np.where(seen, drawn.array, 0)
+            write_label(sparse.data / case.instances, ids, label.grid)
+    return float(np.mean(shares))
+
+
+def densify_trial(trial: Trial, compute: Compute, paths: Paths) -> Path:
+    """Densify a sparse project as `segpipe densify` does; the folder it wrote."""
+    sections = trial.sections
+    params = DensifyParams(
+        verify=sections.verify,
+        plan=sections.plan,
+        preprocess=sections.preprocess,
+        weigh=sections.weigh,
+        train=sections.train,
+        predict=sections.predict,
+    )
+    output = paths.root / "dense" / trial.name
+    shutil.rmtree(output, ignore_errors=True)
+    densify(params, output, model=trial.name, compute=compute, paths=paths)
+    return output
