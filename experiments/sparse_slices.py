@@ -46,7 +46,7 @@ CHANGES: dict[str, Any] = {
     "train": {
         "base_channels": 8,
         "loss": {"name": "cross_entropy"},
-        "class_weights": "none",
+        "class_weights": "balanced",
         "sparse_annotation": True,
         "epochs": 6,
         "steps_per_epoch": 50,
