@@ -170,7 +170,7 @@ def _build_plan(
         cases=len(looks),
         median_shape=_triple(np.median(shapes, axis=0).round().astype(int)),
         median_prepared_shape=_triple(np.median(prepared, axis=0).round().astype(int)),
-        largest_prepared_shape=_triple(np.ceil(np.max(prepared, axis=0)).astype(int)),
+        largest_prepared_shape=_triple(np.max(prepared, axis=0)),
         spacings=tuple(
             _three(float(f(axis)) for f in (np.min, np.median, np.max))
             for axis in spacings.T

@@ -137,10 +137,15 @@ def _read(paths: Paths, model: str, folds: list[int]) -> Evaluated:
     )
 
 
-def _curve(paths: Paths, model: str, fold: int) -> Curve:
+def _history(paths: Paths, model: str, fold: int) -> list[dict[str, str]]:
+    """What train wrote of each epoch."""
     path = paths.artifacts / "train" / model / str(fold) / "history.csv"
     with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+        return list(csv.DictReader(file))
+
+
+def _curve(paths: Paths, model: str, fold: int) -> Curve:
+    rows = _history(paths, model, fold)
 
     def column(name: str) -> np.ndarray:
         return np.array([float(row[name] or "nan") for row in rows])
@@ -158,9 +163,7 @@ def _curve(paths: Paths, model: str, fold: int) -> Curve:
 
 def _best(paths: Paths, model: str, fold: int) -> dict[str, float]:
     """The validation figures of the epoch whose network was kept, by what they are."""
-    path = paths.artifacts / "train" / model / str(fold) / "history.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["validation_dice"]]
+    rows = [row for row in _history(paths, model, fold) if row["validation_dice"]]
     names = {
         "validation_dice": "Dice",
         "validation_iou": "IoU",

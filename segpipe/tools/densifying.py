@@ -14,6 +14,7 @@ from segpipe.errors import DataError
 from segpipe.io.formats import read_case, read_case_label, write_label
 from segpipe.paths import Paths
 from segpipe.plan import Fold, Split
+from segpipe.pretrained import NONE
 from segpipe.segmenter import Inference, Segmenter
 from segpipe.stages import annotate, plan, preprocess, train, verify, weigh
 from segpipe.stages.predict import PredictParams
@@ -65,10 +66,12 @@ def densify(
         )
     work = _work(paths, model)
     cases = _prepare(params, model, work)
-    train.run(params.train, model=model, fold=0, compute=compute, paths=work)
-    segmenter = Segmenter.load(
-        work.artifacts / "train" / model / "0" / "segmenter",
-    )
+    section = params.train
+    if section.start_from != NONE:  # relative to the user's project, not to ours
+        place = str(paths.root.resolve() / section.start_from)
+        section = section.model_copy(update={"start_from": place})
+    train.run(section, model=model, fold=0, compute=compute, paths=work)
+    segmenter = Segmenter.load(work.artifacts / "train" / model / "0" / "segmenter")
     inference = Inference(
         overlap_fraction=params.predict.overlap_fraction,
         blending=params.predict.blending,

@@ -1,6 +1,7 @@
 """From a few annotated slices to a dense label map."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,23 @@ def test_the_rest_of_the_volumes_is_labelled_and_what_was_drawn_stays(
         assert dice((whole > 0) & unseen, (dense > 0) & unseen) > 0.7
     with pytest.raises(DataError, match="expected a new folder"):
         run(paths)
+
+
+def test_pretrained_weights_are_those_of_the_users_project(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_sparse(paths.data)
+    params = replace(
+        PARAMS, train=changed(PARAMS.train, start_from="nowhere@000000000000")
+    )
+
+    with pytest.raises(DataError, match=f"{tmp_path.resolve()}/nowhere/spec.json"):
+        densify(
+            params,
+            tmp_path / "dense",
+            model="unet3d",
+            compute=one_thread(),
+            paths=paths,
+        )
 
 
 def test_data_that_are_dense_already_are_refused(tmp_path: Path) -> None:
