@@ -2,11 +2,12 @@
 
 import json
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from experiments.trials import Trial
+from experiments.trials import Figures, Found, Trial, run_trials
 from segpipe.case import read_cases
 from segpipe.compute import Compute
 from segpipe.documents import write_json
@@ -66,3 +67,27 @@ def densify_trial(trial: Trial, compute: Compute, paths: Paths) -> Path:
     shutil.rmtree(output, ignore_errors=True)
     densify(params, output, model=trial.name, compute=compute, paths=paths)
     return output
+
+
+def run_sparse(
+    trials: Sequence[Trial],
+    compare: Callable[[Trial, Compute, Paths, Paths], Figures],
+    *,
+    whole: Paths,
+    slices: int,
+) -> Found:
+    """Hide all but some slices, then run the trials on what is left.
+
+    Args:
+        trials: To run.
+        compare: Densifies the sparse project (the first) and compares with the whole.
+        whole: The dense data set, verified.
+        slices: That stay annotated, a direction.
+    """
+    sparse = Paths(whole.root / f"{slices}-slices")
+    share = hide(whole, sparse, slices)
+
+    def work(trial: Trial, compute: Compute) -> Figures:
+        return {"annotated %": 100 * share, **compare(trial, compute, sparse, whole)}
+
+    return run_trials(trials, work, paths=sparse)

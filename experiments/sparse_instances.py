@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.hiding import NOT_ANNOTATED, densify_trial, hide
+from experiments.hiding import NOT_ANNOTATED, densify_trial, run_sparse
 from experiments.pages import lines, save_plot, write_page
 from experiments.trials import (
     ONE_PROCESS,
@@ -20,7 +20,6 @@ from experiments.trials import (
     import_whole,
     parse_arguments,
     read_sections,
-    run_trials,
 )
 from segpipe.borders import separate_touching
 from segpipe.case import read_cases
@@ -61,26 +60,12 @@ def main() -> None:
     found: Found = {}
     series: dict[float, list[float]] = {}
     for slices in SLICES:
-        paths = Paths(whole.root / f"{slices}-slices")
-        share = hide(whole, paths, slices)
-
-        def work(
-            trial: Trial,
-            compute: Compute,
-            paths: Paths = paths,
-            share: float = share,
-        ) -> Figures:
-            return {
-                "annotated %": 100 * share,
-                **compare(trial, compute, paths, whole),
-            }
-
         arm = f"{slices} slices"
         trials = [
             Trial(arm, seed, changed(base, train={"seed": seed}))
             for seed in given.seeds
         ]
-        found |= run_trials(trials, work, paths=paths)
+        found |= run_sparse(trials, compare, whole=whole, slices=slices)
         series[float(slices)] = [row["instance F1"] for row in found[arm]]
     write_page("sparse-instances", found)
     panel = lines(

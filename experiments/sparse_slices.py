@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.hiding import NOT_ANNOTATED, densify_trial, hide
+from experiments.hiding import NOT_ANNOTATED, densify_trial, run_sparse
 from experiments.pages import lines, save_plot, write_page
 from experiments.trials import (
     HIPPOCAMPUS,
@@ -114,20 +114,6 @@ def run_semi_automated(given: Arguments) -> Found:
     verify.run(base.verify, networks={"trial": 3}, paths=whole)
     found: Found = {}
     for slices in SLICES:
-        paths = Paths(whole.root / f"{slices}-slices")
-        share = hide(whole, paths, slices)
-
-        def work(
-            trial: Trial,
-            compute: Compute,
-            paths: Paths = paths,
-            share: float = share,
-        ) -> Figures:
-            return {
-                "annotated %": 100 * share,
-                **_densify_and_compare(trial, compute, paths, whole),
-            }
-
         trials = [
             Trial(
                 f"{network}, semi-automated, {slices} slices",
@@ -137,7 +123,7 @@ def run_semi_automated(given: Arguments) -> Found:
             for network, changes in NETWORKS.items()
             for seed in given.seeds
         ]
-        found |= run_trials(trials, work, paths=paths)
+        found |= run_sparse(trials, _densify_and_compare, whole=whole, slices=slices)
     return found
 
 

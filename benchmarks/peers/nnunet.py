@@ -6,7 +6,6 @@ run without segpipe's dependencies; of segpipe it loads a network's file, so tha
 train the same one.
 """
 
-import json
 import os
 import sys
 import time
@@ -24,6 +23,8 @@ from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
 from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from benchmarks.peers.answering import answer_all, peak_mb
 
 ROTATION = (-30 / 360 * 2 * np.pi, 30 / 360 * 2 * np.pi)
 
@@ -159,24 +160,6 @@ class Preprocessing:
         return {"seconds": seconds, "peak_mb": peak_mb()}
 
 
-def peak_mb() -> float:
-    """The most memory that this process ever held."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
-
-
-def main() -> None:
-    """Build what the first line says, then do what each further line says."""
-    answers = os.dup(1)
-    os.dup2(2, 1)  # what libraries print must not mix with the answers
-    kind, given = json.loads(sys.stdin.readline())
-    work = {"training": Training, "preprocessing": Preprocessing}[kind](given)
-    os.write(answers, (json.dumps({"peak_mb": peak_mb()}) + "\n").encode())
-    for line in sys.stdin:
-        answer = work.run(**json.loads(line))
-        os.write(answers, (json.dumps(answer) + "\n").encode())
-
-
 if __name__ == "__main__":
-    main()
+    kinds = {"training": Training, "preprocessing": Preprocessing}
+    answer_all(lambda kind, given: kinds[kind](given).run)
