@@ -38,6 +38,24 @@ class Orientation:
         axes = (*range(lead), *(lead + axis for axis in back))
         return array[..., i, j, k].transpose(axes)
 
+    @property
+    def slices_first(self) -> "Orientation":
+        """The same axes, but old axis k first and as it was: the order of slices.
+
+        The other two follow in their new order and direction. The new axis that old k
+        became is ``slices_at``.
+        """
+        a, b = (n for n in range(3) if n != self.slices_at)
+        permutation, flips = self.permutation, self.flips
+        return Orientation(
+            (2, permutation[a], permutation[b]), (False, flips[a], flips[b])
+        )
+
+    @property
+    def slices_at(self) -> int:
+        """The new axis that old axis k became."""
+        return self.permutation.index(2)
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:

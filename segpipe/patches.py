@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from segpipe.errors import DataError
+from segpipe.network import Network, NetworkSpec, apply_network, build_network
 from segpipe.plan import Fingerprint, PatchPlan
-from segpipe.segmenter import Network, NetworkSpec, apply_network, build_network
 
 Triple = tuple[int, int, int]
 # A training step keeps each layer's output and, going backward, a gradient of the size.

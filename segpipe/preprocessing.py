@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, Int16, Integer
@@ -10,7 +11,7 @@ from scipy import ndimage
 from segpipe.errors import DataError
 from segpipe.grid import Grid
 from segpipe.plan import Normalization, Plan
-from segpipe.volume import Image
+from segpipe.volume import SLICES, Image, RollingSlices, Source
 
 Triple = tuple[int, int, int]
 BLOCK = 1 << 19  # voxels that are resampled at once
@@ -68,14 +69,57 @@ def resample_image(
 
 
 def _resample_axis(array: np.ndarray, axis: int, goal: np.ndarray) -> np.ndarray:
-    """Fill the goal, which differs in size along one axis; some MB at a time."""
-    length, size = array.shape[axis], goal.shape[axis]
-    if size < length:
-        return _shrink_axis(array, axis, goal)
-    places = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
-    low = np.floor(places).astype(np.intp)
-    high = np.minimum(low + 1, length - 1)
-    share = (places - low).astype(np.float32)
+    """Fill the goal, which differs in size along one axis."""
+    run = AxisRun(array.shape[axis], goal.shape[axis], 0, goal.shape[axis])
+    return _resample_run(array, axis, goal, run)
+
+
+@dataclass(frozen=True)
+class AxisRun:
+    """A run of resampled places along an axis.
+
+    Attributes:
+        length: Of the whole axis.
+        size: Of the whole axis, resampled.
+        start: First resampled place of the run.
+        stop: The place after its last.
+    """
+
+    length: int
+    size: int
+    start: int
+    stop: int
+
+    @property
+    def needed(self) -> tuple[int, int]:
+        """First place of the axis that the run is made from, and the one after."""
+        if self.size == self.length:
+            return self.start, self.stop
+        if self.size < self.length:
+            scale = self.length / self.size
+            last = min(math.ceil(self.stop * scale), self.length)
+            return math.floor(self.start * scale), last
+        low, high, _ = self.neighbours
+        return int(low[0]), int(high[-1]) + 1
+
+    @property
+    def neighbours(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The places below and above, and the share of the one above."""
+        places = np.arange(self.start, self.stop) + 0.5
+        places = np.clip(places * self.length / self.size - 0.5, 0, self.length - 1)
+        low = np.floor(places).astype(np.intp)
+        share = (places - low).astype(np.float32)
+        return low, np.minimum(low + 1, self.length - 1), share
+
+
+def _resample_run(
+    array: np.ndarray, axis: int, goal: np.ndarray, run: AxisRun
+) -> np.ndarray:
+    """Fill the goal from the places that the run needs; some MB at a time."""
+    if run.size < run.length:
+        return _shrink_run(array, axis, goal, run)
+    low, high, share = run.neighbours
+    low, high = low - run.needed[0], high - run.needed[0]
     share = share.reshape([-1 if n == axis else 1 for n in range(array.ndim)])
     other = 1 if axis == 0 else 0
     source, sink = np.moveaxis(array, other, 0), np.moveaxis(goal, other, 0)
@@ -93,19 +137,22 @@ def _resample_axis(array: np.ndarray, axis: int, goal: np.ndarray) -> np.ndarray
     return goal
 
 
-def _shrink_axis(array: np.ndarray, axis: int, goal: np.ndarray) -> np.ndarray:
+def _shrink_run(
+    array: np.ndarray, axis: int, goal: np.ndarray, run: AxisRun
+) -> np.ndarray:
     """The mean over each output voxel's extent, parts of voxels counted in part."""
-    length, size = array.shape[axis], goal.shape[axis]
-    scale = length / size
+    scale = run.length / run.size
     moved, sink = np.moveaxis(array, axis, 0), np.moveaxis(goal, axis, 0)
     sink[...] = 0
-    for place in range(size):
+    for place in range(run.start, run.stop):
         start, stop = place * scale, (place + 1) * scale
-        first, last = math.floor(start), min(math.ceil(stop), length)
+        first, last = math.floor(start), min(math.ceil(stop), run.length)
         for index in range(first, last):
             share = min(index + 1, stop) - max(index, start)
             if share > 1e-9:
-                sink[place] += moved[index] * np.float32(share / scale)
+                sink[place - run.start] += moved[index - run.needed[0]] * np.float32(
+                    share / scale
+                )
     return goal
 
 
@@ -129,24 +176,112 @@ def normalize(channel: Float32[np.ndarray, "i j k"], how: Normalization) -> None
         z-score of the case, and for CT clipping with the data set's mean and deviation:
         Isensee 2021, doi:10.1038/s41592-020-01008-z.
     """
+    moments = Moments()
+    if how.kind == "zscore":
+        moments.add(channel)
+    _apply(channel, how, moments.mean_and_deviation)
+
+
+def _apply(
+    channel: np.ndarray, how: Normalization, moments: tuple[float, float]
+) -> None:
+    """Normalize voxels in place, with the case's mean and deviation for z-scores."""
     if how.kind == "none":
         return
+    mean, deviation = moments
     if how.kind == "ct":
         np.clip(channel, how.low, how.high, out=channel)
         mean, deviation = how.mean, how.standard_deviation
-    else:
-        mean = float(channel.mean(dtype=np.float64))
-        squares = [float(np.square(part - mean).sum()) for part in _doubled(channel)]
-        deviation = math.sqrt(sum(squares) / channel.size)
     channel -= np.float32(mean)
     if deviation > 0:
         channel /= np.float32(deviation)
 
 
-def _doubled(channel: np.ndarray) -> Iterator[np.ndarray]:
-    """Its slices in double precision, one after another."""
-    for part in channel:
-        yield part.astype(np.float64)
+class Moments:
+    """Mean and standard deviation of what is added, slice by slice.
+
+    Source:
+        Chan 1983, doi:10.1080/00031305.1983.10483115: means and sums of squares of
+        parts give those of the whole.
+    """
+
+    def __init__(self) -> None:
+        self._count, self._mean, self._squares = 0, 0.0, 0.0
+
+    def add(self, slices: Float32[np.ndarray, "n j k"]) -> None:
+        """Take in slices, in double precision."""
+        for part in slices:
+            values = part.astype(np.float64)
+            mean = float(values.mean())
+            values -= mean
+            apart, count = mean - self._mean, self._count + values.size
+            self._squares += float(np.square(values, out=values).sum())
+            self._squares += apart * apart * self._count * values.size / count
+            self._mean += apart * values.size / count
+            self._count = count
+
+    @property
+    def mean_and_deviation(self) -> tuple[float, float]:
+        """Of all that was added."""
+        return self._mean, math.sqrt(self._squares / max(1, self._count))
+
+
+def prepared_parts(
+    source: Source, plan: Plan
+) -> Iterator[Float32[np.ndarray, "channel n j k"]]:
+    """What prepare_image gives, some slices at a time, however long the volume.
+
+    Slices come in the order of the source's axis k, which leads; the axes stand as in
+    ``Orientation.slices_first``. For z-scores the source is read twice.
+
+    Args:
+        source: On any grid.
+        plan: The spacing and the normalization of each channel.
+    """
+    moments = [(0.0, 0.0)] * source.channels
+    if any(how.kind == "zscore" for how in plan.normalization):
+        moments = _moments_of_channels(source, plan)
+    for part in _resampled_parts(source, plan):
+        for channel, how, its in zip(part, plan.normalization, moments, strict=True):
+            _apply(channel, how, its)
+        yield part
+
+
+def _moments_of_channels(source: Source, plan: Plan) -> list[tuple[float, float]]:
+    """Mean and deviation of each channel, in one reading of the source."""
+    tables = [Moments() for _ in range(source.channels)]
+    for part in _resampled_parts(source, plan):
+        for channel, table in zip(part, tables, strict=True):
+            table.add(channel)
+    return [table.mean_and_deviation for table in tables]
+
+
+def _resampled_parts(source: Source, plan: Plan) -> Iterator[np.ndarray]:
+    """Slices of the reoriented, resampled source: new arrays."""
+    orientation = source.grid.to_canonical
+    frame, at = orientation.slices_first, orientation.slices_at
+    canonical = source.grid.reoriented(orientation)
+    shape = list(canonical.shape_at(plan.spacing))
+    size, plane = shape.pop(at), shape
+    flat = (_resized(frame.apply(part), plane) for part in source.read())
+    rolling, length = RollingSlices(flat, axis=1), source.grid.shape[2]
+    for start in range(0, size, SLICES):
+        run = AxisRun(length, size, start, min(size, start + SLICES))
+        block = rolling.window(*run.needed)
+        goal = np.empty((len(block), run.stop - start, *plane), dtype=np.float32)
+        for channel, result in zip(block, goal, strict=True):
+            if size == length:
+                result[...] = channel
+            else:
+                _resample_run(channel, 0, result, run)
+        yield goal
+
+
+def _resized(part: np.ndarray, plane: list[int]) -> np.ndarray:
+    """Slices resampled within their planes."""
+    if list(part.shape[2:]) == plane:
+        return part
+    return resample_image(part, (part.shape[1], plane[0], plane[1]))
 
 
 def classes_of(

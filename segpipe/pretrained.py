@@ -4,7 +4,8 @@ import logging
 from pathlib import Path
 
 from segpipe.errors import DataError
-from segpipe.segmenter import Network, NetworkName, Segmenter, segmenter_digest
+from segpipe.network import Network, NetworkName
+from segpipe.segmenter import Segmenter, segmenter_digest
 
 log = logging.getLogger(__name__)
 NONE = "none"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from segpipe.checkpoints import load_checkpoint, save_checkpoint
-from segpipe.segmenter import Network
+from segpipe.network import Network
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,9 @@
 """Segmenter: Image -> LabelMap; networks (one a fold) and all they need around them."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
@@ -10,69 +11,19 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32, Integer
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from segpipe.compute import Compute
-from segpipe.documents import Document
 from segpipe.errors import DataError
 from segpipe.fingerprint import digest_file, digest_json
-from segpipe.networks.unet2d import UNet2d
-from segpipe.networks.unet3d import UNet3d
-from segpipe.networks.vnet import VNet
-from segpipe.plan import Plan
-from segpipe.preprocessing import prepare_image, values_of
-from segpipe.sliding_window import Slab, Tiling, slabs
-from segpipe.volume import Image, LabelMap
+from segpipe.grid import Orientation
+from segpipe.network import Network, SegmenterSpec, apply_network, build_network
+from segpipe.preprocessing import prepared_parts, values_of
+from segpipe.sliding_window import Slab, resampled_slabs, slabs
+from segpipe.tiling import plan_tiling
+from segpipe.volume import Image, LabelMap, Source
 
-Network = UNet2d | UNet3d | VNet
-NetworkName = Literal["unet2d", "unet3d", "vnet"]
-
-
-class NetworkSpec(Document):
-    """Which network: enough to build it anew.
-
-    Attributes:
-        name: The system of the literature.
-        in_channels: Of the prepared image.
-        out_channels: Classes, background included.
-        base_channels: Width; the other widths follow as in the paper.
-        padding: ``valid`` as the U-Net papers have it, or ``same``.
-    """
-
-    name: NetworkName
-    in_channels: int
-    out_channels: int
-    base_channels: int
-    padding: Literal["valid", "same"]
-
-    @property
-    def dimensions(self) -> int:
-        """2 or 3: what the network convolves over."""
-        return 2 if self.name == "unet2d" else 3
-
-
-class SegmenterSpec(Document):
-    """spec.json: all that use needs besides the weights.
-
-    Attributes:
-        format_version: Of this document.
-        model: Name of the model in params.yaml.
-        network: Which network.
-        plan: Preparation, structures and fingerprint of the training data.
-        patch_size: Input voxels of a tile.
-        slice_axis: The axis across which a 2-D network takes slices.
-        temperatures: By which the logits of each network are divided; 1 unless
-            calibrated.
-    """
-
-    format_version: Literal[1]
-    model: str
-    network: NetworkSpec
-    plan: Plan
-    patch_size: tuple[int, int, int]
-    slice_axis: int | None
-    temperatures: tuple[float, ...]
+Triple = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -82,47 +33,17 @@ class Inference:
     Attributes:
         overlap_fraction: Share of a tile that its neighbour covers too.
         blending: Of overlapping tiles.
-        tile_batch: Tiles a forward pass.
+        memory_gb: Of a forward pass; the size of tiles follows from it, and where
+            outputs are blended: on the device if they take no more than this, too.
+        mirror: Whether the mean is taken over mirrored images as well.
         compute: Device, precision, threads.
     """
 
     overlap_fraction: float
     blending: Literal["gaussian", "constant"]
-    tile_batch: int
+    memory_gb: float
+    mirror: bool
     compute: Compute
-
-
-def build_network(spec: NetworkSpec) -> Network:
-    """A network with its paper's initial weights, drawn from torch's generator."""
-    if spec.name == "vnet":
-        return VNet(
-            spec.in_channels, spec.out_channels, base_channels=spec.base_channels
-        )
-    kind = UNet2d if spec.name == "unet2d" else UNet3d
-    return kind(
-        spec.in_channels,
-        spec.out_channels,
-        base_channels=spec.base_channels,
-        padding=spec.padding,
-    )
-
-
-def margin_of(network: Network, slice_axis: int | None) -> tuple[int, int, int]:
-    """Input minus output of a network, a side, along i, j, k."""
-    i, j, k = (0 if axis == slice_axis else network.margin for axis in range(3))
-    return i, j, k
-
-
-def apply_network(
-    network: nn.Module, image: Float32[Tensor, "B c i j k"], slice_axis: int | None
-) -> Float[Tensor, "B classes oi oj ok"]:
-    """Logits of patches; a 2-D network sees them without their axis of size 1."""
-    if slice_axis is None:
-        volume = image.contiguous(memory_format=torch.channels_last_3d)
-        return torch.as_tensor(network(volume))
-    plane = image.squeeze(2 + slice_axis)
-    logits = network(plane.contiguous(memory_format=torch.channels_last))
-    return torch.as_tensor(logits).unsqueeze(2 + slice_axis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,34 +124,141 @@ class Segmenter:
         return cls(specs[0], networks)
 
     def probabilities(
-        self, prepared: Float32[np.ndarray, "c i j k"], inference: Inference
+        self,
+        parts: Iterable[Float32[np.ndarray, "channel _ j k"]],
+        shape: Triple,
+        inference: Inference,
+        *,
+        slices_at: int = 0,
+        backwards: bool = False,
+        with_entropy: bool = False,
     ) -> Iterator[Slab]:
-        """Class probabilities on the prepared grid, slab by slab: mean of the folds."""
-        compute = inference.compute
-        networks = [network.to(compute.device).eval() for network in self.networks]
-        pairs = list(zip(networks, self.spec.temperatures, strict=True))
-        axis = self.spec.slice_axis
+        """Class probabilities on the prepared grid, slab by slab: mean of the folds.
 
-        def infer(tiles: Tensor) -> Tensor:
-            total: Tensor | None = None
-            with torch.inference_mode(), compute.autocast():
-                for network, temperature in pairs:
-                    logits = apply_network(network, tiles, axis).float()
-                    share = (logits / temperature).softmax(dim=1)
-                    total = share if total is None else total + share
-            assert total is not None
-            return total / len(networks)
-
-        margin = margin_of(networks[0], axis)
-        window = [p - 2 * m for p, m in zip(self.spec.patch_size, margin, strict=True)]
-        tiling = Tiling(
-            window=(window[0], window[1], window[2]),
-            margin=margin,
+        Args:
+            parts: The prepared slices, in order; their axis leads, the other two follow
+                in canonical order.
+            shape: Of the prepared volume, along the canonical axes.
+            inference: How.
+            slices_at: The canonical axis along which slices come.
+            backwards: Whether they come last first.
+            with_entropy: Add one more channel, the mean of the folds' own entropies.
+        """
+        device, axis = inference.compute.device, self.spec.slice_axis
+        tiling = plan_tiling(
+            self.spec.network,
+            patch_size=self.spec.patch_size,
+            slice_axis=axis,
+            shape=shape,
             overlap_fraction=inference.overlap_fraction,
             blending=inference.blending,
-            batch_size=inference.tile_batch,
+            memory_gb=inference.memory_gb,
         )
-        return slabs(prepared, infer, tiling=tiling, device=compute.device)
+        turned = replace(
+            tiling,
+            window=_leading(tiling.window, slices_at),
+            margin=_leading(tiling.margin, slices_at),
+            backwards=backwards,
+        )
+        leading = _leading(shape, slices_at)
+        classes = self.spec.network.out_channels + with_entropy
+        sums_bytes = 4 * turned.slices_held * classes * leading[1] * leading[2]
+        networks = [network.to(device).eval() for network in self.networks]
+
+        def infer(tiles: Tensor) -> Tensor:
+            canonical = _turn(tiles, slices_at, backwards=backwards)
+            result = self._vote(networks, canonical, inference, with_entropy)
+            return _turn_back(result, slices_at, backwards=backwards)
+
+        return slabs(
+            parts,
+            leading,
+            infer,
+            tiling=turned,
+            device=device,
+            sums_on=None
+            if sums_bytes <= inference.memory_gb * 1e9
+            else torch.device("cpu"),
+        )
+
+    def _vote(
+        self,
+        networks: list[Network],
+        tiles: Float32[Tensor, "B c i j k"],
+        inference: Inference,
+        with_entropy: bool,
+    ) -> Float32[Tensor, "B classes oi oj ok"]:
+        """Mean of the probabilities of all networks and mirrorings."""
+        compute, axis = inference.compute, self.spec.slice_axis
+        axes = [2 + n for n in range(3) if n != axis] if inference.mirror else []
+        flips = [f for n in range(len(axes) + 1) for f in combinations(axes, n)]
+        total: Tensor | None = None
+        with torch.inference_mode(), compute.autocast():
+            for network, temperature in zip(
+                networks, self.spec.temperatures, strict=True
+            ):
+                for flip in flips:
+                    seen = tiles.flip(flip) if flip else tiles
+                    logits = apply_network(network, seen, axis).float()
+                    share = (logits.div_(temperature)).softmax(dim=1)
+                    del logits
+                    if with_entropy:
+                        share = torch.cat([share, entropy_of(share)], dim=1)
+                    share = share.flip(flip) if flip else share
+                    total = share if total is None else total.add_(share)
+            assert total is not None
+            return total.div_(len(networks) * len(flips))
+
+    def slabs(
+        self,
+        source: Source,
+        inference: Inference,
+        *,
+        probabilities: bool = False,
+        uncertainty: bool = False,
+    ) -> Iterator["LabelSlab"]:
+        """Segment an image of any length, some slices along its own axis k at a time.
+
+        Probabilities (mean over folds, mirrorings and overlapping tiles) are resampled
+        linearly to the image's own grid; the largest wins.
+
+        Args:
+            source: On any grid.
+            inference: How.
+            probabilities: Give those, too.
+            uncertainty: Give entropy and disagreement of the folds, too.
+
+        Raises:
+            DataError: If the image has other channels than the segmenter learnt from.
+        """
+        plan = self.spec.plan
+        if source.channels != len(plan.channels):
+            raise DataError(
+                f"expected {len(plan.channels)} channels ({', '.join(plan.channels)}), "
+                f"found {source.channels}; give the files in this order"
+            )
+        orientation = source.grid.to_canonical
+        frame, at = orientation.slices_first, orientation.slices_at
+        canonical = source.grid.reoriented(orientation)
+        prepared = canonical.shape_at(plan.spacing)
+        blended = self.probabilities(
+            prepared_parts(source, plan),
+            prepared,
+            inference,
+            slices_at=at,
+            backwards=orientation.flips[at],
+            with_entropy=uncertainty,
+        )
+        shape = _leading(canonical.shape, at)
+        for slab in resampled_slabs(blended, _leading(prepared, at), shape):
+            shares = slab.values[:, : len(plan.values)]
+            classes = shares.argmax(1).short().cpu().numpy()
+            yield LabelSlab(
+                start=slab.start,
+                labels=_stored(frame, values_of(classes, plan)),
+                probabilities=_stored(frame, shares) if probabilities else None,
+                **_uncertainties(frame, slab.values, shares) if uncertainty else {},
+            )
 
     def segment(self, image: Image, inference: Inference) -> LabelMap:
         """Segment an image: the label map lies on its grid, in the data set's values.
@@ -238,80 +266,76 @@ class Segmenter:
         Raises:
             DataError: If the image has other channels than the segmenter learnt from.
         """
-        plan = self.spec.plan
-        if len(image.array) != len(plan.channels):
-            raise DataError(
-                f"expected {len(plan.channels)} channels ({', '.join(plan.channels)}), "
-                f"found {len(image.array)}; give the files in this order"
-            )
-        prepared, _ = prepare_image(image, plan)
-        orientation = image.grid.to_canonical
-        shape = image.grid.reoriented(orientation).shape
-        labels: Integer[np.ndarray, "i j k"] | None = None
-        parts = resampled_slabs(
-            self.probabilities(prepared, inference), prepared.shape[1:], shape
-        )
-        for slab in parts:
-            values = values_of(slab.values.argmax(0).short().numpy(), plan)
-            if labels is None:
-                labels = np.empty(shape, dtype=values.dtype)
-            labels[slab.start : slab.start + len(values)] = values
-        assert labels is not None, "a volume has slices"
-        return LabelMap(np.ascontiguousarray(orientation.undo(labels)), image.grid)
+        found = [slab.labels for slab in self.slabs(Source.of(image), inference)]
+        return LabelMap(np.concatenate(found, axis=2), image.grid)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSlab:
+    """Segmented slices of an image, on its own grid.
+
+    Attributes:
+        start: Index of the first slice along k.
+        labels: Values of the data set.
+        probabilities: Of each class, if asked for.
+        entropy: Of these, from 0 (certain) to 1 (all classes alike), if asked for.
+        disagreement: What of the entropy comes from folds that differ: entropy of the
+            mean minus mean of the entropies; 0 for a single fold.
+
+    Source:
+        Houlsby 2011, arXiv:1112.5745, section 2, the objective of BALD.
+    """
+
+    start: int
+    labels: Integer[np.ndarray, "i j n"]
+    probabilities: Float32[np.ndarray, "class i j n"] | None = None
+    entropy: Float32[np.ndarray, "i j n"] | None = None
+    disagreement: Float32[np.ndarray, "i j n"] | None = None
+
+
+def entropy_of(shares: Float[Tensor, "n classes ..."]) -> Float[Tensor, "n 1 ..."]:
+    """Entropy over the classes, divided by that of classes all alike: 0 to 1."""
+    logs = shares.clamp(min=torch.finfo(shares.dtype).tiny).log_()
+    return -(logs.mul_(shares)).sum(1, keepdim=True) / math.log(shares.shape[1])
+
+
+def _uncertainties(
+    frame: Orientation, values: Tensor, shares: Tensor
+) -> dict[str, np.ndarray]:
+    """Entropy and disagreement from shares and the mean entropy behind them."""
+    entropy = entropy_of(shares)
+    disagreement = (entropy - values[:, shares.shape[1] :]).clamp(min=0)
+    return {
+        "entropy": _stored(frame, entropy)[0],
+        "disagreement": _stored(frame, disagreement)[0],
+    }
+
+
+def _stored(frame: Orientation, values: Tensor | np.ndarray) -> np.ndarray:
+    """Slices in the axes of their file: (n j k) or (n class j k) with n as last."""
+    if isinstance(values, Tensor):
+        values = values.transpose(0, 1).cpu().numpy()
+    return np.ascontiguousarray(frame.undo(values))
+
+
+def _leading(triple: Triple, axis: int) -> Triple:
+    """The entry of an axis first, then the others."""
+    rest = [value for n, value in enumerate(triple) if n != axis]
+    return triple[axis], rest[0], rest[1]
+
+
+def _turn(tiles: Tensor, slices_at: int, *, backwards: bool) -> Tensor:
+    """From the order in which slices come to the canonical axes."""
+    return (tiles.flip(2) if backwards else tiles).movedim(2, 2 + slices_at)
+
+
+def _turn_back(tiles: Tensor, slices_at: int, *, backwards: bool) -> Tensor:
+    """The inverse of _turn."""
+    moved = tiles.movedim(2 + slices_at, 2)
+    return moved.flip(2) if backwards else moved
 
 
 def segmenter_digest(folder: Path) -> str:
     """SHA-256 over a segmenter's spec and weights: which segmenter it is."""
     files = [folder / "spec.json", *sorted(folder.glob("weights-*.safetensors"))]
     return digest_json({file.name: digest_file(file) for file in files})
-
-
-def resampled_slabs(
-    parts: Iterator[Slab], source: tuple[int, ...], goal: tuple[int, int, int]
-) -> Iterator[Slab]:
-    """Resample slabs linearly to another shape over the same box, as they come.
-
-    Output slice x lies at source position (x + 1/2) * source / goal - 1/2, held inside
-    the volume: the grids share their outer edges (Grid.resampled). Of what came before,
-    one slice is kept.
-
-    Args:
-        parts: Slabs of the source, in order.
-        source: Shape of the source along i, j, k.
-        goal: Shape wanted.
-
-    Yields:
-        Slabs that together cover the goal once.
-    """
-    if tuple(source) == tuple(goal):
-        yield from parts
-        return
-    length, scale = source[0], source[0] / goal[0]
-    kept: Tensor | None = None
-    done, have = 0, 0  # slices of the goal given out; slices of the source seen
-    for slab in parts:
-        values = F.interpolate(
-            slab.values.transpose(0, 1), size=goal[1:], mode="bilinear"
-        ).transpose(0, 1)
-        first = have if kept is None else have - 1
-        del slab
-        values = values if kept is None else torch.cat([kept, values], dim=1)
-        have = first + values.shape[1]
-        ready = goal[0]
-        if have < length:  # the last slice that lies before source slice have - 1
-            ready = min(goal[0], math.ceil((have - 0.5) / scale - 0.5))
-        if ready > done:
-            places = (torch.arange(done, ready, dtype=torch.float64) + 0.5) * scale
-            places = (places - 0.5).clamp(0, length - 1)
-            low = places.floor().long()
-            high = (low + 1).clamp(max=have - 1)
-            share = (places - low).float()[:, None, None]
-            below, mixed = values[:, low - first], values[:, high - first]
-            mixed -= below
-            mixed *= share
-            mixed += below
-            del below
-            yield Slab(done, mixed)
-            del mixed
-            done = ready
-        kept = values[:, -1:].clone()

@@ -1,12 +1,13 @@
-"""Tiles over a volume, blended and handed on slab by slab: bounded memory.
+"""Tiles over a stream of slices, blended and handed on as soon as they are finished.
 
-A slab is a run of slices along i that no later tile touches. Only one row of tiles is
-held at a time, so that memory does not grow with the length of the volume.
+Slices come and go along the first axis. Held are the input that the tiles at work need
+and the sums of the output that later tiles still touch: memory does not grow with the
+length of the volume, and with the number of classes only by one row of tiles.
 """
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,11 +15,13 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
+from torch.nn import functional as F
 
-from segpipe.volume import mirrored_window
+from segpipe.volume import RollingSlices, mirrored_indices, take_box
 
 Triple = tuple[int, int, int]
 Infer = Callable[[Tensor], Tensor]
+SLAB_BYTES = 1 << 26  # finished slices are handed on in slabs of about this size
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,9 @@ class Tiling:
         margin: Input beyond the output, a side: context of a valid-convolution network.
         overlap_fraction: Share of a tile that its neighbour covers too, from 0 to 0.9.
         blending: ``gaussian`` trusts a tile's centre most, ``constant`` all alike.
-        batch_size: Tiles a forward pass.
+        batch_size: Tiles a forward pass, at most.
+        backwards: Whether slices come last first. Tiles then lie where they would lie
+            if they came the right way round.
     """
 
     window: Triple
@@ -38,6 +43,12 @@ class Tiling:
     overlap_fraction: float
     blending: Literal["gaussian", "constant"]
     batch_size: int
+    backwards: bool = False
+
+    @property
+    def slices_held(self) -> int:
+        """Slices of sums that are held at once."""
+        return max(self.window[0], self.batch_size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +56,21 @@ class Slab:
     """Finished slices of a volume.
 
     Attributes:
-        start: Index of the first slice along i.
-        values: Blended output of the network, one channel a class.
+        start: Index of the first slice along i, in the order in which slices come.
+        values: Blended output of the network.
     """
 
     start: int
-    values: Float32[Tensor, "channel i j k"]
+    values: Float32[Tensor, "i class j k"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Tile:
+    """One tile: its place, and per axis the weights of the voxels inside the volume."""
+
+    start: Triple
+    inside: tuple[slice, slice, slice]
+    weights: tuple[Tensor, Tensor, Tensor]
 
 
 def blend_weights(size: int, blending: str) -> Float32[Tensor, " size"]:
@@ -81,112 +101,179 @@ def tile_starts(length: int, window: int, overlap_fraction: float) -> list[int]:
 
 
 def slabs(
-    image: Float32[np.ndarray, "channel i j k"],
+    parts: Iterable[Float32[np.ndarray, "channel _ j k"]],
+    shape: Triple,
     infer: Infer,
     *,
     tiling: Tiling,
     device: torch.device,
+    sums_on: torch.device | None = None,
 ) -> Iterator[Slab]:
     """Run a network over a volume of any size.
 
     Args:
-        image: The prepared volume; beyond its edges it is mirrored.
+        parts: The prepared slices, in order; beyond its edges the volume is mirrored.
+        shape: Of the whole volume along i, j, k.
         infer: Tiles (B channel i j k) with margin to outputs (B class i j k) without.
         tiling: How the volume is cut.
-        device: Where the network runs; slabs come on the CPU.
+        device: Where the network runs.
+        sums_on: Where outputs are blended and slabs lie; there too unless said.
 
     Yields:
         Slabs in order, which together cover each slice once.
     """
-    length, *plane = image.shape[1:]
-    starts = [
-        tile_starts(size, window, tiling.overlap_fraction)
-        for size, window in zip(image.shape[1:], tiling.window, strict=True)
+    source = RollingSlices(iter(parts), axis=1)
+    place = sums_on or device
+    tiles = _tiles(shape, tiling, place)
+    held = tiling.slices_held
+    sums: Tensor | None = None
+    base = 0  # slices before it have been handed on
+    for batch, after in _batches(tiles, tiling):
+        outputs = infer(_cut(source, batch, shape, tiling).to(device))
+        for tile, output in zip(batch, outputs, strict=True):
+            if sums is None:
+                sums = torch.zeros(held, len(output), *shape[1:], device=place)
+            _add(sums, tile, output.to(place))
+        assert sums is not None
+        done = shape[0] if after is None else max(base, after.start[0])
+        each = max(1, SLAB_BYTES // (4 * sums[0].numel()))
+        while base < done:  # up to the end of the ring, or of a slab
+            end = min(done, base + each, base - base % held + held)
+            ready = sums[base % held : (end - 1) % held + 1]
+            yield Slab(base, ready.clone())
+            ready.zero_()
+            base = end
+
+
+def _tiles(shape: Triple, tiling: Tiling, place: torch.device) -> list[_Tile]:
+    """All tiles in the order in which they run: along the last axis first.
+
+    Tiles lie on a grid and their weights are products of one weight an axis, so the
+    weights that overlapping tiles add up to is a product, too: divided by it axis by
+    axis, all weights of a voxel add up to 1.
+    """
+    axes = []
+    for axis, (length, window) in enumerate(zip(shape, tiling.window, strict=True)):
+        starts = tile_starts(length, window, tiling.overlap_fraction)
+        if axis == 0 and tiling.backwards:
+            starts = [length - window - start for start in reversed(starts)]
+        whole = blend_weights(window, tiling.blending).double()
+        insides = [slice(max(0, -s), min(window, length - s)) for s in starts]
+        cover = torch.zeros(length, dtype=torch.float64)
+        for start, inside in zip(starts, insides, strict=True):
+            cover[start + inside.start : start + inside.stop] += whole[inside]
+        axes.append(
+            [
+                (s, n, (whole[n] / cover[s + n.start : s + n.stop]).float().to(place))
+                for s, n in zip(starts, insides, strict=True)
+            ]
+        )
+    return [
+        _Tile((i[0], j[0], k[0]), (i[1], j[1], k[1]), (i[2], j[2], k[2]))
+        for i, j, k in itertools.product(*axes)
     ]
-    weights = _tile_weights(tiling)
-    total: Tensor | None = None
-    cover = torch.zeros((0, *plane))
-    base = 0  # slice of the volume that the sums' first slice stands for
-    for row, first in enumerate(starts[0]):
-        end = min(first + tiling.window[0], length)
-        tiles = [(first, j, k) for j, k in itertools.product(*starts[1:])]
-        for place, output in _run(image, infer, tiles, tiling, device):
-            if total is None:
-                total = torch.zeros((len(output), 0, *plane))
-            if total.shape[1] < end - base:
-                missing = end - base - total.shape[1]
-                total = torch.cat(
-                    [total, total.new_zeros((len(total), missing, *plane))], dim=1
-                )
-                cover = torch.cat([cover, cover.new_zeros((missing, *plane))])
-            _add(total, cover, output, weights, place, base, image.shape[1:])
-        assert total is not None
-        last = row + 1 == len(starts[0])
-        done = length if last else max(base, starts[0][row + 1])
-        if done > base:
-            ready = done - base
-            finished, total = total[:, :ready], total[:, ready:].clone()
-            finished /= cover[:ready]
-            cover = cover[ready:].clone()
-            yield Slab(base, finished)
-            del finished  # its memory is free as soon as the receiver drops it
-            base = done
 
 
-def _tile_weights(tiling: Tiling) -> Float32[Tensor, "i j k"]:
-    i, j, k = (blend_weights(size, tiling.blending) for size in tiling.window)
-    return i[:, None, None] * j[:, None] * k
+def _batches(
+    tiles: list[_Tile], tiling: Tiling
+) -> Iterator[tuple[list[_Tile], _Tile | None]]:
+    """Runs of tiles whose slices can be held at once, and the tile after each run."""
+    first = 0
+    while first < len(tiles):
+        limit = max(0, tiles[first].start[0]) + tiling.slices_held - tiling.window[0]
+        last = first + 1
+        while (
+            last < min(len(tiles), first + tiling.batch_size)
+            and tiles[last].start[0] <= limit
+        ):
+            last += 1
+        yield tiles[first:last], tiles[last] if last < len(tiles) else None
+        first = last
 
 
-def _run(
-    image: np.ndarray,
-    infer: Infer,
-    tiles: list[Triple],
-    tiling: Tiling,
-    device: torch.device,
-) -> Iterator[tuple[Triple, Float[Tensor, "class i j k"]]]:
-    """The network's output for each tile, in batches."""
-    size = tuple(w + 2 * m for w, m in zip(tiling.window, tiling.margin, strict=True))
-    for first in range(0, len(tiles), tiling.batch_size):
-        batch = tiles[first : first + tiling.batch_size]
-        inputs = [
-            mirrored_window(
-                image,
-                _triple(s - m for s, m in zip(place, tiling.margin, strict=True)),
-                _triple(size),
+def _cut(
+    source: RollingSlices, batch: list[_Tile], shape: Triple, tiling: Tiling
+) -> Float32[Tensor, "B channel i j k"]:
+    """The input of tiles."""
+    indices = [
+        [
+            mirrored_indices(start - margin, window + 2 * margin, length)
+            for start, margin, window, length in zip(
+                tile.start, tiling.margin, tiling.window, shape, strict=True
             )
-            for place in batch
         ]
-        outputs = infer(torch.from_numpy(np.stack(inputs)).to(device)).float().cpu()
-        yield from zip(batch, outputs, strict=True)
-
-
-def _triple(values: "Iterator[int] | tuple[int, ...]") -> Triple:
-    i, j, k = values
-    return i, j, k
-
-
-def _add(
-    total: Tensor,
-    cover: Tensor,
-    output: Tensor,
-    weights: Tensor,
-    place: Triple,
-    base: int,
-    shape: tuple[int, ...],
-) -> None:
-    """Add a tile's output, times its weights, to the sums (in place)."""
-    inside = [
-        slice(max(0, -start), min(window, size - start))
-        for start, window, size in zip(place, weights.shape, shape, strict=True)
+        for tile in batch
     ]
-    offset = (place[0] - base, place[1], place[2])
-    goal = [
-        slice(start + part.start, start + part.stop)
-        for start, part in zip(offset, inside, strict=True)
-    ]
-    share = weights[inside[0], inside[1], inside[2]]
-    total[:, goal[0], goal[1], goal[2]] += (
-        output[:, inside[0], inside[1], inside[2]] * share
+    low = min(int(along[0].min()) for along in indices)
+    high = max(int(along[0].max()) for along in indices) + 1
+    block = source.window(low, high)
+    return torch.from_numpy(
+        np.stack([take_box(block, (i - low, j, k)) for i, j, k in indices])
     )
-    cover[goal[0], goal[1], goal[2]] += share
+
+
+def _add(sums: Tensor, tile: _Tile, output: Float[Tensor, "class i j k"]) -> None:
+    """Add a tile's output, times its weights, to the ring of slices (in place)."""
+    i, j, k = tile.weights
+    plane = j[:, None] * k
+    inside = output[:, tile.inside[0], tile.inside[1], tile.inside[2]].float()
+    goal = tuple(
+        slice(start + part.start, start + part.stop)
+        for start, part in zip(tile.start, tile.inside, strict=True)
+    )
+    held, done = len(sums), 0
+    while done < len(i):  # two runs where the ring's end lies inside the tile
+        slot = (goal[0].start + done) % held
+        count = min(len(i) - done, held - slot)
+        part = slice(done, done + count)
+        sums[slot : slot + count, :, goal[1], goal[2]].addcmul_(
+            inside[:, part].transpose(0, 1), i[part, None, None, None] * plane
+        )
+        done += count
+
+
+def resampled_slabs(
+    parts: Iterator[Slab], source: Triple, goal: Triple
+) -> Iterator[Slab]:
+    """Resample slabs linearly to another shape over the same box, as they come.
+
+    Output slice x lies at source position (x + 1/2) * source / goal - 1/2, held inside
+    the volume: the grids share their outer edges (Grid.resampled). Of what came before,
+    one slice is kept.
+
+    Args:
+        parts: Slabs of the source, in order.
+        source: Shape of the source along i, j, k.
+        goal: Shape wanted.
+
+    Yields:
+        Slabs that together cover the goal once.
+    """
+    if tuple(source) == tuple(goal):
+        yield from parts
+        return
+    length, scale = source[0], source[0] / goal[0]
+    kept: Tensor | None = None
+    done, have = 0, 0  # slices of the goal given out; slices of the source seen
+    for slab in parts:
+        values = slab.values
+        if tuple(source[1:]) != tuple(goal[1:]):
+            values = F.interpolate(values, size=goal[1:], mode="bilinear")
+        first = have if kept is None else have - 1
+        values = values if kept is None else torch.cat([kept, values])
+        have = first + len(values)
+        ready = goal[0]
+        if have < length:  # the last slice that lies before source slice have - 1
+            ready = min(goal[0], math.ceil((have - 0.5) / scale - 0.5))
+        each = max(1, SLAB_BYTES // (4 * values[0].numel()))
+        for start in range(done, ready, each):
+            stop = min(ready, start + each)
+            places = (torch.arange(start, stop, dtype=torch.float64) + 0.5) * scale
+            places = (places - 0.5).clamp(0, length - 1)
+            low = places.floor().long()
+            high = (low + 1).clamp(max=have - 1)
+            share = (places - low).float().to(values.device)[:, None, None, None]
+            below, above = values[low - first], values[high - first]
+            yield Slab(start, torch.lerp(below, above, share))
+        done = max(done, ready)
+        kept = values[-1:].clone()

@@ -18,6 +18,15 @@ from segpipe.distributed import World
 from segpipe.errors import DataError
 from segpipe.fingerprint import digest_json
 from segpipe.losses import Loss, LossParams, build_loss, keep_some
+from segpipe.network import (
+    Network,
+    NetworkName,
+    NetworkSpec,
+    SegmenterSpec,
+    apply_network,
+    build_network,
+    margin_of,
+)
 from segpipe.optimization import OptimizerParams, build_optimizer, learning_rate
 from segpipe.params import Params
 from segpipe.paths import Paths
@@ -32,16 +41,7 @@ from segpipe.plan import (
 from segpipe.pretrained import load_pretrained, start_from
 from segpipe.progress import Progress
 from segpipe.sampling import Batch, TrainingCase, Triple, draw_batch, read_case
-from segpipe.segmenter import (
-    Network,
-    NetworkName,
-    NetworkSpec,
-    Segmenter,
-    SegmenterSpec,
-    apply_network,
-    build_network,
-    margin_of,
-)
+from segpipe.segmenter import Segmenter
 
 log = logging.getLogger(__name__)
 CALIBRATION_PATCHES, CALIBRATION_VOXELS = 64, 4000  # and voxels of each

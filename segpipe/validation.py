@@ -14,6 +14,7 @@ from segpipe.metrics import (
 from segpipe.plan import Plan
 from segpipe.sampling import TrainingCase
 from segpipe.segmenter import Inference, Segmenter
+from segpipe.volume import SLICES
 
 DICE = "validation_dice"
 MEANS = (DICE, "validation_iou", "validation_pa")
@@ -57,8 +58,13 @@ def _compare(
     """The confusion matrix of a case, slab by slab."""
     n_classes = len(segmenter.spec.plan.values)
     confusion = np.zeros((n_classes, n_classes), dtype=np.int64)
-    for slab in segmenter.probabilities(case.image, inference):
-        predicted = slab.values.argmax(0).numpy()
+    parts = (
+        case.image[:, start : start + SLICES]
+        for start in range(0, case.image.shape[1], SLICES)
+    )
+    shape = case.label.shape
+    for slab in segmenter.probabilities(parts, shape, inference):
+        predicted = slab.values.argmax(1).cpu().numpy()
         reference = case.label[slab.start : slab.start + len(predicted)]
         confusion += confusion_matrix(
             reference, predicted, n_classes=n_classes, ignore=-1

@@ -94,7 +94,7 @@ TRAIN = TrainParams(
     seed=1,
 )
 PREDICT = predict.PredictParams(
-    overlap_fraction=0.25, blending="gaussian", tile_batch=2
+    overlap_fraction=0.25, blending="gaussian", memory_gb=1, mirror=False
 )
 EVALUATE = evaluate.EvaluateParams(
     surface_tolerance=1.0, instance_iou=0.5, group_by=("site",), workers=1

@@ -5,9 +5,9 @@ from typing import Literal
 import pytest
 
 from segpipe.errors import DataError
+from segpipe.network import NetworkSpec
 from segpipe.patches import plan_patch
 from segpipe.plan import Fingerprint, PatchPlan
-from segpipe.segmenter import NetworkSpec
 
 
 def spec(name: str, *, padding: str = "same", base: int = 8) -> NetworkSpec:

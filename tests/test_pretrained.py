@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from segpipe.errors import DataError
+from segpipe.network import build_network
 from segpipe.pretrained import load_pretrained, start_from
-from segpipe.segmenter import Segmenter, build_network, segmenter_digest
+from segpipe.segmenter import Segmenter, segmenter_digest
 from tests.test_segmenter import segmenter
 
 

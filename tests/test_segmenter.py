@@ -8,21 +8,18 @@ from torch.nn import functional as F
 from segpipe.compute import Compute
 from segpipe.errors import DataError
 from segpipe.grid import Grid
+from segpipe.network import NetworkSpec, SegmenterSpec, build_network
 from segpipe.plan import Fingerprint, Normalization, Plan
 from segpipe.segmenter import (
     Inference,
-    NetworkSpec,
     Segmenter,
-    SegmenterSpec,
-    build_network,
-    resampled_slabs,
     segmenter_digest,
 )
-from segpipe.sliding_window import Slab
+from segpipe.sliding_window import Slab, resampled_slabs
 from segpipe.volume import Image
 
 COMPUTE = Compute(torch.device("cpu"), "fp32", 2)
-INFERENCE = Inference(0.5, "gaussian", 2, COMPUTE)
+INFERENCE = Inference(0.5, "gaussian", 0.001, False, COMPUTE)
 
 
 def plan(*, spacing=(1.0, 1.0, 1.0), values=(0, 7)) -> Plan:
@@ -80,17 +77,19 @@ def segmenter(*, network="unet3d", slice_axis=None, seed=0, **changes) -> Segmen
 @pytest.mark.parametrize("goal", [(9, 8, 7), (30, 5, 12), (4, 20, 7), (23, 31, 3)])
 @pytest.mark.parametrize("cuts", [(3, 4, 8), (1, 2), (5,), ()])
 def test_slabs_resample_like_the_whole_volume(goal, cuts) -> None:
-    values = torch.rand(2, 9, 8, 7, generator=torch.Generator().manual_seed(0))
+    values = torch.rand(9, 2, 8, 7, generator=torch.Generator().manual_seed(0))
     ends = [0, *cuts, 9]
-    parts = (Slab(a, values[:, a:b]) for a, b in itertools.pairwise(ends))
-    expected = F.interpolate(values[None], size=goal, mode="trilinear")[0]
+    parts = (Slab(a, values[a:b]) for a, b in itertools.pairwise(ends))
+    expected = F.interpolate(values.transpose(0, 1)[None], size=goal, mode="trilinear")[
+        0
+    ]
 
     slabs = list(resampled_slabs(parts, (9, 8, 7), goal))
 
     assert [slab.start for slab in slabs] == np.cumsum(
-        [0, *(slab.values.shape[1] for slab in slabs[:-1])]
+        [0, *(len(slab.values) for slab in slabs[:-1])]
     ).tolist()
-    result = torch.cat([slab.values for slab in slabs], dim=1)
+    result = torch.cat([slab.values for slab in slabs]).transpose(0, 1)
     torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
 
 
@@ -153,7 +152,12 @@ def test_folds_vote_by_the_mean_of_their_probabilities(tmp_path) -> None:
 
     both = Segmenter.ensemble([tmp_path / "0", tmp_path / "1"])
     parts = [
-        torch.cat([slab.values for slab in s.probabilities(array, INFERENCE)], dim=1)
+        torch.cat(
+            [
+                slab.values
+                for slab in s.probabilities([array], array.shape[1:], INFERENCE)
+            ]
+        )
         for s in (first, second, both)
     ]
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -19,13 +21,17 @@ def tiling(
     return Tiling(window, margin, overlap, blending, batch_size=3)
 
 
+def cut(image: np.ndarray, each: int = 3) -> list[np.ndarray]:
+    return [image[:, start : start + each] for start in range(0, image.shape[1], each)]
+
+
 def whole(image: np.ndarray, infer, how: Tiling) -> np.ndarray:
-    parts = list(slabs(image, infer, tiling=how, device=CPU))
+    parts = list(slabs(cut(image), image.shape[1:], infer, tiling=how, device=CPU))
     starts = [part.start for part in parts]
-    ends = [part.start + part.values.shape[1] for part in parts]
+    ends = [part.start + len(part.values) for part in parts]
     assert starts == [0, *ends[:-1]]
     assert ends[-1] == image.shape[1]
-    return torch.cat([part.values for part in parts], dim=1).numpy()
+    return torch.cat([part.values for part in parts]).transpose(0, 1).numpy()
 
 
 @settings(max_examples=40, deadline=None)
@@ -104,14 +110,51 @@ def test_a_tile_is_trusted_most_in_its_centre() -> None:
     assert float(weights.min()) >= 1e-3
 
 
-def test_memory_holds_one_row_of_tiles_whatever_the_length() -> None:
-    """The largest slab that is handed on is a window long, not a volume."""
+def test_slices_that_come_last_first_meet_the_same_tiles() -> None:
+    """Even where tiles cannot be spread symmetrically, as 3 of 8 over 13."""
+    image = np.random.default_rng(0).normal(size=(1, 13, 9, 9)).astype(np.float32)
+    seen: dict[bool, list[np.ndarray]] = {False: [], True: []}
+
+    def look(x: torch.Tensor, backwards: bool) -> torch.Tensor:
+        seen[backwards] += [tile.flip(1) if backwards else tile for tile in x]
+        return x
+
+    for backwards in (False, True):
+        given = image[:, ::-1].copy() if backwards else image
+        how = replace(tiling((8, 8, 8)), backwards=backwards)
+        whole(given, lambda x, b=backwards: look(x, b), how)
+
+    assert len(seen[False]) == 12
+    for tile in seen[False]:
+        assert any(torch.equal(tile, other) for other in seen[True])
+
+
+def test_only_the_slices_that_tiles_need_are_held() -> None:
+    """The input is read no further than the tile at work, and finished output goes."""
     image = np.zeros((1, 200, 8, 8), dtype=np.float32)
+    read = 0
 
-    sizes = [
-        part.values.shape[1]
-        for part in slabs(image, lambda x: x, tiling=tiling((8, 8, 8)), device=CPU)
-    ]
+    def parts():
+        nonlocal read
+        for part in cut(image):
+            read += part.shape[1]
+            yield part
 
-    assert sum(sizes) == 200
-    assert max(sizes) <= 8
+    for slab in slabs(
+        parts(), (200, 8, 8), lambda x: x, tiling=tiling((8, 8, 8)), device=CPU
+    ):
+        assert len(slab.values) <= 8
+        assert read <= slab.start + 8 + 3
+
+
+def test_slices_of_a_2d_network_share_batches() -> None:
+    image = np.zeros((1, 10, 8, 8), dtype=np.float32)
+    sizes = []
+
+    def infer(x: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x))
+        return x
+
+    whole(image, infer, replace(tiling((1, 8, 8)), batch_size=4))
+
+    assert sizes == [4, 4, 2]

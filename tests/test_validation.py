@@ -5,10 +5,11 @@ import pytest
 
 from segpipe.compute import ComputeParams, build_compute
 from segpipe.metrics import dice, iou
+from segpipe.network import NetworkSpec, SegmenterSpec
 from segpipe.networks.unet3d import UNet3d
 from segpipe.plan import Fingerprint, Normalization, Plan
 from segpipe.sampling import TrainingCase
-from segpipe.segmenter import Inference, NetworkSpec, Segmenter, SegmenterSpec
+from segpipe.segmenter import Inference, Segmenter
 from segpipe.validation import validate, validation_names
 
 SHAPE = (16, 8, 8)
@@ -81,7 +82,8 @@ def case(seed: int, classes: int) -> TrainingCase:
 INFERENCE = Inference(
     overlap_fraction=0.0,
     blending="constant",
-    tile_batch=1,
+    memory_gb=0.001,
+    mirror=False,
     compute=build_compute(
         ComputeParams(
             device="cpu", precision="fp32", threads=1, workers=0, compile=False
@@ -97,8 +99,8 @@ def test_figures_are_those_of_the_masks_where_annotated() -> None:
     expected: dict[str, list[float]] = {"ball": [], "core": []}
     overlaps, right = [], []
     for one in cases:
-        slabs = tried.probabilities(one.image, INFERENCE)
-        predicted = np.concatenate([slab.values.argmax(0).numpy() for slab in slabs])
+        slabs = tried.probabilities([one.image], one.image.shape[1:], INFERENCE)
+        predicted = np.concatenate([slab.values.argmax(1).numpy() for slab in slabs])
         known = one.label >= 0
         right.append((predicted == one.label)[known].mean())
         for number, name in enumerate(("ball", "core"), start=1):

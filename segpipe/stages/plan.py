@@ -19,12 +19,12 @@ from segpipe.errors import DataError
 from segpipe.fingerprint import digest_file, fingerprint
 from segpipe.grid import Grid
 from segpipe.io.formats import read_case, read_case_label
+from segpipe.network import NetworkName, NetworkSpec
 from segpipe.parallel import map_cases
 from segpipe.params import Params
 from segpipe.patches import plan_patch
 from segpipe.paths import Paths
 from segpipe.plan import Fingerprint, Normalization, PatchPlan, Plan, read_split
-from segpipe.segmenter import NetworkName, NetworkSpec
 
 log = logging.getLogger(__name__)
 Triple = tuple[float, float, float]

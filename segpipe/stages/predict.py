@@ -25,12 +25,14 @@ class PredictParams(Params):
     Attributes:
         overlap_fraction: Share of a tile that its neighbour covers too.
         blending: ``gaussian`` trusts a tile's centre most, ``constant`` all alike.
-        tile_batch: Tiles a forward pass.
+        memory_gb: Budget of a forward pass, from which the size of tiles follows.
+        mirror: Whether the mean is taken over mirrored images as well.
     """
 
     overlap_fraction: float
     blending: Literal["gaussian", "constant"]
-    tile_batch: int
+    memory_gb: float
+    mirror: bool
 
 
 def run(
@@ -53,7 +55,8 @@ def run(
     inference = Inference(
         overlap_fraction=params.overlap_fraction,
         blending=params.blending,
-        tile_batch=params.tile_batch,
+        memory_gb=params.memory_gb,
+        mirror=params.mirror,
         compute=compute,
     )
     log.info("predict %s, mean of %d folds, on %s", model, len(folds), compute)

@@ -22,16 +22,11 @@ from segpipe.compute import Compute
 from segpipe.distributed import World
 from segpipe.documents import write_json, write_text
 from segpipe.fingerprint import digest_file, digest_json, fingerprint
+from segpipe.network import Network, build_network, margin_of
 from segpipe.paths import Paths
 from segpipe.progress import Progress
 from segpipe.sampling import TrainingCase
-from segpipe.segmenter import (
-    Inference,
-    Network,
-    Segmenter,
-    build_network,
-    margin_of,
-)
+from segpipe.segmenter import Inference, Segmenter
 from segpipe.tracking import live_run
 from segpipe.training import (
     Task,
@@ -193,7 +188,8 @@ def _validate(
     inference = Inference(
         overlap_fraction=task.params.validation_overlap_fraction,
         blending="gaussian",
-        tile_batch=max(1, task.patch.batch_size),
+        memory_gb=task.patch.memory_gb,
+        mirror=False,
         compute=task.compute,
     )
     segmenter = Segmenter(task.spec, (network,))

@@ -75,7 +75,8 @@ def densify(
     inference = Inference(
         overlap_fraction=params.predict.overlap_fraction,
         blending=params.predict.blending,
-        tile_batch=params.predict.tile_batch,
+        memory_gb=params.predict.memory_gb,
+        mirror=params.predict.mirror,
         compute=compute,
     )
     part = output.with_name(f".{output.name}.part")

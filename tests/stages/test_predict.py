@@ -139,7 +139,11 @@ paths = Paths(Path(sys.argv[1]))
 # What torch itself keeps from the first convolution on is no part of a case.
 segmenter = Segmenter.ensemble([paths.artifacts / "train" / "m" / "0" / "segmenter"])
 inference = Inference(
-    overlap_fraction=0.25, blending="gaussian", tile_batch=2, compute=compute
+    overlap_fraction=0.25,
+    blending="gaussian",
+    memory_gb=1,
+    mirror=False,
+    compute=compute,
 )
 segmenter.segment(read_image(Path(sys.argv[2])), inference)
 before = peak()

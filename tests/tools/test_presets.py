@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from segpipe.errors import DataError
+from segpipe.network import NetworkSpec, build_network
 from segpipe.params import parse_section, read_params
-from segpipe.segmenter import NetworkSpec, build_network
 from segpipe.stages.train import TrainParams
 from segpipe.tools.presets import list_presets, write_preset
 
