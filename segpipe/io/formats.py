@@ -8,10 +8,10 @@ from jaxtyping import Integer
 from segpipe.case import Case, CaseList
 from segpipe.errors import DataError
 from segpipe.grid import Grid
-from segpipe.io import nifti, raster
-from segpipe.volume import Image, LabelMap
+from segpipe.io import itk, nifti, raster
+from segpipe.volume import Image, LabelMap, Source
 
-SUFFIXES = (*nifti.SUFFIXES, *raster.SUFFIXES)
+SUFFIXES = (*nifti.SUFFIXES, *raster.SUFFIXES, *itk.SUFFIXES)
 # Formats of images that no door takes yet: how to convert them.
 FOREIGN = {
     ".dcm": "DICOM is not read yet: convert the series with `dcm2niix -z y FOLDER`",
@@ -19,9 +19,6 @@ FOREIGN = {
     ".mgh": "convert it with FreeSurfer's `mri_convert IN.mgh OUT.nii.gz`",
     ".hdr": "an Analyze or NIfTI pair: join .hdr and .img into one .nii.gz",
     ".img": "an Analyze or NIfTI pair: join .hdr and .img into one .nii.gz",
-    ".nrrd": "convert it to .nii.gz (3D Slicer, SimpleITK)",
-    ".mha": "convert it to .nii.gz (3D Slicer, SimpleITK)",
-    ".mhd": "convert it to .nii.gz (3D Slicer, SimpleITK)",
     ".mnc": "convert it with `mnc2nii`",
     ".h5": "bring it in with `segpipe import`, --image-key and --label-key",
     ".hdf5": "bring it in with `segpipe import`, --image-key and --label-key",
@@ -64,7 +61,20 @@ def read_image(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> 
     """
     if suffix(path).lower() in nifti.SUFFIXES:
         return nifti.read_image(path)
+    if suffix(path).lower() in itk.SUFFIXES:
+        return itk.read_image(path)
     return raster.read_image(path, spacing_mm=spacing_mm)
+
+
+def open_image(path: Path) -> Source:
+    """An image of any known format, read as it is needed where the format allows it.
+
+    Raises:
+        DataError: As the format's door says.
+    """
+    if suffix(path).lower() in nifti.SUFFIXES:
+        return nifti.open_image(path)
+    return Source.of(read_image(path))
 
 
 def read_label(
@@ -77,6 +87,8 @@ def read_label(
     """
     if suffix(path).lower() in nifti.SUFFIXES:
         return nifti.read_label(path)
+    if suffix(path).lower() in itk.SUFFIXES:
+        return itk.read_label(path)
     return raster.read_label(path, spacing_mm=spacing_mm)
 
 
@@ -84,6 +96,8 @@ def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> 
     """Write a label map in the format of the path's name, atomically."""
     if suffix(path).lower() in nifti.SUFFIXES:
         nifti.write_label(path, array, grid)
+    elif suffix(path).lower() in itk.SUFFIXES:
+        itk.write_label(path, array, grid)
     else:
         raster.write_label(path, array)
 

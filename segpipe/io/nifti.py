@@ -1,12 +1,14 @@
-"""NIfTI files, through nibabel: read whole and checked, written atomically."""
+"""NIfTI files, through nibabel: whole or in slices, checked, written atomically."""
 
 import gzip
 import io
+import math
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -19,9 +21,11 @@ from segpipe.errors import DataError
 from segpipe.grid import Grid
 from segpipe.io import nifti_geometry as geometry
 from segpipe.io.labels import whole_labels
-from segpipe.volume import Image, LabelMap
+from segpipe.volume import SLICES, Image, LabelMap, Source
 
 SUFFIXES = (".nii.gz", ".nii")
+LARGEST_WHOLE = 1 << 26  # voxels that are read at once: 256 MB in float32
+GZIP = 31  # zlib's number for gzip's format
 HEADER_BYTES = 1 << 20  # the header with its extensions, if any
 
 
@@ -40,6 +44,48 @@ def read_image(path: Path) -> Image:
     else:
         channels = array[None]
     return Image(_finite(path, channels.reshape((-1, *grid.shape))), grid)
+
+
+def open_image(path: Path) -> Source:
+    """An image that is read as it is needed; small ones, and colours, at once.
+
+    Raises:
+        DataError: As for read_image; of the voxels when they are read.
+    """
+    image = _read_header(path)
+    shape = geometry.read_shape(path, image)
+    dtype = image.get_data_dtype()
+    if math.prod(shape) <= LARGEST_WHOLE or dtype.kind not in "iuf":
+        return Source.of(read_image(path))
+    grid = geometry.read_grid(path, image, shape)
+    return Source(grid, 1, partial(_read_slices, path, image.header, shape))
+
+
+def _read_slices(
+    path: Path, header: nib.Nifti1Header, shape: tuple[int, int, int]
+) -> Iterator[np.ndarray]:
+    """Slices along k in the order of the file, which is read to its very end."""
+    dtype = header.get_data_dtype()
+    slope, intercept = header.get_slope_inter()
+    each = shape[0] * shape[1]
+    with _damage_named(path), _open(path) as file:
+        file.read(int(header.get_data_offset()))
+        for start in range(0, shape[2], SLICES):
+            count = min(SLICES, shape[2] - start)
+            data = file.read(count * each * dtype.itemsize)
+            if len(data) < count * each * dtype.itemsize:
+                raise DataError(
+                    f"{path}: expected {shape[2]} slices, found the end of the file "
+                    f"after {start}; the copy is cut off: fetch it again from where it "
+                    "came"
+                )
+            array = np.frombuffer(data, dtype)
+            if slope is not None:
+                array = array.astype(np.float64) * slope + intercept
+            block = array.reshape((1, *shape[:2], count), order="F")
+            yield _finite(path, block)
+        while file.read(1 << 20):  # to the checksum
+            pass
 
 
 def read_channels(path: Path) -> Image:
@@ -87,10 +133,14 @@ def read_label(path: Path) -> LabelMap:
 
 def read_grid(path: Path) -> Grid:
     """Read where the voxels lie, from the header only: the file may yet be damaged."""
+    image = _read_header(path)
+    return geometry.read_grid(path, image, geometry.read_shape(path, image))
+
+
+def _read_header(path: Path) -> nib.Nifti1Image:
     with _damage_named(path), _open(path) as file:
         data = file.read(HEADER_BYTES)
-    image = _parse(path, data, header_only=True)
-    return geometry.read_grid(path, image, geometry.read_shape(path, image))
+    return _parse(path, data, header_only=True)
 
 
 def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> None:
@@ -103,8 +153,46 @@ def write_image(path: Path, array: np.ndarray, grid: Grid) -> None:
     _write(path, array, grid)
 
 
+def write_slices(
+    path: Path,
+    grid: Grid,
+    dtype: np.dtype,
+    parts: Iterable[np.ndarray],
+    *,
+    compresslevel: int = 6,
+) -> None:
+    """Write slices along k as they come; the file appears when the last is there.
+
+    Args:
+        path: Ends in .nii.gz or .nii.
+        grid: Of all slices together.
+        dtype: Of the voxels.
+        parts: Arrays of axes i, j and some k, in order, together the whole grid.
+        compresslevel: Of gzip, 1 to 9.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    packer = zlib.compressobj(compresslevel, wbits=GZIP)  # a header without time
+    pack = packer.compress if path.name.endswith(".gz") else bytes
+    with part.open("wb") as file:
+        file.write(pack(_header(path, grid, dtype)))
+        count = 0
+        for array in parts:
+            file.write(pack(array.astype(dtype, copy=False).tobytes(order="F")))
+            count += array.shape[2]
+        if path.name.endswith(".gz"):
+            file.write(packer.flush())
+        assert count == grid.shape[2], (count, grid.shape)
+    os.replace(part, path)
+
+
 def _write(path: Path, array: np.ndarray, grid: Grid) -> None:
-    image = nib.Nifti1Image(array, grid.affine, dtype=array.dtype)
+    write_slices(path, grid, array.dtype, [array])
+
+
+def _header(path: Path, grid: Grid, dtype: np.dtype) -> bytes:
+    empty = np.broadcast_to(np.zeros((), dtype), grid.shape)
+    image = nib.Nifti1Image(empty, grid.affine, dtype=dtype)
     image.header.set_xyzt_units("mm" if grid.unit == "mm" else "unknown")
     image.set_qform(grid.affine, code=1)
     image.set_sform(grid.affine, code=1)
@@ -112,13 +200,12 @@ def _write(path: Path, array: np.ndarray, grid: Grid) -> None:
         path, image, grid
     ):  # a qform cannot hold the slightest shear
         image.header["qform_code"] = 0
-    data = image.to_bytes()
-    if path.name.endswith(".gz"):
-        data = gzip.compress(data, compresslevel=6, mtime=0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    os.replace(part, path)
+    image.header["magic"] = b"n+1"
+    image.header["scl_slope"] = image.header["scl_inter"] = np.nan  # no scaling
+    image.header.set_data_offset(352)
+    buffer = io.BytesIO()
+    image.header.write_to(buffer)
+    return buffer.getvalue().ljust(352, b"\0")
 
 
 def _open(path: Path) -> io.BufferedIOBase:

@@ -16,7 +16,7 @@ from segpipe.tools.conversion import (
     read_image,
     read_label,
 )
-from segpipe.tools.sources import Sources, is_hdf5
+from segpipe.tools.sources import Sources
 from segpipe.volume import Image
 
 # More different values than this are instances or a measurement, but no structures.
@@ -104,7 +104,7 @@ def _choose_ending(
     """One ending for all files: NIfTI for volumes, else PNG if it holds all labels."""
     names = [file.name.lower() for case in sources.cases for file in case.images]
     names += [case.label.name.lower() for case in sources.cases]
-    if image.grid.shape[2] > 1 or names[0].endswith(NIFTI) or is_hdf5(Path(names[0])):
+    if image.grid.shape[2] > 1 or not names[0].endswith(raster.SUFFIXES):
         plain_nii = all(name.endswith(".nii") for name in names)
         ending = ".nii" if plain_nii else ".nii.gz"
     else:
