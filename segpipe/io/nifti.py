@@ -201,11 +201,9 @@ def _header(path: Path, grid: Grid, dtype: np.dtype) -> bytes:
     ):  # a qform cannot hold the slightest shear
         image.header["qform_code"] = 0
     image.header["magic"] = b"n+1"
-    image.header["scl_slope"] = image.header["scl_inter"] = np.nan  # no scaling
+    image.header["scl_slope"], image.header["scl_inter"] = 1, 0
     image.header.set_data_offset(352)
-    buffer = io.BytesIO()
-    image.header.write_to(buffer)
-    return buffer.getvalue().ljust(352, b"\0")
+    return bytes(image.header.binaryblock).ljust(352, b"\0")
 
 
 def _open(path: Path) -> io.BufferedIOBase:
