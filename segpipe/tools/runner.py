@@ -1,8 +1,7 @@
 """Segment NIfTI images with the ONNX networks that lie beside this file.
 
-Needs Python 3.11, numpy, onnxruntime and nibabel, and what `segpipe export` wrote: this
-file as run.py, spec.json and network-*.onnx. Probabilities are held whole: 4 bytes a
-class and resampled voxel.
+Needs Python 3.11, numpy, onnxruntime and nibabel, and spec.json as `segpipe export`
+wrote it. Probabilities are held whole: 4 bytes a class and resampled voxel.
 """
 
 import argparse
@@ -17,6 +16,7 @@ import nibabel as nib
 import numpy as np
 import onnxruntime as ort
 
+Array = np.ndarray  # [i, j, k], channels or classes first
 FOLDER = Path(__file__).resolve().parent
 MM_PER_UNIT = {1: 1000.0, 3: 0.001}  # of NIfTI's xyzt_units: metre, micron
 
@@ -35,8 +35,7 @@ def main() -> None:
     array, affine, first = read_channels(words.images, spec["plan"]["channels"])
     wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     use = [name for name in wanted if name in ort.get_available_providers()]
-    numbers = range(len(spec["temperatures"]))
-    files = [str(FOLDER / f"network-{number}.onnx") for number in numbers]
+    files = [FOLDER / f"network-{n}.onnx" for n in range(len(spec["temperatures"]))]
     networks = [ort.InferenceSession(file, providers=use) for file in files]
     labels = segment(array, affine, spec, networks, words.overlap)
     header = first.header.copy()
@@ -45,13 +44,12 @@ def main() -> None:
     nib.save(type(first)(labels, first.affine, header), words.output)
 
 
-def read_channels(paths: list[str], names: list[str]) -> tuple[Any, Any, Any]:
+def read_channels(paths: list[str], names: list[str]) -> tuple[Array, Array, Any]:
     """The image (channel i j k) in float32, its affine in mm, the first file."""
     files = [read_image(path) for path in paths]
     array, affine, first = files[0]
     for path, (other, where, _) in zip(paths, files, strict=True):
-        near = np.allclose(where, affine, rtol=0, atol=1e-3)
-        if other.shape[1:] != array.shape[1:] or not near:
+        if other.shape[1:] != array.shape[1:] or np.abs(where - affine).max() > 1e-3:
             sys.exit(f"{path}: expected the grid of {paths[0]}, found another")
     array = np.concatenate([one for one, _, _ in files])
     if len(array) != len(names):
@@ -59,7 +57,7 @@ def read_channels(paths: list[str], names: list[str]) -> tuple[Any, Any, Any]:
     return array, affine, first
 
 
-def read_image(path: str) -> tuple[Any, Any, Any]:
+def read_image(path: str) -> tuple[Array, Array, Any]:
     """Channels (channel i j k; of RGB, three), affine in mm, and the file itself."""
     try:
         image: Any = nib.load(path)
@@ -81,18 +79,19 @@ def read_image(path: str) -> tuple[Any, Any, Any]:
     return array, image.affine * [[unit], [unit], [unit], [1]], image
 
 
-def segment(array: Any, affine: Any, spec: Any, networks: Any, overlap: float) -> Any:
+def segment(
+    array: Array, affine: Array, spec: Any, networks: Any, overlap: float
+) -> Array:
     """The label map (i j k) of an image (channel i j k), in the data set's values."""
     plan = spec["plan"]
     axes, flips = canonical(affine)
-    array = np.flip(array.transpose(0, *(axes + 1)), flips + 1)
+    array = np.stack([np.flip(one.transpose(axes), flips) for one in array])
     shape = array.shape[1:]
-    own = np.linalg.norm(affine[:3, :3], axis=0)[axes]
+    own = np.linalg.norm(affine[:3, :3], axis=0)[list(axes)]
     goal = [max(1, round(shape[n] * own[n] / plan["spacing"][n])) for n in range(3)]
     for axis in sorted(range(3), key=lambda n: goal[n] / shape[n]):
         array = resample(array, 1 + axis, goal[axis], average=goal[axis] < shape[axis])
-    pairs = zip(array, plan["normalization"], strict=True)
-    array = np.stack([normalize(channel, how) for channel, how in pairs])
+    array = np.stack(list(map(normalize, array, plan["normalization"])))
     shares = probabilities(array, spec, networks, overlap)
     kind = np.result_type(*(np.min_scalar_type(value) for value in plan["values"]))
     labels, best = np.zeros(shape, kind), np.full(shape, -1, np.float32)
@@ -104,15 +103,15 @@ def segment(array: Any, affine: Any, spec: Any, networks: Any, overlap: float) -
     return np.ascontiguousarray(np.flip(labels, flips).transpose(np.argsort(axes)))
 
 
-def canonical(affine: Any) -> tuple[Any, Any]:
+def canonical(affine: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The old axis of each new one, and which then to flip, for i, j, k to be RAS."""
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    ways = [np.array(way) for way in itertools.permutations(range(3))]
-    axes = max(ways, key=lambda way: np.abs(directions[range(3), way]).sum())
-    return axes, np.flatnonzero(directions[range(3), axes] < 0)
+    ways = itertools.permutations(range(3))
+    axes = max(ways, key=lambda way: float(np.abs(directions[range(3), way]).sum()))
+    return axes, tuple(n for n in range(3) if directions[n, axes[n]] < 0)
 
 
-def resample(array: Any, axis: int, size: int, *, average: bool) -> Any:
+def resample(array: Array, axis: int, size: int, *, average: bool) -> Array:
     """Another size along an axis: means over extents, or centres joined linearly."""
     length = array.shape[axis]
     if size == length:
@@ -128,7 +127,7 @@ def resample(array: Any, axis: int, size: int, *, average: bool) -> Any:
     return np.moveaxis(np.tensordot(shares, array, (1, axis)), 0, axis)
 
 
-def normalize(channel: Any, how: Any) -> Any:
+def normalize(channel: Array, how: Any) -> Array:
     """A channel (i j k) normalized as the plan says."""
     if how["kind"] == "none":
         return channel
@@ -140,20 +139,19 @@ def normalize(channel: Any, how: Any) -> Any:
     return (channel - np.float32(average)) / np.float32(deviation or 1)
 
 
-def probabilities(image: Any, spec: Any, networks: Any, overlap: float) -> Any:
+def probabilities(image: Array, spec: Any, networks: Any, overlap: float) -> Array:
     """Class probabilities (class i j k) of an image (channel i j k), tile by tile."""
     patch, cut, shape = spec["patch_size"], spec["slice_axis"], image.shape[1:]
     side = int(networks[0].get_modelmeta().custom_metadata_map["margin"])
     margin = [0 if axis == cut else side for axis in range(3)]
     window = [patch[n] - 2 * margin[n] for n in range(3)]
     starts = [tile_starts(shape[n], window[n], overlap) for n in range(3)]
-    i, j, k = np.ix_(*(blend_weights(size) for size in window))
-    weights = i * j * k
+    weights = np.asarray(math.prod(np.ix_(*map(blend_weights, window))))
     total = np.zeros((len(spec["plan"]["values"]), *shape), np.float32)
     cover = np.zeros(shape, np.float32)
     for place in itertools.product(*starts):
         wanted = [mirrored(place[n] - margin[n], patch[n], shape[n]) for n in range(3)]
-        tile = image[:, *np.ix_(*wanted)]
+        tile = image[np.ix_(np.arange(len(image)), *wanted)]
         output = infer(tile, networks, spec["temperatures"], cut)
         low = [max(0, -start) for start in place]
         high = [min(window[n], shape[n] - place[n]) for n in range(3)]
@@ -165,7 +163,7 @@ def probabilities(image: Any, spec: Any, networks: Any, overlap: float) -> Any:
     return total
 
 
-def infer(tile: Any, networks: Any, temperatures: Any, cut: int | None) -> Any:
+def infer(tile: Array, networks: Any, temperatures: Any, cut: int | None) -> Array:
     """Mean probabilities (class i j k) of the networks for a tile (channel i j k)."""
     given = tile[None] if cut is None else tile[None].squeeze(2 + cut)
     pairs = zip(networks, temperatures, strict=True)
@@ -184,13 +182,13 @@ def tile_starts(length: int, window: int, overlap: float) -> list[int]:
     return [round(n * (length - window) / (count - 1)) for n in range(count)]
 
 
-def blend_weights(size: int) -> Any:
+def blend_weights(size: int) -> Array:
     """Gaussian with standard deviation size / 8, kept above 0.001."""
     places = (np.arange(size) - (size - 1) / 2) / (size / 8)
     return np.maximum(np.exp(-(places**2) / 2), 1e-3).astype(np.float32)
 
 
-def mirrored(start: int, size: int, length: int) -> Any:
+def mirrored(start: int, size: int, length: int) -> Array:
     """Indices of a window that may reach beyond the edges, which act as mirrors."""
     period = max(1, 2 * (length - 1))
     indices = np.arange(start, start + size) % period
