@@ -75,6 +75,10 @@ def export(folder: Path, output: Path) -> str:
         shutil.copyfile(folder / "spec.json", part / "spec.json")
         shutil.copyfile(RUNNER, part / "run.py")
         _write_parity(part, segmenter_digest(folder), found)
+    return _sentence(output, found)
+
+
+def _sentence(output: Path, found: list[Parity]) -> str:
     worst = max(found, key=lambda parity: parity.relative)
     return (
         f"{output}: {len(found)} network{'s' if len(found) > 1 else ''} of opset "

@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("images", nargs="+", help="NIfTI files, one a channel")
     parser.add_argument("-o", "--output", required=True, help="label map to write")
-    parser.add_argument("--overlap", type=float, default=0.5, help="of tiles: 0 to 0.9")
+    parser.add_argument("--overlap", type=float, default=0.5, help="0 to 0.9 (0.5)")
     words = parser.parse_args()
     right = words.output.endswith((".nii", ".nii.gz"))
     if not right or not 0 <= words.overlap <= 0.9:
