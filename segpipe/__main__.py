@@ -327,6 +327,20 @@ def preset(
 
 
 @app.command(rich_help_panel=TOOLS)
+def export(
+    segmenter: Annotated[Path, typer.Argument(help="Folder of a segmenter.")],
+    output: Annotated[Path, typer.Argument(help="A new folder for the networks.")],
+) -> None:
+    """Write a segmenter as ONNX, with a script that runs it without torch.
+
+    Example: segpipe export artifacts/train/unet3d/0/segmenter unet3d-onnx
+    """
+    from segpipe.tools.exporting import export as tool
+
+    typer.echo(tool(segmenter, output))
+
+
+@app.command(rich_help_panel=TOOLS)
 def record() -> None:
     """Create or complete the MLflow runs of what lies in artifacts/; idempotent."""
     from segpipe.tools.recording import record as tool

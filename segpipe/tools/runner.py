@@ -1,0 +1,199 @@
+"""Segment NIfTI images with the ONNX networks that lie beside this file.
+
+Needs Python 3.11, numpy, onnxruntime and nibabel, and spec.json as `segpipe export`
+wrote it. Probabilities are held whole: 4 bytes a class and resampled voxel.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import onnxruntime as ort
+
+Array = np.ndarray  # [i, j, k], channels or classes first
+FOLDER = Path(__file__).resolve().parent
+MM_PER_UNIT = {1: 1000.0, 3: 0.001}  # of NIfTI's xyzt_units: metre, micron
+
+
+def main() -> None:
+    """Read the command line, segment, write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("images", nargs="+", help="NIfTI files, one a channel")
+    parser.add_argument("-o", "--output", required=True, help="label map to write")
+    parser.add_argument("--overlap", type=float, default=0.5, help="0 to 0.9 (0.5)")
+    words = parser.parse_args()
+    right = words.output.endswith((".nii", ".nii.gz"))
+    if not right or not 0 <= words.overlap <= 0.9:
+        parser.error("expected OUTPUT.nii or OUTPUT.nii.gz, and an overlap 0 to 0.9")
+    spec = json.loads((FOLDER / "spec.json").read_text(encoding="utf-8"))
+    array, affine, first = read_channels(words.images, spec["plan"]["channels"])
+    wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    use = [name for name in wanted if name in ort.get_available_providers()]
+    files = [FOLDER / f"network-{n}.onnx" for n in range(len(spec["temperatures"]))]
+    networks = [ort.InferenceSession(file, providers=use) for file in files]
+    labels = segment(array, affine, spec, networks, words.overlap)
+    header = first.header.copy()
+    header.set_data_dtype(labels.dtype)
+    header["cal_min"], header["cal_max"] = 0, 0  # how to show the image, not labels
+    nib.save(type(first)(labels, first.affine, header), words.output)
+
+
+def read_channels(paths: list[str], names: list[str]) -> tuple[Array, Array, Any]:
+    """The image (channel i j k) in float32, its affine in mm, the first file."""
+    files = [read_image(path) for path in paths]
+    array, affine, first = files[0]
+    for path, (other, where, _) in zip(paths, files, strict=True):
+        if other.shape[1:] != array.shape[1:] or np.abs(where - affine).max() > 1e-3:
+            sys.exit(f"{path}: expected the grid of {paths[0]}, found another")
+    array = np.concatenate([one for one, _, _ in files])
+    if len(array) != len(names):
+        sys.exit(f"expected the channels {', '.join(names)}, found {len(array)}")
+    return array, affine, first
+
+
+def read_image(path: str) -> tuple[Array, Array, Any]:
+    """Channels (channel i j k; of RGB, three), affine in mm, and the file itself."""
+    try:
+        image: Any = nib.load(path)
+        voxels = np.asanyarray(image.dataobj)
+    except (OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
+        sys.exit(f"{path}: expected a NIfTI file, found {error}")
+    head, shape = image.header, (*image.shape, 1)[: max(3, len(image.shape))]
+    right = isinstance(image, nib.Nifti1Image)  # NIfTI-2 is one, too
+    if not right or len(shape) < 3 or any(size > 1 for size in shape[3:]):
+        sys.exit(f"{path}: expected NIfTI of 2 or 3 axes, found {image.shape}")
+    if head["qform_code"] <= 0 and head["sform_code"] <= 0:
+        sys.exit(f"{path}: expected a position in space, found qform and sform code 0")
+    names = voxels.dtype.names
+    parts = [voxels[name] for name in names] if names else [voxels]
+    array = np.stack([part.reshape(shape[:3]) for part in parts]).astype(np.float32)
+    if not np.isfinite(array).all():
+        sys.exit(f"{path}: expected finite voxels, found NaN or infinite; fill them")
+    unit = MM_PER_UNIT.get(int(head["xyzt_units"]) & 7, 1.0)
+    return array, image.affine * [[unit], [unit], [unit], [1]], image
+
+
+def segment(
+    array: Array, affine: Array, spec: Any, networks: Any, overlap: float
+) -> Array:
+    """The label map (i j k) of an image (channel i j k), in the data set's values."""
+    plan = spec["plan"]
+    axes, flips = canonical(affine)
+    array = np.stack([np.flip(one.transpose(axes), flips) for one in array])
+    shape = array.shape[1:]
+    own = np.linalg.norm(affine[:3, :3], axis=0)[list(axes)]
+    goal = [max(1, round(shape[n] * own[n] / plan["spacing"][n])) for n in range(3)]
+    for axis in sorted(range(3), key=lambda n: goal[n] / shape[n]):
+        array = resample(array, 1 + axis, goal[axis], average=goal[axis] < shape[axis])
+    array = np.stack(list(map(normalize, array, plan["normalization"])))
+    shares = probabilities(array, spec, networks, overlap)
+    kind = np.result_type(*(np.min_scalar_type(value) for value in plan["values"]))
+    labels, best = np.zeros(shape, kind), np.full(shape, -1, np.float32)
+    for value, share in zip(plan["values"], shares, strict=True):
+        for axis in (2, 1, 0):
+            share = resample(share, axis, shape[axis], average=False)
+        wins = share > best
+        labels[wins], best[wins] = value, share[wins]
+    return np.ascontiguousarray(np.flip(labels, flips).transpose(np.argsort(axes)))
+
+
+def canonical(affine: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The old axis of each new one, and which then to flip, for i, j, k to be RAS."""
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    ways = itertools.permutations(range(3))
+    axes = max(ways, key=lambda way: float(np.abs(directions[range(3), way]).sum()))
+    return axes, tuple(n for n in range(3) if directions[n, axes[n]] < 0)
+
+
+def resample(array: Array, axis: int, size: int, *, average: bool) -> Array:
+    """Another size along an axis: means over extents, or centres joined linearly."""
+    length = array.shape[axis]
+    if size == length:
+        return array
+    scale, old, new = length / size, np.arange(length), np.arange(size)[:, None]
+    if average:
+        ends = np.minimum(old + 1, (new + 1) * scale)
+        shares = np.maximum(ends - np.maximum(old, new * scale), 0) / scale
+    else:
+        places = np.clip((new + 0.5) * scale - 0.5, 0, length - 1)
+        shares = np.maximum(1 - np.abs(places - old), 0)
+    shares = shares.astype(np.float32)  # size x length
+    return np.moveaxis(np.tensordot(shares, array, (1, axis)), 0, axis)
+
+
+def normalize(channel: Array, how: Any) -> Array:
+    """A channel (i j k) normalized as the plan says."""
+    if how["kind"] == "none":
+        return channel
+    if how["kind"] == "ct":
+        channel = np.clip(channel, np.float32(how["low"]), np.float32(how["high"]))
+        average, deviation = how["mean"], how["standard_deviation"]
+    else:
+        average, deviation = channel.mean(dtype=float), channel.std(dtype=float)
+    return (channel - np.float32(average)) / np.float32(deviation or 1)
+
+
+def probabilities(image: Array, spec: Any, networks: Any, overlap: float) -> Array:
+    """Class probabilities (class i j k) of an image (channel i j k), tile by tile."""
+    patch, cut, shape = spec["patch_size"], spec["slice_axis"], image.shape[1:]
+    side = int(networks[0].get_modelmeta().custom_metadata_map["margin"])
+    margin = [0 if axis == cut else side for axis in range(3)]
+    window = [patch[n] - 2 * margin[n] for n in range(3)]
+    starts = [tile_starts(shape[n], window[n], overlap) for n in range(3)]
+    weights = np.asarray(math.prod(np.ix_(*map(blend_weights, window))))
+    total = np.zeros((len(spec["plan"]["values"]), *shape), np.float32)
+    cover = np.zeros(shape, np.float32)
+    for place in itertools.product(*starts):
+        wanted = [mirrored(place[n] - margin[n], patch[n], shape[n]) for n in range(3)]
+        tile = image[np.ix_(np.arange(len(image)), *wanted)]
+        output = infer(tile, networks, spec["temperatures"], cut)
+        low = [max(0, -start) for start in place]
+        high = [min(window[n], shape[n] - place[n]) for n in range(3)]
+        part = tuple(slice(low[n], high[n]) for n in range(3))
+        goal = tuple(slice(place[n] + low[n], place[n] + high[n]) for n in range(3))
+        total[:, *goal] += output[:, *part] * weights[part]
+        cover[goal] += weights[part]
+    total /= cover
+    return total
+
+
+def infer(tile: Array, networks: Any, temperatures: Any, cut: int | None) -> Array:
+    """Mean probabilities (class i j k) of the networks for a tile (channel i j k)."""
+    given = tile[None] if cut is None else tile[None].squeeze(2 + cut)
+    pairs = zip(networks, temperatures, strict=True)
+    logits = [one.run(["logits"], {"image": given})[0][0] / t for one, t in pairs]
+    powers = [np.exp(one - one.max(0)) for one in logits]
+    result = sum(one / one.sum(0) for one in powers) / np.float32(len(powers))
+    return result if cut is None else np.expand_dims(result, 1 + cut)
+
+
+def tile_starts(length: int, window: int, overlap: float) -> list[int]:
+    """First voxels of the fewest evenly spread tiles that overlap at least so much."""
+    if length <= window:
+        return [-((window - length) // 2)]
+    step = max(1, math.floor(window * (1 - overlap)))
+    count = math.ceil((length - window) / step) + 1
+    return [round(n * (length - window) / (count - 1)) for n in range(count)]
+
+
+def blend_weights(size: int) -> Array:
+    """Gaussian with standard deviation size / 8, kept above 0.001."""
+    places = (np.arange(size) - (size - 1) / 2) / (size / 8)
+    return np.maximum(np.exp(-(places**2) / 2), 1e-3).astype(np.float32)
+
+
+def mirrored(start: int, size: int, length: int) -> Array:
+    """Indices of a window that may reach beyond the edges, which act as mirrors."""
+    period = max(1, 2 * (length - 1))
+    indices = np.arange(start, start + size) % period
+    return np.minimum(indices, period - indices)
+
+
+if __name__ == "__main__":
+    main()
