@@ -66,7 +66,7 @@ class Segmenter:
             DataError: If spec.json or weights are missing or of another format.
         """
         spec = SegmenterSpec.read(folder / "spec.json")
-        files = sorted(folder.glob("weights-*.safetensors"))
+        files = weight_files(folder)
         if not files:
             raise DataError(
                 f"{folder}: expected weights-0.safetensors, found none; "
@@ -335,7 +335,13 @@ def _turn_back(tiles: Tensor, slices_at: int, *, backwards: bool) -> Tensor:
     return moved.flip(2) if backwards else moved
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The weights of a segmenter's networks, in their order: 2 before 10."""
+    files = folder.glob("weights-*.safetensors")
+    return sorted(files, key=lambda file: (len(file.name), file.name))
+
+
 def segmenter_digest(folder: Path) -> str:
     """SHA-256 over a segmenter's spec and weights: which segmenter it is."""
-    files = [folder / "spec.json", *sorted(folder.glob("weights-*.safetensors"))]
+    files = [folder / "spec.json", *weight_files(folder)]
     return digest_json({file.name: digest_file(file) for file in files})

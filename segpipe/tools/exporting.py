@@ -15,9 +15,10 @@ from torch import Tensor
 from segpipe.documents import write_json
 from segpipe.errors import DataError
 from segpipe.fingerprint import digest_file
-from segpipe.segmenter import Network, Segmenter, SegmenterSpec, segmenter_digest
+from segpipe.network import Network, SegmenterSpec
+from segpipe.segmenter import Segmenter, segmenter_digest
 
-PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+PACKAGES = ("onnx", "onnxruntime")
 OPSET = 18
 LIMIT = 1e-3  # of the largest logit: no more may onnxruntime and torch differ
 RUNNER = Path(__file__).with_name("runner.py")
