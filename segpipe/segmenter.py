@@ -20,6 +20,7 @@ from segpipe.grid import Orientation
 from segpipe.network import Network, SegmenterSpec, apply_network, build_network
 from segpipe.preprocessing import prepared_parts, values_of
 from segpipe.sliding_window import Slab, resampled_slabs, slabs
+from segpipe.stopwatch import Stopwatch
 from segpipe.tiling import plan_tiling
 from segpipe.volume import Image, LabelMap, Source
 
@@ -132,6 +133,7 @@ class Segmenter:
         slices_at: int = 0,
         backwards: bool = False,
         with_entropy: bool = False,
+        stopwatch: Stopwatch | None = None,
     ) -> Iterator[Slab]:
         """Class probabilities on the prepared grid, slab by slab: mean of the folds.
 
@@ -143,6 +145,7 @@ class Segmenter:
             slices_at: The canonical axis along which slices come.
             backwards: Whether they come last first.
             with_entropy: Add one more channel, the mean of the folds' own entropies.
+            stopwatch: Learns what the network takes.
         """
         device, axis = inference.compute.device, self.spec.slice_axis
         tiling = plan_tiling(
@@ -164,10 +167,14 @@ class Segmenter:
         classes = self.spec.network.out_channels + with_entropy
         sums_bytes = 4 * turned.slices_held * classes * leading[1] * leading[2]
         networks = [network.to(device).eval() for network in self.networks]
+        watch = stopwatch or Stopwatch()
 
         def infer(tiles: Tensor) -> Tensor:
-            canonical = _turn(tiles, slices_at, backwards=backwards)
-            result = self._vote(networks, canonical, inference, with_entropy)
+            with watch.phase("network"):
+                canonical = _turn(tiles, slices_at, backwards=backwards)
+                result = self._vote(networks, canonical, inference, with_entropy)
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
             return _turn_back(result, slices_at, backwards=backwards)
 
         return slabs(
@@ -216,6 +223,7 @@ class Segmenter:
         *,
         probabilities: bool = False,
         uncertainty: bool = False,
+        stopwatch: Stopwatch | None = None,
     ) -> Iterator["LabelSlab"]:
         """Segment an image of any length, some slices along its own axis k at a time.
 
@@ -227,6 +235,7 @@ class Segmenter:
             inference: How.
             probabilities: Give those, too.
             uncertainty: Give entropy and disagreement of the folds, too.
+            stopwatch: Learns what read, prepare, network, blend, resample, label take.
 
         Raises:
             DataError: If the image has other channels than the segmenter learnt from.
@@ -241,24 +250,32 @@ class Segmenter:
         frame, at = orientation.slices_first, orientation.slices_at
         canonical = source.grid.reoriented(orientation)
         prepared = canonical.shape_at(plan.spacing)
+        watch = stopwatch or Stopwatch()
+        timed = replace(source, read=lambda: watch.of("read", source.read()))
         blended = self.probabilities(
-            prepared_parts(source, plan),
+            watch.of("prepare", prepared_parts(timed, plan)),
             prepared,
             inference,
             slices_at=at,
             backwards=orientation.flips[at],
             with_entropy=uncertainty,
+            stopwatch=watch,
         )
         shape = _leading(canonical.shape, at)
-        for slab in resampled_slabs(blended, _leading(prepared, at), shape):
+        resampled = resampled_slabs(
+            watch.of("blend", blended), _leading(prepared, at), shape
+        )
+        for slab in watch.of("resample", resampled):
             shares = slab.values[:, : len(plan.values)]
-            classes = shares.argmax(1).short().cpu().numpy()
-            yield LabelSlab(
-                start=slab.start,
-                labels=_stored(frame, values_of(classes, plan)),
-                probabilities=_stored(frame, shares) if probabilities else None,
-                **_uncertainties(frame, slab.values, shares) if uncertainty else {},
-            )
+            with watch.phase("label"):
+                classes = shares.argmax(1).short().cpu().numpy()
+                labelled = LabelSlab(
+                    start=slab.start,
+                    labels=_stored(frame, values_of(classes, plan)),
+                    probabilities=_stored(frame, shares) if probabilities else None,
+                    **_uncertainties(frame, slab.values, shares) if uncertainty else {},
+                )
+            yield labelled
 
     def segment(self, image: Image, inference: Inference) -> LabelMap:
         """Segment an image: the label map lies on its grid, in the data set's values.

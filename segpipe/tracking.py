@@ -7,7 +7,6 @@ is said once, and the `record` tool completes the runs later from artifacts/.
 import logging
 import os
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from mlflow.utils.mlflow_tags import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+from segpipe.commit import git_tags
 from segpipe.errors import DataError
 from segpipe.paths import Paths
 
@@ -270,25 +270,6 @@ def find_stale_runs(
 def metric_name(name: str) -> str:
     """The name with what MLflow does not take replaced; ``/`` makes groups."""
     return re.sub(r"[^\w\-. /]", "_", name)
-
-
-def git_tags(root: Path) -> dict[str, str]:
-    """Commit and whether files differ from it: information, no key."""
-
-    def ask(*words: str) -> str | None:
-        try:
-            answer = subprocess.run(
-                ["git", *words], cwd=root, capture_output=True, text=True, check=True
-            )
-        except (OSError, subprocess.CalledProcessError):
-            return None
-        return answer.stdout.strip()
-
-    commit = ask("rev-parse", "HEAD")
-    if commit is None:
-        return {}
-    dirty = ask("status", "--porcelain", "--untracked-files=no")
-    return {"git.commit": commit, "git.dirty": str(bool(dirty)).lower()}
 
 
 class LiveRun:

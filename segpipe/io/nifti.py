@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 
 import nibabel as nib
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Integer, Shaped
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
@@ -153,37 +154,64 @@ def write_image(path: Path, array: np.ndarray, grid: Grid) -> None:
     _write(path, array, grid)
 
 
-def write_slices(
-    path: Path,
-    grid: Grid,
-    dtype: np.dtype,
-    parts: Iterable[np.ndarray],
-    *,
-    compresslevel: int = 6,
-) -> None:
-    """Write slices along k as they come; the file appears when the last is there.
+class SliceWriter:
+    """Writes slices along k as they come; the file appears when the last is there.
 
     Args:
         path: Ends in .nii.gz or .nii.
         grid: Of all slices together.
         dtype: Of the voxels.
-        parts: Arrays of axes i, j and some k, in order, together the whole grid.
         compresslevel: Of gzip, 1 to 9.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    packer = zlib.compressobj(compresslevel, wbits=GZIP)  # a header without time
-    pack = packer.compress if path.name.endswith(".gz") else bytes
-    with part.open("wb") as file:
-        file.write(pack(_header(path, grid, dtype)))
-        count = 0
-        for array in parts:
-            file.write(pack(array.astype(dtype, copy=False).tobytes(order="F")))
-            count += array.shape[2]
-        if path.name.endswith(".gz"):
-            file.write(packer.flush())
-        assert count == grid.shape[2], (count, grid.shape)
-    os.replace(part, path)
+
+    def __init__(
+        self, path: Path, grid: Grid, dtype: np.dtype, *, compresslevel: int = 6
+    ) -> None:
+        self.path, self._grid, self._dtype = path, grid, dtype
+        self._part = path.with_name(f".{path.name}.part")
+        self._packer = zlib.compressobj(compresslevel, wbits=GZIP)  # without time
+        self._packed = path.name.endswith(".gz")
+        self._slices = 0
+
+    def __enter__(self) -> "SliceWriter":
+        """Begin the file under a temporary name."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._part.open("wb")
+        self._put(_header(self.path, self._grid, self._dtype))
+        return self
+
+    def add(self, array: Shaped[np.ndarray, "i j n"]) -> None:
+        """Write the next slices."""
+        self._put(array.astype(self._dtype, copy=False).tobytes(order="F"))
+        self._slices += array.shape[2]
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the file its name, or remove it if something failed."""
+        if self._packed:
+            self._file.write(self._packer.flush())
+        self._file.close()
+        if kind is not None:
+            self._part.unlink()
+            return
+        assert self._slices == self._grid.shape[2], (self._slices, self._grid.shape)
+        os.replace(self._part, self.path)
+
+    def _put(self, data: bytes) -> None:
+        self._file.write(self._packer.compress(data) if self._packed else data)
+
+
+def write_slices(
+    path: Path, grid: Grid, dtype: np.dtype, parts: Iterable[np.ndarray]
+) -> None:
+    """Write a grid whose slices along k (axes i, j, n) come in parts."""
+    with SliceWriter(path, grid, dtype) as writer:
+        for part in parts:
+            writer.add(part)
 
 
 def _write(path: Path, array: np.ndarray, grid: Grid) -> None:

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from segpipe.commit import git_tags
 from segpipe.errors import DataError
 from segpipe.fingerprint import digest_file, digest_json
 from segpipe.params import read_params
@@ -14,7 +15,6 @@ from segpipe.tracking import (
     attach,
     find_or_create_pair,
     finish,
-    git_tags,
     log_rows,
     metric_name,
     reachable,
