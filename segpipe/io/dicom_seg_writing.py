@@ -302,6 +302,9 @@ def _settle(seg: Dataset, header: Dataset) -> None:
     for kind in ("Content", "Series", "InstanceCreation"):
         setattr(seg, f"{kind}Date", date or "19000101")
         setattr(seg, f"{kind}Time", time or "000000")
+    for item in seg.get("ContributingEquipmentSequence", ()):
+        if "ContributionDateTime" in item:
+            del item.ContributionDateTime
     organization = _uid("dimensions", str(seg.SOPInstanceUID))
     for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
         item.DimensionOrganizationUID = organization
