@@ -14,11 +14,10 @@ from segpipe.io import dicom_file
 from segpipe.io.dicom_geometry import (
     GAP_TOLERANCE,
     LARGEST_TILT_DEGREES,
-    Plane,
     Stack,
-    planes_of,
     stack_of,
 )
+from segpipe.io.dicom_planes import Plane, planes_of
 from segpipe.io.dicom_tilt import straightened
 from segpipe.volume import Image
 
@@ -69,6 +68,7 @@ class DicomImage:
     warnings: tuple[str, ...]
 
 
+@dicom_file.quiet()
 def find_series(files: Iterable[Path]) -> list[Series]:
     """Group DICOM files by the series that their headers name; a DICOMDIR is left out.
 

@@ -14,7 +14,7 @@ from jaxtyping import Shaped
 from pydicom import Dataset, dcmread
 from pydicom.config import disable_value_validation
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from segpipe.errors import DataError
@@ -157,8 +157,9 @@ def numbers_of(path: Path, value: Any, keyword: str, count: int) -> tuple[float,
     except (TypeError, ValueError):
         numbers = np.empty(0)
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
+        found = numbers[:6].tolist() or "none"  # a damaged text could be the patient's
         raise DataError(
-            f"{path}: expected {count} finite numbers in {keyword}, found {value!s}; "
+            f"{path}: expected {count} finite numbers in {keyword}, found {found}; "
             "mend the tag or export the file again"
         )
     return tuple(numbers.tolist())
@@ -205,10 +206,11 @@ def frames_of(path: Path, dataset: Dataset) -> list[int | None]:
     if groups is None and count == 1:
         return [None]
     if groups is None or len(groups) != count:
-        kind = UID(text_of(path, dataset, "SOPClassUID")).name
+        uid = UID(text_of(path, dataset, "SOPClassUID"))
+        kind = uid.name if uid.type else "unknown kind of object"
         raise DataError(
             f"{path}: expected a place for each of {count} frames, found "
-            f"{len(groups or [])} functional groups in a {kind}; export the volume as "
+            f"{len(groups or [])} functional groups ({kind}); export the volume as "
             "one file a slice"
         )
     return list(range(count))

@@ -12,7 +12,8 @@ from segpipe.errors import DataError
 from segpipe.grid import Grid
 from segpipe.io import dicom_file
 from segpipe.io.dicom import DicomImage
-from segpipe.io.dicom_geometry import Plane, plane_grid, planes_of, slab_of
+from segpipe.io.dicom_geometry import slab_of
+from segpipe.io.dicom_planes import Plane, plane_grid, planes_of
 from segpipe.volume import LabelMap
 
 SOP_CLASSES = (  # Segmentation Storage, and Label Map Segmentation Storage
@@ -151,7 +152,7 @@ def _places(
     rows, columns = np.nonzero(mask)
     pixels = np.stack([columns, rows, np.zeros_like(rows)], axis=1)
     exact = grid.indices_of(flat.points_of(pixels.astype(np.float64)))
-    places = np.rint(exact).astype(np.intp)
+    places: Int[np.ndarray, "n 3"] = np.rint(exact).astype(np.intp)
     away = float(np.abs(exact - places).max())
     inside = ((places >= 0) & (places < np.array(grid.shape))).all()
     if not straight or away > OFF_GRID_VOXELS or not inside:
@@ -188,6 +189,6 @@ def overlap(path: Path, one: str, other: str, count: int) -> DataError:
     """The error for two structures in the same voxels."""
     return DataError(
         f"{path}: expected one structure a voxel, found {one!r} and {other!r} "
-        f"overlapping in {count} voxels of a slice; export the structures that you "
-        "want without overlap, or as files of their own"
+        f"overlapping in {count} voxels; export the structures that are wanted "
+        "without overlap, or each as a file of its own"
     )

@@ -1,12 +1,11 @@
 """A label map as a DICOM-SEG object, through highdicom: always the same bytes."""
 
-import copy
 import hashlib
 import math
 import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import highdicom
 import numpy as np
@@ -16,67 +15,27 @@ from highdicom.seg import SegmentDescription as Description
 from jaxtyping import Integer, UInt
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
 from segpipe.errors import DataError
 from segpipe.io.dicom import DicomImage
 from segpipe.io.dicom_codes import codes_of
 from segpipe.io.dicom_file import quiet, value_of
-from segpipe.io.dicom_geometry import LPS_TO_RAS, Stack, planes_of, stack_of
+from segpipe.io.dicom_geometry import Stack, stack_of
+from segpipe.io.dicom_planes import LPS_TO_RAS, planes_of
+from segpipe.io.dicom_source import (
+    copy_patient,
+    cosines_of,
+    derived_uid,
+    path_of,
+    reference_of,
+)
 
 SAME_MM = 1e-3  # grids whose corners lie closer are the same
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))  # any number of hues far apart
 LIGHTNESS, CHROMA = 65.0, 70.0
 SERIES_NUMBER = 1000  # beyond what scanners count to
 LONGEST = 64  # characters of a DICOM LO value
-
-# What highdicom needs to know of the image: nothing of the patient, whose name it
-# would quote in its log. The patient is copied as it stands, afterwards.
-SOURCE = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "FrameOfReferenceUID",
-    "PositionReferenceIndicator",
-    "Modality",
-    "ImageType",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-    "SliceThickness",
-    "LossyImageCompression",
-    "LossyImageCompressionRatio",
-    "LossyImageCompressionMethod",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-)
-BLANK = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-)
-PATIENT_AND_STUDY = (
-    *BLANK,
-    "IssuerOfPatientID",
-    "PatientBirthTime",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
-    "PatientIdentityRemoved",
-    "DeidentificationMethod",
-    "DeidentificationMethodCodeSequence",
-    "StudyDescription",
-)
 
 
 @dataclass(frozen=True)
@@ -131,7 +90,7 @@ def write_seg(
         numbers[labels == value] = number
     names = [structures[value] for value in values]
     seg = _segmentation(numbers, source, names, algorithm)
-    _copy_patient(seg, source.slices[0])
+    copy_patient(seg, source.slices[0])
     _settle(seg, source.slices[0])
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
@@ -145,12 +104,12 @@ def _segmentation(
     names: list[str],
     algorithm: Algorithm,
 ) -> highdicom.seg.Segmentation:
-    path = _path(source.slices[0])
+    path = path_of(source.slices[0])
     series = str(value_of(path, source.slices[0], "SeriesInstanceUID"))
     stack = stack_of(
-        [p for header in source.slices for p in planes_of(_path(header), header)]
+        [p for header in source.slices for p in planes_of(path_of(header), header)]
     )
-    references = [_reference(header, stack) for header in source.slices]
+    references = [reference_of(header, stack) for header in source.slices]
     frames, places = _frames(numbers, source, stack)
     identity = [series, algorithm.digest]
     mask = hashlib.sha256(numbers.tobytes() + repr(names).encode()).hexdigest()
@@ -160,9 +119,9 @@ def _segmentation(
             frames,
             SegmentationTypeValues.BINARY,
             _descriptions(names, algorithm, identity),
-            series_instance_uid=_uid("series", *identity),
+            series_instance_uid=derived_uid("series", *identity),
             series_number=SERIES_NUMBER,
-            sop_instance_uid=_uid("instance", *identity, mask),
+            sop_instance_uid=derived_uid("instance", *identity, mask),
             instance_number=1,
             manufacturer="segpipe",
             manufacturer_model_name=algorithm.name[:LONGEST],
@@ -182,52 +141,9 @@ def _segmentation(
         ) from error
 
 
-def _path(header: Dataset) -> Path:
-    return Path(str(header.filename))
-
-
-def _reference(header: Dataset, stack: Stack) -> Dataset:
-    """What highdicom is shown of a slice."""
-    path = _path(header)
-    shown = Dataset()
-    for keyword in SOURCE:
-        value = value_of(path, header, keyword)
-        if value is not None:
-            setattr(shown, keyword, copy.deepcopy(value))
-    for keyword in BLANK:
-        setattr(shown, keyword, "")
-    if "FrameOfReferenceUID" not in shown:
-        shown.FrameOfReferenceUID = _uid("frame", str(shown.get("SeriesInstanceUID")))
-    first = stack.planes[0]
-    measures = shown
-    if "SharedFunctionalGroupsSequence" in shown:
-        shared = shown.SharedFunctionalGroupsSequence[0]
-        shared.PlaneOrientationSequence = [Dataset()]
-        shared.PlaneOrientationSequence[0].ImageOrientationPatient = _cosines(stack)
-        shared.PixelMeasuresSequence = [Dataset()]
-        measures = shared.PixelMeasuresSequence[0]
-    else:
-        shown.ImageOrientationPatient = _cosines(stack)
-    gap = stack.grid.spacing[2]
-    measures.PixelSpacing = [_decimal(n) for n in reversed(first.spacing)]
-    measures.SliceThickness = _decimal(first.thickness or gap)
-    measures.SpacingBetweenSlices = _decimal(gap)
-    return shown
-
-
-def _decimal(number: float) -> str:
-    """At most 16 characters, as DICOM's DS wants them."""
-    return f"{number:.10g}"
-
-
-def _cosines(stack: Stack) -> list[str]:
-    first = stack.planes[0]
-    return [f"{cosine:.12f}"[:16] for cosine in (*first.along_i, *first.along_j)]
-
-
 def _frames(
     numbers: UInt[np.ndarray, "i j k"], source: DicomImage, stack: Stack
-) -> tuple[UInt[np.ndarray, "frame row column"], dict[str, object]]:
+) -> tuple[UInt[np.ndarray, "frame row column"], dict[str, Any]]:
     """The segments as highdicom wants them, and their places if not the source's."""
     slices = np.ascontiguousarray(numbers.transpose(2, 1, 0))
     grid = source.image.grid
@@ -241,11 +157,11 @@ def _frames(
     i, j, k = grid.spacing
     return slices, {
         "plane_positions": [
-            highdicom.PlanePositionSequence("PATIENT", [_decimal(n) for n in position])
+            highdicom.PlanePositionSequence("PATIENT", position)
             for position in positions.tolist()
         ],
         "plane_orientation": highdicom.PlaneOrientationSequence(
-            "PATIENT", [float(cosine) for cosine in _cosines(stack)]
+            "PATIENT", [float(cosine) for cosine in cosines_of(stack)]
         ),
         "pixel_measures": highdicom.PixelMeasuresSequence([j, i], k, k),
     }
@@ -267,7 +183,7 @@ def _descriptions(
             *codes_of(name),
             SegmentAlgorithmTypeValues.AUTOMATIC,
             by,
-            tracking_uid=_uid("segment", *identity, name),
+            tracking_uid=derived_uid("segment", *identity, name),
             tracking_id=name[:LONGEST],
             display_color=_color(number),
         )
@@ -280,23 +196,9 @@ def _color(number: int) -> CIELabColor:
     return CIELabColor(LIGHTNESS, CHROMA * math.cos(angle), CHROMA * math.sin(angle))
 
 
-def _uid(*words: str) -> UID:
-    """A UID that is a function of the words: PS3.5, section B.2 (2.25.UUID)."""
-    digest = hashlib.sha256("\0".join(words).encode()).digest()
-    return UID(f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}")
-
-
-def _copy_patient(seg: Dataset, header: Dataset) -> None:
-    path = _path(header)
-    for keyword in PATIENT_AND_STUDY:
-        value = value_of(path, header, keyword)
-        if value is not None:
-            setattr(seg, keyword, copy.deepcopy(value))
-
-
 def _settle(seg: Dataset, header: Dataset) -> None:
     """Replace what highdicom takes from the clock and from chance."""
-    path = _path(header)
+    path = path_of(header)
     date = value_of(path, header, "SeriesDate") or value_of(path, header, "StudyDate")
     time = value_of(path, header, "SeriesTime") or value_of(path, header, "StudyTime")
     for kind in ("Content", "Series", "InstanceCreation"):
@@ -305,6 +207,6 @@ def _settle(seg: Dataset, header: Dataset) -> None:
     for item in seg.get("ContributingEquipmentSequence", ()):
         if "ContributionDateTime" in item:
             del item.ContributionDateTime
-    organization = _uid("dimensions", str(seg.SOPInstanceUID))
+    organization = derived_uid("dimensions", str(seg.SOPInstanceUID))
     for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
         item.DimensionOrganizationUID = organization

@@ -9,7 +9,7 @@ from segpipe.grid import Grid
 
 def straightened(
     array: Float32[np.ndarray, "i j k"], grid: Grid
-) -> tuple[Float32[np.ndarray, "i j k"], Grid]:
+) -> tuple[Float32[np.ndarray, "more_i more_j k"], Grid]:
     """Slices of a tilted gantry on a grid at right angles that holds all of them.
 
     Each slice is shifted in its own plane, linearly; what no slice shows gets the

@@ -102,43 +102,52 @@ def _check_series(path: Path, dataset: Dataset, source: DicomImage) -> None:
         )
 
 
+def _number(path: Path, item: Dataset, keyword: str) -> int:
+    value = dicom_file.value_of(path, item, keyword)
+    return int(dicom_file.numbers_of(path, value, keyword, 1)[0])
+
+
 def _rois(path: Path, dataset: Dataset, source: DicomImage) -> list[_Roi]:
     """The regions that have closed contours, by their number."""
     described = {
-        dicom_file.text_of(path, item, "ROINumber"): item
+        _number(path, item, "ROINumber"): item
         for item in _items(path, dataset, "StructureSetROISequence")
     }
-    instances = {str(header.get("SOPInstanceUID")) for header in source.slices}
-    found = []
+    found: list[tuple[int, _Roi]] = []
     for item in _items(path, dataset, "ROIContourSequence"):
-        number = dicom_file.text_of(path, item, "ReferencedROINumber")
+        number = _number(path, item, "ReferencedROINumber")
         if number not in described:
             raise DataError(
-                f"{path}: expected contours of regions {', '.join(described)}, found "
+                f"{path}: expected contours of regions {sorted(described)}, found "
                 f"some of {number}; export the structures again"
             )
-        roi = described[number]
-        name = str(dicom_file.value_of(path, roi, "ROIName") or number)
-        contours = []
-        named = []
-        for contour in _items(path, item, "ContourSequence"):
-            named.append(_names_slice(path, name, contour, instances))
-            kind = str(dicom_file.value_of(path, contour, "ContourGeometricType"))
-            if kind in CLOSED:
-                contours.append(_corners(path, contour, source.image.grid))
-            else:
-                LOG.warning(
-                    "%s: a %s contour of %r is left out: it encloses nothing",
-                    path,
-                    kind,
-                    name,
-                )
-        if not all(named) or not named:  # the slices tell the world as well as it does
-            reference = dicom_file.value_of(path, roi, "ReferencedFrameOfReferenceUID")
-            check_reference(path, str(reference or ""), source)
-        if contours:
-            found.append((int(number), _Roi(name, tuple(contours))))
+        roi = _roi(path, described[number], item, source)
+        if roi.contours:
+            found.append((number, roi))
     return [roi for _, roi in sorted(found, key=lambda pair: pair[0])]
+
+
+def _roi(path: Path, roi: Dataset, item: Dataset, source: DicomImage) -> _Roi:
+    instances = {str(header.get("SOPInstanceUID")) for header in source.slices}
+    name = str(dicom_file.value_of(path, roi, "ROIName") or "unnamed")
+    contours = []
+    named = []
+    for contour in _items(path, item, "ContourSequence"):
+        named.append(_names_slice(path, name, contour, instances))
+        kind = str(dicom_file.value_of(path, contour, "ContourGeometricType"))
+        if kind in CLOSED:
+            contours.append(_corners(path, contour, source.image.grid))
+        else:
+            LOG.warning(
+                "%s: a %s contour of %r is left out: it encloses nothing",
+                path,
+                kind,
+                name,
+            )
+    if not all(named):  # a named slice tells the world better than a UID of the world
+        reference = dicom_file.value_of(path, roi, "ReferencedFrameOfReferenceUID")
+        check_reference(path, str(reference or ""), source)
+    return _Roi(name, tuple(contours))
 
 
 def _names_slice(path: Path, name: str, contour: Dataset, instances: set[str]) -> bool:
