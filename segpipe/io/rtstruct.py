@@ -31,7 +31,7 @@ class _Roi:
     """
 
     name: str
-    contours: tuple[Float64[np.ndarray, "corner 3"], ...]
+    contours: tuple[Float64[np.ndarray, "_ 3"], ...]
 
 
 @dicom_file.quiet()
