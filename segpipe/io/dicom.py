@@ -83,7 +83,8 @@ def find_series(files: Iterable[Path]) -> list[Series]:
         header = dicom_file.read_header(
             path, ["SeriesInstanceUID", "Modality", "SOPClassUID"]
         )
-        if header.file_meta.get("MediaStorageSOPClassUID") == DIRECTORY:
+        kind = dicom_file.value_of(path, header.file_meta, "MediaStorageSOPClassUID")
+        if kind == DIRECTORY:
             continue
         uid, modality, sop_class = (
             dicom_file.text_of(path, header, keyword)

@@ -230,7 +230,7 @@ def pixels_of(path: Path, dataset: Dataset) -> Shaped[np.ndarray, "frame row col
             f"{path}: expected one value a pixel, found {samples} (colour); export "
             "the measured values, not a screenshot"
         )
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    syntax = value_of(path, dataset.file_meta, "TransferSyntaxUID")
     if syntax is None:
         raise missing(path, "TransferSyntaxUID")
     _check_decoder(path, UID(syntax))
