@@ -114,6 +114,19 @@ class Grid:
         indices = np.array([(*ijk, 1) for ijk in itertools.product(*ends)])
         return np.asarray((indices @ self.affine.T)[:, :3])
 
+    def points_of(
+        self, indices: Float64[np.ndarray, "n 3"]
+    ) -> Float64[np.ndarray, "n 3"]:
+        """World coordinates of places given in voxels, whole or between them."""
+        return np.asarray(indices @ self.affine[:3, :3].T + self.affine[:3, 3])
+
+    def indices_of(
+        self, points: Float64[np.ndarray, "n 3"]
+    ) -> Float64[np.ndarray, "n 3"]:
+        """Where points of the world lie, in voxels: the inverse of points_of."""
+        offsets = points - self.affine[:3, 3]
+        return np.asarray(np.linalg.solve(self.affine[:3, :3], offsets.T).T)
+
     @property
     def largest_shear(self) -> float:
         """Largest absolute cosine between two axes: 0 for orthogonal axes."""
