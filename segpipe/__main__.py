@@ -313,6 +313,88 @@ def densify(
 
 
 @app.command(rich_help_panel=TOOLS)
+def segment(
+    model: Annotated[
+        str, typer.Argument(help="Folder of a segmenter or its folds, or models:/N@A.")
+    ],
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Images and DICOM series, or their folders.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for the results.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Do finished cases again.")
+    ] = False,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write them, a file a structure.")
+    ] = False,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Entropy and disagreement of folds.")
+    ] = False,
+    instances: Annotated[
+        bool, typer.Option("--instances", help="Number connected components, too.")
+    ] = False,
+    overlay: Annotated[
+        bool, typer.Option(help="Draw what was found over the image.")
+    ] = True,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Mean over mirrored images: slower.")
+    ] = False,
+    overlap_fraction: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Of neighbouring tiles.")
+    ] = 0.5,
+    memory_gb: Annotated[
+        float, typer.Option(min=0, help="Of a forward pass: sets the size of tiles.")
+    ] = 4.0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    threads: Annotated[
+        int, typer.Option(min=0, help="CPU threads; 0: as many as there are cores.")
+    ] = 0,
+    spacing_mm: Annotated[
+        str | None, typer.Option(help="Of pictures that carry none, such as 0.5,0.5.")
+    ] = None,
+    resample_tilt: Annotated[
+        bool, typer.Option("--resample-tilt", help="Straighten a tilted gantry.")
+    ] = False,
+) -> None:
+    """Segment new images: label maps on their own grids, DICOM-SEG for DICOM.
+
+    Finished cases are skipped; one that fails does not stop the others.
+
+    Example: segpipe segment artifacts/train/unet3d ~/new --output ~/masks
+    """
+    from segpipe.compute import ComputeParams, build_compute
+    from segpipe.params import parse_section
+    from segpipe.segmenter import Inference
+    from segpipe.tools.segmenting import segment as tool
+    from segpipe.tools.segmenting_case import Outputs, SegmentOptions
+
+    values = {
+        "device": device,
+        "precision": precision,
+        "threads": threads or len(os.sched_getaffinity(0)),
+        "workers": 0,
+        "compile": False,
+    }
+    where = "--device, --precision, --threads"
+    compute = build_compute(parse_section(ComputeParams, values, where=where))
+    spacing = _numbers("--spacing-mm", spacing_mm)
+    if spacing is not None and len(spacing) != 2:
+        raise DataError(f"--spacing-mm {spacing_mm}: expected COLUMNS,ROWS")
+    options = SegmentOptions(
+        outputs=Outputs(probabilities, uncertainty, instances, overlay),
+        inference=Inference(overlap_fraction, "gaussian", memory_gb, mirror, compute),
+        spacing_mm=None if spacing is None else (spacing[0], spacing[1]),
+        resample_tilt=resample_tilt,
+    )
+    summary = tool(model, inputs, output, options, force=force, paths=HERE)
+    for row in summary.lines():
+        typer.echo(row)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=TOOLS)
 def preset(
     name: Annotated[str, typer.Argument(help="Of presets/NAME.yaml.")],
     force: Annotated[bool, typer.Option(help="Give up edits of params.yaml.")] = False,

@@ -47,9 +47,14 @@ class Document(BaseModel):
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file under a temporary name, then rename it."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, then rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
+    part.write_bytes(content)
     os.replace(part, path)
 
 

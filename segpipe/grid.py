@@ -160,6 +160,15 @@ class Grid:
             (flips[0], flips[1], flips[2]),
         )
 
+    @property
+    def directions(self) -> str:
+        """Towards which sides of the patient i, j, k run, such as LPS."""
+        turn = self.to_canonical
+        letters = ["", "", ""]
+        for new, old in enumerate(turn.permutation):
+            letters[old] = ("LPI" if turn.flips[new] else "RAS")[new]
+        return "".join(letters)
+
     def reoriented(self, orientation: Orientation) -> "Grid":
         """The grid of ``orientation.apply(array)``."""
         change = np.zeros((4, 4))

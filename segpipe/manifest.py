@@ -69,7 +69,7 @@ class Manifest(Document):
     inputs: tuple[InputRecord, ...]
     outputs: dict[str, str]
     segmenter: SegmenterRecord
-    settings: dict[str, str | float | bool]
+    settings: dict[str, str | int | float | bool]
     segpipe: dict[str, str]
     device: str
     shape: tuple[int, int, int]

@@ -45,7 +45,7 @@ def build_views(
     volumes = [image.array, reference, *regions.values()]
     if cases.dimensions == 2:
         planes = [_flat(volume) for volume in volumes]
-        return [_view("", planes, models, aspect=_aspect(image.grid, 0, 1))]
+        return [show_plane("", planes, models, aspect=aspect_of(image.grid, 0, 1))]
     turn = image.grid.to_canonical
     volumes = [turn.apply(volume) for volume in volumes]
     grid = image.grid.reoriented(turn)
@@ -53,8 +53,10 @@ def build_views(
     for plane, axis in PLANES.items():
         place = _fullest(volumes[1], axis)
         across, down = (n for n in range(3) if n != axis)
-        planes = [_cut(volume, axis, place) for volume in volumes]
-        views.append(_view(plane, planes, models, aspect=_aspect(grid, across, down)))
+        planes = [cut_plane(volume, axis, place) for volume in volumes]
+        views.append(
+            show_plane(plane, planes, models, aspect=aspect_of(grid, across, down))
+        )
     return views
 
 
@@ -97,7 +99,7 @@ def _fullest(reference: np.ndarray, axis: int) -> int:
     return int(areas.argmax()) if areas.any() else reference.shape[axis] // 2
 
 
-def _cut(volume: np.ndarray, axis: int, place: int) -> np.ndarray:
+def cut_plane(volume: np.ndarray, axis: int, place: int) -> np.ndarray:
     """A plane with its second axis upwards: rows downwards, then columns."""
     plane = volume.take(place, axis=volume.ndim - 3 + axis)
     return np.asarray(np.swapaxes(plane, -1, -2)[..., ::-1, :])
@@ -107,13 +109,15 @@ def _flat(volume: np.ndarray) -> np.ndarray:
     return np.asarray(np.swapaxes(volume[..., 0], -1, -2))
 
 
-def _aspect(grid: Grid, across: int, down: int) -> float:
+def aspect_of(grid: Grid, across: int, down: int) -> float:
+    """Height of a pixel over its width, in a plane of two axes."""
     return grid.spacing[down] / grid.spacing[across]
 
 
-def _view(
+def show_plane(
     name: str, planes: list[np.ndarray], models: list[str], *, aspect: float
 ) -> View:
+    """A plane of an image, of the reference and of each model's prediction."""
     image = planes[0]
     low, high = np.percentile(image, (0.5, 99.5))
     bright = np.clip((image - low) / max(high - low, 1e-6), 0, 1)

@@ -203,13 +203,20 @@ def draw_cases(
     axes.grid(axis="x", visible=False)
 
 
-def plot_overlay(title: str, views: Sequence[View], legend: dict[str, int]) -> bytes:
+def plot_overlay(
+    title: str,
+    views: Sequence[View],
+    legend: dict[str, int],
+    *,
+    drawn: str = "reference",
+) -> bytes:
     """A case in all its views: image, reference, and what each model made of it.
 
     Args:
         title: Which case, and why it is shown.
         views: Rows of the picture.
         legend: Structure to the number of its regions; empty if numbers are instances.
+        drawn: What the views' reference is.
     """
     models = list(views[0].predictions)
     with mpl.rc_context(STYLE):
@@ -225,7 +232,7 @@ def plot_overlay(title: str, views: Sequence[View], legend: dict[str, int]) -> b
         )
         for row, view in zip(rows, views, strict=True):
             draw_view(list(row), view)
-        for axes, name in zip(rows[0], ["image", "reference", *models], strict=True):
+        for axes, name in zip(rows[0], ["image", drawn, *models], strict=True):
             axes.set_title(name, fontsize=10)
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
         if legend:

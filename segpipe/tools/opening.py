@@ -1,7 +1,7 @@
 """Opening: a study as the segmenter wants it, or the reason why it cannot be."""
 
-from dataclasses import dataclass
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +95,7 @@ def _open_files(
 def _open_raster(
     files: tuple[Path, ...], plan: Plan, spacing_mm: tuple[float, float] | None
 ) -> tuple[Source, tuple[str, ...]]:
-    """Pictures: an alpha channel or colours that say nothing give way, and it is said."""
+    """Pictures: alpha and colours that say nothing give way, and it is said."""
     images = [raster.read_image(file, spacing_mm=spacing_mm) for file in files]
     array, grid, said = images[0].array, images[0].grid, []
     wanted = len(plan.channels)
@@ -103,10 +103,10 @@ def _open_raster(
         if any(image.grid.shape != grid.shape for image in images):
             raise DataError(f"{files[0]}: expected channels of one shape, found others")
         array = np.concatenate([image.array for image in images])
-    elif len(array) in (2, 4) and len(array) > wanted:
-        if (array[-1] == array[-1].flat[0]).all():
-            array = array[:-1]
-            said.append("the alpha channel, alike everywhere, was left out")
+    has_alpha = len(array) in (2, 4) and len(array) > wanted and len(images) == 1
+    if has_alpha and (array[-1] == array[-1].flat[0]).all():
+        array = array[:-1]
+        said.append("the alpha channel, alike everywhere, was left out")
     if wanted == 1 and len(array) == 3 and (array == array[:1]).all():
         array = array[:1]
         said.append("colours, all equal, became one grey channel")

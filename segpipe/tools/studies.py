@@ -33,7 +33,7 @@ class Study:
 
     @property
     def ending(self) -> str:
-        """Of the label map: the input's own, .dcm for a DICOM-SEG; never a lossy one."""
+        """Of the label map: the input's own or .dcm for a DICOM-SEG; never lossy."""
         if self.series is not None:
             return ".dcm"
         own = formats.suffix(self.files[0]).lower()
@@ -97,10 +97,19 @@ def _by_case(images: dict[Path, str], channels: int) -> list[Study]:
     studies = []
     for name, found in cases.items():
         numbers = [number for number, _ in sorted(found)]
+        paths = tuple(path for _, path in sorted(found))
+        expected = [f"{number:04d}" for number in range(len(numbers))]
         if len(set(numbers)) < len(numbers):
-            studies += [Study(name, (path,)) for _, path in found]  # named alike
+            studies += [Study(name, (path,)) for path in paths]
+        elif numbers not in ([""], expected):
+            fault = (
+                f"{paths[0]}: expected the channels {', '.join(expected)}, found "
+                f"{', '.join(number or 'one without number' for number in numbers)}; "
+                "fetch or rename the files"
+            )
+            studies.append(Study(name, paths, fault=fault))
         else:
-            studies.append(Study(name, tuple(path for _, path in sorted(found))))
+            studies.append(Study(name, paths))
     return studies
 
 
