@@ -11,7 +11,7 @@ import SimpleITK
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     MPEG2MPML,
     HTJ2KLossless,
@@ -235,6 +235,27 @@ def damaged_rle(folder: Path) -> None:
         slice_.save_as(path)
 
 
+def cut_off_jpeg(folder: Path) -> None:
+    """gdcm fills what lacks with grey, in silence."""
+    files = write_series(folder, voxels=np.tile(VOXELS, (4, 4, 1)))
+    for file in files:
+        recompress(file, gdcm.TransferSyntax.JPEGLosslessProcess14_1)
+    slice_ = dcmread(files[2])
+    (frame,) = generate_frames(slice_.PixelData, number_of_frames=1)
+    slice_.PixelData = encapsulate([frame[: len(frame) // 2]])
+    slice_.save_as(files[2])
+
+
+def wide_jpeg(folder: Path) -> None:
+    """gdcm would write beyond its memory."""
+    files = write_series(folder, voxels=np.tile(VOXELS, (4, 4, 1)))
+    for file in files:
+        recompress(file, gdcm.TransferSyntax.JPEGLosslessProcess14_1)
+        content = bytearray(file.read_bytes())
+        content[content.index(b"\xff\xc3") + 5] = 200
+        file.write_bytes(content)
+
+
 def cine(folder: Path) -> None:
     def change(slice_: Dataset, k: int) -> None:
         slice_.SOPClassUID = UltrasoundMultiFrameImageStorage
@@ -294,6 +315,8 @@ REFUSED = {
     "MPEG2": (undecodable(MPEG2MPML), "found MPEG2 Main Profile"),
     "HTJ2K": (undecodable(HTJ2KLossless), "found High-Throughput JPEG 2000"),
     "damaged RLE": (damaged_rle, "expected whole pixel data (RLE Lossless)"),
+    "cut off JPEG": (cut_off_jpeg, "a JPEG that is cut off or damaged"),
+    "wide JPEG": (wide_jpeg, "a JPEG frame of (51216, 20) pixels of 16 bits"),
     "cine": (cine, "0 functional groups (Ultrasound Multi-frame Image"),
     "report": (report, "a series of images, found SR"),
     "strange patient": (strange_patient, "found an uneven gap"),
@@ -427,17 +450,20 @@ def test_dicom_is_known_by_its_magic_or_by_its_name(tmp_path: Path) -> None:
         find_series([tmp_path / "notes.dcm"])
 
 
+@pytest.mark.parametrize("syntax", [None, gdcm.TransferSyntax.JPEGLosslessProcess14_1])
 @given(data=st.data())
 @settings(
-    max_examples=200,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_a_damaged_file_is_read_or_refused_and_nothing_else(
-    data: st.DataObject, tmp_path: Path
+    syntax: int | None, data: st.DataObject, tmp_path: Path
 ) -> None:
     folder = tmp_path / "series"
-    (file, *_) = write_series(folder)
+    (file, *_) = write_series(folder, voxels=np.tile(VOXELS, (4, 4, 1)))
+    if syntax is not None:
+        recompress(file, syntax)
     content = bytearray(file.read_bytes())
     for place in data.draw(st.lists(st.integers(128, len(content) - 1), max_size=4)):
         content[place] = data.draw(st.integers(0, 255))
