@@ -55,11 +55,6 @@ def read_rtstruct(path: Path, source: DicomImage) -> SegLabels:
         DICOM PS3.3, section C.8.8.6 (ROI Contour Module).
     """
     dataset = dicom_file.read_dataset(path)
-    if dicom_file.value_of(path, dataset, "SOPClassUID") != SOP_CLASS:
-        modality = dicom_file.word_of(path, dataset, "Modality")
-        raise DataError(
-            f"{path}: expected an RTSTRUCT, found {modality}; name the structure set"
-        )
     _check_series(path, dataset, source)
     grid = source.image.grid
     array = np.zeros(grid.shape, np.int16)
@@ -87,7 +82,12 @@ def _items(path: Path, dataset: Dataset, keyword: str) -> list[Dataset]:
 
 
 def _check_series(path: Path, dataset: Dataset, source: DicomImage) -> None:
-    """The image must be one of the series that the structure set was drawn on."""
+    """It must be a structure set, and drawn on the series of the image."""
+    if dicom_file.value_of(path, dataset, "SOPClassUID") != SOP_CLASS:
+        modality = dicom_file.word_of(path, dataset, "Modality")
+        raise DataError(
+            f"{path}: expected an RTSTRUCT, found {modality}; name the structure set"
+        )
     uids = {
         dicom_file.word_of(path, series, "SeriesInstanceUID")
         for frame in _items(path, dataset, "ReferencedFrameOfReferenceSequence")
