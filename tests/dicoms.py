@@ -4,13 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gdcm
+import highdicom
 import numpy as np
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 from scipy.spatial.transform import Rotation
 
 from segpipe.io.dicom import DicomImage, find_series, read_series
+from segpipe.io.dicom_seg_writing import Algorithm, write_seg
 
 SERIES = "1.2.826.0.1.3680043.10.99.1"
 SHAPE = (5, 4, 6)  # columns, rows, slices
@@ -19,6 +21,8 @@ SPACING = (0.75, 1.25, 2.5)
 ORIGIN = (-90.5, 126.25, -72.0)  # LPS+
 # All of the patient that a header names; none of it may leave it in words.
 SECRETS = ("Oswald", "Quietman", "MRN-55021", "19481103")
+ALGORITHM = Algorithm("segpipe", "0.1.0", "f" * 64)
+STRUCTURES = {0: "background", 3: "left hippocampus", 7: "liver vessels"}
 Change = Callable[[Dataset, int], None]
 
 
@@ -132,3 +136,65 @@ def recompress(path: Path, syntax: int) -> None:
     writer.SetFile(reader.GetFile())
     writer.SetImage(changer.GetOutput())
     assert writer.Write()
+
+
+def labels() -> np.ndarray:
+    """Two structures; the first, third and last slice are empty."""
+    array = np.zeros(SHAPE, np.int16)
+    array[1:4, 0:2, 1] = 3
+    array[0, 3, 3:5] = 3
+    array[2:5, 2:4, 4] = 7
+    return array
+
+
+def numbered(array: np.ndarray) -> np.ndarray:
+    """The labels as their segments are numbered."""
+    return np.select([array == 3, array == 7], [1, 2])
+
+
+def write(
+    path: Path, source: DicomImage, array: np.ndarray, *, digest: str = "f" * 64
+) -> None:
+    """Write two structures as a segmentation."""
+    write_seg(
+        path,
+        array,
+        source,
+        structures=STRUCTURES,
+        algorithm=Algorithm("segpipe", "0.1.0", digest),
+    )
+
+
+def multi_frame(folder: Path) -> DicomImage:
+    """The same series as one object, its frames in the order of no k."""
+
+    def change(slice_: Dataset, k: int) -> None:
+        slice_.PatientOrientation = ["L", "P"]
+
+    files = write_series(
+        folder / "single", directions=oblique((10.8, -3, 25)), change=change
+    )
+    multi = highdicom.legacy.LegacyConvertedEnhancedCTImage(
+        [dcmread(file) for file in files[::-1]], "1.2.3.4", 1, "1.2.3.4.5", 1
+    )
+    (folder / "multi").mkdir()
+    multi.save_as(folder / "multi" / "all.dcm")
+    return load(folder / "multi")
+
+
+def straight(folder: Path) -> DicomImage:
+    """An axial series."""
+    write_series(folder)
+    return load(folder)
+
+
+def turned(folder: Path) -> DicomImage:
+    """An oblique series."""
+    write_series(folder, directions=oblique((10.8, -3, 25)))
+    return load(folder)
+
+
+def tilted(folder: Path) -> DicomImage:
+    """A series of a tilted gantry, straightened."""
+    write_series(folder, step=np.array([0, 0.5, 2.5]))
+    return load(folder, resample_tilt=True)

@@ -117,32 +117,39 @@ def read_series(series: Series, *, resample_tilt: bool = False) -> DicomImage:
         DICOM PS3.3, sections C.7.6.2.1.1 (positions), C.11.1.1.2 (rescaling) and
         C.7.6.16 (frames).
     """
-    first = series.files[0]
-    if series.modality in NO_IMAGES:
-        raise DataError(
-            f"{first}: expected a series of images, found {series.modality}; "
-            f"{NO_IMAGES[series.modality]}"
-        )
+    _check_images(series)
     headers = {path: dicom_file.read_header(path) for path in series.files}
     planes = [plane for path in headers for plane in planes_of(path, headers[path])]
     stack = stack_of(planes)
     tilted = stack.tilt_degrees > LARGEST_TILT_DEGREES
     if tilted and not resample_tilt:
-        raise DataError(
-            f"{stack.planes[0].path}: expected slices along their normal, found them "
-            f"{stack.tilt_degrees:.2f} degrees off it (gantry tilt); read the series "
-            "with its tilt resampled"
-        )
+        raise _tilt_error(stack)
     array, grid, warnings = _voxels(stack, headers), stack.grid, _thickness(stack)
     if tilted:
         array, grid = straightened(array, grid)
         warnings.append(
-            f"{first}: the gantry was tilted by {stack.tilt_degrees:.2f} degrees; the "
+            f"{stack.planes[0].path}: the gantry was tilted by {stack.tilt_degrees:.2f} degrees; the "
             "slices were resampled linearly to a straight grid"
         )
     paths = dict.fromkeys(plane.path for plane in stack.planes)
     return DicomImage(
         Image(array[None], grid), tuple(headers[path] for path in paths), (*warnings,)
+    )
+
+
+def _check_images(series: Series) -> None:
+    if series.modality in NO_IMAGES:
+        raise DataError(
+            f"{series.files[0]}: expected a series of images, found {series.modality}; "
+            f"{NO_IMAGES[series.modality]}"
+        )
+
+
+def _tilt_error(stack: Stack) -> DataError:
+    return DataError(
+        f"{stack.planes[0].path}: expected slices along their normal, found them "
+        f"{stack.tilt_degrees:.2f} degrees off it (gantry tilt); read the series "
+        "with its tilt resampled"
     )
 
 

@@ -1,6 +1,7 @@
 """One DICOM file: its header and its pixels, or an error that names no patient."""
 
 import logging
+import re
 import struct
 import warnings
 import zlib
@@ -15,10 +16,14 @@ from pydicom import Dataset, dcmread
 from pydicom.config import disable_value_validation
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID
 
 from segpipe.errors import DataError
+from segpipe.io import dicom_jpeg
 
+WORD = re.compile(r"[A-Z0-9_ ]{0,16}|[0-9.]{1,64}")  # CS or UI: PS3.5, section 6.2
+QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"?")
 MAGIC = 128, b"DICM"  # PS3.10, section 7.1
 # What pydicom and the decoders behind it raise on damaged files. Their words may quote
 # values of the header, the patient's among them: an error keeps the type only.
@@ -146,6 +151,16 @@ def text_of(path: Path, dataset: Dataset, keyword: str) -> str:
     return str(value)
 
 
+def word_of(path: Path, dataset: Dataset, keyword: str) -> str:
+    """A code or a UID, to be quoted in an error: damage may hold the patient's name.
+
+    Returns:
+        The word, empty if it is missing.
+    """
+    value = str(value_of(path, dataset, keyword) or "")
+    return value if WORD.fullmatch(value) else "a damaged word"
+
+
 def numbers_of(path: Path, value: Any, keyword: str, count: int) -> tuple[float, ...]:
     """A value of the header as that many finite numbers.
 
@@ -233,27 +248,36 @@ def pixels_of(path: Path, dataset: Dataset) -> Shaped[np.ndarray, "frame row col
     syntax = value_of(path, dataset.file_meta, "TransferSyntaxUID")
     if syntax is None:
         raise missing(path, "TransferSyntaxUID")
-    _check_decoder(path, UID(syntax))
+    plugin = _decoder_of(path, UID(syntax))
     try:
-        array = np.asarray(dataset.pixel_array)
+        fault = dicom_jpeg.fault_of(dataset) if syntax in dicom_jpeg.LOOKED_AT else None
+        array = np.zeros(0) if fault else pixel_array(dataset, decoding_plugin=plugin)
     except PIXEL_FAULTS as error:
-        words = str(error).splitlines()
+        words = QUOTED.sub("...", str(error)).split("\n")[0]
+        fault = words or type(error).__name__
+    if fault:
         raise DataError(
-            f"{path}: expected whole pixel data ({UID(syntax).name}), found "
-            f"{(words or [type(error).__name__])[0]}; fetch the file again from where "
-            "it came"
-        ) from error
+            f"{path}: expected whole pixel data ({UID(syntax).name}), found {fault}; "
+            "fetch the file again from where it came"
+        )
     return array[None] if array.ndim == 2 else array
 
 
-def _check_decoder(path: Path, syntax: UID) -> None:
+def _decoder_of(path: Path, syntax: UID) -> str:
+    """The plugin to decode by; none is named for what is not compressed.
+
+    gdcm comes last: on damaged data it may end the process.
+    """
     try:
-        able = not syntax.is_encapsulated or get_decoder(syntax).is_available
+        if not syntax.is_encapsulated:
+            return ""
+        plugins = get_decoder(syntax).available_plugins
     except (NotImplementedError, ValueError):
-        able = False
-    if not able:
+        plugins = ()
+    if not plugins:
         raise DataError(
             f"{path}: expected a transfer syntax that can be decoded, found "
-            f"{syntax.name}; convert the file to Explicit VR Little Endian, as with "
-            "gdcmconv --raw"
+            f"{syntax.name if syntax.type else 'an unknown one'}; convert the file to "
+            "Explicit VR Little Endian, as with gdcmconv --raw"
         )
+    return min(plugins, key=lambda plugin: plugin == "gdcm")

@@ -9,7 +9,14 @@ from pydicom import Dataset
 
 from segpipe.errors import DataError
 from segpipe.grid import Grid
-from segpipe.io.dicom_file import frame_value, frames_of, missing, numbers_of, value_of
+from segpipe.io.dicom_file import (
+    frame_value,
+    frames_of,
+    missing,
+    numbers_of,
+    value_of,
+    word_of,
+)
 
 RIGHT_ANGLE_TOLERANCE = 0.01  # cosine
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
@@ -69,7 +76,7 @@ def planes_of(path: Path, dataset: Dataset) -> tuple[Plane, ...]:
         if value is None:
             raise missing(path, keyword)
         size.append(int(numbers_of(path, value, keyword, 1)[0]))
-    reference = str(value_of(path, dataset, "FrameOfReferenceUID") or "")
+    reference = word_of(path, dataset, "FrameOfReferenceUID")
     return tuple(
         _plane(path, dataset, frame, (size[0], size[1]), reference)
         for frame in frames_of(path, dataset)

@@ -52,7 +52,7 @@ def read_seg(path: Path, source: DicomImage | None = None) -> SegLabels:
     """
     dataset = dicom_file.read_dataset(path)
     if dicom_file.value_of(path, dataset, "SOPClassUID") not in SOP_CLASSES:
-        modality = dicom_file.value_of(path, dataset, "Modality")
+        modality = dicom_file.word_of(path, dataset, "Modality")
         raise DataError(
             f"{path}: expected a DICOM segmentation, found {modality}; name the SEG "
             "file"
@@ -74,7 +74,7 @@ def check_reference(path: Path, reference: str, source: DicomImage) -> None:
     Raises:
         DataError: If both name a frame of reference, and not the same.
     """
-    image = str(source.slices[0].get("FrameOfReferenceUID") or "")
+    image = dicom_file.word_of(path, source.slices[0], "FrameOfReferenceUID")
     if reference and image and reference != image:
         raise DataError(
             f"{path}: expected the frame of reference {image} of the image, found "
@@ -90,7 +90,7 @@ def _names(path: Path, dataset: Dataset) -> dict[int, str]:
         number = int(dicom_file.numbers_of(path, value, "SegmentNumber", 1)[0])
         if number == 0:  # a LABELMAP may describe its background
             continue
-        name = str(dicom_file.value_of(path, item, "SegmentLabel") or number)
+        name = str(dicom_file.value_of(path, item, "SegmentLabel") or number)[:64]
         names[number] = f"{name} ({number})" if name in names.values() else name
     if not names:
         raise dicom_file.missing(path, "SegmentSequence")
@@ -102,7 +102,7 @@ def _masks(
 ) -> Iterator[tuple[Plane, int, Bool[np.ndarray, "row column"]]]:
     """Where each frame shows each of its segments."""
     frames = dicom_file.pixels_of(path, dataset)
-    kind = str(dicom_file.value_of(path, dataset, "SegmentationType"))
+    kind = dicom_file.word_of(path, dataset, "SegmentationType")
     if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
         raise DataError(
             f"{path}: expected a SegmentationType of BINARY, FRACTIONAL or LABELMAP, "

@@ -1,6 +1,7 @@
 """A label map as a DICOM-SEG object, through highdicom: always the same bytes."""
 
 import hashlib
+import itertools
 import math
 import os
 from dataclasses import dataclass
@@ -85,9 +86,7 @@ def write_seg(
     values = sorted(value for value in structures if value != 0)
     assert values
     assert set(np.unique(labels).tolist()) <= {0, *values}
-    numbers = np.zeros(labels.shape, np.uint8 if len(values) < 256 else np.uint16)
-    for number, value in enumerate(values, start=1):
-        numbers[labels == value] = number
+    numbers = _numbered(labels, values)
     names = [structures[value] for value in values]
     seg = _segmentation(numbers, source, names, algorithm)
     copy_patient(seg, source.slices[0])
@@ -98,6 +97,16 @@ def write_seg(
     os.replace(part, path)
 
 
+def _numbered(
+    labels: Integer[np.ndarray, "i j k"], values: list[int]
+) -> UInt[np.ndarray, "i j k"]:
+    """The segment at each voxel, from 1 in the order of the values."""
+    numbers = np.zeros(labels.shape, np.uint8 if len(values) < 256 else np.uint16)
+    for number, value in enumerate(values, start=1):
+        numbers[labels == value] = number
+    return numbers
+
+
 def _segmentation(
     numbers: UInt[np.ndarray, "i j k"],
     source: DicomImage,
@@ -106,9 +115,8 @@ def _segmentation(
 ) -> highdicom.seg.Segmentation:
     path = path_of(source.slices[0])
     series = str(value_of(path, source.slices[0], "SeriesInstanceUID"))
-    stack = stack_of(
-        [p for header in source.slices for p in planes_of(path_of(header), header)]
-    )
+    planes = [planes_of(path_of(header), header) for header in source.slices]
+    stack = stack_of(list(itertools.chain(*planes)))
     references = [reference_of(header, stack) for header in source.slices]
     frames, places = _frames(numbers, source, stack)
     identity = [series, algorithm.digest]

@@ -55,11 +55,6 @@ def read_rtstruct(path: Path, source: DicomImage) -> SegLabels:
         DICOM PS3.3, section C.8.8.6 (ROI Contour Module).
     """
     dataset = dicom_file.read_dataset(path)
-    if dicom_file.value_of(path, dataset, "SOPClassUID") != SOP_CLASS:
-        modality = dicom_file.value_of(path, dataset, "Modality")
-        raise DataError(
-            f"{path}: expected an RTSTRUCT, found {modality}; name the structure set"
-        )
     _check_series(path, dataset, source)
     grid = source.image.grid
     array = np.zeros(grid.shape, np.int16)
@@ -87,14 +82,19 @@ def _items(path: Path, dataset: Dataset, keyword: str) -> list[Dataset]:
 
 
 def _check_series(path: Path, dataset: Dataset, source: DicomImage) -> None:
-    """The image must be one of the series that the structure set was drawn on."""
+    """It must be a structure set, and drawn on the series of the image."""
+    if dicom_file.value_of(path, dataset, "SOPClassUID") != SOP_CLASS:
+        modality = dicom_file.word_of(path, dataset, "Modality")
+        raise DataError(
+            f"{path}: expected an RTSTRUCT, found {modality}; name the structure set"
+        )
     uids = {
-        dicom_file.text_of(path, series, "SeriesInstanceUID")
+        dicom_file.word_of(path, series, "SeriesInstanceUID")
         for frame in _items(path, dataset, "ReferencedFrameOfReferenceSequence")
         for study in _items(path, frame, "RTReferencedStudySequence")
         for series in _items(path, study, "RTReferencedSeriesSequence")
     }
-    mine = str(source.slices[0].get("SeriesInstanceUID"))
+    mine = dicom_file.word_of(path, source.slices[0], "SeriesInstanceUID")
     if uids and mine not in uids:
         raise DataError(
             f"{path}: expected contours of the series {mine}, found a reference to "
@@ -128,13 +128,15 @@ def _rois(path: Path, dataset: Dataset, source: DicomImage) -> list[_Roi]:
 
 
 def _roi(path: Path, roi: Dataset, item: Dataset, source: DicomImage) -> _Roi:
-    instances = {str(header.get("SOPInstanceUID")) for header in source.slices}
-    name = str(dicom_file.value_of(path, roi, "ROIName") or "unnamed")
+    instances = {
+        dicom_file.word_of(path, header, "SOPInstanceUID") for header in source.slices
+    }
+    name = str(dicom_file.value_of(path, roi, "ROIName") or "unnamed")[:64]
     contours = []
     named = []
     for contour in _items(path, item, "ContourSequence"):
         named.append(_names_slice(path, name, contour, instances))
-        kind = str(dicom_file.value_of(path, contour, "ContourGeometricType"))
+        kind = dicom_file.word_of(path, contour, "ContourGeometricType")
         if kind in CLOSED:
             contours.append(_corners(path, contour, source.image.grid))
         else:
@@ -145,15 +147,15 @@ def _roi(path: Path, roi: Dataset, item: Dataset, source: DicomImage) -> _Roi:
                 name,
             )
     if not all(named):  # a named slice tells the world better than a UID of the world
-        reference = dicom_file.value_of(path, roi, "ReferencedFrameOfReferenceUID")
-        check_reference(path, str(reference or ""), source)
+        reference = dicom_file.word_of(path, roi, "ReferencedFrameOfReferenceUID")
+        check_reference(path, reference, source)
     return _Roi(name, tuple(contours))
 
 
 def _names_slice(path: Path, name: str, contour: Dataset, instances: set[str]) -> bool:
     """Whether a contour names slices of the image; none of another image may be."""
     uids = {
-        dicom_file.text_of(path, item, "ReferencedSOPInstanceUID")
+        dicom_file.word_of(path, item, "ReferencedSOPInstanceUID")
         for item in _items(path, contour, "ContourImageSequence")
     }
     strange = sorted(uids - instances)

@@ -12,74 +12,22 @@ from pydicom import Dataset, dcmread
 from pydicom.sr.codedict import codes
 
 from segpipe.errors import DataError
-from segpipe.io import dicom_codes
-from segpipe.io.dicom import DicomImage
 from segpipe.io.dicom_seg import read_seg
-from segpipe.io.dicom_seg_writing import Algorithm, write_seg
-from tests.dicoms import SECRETS, SHAPE, load, oblique, write_series
+from tests.dicoms import (
+    labels,
+    load,
+    multi_frame,
+    numbered,
+    straight,
+    tilted,
+    turned,
+    write,
+    write_series,
+)
 
-ALGORITHM = Algorithm("segpipe", "0.1.0", "f" * 64)
-STRUCTURES = {0: "background", 3: "left hippocampus", 7: "liver vessels"}
 REAL = pytest.mark.skipif(
     "SEGPIPE_REAL_DATA" not in os.environ, reason="SEGPIPE_REAL_DATA is not set"
 )
-
-
-def labels() -> np.ndarray:
-    """Two structures; the first, third and last slice are empty."""
-    array = np.zeros(SHAPE, np.int16)
-    array[1:4, 0:2, 1] = 3
-    array[0, 3, 3:5] = 3
-    array[2:5, 2:4, 4] = 7
-    return array
-
-
-def numbered(array: np.ndarray) -> np.ndarray:
-    return np.select([array == 3, array == 7], [1, 2])
-
-
-def write(
-    path: Path, source: DicomImage, array: np.ndarray, *, digest: str = "f" * 64
-) -> None:
-    write_seg(
-        path,
-        array,
-        source,
-        structures=STRUCTURES,
-        algorithm=Algorithm("segpipe", "0.1.0", digest),
-    )
-
-
-def multi_frame(folder: Path) -> DicomImage:
-    """The same series as one object, its frames in the order of no k."""
-
-    def change(slice_: Dataset, k: int) -> None:
-        slice_.PatientOrientation = ["L", "P"]
-
-    files = write_series(
-        folder / "single", directions=oblique((10.8, -3, 25)), change=change
-    )
-    multi = highdicom.legacy.LegacyConvertedEnhancedCTImage(
-        [dcmread(file) for file in files[::-1]], "1.2.3.4", 1, "1.2.3.4.5", 1
-    )
-    (folder / "multi").mkdir()
-    multi.save_as(folder / "multi" / "all.dcm")
-    return load(folder / "multi")
-
-
-def straight(folder: Path) -> DicomImage:
-    write_series(folder)
-    return load(folder)
-
-
-def turned(folder: Path) -> DicomImage:
-    write_series(folder, directions=oblique((10.8, -3, 25)))
-    return load(folder)
-
-
-def tilted(folder: Path) -> DicomImage:
-    write_series(folder, step=np.array([0, 0.5, 2.5]))
-    return load(folder, resample_tilt=True)
 
 
 @pytest.mark.parametrize("kind", [straight, turned, multi_frame, tilted])
@@ -113,147 +61,6 @@ def test_without_its_image_a_segmentation_lies_in_the_same_place(
     corner = found.grid.points_of(np.zeros((1, 3)))
     there = source.image.grid.points_of(np.array([[0.0, 0.0, 1.0]]))
     assert np.abs(corner - there).max() < 1e-4
-
-
-@pytest.mark.parametrize("degrees", [(0, 0, 0), (10.8, -3, 25), (90, 0, 180)])
-def test_simpleitk_reads_the_segment_in_its_place(
-    degrees: tuple[float, float, float], tmp_path: Path
-) -> None:
-    write_series(tmp_path / "series", directions=oblique(degrees))
-    source = load(tmp_path / "series")
-    array = np.zeros(SHAPE, np.int16)
-    array[1:4, 0:2, 1:5] = 3  # no empty slice between: ITK knows no omitted frames
-    array[0, 3, 3] = 3
-    write_seg(
-        tmp_path / "seg.dcm",
-        array,
-        source,
-        structures={3: "spleen"},
-        algorithm=ALGORITHM,
-    )
-
-    image = SimpleITK.ReadImage(str(tmp_path / "seg.dcm"))
-
-    theirs = SimpleITK.GetArrayFromImage(image).T > 0
-    spots = np.argwhere(theirs)
-    world = np.array([image.TransformIndexToPhysicalPoint(s) for s in spots.tolist()])
-    mine = source.image.grid.indices_of(world * (-1, -1, 1))
-    assert np.abs(mine - np.rint(mine)).max() < 1e-3
-    voxels = {tuple(v) for v in np.rint(mine).astype(int).tolist()}
-    assert voxels == {tuple(v) for v in np.argwhere(array == 3).tolist()}
-
-
-def test_highdicom_finds_segments_codes_and_the_segmenter(tmp_path: Path) -> None:
-    source = straight(tmp_path / "series")
-    write(tmp_path / "seg.dcm", source, labels())
-
-    seg = highdicom.seg.segread(tmp_path / "seg.dcm")
-
-    one, two = (seg.get_segment_description(n) for n in (1, 2))
-    assert (one.segment_label, two.segment_label) == (
-        "left hippocampus",
-        "liver vessels",
-    )
-    assert one.segmented_property_type == codes.SCT.Hippocampus
-    assert two.segmented_property_type == codes.SCT.Tissue
-    assert one.algorithm_type.value == "AUTOMATIC"
-    algorithm = one.algorithm_identification[0]
-    assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("segpipe", "0.1.0")
-    assert algorithm.AlgorithmParameters == f"segmenter={'f' * 64}"
-    assert one.RecommendedDisplayCIELabValue != two.RecommendedDisplayCIELabValue
-    assert seg.SegmentationType == "BINARY"
-    assert seg.NumberOfFrames == 4  # empty ones are left out
-    assert seg.PatientName == f"{SECRETS[1]}^{SECRETS[0]}"
-    assert (seg.PatientID, seg.PatientBirthDate) == (SECRETS[2], SECRETS[3])
-    slices = {uid for _, _, uid in seg.get_source_image_uids()}
-    assert slices == {header.SOPInstanceUID for header in source.slices}
-
-
-def test_no_labelled_voxel_is_a_segmentation_too(tmp_path: Path) -> None:
-    source = straight(tmp_path / "series")
-    write(tmp_path / "seg.dcm", source, np.zeros(SHAPE, np.int16))
-
-    found = read_seg(tmp_path / "seg.dcm", source)
-
-    assert not found.label.array.any()
-    assert found.structures == {"left hippocampus": 1, "liver vessels": 2}
-
-
-def test_the_same_mask_of_the_same_segmenter_is_the_same_file(tmp_path: Path) -> None:
-    source = straight(tmp_path / "series")
-    other = labels()
-    other[0, 0, 0] = 7
-    for name, array, digest in (
-        ("one", labels(), "f" * 64),
-        ("same", labels(), "f" * 64),
-        ("mask", other, "f" * 64),
-        ("segmenter", labels(), "e" * 64),
-    ):
-        write(tmp_path / f"{name}.dcm", source, array, digest=digest)
-    one, mask, segmenter = (
-        dcmread(tmp_path / f"{name}.dcm") for name in ("one", "mask", "segmenter")
-    )
-
-    same = (tmp_path / "same.dcm").read_bytes()
-    assert (tmp_path / "one.dcm").read_bytes() == same
-    assert one.SeriesInstanceUID == mask.SeriesInstanceUID
-    assert one.SOPInstanceUID != mask.SOPInstanceUID
-    assert one.SeriesInstanceUID != segmenter.SeriesInstanceUID
-    assert str(one.SOPInstanceUID).startswith("2.25.")
-    assert len(one.SOPInstanceUID) <= 64
-
-
-def test_names_in_any_script_are_written(tmp_path: Path) -> None:
-    def change(slice_: Dataset, k: int) -> None:
-        slice_.SpecificCharacterSet = "ISO_IR 100"
-        slice_.PatientName = "Müller^Jörg"
-
-    write_series(tmp_path / "series", change=change)
-    source = load(tmp_path / "series")
-    write_seg(
-        tmp_path / "seg.dcm",
-        labels(),
-        source,
-        structures={3: "海馬", 7: "größere Läsion"},
-        algorithm=ALGORITHM,
-    )
-
-    assert dcmread(tmp_path / "seg.dcm").PatientName == "Müller^Jörg"
-    found = read_seg(tmp_path / "seg.dcm", source)
-    assert found.structures == {"海馬": 1, "größere Läsion": 2}
-
-
-@pytest.mark.parametrize(
-    "keyword",
-    ["FrameOfReferenceUID", "StudyID", "AccessionNumber", "PatientSex", "StudyDate"],
-)
-def test_an_anonymous_source_can_be_segmented(keyword: str, tmp_path: Path) -> None:
-    write_series(tmp_path / "series", change=lambda s, k: delattr(s, keyword))
-    source = load(tmp_path / "series")
-    write(tmp_path / "seg.dcm", source, labels())
-
-    found = read_seg(tmp_path / "seg.dcm", source)
-
-    assert (found.label.array == numbered(labels())).all()
-
-
-def test_a_source_that_cannot_be_referred_to_is_refused_without_its_patient(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    def change(slice_: Dataset, k: int) -> None:
-        del slice_.StudyInstanceUID
-        slice_.PatientSex = SECRETS[0].upper()
-        slice_.PatientName = f"{SECRETS[1]}|{SECRETS[0]}"
-
-    write_series(tmp_path / "series", change=change)
-    source = load(tmp_path / "series")
-    caplog.clear()
-
-    with pytest.raises(DataError, match="expected a series that a seg") as caught:
-        write(tmp_path / "seg.dcm", source, labels())
-    told = (str(caught.value) + caplog.text).lower()
-    assert not any(secret.lower() in told for secret in SECRETS)
-    assert [p.name for p in tmp_path.iterdir()] == ["series"]
 
 
 def description(number: int) -> highdicom.seg.SegmentDescription:
@@ -360,30 +167,6 @@ def test_what_is_no_segmentation_or_damaged_is_refused(tmp_path: Path) -> None:
         read_seg(files[0])
     with pytest.raises(DataError, match="expected whole pixel data"):
         read_seg(tmp_path / "cut.dcm", source)
-
-
-def test_codes_are_those_of_pydicom() -> None:
-    table = {**dicom_codes.ANATOMICAL, **dicom_codes.PATHOLOGICAL}
-    for name, (value, meaning) in table.items():
-        keyword = "".join(word.capitalize() for word in name.split())
-        code = getattr(codes.SCT, keyword)
-        assert (code.value, code.meaning) == (value, meaning)
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [
-        ("Hippocampus", codes.SCT.Hippocampus),
-        ("left_kidney", codes.SCT.Kidney),
-        ("Lung Tumour", codes.SCT.Tumor),
-        ("oedema", codes.SCT.Edema),
-        ("spinal-cord", codes.SCT.SpinalCord),
-        ("non-brain", codes.SCT.Tissue),
-        ("1", codes.SCT.Tissue),
-    ],
-)
-def test_a_structure_has_the_code_of_its_name(name: str, kind: object) -> None:
-    assert dicom_codes.codes_of(name)[1] == kind
 
 
 @REAL
