@@ -395,6 +395,20 @@ def segment(
 
 
 @app.command(rich_help_panel=TOOLS)
+def lineage(
+    file: Annotated[Path, typer.Argument(help="A mask that segment wrote.")],
+) -> None:
+    """Print where a mask came from: inputs, model, run, commit, data.
+
+    Example: segpipe lineage ~/masks/case_01.nii.gz
+    """
+    from segpipe.tools.tracing import lineage as tool
+
+    for row in tool(file, HERE):
+        typer.echo(row)
+
+
+@app.command(rich_help_panel=TOOLS)
 def preset(
     name: Annotated[str, typer.Argument(help="Of presets/NAME.yaml.")],
     force: Annotated[bool, typer.Option(help="Give up edits of params.yaml.")] = False,

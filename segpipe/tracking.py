@@ -10,6 +10,8 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ log = logging.getLogger(__name__)
 EXPERIMENT = "segpipe"
 KEY = "segpipe.key"
 ATTACHED = "segpipe.attached"
+SEGMENTER = "segpipe.segmenter"
+DATA = "segpipe.data"
 
 
 def tracking_uri(paths: Paths) -> str:
@@ -75,10 +79,63 @@ def _connect(paths: Paths) -> tuple[MlflowClient, str]:
 
 def find_run(client: MlflowClient, experiment: str, key: str) -> Run | None:
     """The run of a key, if there is one."""
+    return find_tagged(client, experiment, KEY, key)
+
+
+def find_tagged(
+    client: MlflowClient, experiment: str, tag: str, value: str
+) -> Run | None:
+    """A run with a value of a tag, if there is one."""
     runs = client.search_runs(
-        [experiment], filter_string=f"tags.`{KEY}` = '{key}'", max_results=1
+        [experiment], filter_string=f"tags.`{tag}` = '{value}'", max_results=1
     )
     return runs[0] if runs else None
+
+
+def set_tags(client: MlflowClient, run: Run, tags: dict[str, str]) -> None:
+    """Set the tags that a run lacks or has otherwise."""
+    for name, value in tags.items():
+        if run.data.tags.get(name) != value:
+            client.set_tag(run.info.run_id, name, value)
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A run that made a segmenter, for people.
+
+    Attributes:
+        name: Of the run.
+        run_id: Of the run.
+        began: When, in UTC.
+        tags: All of them.
+    """
+
+    name: str
+    run_id: str
+    began: datetime
+    tags: dict[str, str]
+
+
+def find_training(paths: Paths, digest: str, run_id: str | None) -> TrainingRun | None:
+    """The run that made the segmenter of a digest, or else the run of an id.
+
+    Raises:
+        DataError: If the store cannot be reached.
+    """
+    try:
+        client, experiment = connect(paths)
+        run = find_tagged(client, experiment, SEGMENTER, digest)
+        if run is None and run_id is not None:
+            run = client.get_run(run_id)
+    except MlflowException as error:
+        raise DataError(
+            f"{tracking_uri(paths)}: expected an MLflow store, found "
+            f"{error.message.splitlines()[0]}; set MLFLOW_TRACKING_URI"
+        ) from error
+    if run is None:
+        return None
+    began = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
+    return TrainingRun(run.info.run_name, run.info.run_id, began, dict(run.data.tags))
 
 
 def create_run(

@@ -6,18 +6,22 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from segpipe.commit import git_tags
+from segpipe.commit import data_version, git_tags
 from segpipe.errors import DataError
 from segpipe.fingerprint import digest_file, digest_json
 from segpipe.params import read_params
 from segpipe.paths import Paths
+from segpipe.segmenter import segmenter_digest
 from segpipe.tracking import (
+    DATA,
+    SEGMENTER,
     attach,
     find_or_create_pair,
     finish,
     log_rows,
     metric_name,
     reachable,
+    set_tags,
     tracking_uri,
 )
 
@@ -69,6 +73,7 @@ def _record_model(paths: Paths, model: str, trained: list[Path]) -> list[str]:
             parent, child = find_or_create_pair(
                 client, experiment, record=made_from, tags=tags
             )
+            set_tags(client, child, _known_by(folder, paths))
             rows = _read_history(folder / "history.csv")
             new = log_rows(client, child, rows, step_name="epoch")
             ended = finish(client, child)
@@ -89,6 +94,13 @@ def _record_model(paths: Paths, model: str, trained: list[Path]) -> list[str]:
         done = "recorded" if finish(client, parent) or added else "unchanged"
         lines.append(f"{done:9}  {model}, test figures and report")
     return lines
+
+
+def _known_by(folder: Path, paths: Paths) -> dict[str, str]:
+    """What lineage finds the run of a training by, and what it learns from it."""
+    data = data_version(paths.root)
+    known = {SEGMENTER: segmenter_digest(folder / "segmenter")}
+    return known if data is None else {**known, DATA: data}
 
 
 def _describe(metrics: dict[str, float]) -> str:

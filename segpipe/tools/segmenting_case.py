@@ -31,6 +31,7 @@ from segpipe.tools.studies import Study
 from segpipe.volume import SLICES
 
 ML_PER_MM3 = 0.001
+LONGEST_TITLE = 36  # characters that fit over the picture
 MAPS_COMPRESSION = 1  # noise does not compress well: fast rather than small
 
 
@@ -251,7 +252,10 @@ class _Found:
         }
         path = self._named("_overlay.png")
         record = self._work.record
-        title = f"{self._stem.name}: {record.name} {record.digest[:12]}"
+        case = self._stem.name
+        if len(case) > LONGEST_TITLE:
+            case = f"{case[: LONGEST_TITLE // 2]}…{case[-LONGEST_TITLE // 2 :]}"
+        title = f"{case}\n{record.name} {record.digest[:12]}"
         write_bytes(path, plot_overlay(title, views, legend, drawn=record.name))
         self.written.append(path)
 

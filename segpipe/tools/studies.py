@@ -100,7 +100,7 @@ def _by_case(images: dict[Path, str], channels: int) -> list[Study]:
         paths = tuple(path for _, path in sorted(found))
         expected = [f"{number:04d}" for number in range(len(numbers))]
         if len(set(numbers)) < len(numbers):
-            studies += [Study(name, (path,)) for path in paths]
+            studies += [Study(f"{name}_{_word(path)}", (path,)) for path in paths]
         elif numbers not in ([""], expected):
             fault = (
                 f"{paths[0]}: expected the channels {', '.join(expected)}, found "
@@ -111,6 +111,11 @@ def _by_case(images: dict[Path, str], channels: int) -> list[Study]:
         else:
             studies.append(Study(name, paths))
     return studies
+
+
+def _word(path: Path) -> str:
+    """The ending as a word, for files that else are named alike."""
+    return formats.suffix(path).strip(".").replace(".", "_")
 
 
 def _by_series(files: list[Path]) -> list[Study]:
