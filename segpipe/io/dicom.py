@@ -128,8 +128,9 @@ def read_series(series: Series, *, resample_tilt: bool = False) -> DicomImage:
     if tilted:
         array, grid = straightened(array, grid)
         warnings.append(
-            f"{stack.planes[0].path}: the gantry was tilted by {stack.tilt_degrees:.2f} degrees; the "
-            "slices were resampled linearly to a straight grid"
+            f"{stack.planes[0].path}: the gantry was tilted by "
+            f"{stack.tilt_degrees:.2f} degrees; the slices were resampled linearly to "
+            "a straight grid"
         )
     paths = dict.fromkeys(plane.path for plane in stack.planes)
     return DicomImage(
