@@ -20,6 +20,7 @@ epoch,step,training_loss,learning_rate,validation_dice,validation_iou,validation
 def write_training(paths: Paths, model: str, fold: int) -> None:
     folder = paths.artifacts / "train" / model / str(fold)
     write_text(folder / "history.csv", HISTORY)
+    write_text(folder / "segmenter" / "spec.json", f"{model} {fold}")
     write_json(
         folder / "fingerprint.json",
         {

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segpipe.errors import DataError
+from segpipe.grid import Grid
+from segpipe.io import nifti, raster
+from segpipe.tools.opening import open_study
+from segpipe.tools.studies import Study
+from tests.segmenters import make_plan
+
+GREY = np.arange(48, dtype=np.uint8).reshape(1, 6, 8, 1)
+
+
+def opened(path: Path, *, spacing_mm=None, **plan):
+    study = Study("a", (path,))
+    made = make_plan(**plan)
+    return open_study(study, made, spacing_mm=spacing_mm, resample_tilt=False)
+
+
+def test_a_picture_of_a_trained_spacing_needs_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    raster.write_image(path, GREY)
+
+    with pytest.raises(DataError, match="say --spacing-mm"):
+        opened(path, dimensions=2)
+    found = opened(path, dimensions=2, spacing_mm=(0.5, 0.25))
+    assert found.source.grid.spacing[:2] == (0.5, 0.25)
+
+
+def test_mm_where_the_training_had_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii"
+    grid = Grid.from_spacing((6, 8, 1), (1.0, 1.0, 1.0), "mm")
+    nifti.write_image(path, GREY[0], grid)
+
+    with pytest.raises(DataError, match="without a physical spacing"):
+        opened(path, dimensions=2, unit="px")
+
+
+def test_colours_that_say_nothing_become_grey_and_it_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    raster.write_image(path, np.concatenate([GREY] * 3))
+
+    found = opened(path, dimensions=2, unit="px")
+
+    assert found.warnings == ("colours, all equal, became one grey channel",)
+    np.testing.assert_array_equal(next(found.source.read())[0], GREY[0])
+
+
+def test_a_picture_is_no_volume_and_a_volume_no_picture(tmp_path: Path) -> None:
+    grid = Grid.from_spacing((6, 8, 3), (1.0, 1.0, 1.0), "mm")
+    nifti.write_image(tmp_path / "v.nii", np.zeros((6, 8, 3), np.uint8), grid)
+    raster.write_image(tmp_path / "p.png", GREY)
+
+    with pytest.raises(DataError, match="expected a single image"):
+        opened(tmp_path / "v.nii", dimensions=2)
+    with pytest.raises(DataError, match="expected a volume"):
+        opened(tmp_path / "p.png", unit="px")
