@@ -169,7 +169,7 @@ def test_each_stored_orientation_gives_the_label_map_of_its_own_voxels(
 ) -> None:
     """A file in, a file out, and not one voxel elsewhere: 48 orientations, oblique."""
     monkeypatch.setattr(nifti, "LARGEST_WHOLE", 0)
-    shape, spacing = (19, 23, 35), (0.7, 1.1, 3.2)
+    shape, spacing = (7, 19, 23), (0.7, 1.1, 3.2)
     start = Image(noise(1, *shape), Grid(shape, oblique(spacing), "mm"))
     source, goal = tmp_path / "image.nii.gz", tmp_path / "label.nii.gz"
 
@@ -185,10 +185,10 @@ def test_each_stored_orientation_gives_the_label_map_of_its_own_voxels(
         assert found.grid.affine.tobytes() == nifti.read_grid(source).affine.tobytes()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     orientation=st.sampled_from(STORED),
-    shape=st.tuples(*[st.integers(1, 40)] * 3),
+    shape=st.tuples(*[st.integers(1, 25)] * 3),
     spacing=st.tuples(*[st.floats(0.2, 8)] * 3),
     degrees=st.tuples(*[st.floats(-180, 180)] * 3),
     slice_axis=st.integers(0, 2),
@@ -215,14 +215,15 @@ def test_the_same_places_get_the_same_labels_however_they_are_stored(
     network: str,
 ) -> None:
     """All but numerical ties, with tiles and resampling along each axis."""
-    shape = (21, 18, 25)
+    shape = (17, 14, 20)
     start = Image(smooth_noise(*shape), Grid(shape, oblique((1, 1.5, 2)), "mm"))
     made = segmenter(plan((1.2, 1.1, 1.9), ZSCORE, values=(0, 3, 7)), network=network)
-    expected = made.segment(start, inference()).array
+    how = inference(overlap_fraction=0.25)
+    expected = made.segment(start, how).array
     differing = {}
 
     for orientation in STORED:
-        found = made.segment(stored_as(start, orientation), inference()).array
+        found = made.segment(stored_as(start, orientation), how).array
         differing[orientation] = int((orientation.undo(found) != expected).sum())
 
     assert len(np.unique(expected)) > 1
@@ -313,6 +314,7 @@ def test_slabs_are_what_the_whole_volume_gives(way: Way, spacing) -> None:
         network=way.network,
         padding=way.padding,
         slice_axis=way.slice_axis,
+        seeds=(1,),
     )
     grid = Grid.from_spacing(way.shape, (1.0, 1.0, 1.0), "mm")
     image = Image(smooth_noise(*way.shape), grid)
