@@ -158,7 +158,7 @@ def smooth_noise(*shape: int) -> np.ndarray:
 def segment_file(made: Segmenter, source: Path, goal: Path) -> None:
     """As the stage predict does: slices in, slices out."""
     opened = nifti.open_image(source)
-    slabs = made.slabs(opened, inference())
+    slabs = made.slabs(opened, inference(memory_gb=3e-4))
     nifti.write_slices(
         goal, opened.grid, np.dtype(np.uint8), (slab.labels for slab in slabs)
     )
@@ -304,8 +304,8 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 @pytest.mark.parametrize(
     "spacing",
-    [(1.0, 1.0, 1.0), (1.7, 1.0, 1.0), (1.0, 0.8, 1.0), (0.9, 1.2, 1.6)],
-    ids=["own", "i", "j", "all"],
+    [(1.0, 1.0, 1.0), (1.7, 0.8, 1.0), (0.9, 1.2, 1.6)],
+    ids=["own", "i and j", "all"],
 )
 def test_slabs_are_what_the_whole_volume_gives(way: Way, spacing) -> None:
     """The same labels at all voxels but ties, where two classes are within 1e-5."""
@@ -328,7 +328,7 @@ def test_slabs_are_what_the_whole_volume_gives(way: Way, spacing) -> None:
     np.testing.assert_allclose(shares, expected.numpy(), atol=TIE)
     first, second = expected.topk(2, dim=0).values
     elsewhere = labels != expected.argmax(dim=0).numpy()
-    assert elsewhere.sum() <= 3, int(elsewhere.sum())
+    assert elsewhere.sum() <= 5e-4 * labels.size, int(elsewhere.sum())
     assert ((first - second).numpy()[elsewhere] < TIE).all()
 
 
