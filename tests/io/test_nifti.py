@@ -300,7 +300,7 @@ def test_slices_together_are_the_voxels_that_nibabel_reads(
     np.testing.assert_array_equal(found[0], peer.astype(np.float32))
     np.testing.assert_array_equal(found, nifti.read_image(path).array)
     np.testing.assert_array_equal(found, streamed(path))  # it is read anew
-    assert source.grid.matches(nifti.read_grid(path), tolerance=0)
+    assert source.grid.matches(nifti.read_grid(path), tolerance=0.0)
     assert peer.max() > 100  # a scaling that was really applied
 
 
