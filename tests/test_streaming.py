@@ -285,7 +285,7 @@ class Way:
     network: str
     padding: str = "same"
     slice_axis: int | None = None
-    shape: tuple[int, int, int] = (26, 21, 37)
+    shape: tuple[int, int, int] = (26, 20, 33)
     memory_gb: float = 1e-6
 
 
@@ -403,7 +403,7 @@ def test_a_mirrored_image_gets_the_mirrored_prediction(network, slice_axis) -> N
         slabs = made.probabilities([values.copy()], (16, 16, 16), how)
         return torch.cat([slab.values for slab in slabs]).transpose(0, 1)
 
-    for count in (1, 2, len(axes)):
+    for count in (1, len(axes)):
         for flip in itertools.combinations(axes, count):
             along = tuple(axis + 1 for axis in flip)
             straight, turned = (
