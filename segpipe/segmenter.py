@@ -132,7 +132,7 @@ class Segmenter:
         *,
         slices_at: int = 0,
         backwards: bool = False,
-        with_entropy: bool = False,
+        with_disagreement: bool = False,
         stopwatch: Stopwatch | None = None,
     ) -> Iterator[Slab]:
         """Class probabilities on the prepared grid, slab by slab: mean of the folds.
@@ -144,7 +144,8 @@ class Segmenter:
             inference: How.
             slices_at: The canonical axis along which slices come.
             backwards: Whether they come last first.
-            with_entropy: Add one more channel, the mean of the folds' own entropies.
+            with_disagreement: Add one more channel, that of the folds at each voxel of
+                a tile: tiles and interpolated voxels that differ are no disagreement.
             stopwatch: Learns what the network takes.
         """
         device, axis = inference.compute.device, self.spec.slice_axis
@@ -164,7 +165,7 @@ class Segmenter:
             backwards=backwards,
         )
         leading = _leading(shape, slices_at)
-        classes = self.spec.network.out_channels + with_entropy
+        classes = self.spec.network.out_channels + with_disagreement
         sums_bytes = 4 * turned.slices_held * classes * leading[1] * leading[2]
         networks = [network.to(device).eval() for network in self.networks]
         watch = stopwatch or Stopwatch()
@@ -172,7 +173,7 @@ class Segmenter:
         def infer(tiles: Tensor) -> Tensor:
             with watch.phase("network"):
                 canonical = _turn(tiles, slices_at, backwards=backwards)
-                result = self._vote(networks, canonical, inference, with_entropy)
+                result = self._vote(networks, canonical, inference, with_disagreement)
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)
             return _turn_back(result, slices_at, backwards=backwards)
@@ -193,28 +194,37 @@ class Segmenter:
         networks: list[Network],
         tiles: Float32[Tensor, "B c i j k"],
         inference: Inference,
-        with_entropy: bool,
+        with_disagreement: bool,
     ) -> Float32[Tensor, "B classes oi oj ok"]:
         """Mean of the probabilities of all networks and mirrorings."""
         compute, axis = inference.compute, self.spec.slice_axis
         axes = [2 + n for n in range(3) if n != axis] if inference.mirror else []
         flips = [f for n in range(len(axes) + 1) for f in combinations(axes, n)]
         total: Tensor | None = None
+        own: Tensor | None = None  # entropies of the folds
         with torch.inference_mode(), compute.autocast():
             for network, temperature in zip(
                 networks, self.spec.temperatures, strict=True
             ):
+                fold: Tensor | None = None
                 for flip in flips:
                     seen = tiles.flip(flip) if flip else tiles
                     logits = apply_network(network, seen, axis).float()
                     share = (logits.div_(temperature)).softmax(dim=1)
                     del logits
-                    if with_entropy:
-                        share = torch.cat([share, entropy_of(share)], dim=1)
                     share = share.flip(flip) if flip else share
-                    total = share if total is None else total.add_(share)
+                    fold = share if fold is None else fold.add_(share)
+                assert fold is not None
+                fold.div_(len(flips))
+                if with_disagreement:
+                    entropy = entropy_of(fold)
+                    own = entropy if own is None else own.add_(entropy)
+                total = fold if total is None else total.add_(fold)
             assert total is not None
-            return total.div_(len(networks) * len(flips))
+            total.div_(len(networks))
+            if own is None:
+                return total
+            return torch.cat([total, entropy_of(total) - own / len(networks)], dim=1)
 
     def slabs(
         self,
@@ -258,7 +268,7 @@ class Segmenter:
             inference,
             slices_at=at,
             backwards=orientation.flips[at],
-            with_entropy=uncertainty,
+            with_disagreement=uncertainty,
             stopwatch=watch,
         )
         shape = _leading(canonical.shape, at)
@@ -319,11 +329,10 @@ def entropy_of(shares: Float[Tensor, "n classes ..."]) -> Float[Tensor, "n 1 ...
 def _uncertainties(
     frame: Orientation, values: Tensor, shares: Tensor
 ) -> dict[str, np.ndarray]:
-    """Entropy and disagreement from shares and the mean entropy behind them."""
-    entropy = entropy_of(shares)
-    disagreement = (entropy - values[:, shares.shape[1] :]).clamp(min=0)
+    """Entropy from shares; disagreement as it came after them."""
+    disagreement = values[:, shares.shape[1] :].clamp(min=0)
     return {
-        "entropy": _stored(frame, entropy)[0],
+        "entropy": _stored(frame, entropy_of(shares))[0],
         "disagreement": _stored(frame, disagreement)[0],
     }
 

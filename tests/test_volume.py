@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segpipe.grid import Grid
-from segpipe.volume import Image, mirrored_window
+from segpipe.volume import Image, RollingSlices, Source, mirrored_window
 
 
 @given(
@@ -37,3 +37,32 @@ def test_an_image_that_does_not_fit_its_grid_is_our_mistake() -> None:
 
     with pytest.raises(AssertionError):
         Image(np.zeros((1, 3, 2, 2), dtype=np.float32), grid)
+
+
+def test_a_source_gives_an_image_in_slices_as_often_as_asked() -> None:
+    array = np.random.default_rng(0).random((2, 3, 4, 50)).astype(np.float32)
+    grid = Grid.from_spacing((3, 4, 50), (1.0, 1.0, 1.0), "mm")
+
+    source = Source.of(Image(array, grid))
+
+    assert (source.channels, source.grid) == (2, grid)
+    for _ in range(2):
+        parts = list(source.read())
+        assert max(part.shape[3] for part in parts) < 50
+        np.testing.assert_array_equal(np.concatenate(parts, axis=3), array)
+
+
+@given(data=st.data(), length=st.integers(1, 40), axis=st.integers(0, 2))
+def test_a_rolling_window_is_the_slice_of_the_whole(data, length, axis) -> None:
+    """However the stream is cut, and however far the window moves on."""
+    array = np.moveaxis(np.arange(length * 6).reshape(length, 2, 3), 0, axis)
+    cuts = sorted(data.draw(st.sets(st.integers(1, 39), max_size=8)))
+    rolling = RollingSlices(iter(np.split(array, cuts, axis=axis)), axis=axis)
+    start = 0
+
+    while start < length:
+        stop = data.draw(st.integers(start + 1, length))
+        found = rolling.window(start, stop)
+
+        np.testing.assert_array_equal(found, array.take(range(start, stop), axis))
+        start = data.draw(st.integers(start + 1, length))

@@ -2,6 +2,8 @@
 
 import gzip
 import os
+import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,8 @@ SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 HEADER_BYTES = 1 << 16
 # What a header must say of where voxels lie: SimpleITK would make it up in silence.
 GEOMETRY = {
-    ".nrrd": (b"space directions:", b"space:", b"space dimension:"),
-    ".mha": (b"ElementSpacing", b"ElementSize", b"TransformMatrix"),
+    ".nrrd": (b"space directions:",),
+    ".mha": (b"ElementSpacing", b"ElementSize"),
 }
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -76,11 +78,14 @@ def _read(path: Path) -> tuple[np.ndarray, Grid]:
         image = SimpleITK.ReadImage(str(path))
         array = SimpleITK.GetArrayFromImage(image)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
+        # MetaImage's errors end in a reason that is left over from another call.
+        reason = str(error).partition("\nReason:")[0].strip().splitlines()[-1]
         raise DataError(
             f"{path}: expected a whole image, found {reason}; "
             "fetch the file again from where it came"
         ) from error
+    if path.suffix.lower() in (".mha", ".mhd"):
+        _check_zlib(path, array.nbytes)
     dimensions = image.GetDimension()
     if dimensions not in (2, 3):
         raise DataError(
@@ -121,21 +126,58 @@ def _check_header(path: Path) -> None:
         )
     head, _, rest = start.partition(b"\n\n")
     if kind == ".nrrd" and b"encoding: gz" in head:
-        _check_gzip(path, len(head) + 2 if rest else None)
+        beside = re.search(rb"^data ?file: *(.+?)\s*$", head, re.MULTILINE)
+        if beside and (path.parent / os.fsdecode(beside[1])).is_file():
+            _check_gzip(path, path.parent / os.fsdecode(beside[1]), 0)
+        elif rest and not beside:
+            _check_gzip(path, path, len(head) + 2)
 
 
-def _check_gzip(path: Path, offset: int | None) -> None:
+def _check_gzip(path: Path, packed: Path, offset: int) -> None:
     """Read compressed voxels to their end, so that length and checksum are checked."""
-    if offset is None or path.suffix.lower() == ".nhdr":
-        return
-    with path.open("rb") as file:
+    with packed.open("rb") as file:
         file.seek(offset)
         try:
-            with gzip.GzipFile(fileobj=file) as packed:
-                while packed.read(1 << 24):
+            with gzip.GzipFile(fileobj=file) as voxels:
+                while voxels.read(1 << 24):
                     pass
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise DataError(
                 f"{path}: expected whole gzip data, found {error}; "
                 "the copy is damaged: fetch it again from where it came"
             ) from error
+
+
+def _check_zlib(path: Path, needed: int) -> None:
+    """Unpack compressed MetaImage voxels: SimpleITK keeps what a damaged file gives.
+
+    Without the size of the packed data it reads from a wrong place, in silence, too.
+    """
+    with path.open("rb") as file:
+        start = file.read(HEADER_BYTES)
+    head, _, rest = start.partition(b"ElementDataFile")
+    lines = (line.partition("=") for line in head.decode("latin-1").splitlines())
+    fields = {key.strip(): value.strip() for key, _, value in lines}
+    if fields.get("CompressedData", "").lower() not in ("true", "1"):
+        return
+    name = os.fsdecode(rest.partition(b"\n")[0].partition(b"=")[2].strip())
+    local = name.upper() == "LOCAL"
+    packed = path if local else path.parent / name
+    offset = start.index(b"\n", len(head)) + 1 if local else 0
+    size, found = fields.get("CompressedDataSize", ""), 0
+    left = int(size) if size.isdecimal() else 0
+    unpacker = zlib.decompressobj(wbits=47)  # zlib's or gzip's header
+    try:
+        with packed.open("rb") as file:
+            file.seek(offset)
+            while left > 0 and (data := file.read(min(left, 1 << 16))):
+                left -= len(data)
+                found += len(unpacker.decompress(data))
+    except (OSError, zlib.error):
+        found = 0
+    if not unpacker.eof or found != needed:
+        raise DataError(
+            f"{path}: expected {needed} bytes of voxels in whole zlib data, as large "
+            f"as CompressedDataSize says, found {found}; the copy is damaged: fetch it "
+            "again from where it came"
+        )

@@ -15,6 +15,7 @@ from types import TracebackType
 import nibabel as nib
 import numpy as np
 from jaxtyping import Integer, Shaped
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
@@ -59,18 +60,21 @@ def open_image(path: Path) -> Source:
     if math.prod(shape) <= LARGEST_WHOLE or dtype.kind not in "iuf":
         return Source.of(read_image(path))
     grid = geometry.read_grid(path, image, shape)
-    return Source(grid, 1, partial(_read_slices, path, image.header, shape))
+    return Source(grid, 1, partial(_read_slices, path, image.dataobj, shape))
 
 
 def _read_slices(
-    path: Path, header: nib.Nifti1Header, shape: tuple[int, int, int]
+    path: Path, voxels: ArrayProxy, shape: tuple[int, int, int]
 ) -> Iterator[np.ndarray]:
-    """Slices along k in the order of the file, which is read to its very end."""
-    dtype = header.get_data_dtype()
-    slope, intercept = header.get_slope_inter()
+    """Slices along k in the order of the file, which is read to its very end.
+
+    Where voxels start and how they are scaled, nibabel keeps with them: in the header
+    of an image that was read it puts zero and NaN.
+    """
+    dtype, slope, intercept = voxels.dtype, voxels.slope, voxels.inter
     each = shape[0] * shape[1]
     with _damage_named(path), _open(path) as file:
-        file.read(int(header.get_data_offset()))
+        file.read(int(voxels.offset))
         for start in range(0, shape[2], SLICES):
             count = min(SLICES, shape[2] - start)
             data = file.read(count * each * dtype.itemsize)
@@ -81,7 +85,7 @@ def _read_slices(
                     "came"
                 )
             array = np.frombuffer(data, dtype)
-            if slope is not None:
+            if (slope, intercept) != (1, 0):
                 array = array.astype(np.float64) * slope + intercept
             block = array.reshape((1, *shape[:2], count), order="F")
             yield _finite(path, block)
@@ -289,7 +293,7 @@ def _parse(path: Path, data: bytes, *, header_only: bool) -> nib.Nifti1Image:
         holder = nib.FileHolder(fileobj=io.BytesIO(data))
         image = kind.from_file_map({"header": holder, "image": holder})
         header = image.header
-        needed = int(header.get_data_offset()) + (
+        needed = int(image.dataobj.offset) + (
             int(np.prod(header.get_data_shape())) * header.get_data_dtype().itemsize
         )
     except (ImageFileError, HeaderDataError, ValueError) as error:

@@ -251,3 +251,119 @@ def test_no_flipped_bit_ends_in_a_traceback(tmp_path: Path) -> None:
 
     assert len(texts) > 20
     assert all(text.startswith(f"{broken}: expected") for text in texts)
+
+
+# Files that are read slice by slice.
+
+STREAMED = np.random.default_rng(1).integers(0, 120, (6, 5, 37))
+
+
+@pytest.fixture
+def slices_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small, a file is read as a large one is."""
+    monkeypatch.setattr(nifti, "LARGEST_WHOLE", 0)
+
+
+def streamed(path: Path) -> np.ndarray:
+    return np.concatenate(list(nifti.open_image(path).read()), axis=3)
+
+
+def copy(path: Path, goal: Path, dtype: type) -> None:
+    """Slices in, slices out."""
+    source = nifti.open_image(path)
+    parts = (part[0] for part in source.read())
+    nifti.write_slices(goal, source.grid, np.dtype(dtype), parts)
+
+
+@pytest.mark.usefixtures("slices_only")
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("dtype", ["u1", "<i2", ">i2", "<f4", ">f4", "<f8", "<u2"])
+@pytest.mark.parametrize("scaling", [(1, 0), (0.5, -10), (3, 0), (1, 7)])
+def test_slices_together_are_the_voxels_that_nibabel_reads(
+    tmp_path: Path, ending: str, kind, dtype: str, scaling: tuple[float, float]
+) -> None:
+    """Of either byte order, scaled or not, behind a header with an extension."""
+    header = kind.header_class(endianness="<" if dtype[0] == "u" else dtype[0])
+    header.set_data_dtype(dtype)
+    image = kind(STREAMED.astype(dtype), oblique((1, 2, 3), (5, 6, 7)), header)
+    image.header.set_slope_inter(*scaling)
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"a" * 99))
+    path = tmp_path / f"a{ending}"
+    nib.save(image, path)
+    peer = np.asanyarray(nib.load(path).dataobj)
+
+    source = nifti.open_image(path)
+    found = np.concatenate(list(source.read()), axis=3)
+
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found[0], peer.astype(np.float32))
+    np.testing.assert_array_equal(found, nifti.read_image(path).array)
+    np.testing.assert_array_equal(found, streamed(path))  # it is read anew
+    assert source.grid.matches(nifti.read_grid(path), tolerance=0.0)
+    np.testing.assert_allclose(found[0], STREAMED * scaling[0] + scaling[1])
+
+
+@pytest.mark.usefixtures("slices_only")
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_a_large_file_that_is_cut_off_gives_no_file(
+    tmp_path: Path, ending: str
+) -> None:
+    path, goal = tmp_path / f"a{ending}", tmp_path / f"b{ending}"
+    write(path, STREAMED.astype(np.float32))
+    whole = path.read_bytes()
+
+    for size in (len(whole) // 2, len(whole) - 300, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(DataError, match=rf"a\{ending}: expected.*fetch it again"):
+            copy(path, goal, np.float32)
+        assert not goal.exists()
+
+    path.write_bytes(whole)
+    copy(path, goal, np.float32)
+    assert goal.read_bytes() == whole
+    assert sorted(tmp_path.iterdir()) == [path, goal]
+
+
+@pytest.mark.usefixtures("slices_only")
+def test_a_wrong_checksum_is_found_at_the_end_of_the_slices(tmp_path: Path) -> None:
+    path, goal = tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"
+    write(path, STREAMED.astype(np.int16))
+    for back in (8, 1, 200):  # checksum, length, voxels
+        data = bytearray(path.read_bytes())
+        data[-back] ^= 1
+        (tmp_path / "c.nii.gz").write_bytes(data)
+
+        with pytest.raises(DataError, match=r"c\.nii\.gz.*whole gzip file"):
+            copy(tmp_path / "c.nii.gz", goal, np.int16)
+        assert not goal.exists()
+
+
+@pytest.mark.usefixtures("slices_only")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_slice_that_is_not_finite_is_refused(tmp_path: Path, value: float) -> None:
+    array = STREAMED.astype(np.float32)
+    array[2, 3, 33] = value
+    write(tmp_path / "a.nii", array)
+
+    with pytest.raises(DataError, match=r"a\.nii: expected finite voxels, found 1"):
+        streamed(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_slices_written_one_by_one_give_the_bytes_of_the_whole(
+    tmp_path: Path, ending: str
+) -> None:
+    array = STREAMED.astype(np.uint8)
+    grid = write(tmp_path / f"whole{ending}", array)
+
+    nifti.write_slices(
+        tmp_path / "new" / f"a{ending}",
+        grid,
+        array.dtype,
+        (array[..., k : k + 5] for k in range(0, 37, 5)),
+    )
+
+    assert (tmp_path / "new" / f"a{ending}").read_bytes() == (
+        tmp_path / f"whole{ending}"
+    ).read_bytes()

@@ -1,0 +1,456 @@
+"""Inference in a stream gives what inference on the whole volume gives.
+
+Known answers: a network that is the identity; the textbook way in a few lines of torch
+and numpy, with everything in memory at once; and the same volume stored otherwise.
+"""
+
+import itertools
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+from torch import nn
+from torch.nn import functional as F
+
+from segpipe.compute import Compute
+from segpipe.grid import Grid, Orientation
+from segpipe.io import nifti
+from segpipe.network import NetworkSpec, SegmenterSpec, apply_network, build_network
+from segpipe.networks.unet2d import UNet2d
+from segpipe.plan import Fingerprint, Normalization, Plan
+from segpipe.preprocessing import prepare_image, prepared_parts
+from segpipe.segmenter import Inference, Segmenter, _leading
+from segpipe.sliding_window import blend_weights, tile_starts
+from segpipe.tiling import plan_tiling
+from segpipe.volume import Image, LabelMap, Source
+
+CPU = Compute(torch.device("cpu"), "fp32", 2)
+NONE = Normalization(kind="none", low=0, high=1, mean=0, standard_deviation=1)
+ZSCORE = NONE.model_copy(update={"kind": "zscore"})
+CT = Normalization(kind="ct", low=0.2, high=0.9, mean=0.4, standard_deviation=0.2)
+STORED = [
+    Orientation(axes, flips)
+    for axes in itertools.permutations(range(3))
+    for flips in itertools.product([False, True], repeat=3)
+]
+TIE = 1e-5  # two largest probabilities that are nearer may come in either order
+
+
+def inference(**changes) -> Inference:
+    return replace(Inference(0.5, "gaussian", 1e-6, False, CPU), **changes)
+
+
+def plan(spacing, *normalization: Normalization, values=(0, 1)) -> Plan:
+    return Plan(
+        format_version=1,
+        dimensions=3,
+        unit="mm",
+        spacing=spacing,
+        channels=tuple(f"c{n}" for n in range(len(normalization))),
+        normalization=normalization,
+        structures=tuple(f"s{value}" for value in values),
+        values=values,
+        ignore=None,
+        fingerprint=Fingerprint(
+            cases=1,
+            median_shape=(16, 16, 16),
+            median_prepared_shape=(16, 16, 16),
+            largest_prepared_shape=(16, 16, 16),
+            spacings=(),
+            intensities=(),
+            class_frequencies=(),
+        ),
+    )
+
+
+def segmenter(
+    made: Plan,
+    *,
+    network: str,
+    padding: str = "same",
+    slice_axis: int | None = None,
+    seeds: tuple[int, ...] = (0,),
+) -> Segmenter:
+    """A small network with random weights; tiles have at least 16 voxels of output."""
+    spec = NetworkSpec(
+        name=network,
+        in_channels=len(made.channels),
+        out_channels=len(made.values),
+        base_channels=2,
+        padding=padding,
+    )
+    networks = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        networks.append(build_network(spec).eval())
+    patch = [networks[0].input_size(16)] * 3
+    if slice_axis is not None:
+        patch[slice_axis] = 1
+    return Segmenter(
+        SegmenterSpec(
+            format_version=1,
+            model="m",
+            network=spec,
+            plan=made,
+            patch_size=(patch[0], patch[1], patch[2]),
+            slice_axis=slice_axis,
+            temperatures=(1.0,) * len(seeds),
+        ),
+        tuple(networks),
+    )
+
+
+def threshold(spacing, slice_axis: int) -> Segmenter:
+    """Logits (0.5, x): each voxel above 0.5 is 1.
+
+    Only the first channel of the path along the full resolution is not zero; ReLU
+    leaves intensities from 0 on as they are.
+    """
+    made = segmenter(plan(spacing, NONE), network="unet2d", slice_axis=slice_axis)
+    (network,) = made.networks
+    assert isinstance(network, UNet2d)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        for block in (network.down[0], network.merge[-1]):
+            for layer in block:
+                if isinstance(layer, nn.Conv2d):
+                    layer.weight[0, 0, 1, 1] = 1
+        network.classify.weight[1, 0] = 1
+        network.classify.bias[0] = 0.5
+    return made
+
+
+def oblique(spacing, degrees=(12.0, -8.0, 5.0)) -> np.ndarray:
+    """An affine near the world's axes that float32, as NIfTI stores it, holds."""
+    matrix = np.eye(4)
+    turn = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
+    matrix[:3, :3] = turn @ np.diag(spacing)
+    matrix[:3, 3] = (-90.5, 126.25, -72)
+    return matrix
+
+
+def stored_as(image: Image, orientation: Orientation) -> Image:
+    """The same image with other axes."""
+    array = np.ascontiguousarray(orientation.apply(image.array))
+    return Image(array, image.grid.reoriented(orientation))
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random(shape).astype(np.float32)
+
+
+def smooth_noise(*shape: int) -> np.ndarray:
+    """Blobs of some voxels, as far from 0 to 1 as they come."""
+    fine = torch.from_numpy(noise(1, *shape))
+    soft = F.avg_pool3d(fine, 3, stride=1, padding=1, count_include_pad=False).numpy()
+    return (soft - soft.min()) / (soft.max() - soft.min())
+
+
+# Files: from the voxels of an image to the voxels of a label map.
+
+
+def segment_file(made: Segmenter, source: Path, goal: Path) -> None:
+    """As the stage predict does: slices in, slices out."""
+    opened = nifti.open_image(source)
+    slabs = made.slabs(opened, inference(memory_gb=3e-4))
+    nifti.write_slices(
+        goal, opened.grid, np.dtype(np.uint8), (slab.labels for slab in slabs)
+    )
+
+
+def test_each_stored_orientation_gives_the_label_map_of_its_own_voxels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in, a file out, and not one voxel elsewhere: 48 orientations, oblique."""
+    monkeypatch.setattr(nifti, "LARGEST_WHOLE", 0)
+    shape, spacing = (7, 19, 23), (0.7, 1.1, 3.2)
+    start = Image(noise(1, *shape), Grid(shape, oblique(spacing), "mm"))
+    source, goal = tmp_path / "image.nii.gz", tmp_path / "label.nii.gz"
+
+    for number, orientation in enumerate(STORED):
+        image = stored_as(start, orientation)
+        made = threshold(start.grid.spacing, number % 3)
+        nifti.write_image(source, image.array[0], image.grid)
+        segment_file(made, source, goal)
+        found = nifti.read_label(goal)
+
+        np.testing.assert_array_equal(found.array, image.array[0] > 0.5)
+        assert found.grid.matches(image.grid, tolerance=1e-4)
+        assert found.grid.affine.tobytes() == nifti.read_grid(source).affine.tobytes()
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    orientation=st.sampled_from(STORED),
+    shape=st.tuples(*[st.integers(1, 25)] * 3),
+    spacing=st.tuples(*[st.floats(0.2, 8)] * 3),
+    degrees=st.tuples(*[st.floats(-180, 180)] * 3),
+    slice_axis=st.integers(0, 2),
+)
+def test_any_shape_spacing_and_turn_gives_the_label_map_of_its_own_voxels(
+    orientation, shape, spacing, degrees, slice_axis
+) -> None:
+    grid = Grid(shape, oblique(spacing, degrees), "mm")
+    image = stored_as(Image(noise(1, *shape), grid), orientation)
+    change = image.grid.to_canonical
+    made = threshold(image.grid.reoriented(change).spacing, slice_axis)
+
+    found = made.segment(image, inference())
+
+    assert found.grid is image.grid
+    np.testing.assert_array_equal(found.array, image.array[0] > 0.5)
+
+
+# Orientation does not matter.
+
+
+@pytest.mark.parametrize("network", ["unet3d", "vnet"])
+def test_the_same_places_get_the_same_labels_however_they_are_stored(
+    network: str,
+) -> None:
+    """All but numerical ties, with tiles and resampling along each axis."""
+    shape = (17, 14, 20)
+    start = Image(smooth_noise(*shape), Grid(shape, oblique((1, 1.5, 2)), "mm"))
+    made = segmenter(plan((1.2, 1.1, 1.9), ZSCORE, values=(0, 3, 7)), network=network)
+    how = inference(overlap_fraction=0.25)
+    expected = made.segment(start, how).array
+    differing = {}
+
+    for orientation in STORED:
+        found = made.segment(stored_as(start, orientation), how).array
+        differing[orientation] = int((orientation.undo(found) != expected).sum())
+
+    assert len(np.unique(expected)) > 1
+    assert max(differing.values()) < 1e-3 * expected.size, differing
+
+
+# Equal to the straightforward way.
+
+
+def textbook(made: Segmenter, image: Image, how: Inference) -> torch.Tensor:
+    """Probabilities of a canonical image, all in memory: pad, loop, divide, resize."""
+    array, grid = prepare_image(image, made.spec.plan)
+    axis = made.spec.slice_axis
+    tiling = plan_tiling(
+        made.spec.network,
+        patch_size=made.spec.patch_size,
+        slice_axis=axis,
+        shape=grid.shape,
+        overlap_fraction=how.overlap_fraction,
+        blending=how.blending,
+        memory_gb=how.memory_gb,
+    )
+    # As much mirrored context as any tile can reach.
+    reach = [w + m for w, m in zip(tiling.window, tiling.margin, strict=True)]
+    padded = torch.from_numpy(
+        np.pad(array, [(0, 0), *((r, r) for r in reach)], mode="reflect")
+    )
+    sums = torch.zeros(len(made.spec.plan.values), *padded.shape[1:])
+    total = torch.zeros(padded.shape[1:])
+    i, j, k = (blend_weights(window, how.blending) for window in tiling.window)
+    weights = i[:, None, None] * j[:, None] * k
+    starts = [
+        tile_starts(length, window, how.overlap_fraction)
+        for length, window in zip(grid.shape, tiling.window, strict=True)
+    ]
+    for start in itertools.product(*starts):
+        seen, goal = (
+            tuple(
+                slice(s + r - more, s + r + w + more)
+                for s, r, w, more in zip(
+                    start, reach, tiling.window, margins, strict=True
+                )
+            )
+            for margins in (tiling.margin, (0, 0, 0))
+        )
+        with torch.inference_mode():
+            logits = apply_network(made.networks[0], padded[:, *seen][None], axis)
+        sums[:, *goal] += weights * logits[0].softmax(dim=0)
+        total[goal] += weights
+    inside = tuple(slice(r, -r) for r in reach)
+    shares = sums[:, *inside] / total[inside]
+    return F.interpolate(shares[None], size=image.grid.shape, mode="trilinear")[0]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One of the ways to run."""
+
+    network: str
+    padding: str = "same"
+    slice_axis: int | None = None
+    shape: tuple[int, int, int] = (26, 20, 33)
+    memory_gb: float = 1e-6
+
+
+WAYS = {
+    "2-D across i": Way("unet2d", slice_axis=0),
+    "2-D across j": Way("unet2d", slice_axis=1),
+    "2-D across k": Way("unet2d", slice_axis=2),
+    "2-D valid across j": Way("unet2d", "valid", slice_axis=1, shape=(24, 9, 20)),
+    "3-D U-Net": Way("unet3d"),
+    "3-D U-Net valid": Way("unet3d", "valid", shape=(26, 17, 20)),
+    "V-Net": Way("vnet"),
+    "V-Net in large tiles": Way("vnet", memory_gb=0.02, shape=(40, 41, 67)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
+@pytest.mark.parametrize(
+    "spacing",
+    [(1.0, 1.0, 1.0), (1.7, 0.8, 1.0), (0.9, 1.2, 1.6)],
+    ids=["own", "i and j", "all"],
+)
+def test_slabs_are_what_the_whole_volume_gives(way: Way, spacing) -> None:
+    """The same labels at all voxels but ties, where two classes are within 1e-5."""
+    made = segmenter(
+        plan(spacing, ZSCORE, values=(0, 1, 2)),
+        network=way.network,
+        padding=way.padding,
+        slice_axis=way.slice_axis,
+        seeds=(1,),
+    )
+    grid = Grid.from_spacing(way.shape, (1.0, 1.0, 1.0), "mm")
+    image = Image(smooth_noise(*way.shape), grid)
+    how = inference(memory_gb=way.memory_gb)
+    expected = textbook(made, image, how)
+
+    slabs = list(made.slabs(Source.of(image), how, probabilities=True))
+
+    labels = np.concatenate([slab.labels for slab in slabs], axis=2)
+    shares = np.concatenate([slab.probabilities for slab in slabs], axis=3)
+    np.testing.assert_allclose(shares, expected.numpy(), atol=TIE)
+    first, second = expected.topk(2, dim=0).values
+    elsewhere = labels != expected.argmax(dim=0).numpy()
+    assert elsewhere.sum() <= 5e-4 * labels.size, int(elsewhere.sum())
+    assert ((first - second).numpy()[elsewhere] < TIE).all()
+
+
+def test_a_valid_networks_tiles_are_the_whole_images_pass() -> None:
+    """At offsets of whole strides, as where tiles overlap by none."""
+    made = segmenter(
+        plan((1.0, 1.0, 1.0), NONE), network="unet2d", padding="valid", slice_axis=2
+    )
+    (network,) = made.networks
+    assert network.output_size(made.spec.patch_size[0]) == 16 + 4
+    array = noise(1, 84, 52, 3)  # 20 + 4 * 16 and 20 + 2 * 16: tiles lie at 16 n
+    padded = np.pad(array, [(0, 0), (92, 92), (92, 92), (0, 0)], mode="reflect")
+    with torch.inference_mode():
+        planes = [
+            network(torch.from_numpy(padded[None, ..., k]))[0].softmax(0)
+            for k in range(3)
+        ]
+    how = inference(overlap_fraction=0.2, blending="constant")
+
+    slabs = list(made.probabilities([array], (84, 52, 3), how))
+
+    found = torch.cat([slab.values for slab in slabs]).transpose(0, 1)
+    torch.testing.assert_close(found, torch.stack(planes, -1), atol=1e-5, rtol=0)
+
+
+# Preparation.
+
+
+@pytest.mark.parametrize(
+    "spacing", [(1.0, 1.5, 2.0), (1.7, 2.1, 3.1), (0.6, 0.9, 0.8), (0.7, 2.0, 2.0)]
+)
+@pytest.mark.parametrize("kinds", [(NONE,), (ZSCORE, CT)], ids=["none", "both"])
+def test_parts_together_are_the_prepared_image(spacing, kinds) -> None:
+    """48 orientations; kept, shrinking, growing and mixed axes."""
+    shape = (17, 39, 23)
+    start = Image(noise(len(kinds), *shape), Grid(shape, oblique((1, 1.5, 2)), "mm"))
+    made = plan(spacing, *kinds)
+
+    for orientation in STORED:
+        image = stored_as(start, orientation)
+        expected, grid = prepare_image(image, made)
+        change = image.grid.to_canonical
+        at = change.slices_at
+        order = _leading((1, 2, 3), at)
+        leading = expected.transpose(0, *order)
+        if change.flips[at]:  # parts come in the order of the file
+            leading = leading[:, ::-1]
+
+        parts = list(prepared_parts(Source.of(image), made))
+
+        assert all(part.dtype == np.float32 for part in parts)
+        np.testing.assert_allclose(np.concatenate(parts, axis=1), leading, atol=1e-5)
+        assert grid.shape == expected.shape[1:]
+
+
+# Mirroring and ensembles.
+
+
+@pytest.mark.parametrize(
+    ("network", "slice_axis"), [("unet3d", None), ("vnet", None), ("unet2d", 1)]
+)
+def test_a_mirrored_image_gets_the_mirrored_prediction(network, slice_axis) -> None:
+    """One tile: the mean over all mirrorings knows neither left nor right."""
+    made = segmenter(
+        plan((1.0, 1.0, 1.0), NONE), network=network, slice_axis=slice_axis
+    )
+    array = noise(1, 16, 16, 16)
+    axes = [axis for axis in range(3) if axis != slice_axis]
+
+    def shares(values: np.ndarray, mirror: bool) -> torch.Tensor:
+        how = inference(mirror=mirror)
+        slabs = made.probabilities([values.copy()], (16, 16, 16), how)
+        return torch.cat([slab.values for slab in slabs]).transpose(0, 1)
+
+    for count in (1, len(axes)):
+        for flip in itertools.combinations(axes, count):
+            along = tuple(axis + 1 for axis in flip)
+            straight, turned = (
+                shares(values, True) for values in (array, np.flip(array, along))
+            )
+            torch.testing.assert_close(turned.flip(along), straight, atol=1e-5, rtol=0)
+    once, again = shares(array, False), shares(np.flip(array, axes[0] + 1), False)
+    assert (again.flip(axes[0] + 1) - once).abs().max() > 1e-3  # not so without
+
+
+def uncertainties(seeds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    made = segmenter(plan((1.0, 1.3, 0.8), ZSCORE), network="vnet", seeds=seeds)
+    shape = (20, 18, 24)
+    image = Image(noise(1, *shape), Grid.from_spacing(shape, (1.0, 1.0, 1.0), "mm"))
+    slabs = list(made.slabs(Source.of(image), inference(), uncertainty=True))
+    return (
+        np.concatenate([slab.entropy for slab in slabs], axis=2),
+        np.concatenate([slab.disagreement for slab in slabs], axis=2),
+    )
+
+
+def test_one_fold_never_disagrees_with_itself() -> None:
+    """Not even twice: what blending and resampling add is no disagreement."""
+    for seeds in [(0,), (0, 0)]:
+        entropy, disagreement = uncertainties(seeds)
+
+        assert entropy.min() >= 0
+        assert entropy.max() <= 1 + 1e-6
+        np.testing.assert_allclose(disagreement, 0, atol=1e-6)
+
+
+def test_folds_disagree_by_no_more_than_the_entropy_of_their_mean() -> None:
+    entropy, disagreement = uncertainties((0, 1))
+
+    assert entropy.min() >= 0
+    assert entropy.max() <= 1 + 1e-6
+    assert disagreement.min() >= 0
+    assert disagreement.max() > 0.01
+    assert (disagreement <= entropy + 1e-6).all()
+
+
+def test_the_label_map_is_a_label_map() -> None:
+    made = segmenter(plan((1.0, 1.0, 1.0), NONE, values=(0, 300)), network="vnet")
+    shape = (5, 6, 40)
+    image = Image(noise(1, *shape), Grid.from_spacing(shape, (1.0, 1.0, 1.0), "mm"))
+
+    found = made.segment(image, inference())
+
+    assert isinstance(found, LabelMap)
+    assert set(np.unique(found.array)) <= {0, 300}
