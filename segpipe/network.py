@@ -11,6 +11,7 @@ from segpipe.networks.unet2d import UNet2d
 from segpipe.networks.unet3d import UNet3d
 from segpipe.networks.vnet import VNet
 from segpipe.plan import Plan
+from segpipe.postprocessing import StructureRule
 
 Network = UNet2d | UNet3d | VNet
 NetworkName = Literal["unet2d", "unet3d", "vnet"]
@@ -60,6 +61,8 @@ class SegmenterSpec(Document):
         slice_axis: The axis across which a 2-D network takes slices.
         temperatures: By which the logits of each network are divided; 1 unless
             calibrated.
+        postprocessing: What is put right in the label map: one a structure, background
+            left out; or none at all.
     """
 
     format_version: Literal[1]
@@ -69,6 +72,14 @@ class SegmenterSpec(Document):
     patch_size: tuple[int, int, int]
     slice_axis: int | None
     temperatures: tuple[float, ...]
+    postprocessing: tuple[StructureRule, ...] = ()  # older segmenters have none
+
+    @property
+    def rules(self) -> dict[int, StructureRule]:
+        """The post-processing by the data set's value of each structure."""
+        if not self.postprocessing:
+            return {}
+        return dict(zip(self.plan.values[1:], self.postprocessing, strict=True))
 
 
 def build_network(spec: NetworkSpec) -> Network:

@@ -18,6 +18,7 @@ from segpipe.errors import DataError
 from segpipe.fingerprint import digest_file, digest_json
 from segpipe.grid import Orientation
 from segpipe.network import Network, SegmenterSpec, apply_network, build_network
+from segpipe.postprocessing import apply_rules, combine_rules
 from segpipe.preprocessing import prepared_parts, values_of
 from segpipe.sliding_window import Slab, resampled_slabs, slabs
 from segpipe.stopwatch import Stopwatch
@@ -104,17 +105,16 @@ class Segmenter:
 
     @classmethod
     def ensemble(cls, folders: list[Path]) -> "Segmenter":
-        """The segmenters of several folds as one.
+        """The segmenters of several folds as one, with the post-processing of all.
 
         Raises:
             DataError: If they were not made by the same plan and network.
         """
         members = [cls.load(folder) for folder in folders]
         temperatures = tuple(t for one in members for t in one.spec.temperatures)
-        specs = [
-            one.spec.model_copy(update={"temperatures": temperatures})
-            for one in members
-        ]
+        rules = combine_rules([one.spec.postprocessing for one in members])
+        shared = {"temperatures": temperatures, "postprocessing": rules}
+        specs = [one.spec.model_copy(update=shared) for one in members]
         for folder, spec in zip(folders, specs, strict=True):
             if spec != specs[0]:
                 raise DataError(
@@ -238,7 +238,9 @@ class Segmenter:
         """Segment an image of any length, some slices along its own axis k at a time.
 
         Probabilities (mean over folds, mirrorings and overlapping tiles) are resampled
-        linearly to the image's own grid; the largest wins.
+        linearly to the image's own grid; the largest wins. Post-processing needs the
+        whole label map and is left out: whoever collects slabs calls ``apply_rules``
+        with ``spec.rules`` on the whole, as ``segment`` does.
 
         Args:
             source: On any grid.
@@ -290,11 +292,16 @@ class Segmenter:
     def segment(self, image: Image, inference: Inference) -> LabelMap:
         """Segment an image: the label map lies on its grid, in the data set's values.
 
+        The rules of the post-processing are applied to the whole of it.
+
         Raises:
             DataError: If the image has other channels than the segmenter learnt from.
         """
-        found = [slab.labels for slab in self.slabs(Source.of(image), inference)]
-        return LabelMap(np.concatenate(found, axis=2), image.grid)
+        slabs_found = self.slabs(Source.of(image), inference)
+        whole = np.concatenate([slab.labels for slab in slabs_found], axis=2)
+        volume = image.grid.voxel_volume
+        labels = apply_rules(whole, self.spec.rules, voxel_volume=volume)
+        return LabelMap(labels, image.grid)
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,6 +76,7 @@ class TrainParams(Params):
         validation_interval: Epochs between validations on whole held-out cases.
         validation_overlap_fraction: Of the tiles in these.
         calibrate: Divide logits by the temperature that suits the validation cases.
+        postprocessing: ``auto``, rules chosen on the validation cases; or ``none``.
         seed: Of all chance in the training.
     """
 
@@ -99,6 +100,7 @@ class TrainParams(Params):
     validation_interval: int
     validation_overlap_fraction: float
     calibrate: bool
+    postprocessing: Literal["auto", "none"]
     seed: int
 
     @property

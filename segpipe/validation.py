@@ -1,8 +1,11 @@
 """Validation: how a segmenter does on whole held-out cases, on the prepared grid."""
 
-from collections.abc import Iterable
+import logging
+import math
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from jaxtyping import Int64
 
 from segpipe.metrics import (
     confusion_matrix,
@@ -12,10 +15,12 @@ from segpipe.metrics import (
     pixel_accuracy_of,
 )
 from segpipe.plan import Plan
+from segpipe.postprocessing import StructureRule, choose_rules
 from segpipe.sampling import TrainingCase
 from segpipe.segmenter import Inference, Segmenter
 from segpipe.volume import SLICES
 
+log = logging.getLogger(__name__)
 DICE = "validation_dice"
 MEANS = (DICE, "validation_iou", "validation_pa")
 
@@ -58,15 +63,62 @@ def _compare(
     """The confusion matrix of a case, slab by slab."""
     n_classes = len(segmenter.spec.plan.values)
     confusion = np.zeros((n_classes, n_classes), dtype=np.int64)
+    start = 0
+    for predicted in _predict(segmenter, case, inference):
+        reference = case.label[start : start + len(predicted)]
+        confusion += confusion_matrix(
+            reference, predicted, n_classes=n_classes, ignore=-1
+        )
+        start += len(predicted)
+    return confusion
+
+
+def _predict(
+    segmenter: Segmenter, case: TrainingCase, inference: Inference
+) -> Iterator[Int64[np.ndarray, "n j k"]]:
+    """The predicted classes of a case, slab by slab along i."""
     parts = (
         case.image[:, start : start + SLICES]
         for start in range(0, case.image.shape[1], SLICES)
     )
-    shape = case.label.shape
-    for slab in segmenter.probabilities(parts, shape, inference):
-        predicted = slab.values.argmax(1).cpu().numpy()
-        reference = case.label[slab.start : slab.start + len(predicted)]
-        confusion += confusion_matrix(
-            reference, predicted, n_classes=n_classes, ignore=-1
+    for slab in segmenter.probabilities(parts, case.label.shape, inference):
+        yield slab.values.argmax(1).cpu().numpy()
+
+
+def choose_postprocessing(
+    segmenter: Segmenter, cases: Sequence[TrainingCase], inference: Inference
+) -> tuple[StructureRule, ...]:
+    """The rules that do held-out cases good, and a word on each in the log.
+
+    Args:
+        segmenter: Whose label maps to put right.
+        cases: Prepared; one at a time is predicted as a whole.
+        inference: How.
+
+    Returns:
+        One a structure; none without any case.
+    """
+    plan = segmenter.spec.plan
+    if not cases:
+        log.info("post-processing: none, for want of validation cases")
+        return ()
+    choices = choose_rules(
+        [case.label for case in cases],
+        (
+            np.concatenate(
+                [part.astype(np.int16) for part in _predict(segmenter, case, inference)]
+            )
+            for case in cases
+        ),
+        n_structures=len(plan.structures) - 1,
+        voxel_volume=math.prod(plan.spacing),
+    )
+    for name, choice in zip(plan.structures[1:], choices, strict=True):
+        log.info(
+            "post-processing of %s: %s (Dice %.4f -> %.4f)",
+            name,
+            choice.rule.words(plan.unit),
+            choice.dice_before,
+            choice.dice_after,
         )
-    return confusion
+    return tuple(choice.rule for choice in choices)

@@ -91,6 +91,7 @@ TRAIN = TrainParams(
     validation_interval=1,
     validation_overlap_fraction=0.0,
     calibrate=False,
+    postprocessing="none",
     seed=1,
 )
 PREDICT = predict.PredictParams(

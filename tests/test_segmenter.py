@@ -1,4 +1,5 @@
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -8,16 +9,19 @@ from torch.nn import functional as F
 from segpipe.compute import Compute
 from segpipe.errors import DataError
 from segpipe.grid import Grid
+from segpipe.instances import components
 from segpipe.network import NetworkSpec, SegmenterSpec, build_network
 from segpipe.plan import Fingerprint, Normalization, Plan
+from segpipe.postprocessing import NOTHING, StructureRule, apply_rules
 from segpipe.segmenter import (
     Inference,
     Segmenter,
     segmenter_digest,
 )
 from segpipe.sliding_window import Slab, resampled_slabs
-from segpipe.volume import Image
+from segpipe.volume import Image, Source
 
+LARGEST = StructureRule(keep_largest=True, smallest_mm3=0.0, fill_holes=False)
 COMPUTE = Compute(torch.device("cpu"), "fp32", 2)
 INFERENCE = Inference(0.5, "gaussian", 0.001, False, COMPUTE)
 
@@ -182,3 +186,70 @@ def test_what_does_not_fit_is_refused_with_its_name(tmp_path) -> None:
         Segmenter.load(tmp_path / "a")
     with pytest.raises(DataError, match=r"spec\.json"):
         Segmenter.load(tmp_path / "nowhere")
+
+
+def with_rules(made: Segmenter, *rules: StructureRule) -> Segmenter:
+    spec = made.spec.model_copy(update={"postprocessing": rules})
+    return Segmenter(spec, made.networks)
+
+
+def test_rules_are_applied_to_the_whole_label_map_on_its_own_grid() -> None:
+    """Voxels of 2 mm³ in the image, of 1 mm³ where it is prepared."""
+    array = np.random.default_rng(0).random((1, 16, 18, 22)).astype(np.float32)
+    image = Image(array, Grid.from_spacing((16, 18, 22), (1.0, 1.0, 2.0), "mm"))
+    plain = segmenter(values=(0, 7, 9), seed=4)
+
+    def sizes(made: Segmenter) -> list[int]:
+        label = made.segment(image, INFERENCE).array
+        found = components(label == 7, connectivity="all")
+        return sorted(np.bincount(found[found > 0])[1:].tolist())
+
+    before = sizes(plain)
+    assert before[0] < 10 <= before[-2]
+    below_20_mm3 = NOTHING.model_copy(update={"smallest_mm3": 20.0})
+    assert sizes(with_rules(plain, LARGEST, NOTHING)) == before[-1:]
+    assert sizes(with_rules(plain, NOTHING, LARGEST)) == before
+    assert sizes(with_rules(plain, below_20_mm3, NOTHING)) == [
+        size for size in before if size >= 10
+    ]
+
+
+def test_slabs_are_left_to_whoever_collects_them() -> None:
+    array = np.random.default_rng(0).random((1, 16, 16, 16)).astype(np.float32)
+    image = Image(array, Grid.from_spacing((16, 16, 16), (1.0, 1.0, 1.0), "mm"))
+    plain = segmenter()
+    tidy = with_rules(plain, LARGEST)
+
+    slabs = [slab.labels for slab in tidy.slabs(Source.of(image), INFERENCE)]
+    whole = np.concatenate(slabs, axis=2)
+
+    np.testing.assert_array_equal(whole, plain.segment(image, INFERENCE).array)
+    np.testing.assert_array_equal(
+        apply_rules(whole, tidy.spec.rules, voxel_volume=1.0),
+        tidy.segment(image, INFERENCE).array,
+    )
+
+
+def test_an_ensemble_keeps_the_rules_that_all_folds_chose(tmp_path) -> None:
+    both = LARGEST.model_copy(update={"fill_holes": True})
+    for fold, rule in enumerate((both, LARGEST)):
+        with_rules(segmenter(seed=fold), rule).save(tmp_path / str(fold))
+    segmenter(seed=2).save(tmp_path / "2")
+
+    two, three = (
+        Segmenter.ensemble([tmp_path / str(fold) for fold in range(n)]) for n in (2, 3)
+    )
+    alone = Segmenter.ensemble([tmp_path / "0"])
+
+    assert two.spec.rules == {7: LARGEST}
+    assert three.spec.rules == {}
+    assert alone.spec.rules == {7: both}
+
+
+def test_a_segmenter_from_before_there_were_rules_has_none(tmp_path) -> None:
+    with_rules(segmenter(), NOTHING).save(tmp_path)
+    document = json.loads((tmp_path / "spec.json").read_text())
+    del document["postprocessing"]
+    (tmp_path / "spec.json").write_text(json.dumps(document))
+
+    assert Segmenter.load(tmp_path).spec.rules == {}

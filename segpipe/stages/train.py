@@ -7,6 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,12 @@ from segpipe.training import (
     vary,
 )
 from segpipe.training import TrainParams as TrainParams
-from segpipe.validation import DICE, validate, validation_names
+from segpipe.validation import (
+    DICE,
+    choose_postprocessing,
+    validate,
+    validation_names,
+)
 from segpipe.watchdog import patience_minutes, watch
 
 log = logging.getLogger(__name__)
@@ -185,17 +191,22 @@ def _take_steps(
 def _validate(
     task: Task, network: Network, alive: Callable[[], None]
 ) -> dict[str, float]:
-    inference = Inference(
+    segmenter = Segmenter(task.spec, (network,))
+    cases = _announced(task.validation, alive)
+    figures = validate(segmenter, cases, _inference(task))
+    network.train()
+    return figures
+
+
+def _inference(task: Task) -> Inference:
+    """How validation cases are segmented."""
+    return Inference(
         overlap_fraction=task.params.validation_overlap_fraction,
         blending="gaussian",
         memory_gb=task.patch.memory_gb,
         mirror=False,
         compute=task.compute,
     )
-    segmenter = Segmenter(task.spec, (network,))
-    figures = validate(segmenter, _announced(task.validation, alive), inference)
-    network.train()
-    return figures
 
 
 def _announced(
@@ -207,19 +218,29 @@ def _announced(
         alive()
 
 
+def _finish(task: Task, progress: Progress) -> Segmenter:
+    """The best network, with what the validation cases choose for it."""
+    network = build_network(task.spec.network)
+    network.load_state_dict(progress.best_weights)
+    made = Segmenter(task.spec, (network,))
+    if task.params.calibrate:
+        chosen = {"temperatures": (calibrate(network, task),)}
+        made = replace(made, spec=made.spec.model_copy(update=chosen))
+    if task.params.postprocessing == "auto":
+        rules = choose_postprocessing(made, task.validation, _inference(task))
+        spec = made.spec.model_copy(update={"postprocessing": rules})
+        made = replace(made, spec=spec)
+    return made
+
+
 def _write(
     task: Task, progress: Progress, record: dict[str, Any], folder: Path
 ) -> None:
     """Write the best network, the history and what they are made from."""
-    network = build_network(task.spec.network)
-    network.load_state_dict(progress.best_weights)
-    spec = task.spec
-    if task.params.calibrate:
-        temperature = calibrate(network, task)
-        spec = spec.model_copy(update={"temperatures": (temperature,)})
+    made = _finish(task, progress)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    Segmenter(spec, (network,)).save(part / "segmenter")
+    made.save(part / "segmenter")
     text = io.StringIO()
     writer = csv.DictWriter(text, list(progress.history[0]), lineterminator="\n")
     writer.writeheader()

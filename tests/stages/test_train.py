@@ -18,22 +18,37 @@ import torch
 
 from segpipe.errors import DataError
 from segpipe.fingerprint import digest_file
+from segpipe.io.nifti import read_image, read_label
+from segpipe.metrics import dice
 from segpipe.paths import Paths
-from segpipe.segmenter import Segmenter, segmenter_digest
+from segpipe.plan import read_split
+from segpipe.segmenter import Inference, Segmenter, segmenter_digest
 from segpipe.stages import plan
 from segpipe.stages.train import TrainParams
+from segpipe.validation import choose_postprocessing
 from tests.phantoms import write_dataset
 from tests.projects import (
     PATIENTS,
     PLAN,
     TRAIN,
     changed,
+    one_thread,
     run_to_annotate,
     train,
     with_loss,
 )
 
 SMALL = changed(TRAIN, epochs=3, steps_per_epoch=3, validation_interval=2)
+LEARNING = changed(
+    SMALL,
+    epochs=4,
+    steps_per_epoch=60,
+    base_channels=4,
+    sparse_annotation=False,
+    border_weights=False,
+    class_weights="none",
+    loss=with_loss("dice_cross_entropy"),
+)
 MODELS = {
     "unet3d": SMALL,
     "unet2d": changed(
@@ -90,17 +105,7 @@ def test_each_network_is_trained_and_says_how_it_went(model: str, paths: Paths) 
 
 
 def test_learning_lowers_the_loss_and_finds_the_ball(paths: Paths) -> None:
-    params = changed(
-        SMALL,
-        epochs=4,
-        steps_per_epoch=60,
-        base_channels=4,
-        sparse_annotation=False,
-        border_weights=False,
-        class_weights="none",
-        loss=with_loss("dice_cross_entropy"),
-    )
-    folder = train(paths, params, model="unet3d", fold=1)
+    folder = train(paths, LEARNING, model="unet3d", fold=1)
 
     with (folder / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -232,6 +237,45 @@ def test_a_calibrated_segmenter_divides_its_logits(paths: Paths) -> None:
     assert 0.05 < temperature < 20
     assert temperature != 1
     assert Segmenter.load(plain / "segmenter").spec.temperatures == (1.0,)
+
+
+def test_rules_that_validation_chose_reach_the_spec_and_the_label_map(
+    paths: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A network that has just begun to learn takes the rim of the ball for the core."""
+    caplog.set_level("INFO")
+    params = changed(LEARNING, postprocessing="auto")
+    folder = train(paths, params, model="unet3d", fold=1)
+    tidy = Segmenter.load(folder / "segmenter")
+    none = tidy.spec.model_copy(update={"postprocessing": ()})
+    inference = Inference(0.5, "gaussian", 1.0, False, one_thread())
+    scores = {}
+    for name, made in {"plain": Segmenter(none, tidy.networks), "tidy": tidy}.items():
+        scores[name] = [
+            dice(
+                read_label(paths.data / "labelsTr" / f"{case}.nii").array == 3,
+                made.segment(
+                    read_image(paths.data / "imagesTr" / f"{case}_0000.nii"), inference
+                ).array
+                == 3,
+            )
+            for case in read_split(paths.artifacts).folds[1].validation
+        ]
+
+    assert list(tidy.spec.rules) == [1, 3]
+    assert tidy.spec.rules[3].drops
+    assert np.mean(scores["tidy"]) > np.mean(scores["plain"]) + 0.01
+    assert "post-processing of core: drop components below" in caplog.text
+
+
+def test_there_are_no_rules_unless_wanted_and_none_without_held_out_cases(
+    paths: Paths,
+) -> None:
+    plain = Segmenter.load(train(paths, SMALL, model="unet3d") / "segmenter")
+
+    assert plain.spec.postprocessing == ()
+    inference = Inference(0.5, "gaussian", 1.0, False, one_thread())
+    assert choose_postprocessing(plain, [], inference) == ()
 
 
 @pytest.mark.parametrize(
