@@ -76,10 +76,9 @@ class SegmenterSpec(Document):
 
     @property
     def rules(self) -> dict[int, StructureRule]:
-        """The post-processing by the data set's value of each structure."""
-        if not self.postprocessing:
-            return {}
-        return dict(zip(self.plan.values[1:], self.postprocessing, strict=True))
+        """The post-processing that does something, by the data set's values."""
+        pairs = zip(self.plan.values[1:], self.postprocessing, strict=False)
+        return {v: rule for v, rule in pairs if rule.drops or rule.fill_holes}
 
 
 def build_network(spec: NetworkSpec) -> Network:
@@ -110,6 +109,9 @@ def apply_network(
     if slice_axis is None:
         volume = image.contiguous(memory_format=torch.channels_last_3d)
         return torch.as_tensor(network(volume))
-    plane = image.squeeze(2 + slice_axis)
-    logits = network(plane.contiguous(memory_format=torch.channels_last))
+    # Not contiguous(channels_last): of a single channel it thinks that it is already,
+    # and the convolutions then take another, slower way.
+    last = image.squeeze(2 + slice_axis).permute(0, 2, 3, 1)
+    plane = last.clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
+    logits = network(plane)
     return torch.as_tensor(logits).unsqueeze(2 + slice_axis)

@@ -157,6 +157,7 @@ class Segmenter:
             overlap_fraction=inference.overlap_fraction,
             blending=inference.blending,
             memory_gb=inference.memory_gb,
+            on_cpu=device.type == "cpu",
         )
         turned = replace(
             tiling,
@@ -280,7 +281,8 @@ class Segmenter:
         for slab in watch.of("resample", resampled):
             shares = slab.values[:, : len(plan.values)]
             with watch.phase("label"):
-                classes = shares.argmax(1).short().cpu().numpy()
+                # The same as argmax, several times faster on CPUs.
+                classes = shares.max(1).indices.short().cpu().numpy()
                 labelled = LabelSlab(
                     start=slab.start,
                     labels=_stored(frame, values_of(classes, plan)),

@@ -6,6 +6,7 @@ import torch
 
 from segpipe.network import NetworkSpec, SegmenterSpec, build_network
 from segpipe.plan import Fingerprint, Normalization, Plan
+from segpipe.postprocessing import StructureRule
 from segpipe.segmenter import Segmenter
 
 NONE = Normalization(kind="none", low=0, high=0, mean=0, standard_deviation=0)
@@ -50,6 +51,7 @@ def save_segmenter(
     network: str = "vnet",
     patch_size: tuple[int, int, int] = (16, 16, 16),
     seed: int = 0,
+    postprocessing: tuple[StructureRule, ...] = (),
 ) -> Path:
     """Write it and give its folder back."""
     torch.manual_seed(seed)
@@ -68,6 +70,7 @@ def save_segmenter(
         patch_size=patch_size,
         slice_axis=2 if network == "unet2d" else None,
         temperatures=(1.0,),
+        postprocessing=postprocessing,
     )
     Segmenter(made, (build_network(spec).eval(),)).save(folder)
     return folder

@@ -32,6 +32,8 @@ def main() -> None:
     if not right or not 0 <= words.overlap <= 0.9:
         parser.error("expected OUTPUT.nii or OUTPUT.nii.gz, and an overlap 0 to 0.9")
     spec = json.loads((FOLDER / "spec.json").read_text(encoding="utf-8"))
+    if spec["postprocessing"]:
+        print("not applied: the post-processing of spec.json", file=sys.stderr)  # noqa: T201
     array, affine, first = read_channels(words.images, spec["plan"]["channels"])
     wanted = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     use = [name for name in wanted if name in ort.get_available_providers()]

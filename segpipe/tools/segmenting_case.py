@@ -23,6 +23,7 @@ from segpipe.io import formats, nifti
 from segpipe.io.dicom_seg_writing import Algorithm, write_seg
 from segpipe.manifest import InputRecord, Manifest, SegmenterRecord, manifest_path
 from segpipe.plots import View, plot_overlay
+from segpipe.postprocessing import apply_rules
 from segpipe.previews import Profile, build_preview
 from segpipe.segmenter import Inference, LabelSlab, Segmenter
 from segpipe.stopwatch import Stopwatch
@@ -206,18 +207,20 @@ class _Found:
         self._grid: Grid = opened.source.grid
         self._stem = work.output / study.name
         self._label = self._named(study.ending)
+        self._rules = work.segmenter.spec.rules
         self._whole: Integer[np.ndarray, "i j k"] | None = None
 
     def run(self) -> None:
-        """Segment and write: slice by slice if the format and the wishes allow it."""
+        """Segment and write: slice by slice if format, rules and wishes allow it."""
         wishes = self._work.options.outputs
         in_slices = self._label.name.lower().endswith(nifti.SUFFIXES)
-        at_once = wishes.instances or not in_slices
+        at_once = wishes.instances or self._rules or not in_slices
         kept: list[np.ndarray] = []
         with ExitStack() as stack:
             writers = self._open_writers(stack, with_labels=not at_once)
             for slab in self._slabs():
-                self._take(slab.labels)
+                if not at_once:
+                    self._take(slab.labels)
                 with self._watch.phase("write"):
                     for name, array in self._arrays(slab):
                         if name in writers:
@@ -226,8 +229,12 @@ class _Found:
                     kept.append(slab.labels)
         self.written += [writer.path for writer in writers.values()]
         if kept:
-            self._whole = np.concatenate(kept, axis=2)
+            whole = np.concatenate(kept, axis=2)
             kept.clear()
+            with self._watch.phase("postprocess"):
+                volume = self._grid.voxel_volume
+                self._whole = apply_rules(whole, self._rules, voxel_volume=volume)
+            self._take(self._whole)
             with self._watch.phase("write"):
                 self._write_whole(self._whole)
 

@@ -3,8 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from segpipe.instances import components
 from segpipe.io import formats, nifti
 from segpipe.manifest import Manifest
+from segpipe.postprocessing import StructureRule
+from segpipe.segmenter import Segmenter
 from segpipe.tools.segmenting_case import record_inputs
 from segpipe.tools.studies import Study, find_studies
 from tests.dicoms import SERIES, write_series
@@ -52,6 +55,23 @@ def test_in_slices_or_at_once_the_same_comes_out(
         Manifest.read(tmp_path / "once" / "a.json").voxels
         == Manifest.read(tmp_path / "slices" / "a.json").voxels
     )
+
+
+def test_the_rules_of_the_segmenter_are_applied_to_the_whole(tmp_path: Path) -> None:
+    rule = StructureRule(keep_largest=True, smallest_mm3=0.0, fill_holes=False)
+    model = save_segmenter(tmp_path / "m", make_plan(), postprocessing=(rule, rule))
+    write_volume(tmp_path / "a.nii.gz")
+
+    run(model, [tmp_path / "a.nii.gz"], tmp_path / "out")
+
+    label = formats.read_label(tmp_path / "out" / "a.nii.gz").array
+    expected = Segmenter.load(model).segment(
+        nifti.read_image(tmp_path / "a.nii.gz"), options().inference
+    )
+    assert (label == expected.array).all()
+    assert components(label == 3, connectivity="all").max() == 1
+    voxels = Manifest.read(tmp_path / "out" / "a.json").voxels
+    assert voxels["liver"] == (label == 3).sum()
 
 
 def test_instances_are_numbered_through_all_structures(tmp_path: Path) -> None:
