@@ -13,7 +13,6 @@ from benchmarks.peers.answering import Answer, answer_all, peak_mb
 from benchmarks.segmenting import build_segmenter
 from segpipe.compute import Compute
 from segpipe.io import nifti
-from segpipe.network import apply_network
 from segpipe.preprocessing import prepare_image
 from segpipe.segmenter import Inference, Segmenter
 
@@ -64,7 +63,8 @@ def segment_ours(made: Segmenter, how: Inference, image: Path, goal: Path) -> No
 def segment_monai(made: Segmenter, how: Inference, image: Path, goal: Path) -> None:
     """MONAI's sliding window between our preparation and our writing.
 
-    Logits are blended, brought to the image's own shape, and the largest wins.
+    Logits are blended, brought to the image's own shape, and the largest wins. Tiles
+    are patches.
     """
     read = nifti.read_image(image)
     array, _ = prepare_image(read, made.spec.plan)
@@ -74,7 +74,7 @@ def segment_monai(made: Segmenter, how: Inference, image: Path, goal: Path) -> N
             torch.from_numpy(array)[None],
             roi_size=made.spec.patch_size,
             sw_batch_size=1,
-            predictor=lambda tiles: apply_network(network, tiles, None).float(),
+            predictor=lambda tiles: network(tiles).float(),
             overlap=how.overlap_fraction,
             mode=how.blending,
             sigma_scale=0.125,
