@@ -41,6 +41,7 @@ def parse() -> argparse.Namespace:
     add("--patch", type=int, default=64, help="side of a tile")
     add("--overlap", type=float, default=0.25, help="share that tiles overlap")
     add("--memory-gb", type=float, default=0.5, help="budget of a forward pass")
+    add("--threads", type=int, default=2, help="of each process")
     add("--monai-side", type=int, default=256, help="side of the volume under the cap")
     add("--cap-gb", type=float, default=6.0, help="memory that MONAI and we may take")
     return parser.parse_args()
@@ -131,7 +132,7 @@ def main() -> None:
     """Print both tables."""
     asked = parse()
     given = {
-        "threads": 2,
+        "threads": asked.threads,
         "network": "unet3d",
         "base_channels": 1,
         "patch": [asked.patch] * 3,
