@@ -1,0 +1,92 @@
+"""Ours and MONAI's inference, from file to file, each in a process of its own."""
+
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+
+from benchmarks.peers.answering import Answer, answer_all, peak_mb
+from benchmarks.segmenting import build_segmenter
+from segpipe.compute import Compute
+from segpipe.io import nifti
+from segpipe.preprocessing import prepare_image
+from segpipe.segmenter import Inference, Segmenter
+
+
+def build(kind: str, given: dict[str, Any]) -> Answer:
+    """Segment a file as often as asked; with a cap, say whether memory sufficed."""
+    threads = given["threads"]
+    torch.set_num_threads(threads)
+    made = build_segmenter(
+        given["network"],
+        base_channels=given["base_channels"],
+        classes=given["classes"],
+        patch=tuple(given["patch"]),
+    )
+    inference = Inference(
+        given["overlap_fraction"],
+        "gaussian",
+        given["memory_gb"],
+        False,
+        Compute(torch.device("cpu"), "fp32", threads),
+    )
+    if given["cap_gb"]:  # of private memory that may be written
+        cap = int(given["cap_gb"] * 1e9)
+        resource.setrlimit(resource.RLIMIT_DATA, (cap, cap))
+    work = {"ours": segment_ours, "monai": segment_monai}[kind]
+
+    def answer(image: str, goal: str) -> dict[str, Any]:
+        began = time.perf_counter()
+        try:
+            work(made, inference, Path(image), Path(goal))
+        except (RuntimeError, MemoryError) as error:
+            if "allocate" not in str(error) and not isinstance(error, MemoryError):
+                raise
+            return {"finished": False, "why": str(error).splitlines()[0]}
+        seconds = time.perf_counter() - began
+        return {"finished": True, "seconds": seconds, "peak_mb": peak_mb()}
+
+    return answer
+
+
+def segment_ours(made: Segmenter, how: Inference, image: Path, goal: Path) -> None:
+    """Slice by slice."""
+    source = nifti.open_image(image)
+    parts = (slab.labels for slab in made.slabs(source, how))
+    nifti.write_slices(goal, source.grid, np.dtype(np.uint8), parts)
+
+
+def segment_monai(made: Segmenter, how: Inference, image: Path, goal: Path) -> None:
+    """MONAI's sliding window between our preparation and our writing.
+
+    Logits are blended, brought to the image's own shape, and the largest wins. Tiles
+    are patches.
+    """
+    read = nifti.read_image(image)
+    array, _ = prepare_image(read, made.spec.plan)
+    network = made.networks[0]
+    with torch.inference_mode(), how.compute.autocast():
+        logits = sliding_window_inference(
+            torch.from_numpy(array)[None],
+            roi_size=made.spec.patch_size,
+            sw_batch_size=1,
+            predictor=lambda tiles: network(tiles).float(),
+            overlap=how.overlap_fraction,
+            mode=how.blending,
+            sigma_scale=0.125,
+        )
+        assert isinstance(logits, torch.Tensor)
+        if logits.shape[2:] != read.grid.shape:
+            logits = torch.nn.functional.interpolate(
+                logits, size=read.grid.shape, mode="trilinear"
+            )
+        classes = logits.softmax(1).argmax(1)[0].to(torch.uint8).numpy()
+    nifti.write_label(goal, classes, read.grid)
+
+
+if __name__ == "__main__":
+    answer_all(build)

@@ -1,0 +1,85 @@
+"""Segmenters with random weights, and volumes for them to segment."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from segpipe.network import NetworkSpec, SegmenterSpec, apply_network, build_network
+from segpipe.plan import Fingerprint, Normalization, Plan
+from segpipe.segmenter import Segmenter
+
+Triple = tuple[int, int, int]
+
+
+def build_plan(classes: int) -> Plan:
+    """One channel, z-scores, 1 mm."""
+    return Plan(
+        format_version=1,
+        dimensions=3,
+        unit="mm",
+        spacing=(1.0, 1.0, 1.0),
+        channels=("MR",),
+        normalization=(
+            Normalization(kind="zscore", low=0, high=0, mean=0, standard_deviation=0),
+        ),
+        structures=tuple(f"structure {n}" for n in range(classes)),
+        values=tuple(range(classes)),
+        ignore=None,
+        fingerprint=Fingerprint(
+            cases=1,
+            median_shape=(128, 128, 128),
+            median_prepared_shape=(128, 128, 128),
+            largest_prepared_shape=(128, 128, 128),
+            spacings=((1, 1, 1),) * 3,
+            intensities=((0, 0.5, 1),),
+            class_frequencies=(1 / classes,) * classes,
+        ),
+    )
+
+
+def build_segmenter(
+    name: str, *, base_channels: int, classes: int, patch: Triple
+) -> Segmenter:
+    """Random weights, always the same; logits are centred so that all classes occur."""
+    torch.manual_seed(0)
+    spec = NetworkSpec(
+        name=name,
+        in_channels=1,
+        out_channels=classes,
+        base_channels=base_channels,
+        padding="same",
+    )
+    network = build_network(spec).eval()
+    with torch.no_grad():
+        image = torch.from_numpy(draw_volume((32, 32, 32)))[None, None]
+        logits = apply_network(network, (image - image.mean()) / image.std(), None)
+        deviation, mean = torch.std_mean(logits, dim=(0, 2, 3, 4))
+        network.classify.weight /= deviation[:, None, None, None, None]
+        network.classify.bias -= mean / deviation
+    whole = SegmenterSpec(
+        format_version=1,
+        model="benchmark",
+        network=spec,
+        plan=build_plan(classes),
+        patch_size=patch,
+        slice_axis=None,
+        temperatures=(1.0,),
+    )
+    return Segmenter(whole, (network,))
+
+
+def draw_volume(shape: Triple) -> np.ndarray:
+    """Smooth structures and noise, like an abdominal scan."""
+    rng = np.random.default_rng(0)
+    coarse = rng.normal(size=[n // 16 + 1 for n in shape])
+    smooth = ndimage.zoom(coarse, 16, order=1)[: shape[0], : shape[1], : shape[2]]
+    return (100 * smooth + 20 * rng.normal(size=shape)).astype(np.float32)
+
+
+def draw_slices(shape: Triple) -> Iterator[np.ndarray]:
+    """Noise in int16, a slice at a time: a volume of any length costs no memory."""
+    rng = np.random.default_rng(0)
+    for _ in range(shape[2]):
+        yield rng.integers(-1000, 1000, (*shape[:2], 1), dtype=np.int16)
