@@ -26,9 +26,7 @@ def test_a_2d_network_sees_slices_across_its_axis(axis: int) -> None:
         plane = network(image.squeeze(2 + axis))
 
     assert result.shape == (2, 2, *shape)
-    torch.testing.assert_close(
-        result.squeeze(2 + axis), plane, atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(result.squeeze(2 + axis), plane, atol=1e-5, rtol=0)
 
 
 def test_one_channel_comes_with_its_channels_last() -> None:

@@ -244,6 +244,7 @@ def textbook(made: Segmenter, image: Image, how: Inference) -> torch.Tensor:
         shape=grid.shape,
         overlap_fraction=how.overlap_fraction,
         blending=how.blending,
+        on_cpu=True,
         memory_gb=how.memory_gb,
     )
     # As much mirrored context as any tile can reach.

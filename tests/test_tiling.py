@@ -42,6 +42,7 @@ def tilings_at(budgets, network: NetworkSpec, shape):
             overlap_fraction=0.5,
             blending="gaussian",
             memory_gb=memory_gb,
+            on_cpu=False,
         )
         for memory_gb in budgets
     ]

@@ -15,6 +15,7 @@ from segpipe.compute import Compute
 from segpipe.io import nifti
 from segpipe.preprocessing import prepare_image
 from segpipe.segmenter import Inference, Segmenter
+from segpipe.stopwatch import Stopwatch
 
 
 def build(kind: str, given: dict[str, Any]) -> Answer:
@@ -53,10 +54,18 @@ def build(kind: str, given: dict[str, Any]) -> Answer:
     return answer
 
 
-def segment_ours(made: Segmenter, how: Inference, image: Path, goal: Path) -> None:
+def segment_ours(
+    made: Segmenter,
+    how: Inference,
+    image: Path,
+    goal: Path,
+    *,
+    stopwatch: Stopwatch | None = None,
+) -> None:
     """Slice by slice."""
     source = nifti.open_image(image)
-    parts = (slab.labels for slab in made.slabs(source, how))
+    slabs = made.slabs(source, how, stopwatch=stopwatch)
+    parts = (slab.labels for slab in slabs)
     nifti.write_slices(goal, source.grid, np.dtype(np.uint8), parts)
 
 
