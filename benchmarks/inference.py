@@ -11,9 +11,9 @@ float32; ours and MONAI follow in bf16 where the CPU has it. nnU-Net interpolate
 linearly, too; MONAI gets our reading, preparation and writing. Ours runs before,
 between and after the peers.
 
-Weights are random: many voxels are near a tie. Ours blends probabilities, the peers logits; at 0.8 mm nnU-Net does
-not average when it shrinks, and MONAI's tiles lie elsewhere. MONAI keeps the product of
-a tile's three weights above 0.001: near the volume's faces all tiles count alike.
+Weights are random: many voxels are near a tie. Ours blends probabilities, the peers
+logits; at 0.8 mm nnU-Net does not average when it shrinks, and MONAI's tiles lie
+elsewhere.
 """
 
 import argparse
