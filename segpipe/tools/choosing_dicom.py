@@ -5,7 +5,7 @@ from pathlib import Path
 from segpipe.description import NIFTI, Description
 from segpipe.errors import DataError
 from segpipe.io.dicom_seg import SegLabels
-from segpipe.tools.conversion import ImportOptions
+from segpipe.tools.conversion import Conversion, ImportOptions
 from segpipe.tools.pairing_dicom import LabelledSeries
 
 RESERVED = ("background", "ignore")  # dataset.json means its own by them
@@ -42,14 +42,34 @@ def refuse_options(options: ImportOptions) -> None:
         )
 
 
-def known_structures(
-    options: ImportOptions, existing: Description | None
-) -> dict[str, int]:
-    """Structure name to value as the options or the data tell it; else empty.
+def choose_dicom(
+    pairs: list[LabelledSeries],
+    options: ImportOptions,
+    data: Path,
+    existing: Description | None,
+) -> Conversion:
+    """What becomes of the series; its labels are those of which values are known.
 
     Raises:
-        DataError: If both tell it, or a structure takes what means background.
+        DataError: If the modalities differ, or what was said or is there contradicts
+            them.
     """
+    return Conversion(
+        options=options,
+        ending=_choose_ending(data, existing),
+        channels=(_choose_channel(pairs, options, existing),),
+        labels={"background": 0, **_known_structures(options, existing)},
+        ignore=existing.labels.get("ignore") if existing else None,
+        spacing_mm=None,
+        unit="mm",
+        keep_alpha=True,
+    )
+
+
+def _known_structures(
+    options: ImportOptions, existing: Description | None
+) -> dict[str, int]:
+    """Structure name to value as the options or the data tell it; else empty."""
     for name, value in options.structures.items():
         if name in RESERVED or value == 0:
             raise DataError(
@@ -66,14 +86,10 @@ def known_structures(
     return {n: value for n, value in existing.labels.items() if n not in RESERVED}
 
 
-def choose_channel(
+def _choose_channel(
     pairs: list[LabelledSeries], options: ImportOptions, existing: Description | None
 ) -> str:
-    """The modality of all series, or the name that was said instead.
-
-    Raises:
-        DataError: If the modalities differ, or the channel of the data to add to does.
-    """
+    """The modality of all series, or the name that was said instead."""
     modalities = {pair.images.modality: pair.images.files[0] for pair in pairs}
     if len(modalities) > 1:
         found = ", ".join(f"{kind} ({path})" for kind, path in modalities.items())
@@ -91,12 +107,8 @@ def choose_channel(
     return channel
 
 
-def choose_ending(data: Path, existing: Description | None) -> str:
-    """Of all files: that of the data to add to, or else .nii.gz.
-
-    Raises:
-        DataError: If those data are no volumes in mm.
-    """
+def _choose_ending(data: Path, existing: Description | None) -> str:
+    """Of all files: that of the data to add to, or else .nii.gz."""
     if existing is None:
         return ".nii.gz"
     if existing.file_ending not in NIFTI or existing.true_unit != "mm":
@@ -132,7 +144,7 @@ def refuse_names(
         )
 
 
-def refuse_unseen(source: Path, options: ImportOptions, seen: dict[str, int]) -> None:
+def refuse_unseen(options: ImportOptions, seen: dict[str, int]) -> None:
     """Refuse structures of the options that no label holds.
 
     Raises:
@@ -141,7 +153,7 @@ def refuse_unseen(source: Path, options: ImportOptions, seen: dict[str, int]) ->
     unseen = sorted(set(options.structures) - set(seen))
     if unseen:
         raise DataError(
-            f"{source}: expected the structures that --structure names, found no "
-            f"{', '.join(unseen)} among {', '.join(sorted(seen))}; mend the spelling, "
-            "or leave them out"
+            f"--structure: expected names that the labels have, found "
+            f"{', '.join(unseen)}, but the labels have {', '.join(sorted(seen))}; mend "
+            "the spelling, or leave them out"
         )

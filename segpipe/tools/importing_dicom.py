@@ -3,20 +3,18 @@
 import hashlib
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from segpipe.dataset import read_dataset
-from segpipe.description import Description
 from segpipe.errors import DataError
 from segpipe.io import dicom_file, nifti
 from segpipe.io.dicom import read_series
 from segpipe.io.dicom_source import path_of
 from segpipe.tools.choosing_dicom import (
-    choose_channel,
-    choose_ending,
-    known_structures,
+    choose_dicom,
     refuse_names,
     refuse_options,
     refuse_unseen,
@@ -56,12 +54,11 @@ def holds_dicom(source: Path, options: ImportOptions) -> bool:
 def import_dicom(source: Path, data: Path, options: ImportOptions) -> str:
     """Write labelled DICOM series into the data folder; on any fault nothing changes.
 
-    Images keep their rescaled values (Hounsfield units of a CT) and their grid, labels
-    lie on it whole. The channel is called as the modality. Cases are called case_001
-    and so on, in the order of SeriesInstanceUID; cases that are added count on. A
-    patient is the beginning of the SHA-256 of PatientID: studies of one patient stay
-    together, and neither a name nor an id is kept. (Who knows the ids can find the
-    patient by trying them: this is a pseudonym, not anonymity.)
+    Images keep their rescaled values (Hounsfield units of a CT) and their grid; labels
+    lie on it whole. The channel is the modality. Cases are case_001 and so on, in the
+    order of SeriesInstanceUID; added ones count on. A patient is the beginning of the
+    SHA-256 of PatientID: a patient's studies stay together, and no name or id is kept
+    (but who has a list of ids can try them: a pseudonym, not anonymity).
 
     Args:
         source: A folder of DICOM files, in any nesting.
@@ -72,16 +69,13 @@ def import_dicom(source: Path, data: Path, options: ImportOptions) -> str:
         What was brought in, in one sentence.
 
     Raises:
-        DataError: If an option has no meaning here; if labels and images cannot be
-            paired or read; if two labels of one series contradict each other; if the
-            modalities differ; if a series names no patient.
+        DataError: If an option has no meaning here, files cannot be paired or read,
+            labels of one series contradict each other, or modalities differ.
     """
     refuse_options(options)
     existing = read_existing(data, options)
-    known = known_structures(options, existing)
     pairs = find_labelled(source)
-    channel = choose_channel(pairs, options, existing)
-    ending = choose_ending(data, existing)
+    conversion = choose_dicom(pairs, options, data, existing)
     first = _last_number(data) + 1 if existing else 1
     cases = {f"case_{n:03d}": pair for n, pair in enumerate(pairs, start=first)}
     rows = _patients(cases)
@@ -89,13 +83,8 @@ def import_dicom(source: Path, data: Path, options: ImportOptions) -> str:
     with replaced(data) as part:
         if existing is not None:
             take_over(data, part, list(cases))
-        seen = _write_cases(part, cases, ending, known)
-        structures = known or {n: value for value, n in enumerate(sorted(seen), 1)}
-        refuse_unseen(source, options, seen)
-        if any(structures[name] != value for name, value in seen.items()):
-            for name in cases:
-                _renumber(part / "labelsTr" / f"{name}{ending}", seen, structures)
-        conversion = _conversion(options, existing, channel, ending, structures)
+        labels = _write_cases(part, cases, conversion)
+        conversion = replace(conversion, labels=labels)
         title = existing.name if existing else "DICOM"  # folders are named as patients
         write_description(part, conversion, name=title, number=number)
         write_patients(part, rows, list(cases), data if existing else None)
@@ -129,55 +118,40 @@ def _patients(cases: dict[str, LabelledSeries]) -> list[dict[str, str]]:
 
 
 def _write_cases(
-    part: Path,
-    cases: dict[str, LabelledSeries],
-    ending: str,
-    known: dict[str, int],
+    part: Path, cases: dict[str, LabelledSeries], conversion: Conversion
 ) -> dict[str, int]:
     """Write images and label maps, one case in memory at a time.
 
     Returns:
-        The values of all structures that were seen: those that are known, or else
-        numbered as they came.
+        The values of all structures and of the background.
     """
+    known = {name: v for name, v in conversion.labels.items() if v != 0}
     seen: dict[str, int] = {}
     for name, pair in tqdm(cases.items(), desc="import", unit="case", disable=None):
         image = read_series(pair.images)
         for words in image.warnings:  # without the path: it may name the patient
             log.warning("%s%s", name, words.removeprefix(str(path_of(image.slices[0]))))
-        labels = read_labels(pair.labels, image)
-        refuse_names(pair.labels, labels, known)
-        new = [n for n in labels.structures if n not in seen]
-        values = enumerate(new, start=len(seen) + 1)
-        seen |= {n: known[n] for n in new} if known else {n: v for v, n in values}
-        array = renamed(labels.label.array, labels.structures, seen)
-        grid = image.image.grid
+        found = read_labels(pair.labels, image)
+        refuse_names(pair.labels, found, known)
+        for new in [n for n in found.structures if n not in seen]:
+            seen[new] = known.get(new, len(seen) + 1)
+        array = renamed(found.label.array, found.structures, seen)
+        grid, ending = image.image.grid, conversion.ending
         goal = part / "imagesTr" / f"{name}_0000{ending}"
         nifti.write_image(goal, compact(image.image.array[0]), grid)
         nifti.write_label(part / "labelsTr" / f"{name}{ending}", compact(array), grid)
-    return seen
+    refuse_unseen(conversion.options, seen)
+    if not known:
+        files = [part / "labelsTr" / f"{name}{conversion.ending}" for name in cases]
+        known = _renumber(files, seen)
+    return {"background": 0, **known}
 
 
-def _renumber(path: Path, seen: dict[str, int], structures: dict[str, int]) -> None:
-    label = nifti.read_label(path)
-    array = renamed(label.array, seen, structures)
-    nifti.write_label(path, compact(array), label.grid)
-
-
-def _conversion(
-    options: ImportOptions,
-    existing: Description | None,
-    channel: str,
-    ending: str,
-    structures: dict[str, int],
-) -> Conversion:
-    return Conversion(
-        options=options,
-        ending=ending,
-        channels=(channel,),
-        labels={"background": 0, **structures},
-        ignore=existing.labels.get("ignore") if existing else None,
-        spacing_mm=None,
-        unit="mm",
-        keep_alpha=True,
-    )
+def _renumber(files: list[Path], seen: dict[str, int]) -> dict[str, int]:
+    """Give the structures their values from 1 in the order of their names."""
+    structures = {name: value for value, name in enumerate(sorted(seen), start=1)}
+    for path in files if structures != seen else ():
+        label = nifti.read_label(path)
+        array = renamed(label.array, seen, structures)
+        nifti.write_label(path, compact(array), label.grid)
+    return structures
