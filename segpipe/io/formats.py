@@ -14,7 +14,8 @@ from segpipe.volume import Image, LabelMap, Source
 SUFFIXES = (*nifti.SUFFIXES, *raster.SUFFIXES, *itk.SUFFIXES)
 # Formats of images that no door takes yet: how to convert them.
 FOREIGN = {
-    ".dcm": "a DICOM series is read whole: name its folder",
+    ".dcm": "bring DICOM and its SEG or RTSTRUCT in with `segpipe import FOLDER "
+    "data`, or convert a series with `dcm2niix -z y FOLDER`",
     ".mgz": "convert it with FreeSurfer's `mri_convert IN.mgz OUT.nii.gz`",
     ".mgh": "convert it with FreeSurfer's `mri_convert IN.mgh OUT.nii.gz`",
     ".hdr": "an Analyze or NIfTI pair: join .hdr and .img into one .nii.gz",

@@ -69,19 +69,19 @@ def _write_images(
                 goal.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, goal)
             else:
-                nifti.write_image(goal, _compact(channel), part.grid)
+                nifti.write_image(goal, compact(channel), part.grid)
 
 
 def _write_raster(
     path: Path, array: Float32[np.ndarray, "channel i j k"], source: Path
 ) -> None:
-    compact = _compact(array)
-    if path.suffix == ".png" and compact.dtype == np.float32:
+    small = compact(array)
+    if path.suffix == ".png" and small.dtype == np.float32:
         raise DataError(
             f"{source}: expected whole numbers as PNG has them, found others; "
             "start a data set of .tif images"
         )
-    raster.write_image(path, compact)
+    raster.write_image(path, small)
 
 
 def _write_labels(case: Source, grid: Grid, conversion: Conversion, data: Path) -> None:
@@ -96,12 +96,12 @@ def _write_labels(case: Source, grid: Grid, conversion: Conversion, data: Path) 
         array = np.where(ids > 0, structure, 0)
         array[unknown] = conversion.ignore or 0
         goal = data / "instancesTr" / file
-        formats.write_label(goal, _compact(ids), place)
-    formats.write_label(data / "labelsTr" / file, _compact(array), place)
+        formats.write_label(goal, compact(ids), place)
+    formats.write_label(data / "labelsTr" / file, compact(array), place)
     if case.instances is not None:
         drawn = formats.read_label(case.instances)
         place = _label_grid(drawn, grid, conversion)
-        formats.write_label(data / "instancesTr" / file, _compact(drawn.array), place)
+        formats.write_label(data / "instancesTr" / file, compact(drawn.array), place)
 
 
 def _label_grid(label: LabelMap, grid: Grid, conversion: Conversion) -> Grid:
@@ -111,7 +111,7 @@ def _label_grid(label: LabelMap, grid: Grid, conversion: Conversion) -> Grid:
     return placed_grid(label.grid, conversion.spacing_mm)
 
 
-def _compact(array: np.ndarray) -> np.ndarray:
+def compact(array: np.ndarray) -> np.ndarray:
     """The same numbers in the smallest type that holds them exactly."""
     low, high = array.min(initial=0), array.max(initial=0)
     if not np.issubdtype(array.dtype, np.integer):
