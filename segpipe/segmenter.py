@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32, Integer
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from segpipe.compute import Compute
+from segpipe.compute import Compute, memory_demanded
 from segpipe.errors import DataError
 from segpipe.fingerprint import digest_file, digest_json
 from segpipe.grid import Orientation
@@ -172,7 +172,7 @@ class Segmenter:
         watch = stopwatch or Stopwatch()
 
         def infer(tiles: Tensor) -> Tensor:
-            with watch.phase("network"):
+            with watch.phase("network"), memory_demanded("lower memory_gb"):
                 canonical = _turn(tiles, slices_at, backwards=backwards)
                 result = self._vote(networks, canonical, inference, with_disagreement)
                 if device.type == "cuda":

@@ -35,13 +35,21 @@ class _Roi:
 
 
 @dicom_file.quiet()
-def read_rtstruct(path: Path, source: DicomImage) -> SegLabels:
+def read_rtstruct(
+    path: Path, source: DicomImage, *, only: frozenset[str] = frozenset()
+) -> SegLabels:
     """Fill the closed planar contours of all regions on the grid of their image.
 
     A pixel belongs to a region if its centre lies within an odd number of the region's
     contours on that slice: contours within contours are holes. A centre exactly on an
     edge belongs to one of the two sides only, so regions side by side do not overlap.
     Contours that are open or points enclose nothing and are left out with a warning.
+
+    Args:
+        path: The RTSTRUCT file.
+        source: The image that it was drawn on.
+        only: Names of the regions to take; all if empty. Clinical sets hold some that
+            overlap all others, such as the body's outline.
 
     Returns:
         Values from 1 in the order of the file's ROINumber, regions without a closed
@@ -60,6 +68,8 @@ def read_rtstruct(path: Path, source: DicomImage) -> SegLabels:
     array = np.zeros(grid.shape, np.int16)
     structures: dict[str, int] = {}
     for roi in _rois(path, dataset, source):
+        if only and roi.name not in only:
+            continue
         number = len(structures) + 1
         name = f"{roi.name} ({number})" if roi.name in structures else roi.name
         mask = _filled(path, roi, grid)

@@ -131,7 +131,7 @@ def _write_cases(
         image = read_series(pair.images)
         for words in image.warnings:  # without the path: it may name the patient
             log.warning("%s%s", name, words.removeprefix(str(path_of(image.slices[0]))))
-        found = read_labels(pair.labels, image)
+        found = read_labels(pair.labels, image, only=frozenset(known))
         refuse_names(pair.labels, found, known)
         for new in [n for n in found.structures if n not in seen]:
             seen[new] = known.get(new, len(seen) + 1)

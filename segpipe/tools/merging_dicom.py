@@ -13,12 +13,15 @@ from segpipe.io.rtstruct import read_rtstruct
 from segpipe.volume import LabelMap
 
 
-def read_labels(paths: tuple[Path, ...], image: DicomImage) -> SegLabels:
+def read_labels(
+    paths: tuple[Path, ...], image: DicomImage, *, only: frozenset[str]
+) -> SegLabels:
     """All that was drawn on one image, as one label map on its grid.
 
     Args:
         paths: DICOM-SEG and RTSTRUCT files.
         image: What they were drawn on.
+        only: Names of the RTSTRUCT regions to take; all if empty.
 
     Raises:
         DataError: If a file cannot be read, or if two hold the same structure, or
@@ -28,7 +31,7 @@ def read_labels(paths: tuple[Path, ...], image: DicomImage) -> SegLabels:
     structures: dict[str, int] = {}
     owners: dict[str, Path] = {}
     for path in paths:
-        part = _read_label(path, image)
+        part = _read_label(path, image, only)
         twice = [name for name in part.structures if name in structures]
         if twice:
             raise _contradiction(owners[twice[0]], path, f"{twice[0]!r} in both")
@@ -48,10 +51,10 @@ def read_labels(paths: tuple[Path, ...], image: DicomImage) -> SegLabels:
     return SegLabels(LabelMap(array, image.image.grid), structures)
 
 
-def _read_label(path: Path, image: DicomImage) -> SegLabels:
+def _read_label(path: Path, image: DicomImage, only: frozenset[str]) -> SegLabels:
     header = dicom_file.read_header(path, ["Modality"])
     if dicom_file.word_of(path, header, "Modality") == "RTSTRUCT":
-        return read_rtstruct(path, image)
+        return read_rtstruct(path, image, only=only)
     return read_seg(path, source=image)
 
 

@@ -99,8 +99,10 @@ def _record_model(paths: Paths, model: str, trained: list[Path]) -> list[str]:
 def _known_by(folder: Path, paths: Paths) -> dict[str, str]:
     """What lineage finds the run of a training by, and what it learns from it."""
     data = data_version(paths.root)
-    known = {SEGMENTER: segmenter_digest(folder / "segmenter")}
-    return known if data is None else {**known, DATA: data}
+    known = {} if data is None else {DATA: data}
+    if (folder / "segmenter" / "spec.json").is_file():
+        known[SEGMENTER] = segmenter_digest(folder / "segmenter")
+    return known
 
 
 def _describe(metrics: dict[str, float]) -> str:

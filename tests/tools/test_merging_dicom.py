@@ -17,7 +17,7 @@ def test_different_structures_that_do_not_overlap_are_merged(tmp_path: Path) -> 
         add_seg(tmp_path / "a.dcm", image, drawn(spleen=False), {1: "liver"}),
         add_seg(tmp_path / "b.dcm", image, drawn(liver=False), {2: "spleen"}),
     )
-    found = read_labels(files, image)
+    found = read_labels(files, image, only=frozenset())
 
     assert (found.label.array == drawn()).all()
     assert found.structures == {"liver": 1, "spleen": 2}
@@ -27,7 +27,9 @@ def test_different_structures_that_do_not_overlap_are_merged(tmp_path: Path) -> 
 def test_a_structure_set_joins_a_segmentation(tmp_path: Path) -> None:
     image = add_series(tmp_path / "ct", 1)
     seg = add_seg(tmp_path / "a.dcm", image, drawn(spleen=False), {1: "liver"})
-    found = read_labels((seg, add_rtstruct(tmp_path / "rt.dcm", image)), image)
+    found = read_labels(
+        (seg, add_rtstruct(tmp_path / "rt.dcm", image)), image, only=frozenset()
+    )
 
     expected = drawn(spleen=False)
     expected[3:5, 0:2, 4] = 2
@@ -42,7 +44,7 @@ def test_one_structure_in_two_files_is_refused_with_both(tmp_path: Path) -> None
         add_seg(tmp_path / "b.dcm", image, drawn(spleen=False), {1: "liver"}),
     )
     with pytest.raises(DataError, match=r"b\.dcm: .*a\.dcm .* found 'liver' in both"):
-        read_labels(files, image)
+        read_labels(files, image, only=frozenset())
 
 
 def test_structures_that_overlap_are_refused_with_both_files(tmp_path: Path) -> None:
@@ -54,7 +56,7 @@ def test_structures_that_overlap_are_refused_with_both_files(tmp_path: Path) -> 
     )
     words = r"b\.dcm: .*a\.dcm .* found 'liver' and 'tumour' overlapping in 4 voxels"
     with pytest.raises(DataError, match=words):
-        read_labels(files, image)
+        read_labels(files, image, only=frozenset())
 
 
 def test_names_get_other_values() -> None:
