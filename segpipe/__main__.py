@@ -315,7 +315,7 @@ def densify(
 @app.command(rich_help_panel=TOOLS)
 def segment(
     model: Annotated[
-        str, typer.Argument(help="Folder of a segmenter or its folds, or models:/N@A.")
+        str, typer.Argument(help="Segmenter, folder of folds, or models:/NAME@ALIAS.")
     ],
     inputs: Annotated[
         list[Path], typer.Argument(help="Images and DICOM series, or their folders.")
