@@ -5,6 +5,7 @@ and numpy, with everything in memory at once; and the same volume stored otherwi
 """
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +40,15 @@ STORED = [
     for flips in itertools.product([False, True], repeat=3)
 ]
 TIE = 1e-5  # two largest probabilities that are nearer may come in either order
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Thousands of small tiles: threads that wait for each other take minutes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def inference(**changes) -> Inference:
