@@ -106,9 +106,8 @@ def apply_network(
     network: nn.Module, image: Float32[Tensor, "B c i j k"], slice_axis: int | None
 ) -> Float[Tensor, "B classes oi oj ok"]:
     """Logits of patches; a 2-D network sees them without their axis of size 1."""
-    if slice_axis is None:
-        volume = image.contiguous(memory_format=torch.channels_last_3d)
-        return torch.as_tensor(network(volume))
+    if slice_axis is None:  # channels last: up to a fifth slower, V-Net in bf16
+        return torch.as_tensor(network(image.contiguous()))
     # Not contiguous(channels_last): of a single channel it thinks that it is already,
     # and the convolutions then take another, slower way.
     last = image.squeeze(2 + slice_axis).permute(0, 2, 3, 1)
