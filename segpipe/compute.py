@@ -125,6 +125,6 @@ def build_compute(params: ComputeParams) -> Compute:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(mode=True, warn_only=device.type == "cuda")
     # Nothing here reads memory before it is written: no need to fill it first.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     return Compute(device, precision, params.threads, params.compile, params.workers)
