@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
-from pydicom import Dataset, dcmread
+from pydicom import Dataset as Dataset  # by this name for those outside of io
+from pydicom import dcmread
 from pydicom.config import disable_value_validation
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder

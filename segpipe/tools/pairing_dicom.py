@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import Dataset
-
 from segpipe.errors import DataError
 from segpipe.io import dicom_file
 from segpipe.io.dicom import NO_IMAGES, Series, find_series, is_dicom
@@ -99,7 +97,9 @@ def _fault(path: Path, uids: set[str]) -> str:
     )
 
 
-def _items(path: Path, dataset: Dataset, *keywords: str) -> list[Dataset]:
+def _items(
+    path: Path, dataset: dicom_file.Dataset, *keywords: str
+) -> list[dicom_file.Dataset]:
     """The items of a sequence within the items of sequences."""
     items = [dataset]
     for keyword in keywords:

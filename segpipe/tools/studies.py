@@ -10,7 +10,6 @@ from segpipe.errors import DataError
 from segpipe.io import dicom, formats
 
 log = logging.getLogger(__name__)
-NO_IMAGES = ("SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SR", "PR", "KO", "REG")
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ def _by_series(files: list[Path]) -> list[Study]:
             )
     studies = []
     for uid, series in members.items():
-        if series.modality in NO_IMAGES:
+        if series.modality in dicom.NO_IMAGES:
             log.info("left out series %s: %s is no image", uid, series.modality)
         else:
             studies.append(Study(uid, series.files, series))
