@@ -121,15 +121,18 @@ def _boxes(label: Labels) -> dict[int, Box]:
 def _dropped(
     mask: Bool[np.ndarray, "i j k"], rule: StructureRule, voxel_volume: float
 ) -> Bool[np.ndarray, "i j k"]:
-    """The components that a rule drops; of several largest the first one stays."""
+    """The components that a rule drops; the first of the largest always stays.
+
+    A rule that could drop all would turn a structure that was found in part into one
+    that was missed.
+    """
     found = components(mask, connectivity="all")
     sizes = _sizes(found)
     if len(sizes) == 1:
         return np.zeros_like(mask)
     drop = sizes * voxel_volume < rule.smallest_mm3
-    if rule.keep_largest:
-        drop |= np.arange(len(sizes)) != 1 + sizes[1:].argmax()
-    drop[0] = False
+    drop |= rule.keep_largest
+    drop[0] = drop[1 + int(sizes[1:].argmax())] = False
     return np.asarray(drop[found], dtype=bool)
 
 
@@ -277,15 +280,23 @@ def _dice(reference: Labels, prediction: Labels, value: int, drawn: int) -> floa
 def _best(
     rules: tuple[StructureRule, ...], scores: Float64[np.ndarray, "case candidate"]
 ) -> Choice:
-    """The first of the best candidates, or the first of all: nothing."""
+    """The first of the best candidates, or the first of all: nothing.
+
+    Its mean gain must exceed the margin and its own standard error over the cases: of
+    few cases one alone must not decide. A single case decides nothing.
+    """
     counted = (~np.isnan(scores)).sum(axis=0)
     means = np.where(counted > 0, np.nansum(scores, axis=0), np.nan)
     means /= np.maximum(counted, 1)
     if np.isnan(means[0]):
         return Choice(rules[0], math.nan, math.nan)
-    best = int(np.nanargmax(means))
-    if not means[best] - means[0] > MARGIN:
-        best = 0
+    gains = scores - scores[:, :1]
+    gains = gains[~np.isnan(gains).any(axis=1)]
+    gain = gains.mean(axis=0)
+    doubt = gains.std(axis=0, ddof=1) / math.sqrt(len(gains)) if len(gains) > 1 else 1
+    # 1.01: where one case alone gains, its mean gain is just its standard error.
+    sure = gain > np.maximum(MARGIN, 1.01 * doubt)
+    best = int(np.where(sure, gain, 0).argmax())
     return Choice(rules[best], float(means[0]), float(means[best]))
 
 

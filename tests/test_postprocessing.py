@@ -72,10 +72,10 @@ def test_of_two_largest_components_one_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("smallest_mm3", "left"), [(4.0, 2), (4.1, 1), (13.5, 1), (13.6, 0)]
+    ("smallest_mm3", "left"), [(4.0, 2), (4.1, 1), (13.5, 1), (99.0, 1)]
 )
 def test_components_below_a_volume_are_dropped(smallest_mm3: float, left: int) -> None:
-    """Cubes of 8 and 27 voxels of 0.5 mm³ have 4 and 13.5 mm³."""
+    """Cubes of 8 and 27 voxels of 0.5 mm³ have 4 and 13.5 mm³; the largest stays."""
     mask = np.zeros((12, 12, 12), dtype=bool)
     mask[1:3, 1:3, 1:3] = True
     mask[6:9, 6:9, 6:9] = True
@@ -152,7 +152,7 @@ def test_rings_within_rings_fill_what_they_border_on() -> None:
 
 def test_a_speck_that_its_rule_drops_leaves_a_hole_to_fill() -> None:
     organ, speck = square(start=8, size=20), square(start=14, size=2)
-    label = labels(v1=organ, v2=speck)
+    label = labels(v1=organ, v2=speck | square(start=32, size=5))
 
     result = apply_rules(label, {1: FILL, 2: below(5.0)}, voxel_volume=1.0)
 
@@ -302,22 +302,33 @@ def test_scattered_instances_are_left_alone() -> None:
 
 
 def test_an_invented_structure_counts_and_an_absent_one_does_not() -> None:
-    """Dice 1, 0 and, absent on both sides, none: mean 1/2; dropped: mean 1."""
+    """Dice 1, 0 and, absent on both sides, none: mean 1/2. No rule drops it whole."""
     right = labels(v1=ball(9))
     nothing = np.zeros(SHAPE, dtype=np.uint8)
     pairs = [(right, right), (nothing, labels(v1=ball(3))), (nothing, nothing)]
     (choice,) = choose(pairs)
 
     assert choice.dice_before == 0.5
-    assert choice.dice_after == 1
-    assert choice.rule.smallest_mm3 == pytest.approx(ball(9).sum())  # half of 2 mm³
+    assert choice.rule == NOTHING
+
+
+def test_one_case_of_several_does_not_decide() -> None:
+    """Its gain is as large as the standard error of the mean gain."""
+    right = labels(v1=ball(9))
+    speckled = right | labels(v1=ball(4, center=(38, 38, 38)))
+    few = [(right, speckled)] + [(right, right)] * 4
+    most = [(right, speckled)] * 4 + [(right, right)]
+
+    assert choose(few[:1])[0].rule == NOTHING
+    assert choose(few)[0].rule == NOTHING
+    assert choose(most)[0].rule.drops
 
 
 def test_structures_choose_by_themselves() -> None:
     drawn = labels(v1=ball(9, center=(14, 14, 14)), v2=ball(9, center=(34, 34, 34)))
     speck, hole = ball(3, center=(40, 10, 10)), ball(4, center=(34, 34, 34))
     predicted = np.where(hole, 0, np.where(speck, 1, drawn)).astype(np.uint8)
-    first, second, third = choose([(drawn, predicted)], structures=3)
+    first, second, third = choose([(drawn, predicted)] * 2, structures=3)
 
     assert (first.rule.drops, first.rule.fill_holes) == (True, False)
     assert second.rule == FILL
