@@ -31,7 +31,7 @@ def build_views(
     case = cases[name]
     image = read_case(paths.data, cases, case)
     drawn = read_case_instances(paths.data, cases, case)
-    reference = _classes(read_case_label(paths.data, cases, case).array, cases)
+    reference = numbered(read_case_label(paths.data, cases, case).array, cases.values)
     predicted = {model: _predicted(paths, model, cases, name) for model in models}
     if drawn is None:
         regions = predicted
@@ -60,11 +60,11 @@ def build_views(
     return views
 
 
-def _classes(values: np.ndarray, cases: CaseList) -> np.ndarray:
+def numbered(labels: np.ndarray, values: tuple[int, ...]) -> np.ndarray:
     """Numbers of the structures; 0 for background and what nobody annotated."""
-    result = np.zeros(values.shape, dtype=np.int32)
-    for number, value in enumerate(cases.values):
-        result[values == value] = number
+    result = np.zeros(labels.shape, dtype=np.int32)
+    for number, value in enumerate(values):
+        result[labels == value] = number
     return result
 
 
@@ -73,7 +73,7 @@ def _predicted(paths: Paths, model: str, cases: CaseList, name: str) -> np.ndarr
     file = paths.artifacts / "predict" / model / f"{name}{cases.file_ending}"
     if not file.is_file():
         return np.zeros(cases[name].shape, dtype=np.int32)
-    return _classes(read_label(file, spacing_mm=cases.spacing_mm).array, cases)
+    return numbered(read_label(file, spacing_mm=cases.spacing_mm).array, cases.values)
 
 
 def _components(classes: np.ndarray, counted: set[int]) -> np.ndarray:

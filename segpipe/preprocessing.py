@@ -310,8 +310,12 @@ def values_of(
     classes: Int16[np.ndarray, "i j k"], plan: Plan
 ) -> Integer[np.ndarray, "i j k"]:
     """The data set's value of each class index: the inverse of classes_of."""
-    dtype = np.result_type(*(np.min_scalar_type(value) for value in plan.values))
-    return np.asarray(np.array(plan.values, dtype=dtype)[classes])
+    return np.asarray(np.array(plan.values, dtype=label_dtype(plan))[classes])
+
+
+def label_dtype(plan: Plan) -> np.dtype:
+    """The smallest type that holds the data set's values."""
+    return np.result_type(*(np.min_scalar_type(value) for value in plan.values))
 
 
 def vanished_slices(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from segpipe.grid import Grid
-from segpipe.overlays import PLANES, aspect_of, cut_plane, show_plane
+from segpipe.overlays import PLANES, aspect_of, cut_plane, numbered, show_plane
 from segpipe.plots import View
 from segpipe.volume import Source
 
@@ -88,7 +88,7 @@ def build_preview(
         samples.append(image[:, drawn != 0][:, ::step])
         start += drawn.shape[2]
     planes = [
-        (np.concatenate(images, -1), _classes(np.concatenate(drawn, -1), values))
+        (np.concatenate(images, -1), numbered(np.concatenate(drawn, -1), values))
         for images, drawn in (zip(*parts, strict=True) for parts in kept)
     ]
     found = np.concatenate(samples, axis=1)
@@ -129,10 +129,3 @@ def _aligned(
             image = following
         if not drawn.shape[2]:
             drawn = next(others)
-
-
-def _classes(drawn: np.ndarray, values: tuple[int, ...]) -> np.ndarray:
-    result = np.zeros(drawn.shape, dtype=np.int32)
-    for number, value in enumerate(values):
-        result[drawn == value] = number
-    return result

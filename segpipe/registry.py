@@ -1,5 +1,6 @@
 """Registered segmenters: MLflow."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def fetch(uri: str, paths: Paths) -> Registered:
         goal = paths.cache / "registry" / name / str(version.version)
         if not goal.is_dir():
             part = goal.with_name(f".{goal.name}.part")
-            part.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir(parents=True)
             mlflow.artifacts.download_artifacts(
                 artifact_uri=f"{SCHEME}{name}/{version.version}",
                 dst_path=str(part),

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -12,10 +12,11 @@ T = TypeVar("T")
 class Stopwatch:
     """Seconds by phase; while an inner phase runs, the outer one stands still."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self.seconds: dict[str, float] = defaultdict(float)
         self._phases: list[str] = []
-        self._since = time.perf_counter()
+        self._since = clock()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -40,7 +41,7 @@ class Stopwatch:
             yield item
 
     def _turn(self) -> None:
-        now = time.perf_counter()
+        now = self._clock()
         if self._phases:
             self.seconds[self._phases[-1]] += now - self._since
         self._since = now

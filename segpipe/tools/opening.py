@@ -54,7 +54,8 @@ def open_study(
         raise DataError(study.fault)
     if study.series is not None:
         series = dicom.read_series(study.series, resample_tilt=resample_tilt)
-        source, warnings = Source.of(series.image), series.warnings
+        source = Source.of(series.image)
+        warnings = tuple(study.without_places(words) for words in series.warnings)
     else:
         series = None
         source, warnings = _open_files(study.files, plan, spacing_mm)

@@ -3,7 +3,7 @@
 import csv
 import io
 import logging
-import os
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,7 +102,9 @@ def segment(
             failed[study.name] = _reason(study, error)
             log.warning("%s failed: %s", study.name, failed[study.name])
             if not isinstance(error, DataError | OSError):
-                log.exception("%s: an error of segpipe, not of the data", study.name)
+                # Its frames only: the message may quote where DICOM files lie.
+                frames = "".join(traceback.format_tb(error.__traceback__))
+                log.error("%s: not the data's fault:\n%s", study.name, frames)
     write_volumes(output)
     return Summary(tuple(done), tuple(skipped), failed)
 
@@ -170,12 +172,7 @@ def _reason(study: Study, error: Exception) -> str:
     said = " ".join(str(error).split()) or "no reason was given"
     if not isinstance(error, DataError):
         said = f"{type(error).__name__}: {said}"
-    if study.series is not None or study.fault is not None:
-        for file in sorted(study.files, key=lambda path: -len(str(path))):
-            said = said.replace(str(file), file.name)
-        for folder in {file.parent for file in study.files}:
-            said = said.replace(str(folder), "its folder")
-    return said
+    return study.without_places(said)
 
 
 def write_volumes(output: Path) -> None:
@@ -202,7 +199,7 @@ def write_volumes(output: Path) -> None:
     if not rows:
         return
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator=os.linesep)
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["case", "structure", "voxels", "volume_ml", "segmenter"])
     writer.writerows(rows)
     write_text(output / "volumes.csv", text.getvalue())

@@ -24,6 +24,7 @@ from segpipe.io.dicom_seg_writing import Algorithm, write_seg
 from segpipe.manifest import InputRecord, Manifest, SegmenterRecord, manifest_path
 from segpipe.plots import View, plot_overlay
 from segpipe.postprocessing import apply_rules
+from segpipe.preprocessing import label_dtype
 from segpipe.previews import Profile, build_preview
 from segpipe.segmenter import Inference, LabelSlab, Segmenter
 from segpipe.stopwatch import Stopwatch
@@ -154,11 +155,8 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
     warnings = [*opened.warnings, *warn_of_grid(source.grid, plan)]
     found = _Found(study, work, opened, watch)
     found.run()
-    preview = None
     with watch.phase("overlay"):
-        preview = build_preview(
-            source, found.parts, found.profile, tuple(map(int, plan.values))
-        )
+        preview = build_preview(source, found.parts, found.profile, plan.values)
         if options.outputs.overlay:
             found.write_overlay(preview.views)
     warnings += warn_of_intensities(preview.medians, plan)
@@ -308,8 +306,7 @@ class _Found:
             for name in maps
         }
         if with_labels:
-            kinds = (np.min_scalar_type(value) for value in plan.values)
-            dtype = np.result_type(*kinds)
+            dtype = label_dtype(plan)
             writers["labels"] = nifti.SliceWriter(self._label, self._grid, dtype)
         return {name: stack.enter_context(one) for name, one in writers.items()}
 

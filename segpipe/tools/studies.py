@@ -38,6 +38,16 @@ class Study:
         own = formats.suffix(self.files[0]).lower()
         return {".jpg": ".png", ".jpeg": ".png", ".nhdr": ".nrrd"}.get(own, own)
 
+    def without_places(self, text: str) -> str:
+        """A text about DICOM files without their folders, which may name a patient."""
+        if self.series is None and self.fault is None:
+            return text
+        for file in sorted(self.files, key=lambda path: -len(str(path))):
+            text = text.replace(str(file), file.name)
+        for folder in {file.parent for file in self.files}:
+            text = text.replace(str(folder), "its folder")
+        return text
+
 
 def find_studies(inputs: list[Path], *, channels: int, output: Path) -> list[Study]:
     """All studies among files and folders, however deep.

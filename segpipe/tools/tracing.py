@@ -48,7 +48,7 @@ def find_manifest(file: Path) -> tuple[Path, Manifest]:
     """The manifest that names a file with the digest that it has.
 
     Raises:
-        DataError: If there is none beside the file or above it.
+        DataError: If there is none beside the file.
     """
     if not file.is_file():
         raise DataError(f"{file}: expected a mask or a manifest, found no file")

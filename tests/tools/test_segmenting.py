@@ -34,6 +34,11 @@ ALL = Outputs(probabilities=True, uncertainty=True, instances=True, overlay=True
 SCAN = np.random.default_rng(1).integers(-500, 900, (16, 18, 20)).astype(np.int16)
 
 
+def thick(header: Dataset, number: int) -> None:
+    """A thickness that is not believed, and said in a warning."""
+    header.SliceThickness = 9.0
+
+
 def another_series(header: Dataset, number: int) -> None:
     header.SeriesInstanceUID = UID("1.2.826.0.1.3680043.10.99.8")
 
@@ -242,7 +247,7 @@ def test_a_dicom_series_becomes_a_dicom_seg_and_names_no_patient(
     model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A folder may be called after a patient: it must not come out again either."""
-    write_series(tmp_path / "in" / "QUIETMAN^OSWALD", voxels=SCAN)
+    write_series(tmp_path / "in" / "QUIETMAN^OSWALD", voxels=SCAN, change=thick)
     other = tmp_path / "in" / "MRN-55021"
     write_series(other, voxels=SCAN, change=another_series)
     sorted(other.iterdir())[9].unlink()
@@ -252,6 +257,8 @@ def test_a_dicom_series_becomes_a_dicom_seg_and_names_no_patient(
     assert (len(summary.done), len(summary.failed)) == (1, 1)
     said = json.dumps(summary.lines()) + caplog.text
     assert "missing" in said
+    warnings = Manifest.read(tmp_path / "out" / f"{summary.done[0]}.json").warnings
+    assert any("SliceThickness is 9 mm" in words for words in warnings)
     for path in (tmp_path / "out").iterdir():
         said += path.name
         if path.suffix in (".json", ".csv"):
