@@ -6,24 +6,17 @@ without, Prefect starts a server of its own for as long as the flow lasts.
 """
 
 import argparse
-import collections
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-LINES_SHOWN = 20  # of a stage that failed
-
-
-class StageError(RuntimeError):
-    """A command of the chain failed; its last lines are the message."""
+from flows.commands import CommandError, output, stream
 
 
 @flow(name="reproduce", log_prints=False)
@@ -35,7 +28,7 @@ def reproduce(root: str = ".", force: bool = False) -> None:
         force: Whether to run stages that are up to date, too.
 
     Raises:
-        StageError: If a stage fails; those after it do not run.
+        CommandError: If a stage fails; those after it do not run.
     """
     for name in list_stages(root):
         run_stage.with_options(task_run_name=name)(root, name, force)
@@ -48,70 +41,22 @@ def list_stages(root: str) -> list[str]:
     A stage by itself would read changed data without DVC taking them into its cache.
     """
     data = sorted(path.name for path in Path(root).glob("*.dvc") if path.is_file())
-    return [*data, *_output(root, ["stage", "list", "--name-only"]).split()]
+    return [*data, *output(root, ["dvc", "stage", "list", "--name-only"]).split()]
 
 
 @task(cache_policy=NO_CACHE)
 def run_stage(root: str, name: str, force: bool) -> None:
     """Bring one stage up to date; its output goes into the run's log, line by line."""
     words = ["repro", "--single-item", *(["--force"] if force else []), name]
-    _stream(root, ["dvc", *words])
+    stream(root, ["dvc", *words])
 
 
 @task(name="record", task_run_name="record", cache_policy=NO_CACHE)
 def record_runs(root: str) -> None:
     """MLflow runs of what lies in artifacts/, and the table as a Prefect artifact."""
-    _stream(root, ["segpipe", "record"])
-    table = _stream(root, ["segpipe", "results"])
+    stream(root, ["segpipe", "record"])
+    table = stream(root, ["segpipe", "results"])
     create_markdown_artifact("```\n" + "\n".join(table) + "\n```", key="results")
-
-
-def _stream(root: str, words: list[str]) -> list[str]:
-    """Run a module of this environment, logging what it says as it says it."""
-    log = get_run_logger()
-    last: collections.deque[str] = collections.deque(maxlen=LINES_SHOWN)
-    with subprocess.Popen(
-        [sys.executable, "-m", *words],
-        cwd=root,
-        env=_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            text = line.rstrip()
-            if text:
-                log.info(text)
-                last.append(text)
-    if process.returncode != 0:
-        raise StageError(
-            f"{' '.join(words)} ended with {process.returncode}:\n" + "\n".join(last)
-        )
-    return list(last)
-
-
-def _output(root: str, words: list[str]) -> str:
-    answer = subprocess.run(
-        [sys.executable, "-m", "dvc", *words],
-        cwd=root,
-        env=_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if answer.returncode != 0:
-        raise StageError(f"dvc {' '.join(words)}:\n{answer.stderr}")
-    return answer.stdout
-
-
-def _environment() -> dict[str, str]:
-    """Stages find this environment's python first, which holds no line back."""
-    bin_folder = str(Path(sys.executable).parent)
-    path = os.pathsep.join([bin_folder, os.environ.get("PATH", "")])
-    ours = {"PATH": path, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
-    return {**os.environ, **ours}
 
 
 def main() -> None:
@@ -130,7 +75,7 @@ def main() -> None:
         raise SystemExit("error: expected dvc.yaml; run from the project's root")
     try:
         reproduce(root=str(Path().resolve()), force=arguments.force)
-    except StageError as error:
+    except CommandError as error:
         raise SystemExit(f"error: {error}") from None
 
 

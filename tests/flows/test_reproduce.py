@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.testing.utilities import prefect_test_harness
 
-from flows.reproduce import StageError, list_stages, reproduce
+from flows.commands import CommandError
+from flows.reproduce import list_stages, reproduce
 from segpipe.documents import write_json, write_text
 
 STAGES = """\
@@ -51,13 +50,7 @@ FAILING = """\
     outs: [artifacts/after]
 """
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def prefect() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
 
 
 def dvc(folder: Path, *words: str) -> int:
@@ -177,7 +170,7 @@ def test_stages_speak_into_the_log_at_once_and_a_second_time_none_runs(
 def test_a_failing_stage_stops_the_flow_with_its_own_words(project: Path) -> None:
     (project / "dvc.yaml").write_text(STAGES + FAILING)
 
-    with pytest.raises(StageError, match=r"scan_7\.nii is damaged"):
+    with pytest.raises(CommandError, match=r"scan_7\.nii is damaged"):
         reproduce(root=str(project))
 
     run, states = read_last_run()

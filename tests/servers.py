@@ -1,0 +1,89 @@
+"""Servers that tests talk to: real ones, on loopback, with their data in a folder."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+STARTS_S = 120  # the first start makes a database; CI is slow
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + STARTS_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended:\n{log.read_text()}")
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError(f"{url} does not answer:\n{log.read_text()}")
+
+
+@contextmanager
+def running(
+    words: list[str], *, health: str, log: Path, environment: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server from when it answers until the end of the block."""
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *words],
+            env={**os.environ, **environment},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_for(health, process, log)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def prefect_server(folder: Path, *, port: int | None = None) -> Iterator[str]:
+    """A Prefect server; yields PREFECT_API_URL. Its log is FOLDER/server.log."""
+    port = port or free_port()
+    api = f"http://127.0.0.1:{port}/api"
+    environment = {
+        "PREFECT_HOME": str(folder),
+        "PREFECT_API_URL": api,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    words = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "server.log"
+    with running(words, health=f"{api}/health", log=log, environment=environment):
+        yield api
+
+
+@contextmanager
+def mlflow_server(folder: Path, *, port: int | None = None) -> Iterator[str]:
+    """An MLflow server; yields MLFLOW_TRACKING_URI. Its log is FOLDER/server.log."""
+    port = port or free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    words = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    words += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]
+    words += ["--artifacts-destination", str(folder / "artifacts")]
+    url = f"http://127.0.0.1:{port}"
+    environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
+    log = folder / "server.log"
+    with running(words, health=f"{url}/health", log=log, environment=environment):
+        yield url
