@@ -4,14 +4,13 @@ import collections
 import os
 import subprocess
 import sys
-from logging import Logger, LoggerAdapter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from prefect import get_run_logger
 
 LINES_SHOWN = 20  # of a command that failed
 PATIENCE_S = 30.0  # with a guard that was told to end its command
-Log = Logger | LoggerAdapter[Logger]
 
 
 class CommandError(RuntimeError):
@@ -19,7 +18,7 @@ class CommandError(RuntimeError):
 
 
 def stream(
-    root: str, words: list[str], *, environment: dict[str, str] | None = None
+    root: str, words: list[str], *, watch: Callable[[str], None] | None = None
 ) -> list[str]:
     """Run a module of this environment, logging what it says as it says it.
 
@@ -28,7 +27,7 @@ def stream(
     Args:
         root: Where to run it.
         words: ``python -m`` these.
-        environment: More variables.
+        watch: Sees each line, too; what it raises ends the command.
 
     Returns:
         The last lines.
@@ -41,7 +40,7 @@ def stream(
     with subprocess.Popen(
         [sys.executable, "-m", "flows.guard", sys.executable, "-m", *words],
         cwd=root,
-        env={**environ(), **(environment or {})},
+        env=environ(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -50,7 +49,11 @@ def stream(
         start_new_session=True,
     ) as process:
         try:
-            _log_lines(process, log, last)
+            for text in _lines(process):
+                log.info(text)
+                last.append(text)
+                if watch is not None:
+                    watch(text)
         except BaseException:
             process.terminate()
             _wait(process)
@@ -62,15 +65,12 @@ def stream(
     return list(last)
 
 
-def _log_lines(
-    process: subprocess.Popen[str], log: Log, last: collections.deque[str]
-) -> None:
+def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
     assert process.stdout is not None
     for line in process.stdout:
         text = line.rstrip()
         if text:
-            log.info(text)
-            last.append(text)
+            yield text
 
 
 def _wait(process: subprocess.Popen[str]) -> None:
@@ -81,13 +81,23 @@ def _wait(process: subprocess.Popen[str]) -> None:
         process.kill()
 
 
-def output(root: str | Path, words: list[str]) -> str:
+def output(root: str | Path, words: list[str], *, missing: str | None = None) -> str:
     """What a module of this environment writes, such as ``dvc stage list``.
+
+    Args:
+        root: Where to run it.
+        words: ``python -m`` these.
+        missing: What a refusal means, if it is an answer, too.
 
     Raises:
         CommandError: If it ends with anything but 0.
     """
-    return _answer(root, [sys.executable, "-m", *words])
+    try:
+        return _answer(root, [sys.executable, "-m", *words])
+    except CommandError:
+        if missing is None:
+            raise
+        return missing
 
 
 def git(

@@ -1,62 +1,214 @@
 """reproduce: bring every stage up to date, one task run a stage.
 
 ``python -m flows.reproduce`` runs ``dvc repro`` stage by stage. With PREFECT_API_URL
-set (`prefect server start` says it) the flow shows in the Prefect UI while it runs;
-without, Prefect starts a server of its own for as long as the flow lasts.
+set (`make serve` says it) the flow shows in the Prefect UI while it runs; without,
+Prefect starts a server of its own for as long as the flow lasts.
 """
 
 import argparse
+import base64
+import json
 import os
+from collections.abc import Container
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
-from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+)
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.concurrency.sync import concurrency
+from prefect.context import FlowRunContext
 
 from flows.commands import CommandError, output, stream
+from flows.train import DELAYS_S, LIMIT, RETRIES
+from flows.workers import TrainOn, choose_place, train_on_workers
+from flows.workspace import occupied
+from segpipe.commit import data_version, git_tags
+from segpipe.documents import write_text
+from segpipe.errors import DataError
+
+TRAIN = "train@"
+MISSING = "not in cache"  # in the words of dvc status
+SHOWN = 8  # characters of a commit or digest
 
 
 @flow(name="reproduce", log_prints=False)
-def reproduce(root: str = ".", force: bool = False) -> None:
+def reproduce(
+    root: str = ".",
+    force: bool = False,
+    train_on: TrainOn = "auto",
+    pool: str = "gpu",
+    repository: str | None = None,
+) -> bool:
     """Run every stage that is not up to date, record the runs, show the results.
 
     Args:
         root: The project's folder.
-        force: Whether to run stages that are up to date, too.
+        force: Whether to run stages that are up to date, too; all of them here.
+        train_on: Where networks train. "here": in this workspace, one after another;
+            "workers": on the work pool, at the same time; "auto": on workers if there
+            are any and a DVC remote to share results over.
+        pool: The work pool of the workers that train.
+        repository: Address that these workers fetch commits from; none if they can
+            read the project's folder itself.
+
+    Returns:
+        Whether any stage ran.
 
     Raises:
         CommandError: If a stage fails; those after it do not run.
+        DataError: If the workspace is not fit for it.
     """
-    for name in list_stages(root):
-        run_stage.with_options(task_run_name=name)(root, name, force)
-    record_runs(root)
+    root = str(Path(root).resolve())
+    if not (Path(root) / "dvc.yaml").is_file():
+        raise DataError(f"{root}: expected a project with dvc.yaml, found none")
+    with occupied(root):
+        record_state(root)
+        bring_data(root)
+        status = read_status(root)
+        stale = list_stages(root, since=None if force else status)
+        options = choose_options(root, status, force)
+        trainings = [name for name in stale if name.startswith(TRAIN)]
+        away = bool(trainings) and not force and choose_place(root, train_on, pool)
+        for name in stale:
+            if not (away and name in trainings):
+                run_stage.with_options(task_run_name=name)(root, name, options)
+            elif name == trainings[0]:
+                train_on_workers(root, trainings, repository)
+        if not stale:
+            get_run_logger().info("all stages are up to date")
+        record_runs(root)
+    return bool(stale)
 
 
-def list_stages(root: str) -> list[str]:
+def read_status(root: str) -> dict[str, Any]:
+    """What DVC finds changed: stage to changes; those after them are not in it."""
+    found: dict[str, Any] = json.loads(output(root, ["dvc", "status", "--json"]))
+    return found
+
+
+def list_stages(root: str, *, since: Container[str] | None = None) -> list[str]:
     """The data first, then the stages in the order of dvc.yaml, which is that of runs.
 
     A stage by itself would read changed data without DVC taking them into its cache.
+
+    Args:
+        root: The project's folder.
+        since: Only the first of these and all after it, which may change with it.
     """
     data = sorted(path.name for path in Path(root).glob("*.dvc") if path.is_file())
-    return [*data, *output(root, ["dvc", "stage", "list", "--name-only"]).split()]
+    names = [*data, *output(root, ["dvc", "stage", "list", "--name-only"]).split()]
+    if since is None:
+        return names
+    first = next((n for n, name in enumerate(names) if name in since), len(names))
+    return names[first:]
+
+
+def choose_options(root: str, status: dict[str, Any], force: bool) -> list[str]:
+    """Of ``dvc repro``: what a remote has is pulled where this clone lacks it."""
+    if force:
+        return ["--force"]
+    lacks = MISSING in json.dumps(status)
+    return ["--pull"] if lacks and has_remote(root) else []
+
+
+def has_remote(root: str) -> bool:
+    """Whether a DVC remote is set, here or for all clones."""
+    return bool(output(root, ["dvc", "config", "core.remote"], missing="").strip())
+
+
+@task(task_run_name="state", cache_policy=NO_CACHE)
+def record_state(root: str) -> None:
+    """Log the commit and the data that the run begins with; tag the run with them."""
+    git, data = git_tags(Path(root)), data_version(Path(root))
+    commit = git.get("git.commit")
+    dirty = " with changes" * (git.get("git.dirty") == "true")
+    get_run_logger().info(
+        "%s at commit %s%s, data %s", root, commit or "none", dirty, data or "unknown"
+    )
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    tags = set(context.flow_run.tags)
+    if commit:
+        tags.add(f"commit: {commit[:SHOWN]}{dirty}")
+    if data:
+        tags.add(f"data: {data[:SHOWN]}")
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(context.flow_run.id, tags=tags)
+
+
+def bring_data(root: str) -> None:
+    """Bring data that are missing, or that a newer data.dvc, from git, speaks of.
+
+    Data that were changed here stay: data.dvc follows them, as with `dvc repro`.
+
+    Raises:
+        CommandError: If they changed on both sides, or the remote is out of reach.
+    """
+    single, seen = Path(root) / "data.dvc", Path(root) / ".cache" / "data-seen.yaml"
+    if not single.is_file():
+        return
+    now = single.read_text(encoding="utf-8")
+    before = seen.read_text(encoding="utf-8") if seen.is_file() else now
+    if not (Path(root) / "data").exists() or now != before:
+        fetch_data(root)
+        stream(root, ["dvc", "checkout", "data.dvc"])
+    write_text(seen, now)
+
+
+@task(
+    task_run_name="fetch",
+    cache_policy=NO_CACHE,
+    retries=RETRIES,
+    retry_delay_seconds=DELAYS_S,
+)
+def fetch_data(root: str) -> None:
+    """Fetch the data into DVC's cache, where a remote is set."""
+    if has_remote(root):
+        stream(root, ["dvc", "fetch", "data.dvc"])
 
 
 @task(cache_policy=NO_CACHE)
-def run_stage(root: str, name: str, force: bool) -> None:
+def run_stage(root: str, name: str, options: list[str]) -> None:
     """Bring one stage up to date; its output goes into the run's log, line by line."""
-    words = ["repro", "--single-item", *(["--force"] if force else []), name]
-    stream(root, ["dvc", *words])
+    words = ["repro", "--single-item", *options, name]
+    if name.startswith(TRAIN):
+        with concurrency(LIMIT, occupy=1):
+            stream(root, ["dvc", *words])
+    else:
+        stream(root, ["dvc", *words])
 
 
-@task(name="record", task_run_name="record", cache_policy=NO_CACHE)
+@task(task_run_name="record", cache_policy=NO_CACHE)
 def record_runs(root: str) -> None:
-    """MLflow runs of what lies in artifacts/, and the table as a Prefect artifact."""
-    stream(root, ["segpipe", "record"])
+    """MLflow runs of what lies in artifacts/; results as Prefect artifacts."""
+    where = stream(root, ["segpipe", "record"])[-1]
     table = stream(root, ["segpipe", "results"])
-    create_markdown_artifact("```\n" + "\n".join(table) + "\n```", key="results")
+    create_markdown_artifact(
+        "```\n" + "\n".join(table) + "\n```\n" + f"MLflow: {where}",
+        key="results",
+        description="Figures of the test set, by model",
+    )
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if uri.startswith("http"):
+        create_link_artifact(uri, link_text="Runs in MLflow", key="runs")
+    picture = Path(root) / "artifacts" / "report" / "cases.png"
+    if picture.is_file():
+        content = base64.b64encode(picture.read_bytes()).decode()
+        create_image_artifact(
+            f"data:image/png;base64,{content}",
+            key="report",
+            description="Test cases, model by model; the report: artifacts/report",
+        )
 
 
 def main() -> None:
@@ -65,17 +217,24 @@ def main() -> None:
         prog="python -m flows.reproduce",
         description="Bring every stage up to date, one Prefect task run a stage.",
         epilog="example: PREFECT_API_URL=http://127.0.0.1:4200/api "
-        "python -m flows.reproduce",
+        "python -m flows.reproduce --train-on workers",
     )
     parser.add_argument(
         "--force", action="store_true", help="run stages that are up to date, too"
+    )
+    parser.add_argument(
+        "--train-on",
+        choices=["auto", "here", "workers"],
+        default="auto",
+        help="where networks train; auto: on workers of the pool gpu if there are any "
+        "and a DVC remote",
     )
     arguments = parser.parse_args()
     if not Path("dvc.yaml").is_file():
         raise SystemExit("error: expected dvc.yaml; run from the project's root")
     try:
-        reproduce(root=str(Path().resolve()), force=arguments.force)
-    except CommandError as error:
+        reproduce(root=".", force=arguments.force, train_on=arguments.train_on)
+    except (CommandError, DataError) as error:
         raise SystemExit(f"error: {error}") from None
 
 

@@ -437,6 +437,12 @@ def export(
 
 
 @app.command(rich_help_panel=TOOLS)
+def device() -> None:
+    """Say on which device and in which precision this machine would train."""
+    typer.echo(_compute())
+
+
+@app.command(rich_help_panel=TOOLS)
 def record() -> None:
     """Create or complete the MLflow runs of what lies in artifacts/; idempotent."""
     from segpipe.tools.recording import record as tool

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 STARTS_S = 120  # the first start makes a database; CI is slow
 
@@ -87,3 +89,61 @@ def mlflow_server(folder: Path, *, port: int | None = None) -> Iterator[str]:
     log = folder / "server.log"
     with running(words, health=f"{url}/health", log=log, environment=environment):
         yield url
+
+
+@contextmanager
+def prefect_worker(
+    api: str, pool: str, name: str, folder: Path, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of a work pool, in a process group of its own, once it is online.
+
+    Its log is FOLDER/NAME.log.
+    """
+    words = ["prefect", "worker", "start", "--pool", pool, "--type", "process"]
+    words += ["--name", name, "--limit", "1"]
+    more = {
+        "PREFECT_API_URL": api,
+        "PREFECT_HOME": str(folder),
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_WORKER_HEARTBEAT_SECONDS": "2",
+        **environment,
+    }
+    log = folder / f"{name}.log"
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *words],
+            env={**os.environ, **more},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_until(lambda: "started!" in log.read_text(), f"{name} starts", log)
+        yield process
+    finally:
+        end_tree(process)
+
+
+def wait_until(
+    holds: Callable[[], bool], what: str, log: Path | None = None, seconds: float = 120
+) -> None:
+    """Wait for something to hold; what a log says goes into the failure."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            said = f":\n{log.read_text()[-3000:]}" if log and log.is_file() else ""
+            raise TimeoutError(f"{what}: not within {seconds:g} s{said}")
+        time.sleep(0.2)
+
+
+def end_tree(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and all that it started."""
+    try:
+        family = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        family = []
+    process.kill()
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait()

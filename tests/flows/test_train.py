@@ -1,0 +1,46 @@
+"""What a worker says of its machine before it trains."""
+
+from pathlib import Path
+
+import pytest
+from prefect import flow
+
+from flows.train import find_workspace, say_device
+from segpipe.errors import DataError
+from tests.flows.test_workers import PARAMS
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+
+@flow(name="says")
+def says(workspace: Path) -> str:
+    return say_device(workspace)
+
+
+def test_a_promised_gpu_that_is_not_there_is_an_error_and_not_the_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """7 names no device of any machine that runs the tests."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "77")
+    (tmp_path / "params.yaml").write_text(PARAMS)
+
+    with pytest.raises(DataError, match="CUDA_VISIBLE_DEVICES=77: expected a GPU"):
+        says(tmp_path)
+
+
+def test_who_asks_for_the_processor_gets_it_on_a_gpu_worker_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "77")
+    text = PARAMS.replace("device: auto", "device: cpu")
+    (tmp_path / "params.yaml").write_text(text)
+
+    assert says(tmp_path) == "cpu, fp32, 1 threads"
+
+
+def test_each_worker_has_a_workspace_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGPIPE_WORKSPACE", str(tmp_path / "gpu-1"))
+
+    assert find_workspace() == tmp_path / "gpu-1"
