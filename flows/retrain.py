@@ -1,0 +1,246 @@
+"""retrain: bring everything up to date; a candidate that is not worse goes to review.
+
+On a schedule, by hand, or on the event that `watch` sends. Data that did not change
+train nothing, and what was registered before is not registered again.
+"""
+
+import argparse
+import base64
+import os
+import time
+from pathlib import Path
+
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_image_artifact, create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
+from prefect.events import emit_event
+
+from flows.commands import CommandError, stream
+from flows.reproduce import reproduce
+from flows.workers import TrainOn
+from flows.workspace import commit_run, has_git, occupied
+from segpipe.comparison import Comparison
+from segpipe.compute import ComputeParams, build_compute
+from segpipe.errors import DataError
+from segpipe.params import read_section
+from segpipe.paths import Paths
+from segpipe.registry import Version, fetch, find_alias, list_versions
+from segpipe.tools.comparing import (
+    choose_model,
+    comparison_file,
+    compare_with_champion,
+)
+from segpipe.tools.registering import default_name, find_trained, register_model
+from segpipe.tracking import SEGMENTER
+
+CHAMPION = "champion"
+REGISTERED = "segpipe.candidate.registered"  # an event, for automations
+DONE = ".done"  # in an inbox, what was taken in
+
+
+@flow(name="retrain")
+def retrain(
+    root: str = ".",
+    name: str | None = None,
+    model: str | None = None,
+    margin: float = 0.02,
+    structure_margin: float = 0.01,
+    minimum_patients: int = 3,
+    inbox: str | None = None,
+    import_options: list[str] | None = None,
+    settle_s: float = 60.0,
+    train_on: TrainOn = "auto",
+    pool: str = "gpu",
+    repository: str | None = None,
+) -> str:
+    """Take in new data, reproduce, compare with the champion, register a candidate.
+
+    Args:
+        root: The project's folder.
+        name: Of the registered model; the data set's name if left out.
+        model: Which model of params.yaml is the candidate; the best on its validation
+            patients if left out.
+        margin: How much mean Dice a candidate may lose against the champion, at the
+            lower end of the 95 % interval.
+        structure_margin: How much one structure may lose, even if beyond chance.
+        minimum_patients: With fewer test patients that neither of the two trained on,
+            nothing is registered.
+        inbox: Folder of deliveries, a folder each, that are imported into data/ first.
+        import_options: Words for `segpipe import`, such as --images, images.
+        settle_s: A delivery with a file younger than so many seconds is left for the
+            next run: somebody may still be writing.
+        train_on: Where networks train: auto, here or workers, as in reproduce.
+        pool: The work pool of the workers that train.
+        repository: Address that these workers fetch commits from; none if they can
+            read the project's folder itself.
+
+    Returns:
+        What came of it: registered, rejected or unchanged.
+
+    Raises:
+        CommandError: If a stage or an import fails.
+        DataError: If artifacts, registry or workspace are not fit for it.
+    """
+    root = str(Path(root).resolve())
+    if inbox is not None:
+        take_in(root, inbox, import_options or [], settle_s)
+    reproduce(root=root, train_on=train_on, pool=pool, repository=repository)
+    with occupied(root):
+        chosen = model or choose_candidate(root)
+        called = name or default_name(Paths(Path(root)))
+        known = find_known(root, called, chosen)
+        if known is not None:
+            note(f"Nothing new: {chosen} is version {known.version} of {called}.")
+            return "unchanged"
+        comparison = compare(root, called, chosen, margin, minimum_patients)
+        if comparison is not None and not comparison.accepted:
+            note(f"{chosen} is not registered.\n\n{comparison.markdown()}")
+            return "rejected"
+        version = register(root, called, chosen)
+    said = comparison.markdown() if comparison else "The first one: no champion yet."
+    note(f"{chosen} is version {version.version} of {called}, to review.\n\n{said}")
+    return "registered"
+
+
+@task(task_run_name="inbox", cache_policy=NO_CACHE)
+def take_in(root: str, inbox: str, options: list[str], settle_s: float) -> None:
+    """Import each delivery into data/, then track it by DVC.
+
+    A delivery is moved to ``INBOX/.done`` once it is in; one that is refused stays,
+    stops the flow, and nothing of it is in data/.
+
+    Raises:
+        CommandError: If a delivery is refused; the message says why.
+        DataError: If the inbox is no folder, or an option would give up data.
+    """
+    log, place = get_run_logger(), Path(inbox).resolve()
+    if not place.is_dir():
+        raise DataError(f"{inbox}: expected an inbox, found no folder; make it")
+    if "--replace" in options:
+        raise DataError("import_options: --replace gives up data; by hand only")
+    folders = [one for one in sorted(place.iterdir()) if one.is_dir()]
+    for delivery in folders:
+        if delivery.name.startswith("."):
+            continue
+        if time.time() - newest(delivery) < settle_s:
+            log.info("%s may still be written: left for the next run", delivery.name)
+            continue
+        with occupied(root):
+            words = ["segpipe", "import", str(delivery), "data", "--add", *options]
+            stream(root, words)
+            (place / DONE).mkdir(exist_ok=True)
+            delivery.rename(place / DONE / f"{time.time_ns()}-{delivery.name}")
+            stream(root, ["dvc", "add", "data"])
+
+
+def newest(folder: Path) -> float:
+    """When a file of a folder changed last, in seconds since 1970."""
+    return max(
+        (path.lstat().st_mtime for path in [folder, *folder.rglob("*")]), default=0
+    )
+
+
+@task(task_run_name="choose", cache_policy=NO_CACHE)
+def choose_candidate(root: str) -> str:
+    """The model that is best on its validation patients."""
+    chosen, figures = choose_model(Paths(Path(root)))
+    shown = ", ".join(f"{model} {dice:.4f}" for model, dice in figures.items())
+    get_run_logger().info("candidate: %s (validation Dice %s)", chosen, shown)
+    return chosen
+
+
+def find_known(root: str, name: str, model: str) -> Version | None:
+    """The version that is this segmenter already, if there is one."""
+    paths = Paths(Path(root))
+    digest = find_trained(model, paths).digest
+    versions = list_versions(name, paths)
+    return next((v for v in versions if v.tags.get(SEGMENTER) == digest), None)
+
+
+@task(task_run_name="compare", cache_policy=NO_CACHE)
+def compare(
+    root: str, name: str, model: str, margin: float, minimum_patients: int
+) -> Comparison | None:
+    """The candidate against the champion; None without a champion."""
+    paths = Paths(Path(root))
+    champion = find_alias(name, CHAMPION, paths)
+    if champion is None:
+        return None
+    fetched = fetch(f"models:/{name}/{champion.version}", paths)
+    comparison = compare_with_champion(
+        model,
+        fetched.folder,
+        champion_name=f"{name} {champion.version}",
+        margin=margin,
+        minimum_patients=minimum_patients,
+        compute=build_compute(read_section(paths.params, "compute", ComputeParams)),
+        paths=paths,
+    )
+    picture = comparison_file(comparison, paths).with_suffix(".png")
+    if picture.is_file():
+        content = base64.b64encode(picture.read_bytes()).decode()
+        create_image_artifact(
+            f"data:image/png;base64,{content}",
+            key="comparison",
+            description="Dice of the candidate against that of the champion",
+        )
+    return comparison
+
+
+@task(task_run_name="register", cache_policy=NO_CACHE)
+def register(root: str, name: str, model: str) -> Version:
+    """Register the candidate, which waits for a person's review from then on."""
+    paths, tags = Paths(Path(root)), dict[str, str]()
+    context = FlowRunContext.get()
+    if context is not None and context.flow_run is not None:
+        tags["prefect.flow_run"] = str(context.flow_run.id)
+    if has_git(root):
+        try:
+            tags["segpipe.commit"] = commit_run(root)
+        except DataError as error:
+            get_run_logger().warning("no commit for this version: %s", error)
+    version = register_model(model, name, tags=tags, paths=paths)
+    emit_event(
+        REGISTERED,
+        resource={"prefect.resource.id": f"segpipe.model.{name}"},
+        payload={"name": name, "version": version.version, "model": model},
+    )
+    return version
+
+
+def note(text: str) -> None:
+    """Say what came of it, in the log and on the run's page."""
+    get_run_logger().info(text)
+    create_markdown_artifact(text, key="retrain", description="What came of it")
+
+
+def main() -> None:
+    """The command line of the flow."""
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.retrain",
+        description="Reproduce; register a candidate that is no worse than the "
+        "champion.",
+        epilog="example: python -m flows.retrain --inbox ~/deliveries",
+    )
+    parser.add_argument("--name", help="of the registered model")
+    parser.add_argument("--model", help="of params.yaml; else the best on validation")
+    parser.add_argument("--inbox", help="folder of deliveries to import first")
+    parser.add_argument("--margin", type=float, default=0.02, help="of mean Dice")
+    options = parser.parse_args()
+    try:
+        retrain(
+            name=options.name,
+            model=options.model,
+            inbox=options.inbox,
+            margin=options.margin,
+        )
+    except (CommandError, DataError) as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""watch: see new data, a new commit or deliveries, and say so by an event.
+
+It only looks, so it may run every few minutes. The deployment of `retrain` waits for
+the event ``segpipe.data.changed``.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from prefect import flow, get_run_logger
+from prefect.events import emit_event
+
+from segpipe.commit import git_tags
+from segpipe.documents import write_json
+from segpipe.errors import DataError
+
+CHANGED = "segpipe.data.changed"
+
+
+@flow(name="watch")
+def watch(root: str = ".", inbox: str | None = None) -> list[str]:
+    """Compare commit, data.dvc and inbox with what they were last time.
+
+    Args:
+        root: The project's folder.
+        inbox: The folder of deliveries that retrain takes in, if there is one.
+
+    Returns:
+        What changed; with anything, the event is sent.
+
+    Raises:
+        DataError: If there is no such project.
+    """
+    place = Path(root).resolve()
+    now = look(place, inbox)
+    memory = place / ".cache" / "watch.json"
+    before = json.loads(memory.read_text(encoding="utf-8")) if memory.is_file() else {}
+    changed = [name for name, state in now.items() if state != before.get(name)]
+    if changed:
+        get_run_logger().info("changed: %s", ", ".join(changed))
+        emit_event(
+            CHANGED,
+            resource={"prefect.resource.id": f"segpipe.project.{place.name}"},
+            payload={"changed": changed},
+        )
+        write_json(memory, now)
+    return changed
+
+
+def look(root: Path, inbox: str | None) -> dict[str, str | None]:
+    """Commit, data and inbox, each as a word that changes with it; None for none.
+
+    Raises:
+        DataError: If the folder is no project.
+    """
+    if not (root / "dvc.yaml").is_file():
+        raise DataError(f"{root}: expected a project with dvc.yaml, found none")
+    tracked = root / "data.dvc"
+    return {
+        "commit": git_tags(root).get("git.commit"),
+        "data": _digest(tracked.read_text(encoding="utf-8"))
+        if tracked.is_file()
+        else None,
+        "inbox": _listing(Path(inbox)) if inbox else None,
+    }
+
+
+def _listing(inbox: Path) -> str | None:
+    """Of the deliveries; None if there are none."""
+    files = [
+        f"{path.relative_to(inbox)} {path.lstat().st_size} {path.lstat().st_mtime_ns}"
+        for path in sorted(inbox.rglob("*"))
+        if not path.relative_to(inbox).parts[0].startswith(".") and path.is_file()
+    ]
+    return _digest("\n".join(files)) if files else None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
