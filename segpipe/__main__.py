@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 HERE = Paths(Path())
 STAGES = "Stages, as dvc repro runs them"
 TOOLS = "Tools"
+REGISTRY = "Registry"
 Model = Annotated[str, typer.Option(help="A name of the list models in params.yaml.")]
 Fold = Annotated[int, typer.Option(help="A number of the list folds in params.yaml.")]
+Name = Annotated[
+    str | None, typer.Option(help="Registered model; unless told, the data set's name.")
+]
+Why = Annotated[str, typer.Option(help="The reason; it stays with the version.")]
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -424,7 +429,9 @@ def preset(
 
 @app.command(rich_help_panel=TOOLS)
 def export(
-    segmenter: Annotated[Path, typer.Argument(help="Folder of a segmenter.")],
+    model: Annotated[
+        str, typer.Argument(help="Segmenter, folder of folds, or models:/NAME@ALIAS.")
+    ],
     output: Annotated[Path, typer.Argument(help="A new folder for the networks.")],
 ) -> None:
     """Write a segmenter as ONNX, with a script that runs it without torch.
@@ -433,7 +440,7 @@ def export(
     """
     from segpipe.tools.exporting import export as tool
 
-    typer.echo(tool(segmenter, output))
+    typer.echo(tool(model, output, HERE))
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -482,6 +489,67 @@ def prune(
     typer.echo(
         f"{len(items)} {'deleted' if delete else 'found; --delete deletes them'}"
     )
+
+
+@app.command(rich_help_panel=REGISTRY)
+def register(
+    model: Annotated[str, typer.Argument(help="A name of the list models.")],
+    name: Name = None,
+) -> None:
+    """Register the trained folds of a model as a new version, the candidate.
+
+    Nothing is registered unless MLflow loads it back to the same labels.
+
+    Example: segpipe register unet3d
+    """
+    from segpipe.tools.registering import register_model
+
+    version = register_model(model, name, tags={}, paths=HERE)
+    typer.echo(f"{version.name} version {version.version}")
+
+
+@app.command(rich_help_panel=REGISTRY)
+def models(
+    name: Annotated[str | None, typer.Option(help="Only this one.")] = None,
+) -> None:
+    """List the registered segmenters, with their figures and aliases.
+
+    Example: segpipe models --name phantom
+    """
+    from segpipe.tools.versions import models as tool
+
+    for row in tool(name, HERE):
+        typer.echo(row)
+
+
+@app.command(rich_help_panel=REGISTRY)
+def promote(
+    version: Annotated[int, typer.Argument(help="Number, as segpipe models shows it.")],
+    why: Why,
+    name: Name = None,
+) -> None:
+    """Make a version the champion; the champion until now becomes the previous one.
+
+    Example: segpipe promote 3 --why "better on small vessels"
+    """
+    from segpipe.registry import promote as act
+    from segpipe.tools.registering import default_name
+
+    act(name or default_name(HERE), str(version), why, HERE)
+    models(name or default_name(HERE))
+
+
+@app.command(rich_help_panel=REGISTRY)
+def rollback(why: Why, name: Name = None) -> None:
+    """Make the previous version the champion again.
+
+    Example: segpipe rollback --why "misses the left kidney"
+    """
+    from segpipe.registry import rollback as act
+    from segpipe.tools.registering import default_name
+
+    act(name or default_name(HERE), why, HERE)
+    models(name or default_name(HERE))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Provenance: what a registered segmenter was made from; it travels with it."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from segpipe.documents import Document
 from segpipe.errors import DataError
+from segpipe.fingerprint import digest_json
 
 FILE = "provenance.json"
 
@@ -39,6 +41,11 @@ class Provenance(Document):
     def knows(self, patient: str) -> bool:
         """Whether a fold trained or validated on a patient."""
         return patient_digest(patient) in self.patients
+
+
+def ensemble_digest(folds: Sequence[str]) -> str:
+    """Which segmenter it is, from the digests of its folds in their order."""
+    return folds[0] if len(folds) == 1 else digest_json(list(folds))
 
 
 def patient_digest(patient: str) -> str:

@@ -1,17 +1,27 @@
-"""Registered segmenters: MLflow."""
+"""Registered segmenters: MLflow; versions, aliases, and the files behind a name."""
 
 import shutil
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import mlflow
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from segpipe.errors import DataError
+from segpipe.fingerprint import digest_json
 from segpipe.paths import Paths
-from segpipe.tracking import connect, tracking_uri
+from segpipe.tracking import SEGMENTER, connect, reachable, tracking_uri
 
 SCHEME = "models:/"
+CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
+REVIEW = "review.status"
+PENDING = "pending"
 
 
 @dataclass(frozen=True)
@@ -23,11 +33,34 @@ class Registered:
         name: Of the registered model.
         version: Number of the version.
         run: The MLflow run that it came from, if the registry says so.
+        digest: Of the segmenter, if the registry says so.
     """
 
     folder: Path
     name: str
     version: str
+    run: str | None
+    digest: str | None
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered segmenter, as the registry describes it.
+
+    Attributes:
+        name: Of the registered model.
+        version: Number of the version.
+        aliases: That point to it, sorted.
+        tags: All of them.
+        created: When, in UTC.
+        run: The MLflow run that it came from, if the registry says so.
+    """
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    tags: dict[str, str]
+    created: datetime
     run: str | None
 
 
@@ -46,20 +79,251 @@ def fetch(uri: str, paths: Paths) -> Registered:
         else:
             name, _, number = rest.rpartition("/")
             version = client.get_model_version(name, number)
-        goal = paths.cache / "registry" / name / str(version.version)
-        if not goal.is_dir():
-            part = goal.with_name(f".{goal.name}.part")
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir(parents=True)
-            mlflow.artifacts.download_artifacts(
-                artifact_uri=f"{SCHEME}{name}/{version.version}",
-                dst_path=str(part),
-                tracking_uri=tracking_uri(paths),
-            )
-            part.rename(goal)
+        folder = _download(client, version, paths)
     except MlflowException as error:
         raise DataError(
             f"{uri}: expected a registered segmenter, found {error.message}; "
-            "look at the names with `mlflow ui`, or set MLFLOW_TRACKING_URI"
+            "look at the names with `segpipe models`, or set MLFLOW_TRACKING_URI"
         ) from error
-    return Registered(goal, name, str(version.version), version.run_id or None)
+    except OSError as error:
+        raise DataError(
+            f"{uri}: expected to fetch its files from {tracking_uri(paths)}, found "
+            f"{first_line(error)}; is the artifact store there, and the disk not full?"
+        ) from error
+    run, digest = version.run_id or None, version.tags.get(SEGMENTER)
+    return Registered(folder, name, str(version.version), run, digest)
+
+
+def _download(client: MlflowClient, version: ModelVersion, paths: Paths) -> Path:
+    """The folder of a version's files in the cache; whole, or not there.
+
+    Two servers may both have a version 1 of a name: the folder's name tells them apart.
+    """
+    number = str(version.version)
+    made = [version.source, version.run_id, version.creation_timestamp]
+    key = f"{number}-{digest_json(made)[:12]}"
+    goal: Path = paths.cache / "registry" / version.name / key
+    if goal.is_dir():
+        return goal
+    goal.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=goal.parent))
+    try:
+        mlflow.artifacts.download_artifacts(
+            artifact_uri=client.get_model_version_download_uri(version.name, number),
+            dst_path=str(part),
+            tracking_uri=tracking_uri(paths),
+        )
+        part.chmod(0o755)  # mkdtemp lets nobody else in
+        try:
+            part.rename(goal)
+        except OSError:
+            if not goal.is_dir():  # else another process was faster
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return goal
+
+
+def list_versions(name: str | None, paths: Paths) -> list[Version]:
+    """All versions of a name, or of all names: by name, the newest first.
+
+    Raises:
+        DataError: If the registry cannot be reached.
+    """
+    with reachable(paths) as (client, _):
+        models = _pages(client.search_registered_models)
+        aliases = {model.name: dict(model.aliases) for model in models}
+        found = _pages(client.search_model_versions)
+    versions = [
+        _describe(one, aliases.get(one.name, {}))
+        for one in found
+        if name is None or one.name == name
+    ]
+    return sorted(versions, key=lambda one: (one.name, -int(one.version)))
+
+
+def find_alias(name: str, alias: str, paths: Paths) -> Version | None:
+    """The version that an alias points to, if there is one.
+
+    Raises:
+        DataError: If the registry cannot be reached.
+    """
+    versions = list_versions(name, paths)
+    return next((one for one in versions if alias in one.aliases), None)
+
+
+def promote(name: str, version: str, why: str, paths: Paths) -> Version:
+    """Make a version the champion; the champion before it is then the previous one.
+
+    The tags come first and the champion in one step, so that at every moment there is
+    the old champion or the new one, with its reason. Called again after it was killed,
+    it completes what is missing.
+
+    Raises:
+        DataError: If there is no reason or no such version, or no registry.
+    """
+    _require(why)
+    found = _find(name, version, paths)
+    champion = find_alias(name, CHAMPION, paths)
+    with reachable(paths) as (client, _):
+        if champion is None or champion.version != version:
+            before = champion.version if champion else ""
+            _tag(client, found, "promoted", why, before)
+            if champion is not None:
+                client.set_registered_model_alias(name, PREVIOUS, before)
+            client.set_registered_model_alias(name, CHAMPION, version)
+        if CANDIDATE in found.aliases:
+            client.delete_registered_model_alias(name, CANDIDATE)
+    return _find(name, version, paths)
+
+
+def rollback(name: str, why: str, paths: Paths) -> Version:
+    """Make the previous version the champion again, and the champion the previous one.
+
+    Raises:
+        DataError: If there is no reason or no previous version, or no registry.
+    """
+    _require(why)
+    champion = find_alias(name, CHAMPION, paths)
+    previous = find_alias(name, PREVIOUS, paths)
+    if champion is None or previous is None:
+        raise DataError(
+            f"{name}: expected a champion and a previous version to go back to, found "
+            f"{_known(list_versions(name, paths))}; `segpipe promote` chooses a version"
+        )
+    with reachable(paths) as (client, _):
+        if champion.version == previous.version:
+            # A promotion or rollback was killed half-way: this ends it, the champion
+            # stays.
+            before = champion.tags.get("promoted.from")
+        else:
+            before = champion.version
+            _tag(client, champion, "rolled_back", why, previous.version)
+            _tag(client, previous, "promoted", why, before)
+            client.set_registered_model_alias(name, CHAMPION, previous.version)
+        if before:
+            client.set_registered_model_alias(name, PREVIOUS, before)
+        else:
+            client.delete_registered_model_alias(name, PREVIOUS)
+    return _find(name, previous.version, paths)
+
+
+def review(name: str, version: str, status: str, note: str, paths: Paths) -> Version:
+    """Say how far the review of a version is; who said it stands nowhere in MLflow.
+
+    Raises:
+        DataError: If there is no such version, or no registry.
+    """
+    _find(name, version, paths)
+    with reachable(paths) as (client, _):
+        tags = {REVIEW: status, "review.note": note, "review.at": _now()}
+        for tag, text in tags.items():
+            client.set_model_version_tag(name, version, tag, text)
+    return _find(name, version, paths)
+
+
+def create_version(
+    name: str, model: str, run: str, tags: dict[str, str], paths: Paths
+) -> Version:
+    """Register a logged model, complete with its tags; it becomes the candidate.
+
+    Raises:
+        DataError: If the registry cannot be reached.
+    """
+    with reachable(paths) as (client, _):
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        # Not models:/ID, which MLflow looks up in the store of the working directory.
+        source = client.get_logged_model(model).artifact_location
+        made = client.create_model_version(
+            name, source, run, tags=tags, model_id=model, await_creation_for=10
+        )
+        client.set_registered_model_alias(name, CANDIDATE, str(made.version))
+    return _find(name, str(made.version), paths)
+
+
+def complete(version: Version, paths: Paths) -> Version:
+    """Make a version the candidate whose registration was killed before that.
+
+    One that has an alias, was promoted or reviewed is left alone.
+    """
+    news = version.tags.get(REVIEW) == PENDING and "promoted.at" not in version.tags
+    if version.aliases or not news:
+        return version
+    newest = list_versions(version.name, paths)[0]
+    if newest.version != version.version:
+        return version
+    with reachable(paths) as (client, _):
+        client.set_registered_model_alias(version.name, CANDIDATE, version.version)
+    return _find(version.name, version.version, paths)
+
+
+def _find(name: str, version: str, paths: Paths) -> Version:
+    versions = list_versions(name, paths)
+    for one in versions:
+        if one.version == version:
+            return one
+    raise DataError(
+        f"{name}: expected a version {version}, found {_known(versions)}; "
+        "`segpipe models` lists all names, `segpipe register MODEL` adds a version"
+    )
+
+
+def _known(versions: list[Version]) -> str:
+    """Versions with their aliases, for an error."""
+    said = [
+        " ".join([one.version, *(f"@{a}" for a in one.aliases)]) for one in versions
+    ]
+    return ", ".join(said) or "no version"
+
+
+def _describe(version: ModelVersion, aliases: dict[str, Any]) -> Version:
+    number = str(version.version)
+    return Version(
+        name=version.name,
+        version=number,
+        aliases=tuple(sorted(a for a, one in aliases.items() if str(one) == number)),
+        tags=dict(version.tags),
+        created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+        run=version.run_id or None,
+    )
+
+
+def _pages(search: Callable[..., Any]) -> list[Any]:
+    """All that a search finds, page by page."""
+    found, token = [], None
+    while True:
+        page = search(page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def _tag(
+    client: MlflowClient, version: Version, act: str, why: str, other: str
+) -> None:
+    """Why and when a version was promoted or rolled back, and from or to which."""
+    side = "from" if act == "promoted" else "to"
+    tags = {f"{act}.why": why, f"{act}.at": _now(), f"{act}.{side}": other}
+    for tag, text in tags.items():
+        client.set_model_version_tag(version.name, version.version, tag, text)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _require(why: str) -> None:
+    if not why.strip():
+        raise DataError(
+            "--why: expected the reason, found nothing; it stays with the version"
+        )
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, short enough to be quoted in another."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -62,6 +62,7 @@ def _connect(paths: Paths) -> tuple[MlflowClient, str]:
         ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"),
         ("MLFLOW_HTTP_REQUEST_TIMEOUT", "10"),
         ("MLFLOW_DISABLE_TELEMETRY", "true"),
+        ("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false"),
     ):
         os.environ.setdefault(name, value)
     for noisy in ("alembic", "mlflow"):
@@ -85,11 +86,9 @@ def find_run(client: MlflowClient, experiment: str, key: str) -> Run | None:
 def find_tagged(
     client: MlflowClient, experiment: str, tag: str, value: str
 ) -> Run | None:
-    """A run with a value of a tag, if there is one."""
-    runs = client.search_runs(
-        [experiment], filter_string=f"tags.`{tag}` = '{value}'", max_results=1
-    )
-    return runs[0] if runs else None
+    """The run with a value of a tag, if there is one; of several the oldest."""
+    runs = client.search_runs([experiment], filter_string=f"tags.`{tag}` = '{value}'")
+    return min(runs, key=lambda r: (r.info.start_time, r.info.run_id), default=None)
 
 
 def set_tags(client: MlflowClient, run: Run, tags: dict[str, str]) -> None:
@@ -169,6 +168,9 @@ def find_or_create_pair(
 ) -> tuple[Run, Run]:
     """The runs of a training, parent (its model) and child (its fold).
 
+    Folds that start at the same time may each make a parent, as MLflow knows no unique
+    key: the oldest stays, and whoever made a younger one deletes it.
+
     Args:
         client: Of the server.
         experiment: Its id.
@@ -178,7 +180,7 @@ def find_or_create_pair(
     model, params = record["model"], record["params"]
     inputs = {f"segpipe.inputs.{k}": v for k, v in record["inputs"].items()}
     about = {"segpipe.stage": "train", "segpipe.model": model, **inputs}
-    parent = find_run(client, experiment, record["parent"])
+    parent = found = find_run(client, experiment, record["parent"])
     if parent is None:
         parent = create_run(
             client,
@@ -200,7 +202,12 @@ def find_or_create_pair(
             tags={**about, "segpipe.fold": str(record["fold"]), **tags},
             parent=parent.info.run_id,
         )
-    return parent, child
+    # Only now: what others made meanwhile has had time to arrive.
+    oldest = find_run(client, experiment, record["parent"]) or parent
+    set_tags(client, child, {MLFLOW_PARENT_RUN_ID: oldest.info.run_id})
+    if found is None and oldest.info.run_id != parent.info.run_id:
+        client.delete_run(parent.info.run_id)
+    return oldest, child
 
 
 def log_rows(

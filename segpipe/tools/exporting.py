@@ -16,7 +16,8 @@ from segpipe.documents import write_json
 from segpipe.errors import DataError
 from segpipe.fingerprint import digest_file
 from segpipe.network import Network, SegmenterSpec
-from segpipe.segmenter import Segmenter, segmenter_digest
+from segpipe.paths import Paths
+from segpipe.tools.segmenting import load_segmenter
 
 PACKAGES = ("onnx", "onnxruntime")
 OPSET = 18
@@ -43,12 +44,13 @@ class Parity:
         return self.largest_difference / max(self.largest_logit, tiny)
 
 
-def export(folder: Path, output: Path) -> str:
+def export(model: str, output: Path, paths: Paths) -> str:
     """Write a segmenter as ONNX: network-N.onnx, spec.json, run.py and parity.json.
 
     Args:
-        folder: Of the segmenter, as train writes it.
+        model: Folder of a segmenter, or of its folds, or ``models:/NAME@ALIAS``.
         output: A new folder. ``python output/run.py --help`` says how to use it.
+        paths: Of the project, if there is one, for the registry's address.
 
     Returns:
         A sentence with the largest difference between onnxruntime and torch.
@@ -59,7 +61,7 @@ def export(folder: Path, output: Path) -> str:
             Nothing is left behind.
     """
     _require_packages()
-    segmenter = Segmenter.load(folder)
+    segmenter, record = load_segmenter(model, paths)
     found = []
     with _new_folder(output) as part:
         for number, network in enumerate(segmenter.networks):
@@ -68,14 +70,14 @@ def export(folder: Path, output: Path) -> str:
             parity = compare(network, file, draw_patch(segmenter.spec))
             if not parity.relative <= LIMIT:  # NaN is refused, too
                 raise DataError(
-                    f"{folder}, network {number}: expected onnxruntime to give torch's "
+                    f"{model}, network {number}: expected onnxruntime to give torch's "
                     f"logits within {LIMIT} of the largest, found {parity.relative:.3g}"
                     "; are its weights finite, and did its training converge?"
                 )
             found.append(parity)
-        shutil.copyfile(folder / "spec.json", part / "spec.json")
+        segmenter.spec.write(part / "spec.json")
         shutil.copyfile(RUNNER, part / "run.py")
-        _write_parity(part, segmenter_digest(folder), found)
+        _write_parity(part, record.digest, found)
     return _sentence(output, found)
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def record(paths: Paths) -> list[str]:
         ]
         found = [folder for folder in trained if (folder / "history.csv").is_file()]
         if found:
-            lines += _record_model(paths, model, found)
+            lines += record_model(paths, str(model), found).lines
     if not lines:
         raise DataError(
             f"{paths.artifacts / 'train'}: expected trained models, found none of "
@@ -64,7 +65,30 @@ def record(paths: Paths) -> list[str]:
     return [*lines, f"in {tracking_uri(paths)}"]
 
 
-def _record_model(paths: Paths, model: str, trained: list[Path]) -> list[str]:
+@dataclass(frozen=True)
+class Recorded:
+    """What was done for a model.
+
+    Attributes:
+        run_id: Of the model's own run, the parent of those of its folds.
+        lines: One a run: what was done with it.
+    """
+
+    run_id: str
+    lines: tuple[str, ...]
+
+
+def record_model(paths: Paths, model: str, trained: list[Path]) -> Recorded:
+    """Create or complete the runs of a model.
+
+    Args:
+        paths: Of the project.
+        model: Its name.
+        trained: The folders of its folds in artifacts/train; at least one.
+
+    Raises:
+        DataError: If the server cannot be reached.
+    """
     lines = []
     with reachable(paths) as (client, experiment):
         for folder in trained:
@@ -79,7 +103,7 @@ def _record_model(paths: Paths, model: str, trained: list[Path]) -> list[str]:
             ended = finish(client, child)
             done = "recorded" if new or ended else "unchanged"
             lines.append(f"{done:9}  {model}, fold {made_from['fold']}")
-        metrics, files = _figures(paths, model), _files(paths, model)
+        metrics, files = figures(paths, model), _files(paths, model)
         digest = digest_json(
             [metrics, {place: digest_file(file) for place, file in files.items()}]
         )
@@ -93,7 +117,7 @@ def _record_model(paths: Paths, model: str, trained: list[Path]) -> list[str]:
         )
         done = "recorded" if finish(client, parent) or added else "unchanged"
         lines.append(f"{done:9}  {model}, test figures and report")
-    return lines
+    return Recorded(parent.info.run_id, tuple(lines))
 
 
 def _known_by(folder: Path, paths: Paths) -> dict[str, str]:
@@ -128,7 +152,7 @@ def _read_history(path: Path) -> list[dict[str, float]]:
         ]
 
 
-def _figures(paths: Paths, model: str) -> dict[str, float]:
+def figures(paths: Paths, model: str) -> dict[str, float]:
     """metrics.json of evaluate, flat: ``structures/liver/dice_mean`` and so on."""
     path = paths.artifacts / "evaluate" / model / "metrics.json"
     if not path.is_file():

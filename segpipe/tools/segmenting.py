@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from segpipe.documents import write_text
 from segpipe.errors import DataError
-from segpipe.fingerprint import digest_json
 from segpipe.manifest import Manifest, SegmenterRecord
 from segpipe.paths import Paths
+from segpipe.provenance import ensemble_digest
 from segpipe.registry import SCHEME, fetch
 from segpipe.segmenter import Segmenter, segmenter_digest
 from segpipe.tools.segmenting_case import (
@@ -113,24 +113,31 @@ def load_segmenter(model: str, paths: Paths) -> tuple[Segmenter, SegmenterRecord
     """The segmenter of a folder or of the registry, and which it is.
 
     Raises:
-        DataError: If there is none.
+        DataError: If there is none, or another than was registered.
     """
-    name, version, run = None, None, None
+    name, version, run, expected = None, None, None, None
     folder = Path(model)
     if model.startswith(SCHEME):
         registered = fetch(model, paths)
         folder = registered.folder
         name, version, run = registered.name, registered.version, registered.run
+        expected = registered.digest
     folders = find_folds(folder)
     segmenter = Segmenter.ensemble(folders)
     digests = tuple(segmenter_digest(one) for one in folders)
     record = SegmenterRecord(
         name=name or segmenter.spec.model,
         version=version,
-        digest=digests[0] if len(digests) == 1 else digest_json(list(digests)),
+        digest=ensemble_digest(digests),
         folds=digests,
         run=run,
     )
+    if expected is not None and record.digest != expected:
+        raise DataError(
+            f"{folder}: expected the segmenter {expected[:12]} that was registered as "
+            f"{model}, found {record.digest[:12]}; delete the folder, which is a copy, "
+            "and ask again; if it stays so, the registry's files were changed"
+        )
     return segmenter, record
 
 

@@ -11,6 +11,7 @@ from segpipe.compute import Compute
 from segpipe.errors import DataError
 from segpipe.io.nifti import read_image, read_label
 from segpipe.network import NetworkSpec, SegmenterSpec, build_network
+from segpipe.paths import Paths
 from segpipe.plan import Fingerprint, Normalization, Plan
 from segpipe.segmenter import Inference, Segmenter, segmenter_digest
 from segpipe.tools.exporting import compare, export, write_onnx
@@ -132,7 +133,7 @@ def test_the_runner_labels_like_the_segmenter(tmp_path, name, padding) -> None:
     array = np.concatenate([image.array for image in images])
     expected = made.segment(Image(array, images[0].grid), INFERENCE).array
 
-    said = export(tmp_path / "segmenter", tmp_path / "out")
+    said = export(str(tmp_path / "segmenter"), tmp_path / "out", Paths(tmp_path))
     command = [tmp_path / "out" / "run.py", *files, "-o", tmp_path / "label.nii.gz"]
     subprocess.run(
         [sys.executable, "-I", *command], check=True, capture_output=True, cwd=tmp_path
@@ -151,7 +152,7 @@ def test_the_runner_labels_like_the_segmenter(tmp_path, name, padding) -> None:
 
 def test_the_runner_knows_neither_torch_nor_segpipe(tmp_path) -> None:
     segmenter("vnet", "same").save(tmp_path / "segmenter")
-    export(tmp_path / "segmenter", tmp_path / "out")
+    export(str(tmp_path / "segmenter"), tmp_path / "out", Paths(tmp_path))
     code = (
         "import runpy, sys\n"
         "sys.modules['torch'] = sys.modules['segpipe'] = sys.modules['scipy'] = None\n"
@@ -183,8 +184,8 @@ def test_an_occupied_output_is_refused_and_an_empty_one_filled(tmp_path) -> None
 
     for name in ("full", "file"):
         with pytest.raises(DataError, match="expected a new or an empty folder"):
-            export(tmp_path / "segmenter", tmp_path / name)
-    export(tmp_path / "segmenter", tmp_path / "empty")
+            export(str(tmp_path / "segmenter"), tmp_path / name, Paths(tmp_path))
+    export(str(tmp_path / "segmenter"), tmp_path / "empty", Paths(tmp_path))
 
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.txt"]
     assert (tmp_path / "empty" / "run.py").is_file()
@@ -198,7 +199,7 @@ def test_a_network_that_disagrees_leaves_nothing_behind(tmp_path) -> None:
     made.save(tmp_path / "segmenter")
 
     with pytest.raises(DataError, match=r"network 1: expected .* found nan"):
-        export(tmp_path / "segmenter", tmp_path / "out")
+        export(str(tmp_path / "segmenter"), tmp_path / "out", Paths(tmp_path))
 
     assert [path.name for path in tmp_path.iterdir()] == ["segmenter"]
 
@@ -210,4 +211,4 @@ def test_missing_packages_come_with_the_command_that_installs_them(
     monkeypatch.setitem(sys.modules, "onnx", None)
 
     with pytest.raises(DataError, match=r"found no onnx; run `pip install 'segpipe\["):
-        export(tmp_path, tmp_path / "out")
+        export(str(tmp_path), tmp_path / "out", Paths(tmp_path))
