@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from segpipe.__main__ import app
 from segpipe.case import read_cases
 from segpipe.comparison import Comparison
 from segpipe.documents import write_json, write_text
@@ -47,6 +49,13 @@ GOOD = changed(
     class_weights="none",
     loss=with_loss("dice_cross_entropy"),
 )
+COMPUTE = {
+    "device": "cpu",
+    "precision": "fp32",
+    "threads": 1,
+    "workers": 1,
+    "compile": False,
+}
 POOR = changed(GOOD, epochs=1, steps_per_epoch=2)
 
 
@@ -66,6 +75,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
             evaluate.run(EVALUATE, model=name, paths=paths)
     document = {
         "format_version": 1,
+        "compute": COMPUTE,
         "models": list(models),
         "folds": [0],
         "predict": PREDICT.model_dump(mode="json"),
@@ -285,3 +295,27 @@ def test_the_candidate_is_the_best_on_validation_cases_and_the_first_of_equals(
     (folder / "good" / "0" / "history.csv").unlink()
     with pytest.raises(DataError, match="expected a finished training"):
         choose_model(paths)
+
+
+@pytest.mark.parametrize(
+    ("model", "other", "code", "verdict"),
+    [
+        ("good", "poor", 0, "good against fetched: not worse: accepted"),
+        ("poor", "good", 1, "poor against fetched: not accepted"),
+    ],
+)
+def test_the_command_ends_by_the_verdict(
+    paths: Paths,
+    monkeypatch: pytest.MonkeyPatch,
+    model: str,
+    other: str,
+    code: int,
+    verdict: str,
+) -> None:
+    champion_of(paths, other)
+    monkeypatch.chdir(paths.root)
+    words = ["compare", model, "fetched", "--minimum-patients", "2"]
+    result = CliRunner().invoke(app, words)
+
+    assert result.exit_code == code
+    assert verdict in result.output
