@@ -235,18 +235,23 @@ def draw_pairs(
         colour = COLOURS[n % len(COLOURS)]
         axes.scatter(x, y, s=26, color=colour, alpha=0.85, label=structure, zorder=2)
     losses = sorted(scores.items(), key=lambda item: item[1][2] - item[1][1])
-    for name, (_, before, after) in losses[:labelled]:
-        if before - after > loss:
-            side = "left" if before < 0.2 else "right" if before > 0.8 else "center"
-            axes.annotate(
-                name,
-                (before, after),
-                xytext=(0, -6),
-                textcoords="offset points",
-                ha=side,
-                va="top",
-                fontsize=8,
-            )
+    seen = [one for one in losses[:labelled] if one[1][1] - one[1][2] > loss]
+    lowest_first = sorted(seen, key=lambda item: item[1][2])
+    for place, (name, (_, before, after)) in enumerate(lowest_first):
+        axes.annotate(
+            name,
+            (before, after),
+            xytext=(0.98, 0.03 + 0.05 * place),  # the corner where few dots lie
+            textcoords="axes fraction",
+            ha="right",
+            fontsize=8,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": FAINT,
+                "lw": 0.6,
+                "relpos": (0, 0.5),
+            },
+        )
     axes.set(
         title="Dice of every case and structure",
         xlabel=names[0],

@@ -12,11 +12,12 @@ from tqdm import tqdm
 
 from segpipe.cache import CaseCache
 from segpipe.case import Case, CaseList, read_cases
-from segpipe.comparison import Comparison, Pair, Rule, Side, judge, refuse
+from segpipe.comparison import Comparison, Pair, Rule, Side
 from segpipe.compute import Compute
 from segpipe.documents import write_bytes
 from segpipe.errors import DataError
 from segpipe.fingerprint import digest_file, digest_json, fingerprint
+from segpipe.gate import judge, refuse
 from segpipe.io.formats import read_case, write_label
 from segpipe.params import read_params, read_section
 from segpipe.paths import Paths
