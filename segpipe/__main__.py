@@ -400,6 +400,55 @@ def segment(
 
 
 @app.command(rich_help_panel=TOOLS)
+def compare(
+    model: Annotated[str, typer.Argument(help="The candidate, of the list models.")],
+    champion: Annotated[
+        str, typer.Argument(help="models:/NAME@champion, or such a one's folder.")
+    ],
+    margin: Annotated[
+        float, typer.Option(min=0, max=1, help="Mean Dice that may be lost.")
+    ] = 0.02,
+    minimum_patients: Annotated[
+        int, typer.Option(min=2, help="With fewer, nothing is decided.")
+    ] = 3,
+    structure_margin: Annotated[
+        float, typer.Option(min=0, max=1, help="Of a structure beyond chance.")
+    ] = 0.0,
+    new_failures: Annotated[
+        int, typer.Option(min=0, help="Structures of cases that may newly fail.")
+    ] = 0,
+) -> None:
+    """Judge a trained model against the champion on patients unknown to both.
+
+    Ends with 1 if the model is not accepted.
+
+    Example: segpipe compare unet3d models:/liver@champion
+    """
+    from segpipe.registry import SCHEME, fetch
+    from segpipe.tools.comparing import compare_with_champion as tool
+
+    folder, name = Path(champion), champion
+    if champion.startswith(SCHEME):
+        registered = fetch(champion, HERE)
+        folder, name = registered.folder, f"{registered.name}/{registered.version}"
+    comparison = tool(
+        model,
+        folder,
+        champion_name=name,
+        margin=margin,
+        minimum_patients=minimum_patients,
+        structure_margin=structure_margin,
+        new_failures=new_failures,
+        compute=_compute(),
+        paths=HERE,
+    )
+    for row in comparison.lines():
+        typer.echo(row)
+    if not comparison.accepted:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=TOOLS)
 def lineage(
     file: Annotated[Path, typer.Argument(help="A mask that segment wrote.")],
 ) -> None:

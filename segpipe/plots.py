@@ -203,6 +203,66 @@ def draw_cases(
     axes.grid(axis="x", visible=False)
 
 
+def plot_pairs(
+    scores: dict[str, tuple[str, float, float]], names: tuple[str, str]
+) -> bytes:
+    """Two segmenters against each other: a dot below the line is worse than before.
+
+    Args:
+        scores: Case and structure, as people know them, to the structure, the Dice of
+            the one across and the Dice of the one upwards.
+        names: Of the one across and the one upwards.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.6, 5.6), layout="constrained")
+        draw_pairs(figure.subplots(), scores, names)
+        return _png(figure)
+
+
+def draw_pairs(
+    axes: Axes,
+    scores: dict[str, tuple[str, float, float]],
+    names: tuple[str, str],
+    *,
+    labelled: int = 3,
+    loss: float = 0.05,
+) -> None:
+    """One dot a case and structure; the largest losses, if they can be seen, named."""
+    axes.plot([0, 1], [0, 1], color=FAINT, lw=1, zorder=1)
+    for n, structure in enumerate(dict.fromkeys(of for of, _, _ in scores.values())):
+        points = [(x, y) for of, x, y in scores.values() if of == structure]
+        x, y = np.array(points).T
+        colour = COLOURS[n % len(COLOURS)]
+        axes.scatter(x, y, s=26, color=colour, alpha=0.85, label=structure, zorder=2)
+    losses = sorted(scores.items(), key=lambda item: item[1][2] - item[1][1])
+    seen = [one for one in losses[:labelled] if one[1][1] - one[1][2] > loss]
+    lowest_first = sorted(seen, key=lambda item: item[1][2])
+    for place, (name, (_, before, after)) in enumerate(lowest_first):
+        axes.annotate(
+            name,
+            (before, after),
+            xytext=(0.98, 0.03 + 0.05 * place),  # the corner where few dots lie
+            textcoords="axes fraction",
+            ha="right",
+            fontsize=8,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": FAINT,
+                "lw": 0.6,
+                "relpos": (0, 0.5),
+            },
+        )
+    axes.set(
+        title="Dice of every case and structure",
+        xlabel=names[0],
+        ylabel=names[1],
+        xlim=(-0.02, 1.02),
+        ylim=(-0.02, 1.02),
+        aspect="equal",
+    )
+    axes.legend(loc="upper left", fontsize=9)
+
+
 def plot_overlay(
     title: str,
     views: Sequence[View],

@@ -12,10 +12,12 @@ from segpipe.plots import (
     View,
     draw_cases,
     draw_dice,
+    draw_pairs,
     draw_view,
     plot_cases,
     plot_curves,
     plot_overlay,
+    plot_pairs,
     plot_summary,
 )
 
@@ -94,3 +96,20 @@ def test_the_same_content_gives_the_same_bytes(views: list[View]) -> None:
 
     assert first == second
     assert all(pixels(png).std() > 10 for png in first)
+
+
+def test_a_loss_lies_below_the_line_and_is_named() -> None:
+    axes = Figure().subplots()
+    scores = {
+        "case 1, liver": ("liver", 0.9, 0.3),
+        "case 2, liver": ("liver", 0.5, 0.8),
+        "case 1, spleen": ("spleen", 0.7, 0.69),
+    }
+    draw_pairs(axes, scores, ("old", "new"))
+
+    liver, spleen = axes.collections
+    assert liver.get_offsets().tolist() == [[0.9, 0.3], [0.5, 0.8]]
+    assert spleen.get_offsets().tolist() == [[0.7, 0.69]]
+    assert [text.get_text() for text in axes.texts] == ["case 1, liver"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("old", "new")
+    assert plot_pairs(scores, ("old", "new")) == plot_pairs(scores, ("old", "new"))

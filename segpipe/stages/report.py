@@ -1,7 +1,6 @@
 """report: one page and one picture with all models side by side."""
 
 import csv
-import hashlib
 import json
 import logging
 import math
@@ -36,6 +35,7 @@ from segpipe.tables import (
     build_groups,
     build_pairs,
     build_worst,
+    pseudonyms,
 )
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def run(
     evaluated = {model: _read(paths, model, folds) for model in models}
     curves = [_curve(paths, model, fold) for model in models for fold in folds]
     scores = _scores(evaluated, cases, split)
-    names = _pseudonyms([case.name for case in cases.cases])
+    names = pseudonyms([case.name for case in cases.cases])
     ranked = _ranked(scores, split)
     shown: dict[str, tuple[str, list[View]]] = {}
     if params.overlays and ranked:
@@ -214,13 +214,6 @@ def _ranked(scores: Scores, split: Split) -> list[str]:
 def _chosen(ranked: list[str]) -> list[tuple[str, str]]:
     places = {"Worst": 0, "Median": len(ranked) // 2, "Best": len(ranked) - 1}
     return [(why, ranked[place]) for why, place in places.items()]
-
-
-def _pseudonyms(cases: list[str]) -> dict[str, str]:
-    """Numbers in an order that says nothing of the names."""
-    order = sorted(cases, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    width = len(str(len(order)))
-    return {name: f"case {n:0{width}d}" for n, name in enumerate(order, start=1)}
 
 
 def _subtitle(cases: CaseList, split: Split) -> str:
