@@ -28,8 +28,8 @@ from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
 
 from flows.commands import CommandError, output, stream
+from flows.distribution import TrainOn, choose_place, train_on_workers
 from flows.train import DELAYS_S, LIMIT, RETRIES
-from flows.workers import TrainOn, choose_place, train_on_workers
 from flows.workspace import occupied
 from segpipe.commit import data_version, git_tags
 from segpipe.documents import write_text

@@ -20,8 +20,8 @@ from prefect.context import FlowRunContext
 from prefect.events import emit_event
 
 from flows.commands import CommandError, stream
+from flows.distribution import TrainOn
 from flows.reproduce import reproduce
-from flows.workers import TrainOn
 from flows.workspace import commit_run, has_git, occupied
 from segpipe.comparison import Comparison
 from segpipe.compute import ComputeParams, build_compute
@@ -31,8 +31,8 @@ from segpipe.paths import Paths
 from segpipe.registry import Version, fetch, find_alias, list_versions
 from segpipe.tools.comparing import (
     choose_model,
-    comparison_file,
     compare_with_champion,
+    comparison_file,
 )
 from segpipe.tools.registering import default_name, find_trained, register_model
 from segpipe.tracking import SEGMENTER
@@ -96,7 +96,9 @@ def retrain(
         if known is not None:
             note(f"Nothing new: {chosen} is version {known.version} of {called}.")
             return "unchanged"
-        comparison = compare(root, called, chosen, margin, minimum_patients)
+        comparison = compare(
+            root, called, chosen, (margin, structure_margin), minimum_patients
+        )
         if comparison is not None and not comparison.accepted:
             note(f"{chosen} is not registered.\n\n{comparison.markdown()}")
             return "rejected"
@@ -163,7 +165,7 @@ def find_known(root: str, name: str, model: str) -> Version | None:
 
 @task(task_run_name="compare", cache_policy=NO_CACHE)
 def compare(
-    root: str, name: str, model: str, margin: float, minimum_patients: int
+    root: str, name: str, model: str, margins: tuple[float, float], patients: int
 ) -> Comparison | None:
     """The candidate against the champion; None without a champion."""
     paths = Paths(Path(root))
@@ -175,8 +177,9 @@ def compare(
         model,
         fetched.folder,
         champion_name=f"{name} {champion.version}",
-        margin=margin,
-        minimum_patients=minimum_patients,
+        margin=margins[0],
+        structure_margin=margins[1],
+        minimum_patients=patients,
         compute=build_compute(read_section(paths.params, "compute", ComputeParams)),
         paths=paths,
     )

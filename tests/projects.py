@@ -5,6 +5,7 @@ from typing import Any
 
 from segpipe.augmentation import AugmentationParams
 from segpipe.compute import Compute, ComputeParams, build_compute
+from segpipe.documents import write_json
 from segpipe.losses import LossParams
 from segpipe.optimization import OptimizerParams
 from segpipe.params import Params
@@ -21,6 +22,7 @@ from segpipe.stages import (
 )
 from segpipe.stages import train as train_stage
 from segpipe.stages.train import TrainParams
+from tests.phantoms import write_dataset
 
 PATIENTS = {f"case_{n:02d}": f"smith_{n // 2}" for n in range(10)}
 VERIFY = verify.VerifyParams(
@@ -141,3 +143,42 @@ def train(paths: Paths, params: TrainParams, *, model: str, fold: int = 0) -> Pa
     """Train one network; returns its folder."""
     train_stage.run(params, model=model, fold=fold, compute=one_thread(), paths=paths)
     return paths.artifacts / "train" / model / str(fold)
+
+
+def run_to_evaluate(paths: Paths) -> None:
+    """A whole project of two models, one that learnt a little and one that did not.
+
+    params.yaml holds the sections that tools read.
+    """
+    good = changed(
+        TRAIN,
+        epochs=2,
+        steps_per_epoch=40,
+        base_channels=4,
+        sparse_annotation=False,
+        border_weights=False,
+        class_weights="none",
+        loss=with_loss("dice_cross_entropy"),
+    )
+    models = {"poor": changed(good, epochs=1, steps_per_epoch=2), "good": good}
+    write_dataset(paths.data, cases=10, patients=PATIENTS)
+    run_to_annotate(paths, models)
+    for name, params in models.items():
+        train(paths, params, model=name)
+        predict.run(PREDICT, model=name, folds=[0], compute=one_thread(), paths=paths)
+        evaluate.run(EVALUATE, model=name, paths=paths)
+    document = {
+        "format_version": 1,
+        "compute": {
+            "device": "cpu",
+            "precision": "fp32",
+            "threads": 1,
+            "workers": 1,
+            "compile": False,
+        },
+        "models": list(models),
+        "folds": [0],
+        "predict": PREDICT.model_dump(mode="json"),
+        "evaluate": EVALUATE.model_dump(mode="json"),
+    }
+    write_json(paths.params, document)

@@ -7,7 +7,7 @@ from prefect import flow
 
 from flows.train import find_workspace, say_device
 from segpipe.errors import DataError
-from tests.flows.test_workers import PARAMS
+from tests.flows.test_distribution import PARAMS
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 

@@ -19,44 +19,17 @@ from segpipe.paths import Paths
 from segpipe.plan import read_split
 from segpipe.provenance import FILE, Provenance, patient_digest
 from segpipe.segmenter import Segmenter, segmenter_digest
-from segpipe.stages import evaluate, predict
+from segpipe.stages import evaluate
 from segpipe.tools.comparing import (
     choose_model,
     compare_with_champion,
     comparison_file,
 )
-from tests.phantoms import write_dataset
 from tests.projects import (
     EVALUATE,
-    PATIENTS,
-    PREDICT,
-    TRAIN,
-    changed,
     one_thread,
-    run_to_annotate,
-    train,
-    with_loss,
 )
 from tests.segmenters import make_plan, save_segmenter
-
-GOOD = changed(
-    TRAIN,
-    epochs=2,
-    steps_per_epoch=40,
-    base_channels=4,
-    sparse_annotation=False,
-    border_weights=False,
-    class_weights="none",
-    loss=with_loss("dice_cross_entropy"),
-)
-COMPUTE = {
-    "device": "cpu",
-    "precision": "fp32",
-    "threads": 1,
-    "workers": 1,
-    "compile": False,
-}
-POOR = changed(GOOD, epochs=1, steps_per_epoch=2)
 
 
 @pytest.fixture(scope="module")
@@ -64,24 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     paths = Paths(tmp_path_factory.mktemp("project"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.root}/runs.db")
-        write_dataset(paths.data, cases=10, patients=PATIENTS)
-        models = {"poor": POOR, "good": GOOD}
-        run_to_annotate(paths, models)
-        for name, params in models.items():
-            train(paths, params, model=name)
-            predict.run(
-                PREDICT, model=name, folds=[0], compute=one_thread(), paths=paths
-            )
-            evaluate.run(EVALUATE, model=name, paths=paths)
-    document = {
-        "format_version": 1,
-        "compute": COMPUTE,
-        "models": list(models),
-        "folds": [0],
-        "predict": PREDICT.model_dump(mode="json"),
-        "evaluate": EVALUATE.model_dump(mode="json"),
-    }
-    write_json(paths.params, document)
+        run_to_evaluate(paths)
     return paths.root
 
 

@@ -20,8 +20,8 @@ from prefect.states import Cancelling, Crashed
 
 import flows
 from flows.commands import CommandError, git
+from flows.distribution import choose_place
 from flows.reproduce import reproduce
-from flows.workers import choose_place
 from segpipe.errors import DataError
 from tests.servers import prefect_worker, wait_until
 
@@ -105,7 +105,7 @@ def project(
 ) -> Path:
     """A committed project with a DVC remote."""
     monkeypatch.setattr("flows.reproduce.record_runs", lambda root: None)
-    monkeypatch.setattr("flows.workers.LOOKS_S", 0.5)
+    monkeypatch.setattr("flows.distribution.LOOKS_S", 0.5)
     root = tmp_path / "project"
     (root / "data").mkdir(parents=True)
     (root / "data" / "x").write_text(str(tmp_path))  # of its own: nothing is restored

@@ -1,4 +1,4 @@
-"""Workers: trainings at the same time, on the machines of a work pool."""
+"""Distribution: trainings at the same time, on workers of a pool."""
 
 import time
 from dataclasses import dataclass, replace

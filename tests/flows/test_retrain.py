@@ -1,0 +1,174 @@
+"""What is not worse goes to review, what is worse does not, and nothing goes twice."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from flows.commands import CommandError
+from flows.retrain import DONE, retrain, take_in
+from segpipe.errors import DataError
+from segpipe.paths import Paths
+from segpipe.registry import find_alias, list_versions, promote
+from tests.phantoms import write_dataset
+from tests.projects import run_to_evaluate
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """A project in which every stage is up to date: DVC knows of none."""
+    paths = Paths(tmp_path_factory.mktemp("project"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        run_to_evaluate(paths)
+    (paths.root / "dvc.yaml").write_text("stages: {}\n")
+    dvc(paths.root, "init", "-q", "--no-scm")
+    return paths
+
+
+@pytest.fixture(autouse=True)
+def local_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def dvc(root: Path, *words: str) -> None:
+    command = [sys.executable, "-m", "dvc", *words]
+    subprocess.run(command, cwd=root, check=True, stdout=subprocess.DEVNULL)
+
+
+def read_note() -> str:
+    """The newest artifact of the key retrain."""
+    with get_client(sync_client=True) as client:
+        wanted = {"artifacts": {"key": {"any_": ["retrain"]}}, "sort": "CREATED_DESC"}
+        found = client._client.post("/artifacts/filter", json=wanted).json()
+    return str(found[0]["data"])
+
+
+def test_the_first_candidate_goes_to_review_and_a_second_time_nothing_happens(
+    paths: Paths,
+) -> None:
+    assert retrain(str(paths.root), name="liver", model="poor") == "registered"
+
+    (version,) = list_versions("liver", paths)
+    assert version.aliases == ("candidate",)
+    assert version.tags["review.status"] == "pending"
+    assert version.tags["prefect.flow_run"]
+    assert find_alias("liver", "champion", paths) is None
+
+    assert retrain(str(paths.root), name="liver", model="poor") == "unchanged"
+    assert len(list_versions("liver", paths)) == 1
+    assert "Nothing new: poor is version 1 of liver" in read_note()
+
+
+def test_a_better_candidate_is_registered_beside_the_champion(paths: Paths) -> None:
+    retrain(str(paths.root), name="spleen", model="poor")
+    promote("spleen", "1", "the first", paths)
+
+    assert (
+        retrain(str(paths.root), name="spleen", model="good", minimum_patients=2)
+        == "registered"
+    )
+    champion = find_alias("spleen", "champion", paths)
+    candidate = find_alias("spleen", "candidate", paths)
+    assert champion is not None
+    assert champion.version == "1"  # a person promotes, not the flow
+    assert candidate is not None
+    assert candidate.version == "2"
+    assert "good is version 2 of spleen, to review" in read_note()
+
+
+def test_a_worse_candidate_gets_a_note_with_the_reasons(paths: Paths) -> None:
+    retrain(str(paths.root), name="kidney")  # the best on validation patients
+    first = promote("kidney", "1", "the first", paths)
+    assert first.tags["segpipe.model"] == "good"
+
+    assert (
+        retrain(str(paths.root), name="kidney", model="poor", minimum_patients=2)
+        == "rejected"
+    )
+    assert len(list_versions("kidney", paths)) == 1
+    note = read_note()
+    assert "poor is not registered" in note
+    assert "case_" not in note  # names of cases stay in the project
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    root = tmp_path / "workspace"
+    root.mkdir()
+    write_dataset(root / "data", cases=4)
+    dvc(root, "init", "-q", "--no-scm")
+    dvc(root, "add", "-q", "data")
+    return root
+
+
+def deliver(inbox: Path, *, cases: int, first: int = 0) -> Path:
+    """A delivery as a colleague's export would be."""
+    folder = inbox / "monday"
+    write_dataset(folder, cases=cases)
+    for file in sorted(folder.rglob("case_*")):
+        file.rename(file.with_name(file.name.replace("case_", "new_")))
+    patients = folder / "patients.csv"
+    if patients.is_file():
+        patients.write_text(patients.read_text().replace("case_", "new_"))
+    return folder
+
+
+def count(root: Path) -> int:
+    return len(list((root / "data" / "labelsTr").iterdir()))
+
+
+def test_a_delivery_joins_the_data_and_leaves_the_inbox(workspace: Path) -> None:
+    inbox = workspace.parent / "inbox"
+    deliver(inbox, cases=2)
+    before = (workspace / "data.dvc").read_text()
+
+    take_in(str(workspace), str(inbox), [], settle_s=0)
+
+    assert count(workspace) == 6
+    assert (workspace / "data.dvc").read_text() != before
+    assert [one.name for one in inbox.iterdir()] == [DONE]
+    take_in(str(workspace), str(inbox), [], settle_s=0)
+    assert count(workspace) == 6
+
+
+def test_a_delivery_that_is_still_written_waits(workspace: Path) -> None:
+    inbox = workspace.parent / "inbox"
+    folder = deliver(inbox, cases=2)
+
+    take_in(str(workspace), str(inbox), [], settle_s=3600)
+
+    assert folder.is_dir()
+    assert count(workspace) == 4
+    old = time.time() - 7200
+    for path in [folder, *folder.rglob("*")]:
+        os.utime(path, (old, old))
+    take_in(str(workspace), str(inbox), [], settle_s=3600)
+    assert count(workspace) == 6
+
+
+def test_a_refused_delivery_stays_and_the_data_are_as_they_were(
+    workspace: Path,
+) -> None:
+    inbox = workspace.parent / "inbox"
+    folder = deliver(inbox, cases=2)
+    (folder / "dataset.json").write_text("{}")
+    before = (workspace / "data.dvc").read_text()
+
+    with pytest.raises(CommandError, match="Field required"):
+        take_in(str(workspace), str(inbox), [], settle_s=0)
+
+    assert folder.is_dir()
+    assert count(workspace) == 4
+    assert (workspace / "data.dvc").read_text() == before
+
+
+def test_no_delivery_may_give_up_the_data(workspace: Path) -> None:
+    with pytest.raises(DataError, match="by hand only"):
+        take_in(str(workspace), str(workspace), ["--replace"], settle_s=0)
