@@ -33,6 +33,7 @@ from segpipe.paths import Paths
 log = logging.getLogger(__name__)
 EXPERIMENT = "segpipe"
 KEY = "segpipe.key"
+PARENT = MLFLOW_PARENT_RUN_ID
 ATTACHED = "segpipe.attached"
 SEGMENTER = "segpipe.segmenter"
 DATA = "segpipe.data"
