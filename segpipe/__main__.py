@@ -554,7 +554,8 @@ def register(
     from segpipe.tools.registering import register_model
 
     version = register_model(model, name, tags={}, paths=HERE)
-    typer.echo(f"{version.name} version {version.version}")
+    names = "".join(f" @{alias}" for alias in version.aliases)
+    typer.echo(f"{version.name} version {version.version}{names}")
 
 
 @app.command(rich_help_panel=REGISTRY)

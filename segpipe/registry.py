@@ -227,6 +227,9 @@ def create_version(
 ) -> Version:
     """Register a logged model, complete with its tags; it becomes the candidate.
 
+    Of two processes that register the same segmenter at once, the one whose version has
+    the higher number deletes it and takes the other.
+
     Raises:
         DataError: If the registry cannot be reached.
     """
@@ -241,8 +244,24 @@ def create_version(
         made = client.create_model_version(
             name, source, run, tags=tags, model_id=model, await_creation_for=10
         )
+        first = find_segmenter(name, tags[SEGMENTER], paths)
+        if first is not None and first.version != str(made.version):
+            client.delete_model_version(name, str(made.version))
+            return first
         client.set_registered_model_alias(name, CANDIDATE, str(made.version))
     return _find(name, str(made.version), paths)
+
+
+def find_segmenter(name: str, digest: str, paths: Paths) -> Version | None:
+    """The first version of a name that is the segmenter of a digest, if there is one.
+
+    Raises:
+        DataError: If the registry cannot be reached.
+    """
+    found = [
+        one for one in list_versions(name, paths) if one.tags.get(SEGMENTER) == digest
+    ]
+    return found[-1] if found else None
 
 
 def complete(version: Version, paths: Paths) -> Version:

@@ -33,9 +33,12 @@ from segpipe.paths import Paths
 log = logging.getLogger(__name__)
 EXPERIMENT = "segpipe"
 KEY = "segpipe.key"
+PARENT = MLFLOW_PARENT_RUN_ID
 ATTACHED = "segpipe.attached"
 SEGMENTER = "segpipe.segmenter"
 DATA = "segpipe.data"
+NUMBER = "segpipe.number"  # of a parent, in the order of arrival
+PATIENCE_S = 10.0
 
 
 def tracking_uri(paths: Paths) -> str:
@@ -86,9 +89,11 @@ def find_run(client: MlflowClient, experiment: str, key: str) -> Run | None:
 def find_tagged(
     client: MlflowClient, experiment: str, tag: str, value: str
 ) -> Run | None:
-    """The run with a value of a tag, if there is one; of several the oldest."""
-    runs = client.search_runs([experiment], filter_string=f"tags.`{tag}` = '{value}'")
-    return min(runs, key=lambda r: (r.info.start_time, r.info.run_id), default=None)
+    """A run with a value of a tag, if there is one."""
+    runs = client.search_runs(
+        [experiment], filter_string=f"tags.`{tag}` = '{value}'", max_results=1
+    )
+    return runs[0] if runs else None
 
 
 def set_tags(client: MlflowClient, run: Run, tags: dict[str, str]) -> None:
@@ -169,7 +174,7 @@ def find_or_create_pair(
     """The runs of a training, parent (its model) and child (its fold).
 
     Folds that start at the same time may each make a parent, as MLflow knows no unique
-    key: the oldest stays, and whoever made a younger one deletes it.
+    key: all agree on one, and whoever made another deletes it.
 
     Args:
         client: Of the server.
@@ -180,9 +185,9 @@ def find_or_create_pair(
     model, params = record["model"], record["params"]
     inputs = {f"segpipe.inputs.{k}": v for k, v in record["inputs"].items()}
     about = {"segpipe.stage": "train", "segpipe.model": model, **inputs}
-    parent = found = find_run(client, experiment, record["parent"])
+    parent = _agree(client, experiment, record["parent"])
     if parent is None:
-        parent = create_run(
+        mine = create_run(
             client,
             experiment,
             key=record["parent"],
@@ -191,6 +196,10 @@ def find_or_create_pair(
             tags=about,
             parent=None,
         )
+        _take_number(client, experiment, record["parent"], mine)
+        parent = _agree(client, experiment, record["parent"]) or mine
+        if parent.info.run_id != mine.info.run_id:
+            client.delete_run(mine.info.run_id)
     child = find_run(client, experiment, record["fingerprint"])
     if child is None:
         child = create_run(
@@ -202,12 +211,46 @@ def find_or_create_pair(
             tags={**about, "segpipe.fold": str(record["fold"]), **tags},
             parent=parent.info.run_id,
         )
-    # Only now: what others made meanwhile has had time to arrive.
-    oldest = find_run(client, experiment, record["parent"]) or parent
-    set_tags(client, child, {MLFLOW_PARENT_RUN_ID: oldest.info.run_id})
-    if found is None and oldest.info.run_id != parent.info.run_id:
-        client.delete_run(parent.info.run_id)
-    return oldest, child
+    set_tags(client, child, {MLFLOW_PARENT_RUN_ID: parent.info.run_id})
+    return parent, child
+
+
+def _take_number(client: MlflowClient, experiment: str, key: str, mine: Run) -> None:
+    """Queue behind all runs of a key that have a number.
+
+    The time at which a run began would not do: of two, the one that began first may
+    arrive last, when the other has looked around and gone on.
+
+    Source:
+        The bakery algorithm, Lamport 1974, doi:10.1145/361082.361093.
+    """
+    others = _runs_of(client, experiment, key)
+    last = max((int(run.data.tags.get(NUMBER, 0)) for run in others), default=0)
+    client.set_tag(mine.info.run_id, NUMBER, str(last + 1))
+
+
+def _agree(client: MlflowClient, experiment: str, key: str) -> Run | None:
+    """The run of a key that all processes take; waits for those that draw a number.
+
+    One without a number for some seconds belongs to a process that died, or to an older
+    segpipe.
+    """
+    while True:
+        runs = _runs_of(client, experiment, key)
+        recent = (time.time() - PATIENCE_S) * 1000
+        if all(NUMBER in r.data.tags or r.info.start_time < recent for r in runs):
+            break
+        time.sleep(0.05)
+    return min(
+        runs,
+        key=lambda run: (int(run.data.tags.get(NUMBER, 0)), run.info.run_id),
+        default=None,
+    )
+
+
+def _runs_of(client: MlflowClient, experiment: str, key: str) -> list[Run]:
+    found = client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{key}'")
+    return list(found)
 
 
 def log_rows(

@@ -12,6 +12,7 @@ import pytest
 
 from segpipe.errors import DataError
 from segpipe.paths import Paths
+from segpipe.provenance import ensemble_digest
 from segpipe.registry import (
     complete,
     create_version,
@@ -55,22 +56,22 @@ def paths(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Paths
     return paths
 
 
-def add_version(paths: Paths) -> str:
-    """Log the folder m and register it as the candidate; the number."""
+def add_version(paths: Paths, digest: str | None = None) -> str:
+    """Log the folder m and register it, perhaps as another segmenter; the number."""
     client, experiment = connect(paths)
     run = client.create_run(experiment).info.run_id
     model = client.create_logged_model(experiment, "segmenter", source_run_id=run)
-    if (paths.root / "m").is_dir():
-        client.log_model_artifacts(model.model_id, str(paths.root / "m"))
-    tags = {"review.status": "pending"}
+    client.log_model_artifacts(model.model_id, str(paths.root / "m"))
+    true = ensemble_digest([segmenter_digest(paths.root / "m" / n) for n in "01"])
+    tags = {"review.status": "pending", "segpipe.segmenter": digest or true}
     return create_version("liver", model.model_id, run, tags, paths).version
 
 
 @pytest.fixture
 def three(paths: Paths) -> Paths:
     """Version 2 is the champion, 1 the previous one, 3 the candidate."""
-    for _ in range(2):
-        add_version(paths)
+    for digest in ("two", "three"):
+        add_version(paths, digest)
     promote("liver", "2", "better", paths)
     return paths
 
@@ -198,6 +199,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from segpipe import registry
 from segpipe.paths import Paths
+from segpipe.provenance import ensemble_digest
 left = int(sys.argv[3])
 def counted(name):
     whole = getattr(MlflowClient, name)
@@ -281,6 +283,16 @@ def test_a_review_is_a_tag_and_moves_no_alias(three: Paths) -> None:
     assert aliases(three) == {"champion": "2", "previous": "1", "candidate": "3"}
 
 
+def test_of_two_that_register_the_same_at_once_the_first_version_stays(
+    three: Paths,
+) -> None:
+    """Both found none before: the second is registered as if it knew of no other."""
+    assert add_version(three, "two") == "2"
+
+    assert [one.version for one in list_versions("liver", three)] == ["3", "2", "1"]
+    assert aliases(three) == {"champion": "2", "previous": "1", "candidate": "3"}
+
+
 def test_a_registration_that_was_killed_is_completed_unless_it_is_old_news(
     three: Paths,
 ) -> None:
@@ -323,7 +335,7 @@ def test_a_server_serves_versions_aliases_and_files(
     paths = Paths(tmp_path / "here")
     for fold in (0, 1):
         save_segmenter(paths.root / "m" / str(fold), make_plan(), seed=fold)
-    add_version(paths)
+    add_version(paths, "another")
     add_version(paths)
     promote("liver", "1", "the first", paths)
     promote("liver", "2", "the second", paths)

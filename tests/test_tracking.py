@@ -1,6 +1,8 @@
 """Runs: found by key, never doubled, and never in the way of a training."""
 
 import logging
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from segpipe.tracking import (
     tracking_uri,
 )
 
+ROOT = Path(__file__).parents[1]
 ROWS = [
     {"epoch": 1.0, "training_loss": 0.9},
     {
@@ -72,6 +75,56 @@ def test_a_fold_is_a_child_of_its_model_and_neither_comes_twice(paths: Paths) ->
     assert child.data.tags["segpipe.inputs.plan"] == "abc"
     params = client.get_run(child.info.run_id).data.params
     assert params["optimizer.learning_rate"] == "0.01"
+
+
+RACE = """
+import sys, time
+from pathlib import Path
+from segpipe.paths import Paths
+from segpipe.tracking import connect, find_or_create_pair
+root, fold = Path(sys.argv[1]), int(sys.argv[2])
+client, experiment = connect(Paths(root))
+for n in range(10):
+    (root / f"{n}-{fold}").touch()
+    while not (root / f"{n}-{1 - fold}").exists():
+        pass
+    record = {"model": "vnet", "fold": fold, "fingerprint": f"{n}-{fold}",
+              "parent": f"{n}", "params": {"a": 1}, "inputs": {}}
+    find_or_create_pair(client, experiment, record=record, tags={})
+"""
+
+
+def test_two_folds_that_start_at_the_same_time_share_one_parent(paths: Paths) -> None:
+    client, experiment = connect(paths)
+    words = [sys.executable, "-c", RACE, str(paths.root)]
+    both = [subprocess.Popen([*words, fold], cwd=ROOT) for fold in ("0", "1")]
+
+    assert [process.wait() for process in both] == [0, 0]
+    runs = client.search_runs([experiment])
+    of_key = {run.data.tags["segpipe.key"]: run for run in runs}
+    assert len(runs) == len(of_key) == 30
+    for n in range(10):
+        for fold in (0, 1):
+            parent = of_key[f"{n}-{fold}"].data.tags["mlflow.parentRunId"]
+            assert parent == of_key[str(n)].info.run_id
+
+
+def test_of_two_parents_the_one_that_arrived_first_counts_and_folds_move_there(
+    paths: Paths,
+) -> None:
+    """One that has no number is of a process that died, or of an older segpipe."""
+    client, experiment = connect(paths)
+    _, child = find_or_create_pair(client, experiment, record=made_from(0), tags={})
+    known = {"segpipe.key": "parent-k"}
+    older = client.create_run(experiment, start_time=1, tags=known)
+
+    parent, child = find_or_create_pair(
+        client, experiment, record=made_from(0), tags={}
+    )
+
+    assert parent.info.run_id == older.info.run_id
+    tags = client.get_run(child.info.run_id).data.tags
+    assert tags["mlflow.parentRunId"] == older.info.run_id
 
 
 def test_a_history_is_completed_not_doubled(paths: Paths) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from segpipe.paths import Paths
 from segpipe.plan import CaseIndex
-from segpipe.tracking import find_stale_runs, reachable, tracking_uri
+from segpipe.registry import list_versions
+from segpipe.tracking import PARENT, find_stale_runs, reachable, tracking_uri
 
 log = logging.getLogger(__name__)
 DAY = 86_400.0
@@ -93,7 +94,8 @@ def _interrupted(paths: Paths, before: float) -> list[Prunable]:
 def _runs(paths: Paths, before: float) -> list[Prunable]:
     """Runs of trainings that artifacts/ no longer holds, and that do not go on.
 
-    On a server others have their runs, too: there none is listed.
+    Those of registered segmenters stay. On a server others have their runs, too: there
+    none is listed.
     """
     uri = tracking_uri(paths)
     if not uri.startswith("sqlite:"):
@@ -107,9 +109,11 @@ def _runs(paths: Paths, before: float) -> list[Prunable]:
         stale = find_stale_runs(
             client, experiment, keep=keep, saved=_saved(paths, before), before=before
         )
+    registered = {one.run for one in list_versions(None, paths)}
     return [
         Prunable(run.info.run_id, f"{run.info.run_name}, not in artifacts/", 0)
         for run in stale
+        if not registered & {run.info.run_id, run.data.tags.get(PARENT, "")}
     ]
 
 

@@ -25,7 +25,7 @@ from segpipe.registry import (
     Version,
     complete,
     create_version,
-    list_versions,
+    find_segmenter,
 )
 from segpipe.segmenter import Segmenter, segmenter_digest
 from segpipe.tools.loading_back import check_loads_back
@@ -79,9 +79,9 @@ def register_model(
             f"--name {name}: expected letters, digits, _, . and -, as in liver-ct"
         )
     trained = find_trained(model, paths)
-    for known in list_versions(name, paths):
-        if known.tags.get(SEGMENTER) == trained.digest:
-            return complete(known, paths)
+    known = find_segmenter(name, trained.digest, paths)
+    if known is not None:
+        return complete(known, paths)
     made = build_provenance(trained, paths)
     run = record_model(paths, model, [one.parent for one in trained.folders.values()])
     logged = _log(trained, made, run.run_id, paths)

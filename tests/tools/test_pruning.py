@@ -95,6 +95,16 @@ def test_runs_go_whose_training_lies_no_longer_in_artifacts(paths: Paths) -> Non
     assert left == {"here", "parent-here"}
 
 
+def test_the_runs_of_a_registered_segmenter_stay(paths: Paths) -> None:
+    client, experiment = connect(paths)
+    record = trained("gone")
+    parent, _ = find_or_create_pair(client, experiment, record=record, tags={})
+    client.create_registered_model("liver")
+    client.create_model_version("liver", str(paths.root), parent.info.run_id)
+
+    assert not find_prunable(paths, days=-1.0)
+
+
 def test_the_run_of_a_long_training_stays_while_it_saves_checkpoints(
     paths: Paths,
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+from mlflow.exceptions import MlflowException
 
 from segpipe.documents import write_json, write_text
 from segpipe.errors import DataError
@@ -26,6 +27,7 @@ from segpipe.tracking import connect
 from tests.projects import PATIENTS
 from tests.registered import MODEL, measure, train, write_project
 from tests.segmenters import make_plan, save_segmenter
+from tests.servers import mlflow_server
 
 ROOT = Path(__file__).parents[2]
 
@@ -150,6 +152,25 @@ def test_a_new_training_is_a_new_version_and_the_candidate(paths: Paths) -> None
     candidate = find_alias("liver", "candidate", paths)
     assert candidate is not None
     assert candidate.version == "2"
+
+
+@pytest.mark.slow
+def test_a_server_keeps_the_model_and_gives_it_to_others(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mlflow_server(tmp_path / "server") as url:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+
+        version = register_model(MODEL, None, tags={}, paths=paths)
+
+        elsewhere = Paths(tmp_path / "there")
+        _, record = load_segmenter(f"models:/{version.name}@candidate", elsewhere)
+        assert record.digest == version.tags["segpipe.segmenter"]
+        loaded = mlflow.pyfunc.load_model(f"models:/{version.name}/1")
+        with pytest.raises(MlflowException, match="does not match expected shape"):
+            loaded.predict(np.zeros((1, 2, 8, 8, 8), np.float32))
+    with pytest.raises(DataError, match=r"expected an MLflow server .* start it"):
+        register_model(MODEL, None, tags={}, paths=paths)
 
 
 def test_a_logged_model_of_other_labels_is_not_registered(
