@@ -75,10 +75,11 @@ class Crew:
             member.end()
 
     @property
-    def alive(self) -> bool:
-        """Whether any of its processes lives."""
+    def ended(self) -> bool:
+        """Whether it was stopped, or all its processes ended idle."""
         with self._lock:
-            return any(member.process.poll() is None for member in self._members)
+            dead = [member.process.poll() is not None for member in self._members]
+            return self._stopped or (bool(dead) and all(dead))
 
     def _try(self, study: Study, limit_s: float) -> Outcome:
         lost = ""
@@ -135,6 +136,27 @@ class Crew:
     def _check(self) -> None:
         if self._stopped:
             raise StoppedError("the run was stopped")
+
+
+CREWS: dict[str, Crew] = {}  # of this process, by run
+GUARD = threading.Lock()
+
+
+def find_crew(run: str, order: Order) -> Crew:
+    """The crew of a run in this process; those that ended are let go."""
+    with GUARD:
+        for other, crew in [*CREWS.items()]:
+            if other != run and crew.ended:
+                del CREWS[other]
+        return CREWS.setdefault(run, Crew(order))
+
+
+def stop_crew(run: str) -> None:
+    """End the processes of a run, if this process has any; it starts no more."""
+    with GUARD:
+        crew = CREWS.get(run)
+    if crew is not None:
+        crew.stop()
 
 
 class _Member:

@@ -131,3 +131,17 @@ def compute_params(settings: SegmentSettings) -> ComputeParams:
         workers=0,
         compile=False,
     )
+
+
+def workers_at_once(workers: int, settings: SegmentSettings) -> int:
+    """How many cases at once, so that threads do not outnumber the cores.
+
+    Args:
+        workers: As chosen; 0 leaves the choice.
+        settings: With the device resolved.
+    """
+    if workers > 0:
+        return workers
+    if settings.device == "cuda":
+        return 1
+    return max(1, len(os.sched_getaffinity(0)) // settings.threads)
