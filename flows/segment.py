@@ -30,12 +30,13 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
+from pydantic import TypeAdapter
 
 from segpipe.errors import DataError
 from segpipe.paths import Paths
 from segpipe.tools.attempting import Outcome
 from segpipe.tools.crew import find_crew, stop_crew
-from segpipe.tools.inbox import sort_inbox
+from segpipe.tools.inbox import Waiting, sort_inbox
 from segpipe.tools.night import Night
 from segpipe.tools.segmenting import write_volumes
 from segpipe.tools.segmenting_order import (
@@ -44,9 +45,8 @@ from segpipe.tools.segmenting_order import (
     prepare_order,
     workers_at_once,
 )
-from segpipe.tools.segmenting_worker import STUDY
-from segpipe.tools.studies import Study
 
+WAITING: TypeAdapter[Waiting] = TypeAdapter(Waiting)
 SAYS_S = 5.0  # between updates of the progress
 MEND = "pip install 'segpipe[dask]'"
 
@@ -110,32 +110,32 @@ def segment(
 
 
 def run_cases(
-    studies: tuple[Study, ...],
+    cases: tuple[Waiting, ...],
     order: Order,
     workers: int,
     dask: str | None,
     limit_s: float,
 ) -> list[Outcome]:
     """A task run a case; what came of them, in their order."""
-    if not studies:
+    if not cases:
         return []
     run = str(uuid4())
     with runner_at(dask, workers) as runner, ended_with(run, runner):
         futures = {}
-        for study in studies:
+        for case in cases:
             parameters = {
-                "case": study.name,
-                "study": STUDY.dump_json(study).decode(),
+                "case": case.study.name,
+                "study": WAITING.dump_json(case).decode(),
                 "order": order.model_dump_json(),
                 "run": run,
                 "limit_s": limit_s,
             }
-            futures[runner.submit(segment_one, parameters)] = study.name
+            futures[runner.submit(segment_one, parameters)] = case.study.name
         outcomes = {
             futures[future]: read_outcome(future, futures[future])
             for future in with_progress(list(futures))
         }
-    return [outcomes[study.name] for study in studies]
+    return [outcomes[case.study.name] for case in cases]
 
 
 def heals(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
@@ -156,7 +156,7 @@ def segment_one(
 ) -> State[Outcome]:
     """Segment one case in a process; study and order are JSON, of names and paths."""
     crew = find_crew(run, Order.model_validate_json(order))
-    outcome = crew.segment(STUDY.validate_json(study), limit_s=limit_s)
+    outcome = crew.segment(WAITING.validate_json(study), limit_s=limit_s)
     if outcome.failed:
         return Failed(message=outcome.reason, data=outcome)
     return Completed(message=outcome.kind, data=outcome)

@@ -17,7 +17,7 @@ from pathlib import Path
 from segpipe.errors import DataError
 from segpipe.tools.attempting import Outcome
 from segpipe.tools.failures import Failure, failure_path, forget_failure
-from segpipe.tools.segmenting_case import record_inputs
+from segpipe.tools.inbox import Waiting
 from segpipe.tools.segmenting_order import Order
 from segpipe.tools.segmenting_worker import STUDY
 from segpipe.tools.studies import Study
@@ -49,30 +49,33 @@ class Crew:
         self._members: set[_Member] = set()
         self._stopped = False
 
-    def segment(self, study: Study, *, limit_s: float) -> Outcome:
+    def segment(self, case: Waiting, *, limit_s: float) -> Outcome:
         """Segment a case in a process; a failure is written beside the results.
 
         Args:
-            study: The case.
+            case: Its study and the digests of its files.
             limit_s: How long it may take.
 
         Raises:
             StoppedError: If the crew was stopped.
         """
-        outcome = self._try(study, limit_s)
+        outcome = self._try(case.study, limit_s)
         if outcome.kind in ("done", "finished"):
-            forget_failure(Path(self._order.output), study.name)
+            forget_failure(Path(self._order.output), outcome.case)
         elif outcome.failed and outcome.kind != "worker":
-            _write_failure(study, outcome, self._order, limit_s)
+            _write_failure(case, outcome, self._order, limit_s)
         return outcome
 
     def stop(self) -> None:
         """End all processes, also in the middle of a case."""
         with self._lock:
             self._stopped = True
-            members = [*self._members]
+            members, idle = [*self._members], [*self._idle]
+            self._idle.clear()
         for member in members:
             member.end()
+        for member in idle:  # whoever waits for another closes it
+            member.close()
 
     @property
     def ended(self) -> bool:
@@ -129,6 +132,7 @@ class Crew:
 
     def _drop(self, member: "_Member") -> None:
         member.end()
+        member.close()
         with self._lock:
             self._members.discard(member)
             self._check()
@@ -217,6 +221,11 @@ class _Member:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def close(self) -> None:
+        """Close our ends."""
+        self._pipe.close()
+        self._said.close()
+
     def _receive(self, limit_s: float) -> bytes:
         try:
             if not self._pipe.poll(limit_s):
@@ -250,20 +259,16 @@ def _environ(threads: int) -> dict[str, str]:
 
 
 def _write_failure(
-    study: Study, outcome: Outcome, order: Order, limit_s: float
+    case: Waiting, outcome: Outcome, order: Order, limit_s: float
 ) -> None:
-    try:
-        inputs = record_inputs(study)
-    except OSError:
-        inputs = ()
     assert outcome.kind in ("data", "killed", "late", "system", "error"), outcome
     Failure(
         format_version=1,
-        case=study.name,
+        case=outcome.case,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
-        key=order.key(inputs) if inputs else "",
-        inputs=inputs,
+        key=order.key(case.inputs) if case.inputs else "",
+        inputs=case.inputs,
         kind=outcome.kind,
         limit_s=limit_s,
         reason=outcome.reason,
-    ).write(failure_path(Path(order.output), study.name))
+    ).write(failure_path(Path(order.output), outcome.case))

@@ -6,10 +6,24 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from segpipe.manifest import InputRecord
 from segpipe.tools.failures import Failure, read_failure
 from segpipe.tools.segmenting_case import is_finished, record_inputs
 from segpipe.tools.segmenting_order import Order
 from segpipe.tools.studies import Study, find_studies
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A study to segment.
+
+    Attributes:
+        study: The files.
+        inputs: Their digests, when they were looked at; none if they could not be read.
+    """
+
+    study: Study
+    inputs: tuple[InputRecord, ...]
 
 
 @dataclass(frozen=True)
@@ -23,7 +37,7 @@ class Inbox:
         growing: Still being written.
     """
 
-    todo: tuple[Study, ...]
+    todo: tuple[Waiting, ...]
     finished: tuple[str, ...]
     known: tuple[Failure, ...]
     growing: tuple[str, ...]
@@ -71,34 +85,37 @@ def sort_inbox(
     )
     growing = [study for study in studies if _age_s(study, now) < settle_s]
     settled = [study for study in studies if study not in growing]
-    look = partial(_look, order=order, limit_s=limit_s)
+    look = partial(_look, order=order, limit_s=limit_s, retry_failed=retry_failed)
     with ThreadPoolExecutor(workers) as pool:
         looks = list(pool.map(look, settled))
     todo, finished, known = [], [], []
     for study, found in zip(settled, looks, strict=True):
-        if found is True:
+        if found is None:
             finished.append(study.name)
-        elif isinstance(found, Failure) and not retry_failed:
+        elif isinstance(found, Failure):
             known.append(found)
         else:
-            todo.append(study)
+            todo.append(found)
     names = tuple(study.name for study in growing)
     return Inbox(tuple(todo), tuple(finished), tuple(known), names)
 
 
-def _look(study: Study, *, order: Order, limit_s: float) -> Failure | bool:
-    """True if it is finished, the failure if it is known to fail, else False."""
+def _look(
+    study: Study, *, order: Order, limit_s: float, retry_failed: bool
+) -> Waiting | Failure | None:
+    """None if it is finished, the failure if it would fail again, else what to do."""
     output = Path(order.output)
-    failure = read_failure(output, study.name)
     try:
-        key = order.key(record_inputs(study))
+        inputs = record_inputs(study)
+        key = order.key(inputs)
         if is_finished(study, key, output):
-            return True
+            return None
     except OSError:  # whatever it is, it will be said of this case alone
-        return False
-    if failure is not None and failure.holds(key, limit_s=limit_s):
+        return Waiting(study, ())
+    failure = read_failure(output, study.name)
+    if failure and failure.holds(key, limit_s=limit_s) and not retry_failed:
         return failure
-    return False
+    return Waiting(study, inputs)
 
 
 def _age_s(study: Study, now: float) -> float:
