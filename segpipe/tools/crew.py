@@ -63,7 +63,7 @@ class Crew:
         if outcome.kind in ("done", "finished"):
             forget_failure(Path(self._order.output), outcome.case)
         elif outcome.failed and outcome.kind != "worker":
-            _write_failure(case, outcome, self._order, limit_s)
+            write_failure(case, outcome, self._order, limit_s)
         return outcome
 
     def stop(self) -> None:
@@ -258,9 +258,10 @@ def _environ(threads: int) -> dict[str, str]:
     }
 
 
-def _write_failure(
+def write_failure(
     case: Waiting, outcome: Outcome, order: Order, limit_s: float
 ) -> None:
+    """Write beside the results why a case failed."""
     assert outcome.kind in ("data", "killed", "late", "system", "error"), outcome
     Failure(
         format_version=1,
