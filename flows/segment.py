@@ -205,7 +205,8 @@ def runner_at(dask: str | None, workers: int) -> TaskRunner[Any]:
         from prefect_dask.task_runners import DaskTaskRunner
     except ImportError as error:
         raise DataError(f"--dask {dask}: expected prefect-dask; {MEND}") from error
-    return DaskTaskRunner(address=dask)
+    runner: TaskRunner[Any] = DaskTaskRunner(address=dask)
+    return runner
 
 
 def publish(night: Night) -> None:
@@ -236,7 +237,10 @@ def main() -> None:
     )
     arguments = vars(parser.parse_args())
     settings = SegmentSettings(threads=arguments.pop("threads"))
-    state = segment(**arguments, settings=settings, return_state=True)
+    try:
+        state = segment(**arguments, settings=settings, return_state=True)
+    except KeyboardInterrupt:
+        raise SystemExit("error: interrupted; run it again to go on") from None
     if not state.is_completed():
         raise SystemExit(f"error: {state.message}")
 
