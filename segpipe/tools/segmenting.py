@@ -3,7 +3,6 @@
 import csv
 import io
 import logging
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,18 +12,14 @@ from tqdm import tqdm
 from segpipe.documents import write_text
 from segpipe.errors import DataError
 from segpipe.manifest import Manifest, SegmenterRecord
+from segpipe.network import SegmenterSpec
 from segpipe.paths import Paths
 from segpipe.provenance import ensemble_digest
 from segpipe.registry import SCHEME, fetch
 from segpipe.segmenter import Segmenter, segmenter_digest
-from segpipe.tools.segmenting_case import (
-    SegmentOptions,
-    Work,
-    is_finished,
-    record_inputs,
-    segment_study,
-)
-from segpipe.tools.studies import Study, find_studies
+from segpipe.tools.attempting import attempt_case
+from segpipe.tools.segmenting_case import SegmentOptions, Work
+from segpipe.tools.studies import find_studies
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +30,7 @@ class Summary:
 
     Attributes:
         done: Cases that were segmented now.
-        skipped: Cases that had been finished before.
+        skipped: Cases that had been finished before, or that another run was doing.
         failed: Case to the reason.
     """
 
@@ -91,26 +86,30 @@ def segment(
     done, skipped, failed = [], [], dict[str, str]()
     bar = tqdm(studies, desc="segment", unit="case", disable=None)
     for study in bar:
-        try:
-            if _do(study, work, force=force):
-                done.append(study.name)
-            else:
-                skipped.append(study.name)
-        # Whatever is wrong with one study, the others of the night must be done: this
-        # is the one place that stops an error, and it keeps the traceback.
-        except Exception as error:
-            failed[study.name] = _reason(study, error)
-            log.warning("%s failed: %s", study.name, failed[study.name])
-            if not isinstance(error, DataError | OSError):
-                # Its frames only: the message may quote where DICOM files lie.
-                frames = "".join(traceback.format_tb(error.__traceback__))
-                log.error("%s: not the data's fault:\n%s", study.name, frames)
+        outcome = attempt_case(study, work, force=force)
+        if outcome.failed:
+            failed[study.name] = outcome.reason
+            log.warning("%s failed: %s", study.name, outcome.reason)
+        elif outcome.kind == "done":
+            done.append(study.name)
+        else:
+            skipped.append(study.name)
     write_volumes(output)
     return Summary(tuple(done), tuple(skipped), failed)
 
 
 def load_segmenter(model: str, paths: Paths) -> tuple[Segmenter, SegmenterRecord]:
     """The segmenter of a folder or of the registry, and which it is.
+
+    Raises:
+        DataError: If there is none, or another than was registered.
+    """
+    folders, record = locate_segmenter(model, paths)
+    return Segmenter.ensemble(folders), record
+
+
+def locate_segmenter(model: str, paths: Paths) -> tuple[list[Path], SegmenterRecord]:
+    """Where the folds of a segmenter lie, fetched if need be, and which it is.
 
     Raises:
         DataError: If there is none, or another than was registered.
@@ -123,10 +122,9 @@ def load_segmenter(model: str, paths: Paths) -> tuple[Segmenter, SegmenterRecord
         name, version, run = registered.name, registered.version, registered.run
         expected = registered.digest
     folders = find_folds(folder)
-    segmenter = Segmenter.ensemble(folders)
     digests = tuple(segmenter_digest(one) for one in folders)
     record = SegmenterRecord(
-        name=name or segmenter.spec.model,
+        name=name or SegmenterSpec.read(folders[0] / "spec.json").model,
         version=version,
         digest=ensemble_digest(digests),
         folds=digests,
@@ -138,7 +136,7 @@ def load_segmenter(model: str, paths: Paths) -> tuple[Segmenter, SegmenterRecord
             f"{model}, found {record.digest[:12]}; delete the folder, which is a copy, "
             "and ask again; if it stays so, the registry's files were changed"
         )
-    return segmenter, record
+    return folders, record
 
 
 def find_folds(folder: Path) -> list[Path]:
@@ -163,23 +161,6 @@ def find_folds(folder: Path) -> list[Path]:
             f"repro`, or name a registered one, {SCHEME}NAME@ALIAS"
         )
     return found
-
-
-def _do(study: Study, work: Work, *, force: bool) -> bool:
-    """Segment a study unless it is finished; whether it was done now."""
-    inputs = record_inputs(study)
-    if not force and is_finished(study, inputs, work):
-        return False
-    segment_study(study, inputs, work)
-    return True
-
-
-def _reason(study: Study, error: Exception) -> str:
-    """One line; where DICOM files lie may be called after a patient."""
-    said = " ".join(str(error).split()) or "no reason was given"
-    if not isinstance(error, DataError):
-        said = f"{type(error).__name__}: {said}"
-    return study.without_places(said)
 
 
 def write_volumes(output: Path) -> None:

@@ -101,13 +101,20 @@ class Work:
 
     def key(self, inputs: tuple[InputRecord, ...]) -> str:
         """What the results of these inputs are known by."""
-        return digest_json(
-            {
-                "inputs": [record.sha256 for record in inputs],
-                "segmenter": self.record.digest,
-                "settings": self.options.to_json(),
-            }
-        )
+        return case_key(inputs, self.record, self.options)
+
+
+def case_key(
+    inputs: tuple[InputRecord, ...], record: SegmenterRecord, options: SegmentOptions
+) -> str:
+    """What the results of inputs are known by: the same key, the same mask."""
+    return digest_json(
+        {
+            "inputs": [one.sha256 for one in inputs],
+            "segmenter": record.digest,
+            "settings": options.to_json(),
+        }
+    )
 
 
 def record_inputs(study: Study) -> tuple[InputRecord, ...]:
@@ -122,16 +129,16 @@ def record_inputs(study: Study) -> tuple[InputRecord, ...]:
     )
 
 
-def is_finished(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> bool:
+def is_finished(study: Study, key: str, output: Path) -> bool:
     """Whether the same was done before and all of it still lies there."""
-    path = manifest_path(work.output, study.name)
+    path = manifest_path(output, study.name)
     if not path.is_file():
         return False
     try:
         manifest = Manifest.read(path)
     except DataError:
         return False
-    return manifest.key == work.key(inputs) and all(
+    return manifest.key == key and all(
         (path.parent / name).is_file() and digest_file(path.parent / name) == digest
         for name, digest in manifest.outputs.items()
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segpipe.errors import DataError
+from segpipe.fingerprint import digest_file
 from segpipe.io import dicom, formats
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,9 @@ class Study:
         return text
 
 
-def find_studies(inputs: list[Path], *, channels: int, output: Path) -> list[Study]:
+def find_studies(
+    inputs: list[Path], *, channels: int, output: Path, at_least: int = 1
+) -> list[Study]:
     """All studies among files and folders, however deep.
 
     Args:
@@ -57,9 +60,10 @@ def find_studies(inputs: list[Path], *, channels: int, output: Path) -> list[Stu
         channels: Of the segmenter: with several, or if a name ends so, the files
             NAME_0000, NAME_0001 … are the channels of NAME.
         output: Where results go: what lies there is no input.
+        at_least: How many there must be; an inbox may be empty.
 
     Raises:
-        DataError: If an input does not exist, nothing is found, or two studies would
+        DataError: If an input does not exist, too few are found, or two studies would
             have the same outputs.
     """
     files: dict[Path, str] = {}
@@ -84,7 +88,7 @@ def find_studies(inputs: list[Path], *, channels: int, output: Path) -> list[Stu
         else:
             log.info("left out %s: no image", path.name)
     studies = [*_by_case(images, channels), *_by_series(others)]
-    if not studies:
+    if len(studies) < at_least:
         raise DataError(
             f"{', '.join(map(str, inputs))}: expected images, found none; "
             f"known are {', '.join(formats.SUFFIXES)} and DICOM"
@@ -130,12 +134,12 @@ def _word(path: Path) -> str:
 def _by_series(files: list[Path]) -> list[Study]:
     """DICOM files by series; one that cannot be read is a study of its own."""
     members: dict[str, dicom.Series] = {}
-    faults = []
+    faults: list[Study] = []
     for path in files:
         try:
             found = dicom.find_series([path])
         except DataError as error:
-            faults.append(Study(path.name, (path,), fault=str(error)))
+            faults.append(_unreadable(path, str(error), faults))
             continue
         for series in found:
             before = members.get(series.uid)
@@ -151,6 +155,14 @@ def _by_series(files: list[Path]) -> list[Study]:
         else:
             studies.append(Study(uid, series.files, series))
     return studies + faults
+
+
+def _unreadable(path: Path, fault: str, others: list[Study]) -> Study:
+    """Files of many scanners are called alike: those go by their bytes, too."""
+    name = path.name
+    if any(other.name == name for other in others):
+        name = f"{name}_{digest_file(path)[:8]}"
+    return Study(name, (path,), fault=fault)
 
 
 def _check_names(studies: list[Study]) -> None:

@@ -1,0 +1,249 @@
+"""segment: an inbox of new studies with a segmenter, one task run a case.
+
+``python -m flows.segment INBOX --output OUT --model MODEL``. Threads of the flow, or
+the workers of a Dask cluster, each drive a process of their own that segments
+(segpipe.tools.crew): a case that hangs or is killed takes nothing with it.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import PrefectFuture, as_completed
+from prefect.states import Completed, Failed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.tasks import Task
+from pydantic import TypeAdapter
+
+from segpipe.errors import DataError
+from segpipe.paths import Paths
+from segpipe.tools.attempting import Outcome
+from segpipe.tools.crew import find_crew, stop_crew
+from segpipe.tools.inbox import Waiting, sort_inbox
+from segpipe.tools.night import Night
+from segpipe.tools.segmenting import write_volumes
+from segpipe.tools.segmenting_order import (
+    Order,
+    SegmentSettings,
+    prepare_order,
+    workers_at_once,
+)
+
+WAITING: TypeAdapter[Waiting] = TypeAdapter(Waiting)
+SAYS_S = 5.0  # between updates of the progress
+MEND = "pip install 'segpipe[dask]'"
+
+
+@flow(name="segment")
+def segment(
+    inbox: str | list[str],
+    output: str,
+    model: str,
+    root: str = ".",
+    workers: int = 0,
+    dask: str | None = None,
+    settle_s: float = 30.0,
+    case_timeout_s: float = 3600.0,
+    retry_failed: bool = False,
+    settings: SegmentSettings | None = None,
+) -> State[None]:
+    """Segment the studies of an inbox that are new; a case is never done twice.
+
+    Args:
+        inbox: Folder of studies, or a list of files and folders.
+        output: Folder for label maps, manifests and failures; with Dask on storage
+            that all machines share.
+        model: Folder of a segmenter or of its folds, or models:/NAME@champion.
+        root: The project's folder, for the registry's address and its cache.
+        workers: Cases at once; 0 is one with a GPU, else as many as there are cores
+            for. A Dask cluster has as many as it has threads.
+        dask: Address of a Dask cluster's scheduler, such as tcp://host:8786.
+        settle_s: Studies whose newest file is younger, in seconds, are left for the
+            next run: they are still being written.
+        case_timeout_s: A case that takes longer, in seconds, has failed.
+        retry_failed: Whether cases that failed before are tried again though neither
+            their files nor the segmenter nor the settings changed.
+        settings: How to segment, and what to write.
+
+    Raises:
+        DataError: If inbox, segmenter or device are not there.
+    """
+    log = get_run_logger()
+    order = prepare_order(
+        model, Path(output), settings or SegmentSettings(), Paths(Path(root))
+    )
+    at_once = workers_at_once(workers, order.settings)
+    found = sort_inbox(
+        [Path(item) for item in ([inbox] if isinstance(inbox, str) else inbox)],
+        order,
+        now=time.time(),
+        settle_s=settle_s,
+        limit_s=case_timeout_s,
+        retry_failed=retry_failed,
+        workers=at_once,
+    )
+    log.info("%s, with %s %s", found, order.record.name, order.record.digest[:12])
+    for name in found.growing:
+        log.info("left for the next run, still being written: %s", name)
+    outcomes = run_cases(found.todo, order, at_once, dask, case_timeout_s)
+    write_volumes(Path(order.output))
+    night = Night(order, found, tuple(outcomes))
+    publish(night)
+    return (Failed if night.failed else Completed)(message=night.headline())
+
+
+def run_cases(
+    cases: tuple[Waiting, ...],
+    order: Order,
+    workers: int,
+    dask: str | None,
+    limit_s: float,
+) -> list[Outcome]:
+    """A task run a case; what came of them, in their order."""
+    if not cases:
+        return []
+    run = str(uuid4())
+    with runner_at(dask, workers) as runner, ended_with(run, runner):
+        futures = {}
+        for case in cases:
+            parameters = {
+                "case": case.study.name,
+                "study": WAITING.dump_json(case).decode(),
+                "order": order.model_dump_json(),
+                "run": run,
+                "limit_s": limit_s,
+            }
+            futures[runner.submit(segment_one, parameters)] = case.study.name
+        outcomes = {
+            futures[future]: read_outcome(future, futures[future])
+            for future in with_progress(list(futures))
+        }
+    return [outcomes[case.study.name] for case in cases]
+
+
+def heals(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
+    """Whether another try may help: a disk, a network; never the data."""
+    return isinstance(state.data, Outcome) and state.data.kind == "system"
+
+
+@task(
+    name="segment-case",
+    task_run_name="{case}",
+    cache_policy=NO_CACHE,
+    retries=1,
+    retry_delay_seconds=10,
+    retry_condition_fn=heals,
+)
+def segment_one(
+    case: str, study: str, order: str, run: str, limit_s: float
+) -> State[Outcome]:
+    """Segment one case in a process; study and order are JSON, of names and paths."""
+    crew = find_crew(run, Order.model_validate_json(order))
+    outcome = crew.segment(WAITING.validate_json(study), limit_s=limit_s)
+    if outcome.failed:
+        return Failed(message=outcome.reason, data=outcome)
+    return Completed(message=outcome.kind, data=outcome)
+
+
+def read_outcome(future: PrefectFuture[Any], case: str) -> Outcome:
+    """What a task run came to; one that was lost leaves no more than an error."""
+    found = future.result(raise_on_failure=False)
+    if isinstance(found, Outcome):
+        return found
+    return Outcome(case=case, kind="error", reason=" ".join(str(found).split()))
+
+
+def with_progress(futures: list[PrefectFuture[Any]]) -> Iterator[PrefectFuture[Any]]:
+    """Futures as they end, with their share as a progress artifact."""
+    artifact = create_progress_artifact(0.0, key="segment-progress")
+    assert isinstance(artifact, UUID)
+    said = time.monotonic()
+    for count, future in enumerate(as_completed(futures), 1):
+        yield future
+        if count == len(futures) or time.monotonic() - said > SAYS_S:
+            said = time.monotonic()
+            update_progress_artifact(artifact, 100.0 * count / len(futures))
+
+
+@contextmanager
+def ended_with(run: str, runner: TaskRunner[Any]) -> Iterator[None]:
+    """However the flow ends, its processes end, also in the middle of a case."""
+    try:
+        yield
+    finally:
+        stop_crew(run)
+        if not isinstance(runner, ThreadPoolTaskRunner):
+            runner.client.run(stop_crew, run)  # type: ignore[attr-defined]
+
+
+def runner_at(dask: str | None, workers: int) -> TaskRunner[Any]:
+    """Threads of this process, or a cluster.
+
+    Raises:
+        DataError: If a cluster is named and the packages for it are missing.
+    """
+    if dask is None:
+        return ThreadPoolTaskRunner(max_workers=workers)
+    try:
+        from prefect_dask.task_runners import DaskTaskRunner
+    except ImportError as error:
+        raise DataError(f"--dask {dask}: expected prefect-dask; {MEND}") from error
+    runner: TaskRunner[Any] = DaskTaskRunner(address=dask)
+    return runner
+
+
+def publish(night: Night) -> None:
+    """Results and failures as artifacts of the flow run."""
+    create_table_artifact(night.results(), key="segment-results")
+    create_table_artifact(night.failures(), key="segment-failures")
+    create_markdown_artifact(night.summary(), key="segment-summary")
+
+
+def main() -> None:
+    """The command line of the flow."""
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.segment",
+        description="Segment the new studies of an inbox, one Prefect task run a case.",
+        epilog="example: PREFECT_API_URL=http://127.0.0.1:4200/api python -m "
+        "flows.segment ~/inbox --output ~/masks --model models:/liver@champion",
+    )
+    parser.add_argument("inbox", nargs="+", help="folders and files of studies")
+    parser.add_argument("--output", required=True, help="folder for the results")
+    parser.add_argument("--model", required=True, help="folder, or models:/NAME@ALIAS")
+    parser.add_argument("--workers", type=int, default=0, help="cases at once")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of a case")
+    parser.add_argument("--dask", help="address of a scheduler, tcp://HOST:8786")
+    parser.add_argument("--settle-s", type=float, default=30.0)
+    parser.add_argument("--case-timeout-s", type=float, default=3600.0)
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="try known failures again, too"
+    )
+    arguments = vars(parser.parse_args())
+    settings = SegmentSettings(threads=arguments.pop("threads"))
+    try:
+        state = segment(**arguments, settings=settings, return_state=True)
+    except KeyboardInterrupt:
+        raise SystemExit("error: interrupted; run it again to go on") from None
+    if not state.is_completed():
+        raise SystemExit(f"error: {state.message}")
+
+
+if __name__ == "__main__":
+    main()
