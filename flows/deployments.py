@@ -13,6 +13,7 @@ from pathlib import Path
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.settings import get_current_settings
 from prefect.workers.process import ProcessWorker
 
 from flows.automations import crash_zombies
@@ -39,10 +40,11 @@ def install(root: Path, file: str) -> None:
     """
     switches = asyncio.run(_prepare())
     words = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", file]
+    server = get_current_settings().to_environment_variables(exclude_unset=True)
     subprocess.run(
         [sys.executable, "-m", *words],
         cwd=root,
-        env={**environ(), "PWD": str(root)},
+        env={**environ(), **server, "PWD": str(root)},
         stdin=subprocess.DEVNULL,
         check=True,
     )
