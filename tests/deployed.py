@@ -3,11 +3,13 @@
 import json
 import shutil
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+BUSY, TRIES = 503, 30
 ROOT = Path(__file__).parents[1]
 PREFECT_YAML = """\
 name: trial
@@ -85,8 +87,15 @@ def ask(api: str, path: str, body: dict[str, Any] | None = None) -> Any:
         data=None if body is None else json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+    for _ in range(TRIES):  # as Prefect's own client does
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != BUSY:
+                raise
+            time.sleep(1)
+    raise TimeoutError(f"{path}: the server stays busy")
 
 
 def run(api: str, name: str, **parameters: Any) -> str:

@@ -11,6 +11,10 @@ import pytest
 from flows.daemons import MARK, Daemon, end, family, last_lines, launch, lives
 from tests.deployed import wait_until
 
+# What outlives its shell outlives its Popen object.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:subprocess .* is still running:ResourceWarning"
+)
 # Writes its child's number; the child sleeps.
 PARENT = """\
 import pathlib, subprocess, sys, time

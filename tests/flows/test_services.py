@@ -21,7 +21,11 @@ from segpipe.errors import DataError
 from tests.deployed import ask, build_project, run, state, wait_until
 from tests.servers import free_port, postgres_server
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # What outlives its shell outlives its Popen object.
+    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -169,12 +173,12 @@ def test_a_start_that_fails_leaves_nothing_behind_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = build_project(
-        tmp_path / "project", "deployments: [{name: x, entrypoint: y}]"
+        tmp_path / "project", "deployments: [{name: x, entrypoint: missing.py:x}]"
     )
     monkeypatch.setenv("SEGPIPE_PREFECT_PORT", str(free_port()))
     monkeypatch.setenv("SEGPIPE_MLFLOW_PORT", str(free_port()))
 
-    with pytest.raises(DataError, match=r"(?s)deployments\.log.*y"):
+    with pytest.raises(DataError, match=r"(?s)deployments\.log.*missing\.py"):
         start(folder)
 
     assert not family([], folder / ".services")
