@@ -4,6 +4,7 @@
 """
 
 from datetime import timedelta
+from typing import Any
 
 import typer
 from prefect.client.orchestration import get_client
@@ -66,7 +67,9 @@ def crash_zombies(within: timedelta = WITHIN) -> AutomationCore:
 def install(automation: AutomationCore) -> None:
     """Create an automation, or bring the one of that name up to date.
 
-    Whether it is switched on stays as a person left it.
+    Whether it is switched on stays as a person left it. One that is as it should be is
+    not touched: the server would forget the heartbeats that it is waiting for, and runs
+    that were lost just then would stay "running".
     """
     with get_client(sync_client=True) as client:
         there = client.read_automations_by_name(automation.name)
@@ -74,10 +77,15 @@ def install(automation: AutomationCore) -> None:
             client.create_automation(automation)
             return
         first, *others = there
-        wanted = automation.model_copy(update={"enabled": first.enabled})
-        client.update_automation(first.id, wanted)
+        if _read_meaning(first) != _read_meaning(automation):
+            wanted = automation.model_copy(update={"enabled": first.enabled})
+            client.update_automation(first.id, wanted)
         for other in others:
             client.delete_automation(other.id)
+
+
+def _read_meaning(automation: AutomationCore) -> dict[str, Any]:
+    return automation.model_dump(include={"description", "trigger", "actions"})
 
 
 @app.command("install")

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from flows.automations import HEARTBEAT, app, crash_zombies, install
 from flows.environment import HEARTBEAT_S
+from tests.deployed import ask
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
 
@@ -35,6 +36,23 @@ def test_a_run_that_is_being_cancelled_can_be_a_zombie_and_one_that_rests_not() 
     assert "prefect.flow-run.Cancelling" not in trigger.expect
     assert "prefect.flow-run.Running" not in trigger.expect
     assert {"prefect.flow-run.Suspended", "prefect.flow-run.Completed"} < trigger.expect
+
+
+def test_what_is_as_it_should_be_is_not_touched(prefect_api: str) -> None:
+    """An update would make the server forget the heartbeats that it waits for."""
+
+    def updated() -> list[str]:
+        found = ask(prefect_api, "automations/filter", {})
+        return [each["updated"] for each in found if "zombie" in each["name"]]
+
+    install(crash_zombies(timedelta(seconds=70)))
+    before = updated()
+    install(crash_zombies(timedelta(seconds=70)))
+    again = updated()
+    install(crash_zombies())
+
+    assert before == again
+    assert updated() != before
 
 
 def test_installing_twice_leaves_one_and_as_a_person_switched_it() -> None:
