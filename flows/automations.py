@@ -14,6 +14,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
+RUNNING = "prefect.flow-run.Running"  # a run may be lost before its heart beats once
 # A run in one of these has no process, and so no heartbeat, and nothing is wrong.
 # Runs that ended under a name of their own are safe: the server lets no run leave its
 # end. Cancelling is missing on purpose: whoever should cancel may be gone.
@@ -37,18 +38,23 @@ def crash_zombies(within: timedelta = WITHIN) -> AutomationCore:
 
     Args:
         within: How long a run may be silent. Its heart beats every
-            PREFECT_FLOWS_HEARTBEAT_FREQUENCY seconds, 30 at the least.
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY seconds: 30 in prefect.yaml, the least.
 
     Source:
-        https://docs.prefect.io/v3/advanced/detect-zombie-flows
+        https://docs.prefect.io/v3/advanced/detect-zombie-flows, which begins with the
+        first heartbeat; here with the run.
     """
     return AutomationCore(
         name="Crash zombie flow runs",
         description="A run that is silent without having ended is marked as crashed.",
         trigger=EventTrigger(
-            after={HEARTBEAT},
+            after={HEARTBEAT, RUNNING},
             expect={HEARTBEAT, *(f"prefect.flow-run.{name}" for name in RESTING)},
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            # Not what a person runs by hand, whose heart may beat more slowly.
+            match_related=ResourceSpecification(
+                {"prefect.resource.role": "deployment"}
+            ),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,

@@ -13,7 +13,6 @@ SECRETS = (  # of the servers; no flow needs them
     "MLFLOW_BACKEND_STORE_URI",
     "MLFLOW_REGISTRY_STORE_URI",
 )
-HEARTBEAT_S = 30  # the least that Prefect allows; flows/automations.py counts on it
 
 
 def build_environment(
@@ -36,7 +35,6 @@ def build_environment(
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_API_URL": api,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
         "MLFLOW_TRACKING_URI": mlflow,
         # Its seven processes judge answers of language models: 1.7 GB for nothing here.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",

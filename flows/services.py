@@ -215,20 +215,23 @@ def stop(root: Path) -> list[str]:
 
 
 def _end(daemons: Sequence[Daemon], mark: Path | None = None) -> None:
-    """Workers and their runs first: the runs still tell the server how they ended."""
+    """Runs first, then workers, then servers: each can still say how it ended.
+
+    A worker that is told to end kills its runs, and nobody says what became of them.
+    """
     servers = [each for each in daemons if each.name in SERVERS]
-    workers = {each.find() for each in daemons if each.name not in SERVERS}
+    workers = [each for each in daemons if each not in servers]
+    waiting = set(filter(None, (each.find() for each in workers)))
 
     def at_work() -> set[psutil.Process]:
         return family(daemons, mark) - family(servers)
 
-    # The flow runs of workers, and runs whose worker is gone; what runs below a run is
-    # the run's to end (flows/guard.py).
-    everyone = at_work()
-    below = everyone - workers
-    heads = {each for each in everyone if parent(each) not in below}
-    end(heads, at_work, patience_s=STOPS_S)
-    heads = {process for each in servers if (process := each.find())}
+    # What runs below a run is the run's to end (flows/guard.py).
+    runs = at_work() - waiting
+    heads = {each for each in runs if parent(each) not in runs}
+    end(heads, lambda: at_work() - waiting, patience_s=STOPS_S)
+    end(waiting, at_work, patience_s=10)
+    heads = set(filter(None, (each.find() for each in servers)))
     end(heads, lambda: family(daemons, mark), patience_s=10)
 
 

@@ -29,7 +29,9 @@ deployments:
       - {slug: nightly, cron: "0 2 * * *", active: false}
   - name: sleep
     entrypoint: trial.py:sleep
-    work_pool: {name: gpu}
+    work_pool:
+      name: gpu
+      job_variables: {env: {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: "30"}}
 """
 TRIAL = """\
 import os

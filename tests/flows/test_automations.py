@@ -9,8 +9,7 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 from typer.testing import CliRunner
 
-from flows.automations import HEARTBEAT, app, crash_zombies, install
-from flows.environment import HEARTBEAT_S
+from flows.automations import HEARTBEAT, RUNNING, app, crash_zombies, install
 from tests.deployed import ask
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
@@ -22,9 +21,9 @@ def test_a_run_may_miss_two_heartbeats_and_not_three() -> None:
 
     assert isinstance(trigger, EventTrigger)
     assert trigger.posture == Posture.Proactive
-    assert trigger.after == {HEARTBEAT}
+    assert trigger.after == {HEARTBEAT, RUNNING}
     assert trigger.for_each == {"prefect.resource.id"}
-    assert trigger.within == timedelta(seconds=3 * HEARTBEAT_S)
+    assert trigger.within == timedelta(seconds=3 * 30)
     assert isinstance(action, ChangeFlowRunState)
     assert action.state == StateType.CRASHED
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flows.automations import WITHIN
 from flows.deployments import install
 from tests.deployed import ROOT, ask
 
@@ -71,6 +72,14 @@ def test_runs_begin_in_the_projects_folder(deployed: dict[str, Any]) -> None:
     assert step["prefect.deployments.steps.set_working_directory"] == {
         "directory": str(ROOT)
     }
+
+
+def test_the_hearts_of_all_runs_beat_often_enough(deployed: dict[str, Any]) -> None:
+    """Prefect's own 180 s would make each run that lives look lost."""
+    variable = "PREFECT_FLOWS_HEARTBEAT_FREQUENCY"
+    beats = {each["job_variables"]["env"][variable] for each in deployed.values()}
+
+    assert {3 * int(beat) for beat in beats} == {WITHIN.total_seconds()}
 
 
 def test_new_data_start_a_retraining(

@@ -23,7 +23,6 @@ def test_the_projects_code_comes_first_and_every_process_is_marked(
     assert environment["PYTHONPATH"] == f"{tmp_path}:/theirs"
     assert environment["PREFECT_API_URL"] == "http://a"
     assert environment[MARK] == str(tmp_path / "s")
-    assert environment["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
 
 
 def test_workers_know_the_servers_login_and_not_its_databases(
