@@ -172,15 +172,18 @@ def test_a_port_that_another_has_is_an_error_that_names_both(
 def test_a_start_that_fails_leaves_nothing_behind_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = build_project(
-        tmp_path / "project", "deployments: [{name: x, entrypoint: missing.py:x}]"
-    )
+    folder = build_project(tmp_path / "project")
+    nowhere = "postgresql+asyncpg://segpipe:s3cret-word@127.0.0.1:1/none"
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", nowhere)
     monkeypatch.setenv("SEGPIPE_PREFECT_PORT", str(free_port()))
     monkeypatch.setenv("SEGPIPE_MLFLOW_PORT", str(free_port()))
 
-    with pytest.raises(DataError, match=r"(?s)deployments\.log.*missing\.py"):
+    with pytest.raises(
+        DataError, match=r"(?s)prefect\.log.*Connect call failed"
+    ) as error:
         start(folder)
 
+    assert "s3cret-word" not in str(error.value)
     assert not family([], folder / ".services")
 
 
