@@ -1,5 +1,6 @@
-# make demo   the whole chain on the embedded data set    make test   all checks
-# make lock   refresh requirements.lock                   make clean  remove what demo made
+# make demo   the whole chain on the embedded data set     make test   all checks
+# make serve  Prefect, MLflow and workers on this machine  make stop   end just these
+# make lock   refresh requirements.lock                    make clean  remove what demo made
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: demo test lint types floors tests lock clean
+.PHONY: demo serve stop test lint types floors tests lock clean
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("segpipe needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.11 ...") if not (3, 11) <= sys.version_info < (3, 14) else None'
@@ -24,6 +25,12 @@ demo: $(VENV)/installed
 	dvc repro
 	segpipe record
 	segpipe results
+
+serve: $(VENV)/installed
+	@python -m flows.services start
+
+stop: $(VENV)/installed
+	@python -m flows.services stop
 
 test: lint types floors tests
 

@@ -1,6 +1,8 @@
 """Servers that tests talk to: real ones, on loopback, with their data in a folder."""
 
+import glob
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+import pytest
 
 STARTS_S = 120  # the first start makes a database; CI is slow
 
@@ -147,3 +150,62 @@ def end_tree(process: subprocess.Popen[bytes]) -> None:
         with suppress(psutil.NoSuchProcess):
             member.kill()
     process.wait()
+
+
+@contextmanager
+def postgres_server(folder: Path) -> Iterator[str]:
+    """A PostgreSQL; yields PREFECT_SERVER_DATABASE_CONNECTION_URL, with a password.
+
+    It refuses root, so that root starts it as the user postgres.
+    """
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+    path = os.pathsep.join([os.environ.get("PATH", ""), *found[-1:]])
+    initdb, postgres = (
+        shutil.which(name, path=path) for name in ("initdb", "postgres")
+    )
+    if initdb is None or postgres is None:
+        pytest.skip("PostgreSQL (initdb) is not installed")
+    data, log, port = folder / "data", folder / "postgres.log", free_port()
+    data.mkdir(parents=True)
+    (folder / "password").write_text("s3cret-word\n")
+    user: list[str] = []
+    if os.geteuid() == 0:
+        user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        for path_of_root in (folder, data, folder / "password"):
+            shutil.chown(path_of_root, "postgres", "postgres")
+        for above in folder.parents:  # pytest's folders are its user's own
+            if above.stat().st_uid == 0 and above != Path("/"):
+                above.chmod(above.stat().st_mode | 0o011)
+    words = [
+        "--username=segpipe",
+        f"--pwfile={folder / 'password'}",
+        "--auth=scram-sha-256",
+    ]
+    subprocess.run(
+        [*user, initdb, "-D", str(data), "--no-sync", *words],
+        check=True,
+        capture_output=True,
+        cwd="/",
+    )
+    words = ["-D", str(data), "-k", str(data), "-p", str(port), "-h", "127.0.0.1"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [*user, postgres, *words], stdout=file, stderr=file, cwd="/"
+        )
+    try:
+        wait_for_port(port, process, log)
+        yield f"postgresql+asyncpg://segpipe:s3cret-word@127.0.0.1:{port}/postgres"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + STARTS_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended:\n{log.read_text()}")
+        if "ready to accept connections" in log.read_text():
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"port {port} does not answer:\n{log.read_text()}")

@@ -1,0 +1,77 @@
+"""ports: who listens on this machine, and whether they are ready."""
+
+import base64
+import json
+import socket
+import urllib.error
+import urllib.request
+from datetime import datetime
+
+import psutil
+
+PATIENCE_S = 5.0  # with an answer
+
+
+def owner(port: int) -> str | None:
+    """Who has a port of this machine, in words; None if it is free."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return _listener(port) or "another program"
+    return None
+
+
+def _listener(port: int) -> str | None:
+    """Its name and number, where the system tells."""
+    try:
+        pids = [
+            each.pid
+            for each in psutil.net_connections("tcp")
+            if each.status == psutil.CONN_LISTEN and each.laddr.port == port
+        ]
+        pid = next(filter(None, pids), None)
+        return f"{psutil.Process(pid).name()} (process {pid})" if pid else None
+    except psutil.Error:
+        return None
+
+
+def answers(url: str) -> bool:
+    """Whether a server says that it is well."""
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S):  # noqa: S310
+            return True
+    except OSError:
+        return False
+
+
+def is_online(api: str, pool: str, worker: str, since_s: float, password: str) -> bool:
+    """Whether a worker has reported to the Prefect server.
+
+    Args:
+        api: PREFECT_API_URL.
+        pool: The worker's pool.
+        worker: Its name.
+        since_s: When it was started, in seconds since 1970; one before it may have had
+            the same name.
+        password: PREFECT_API_AUTH_STRING, or "".
+    """
+    request = urllib.request.Request(  # noqa: S310
+        f"{api}/work_pools/{pool}/workers/filter",
+        data=b"{}",
+        headers={"Content-Type": "application/json"},
+    )
+    if password:
+        token = base64.b64encode(password.encode()).decode()
+        request.add_header("Authorization", f"Basic {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
+            workers = json.load(answer)
+    except (OSError, ValueError):
+        return False
+    return any(
+        each["name"] == worker
+        and datetime.fromisoformat(each["last_heartbeat_time"]).timestamp() > since_s
+        for each in workers
+    )
