@@ -1,6 +1,5 @@
 """The flow runs the real dvc in a real project, under a real Prefect."""
 
-import shutil
 import subprocess
 import sys
 import time
