@@ -10,6 +10,13 @@ from pathlib import Path
 from prefect import get_run_logger
 
 LINES_SHOWN = 20  # of a command that failed
+HINTS = (  # of dvc, for people at a terminal
+    "To track the changes with git, run:",
+    "To enable auto staging, run:",
+    "Use `dvc push` to send your updates",
+    "\tgit add ",
+    "\tdvc config core.autostage",
+)
 PATIENCE_S = 30.0  # with a guard that was told to end its command
 
 
@@ -69,7 +76,7 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
     assert process.stdout is not None
     for line in process.stdout:
         text = line.rstrip()
-        if text:
+        if text and not text.startswith(HINTS):
             yield text
 
 

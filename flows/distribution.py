@@ -22,7 +22,6 @@ from flows.workspace import branch_of, commit_run, has_git, remote_of
 from segpipe.errors import DataError
 
 TrainOn = Literal["auto", "here", "workers"]
-DEPLOYMENT = "train/train"
 ATTEMPTS = 3  # of a training whose worker was lost; each goes on from its checkpoint
 LOOKS_S = 5.0
 RESTORED = "is cached - skipping run"
@@ -43,7 +42,7 @@ class Training:
     attempt: int = 1
 
 
-def choose_place(root: str, train_on: TrainOn, pool: str) -> bool:
+def choose_place(root: str, train_on: TrainOn, deployment: str) -> bool:
     """Whether to train on workers; why not is logged.
 
     Raises:
@@ -51,7 +50,7 @@ def choose_place(root: str, train_on: TrainOn, pool: str) -> bool:
     """
     if train_on == "here":
         return False
-    missing = _missing(root, pool)
+    missing = _missing(root, deployment)
     if missing is None:
         return True
     if train_on == "workers":
@@ -60,7 +59,7 @@ def choose_place(root: str, train_on: TrainOn, pool: str) -> bool:
     return False
 
 
-def _missing(root: str, pool: str) -> str | None:
+def _missing(root: str, deployment: str) -> str | None:
     if not has_git(root):
         return "no git repository; workers get commits"
     if remote_of(root) is None:
@@ -68,22 +67,25 @@ def _missing(root: str, pool: str) -> str | None:
     online = WorkerFilter(status=WorkerFilterStatus(any_=[WorkerStatus.ONLINE]))
     with get_client(sync_client=True) as client:
         try:
-            client.read_work_pool(pool)
-            client.read_deployment_by_name(DEPLOYMENT)
+            pool = client.read_deployment_by_name(deployment).work_pool_name
         except ObjectNotFound:
-            return f"no work pool {pool} or no deployment {DEPLOYMENT}; `make serve`"
-        workers = client.read_workers_for_work_pool(pool, worker_filter=online)
-    if not workers:
-        return f"no worker online; `prefect worker start --pool {pool} --limit 1`"
+            return f"no deployment {deployment}; `make serve` deploys train/train"
+        if pool is None:
+            return f"no work pool that the deployment {deployment} goes to"
+        if not client.read_workers_for_work_pool(pool, worker_filter=online):
+            return f"no worker online; `prefect worker start --pool {pool} --limit 1`"
     return None
 
 
-def train_on_workers(root: str, stages: list[str], repository: str | None) -> None:
+def train_on_workers(
+    root: str, stages: list[str], deployment: str, repository: str | None
+) -> None:
     """Let workers train stages at the same time, then restore what they made.
 
     Args:
         root: The workspace; what comes before the stages is up to date.
         stages: Names.
+        deployment: Of the flow train, for the pool of these workers.
         repository: Where workers fetch commits from, if not from the workspace itself.
 
     Raises:
@@ -92,7 +94,11 @@ def train_on_workers(root: str, stages: list[str], repository: str | None) -> No
     """
     commit = commit_run(root)
     share(root, commit, repository)
-    run_all(stages, repository or str(Path(root).resolve()), commit)
+    parameters = {
+        "repository": repository or str(Path(root).resolve()),
+        "commit": commit,
+    }
+    run_all(stages, deployment, parameters)
     fetch_results(root)
     for stage in stages:
         restore.with_options(task_run_name=stage)(root, stage)
@@ -145,7 +151,7 @@ def restore(root: str, stage: str) -> None:
     stream(root, ["dvc", "repro", "--pull", "--single-item", stage], watch=watch)
 
 
-def run_all(stages: list[str], repository: str, commit: str) -> None:
+def run_all(stages: list[str], deployment: str, parameters: dict[str, str]) -> None:
     """Run the deployment once a stage, all at the same time; wait for all of them.
 
     Raises:
@@ -153,7 +159,7 @@ def run_all(stages: list[str], repository: str, commit: str) -> None:
             count. If this flow is cancelled, so are they.
     """
     log = get_run_logger()
-    going = [_start(stage, repository, commit) for stage in stages]
+    going = [_start(stage, deployment, parameters) for stage in stages]
     failed: list[str] = []
     try:
         while going:
@@ -167,7 +173,7 @@ def run_all(stages: list[str], repository: str, commit: str) -> None:
                     log.info("%s: done", training.stage)
                 elif state.is_crashed() and training.attempt < ATTEMPTS:
                     log.warning("%s: its worker was lost; again", training.stage)
-                    again = _start(training.stage, repository, commit)
+                    again = _start(training.stage, deployment, parameters)
                     going.append(replace(again, attempt=training.attempt + 1))
                 else:
                     said = f"{training.stage}: {state.name}: {state.message}"
@@ -180,10 +186,10 @@ def run_all(stages: list[str], repository: str, commit: str) -> None:
         raise CommandError("\n".join(failed))
 
 
-def _start(stage: str, repository: str, commit: str) -> Training:
+def _start(stage: str, deployment: str, parameters: dict[str, str]) -> Training:
     run = run_deployment(
-        DEPLOYMENT,
-        parameters={"repository": repository, "commit": commit, "stage": stage},
+        deployment,
+        parameters={**parameters, "stage": stage},
         flow_run_name=stage,
         timeout=0,
     )

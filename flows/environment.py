@@ -43,7 +43,14 @@ def build_environment(
     }
     password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
     clients = {"PREFECT_API_AUTH_STRING": password} if password else {}
-    return {**clients, **os.environ, **ours}
+    # What a user may set otherwise. A training whose worker was lost goes on in
+    # another's clone: their checkpoints lie in one place.
+    usual = {
+        "SEGPIPE_CHECKPOINTS": str(root / ".checkpoints"),
+        "PREFECT_WORKER_QUERY_SECONDS": "3",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "segpipe",
+    }
+    return {**usual, **clients, **os.environ, **ours}
 
 
 def _before(variable: str, first: str) -> str:

@@ -47,7 +47,7 @@ def reproduce(
     root: str = ".",
     force: bool = False,
     train_on: TrainOn = "auto",
-    pool: str = "gpu",
+    deployment: str = "train/train",
     repository: str | None = None,
 ) -> bool:
     """Run every stage that is not up to date, record the runs, show the results.
@@ -58,7 +58,7 @@ def reproduce(
         train_on: Where networks train. "here": in this workspace, one after another;
             "workers": on the work pool, at the same time; "auto": on workers if there
             are any and a DVC remote to share results over.
-        pool: The work pool of the workers that train.
+        deployment: Of the flow train; its work pool says which workers.
         repository: Address that these workers fetch commits from; none if they can
             read the project's folder itself.
 
@@ -80,13 +80,15 @@ def reproduce(
         stale = list_stages(root, since=None if force else status)
         options = choose_options(root, status, force)
         trainings = [name for name in stale if name.startswith(TRAIN)]
-        away = bool(trainings) and not force and choose_place(root, train_on, pool)
+        away = (
+            bool(trainings) and not force and choose_place(root, train_on, deployment)
+        )
         for name in stale:
             if not (away and name in trainings):
                 run_stage.with_options(task_run_name=name)(root, name, options)
                 remember_data(root)
             elif name == trainings[0]:
-                train_on_workers(root, trainings, repository)
+                train_on_workers(root, trainings, deployment, repository)
         if not stale:
             get_run_logger().info("all stages are up to date")
         record_runs(root)
@@ -201,10 +203,10 @@ def run_stage(root: str, name: str, options: list[str]) -> None:
 @task(task_run_name="record", cache_policy=NO_CACHE)
 def record_runs(root: str) -> None:
     """MLflow runs of what lies in artifacts/; results as Prefect artifacts."""
-    where = stream(root, ["segpipe", "record"])[-1]
+    stream(root, ["segpipe", "record"])
     table = stream(root, ["segpipe", "results"])
     create_markdown_artifact(
-        "```\n" + "\n".join(table) + "\n```\n" + f"MLflow: {where}",
+        "```\n" + "\n".join(table) + "\n```",
         key="results",
         description="Figures of the test set, by model",
     )

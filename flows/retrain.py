@@ -54,7 +54,7 @@ def retrain(
     import_options: list[str] | None = None,
     settle_s: float = 60.0,
     train_on: TrainOn = "auto",
-    pool: str = "gpu",
+    deployment: str = "train/train",
     repository: str | None = None,
 ) -> str:
     """Take in new data, reproduce, compare with the champion, register a candidate.
@@ -74,7 +74,7 @@ def retrain(
         settle_s: A delivery with a file younger than so many seconds is left for the
             next run: somebody may still be writing.
         train_on: Where networks train: auto, here or workers, as in reproduce.
-        pool: The work pool of the workers that train.
+        deployment: Of the flow train; its work pool says which workers.
         repository: Address that these workers fetch commits from; none if they can
             read the project's folder itself.
 
@@ -88,7 +88,9 @@ def retrain(
     root = str(Path(root).resolve())
     if inbox is not None:
         take_in(root, inbox, import_options or [], settle_s)
-    reproduce(root=root, train_on=train_on, pool=pool, repository=repository)
+    reproduce(
+        root=root, train_on=train_on, deployment=deployment, repository=repository
+    )
     with occupied(root):
         chosen = model or choose_candidate(root)
         called = name or default_name(Paths(Path(root)))

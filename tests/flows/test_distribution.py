@@ -274,10 +274,10 @@ def test_uncommitted_code_goes_nowhere(
 
 
 def test_without_workers_the_stages_train_here(project: Path, meeting: Path) -> None:
-    assert reproduce(root=str(project), pool="fpga")
+    assert reproduce(root=str(project), deployment="train/fpga")
     assert trained(meeting) == ["a in project", "b in project"]
 
 
 def test_what_is_missing_for_workers_is_said(project: Path) -> None:
-    with pytest.raises(DataError, match="no work pool fpga"):
-        choose_place(str(project), "workers", "fpga")
+    with pytest.raises(DataError, match="no deployment train/fpga"):
+        choose_place(str(project), "workers", "train/fpga")

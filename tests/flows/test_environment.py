@@ -39,3 +39,14 @@ def test_workers_know_the_servers_login_and_not_its_databases(
     assert worker["PREFECT_API_AUTH_STRING"] == "user:word"
     assert "postgresql://u:w@h/d" not in worker.values()
     assert "PREFECT_SERVER_API_AUTH_STRING" not in worker
+
+
+def test_workers_of_one_machine_share_their_checkpoints_or_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training whose worker was lost goes on in the clone of another."""
+    monkeypatch.delenv("SEGPIPE_CHECKPOINTS", raising=False)
+    assert build(tmp_path)["SEGPIPE_CHECKPOINTS"] == f"{tmp_path}/.checkpoints"
+
+    monkeypatch.setenv("SEGPIPE_CHECKPOINTS", "/shared/checkpoints")
+    assert build(tmp_path)["SEGPIPE_CHECKPOINTS"] == "/shared/checkpoints"
