@@ -36,6 +36,8 @@ from segpipe.documents import write_text
 from segpipe.errors import DataError
 
 TRAIN = "train@"
+DATA = "data.dvc"
+SEEN = ".cache/data-seen.yaml"  # no .dvc file, or DVC would take it for one
 MISSING = "not in cache"  # in the words of dvc status
 SHOWN = 8  # characters of a commit or digest
 
@@ -73,6 +75,7 @@ def reproduce(
     with occupied(root):
         record_state(root)
         bring_data(root)
+        remember_data(root)
         status = read_status(root)
         stale = list_stages(root, since=None if force else status)
         options = choose_options(root, status, force)
@@ -81,6 +84,7 @@ def reproduce(
         for name in stale:
             if not (away and name in trainings):
                 run_stage.with_options(task_run_name=name)(root, name, options)
+                remember_data(root)
             elif name == trainings[0]:
                 train_on_workers(root, trainings, repository)
         if not stale:
@@ -154,15 +158,21 @@ def bring_data(root: str) -> None:
     Raises:
         CommandError: If they changed on both sides, or the remote is out of reach.
     """
-    single, seen = Path(root) / "data.dvc", Path(root) / ".cache" / "data-seen.yaml"
+    single, seen = Path(root) / DATA, Path(root) / SEEN
     if not single.is_file():
         return
     now = single.read_text(encoding="utf-8")
     before = seen.read_text(encoding="utf-8") if seen.is_file() else now
     if not (Path(root) / "data").exists() or now != before:
         fetch_data(root)
-        stream(root, ["dvc", "checkout", "data.dvc"])
-    write_text(seen, now)
+        stream(root, ["dvc", "checkout", DATA])
+
+
+def remember_data(root: str) -> None:
+    """Remember which data.dvc the data on disk are, to know a newer one from git."""
+    single = Path(root) / DATA
+    if single.is_file():
+        write_text(Path(root) / SEEN, single.read_text(encoding="utf-8"))
 
 
 @task(
@@ -174,7 +184,7 @@ def bring_data(root: str) -> None:
 def fetch_data(root: str) -> None:
     """Fetch the data into DVC's cache, where a remote is set."""
     if has_remote(root):
-        stream(root, ["dvc", "fetch", "data.dvc"])
+        stream(root, ["dvc", "fetch", DATA])
 
 
 @task(cache_policy=NO_CACHE)

@@ -1,5 +1,7 @@
 """prefect.yaml is deployed whole, and its forms explain themselves."""
 
+import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -93,6 +95,20 @@ def test_new_data_start_a_retraining(
     assert retrain["trigger"]["expect"] == ["segpipe.data.changed"]
     assert [each["deployment_id"] for each in retrain["actions"]] == [
         deployed["retrain"]["id"]
+    ]
+
+
+def test_the_kubernetes_pool_declares_each_variable_that_its_jobs_use() -> None:
+    template = json.loads((ROOT / "docs" / "kubernetes" / "gpu-pool.json").read_text())
+    used = set(
+        re.findall(r"\{\{ (\w+) \}\}", json.dumps(template["job_configuration"]))
+    )
+
+    assert used == set(template["variables"]["properties"])
+    assert not [
+        name
+        for name, each in template["variables"]["properties"].items()
+        if not each["description"]
     ]
 
 

@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 
 from flows.commands import CommandError
 from flows.reproduce import list_stages, reproduce
+from flows.workspace import occupied
 from segpipe.documents import write_json, write_text
 
 STAGES = """\
@@ -117,7 +121,7 @@ def test_stages_come_in_the_order_of_the_file(project: Path) -> None:
 
 
 def test_changed_data_come_under_dvc_before_the_stages_read_them(
-    project: Path,
+    project: Path, unrecorded: None
 ) -> None:
     (project / "data").mkdir()
     (project / "data" / "x").write_text("1")
@@ -132,6 +136,88 @@ def test_changed_data_come_under_dvc_before_the_stages_read_them(
     assert (project / "artifacts" / "read").read_text() == "2"
     assert (project / "data.dvc").read_text() != before
     assert dvc(project, "status", "--quiet") == 0
+
+
+@pytest.fixture
+def unrecorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recording has a test of its own and takes seconds."""
+    monkeypatch.setattr("flows.reproduce.record_runs", lambda root: None)
+
+
+@pytest.fixture
+def reading(project: Path, unrecorded: None) -> Path:
+    """A project that read its data, first 1, then 2, and now has 1 on disk."""
+    (project / "data").mkdir()
+    (project / "dvc.yaml").write_text(READING)
+    (project / "data" / "x").write_text("0")
+    dvc(project, "add", "-q", "data")
+    for text in "12":
+        (project / "data" / "x").write_text(text)
+        reproduce(root=str(project))
+        (project / f"{text}.yaml").write_text((project / "data.dvc").read_text())
+    (project / "data" / "x").write_text("1")
+    reproduce(root=str(project))
+    return project
+
+
+def test_data_that_git_brought_anew_replace_the_older_ones_on_disk(
+    reading: Path,
+) -> None:
+    """dvc repro itself would take the old data for a change and turn data.dvc back."""
+    newer = (reading / "2.yaml").read_text()
+    (reading / "data.dvc").write_text(newer)
+
+    reproduce(root=str(reading))
+
+    assert (reading / "data" / "x").read_text() == "2"
+    assert (reading / "artifacts" / "read").read_text() == "2"
+    assert (reading / "data.dvc").read_text() == newer
+
+
+def test_data_changed_on_both_sides_are_not_lost(reading: Path) -> None:
+    (reading / "data" / "x").write_text("mine")
+    (reading / "data.dvc").write_text((reading / "2.yaml").read_text())
+
+    with pytest.raises(CommandError, match="data"):
+        reproduce(root=str(reading))
+
+    assert (reading / "data" / "x").read_text() == "mine"
+
+
+def test_a_new_clone_pulls_what_a_remote_has_and_runs_nothing(
+    project: Path,
+    unrecorded: None,
+    tmp_path_factory: pytest.TempPathFactory,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = tmp_path_factory.mktemp("elsewhere")
+    dvc(project, "remote", "add", "-q", "-d", "store", str(folder / "remote"))
+    reproduce(root=str(project))
+    dvc(project, "push", "-q")
+    clone = folder / "clone"
+    (clone / ".dvc").mkdir(parents=True)
+    for name in ("dvc.yaml", "dvc.lock", "params.yaml", ".dvc/config"):
+        (clone / name).write_text((project / name).read_text())
+    (clone / "dvc.yaml").write_text(STAGES)
+    caplog.clear()
+
+    reproduce(root=str(clone))
+
+    assert (clone / "artifacts" / "end").read_text() == "2"
+    assert "end speaks" not in caplog.text
+
+
+def test_two_runs_in_one_workspace_come_one_after_the_other(
+    project: Path, unrecorded: None
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with occupied(project):
+            second = pool.submit(copy_context().run, reproduce, str(project))
+            time.sleep(5)
+
+            assert not (project / "artifacts" / "end").exists()
+
+        assert second.result()
 
 
 def test_each_stage_is_a_task_run_and_the_runs_are_recorded(project: Path) -> None:

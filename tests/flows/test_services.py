@@ -14,7 +14,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows import automations
 from flows.daemons import family, lives
 from flows.services import Services, read_services, start, stop
 from segpipe.errors import DataError
@@ -55,10 +54,9 @@ def services(root: Path) -> Services:
 
 @pytest.fixture(scope="module")
 def lost(root: Path, services: Services) -> str:
-    """A run whose worker and process were killed while its heart was beating."""
+    """A run whose worker and process were killed, maybe before its heart beat once."""
     number = run(services.api, "sleep", file="lost")
     process = wait_until(lambda: read_number(root / "lost.run"), 60)
-    wait_until(lambda: count_heartbeats(services.api, number), 30)
     worker = services.running()["gpu-0"].find()
     assert worker is not None
     worker.kill()
@@ -68,14 +66,6 @@ def lost(root: Path, services: Services) -> str:
 
 def read_number(file: Path) -> int:
     return int(file.read_text() or 0) if file.is_file() else 0
-
-
-def count_heartbeats(api: str, number: str) -> int:
-    wanted = {
-        "event": {"name": [automations.HEARTBEAT]},
-        "resource": {"id": [f"prefect.flow-run.{number}"]},
-    }
-    return int(ask(api, "events/filter", {"filter": wanted})["total"])
 
 
 def test_the_servers_answer_and_a_worker_waits_in_each_pool(services: Services) -> None:
