@@ -25,10 +25,7 @@ from segpipe.tools.comparing import (
     compare_with_champion,
     comparison_file,
 )
-from tests.projects import (
-    EVALUATE,
-    one_thread,
-)
+from tests.projects import EVALUATE, one_thread, run_to_evaluate
 from tests.segmenters import make_plan, save_segmenter
 
 
