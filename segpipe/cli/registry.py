@@ -57,7 +57,7 @@ def promote(
 
     Example: segpipe promote 3 --why "better on small vessels"
     """
-    from segpipe.registry import promote as act
+    from segpipe.promotion import promote as act
     from segpipe.tools.registering import default_name
 
     act(name or default_name(HERE), str(version), why, HERE)
@@ -70,7 +70,7 @@ def rollback(why: Why, name: Name = None) -> None:
 
     Example: segpipe rollback --why "misses the left kidney"
     """
-    from segpipe.registry import rollback as act
+    from segpipe.promotion import rollback as act
     from segpipe.tools.registering import default_name
 
     act(name or default_name(HERE), why, HERE)
