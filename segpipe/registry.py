@@ -152,74 +152,40 @@ def find_alias(name: str, alias: str, paths: Paths) -> Version | None:
     return next((one for one in versions if alias in one.aliases), None)
 
 
-def promote(name: str, version: str, why: str, paths: Paths) -> Version:
-    """Make a version the champion; the champion before it is then the previous one.
-
-    The tags come first and the champion in one step, so that at every moment there is
-    the old champion or the new one, with its reason. Called again after it was killed,
-    it completes what is missing.
+def find_segmenter(name: str, digest: str, paths: Paths) -> Version | None:
+    """The first version of a name that is the segmenter of a digest, if there is one.
 
     Raises:
-        DataError: If there is no reason or no such version, or no registry.
+        DataError: If the registry cannot be reached.
     """
-    _require(why)
-    found = _find(name, version, paths)
-    champion = find_alias(name, CHAMPION, paths)
-    with reachable(paths) as (client, _):
-        if champion is None or champion.version != version:
-            before = champion.version if champion else ""
-            _tag(client, found, "promoted", why, before)
-            if champion is not None:
-                client.set_registered_model_alias(name, PREVIOUS, before)
-            client.set_registered_model_alias(name, CHAMPION, version)
-        if CANDIDATE in found.aliases:
-            client.delete_registered_model_alias(name, CANDIDATE)
-    return _find(name, version, paths)
+    found = [
+        one for one in list_versions(name, paths) if one.tags.get(SEGMENTER) == digest
+    ]
+    return found[-1] if found else None
 
 
-def rollback(name: str, why: str, paths: Paths) -> Version:
-    """Make the previous version the champion again, and the champion the previous one.
+def find_version(name: str, version: str, paths: Paths) -> Version:
+    """The version of a number.
 
     Raises:
-        DataError: If there is no reason or no previous version, or no registry.
+        DataError: If there is no such version, or the registry cannot be reached.
     """
-    _require(why)
-    champion = find_alias(name, CHAMPION, paths)
-    previous = find_alias(name, PREVIOUS, paths)
-    if champion is None or previous is None:
-        raise DataError(
-            f"{name}: expected a champion and a previous version to go back to, found "
-            f"{_known(list_versions(name, paths))}; `segpipe promote` chooses a version"
-        )
-    with reachable(paths) as (client, _):
-        if champion.version == previous.version:
-            # A promotion or rollback was killed half-way: this ends it, the champion
-            # stays.
-            before = champion.tags.get("promoted.from")
-        else:
-            before = champion.version
-            _tag(client, champion, "rolled_back", why, previous.version)
-            _tag(client, previous, "promoted", why, before)
-            client.set_registered_model_alias(name, CHAMPION, previous.version)
-        if before:
-            client.set_registered_model_alias(name, PREVIOUS, before)
-        else:
-            client.delete_registered_model_alias(name, PREVIOUS)
-    return _find(name, previous.version, paths)
+    versions = list_versions(name, paths)
+    for one in versions:
+        if one.version == version:
+            return one
+    raise DataError(
+        f"{name}: expected a version {version}, found {say_versions(versions)}; "
+        "`segpipe models` lists all names, `segpipe register MODEL` adds a version"
+    )
 
 
-def review(name: str, version: str, status: str, note: str, paths: Paths) -> Version:
-    """Say how far the review of a version is; who said it stands nowhere in MLflow.
-
-    Raises:
-        DataError: If there is no such version, or no registry.
-    """
-    _find(name, version, paths)
-    with reachable(paths) as (client, _):
-        tags = {REVIEW: status, "review.note": note, "review.at": _now()}
-        for tag, text in tags.items():
-            client.set_model_version_tag(name, version, tag, text)
-    return _find(name, version, paths)
+def say_versions(versions: list[Version]) -> str:
+    """Versions with their aliases, for an error."""
+    said = [
+        " ".join([one.version, *(f"@{a}" for a in one.aliases)]) for one in versions
+    ]
+    return ", ".join(said) or "no version"
 
 
 def create_version(
@@ -249,19 +215,7 @@ def create_version(
             client.delete_model_version(name, str(made.version))
             return first
         client.set_registered_model_alias(name, CANDIDATE, str(made.version))
-    return _find(name, str(made.version), paths)
-
-
-def find_segmenter(name: str, digest: str, paths: Paths) -> Version | None:
-    """The first version of a name that is the segmenter of a digest, if there is one.
-
-    Raises:
-        DataError: If the registry cannot be reached.
-    """
-    found = [
-        one for one in list_versions(name, paths) if one.tags.get(SEGMENTER) == digest
-    ]
-    return found[-1] if found else None
+    return find_version(name, str(made.version), paths)
 
 
 def complete(version: Version, paths: Paths) -> Version:
@@ -277,26 +231,7 @@ def complete(version: Version, paths: Paths) -> Version:
         return version
     with reachable(paths) as (client, _):
         client.set_registered_model_alias(version.name, CANDIDATE, version.version)
-    return _find(version.name, version.version, paths)
-
-
-def _find(name: str, version: str, paths: Paths) -> Version:
-    versions = list_versions(name, paths)
-    for one in versions:
-        if one.version == version:
-            return one
-    raise DataError(
-        f"{name}: expected a version {version}, found {_known(versions)}; "
-        "`segpipe models` lists all names, `segpipe register MODEL` adds a version"
-    )
-
-
-def _known(versions: list[Version]) -> str:
-    """Versions with their aliases, for an error."""
-    said = [
-        " ".join([one.version, *(f"@{a}" for a in one.aliases)]) for one in versions
-    ]
-    return ", ".join(said) or "no version"
+    return find_version(version.name, version.version, paths)
 
 
 def _describe(version: ModelVersion, aliases: dict[str, Any]) -> Version:
@@ -320,27 +255,6 @@ def _pages(search: Callable[..., Any]) -> list[Any]:
         token = page.token
         if not token:
             return found
-
-
-def _tag(
-    client: MlflowClient, version: Version, act: str, why: str, other: str
-) -> None:
-    """Why and when a version was promoted or rolled back, and from or to which."""
-    side = "from" if act == "promoted" else "to"
-    tags = {f"{act}.why": why, f"{act}.at": _now(), f"{act}.{side}": other}
-    for tag, text in tags.items():
-        client.set_model_version_tag(version.name, version.version, tag, text)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _require(why: str) -> None:
-    if not why.strip():
-        raise DataError(
-            "--why: expected the reason, found nothing; it stays with the version"
-        )
 
 
 def first_line(error: Exception) -> str:

@@ -4,11 +4,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from segpipe.__main__ import app
+from segpipe.cli.options import REGISTRY, STAGES, TOOLS
 
 ROOT = Path(__file__).parents[1]
+COMMANDS = get_command(app).commands
 
 
 def segpipe(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -41,13 +44,15 @@ def test_help_imports_nothing_heavy() -> None:
     assert result.stderr.strip() == "[]"
 
 
-@pytest.mark.parametrize(
-    "command", [c.callback.__name__ for c in app.registered_commands]
-)
-def test_every_command_explains_itself(command: str) -> None:
-    name = command.removesuffix("_")
+def test_the_panels_stand_in_their_order() -> None:
+    panels = [command.rich_help_panel for command in COMMANDS.values()]
 
-    result = CliRunner().invoke(app, [name, "--help"])
+    assert list(dict.fromkeys(panels)) == [STAGES, TOOLS, REGISTRY]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"])
 
     assert result.exit_code == 0
     assert "Usage" in result.output
@@ -59,18 +64,3 @@ def test_wrong_data_end_in_one_message_without_a_traceback(tmp_path: Path) -> No
     assert result.returncode == 1
     assert result.stderr.startswith("error: params.yaml: expected the parameters")
     assert "Traceback" not in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("models", "words"),
-    [("[]", "models: expected a list"), ("[a, a]", "different"), ("[a]", "section a")],
-)
-def test_a_wrong_list_of_models_says_how_to_write_it(tmp_path, models, words) -> None:
-    (tmp_path / "params.yaml").write_text(
-        f"format_version: 1\nmodels: {models}\ntrain: {{}}\n"
-    )
-
-    result = segpipe("verify", cwd=tmp_path)
-
-    assert result.returncode == 1
-    assert words in result.stderr

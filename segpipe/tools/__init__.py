@@ -1,1 +1,1 @@
-"""The verbs that are no stage; only __main__ and flows call them."""
+"""The verbs that are no stage; only cli and flows call them."""

@@ -4,35 +4,26 @@ import csv
 import json
 import logging
 import math
-import shutil
-import tempfile
 from pathlib import Path
 
-from tqdm import tqdm
-
-from segpipe.cache import CaseCache
-from segpipe.case import Case, CaseList, read_cases
+from segpipe.case import CaseList, read_cases
 from segpipe.comparison import Comparison, Pair, Rule, Side
 from segpipe.compute import Compute
 from segpipe.documents import write_bytes
 from segpipe.errors import DataError
-from segpipe.fingerprint import digest_file, digest_json, fingerprint
+from segpipe.fingerprint import digest_file, digest_json
 from segpipe.gate import judge, refuse
-from segpipe.io.formats import read_case, write_label
-from segpipe.params import read_params, read_section
+from segpipe.params import read_params
 from segpipe.paths import Paths
 from segpipe.plan import Split, read_split
 from segpipe.plots import plot_pairs
 from segpipe.provenance import Provenance, read_provenance
-from segpipe.segmenter import Inference, Segmenter, segmenter_digest
-from segpipe.stages import evaluate
-from segpipe.stages.predict import PredictParams
+from segpipe.segmenter import Segmenter, segmenter_digest
 from segpipe.tables import pseudonyms
+from segpipe.tools.champion import Rows, evaluate_champion, read_rows
 from segpipe.tools.segmenting import find_folds
 
 log = logging.getLogger(__name__)
-CHAMPION = "champion"
-Rows = dict[tuple[str, str], dict[str, str]]  # by case and structure
 
 
 def compare_with_champion(
@@ -91,8 +82,10 @@ def compare_with_champion(
         return _keep(refuse(*sides, rule, differences), paths)
     left_out = _left_out(cases, split, provenance)
     names = [name for name in split.test if name not in left_out]
-    found = _read_rows(paths.artifacts / "evaluate" / model / "cases.csv")
-    other = _evaluate(segmenter, sides[1].digest, cases, names, compute, paths)
+    found = read_rows(paths.artifacts / "evaluate" / model / "cases.csv")
+    other = evaluate_champion(
+        segmenter, sides[1].digest, cases, names, compute=compute, paths=paths
+    )
     comparison = judge(
         _pairs(cases, names, found, other, model),
         candidate=sides[0],
@@ -265,88 +258,6 @@ def _left_out(cases: CaseList, split: Split, provenance: Provenance) -> dict[str
         elif provenance.knows(patient):
             left_out[name] = "the champion knows the patient"
     return left_out
-
-
-def _evaluate(
-    segmenter: Segmenter,
-    digest: str,
-    cases: CaseList,
-    names: list[str],
-    compute: Compute,
-    paths: Paths,
-) -> Rows:
-    """The champion's figures, by evaluate itself in a project of its own."""
-    if not names:
-        return {}
-    folder = paths.cache / "comparison"
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".work-", dir=folder) as root:
-        work = Paths(Path(root))
-        work.data.symlink_to(paths.data.resolve(), target_is_directory=True)
-        cases.write(work.artifacts / "verify" / "cases.json")
-        split = Split(format_version=1, test=tuple(names), folds=())
-        split.write(work.artifacts / "split" / "split.json")
-        goal = work.artifacts / "predict" / CHAMPION
-        _segment(segmenter, digest, cases, names, compute, paths, goal)
-        section = read_section(paths.params, "evaluate", evaluate.EvaluateParams)
-        evaluate.run(section, model=CHAMPION, paths=work)
-        return _read_rows(work.artifacts / "evaluate" / CHAMPION / "cases.csv")
-
-
-def _segment(
-    segmenter: Segmenter,
-    digest: str,
-    cases: CaseList,
-    names: list[str],
-    compute: Compute,
-    paths: Paths,
-    goal: Path,
-) -> None:
-    """The champion's label maps, each made once."""
-    params = read_section(paths.params, "predict", PredictParams)
-    inference = Inference(**params.model_dump(), compute=compute)
-    cache = CaseCache(paths.cache / "comparison")
-    goal.mkdir(parents=True)
-    for name in tqdm(names, desc="champion", unit="case", disable=None):
-        case = cases[name]
-        key = f"{digest[:16]}-{_key(digest, params, compute, cases, case, paths)}"
-        if cache.fetch(key, goal):
-            continue
-        label = segmenter.segment(read_case(paths.data, cases, case), inference)
-        with tempfile.TemporaryDirectory(dir=goal.parent) as made:
-            file = Path(made) / f"{name}{cases.file_ending}"
-            write_label(file, label.array, label.grid)
-            cache.store(key, Path(made))
-            shutil.move(file, goal)
-
-
-def _key(
-    digest: str,
-    params: PredictParams,
-    compute: Compute,
-    cases: CaseList,
-    case: Case,
-    paths: Paths,
-) -> str:
-    """What a label map is made from: inputs by content, params, code, device."""
-    return fingerprint(
-        "segpipe.stages.predict",
-        segmenter=digest,
-        params=params.model_dump(mode="json"),
-        compute=compute.to_json(),
-        images=[digest_file(paths.data / file) for file in case.images],
-        file=f"{case.name}{cases.file_ending}",
-        spacing_mm=cases.spacing_mm,
-        unit=cases.unit,
-    )
-
-
-def _read_rows(path: Path) -> Rows:
-    """cases.csv as evaluate wrote it."""
-    if not path.is_file():
-        raise DataError(f"{path}: expected figures, found none; run `dvc repro`")
-    with path.open(encoding="utf-8", newline="") as file:
-        return {(row["case"], row["structure"]): row for row in csv.DictReader(file)}
 
 
 def _pairs(

@@ -13,7 +13,8 @@ from flows.commands import CommandError
 from flows.retrain import DONE, retrain, take_in
 from segpipe.errors import DataError
 from segpipe.paths import Paths
-from segpipe.registry import find_alias, list_versions, promote
+from segpipe.promotion import promote
+from segpipe.registry import find_alias, list_versions
 from tests.phantoms import write_dataset
 from tests.projects import run_to_evaluate
 

@@ -25,20 +25,8 @@ from segpipe.tools.comparing import (
     compare_with_champion,
     comparison_file,
 )
-from tests.projects import (
-    EVALUATE,
-    one_thread,
-)
+from tests.projects import EVALUATE, one_thread
 from tests.segmenters import make_plan, save_segmenter
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    paths = Paths(tmp_path_factory.mktemp("project"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.root}/runs.db")
-        run_to_evaluate(paths)
-    return paths.root
 
 
 @pytest.fixture
@@ -98,16 +86,6 @@ def test_a_better_candidate_passes_and_a_worse_one_does_not(paths: Paths) -> Non
     assert set(better.cases) == set(read_split(paths.artifacts).test)
 
 
-def test_the_champions_figures_are_those_that_evaluate_gives_it(paths: Paths) -> None:
-    found = compare(paths, "good", champion_of(paths, "poor"))
-
-    text = (paths.artifacts / "evaluate" / "poor" / "cases.csv").read_text()
-    for pair in found.pairs:
-        assert pair.champion is not None
-        assert f"{pair.case},{pair.structure},{pair.champion_failed}," in text
-        assert f",{pair.champion:.6g}," in text
-
-
 def test_a_patient_that_the_champion_trained_on_is_left_out(paths: Paths) -> None:
     known = patients_to_test(paths)[0]
     found = compare(paths, "good", champion_of(paths, "poor", knows=(known,)))
@@ -164,19 +142,6 @@ def test_a_second_comparison_segments_nothing(
     assert written.with_suffix(".png").is_file()
     folders = {path.name for path in (paths.cache / "comparison").iterdir()}
     assert not [name for name in folders if name.startswith(".")]
-
-
-def test_a_label_map_is_of_one_image(paths: Paths) -> None:
-    """One image that changed is segmented again, the others are not."""
-    champion = champion_of(paths, "poor")
-    compare(paths, "good", champion)
-    before = set((paths.cache / "comparison").glob("*/"))
-    name, other = read_split(paths.artifacts).test[:2]
-    images = paths.data / "imagesTr"
-    shutil.copy(images / f"{other}_0000.nii", images / f"{name}_0000.nii")
-    compare(paths, "good", champion)
-
-    assert len(set((paths.cache / "comparison").glob("*/")) - before) == 1
 
 
 def test_the_same_segmenter_is_nothing_new(paths: Paths) -> None:

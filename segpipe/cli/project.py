@@ -1,0 +1,73 @@
+"""The project that commands run in, the working directory: its paths and params."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segpipe.errors import DataError
+from segpipe.paths import Paths
+
+if TYPE_CHECKING:
+    from segpipe.compute import Compute
+    from segpipe.stages.train import TrainParams
+
+HERE = Paths(Path())
+
+
+def read_section(name: str, model: Any) -> Any:
+    """A section of params.yaml as its Params class.
+
+    Raises:
+        DataError: If the section is missing or not what the class asks for.
+    """
+    from segpipe.params import read_section
+
+    return read_section(HERE.params, name, model)
+
+
+def read_list(name: str, kind: type) -> list[Any]:
+    """The list models or folds.
+
+    Raises:
+        DataError: If it is no list of different values of the kind, or empty.
+    """
+    from segpipe.params import read_params
+
+    values = read_params(HERE.params).get(name)
+    right = isinstance(values, list) and all(type(value) is kind for value in values)
+    if not right or not values or len(set(values)) < len(values):
+        raise DataError(
+            f"{HERE.params}, {name}: expected a list of different {kind.__name__}s, "
+            f"found {values}; write for example {name}: "
+            f"{'[0, 1]' if kind is int else '[unet2d, vnet]'}"
+        )
+    return list(values)
+
+
+def read_train_params(model: str) -> "TrainParams":
+    """How a model is trained: its section of train.
+
+    Raises:
+        DataError: If there is no such section, or it is wrong.
+    """
+    from segpipe.params import parse_section, read_params
+    from segpipe.stages.train import TrainParams
+
+    sections = read_params(HERE.params).get("train") or {}
+    if model not in sections:
+        raise DataError(
+            f"{HERE.params}, train: expected a section {model}, found "
+            f"{', '.join(sections) or 'none'}; copy one and choose its network"
+        )
+    where = f"{HERE.params}, section train.{model}"
+    return parse_section(TrainParams, sections[model], where=where)
+
+
+def read_compute() -> "Compute":
+    """Device, precision and threads by the section compute, set in this process.
+
+    Raises:
+        DataError: If the section is wrong, or the machine has no such device.
+    """
+    from segpipe.compute import ComputeParams, build_compute
+
+    return build_compute(read_section("compute", ComputeParams))

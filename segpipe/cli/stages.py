@@ -1,0 +1,120 @@
+"""The commands that dvc.yaml calls, one a stage."""
+
+from typing import Annotated
+
+import typer
+
+from segpipe.cli.options import STAGES
+from segpipe.cli.project import (
+    HERE,
+    read_compute,
+    read_list,
+    read_section,
+    read_train_params,
+)
+
+Model = Annotated[str, typer.Option(help="A name of the list models in params.yaml.")]
+Fold = Annotated[int, typer.Option(help="A number of the list folds in params.yaml.")]
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=STAGES)
+def verify() -> None:
+    """Refuse what cannot be trained on: all faults of all cases at once."""
+    from segpipe.stages import verify as stage
+
+    models = {name: read_train_params(name) for name in read_list("models", str)}
+    stage.run(
+        read_section("verify", stage.VerifyParams),
+        networks={name: params.dimensions for name, params in models.items()},
+        paths=HERE,
+    )
+
+
+@app.command(rich_help_panel=STAGES)
+def split() -> None:
+    """Choose test set and folds by patient."""
+    from segpipe.stages import split as stage
+
+    stage.run(read_section("split", stage.SplitParams), paths=HERE)
+
+
+@app.command(rich_help_panel=STAGES)
+def plan() -> None:
+    """Take the fingerprint; choose spacing, normalization, patch and batch size."""
+    from segpipe.stages import plan as stage
+
+    models = {name: read_train_params(name) for name in read_list("models", str)}
+    stage.run(read_section("plan", stage.PlanParams), models=models, paths=HERE)
+
+
+@app.command(rich_help_panel=STAGES)
+def preprocess() -> None:
+    """Reorient, resample and normalize every case."""
+    from segpipe.stages import preprocess as stage
+
+    stage.run(read_section("preprocess", stage.PreprocessParams), paths=HERE)
+
+
+@app.command(rich_help_panel=STAGES)
+def weigh() -> None:
+    """Compute the border-weight map and the class counts of every case."""
+    from segpipe.stages import weigh as stage
+
+    stage.run(read_section("weigh", stage.WeighParams), paths=HERE)
+
+
+@app.command(rich_help_panel=STAGES)
+def annotate() -> None:
+    """Choose which voxels count as labelled: all, or a few slices."""
+    from segpipe.stages import annotate as stage
+
+    stage.run(read_section("annotate", stage.AnnotateParams), paths=HERE)
+
+
+@app.command(rich_help_panel=STAGES)
+def train(model: Model, fold: Fold) -> None:
+    """Train one network of one fold; goes on where it was interrupted.
+
+    Example: segpipe train --model unet3d --fold 0
+    """
+    from segpipe.stages import train as stage
+
+    params = read_train_params(model)
+    stage.run(params, model=model, fold=fold, compute=read_compute(), paths=HERE)
+
+
+@app.command(rich_help_panel=STAGES)
+def predict(model: Model) -> None:
+    """Segment the test cases with the mean of a model's folds."""
+    from segpipe.stages import predict as stage
+
+    stage.run(
+        read_section("predict", stage.PredictParams),
+        model=model,
+        folds=read_list("folds", int),
+        compute=read_compute(),
+        paths=HERE,
+    )
+
+
+@app.command(rich_help_panel=STAGES)
+def evaluate(model: Model) -> None:
+    """Compare predictions with references, by case and structure."""
+    from segpipe.stages import evaluate as stage
+
+    stage.run(read_section("evaluate", stage.EvaluateParams), model=model, paths=HERE)
+
+
+@app.command(rich_help_panel=STAGES)
+def report() -> None:
+    """Write one page with all models side by side."""
+    from segpipe.stages import report as stage
+
+    stage.run(
+        read_section("report", stage.ReportParams),
+        models=read_list("models", str),
+        folds=read_list("folds", int),
+        paths=HERE,
+    )

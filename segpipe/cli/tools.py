@@ -1,0 +1,236 @@
+"""The commands that use what was trained, and look after the project."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segpipe.cli.options import TOOLS, parse_numbers
+from segpipe.cli.project import HERE, read_compute
+from segpipe.errors import DataError
+
+Segmenter = Annotated[
+    str, typer.Argument(help="Segmenter, folder of folds, or models:/NAME@ALIAS.")
+]
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=TOOLS)
+def segment(
+    model: Segmenter,
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Images and DICOM series, or their folders.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for the results.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Do finished cases again.")
+    ] = False,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write them, a file a structure.")
+    ] = False,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Entropy and disagreement of folds.")
+    ] = False,
+    instances: Annotated[
+        bool, typer.Option("--instances", help="Number connected components, too.")
+    ] = False,
+    overlay: Annotated[
+        bool, typer.Option(help="Draw what was found over the image.")
+    ] = True,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Mean over mirrored images: slower.")
+    ] = False,
+    overlap_fraction: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Of neighbouring tiles.")
+    ] = 0.5,
+    memory_gb: Annotated[
+        float, typer.Option(min=0, help="Of a forward pass: sets the size of tiles.")
+    ] = 4.0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    threads: Annotated[
+        int, typer.Option(min=0, help="CPU threads; 0: as many as there are cores.")
+    ] = 0,
+    spacing_mm: Annotated[
+        str | None, typer.Option(help="Of pictures that carry none, such as 0.5,0.5.")
+    ] = None,
+    resample_tilt: Annotated[
+        bool, typer.Option("--resample-tilt", help="Straighten a tilted gantry.")
+    ] = False,
+) -> None:
+    """Segment new images: label maps on their own grids, DICOM-SEG for DICOM.
+
+    Finished cases are skipped; one that fails does not stop the others.
+
+    Example: segpipe segment artifacts/train/unet3d ~/new --output ~/masks
+    """
+    from segpipe.compute import ComputeParams, build_compute
+    from segpipe.params import parse_section
+    from segpipe.segmenter import Inference
+    from segpipe.tools.segmenting import segment as tool
+    from segpipe.tools.segmenting_case import Outputs, SegmentOptions
+
+    values = {
+        "device": device,
+        "precision": precision,
+        "threads": threads or len(os.sched_getaffinity(0)),
+        "workers": 0,
+        "compile": False,
+    }
+    where = "--device, --precision, --threads"
+    compute = build_compute(parse_section(ComputeParams, values, where=where))
+    spacing = parse_numbers("--spacing-mm", spacing_mm)
+    if spacing is not None and len(spacing) != 2:
+        raise DataError(f"--spacing-mm {spacing_mm}: expected COLUMNS,ROWS")
+    options = SegmentOptions(
+        outputs=Outputs(probabilities, uncertainty, instances, overlay),
+        inference=Inference(overlap_fraction, "gaussian", memory_gb, mirror, compute),
+        spacing_mm=None if spacing is None else (spacing[0], spacing[1]),
+        resample_tilt=resample_tilt,
+    )
+    summary = tool(model, inputs, output, options, force=force, paths=HERE)
+    for row in summary.lines():
+        typer.echo(row)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=TOOLS)
+def compare(
+    model: Annotated[str, typer.Argument(help="The candidate, of the list models.")],
+    champion: Annotated[
+        str, typer.Argument(help="models:/NAME@champion, or such a one's folder.")
+    ],
+    margin: Annotated[
+        float, typer.Option(min=0, max=1, help="Mean Dice that may be lost.")
+    ] = 0.02,
+    minimum_patients: Annotated[
+        int, typer.Option(min=2, help="With fewer, nothing is decided.")
+    ] = 3,
+    structure_margin: Annotated[
+        float, typer.Option(min=0, max=1, help="Of a structure beyond chance.")
+    ] = 0.0,
+    new_failures: Annotated[
+        int, typer.Option(min=0, help="Structures of cases that may newly fail.")
+    ] = 0,
+) -> None:
+    """Judge a trained model against the champion on patients unknown to both.
+
+    Ends with 1 if the model is not accepted.
+
+    Example: segpipe compare unet3d models:/liver@champion
+    """
+    from segpipe.registry import SCHEME, fetch
+    from segpipe.tools.comparing import compare_with_champion as tool
+
+    folder, name = Path(champion), champion
+    if champion.startswith(SCHEME):
+        registered = fetch(champion, HERE)
+        folder, name = registered.folder, f"{registered.name}/{registered.version}"
+    comparison = tool(
+        model,
+        folder,
+        champion_name=name,
+        margin=margin,
+        minimum_patients=minimum_patients,
+        structure_margin=structure_margin,
+        new_failures=new_failures,
+        compute=read_compute(),
+        paths=HERE,
+    )
+    for row in comparison.lines():
+        typer.echo(row)
+    if not comparison.accepted:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=TOOLS)
+def lineage(
+    file: Annotated[Path, typer.Argument(help="A mask that segment wrote.")],
+) -> None:
+    """Print where a mask came from: inputs, model, run, commit, data.
+
+    Example: segpipe lineage ~/masks/case_01.nii.gz
+    """
+    from segpipe.tools.tracing import lineage as tool
+
+    for row in tool(file, HERE):
+        typer.echo(row)
+
+
+@app.command(rich_help_panel=TOOLS)
+def preset(
+    name: Annotated[str, typer.Argument(help="Of presets/NAME.yaml.")],
+    force: Annotated[bool, typer.Option(help="Give up edits of params.yaml.")] = False,
+) -> None:
+    """Write a complete params.yaml.
+
+    Example: segpipe preset hippocampus
+    """
+    from segpipe.tools.presets import write_preset
+
+    write_preset(name, params=HERE.params, presets=Path("presets"), force=force)
+
+
+@app.command(rich_help_panel=TOOLS)
+def export(
+    model: Segmenter,
+    output: Annotated[Path, typer.Argument(help="A new folder for the networks.")],
+) -> None:
+    """Write a segmenter as ONNX, with a script that runs it without torch.
+
+    Example: segpipe export artifacts/train/unet3d/0/segmenter unet3d-onnx
+    """
+    from segpipe.tools.exporting import export as tool
+
+    typer.echo(tool(model, output, HERE))
+
+
+@app.command(rich_help_panel=TOOLS)
+def device() -> None:
+    """Say on which device and in which precision this machine would train."""
+    typer.echo(read_compute())
+
+
+@app.command(rich_help_panel=TOOLS)
+def record() -> None:
+    """Create or complete the MLflow runs of what lies in artifacts/; idempotent."""
+    from segpipe.tools.recording import record as tool
+
+    for row in tool(HERE):
+        typer.echo(row)
+
+
+@app.command(rich_help_panel=TOOLS)
+def results() -> None:
+    """Show the figures of all models, and where to look next."""
+    from segpipe.tools.results import results as tool
+
+    for row in tool(HERE):
+        typer.echo(row)
+
+
+@app.command(rich_help_panel=TOOLS)
+def prune(
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete what is listed.")
+    ] = False,
+    days: Annotated[float, typer.Option(help="What is younger stays.")] = 7.0,
+) -> None:
+    """List caches, checkpoints and runs that nothing needs; delete when told.
+
+    Example: segpipe prune --delete
+    """
+    from segpipe.tools.pruning import find_prunable
+    from segpipe.tools.pruning import prune as tool
+
+    items = find_prunable(HERE, days=days)
+    for item in items:
+        typer.echo(item)
+    if delete:
+        tool(HERE, items)
+    typer.echo(
+        f"{len(items)} {'deleted' if delete else 'found; --delete deletes them'}"
+    )

@@ -1,0 +1,80 @@
+"""Data sets from the command line."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from segpipe.__main__ import app
+from segpipe.dataset import read_dataset
+from segpipe.errors import DataError
+from tests.phantoms import write_dataset
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ["--images", "scans", "--labels", "masks"]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty one, and beside it three cases as a pair of folders."""
+    source = tmp_path / "source"
+    write_dataset(source, cases=3)
+    (source / "imagesTr").rename(source / "scans")
+    (source / "labelsTr").rename(source / "masks")
+    project = tmp_path / "project"
+    project.mkdir()
+    shutil.copy(ROOT / "params.yaml", project)
+    monkeypatch.chdir(project)
+    return project
+
+
+def test_import_hands_on_the_names_of_channels_and_structures(project: Path) -> None:
+    named = ["--channel", "MR", "--structure", "ball=1", "--structure", "core=3"]
+    result = CliRunner().invoke(app, ["import", "../source", "data", *FOLDERS, *named])
+
+    found = read_dataset(project / "data")
+    assert "imported 3 cases" in result.output
+    assert found.channels == ("MR",)
+    assert found.labels == {"background": 0, "ball": 1, "core": 3}
+
+
+def test_data_that_are_there_are_replaced_only_when_told(project: Path) -> None:
+    words = ["import", "../source", "data", *FOLDERS]
+    results = [
+        CliRunner().invoke(app, [*words, *more]) for more in ([], [], ["--replace"])
+    ]
+
+    assert [result.exit_code for result in results] == [0, 1, 0]
+    assert isinstance(results[1].exception, DataError)
+
+
+def test_a_spacing_that_is_no_number_imports_nothing(project: Path) -> None:
+    words = ["import", "../source", "data", *FOLDERS, "--spacing-mm", "wide"]
+    result = CliRunner().invoke(app, words)
+
+    assert "--spacing-mm wide: expected numbers" in str(result.exception)
+    assert not (project / "data").exists()
+
+
+def test_the_phantom_is_never_written_over_other_data(project: Path) -> None:
+    CliRunner().invoke(app, ["import", "../source", "data", *FOLDERS])
+    before = sorted((project / "data").rglob("*"))
+    result = CliRunner().invoke(app, ["phantom", "data"])
+
+    assert isinstance(result.exception, DataError)
+    assert sorted((project / "data").rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("output", "model", "words"),
+    [(".", "unet3d", "expected a new folder"), ("new", "a", "expected a section a")],
+)
+def test_densify_asks_for_a_new_folder_and_a_known_model(
+    project: Path, output: str, model: str, words: str
+) -> None:
+    result = CliRunner().invoke(app, ["densify", output, "--model", model])
+
+    assert isinstance(result.exception, DataError)
+    assert words in str(result.exception)
+    assert [path.name for path in project.iterdir()] == ["params.yaml"]
