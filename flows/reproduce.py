@@ -92,6 +92,7 @@ def reproduce(
         if not stale:
             get_run_logger().info("all stages are up to date")
         record_runs(root)
+        show_results(root)
     return bool(stale)
 
 
@@ -200,10 +201,20 @@ def run_stage(root: str, name: str, options: list[str]) -> None:
         stream(root, ["dvc", *words])
 
 
-@task(task_run_name="record", cache_policy=NO_CACHE)
+@task(
+    task_run_name="record",
+    cache_policy=NO_CACHE,
+    retries=RETRIES,
+    retry_delay_seconds=DELAYS_S,
+)
 def record_runs(root: str) -> None:
-    """MLflow runs of what lies in artifacts/; results as Prefect artifacts."""
+    """MLflow runs of what lies in artifacts/; its server may be away for a while."""
     stream(root, ["segpipe", "record"])
+
+
+@task(task_run_name="results", cache_policy=NO_CACHE)
+def show_results(root: str) -> None:
+    """The table, a link to the runs and the report's picture, as artifacts."""
     table = stream(root, ["segpipe", "results"])
     create_markdown_artifact(
         "```\n" + "\n".join(table) + "\n```",

@@ -105,6 +105,7 @@ def project(
 ) -> Path:
     """A committed project with a DVC remote."""
     monkeypatch.setattr("flows.reproduce.record_runs", lambda root: None)
+    monkeypatch.setattr("flows.reproduce.show_results", lambda root: None)
     monkeypatch.setattr("flows.distribution.LOOKS_S", 0.5)
     root = tmp_path / "project"
     (root / "data").mkdir(parents=True)

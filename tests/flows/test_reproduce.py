@@ -142,6 +142,7 @@ def test_changed_data_come_under_dvc_before_the_stages_read_them(
 def unrecorded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Recording has a test of its own and takes seconds."""
     monkeypatch.setattr("flows.reproduce.record_runs", lambda root: None)
+    monkeypatch.setattr("flows.reproduce.show_results", lambda root: None)
 
 
 @pytest.fixture
@@ -225,7 +226,7 @@ def test_each_stage_is_a_task_run_and_the_runs_are_recorded(project: Path) -> No
 
     run, states = read_last_run()
     assert run.state_type == StateType.COMPLETED
-    assert set(states) == {"state", "start@a", "start@b", "end", "record"}
+    assert set(states) == {"state", "start@a", "start@b", "end", "record", "results"}
     assert set(states.values()) == {StateType.COMPLETED}
     assert (project / "artifacts" / "end").read_text() == "2"
     assert (project / "mlflow.db").is_file()
