@@ -19,12 +19,15 @@ def owner(port: int) -> str | None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            return _listener(port) or "another program"
+            found = listener(port)
+            return (
+                f"{found.name()} (process {found.pid})" if found else "another program"
+            )
     return None
 
 
-def _listener(port: int) -> str | None:
-    """Its name and number, where the system tells."""
+def listener(port: int) -> psutil.Process | None:
+    """The process that has a port, where the system tells."""
     try:
         pids = [
             each.pid
@@ -32,7 +35,7 @@ def _listener(port: int) -> str | None:
             if each.status == psutil.CONN_LISTEN and each.laddr.port == port
         ]
         pid = next(filter(None, pids), None)
-        return f"{psutil.Process(pid).name()} (process {pid})" if pid else None
+        return psutil.Process(pid) if pid else None
     except psutil.Error:
         return None
 

@@ -18,9 +18,9 @@ from typing import TypeVar
 import psutil
 import typer
 
-from flows.daemons import Daemon, end, family, last_lines, launch, parent
+from flows.daemons import Daemon, end, family, last_lines, launch, lives, parent
 from flows.environment import build_environment, without_secrets
-from flows.ports import answers, is_online, owner
+from flows.ports import answers, is_online, listener, owner
 from flows.workers import build_workers
 from segpipe.documents import Document
 from segpipe.errors import DataError
@@ -152,8 +152,8 @@ def _start_servers(starter: Starter) -> None:
     services, folder = starter.services, starter.folder
     environment = services.environment(starter.root)
     server = ["prefect", "server", "start", "--host", "127.0.0.1", "--port"]
-    _free(services, "prefect", services.prefect_port, "SEGPIPE_PREFECT_PORT")
-    _free(services, "mlflow", services.mlflow_port, "SEGPIPE_MLFLOW_PORT")
+    clear(starter, "prefect", services.prefect_port)
+    clear(starter, "mlflow", services.mlflow_port)
     starter.launch("prefect", [*server, str(services.prefect_port)], environment)
     (folder / "mlflow").mkdir(exist_ok=True)
     # In the environment and not on the command line, which everybody can read.
@@ -166,11 +166,21 @@ def _start_servers(starter: Starter) -> None:
     starter.wait("mlflow", lambda: answers(f"{services.mlflow}/health"))
 
 
-def _free(services: Services, name: str, port: int, variable: str) -> None:
-    if name not in services.running() and (found := owner(port)):
+def clear(starter: Starter, name: str, port: int) -> None:
+    """See that a port is free; what a killed server of ours left on it is ended.
+
+    Raises:
+        DataError: If another program has it.
+    """
+    if name in starter.services.running():
+        return
+    left = listener(port)
+    if left and left in family((), starter.folder):
+        end([left], lambda: {left} if lives(left) else set(), patience_s=10)
+    if found := owner(port):
         raise DataError(
             f"port {port}: expected it free for {name}, found {found}; end that, or "
-            f"take another port: {variable}={port + 1} make serve"
+            f"take another port: SEGPIPE_{name.upper()}_PORT={port + 1} make serve"
         )
 
 

@@ -5,7 +5,6 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +110,3 @@ def run(api: str, name: str, **parameters: Any) -> str:
 def state(api: str, number: str) -> str:
     """The state of a flow run."""
     return str(ask(api, f"flow_runs/{number}")["state_type"])
-
-
-def wait_until(holds: Callable[[], Any], seconds: float) -> Any:
-    """Wait until something is true; returns it."""
-    deadline = time.monotonic() + seconds
-    while not (found := holds()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {seconds} s")
-        time.sleep(0.2)
-    return found

@@ -11,10 +11,12 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
 
+T = TypeVar("T")
 STARTS_S = 120  # the first start makes a database; CI is slow
 
 
@@ -121,22 +123,29 @@ def prefect_worker(
             start_new_session=True,
         )
     try:
-        wait_until(lambda: "started!" in log.read_text(), f"{name} starts", log)
+        wait_until(
+            lambda: "started!" in log.read_text(), what=f"{name} starts", log=log
+        )
         yield process
     finally:
         end_tree(process)
 
 
 def wait_until(
-    holds: Callable[[], bool], what: str, log: Path | None = None, seconds: float = 120
-) -> None:
-    """Wait for something to hold; what a log says goes into the failure."""
+    holds: Callable[[], T],
+    seconds: float = 120,
+    *,
+    what: str = "",
+    log: Path | None = None,
+) -> T:
+    """Wait until something is true, and return it; what a log says goes along."""
     deadline = time.monotonic() + seconds
-    while not holds():
+    while not (found := holds()):
         if time.monotonic() > deadline:
             said = f":\n{log.read_text()[-3000:]}" if log and log.is_file() else ""
-            raise TimeoutError(f"{what}: not within {seconds:g} s{said}")
+            raise TimeoutError(f"{what or 'it'}: not within {seconds:g} s{said}")
         time.sleep(0.2)
+    return found
 
 
 def end_tree(process: subprocess.Popen[bytes]) -> None:

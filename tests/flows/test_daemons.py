@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from flows.daemons import MARK, Daemon, end, family, last_lines, launch, lives
-from tests.deployed import wait_until
+from tests.servers import wait_until
 
 # What outlives its shell outlives its Popen object.
 pytestmark = pytest.mark.filterwarnings(

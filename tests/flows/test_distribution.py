@@ -226,16 +226,16 @@ def test_cancelling_stops_the_training_and_the_workspace_goes_on(
     parameters = {"root": str(project), "train_on": "here"}
     run = run_deployment("reproduce/reproduce", parameters=parameters, timeout=0)
     assert isinstance(run, FlowRun)
-    wait_until((meeting / "pid").exists, "the training starts")
+    wait_until((meeting / "pid").exists, what="the training starts")
     training = psutil.Process(int((meeting / "pid").read_text()))
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(run.id, Cancelling())
-        wait_until(lambda: is_final(run.id), "the run ends")
+        wait_until(lambda: is_final(run.id), what="the run ends")
         state = client.read_flow_run(run.id).state
 
     assert state is not None
     assert state.is_cancelled()
-    wait_until(lambda: not training.is_running(), "the training ends")
+    wait_until(lambda: not training.is_running(), what="the training ends")
     (meeting / "hold").unlink()
     prepared = (project / "artifacts" / "prepare").stat().st_mtime_ns
     assert reproduce(root=str(project), train_on="here")
@@ -252,7 +252,7 @@ def test_a_lost_worker_costs_an_attempt_and_not_the_run(
         flow = pool.submit(
             copy_context().run, reproduce, str(project), False, "workers"
         )
-        wait_until(lambda: len(trained(meeting)) == 2, "both train")
+        wait_until(lambda: len(trained(meeting)) == 2, what="both train")
         lost = run_of(workers[0])
         run = lost.environ()["PREFECT__FLOW_RUN_ID"]
         workers[0].kill()

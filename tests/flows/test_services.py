@@ -14,11 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.daemons import family, lives
-from flows.services import Services, read_services, start, stop
+from flows.daemons import MARK, family, lives
+from flows.ports import listener, owner
+from flows.services import Services, Starter, clear, read_services, start, stop
 from segpipe.errors import DataError
-from tests.deployed import ask, build_project, run, state, wait_until
-from tests.servers import free_port, postgres_server
+from tests.deployed import ask, build_project, run, state
+from tests.servers import free_port, postgres_server, wait_until
 
 pytestmark = [
     pytest.mark.slow,
@@ -157,6 +158,22 @@ def test_a_port_that_another_has_is_an_error_that_names_both(
 
     assert f"process {os.getpid()}" in str(error.value)
     assert not (tmp_path / ".services" / "services.json").exists()
+
+
+def test_what_a_killed_server_left_on_its_port_gives_way(tmp_path: Path) -> None:
+    """MLflow's server is a child of the command, which alone may have been killed."""
+    port = free_port()
+    words = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    mark = {MARK: str(tmp_path / ".services")}
+    with subprocess.Popen(
+        words, env={**os.environ, **mark}, stderr=subprocess.DEVNULL
+    ) as left:
+        wait_until(lambda: listener(port) is not None, 20)
+
+        clear(Starter(tmp_path, read_services(tmp_path)), "mlflow", port)
+
+        assert left.wait(10) != 0
+    assert owner(port) is None
 
 
 def test_a_start_that_fails_leaves_nothing_behind_and_says_why(

@@ -59,7 +59,7 @@ def test_each_change_is_one_event_and_no_change_none(project: Path) -> None:
     assert watch(str(project), str(inbox)) == []
 
     said = [["data"], ["commit"], ["data", "inbox"]]
-    wait_until(lambda: events_of(project) == said, f"{said}")
+    wait_until(lambda: events_of(project) == said, what=f"{said}")
 
 
 def test_what_is_no_project_is_refused(tmp_path: Path) -> None:
