@@ -23,13 +23,12 @@ from prefect.artifacts import (
     create_markdown_artifact,
 )
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
-from prefect.context import FlowRunContext
 
 from flows.commands import CommandError, output, stream
 from flows.distribution import TrainOn, choose_place, train_on_workers
-from flows.train import DELAYS_S, LIMIT, RETRIES
+from flows.tagging import tag_run
+from flows.train import DELAYS_S, LIMIT, RETRIES, say_device
 from flows.workspace import occupied
 from segpipe.commit import data_version, git_tags
 from segpipe.documents import write_text
@@ -83,6 +82,8 @@ def reproduce(
         away = (
             bool(trainings) and not force and choose_place(root, train_on, deployment)
         )
+        if trainings and not away:
+            say_device(Path(root))
         for name in stale:
             if not (away and name in trainings):
                 run_stage.with_options(task_run_name=name)(root, name, options)
@@ -141,16 +142,8 @@ def record_state(root: str) -> None:
     get_run_logger().info(
         "%s at commit %s%s, data %s", root, commit or "none", dirty, data or "unknown"
     )
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        return
-    tags = set(context.flow_run.tags)
-    if commit:
-        tags.add(f"commit: {commit[:SHOWN]}{dirty}")
-    if data:
-        tags.add(f"data: {data[:SHOWN]}")
-    with get_client(sync_client=True) as client:
-        client.update_flow_run(context.flow_run.id, tags=tags)
+    commits = [f"commit: {commit[:SHOWN]}{dirty}"] if commit else []
+    tag_run(*commits, *([f"data: {data[:SHOWN]}"] if data else []))
 
 
 def bring_data(root: str) -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
-from prefect.context import FlowRunContext
 
 from flows.commands import output, stream
+from flows.tagging import tag_run
 from flows.workspace import check_out, occupied
 from segpipe.errors import DataError
 from segpipe.params import read_params
@@ -60,9 +59,13 @@ def find_workspace() -> Path:
     retry_delay_seconds=DELAYS_S,
 )
 def fetch(workspace: str, repository: str, commit: str) -> None:
-    """Check the commit out and bring the data into the clone's cache."""
+    """Check out the commit and its data, whatever the clone held before.
+
+    Left as they are, older data would pass for a change of data.dvc made here.
+    """
     check_out(Path(workspace), repository, commit)
     stream(workspace, ["dvc", "fetch", "data.dvc"])
+    stream(workspace, ["dvc", "checkout", "--force", "data.dvc"])
 
 
 @task(cache_policy=NO_CACHE)
@@ -99,9 +102,5 @@ def say_device(workspace: Path) -> str:
             "without the variable to train on the processor"
         )
     get_run_logger().info("trains on %s", said)
-    context = FlowRunContext.get()
-    if context is not None and context.flow_run is not None:
-        tags = {*context.flow_run.tags, f"device: {said}"}
-        with get_client(sync_client=True) as client:
-            client.update_flow_run(context.flow_run.id, tags=tags)
+    tag_run(f"device: {said}")
     return said

@@ -86,7 +86,8 @@ def commit_run(root: str | Path) -> str:
         )
     place = Path(git(root, "rev-parse", "--absolute-git-dir"))
     index = {"GIT_INDEX_FILE": str(place / "segpipe-index")}
-    shutil.copyfile(place / "index", place / "segpipe-index")
+    # With its time: git takes a file of the index's second for possibly changed.
+    shutil.copy2(place / "index", place / "segpipe-index")
     known = [name for name in OURS if (Path(root) / name).is_file()]
     git(root, "add", "--force", "--", *known, environment=index)
     tree = git(root, "write-tree", environment=index)
@@ -108,8 +109,10 @@ def branch_of(commit: str) -> str:
 def check_out(workspace: Path, repository: str, commit: str) -> None:
     """Bring a clone to a commit, whatever it held; caches and checkpoints stay.
 
+    Artifacts of another commit go: DVC would take them for changes made here.
+
     Args:
-        workspace: Folder of the clone; made if there is none.
+        workspace: Folder of the clone, no person's; made if there is none.
         repository: Address or path that git fetches from.
         commit: To check out.
 
@@ -119,6 +122,8 @@ def check_out(workspace: Path, repository: str, commit: str) -> None:
     workspace.mkdir(parents=True, exist_ok=True)
     git(workspace, "init", "--quiet")
     git(workspace, "fetch", "--quiet", repository, commit)
+    if not has_git(workspace) or git(workspace, "rev-parse", "HEAD") != commit:
+        shutil.rmtree(workspace / "artifacts", ignore_errors=True)
     git(workspace, "checkout", "--quiet", "--force", "--detach", commit)
 
 

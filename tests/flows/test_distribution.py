@@ -15,6 +15,7 @@ import psutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.deployments import run_deployment
 from prefect.states import Cancelling, Crashed
 
@@ -65,7 +66,7 @@ while (meeting / "hold").exists():
     time.sleep(.1)
 goal = pathlib.Path("artifacts/train") / model
 goal.mkdir(parents=True)
-(goal / "weights").write_text(model * 3)
+(goal / "weights").write_text(model + pathlib.Path("artifacts/prepare").read_text())
 """
 PARAMS = """\
 format_version: 1
@@ -174,6 +175,11 @@ def trained(meeting: Path) -> list[str]:
     return sorted((meeting / "trained").read_text().splitlines())
 
 
+def last_run() -> FlowRun:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+
+
 def is_final(run: UUID) -> bool:
     with get_client(sync_client=True) as client:
         state = client.read_flow_run(run).state
@@ -200,12 +206,26 @@ def test_two_workers_train_at_the_same_time_and_nothing_is_trained_here(
     assert {line.split()[2] for line in trained(meeting)} == {"clone-0", "clone-1"}
     for model in ("a", "b"):
         weights = project / "artifacts" / "train" / model / "weights"
-        assert weights.read_text() == model * 3
+        assert weights.read_text() == model + str(project.parent)
     assert git(project, "branch", "--show-current") in ("master", "main")
     assert git(project, "status", "--porcelain") == "?? dvc.lock"
 
     assert not reproduce(root=str(project), train_on="workers")
     assert len(trained(meeting)) == 2
+
+
+def test_a_clone_that_holds_older_data_trains_on_the_new_ones(
+    project: Path, meeting: Path, workers: list[subprocess.Popen[bytes]]
+) -> None:
+    """dvc repro would take them for a change, and turn data.dvc back in silence."""
+    reproduce(root=str(project), train_on="workers")
+    (project / "data" / "x").write_text("newer")
+
+    reproduce(root=str(project), train_on="workers")
+
+    assert len(trained(meeting)) == 4
+    weights = project / "artifacts" / "train" / "a" / "weights"
+    assert weights.read_text() == "anewer"
 
 
 def test_a_failed_training_says_why_and_is_not_tried_again(
@@ -276,6 +296,7 @@ def test_uncommitted_code_goes_nowhere(
 
 def test_without_workers_the_stages_train_here(project: Path, meeting: Path) -> None:
     assert reproduce(root=str(project), deployment="train/fpga")
+    assert "device: cpu, fp32, 1 threads" in last_run().tags
     assert trained(meeting) == ["a in project", "b in project"]
 
 
