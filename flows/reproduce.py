@@ -6,7 +6,6 @@ Prefect starts a server of its own for as long as the flow lasts.
 """
 
 import argparse
-import base64
 import json
 import os
 from collections.abc import Container
@@ -18,7 +17,6 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import (
-    create_image_artifact,
     create_link_artifact,
     create_markdown_artifact,
 )
@@ -27,6 +25,7 @@ from prefect.concurrency.sync import concurrency
 
 from flows.commands import CommandError, output, stream
 from flows.distribution import TrainOn, choose_place, train_on_workers
+from flows.pictures import show_picture
 from flows.tagging import tag_run
 from flows.train import DELAYS_S, LIMIT, RETRIES, say_device
 from flows.workspace import occupied
@@ -217,14 +216,11 @@ def show_results(root: str) -> None:
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if uri.startswith("http"):
         create_link_artifact(uri, link_text="Runs in MLflow", key="runs")
-    picture = Path(root) / "artifacts" / "report" / "cases.png"
-    if picture.is_file():
-        content = base64.b64encode(picture.read_bytes()).decode()
-        create_image_artifact(
-            f"data:image/png;base64,{content}",
-            key="report",
-            description="Test cases, model by model; the report: artifacts/report",
-        )
+    show_picture(
+        Path(root) / "artifacts" / "report" / "cases.png",
+        key="report",
+        description="Test cases, model by model; the report: artifacts/report",
+    )
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ train nothing, and what was registered before is not registered again.
 """
 
 import argparse
-import base64
 import os
 import time
 from pathlib import Path
@@ -14,13 +13,14 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_image_artifact, create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
 
 from flows.commands import CommandError, stream
 from flows.distribution import TrainOn
+from flows.pictures import show_picture
 from flows.reproduce import reproduce
 from flows.workspace import commit_run, has_git, occupied
 from segpipe.comparison import Comparison
@@ -185,14 +185,11 @@ def compare(
         compute=build_compute(read_section(paths.params, "compute", ComputeParams)),
         paths=paths,
     )
-    picture = comparison_file(comparison, paths).with_suffix(".png")
-    if picture.is_file():
-        content = base64.b64encode(picture.read_bytes()).decode()
-        create_image_artifact(
-            f"data:image/png;base64,{content}",
-            key="comparison",
-            description="Dice of the candidate against that of the champion",
-        )
+    show_picture(
+        comparison_file(comparison, paths).with_suffix(".png"),
+        key="comparison",
+        description="Dice of the candidate against that of the champion",
+    )
     return comparison
 
 
