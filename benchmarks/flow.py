@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks.timing import last_line, ratios, seconds
@@ -67,7 +68,7 @@ def main() -> None:
                 for way, words in (("dvc", DVC), ("flow", FLOW)):
                     folder = clone(place / f"{way}-{number}")
                     for state in ("fresh", "up to date"):
-                        took = seconds(lambda f=folder, w=words: run(f, w))  # type: ignore[misc]
+                        took = seconds(partial(run, folder, words))
                         times[f"{way}, {state}"].append(took)
                         print(f"{way}, {state}: {took:.1f} s", flush=True)
     for state in ("fresh", "up to date"):

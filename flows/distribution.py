@@ -115,7 +115,7 @@ def share(root: str, commit: str, repository: str | None) -> None:
     stream(root, ["dvc", "push", "--run-cache"])
     if repository is not None:
         goal = f"{commit}:refs/heads/{branch_of(commit)}"
-        git(root, "push", "--quiet", "--force", repository, goal)
+        git(root, "push", "--quiet", "--force", "--", repository, goal)
 
 
 @task(
@@ -159,9 +159,11 @@ def run_all(stages: list[str], deployment: str, parameters: dict[str, str]) -> N
             count. If this flow is cancelled, so are they.
     """
     log = get_run_logger()
-    going = [_start(stage, deployment, parameters) for stage in stages]
+    going: list[Training] = []
     failed: list[str] = []
     try:
+        for stage in stages:
+            going.append(_start(stage, deployment, parameters))
         while going:
             time.sleep(LOOKS_S)
             for training in list(going):

@@ -27,13 +27,12 @@ from flows.commands import CommandError, output, stream
 from flows.distribution import TrainOn, choose_place, train_on_workers
 from flows.pictures import show_picture
 from flows.tagging import tag_run
-from flows.train import DELAYS_S, LIMIT, RETRIES, say_device
+from flows.train import DELAYS_S, LIMIT, RETRIES, TRAIN, say_device
 from flows.workspace import occupied
 from segpipe.commit import data_version, git_tags
 from segpipe.documents import write_text
 from segpipe.errors import DataError
 
-TRAIN = "train@"
 DATA = "data.dvc"
 SEEN = ".cache/data-seen.yaml"  # no .dvc file, or DVC would take it for one
 MISSING = "not in cache"  # in the words of dvc status

@@ -21,23 +21,21 @@ from prefect.events import emit_event
 from flows.commands import CommandError, stream
 from flows.distribution import TrainOn
 from flows.pictures import show_picture
-from flows.reproduce import reproduce
+from flows.reproduce import bring_data, remember_data, reproduce
 from flows.workspace import commit_run, has_git, occupied
 from segpipe.comparison import Comparison
 from segpipe.compute import ComputeParams, build_compute
 from segpipe.errors import DataError
 from segpipe.params import read_section
 from segpipe.paths import Paths
-from segpipe.registry import Version, fetch, find_alias, list_versions
+from segpipe.registry import CHAMPION, Version, fetch, find_alias, find_segmenter
 from segpipe.tools.comparing import (
     choose_model,
     compare_with_champion,
     comparison_file,
 )
 from segpipe.tools.registering import default_name, find_trained, register_model
-from segpipe.tracking import SEGMENTER
 
-CHAMPION = "champion"
 REGISTERED = "segpipe.candidate.registered"  # an event, for automations
 DONE = ".done"  # in an inbox, what was taken in
 
@@ -93,8 +91,9 @@ def retrain(
     )
     with occupied(root):
         chosen = model or choose_candidate(root)
-        called = name or default_name(Paths(Path(root)))
-        known = find_known(root, called, chosen)
+        paths = Paths(Path(root))
+        called = name or default_name(paths)
+        known = find_segmenter(called, find_trained(chosen, paths).digest, paths)
         if known is not None:
             note(f"Nothing new: {chosen} is version {known.version} of {called}.")
             return "unchanged"
@@ -134,18 +133,18 @@ def take_in(root: str, inbox: str, options: list[str], settle_s: float) -> None:
             log.info("%s may still be written: left for the next run", delivery.name)
             continue
         with occupied(root):
+            bring_data(root)  # else older data would take the place of newer ones
             words = ["segpipe", "import", str(delivery), "data", "--add", *options]
             stream(root, words)
             (place / DONE).mkdir(exist_ok=True)
             delivery.rename(place / DONE / f"{time.time_ns()}-{delivery.name}")
             stream(root, ["dvc", "add", "data"])
+            remember_data(root)
 
 
 def newest(folder: Path) -> float:
     """When a file of a folder changed last, in seconds since 1970."""
-    return max(
-        (path.lstat().st_mtime for path in [folder, *folder.rglob("*")]), default=0
-    )
+    return max(path.lstat().st_mtime for path in [folder, *folder.rglob("*")])
 
 
 @task(task_run_name="choose", cache_policy=NO_CACHE)
@@ -155,14 +154,6 @@ def choose_candidate(root: str) -> str:
     shown = ", ".join(f"{model} {dice:.4f}" for model, dice in figures.items())
     get_run_logger().info("candidate: %s (validation Dice %s)", chosen, shown)
     return chosen
-
-
-def find_known(root: str, name: str, model: str) -> Version | None:
-    """The version that is this segmenter already, if there is one."""
-    paths = Paths(Path(root))
-    digest = find_trained(model, paths).digest
-    versions = list_versions(name, paths)
-    return next((v for v in versions if v.tags.get(SEGMENTER) == digest), None)
 
 
 @task(task_run_name="compare", cache_policy=NO_CACHE)

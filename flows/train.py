@@ -6,6 +6,7 @@ others use, too, a global limit called gpu (`prefect gcl create gpu --limit 1`) 
 """
 
 import os
+import re
 from pathlib import Path
 
 from prefect import flow, get_run_logger, task
@@ -19,6 +20,7 @@ from segpipe.errors import DataError
 from segpipe.params import read_params
 from segpipe.paths import Paths
 
+TRAIN = "train@"
 LIMIT = "gpu"
 RETRIES = 3  # of what may heal: a remote that is out of reach
 DELAYS_S: list[float] = [5, 30, 120]
@@ -35,9 +37,15 @@ def train(repository: str, commit: str, stage: str) -> None:
         stage: Such as train@unet3d-0.
 
     Raises:
-        DataError: If the worker promised a GPU and has none.
+        DataError: If the worker promised a GPU and has none, or stage or commit are
+            none.
         CommandError: If git, DVC or the training fail.
     """
+    if not re.fullmatch(r"[0-9a-f]{40,64}", commit) or not stage.startswith(TRAIN):
+        raise DataError(
+            f"{stage} at {commit}: expected a stage {TRAIN}MODEL-FOLD and a commit's "
+            "whole number; `reproduce` names both"
+        )
     workspace = find_workspace()
     with occupied(workspace), concurrency(LIMIT, occupy=1):
         fetch(str(workspace), repository, commit)

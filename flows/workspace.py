@@ -121,7 +121,7 @@ def check_out(workspace: Path, repository: str, commit: str) -> None:
     """
     workspace.mkdir(parents=True, exist_ok=True)
     git(workspace, "init", "--quiet")
-    git(workspace, "fetch", "--quiet", repository, commit)
+    git(workspace, "fetch", "--quiet", "--", repository, commit)
     if not has_git(workspace) or git(workspace, "rev-parse", "HEAD") != commit:
         shutil.rmtree(workspace / "artifacts", ignore_errors=True)
     git(workspace, "checkout", "--quiet", "--force", "--detach", commit)

@@ -10,6 +10,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from flows.commands import CommandError
+from flows.reproduce import remember_data
 from flows.retrain import DONE, retrain, take_in
 from segpipe.errors import DataError
 from segpipe.paths import Paths
@@ -109,15 +110,15 @@ def workspace(tmp_path: Path) -> Path:
     return root
 
 
-def deliver(inbox: Path, *, cases: int, first: int = 0) -> Path:
+def deliver(inbox: Path, *, cases: int, name: str = "monday") -> Path:
     """A delivery as a colleague's export would be."""
-    folder = inbox / "monday"
+    folder = inbox / name
     write_dataset(folder, cases=cases)
     for file in sorted(folder.rglob("case_*")):
-        file.rename(file.with_name(file.name.replace("case_", "new_")))
+        file.rename(file.with_name(file.name.replace("case_", f"{name}_")))
     patients = folder / "patients.csv"
     if patients.is_file():
-        patients.write_text(patients.read_text().replace("case_", "new_"))
+        patients.write_text(patients.read_text().replace("case_", f"{name}_"))
     return folder
 
 
@@ -137,6 +138,28 @@ def test_a_delivery_joins_the_data_and_leaves_the_inbox(workspace: Path) -> None
     assert [one.name for one in inbox.iterdir()] == [DONE]
     take_in(str(workspace), str(inbox), [], settle_s=0)
     assert count(workspace) == 6
+
+
+def test_a_delivery_joins_the_data_that_git_brought_and_not_the_older_ones(
+    workspace: Path,
+) -> None:
+    """Else the newer data.dvc would be written over, and its cases lost in silence."""
+    older, inbox = workspace / "data.dvc", workspace.parent / "inbox"
+    remember_data(str(workspace))
+    before = older.read_text()
+    deliver(inbox, cases=1, name="tuesday")
+    take_in(str(workspace), str(inbox), [], settle_s=0)
+    newer = older.read_text()
+    older.write_text(before)
+    dvc(workspace, "checkout", "-q", "data.dvc")
+    remember_data(str(workspace))
+    assert count(workspace) == 4
+    older.write_text(newer)
+
+    deliver(inbox, cases=2)
+    take_in(str(workspace), str(inbox), [], settle_s=0)
+
+    assert count(workspace) == 4 + 1 + 2
 
 
 def test_a_delivery_that_is_still_written_waits(workspace: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from prefect import flow
 
-from flows.train import find_workspace, say_device
+from flows.train import find_workspace, say_device, train
 from segpipe.errors import DataError
 from tests.flows.test_distribution import PARAMS
 
@@ -44,3 +44,13 @@ def test_each_worker_has_a_workspace_of_its_own(
     monkeypatch.setenv("SEGPIPE_WORKSPACE", str(tmp_path / "gpu-1"))
 
     assert find_workspace() == tmp_path / "gpu-1"
+
+
+@pytest.mark.parametrize(
+    ("commit", "stage"), [("--upload-pack=true", "train@m-0"), ("a" * 40, "--force")]
+)
+def test_words_that_git_or_dvc_would_take_for_options_are_refused(
+    commit: str, stage: str
+) -> None:
+    with pytest.raises(DataError, match="expected a stage train@MODEL-FOLD"):
+        train(repository="nowhere", commit=commit, stage=stage)

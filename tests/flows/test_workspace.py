@@ -89,6 +89,16 @@ def test_a_repository_out_of_reach_is_an_error(tmp_path: Path) -> None:
         check_out(tmp_path / "clone", str(tmp_path / "nowhere"), "HEAD")
 
 
+def test_an_address_is_never_an_option(tmp_path: Path) -> None:
+    """git would run the program that --upload-pack names."""
+    ran = tmp_path / "ran"
+
+    with pytest.raises(CommandError):
+        check_out(tmp_path / "clone", f"--upload-pack=touch {ran};", "a" * 40)
+
+    assert not ran.exists()
+
+
 def test_a_remote_that_each_clone_takes_otherwise_is_refused(project: Path) -> None:
     assert remote_of(project) is None
     for url in ("/elsewhere", "s3://bucket/store"):
