@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from benchmarks.timing import compare, last_line, ratios
-from segpipe.borders import border_weights
+from segpipe.images.borders import border_weights
 
 W0, SIGMA = 10.0, 5.0
 ONES = (1.0, 1.0, 1.0)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.timing import last_line, ratios, seconds
-from tests.servers import prefect_server
+from tests.support.servers import prefect_server
 
 ROOT = Path(__file__).parents[1]
 DVC = ["dvc", "repro", "--quiet"]

@@ -23,10 +23,10 @@ import nibabel as nib
 import numpy as np
 import psutil
 
-from segpipe.grid import Grid
-from segpipe.io import formats, nifti
-from segpipe.manifest import Manifest
-from segpipe.tools.failures import Failure
+from segpipe.images.formats import files as formats
+from segpipe.images.formats import nifti
+from segpipe.images.grid import Grid
+from segpipe.tools.segmenting.manifest import Failure, Manifest
 
 BAD = ("cut", "empty", "flat", "nan", "two_channels")
 

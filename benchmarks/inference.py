@@ -33,12 +33,11 @@ from benchmarks.peers.segmenting import segment_monai, segment_ours
 from benchmarks.segmenting import build_segmenter, draw_volume
 from benchmarks.timing import last_line, seconds
 from benchmarks.training import peak_rate
-from segpipe.compute import Compute, ComputeParams, build_compute
-from segpipe.grid import Grid
-from segpipe.io import nifti
-from segpipe.network import apply_network, build_network
-from segpipe.segmenter import Inference, Segmenter
-from segpipe.stopwatch import Stopwatch
+from segpipe.images.formats import nifti
+from segpipe.images.grid import Grid
+from segpipe.networks.build import apply_network, build_network
+from segpipe.segmenter.compute import Compute, ComputeParams, Stopwatch, build_compute
+from segpipe.segmenter.segmenter import Inference, Segmenter
 
 CLASSES, OVERLAP, MEMORY_GB = 3, 0.5, 4
 WORKS = (

@@ -19,8 +19,8 @@ import numpy as np
 
 from benchmarks.peer import Peer
 from benchmarks.segmenting import draw_slices
-from segpipe.grid import Grid
-from segpipe.io import nifti
+from segpipe.images.formats import nifti
+from segpipe.images.grid import Grid
 
 GIB = 2**30
 

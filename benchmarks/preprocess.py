@@ -18,12 +18,12 @@ from scipy import ndimage
 
 from benchmarks.peer import Peer, parse_peer
 from benchmarks.timing import last_line, ratios
-from segpipe.documents import write_json
-from segpipe.grid import Grid
-from segpipe.io.nifti import write_image, write_label
-from segpipe.params import parse_section, read_params
-from segpipe.paths import Paths
-from segpipe.plan import Split
+from segpipe.dataset.split import Split
+from segpipe.images.formats.nifti import write_image, write_label
+from segpipe.images.grid import Grid
+from segpipe.project.documents import write_json
+from segpipe.project.params import parse_section, read_params
+from segpipe.project.paths import Paths
 from segpipe.stages import plan, verify
 
 HOME = Path(__file__).parents[1]

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from segpipe.network import NetworkSpec, SegmenterSpec, apply_network, build_network
-from segpipe.plan import Fingerprint, Normalization, Plan
-from segpipe.segmenter import Segmenter
+from segpipe.networks.build import NetworkSpec, apply_network, build_network
+from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import SegmenterSpec
 
 Triple = tuple[int, int, int]
 
@@ -27,7 +28,7 @@ def build_plan(classes: int) -> Plan:
         structures=tuple(f"structure {n}" for n in range(classes)),
         values=tuple(range(classes)),
         ignore=None,
-        fingerprint=Fingerprint(
+        fingerprint=DatasetProfile(
             cases=1,
             median_shape=(128, 128, 128),
             median_prepared_shape=(128, 128, 128),

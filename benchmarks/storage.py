@@ -18,7 +18,7 @@ import zarr
 from scipy import ndimage
 
 from benchmarks.timing import last_line, ratios, seconds
-from segpipe.volume import mirrored_window
+from segpipe.images.volume import mirrored_window
 
 SHAPE = (192, 192, 160)
 PATCH = (64, 64, 48)

@@ -21,14 +21,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.peer import Peer, parse_peer
 from benchmarks.timing import last_line, ratios, seconds
-from segpipe import training
-from segpipe.ahead import ahead
-from segpipe.compute import Compute, ComputeParams, build_compute
-from segpipe.distributed import World
-from segpipe.params import parse_section, read_params
-from segpipe.paths import Paths
-from segpipe.phantom import write_phantom
+from segpipe.project.params import parse_section, read_params
+from segpipe.project.paths import Paths
+from segpipe.segmenter.compute import Compute, ComputeParams, build_compute
 from segpipe.stages import annotate, plan, preprocess, split, verify, weigh
+from segpipe.tools.importing.phantom import write_phantom
+from segpipe.training import task as training
+from segpipe.training.distributed import World
+from segpipe.training.patches.ahead import ahead
 
 HOME = Path(__file__).parents[1]
 PATCH, BATCH, BASE, MARGIN = (40, 56, 40), 2, 16, (0, 0, 0)

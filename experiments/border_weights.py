@@ -17,8 +17,8 @@ from experiments.trials import (
     read_sections,
     run_arms,
 )
-from segpipe.tools.conversion import ImportOptions
-from segpipe.tools.importing import import_dataset
+from segpipe.tools.importing.conversion import ImportOptions
+from segpipe.tools.importing.run import import_dataset
 
 CHANGES: dict[str, Any] = {
     "split": {"test_fraction": 0.3, "seed": 1},

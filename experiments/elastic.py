@@ -20,8 +20,8 @@ from experiments.trials import (
     read_sections,
     run_arms,
 )
-from segpipe.paths import Paths
-from segpipe.tools.conversion import ImportOptions
+from segpipe.project.paths import Paths
+from segpipe.tools.importing.conversion import ImportOptions
 
 OPTIONS = ImportOptions(structures={"interior": 255})
 TRAINING, VALIDATION, TEST = 3, 2, 10

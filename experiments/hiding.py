@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from experiments.trials import Figures, Found, Trial, run_trials
-from segpipe.case import read_cases
-from segpipe.compute import Compute
-from segpipe.documents import write_json
-from segpipe.io.formats import read_case_instances, read_case_label, write_label
-from segpipe.paths import Paths
+from segpipe.dataset.case import read_cases
+from segpipe.dataset.case_files import read_case_instances, read_case_label
+from segpipe.images.formats.files import write_label
+from segpipe.project.documents import write_json
+from segpipe.project.paths import Paths
+from segpipe.segmenter.compute import Compute
 from segpipe.stages.annotate import AnnotateParams, choose_voxels
-from segpipe.tools.densifying import DensifyParams, densify
+from segpipe.tools.densify import DensifyParams, densify
 
 NOT_ANNOTATED = 255
 

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.trials import HOME, Found
-from segpipe.documents import write_text
-from segpipe.plots import COLOURS, INK, STYLE
+from segpipe.evaluation.plots import COLOURS, INK, STYLE
+from segpipe.project.documents import write_text
 
 PAGES = HOME / "docs" / "experiments"
 TABLE, END = "<!-- table -->", "<!-- end -->"

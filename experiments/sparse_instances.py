@@ -21,15 +21,16 @@ from experiments.trials import (
     parse_arguments,
     read_sections,
 )
-from segpipe.borders import separate_touching
-from segpipe.case import read_cases
-from segpipe.compute import Compute
-from segpipe.instances import components, match_instances
-from segpipe.io.formats import read_case_instances, read_label
-from segpipe.metrics import dice
-from segpipe.paths import Paths
+from segpipe.dataset.case import read_cases
+from segpipe.dataset.case_files import read_case_instances
+from segpipe.evaluation.metrics import dice
+from segpipe.images.borders import separate_touching
+from segpipe.images.formats.files import read_label
+from segpipe.images.instances import components, match_instances
+from segpipe.project.paths import Paths
+from segpipe.segmenter.compute import Compute
 from segpipe.stages import verify
-from segpipe.tools.conversion import ImportOptions
+from segpipe.tools.importing.conversion import ImportOptions
 
 OPTIONS = ImportOptions(images="images", instances=True, structures={"nucleus": 1})
 SLICES = (2, 4, 8)  # in each of the three directions

@@ -30,11 +30,12 @@ from experiments.trials import (
     run_trials,
     train_and_test,
 )
-from segpipe.case import read_cases
-from segpipe.compute import Compute
-from segpipe.io.formats import read_case_label, read_label
-from segpipe.metrics import confusion_matrix, dice_of, iou_of, mean_of
-from segpipe.paths import Paths
+from segpipe.dataset.case import read_cases
+from segpipe.dataset.case_files import read_case_label
+from segpipe.evaluation.metrics import confusion_matrix, dice_of, iou_of, mean_of
+from segpipe.images.formats.files import read_label
+from segpipe.project.paths import Paths
+from segpipe.segmenter.compute import Compute
 from segpipe.stages import verify
 
 TRAINING, VALIDATION, TEST = 6, 4, 20

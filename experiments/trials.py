@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from segpipe.compute import Compute, ComputeParams, build_compute
-from segpipe.documents import write_json, write_text
-from segpipe.fingerprint import digest_file, fingerprint
-from segpipe.params import parse_section, read_params
-from segpipe.paths import Paths
+from segpipe.project.documents import write_json, write_text
+from segpipe.project.fingerprint import digest_file, fingerprint
+from segpipe.project.params import parse_section, read_params
+from segpipe.project.paths import Paths
+from segpipe.segmenter.compute import Compute, ComputeParams, build_compute
 from segpipe.stages import (
     annotate,
     evaluate,
@@ -31,8 +31,9 @@ from segpipe.stages import (
     verify,
     weigh,
 )
-from segpipe.tools.conversion import ImportOptions
-from segpipe.tools.importing import import_dataset
+from segpipe.tools.importing.conversion import ImportOptions
+from segpipe.tools.importing.run import import_dataset
+from segpipe.training.task import TrainParams
 
 log = logging.getLogger(__name__)
 HOME = Path(__file__).parents[1]
@@ -59,7 +60,7 @@ class Sections:
     preprocess: preprocess.PreprocessParams
     weigh: weigh.WeighParams
     annotate: annotate.AnnotateParams
-    train: train.TrainParams
+    train: TrainParams
     predict: predict.PredictParams
     evaluate: evaluate.EvaluateParams
 
@@ -218,7 +219,7 @@ def run_trials(
     for number, trial in enumerate(trials, start=1):
         sections = trial.sections
         key = fingerprint(
-            "segpipe.tools.densifying",
+            "segpipe.tools.densify",
             data={
                 str(file.relative_to(paths.data)): digest_file(file)
                 for file in sorted(paths.data.rglob("*"))

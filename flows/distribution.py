@@ -16,10 +16,10 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
-from flows.commands import CommandError, git, stream
+from flows.running.commands import CommandError, git, stream
+from flows.running.workspace import branch_of, commit_run, has_git, remote_of
 from flows.train import DELAYS_S, RETRIES
-from flows.workspace import branch_of, commit_run, has_git, remote_of
-from segpipe.errors import DataError
+from segpipe.project.errors import DataError
 
 TrainOn = Literal["auto", "here", "workers"]
 ATTEMPTS = 3  # of a training whose worker was lost; each goes on from its checkpoint

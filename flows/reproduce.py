@@ -23,15 +23,14 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
-from flows.commands import CommandError, output, stream
 from flows.distribution import TrainOn, choose_place, train_on_workers
-from flows.pictures import show_picture
-from flows.tagging import tag_run
+from flows.running.commands import CommandError, output, stream
+from flows.running.page import show_picture, tag_run
+from flows.running.workspace import occupied
 from flows.train import DELAYS_S, LIMIT, RETRIES, TRAIN, say_device
-from flows.workspace import occupied
-from segpipe.commit import data_version, git_tags
-from segpipe.documents import write_text
-from segpipe.errors import DataError
+from segpipe.project.documents import write_text
+from segpipe.project.errors import DataError
+from segpipe.registry.commit import data_version, git_tags
 
 DATA = "data.dvc"
 SEEN = ".cache/data-seen.yaml"  # no .dvc file, or DVC would take it for one

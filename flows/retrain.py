@@ -18,23 +18,29 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
 
-from flows.commands import CommandError, stream
 from flows.distribution import TrainOn
-from flows.pictures import show_picture
 from flows.reproduce import bring_data, remember_data, reproduce
-from flows.workspace import commit_run, has_git, occupied
-from segpipe.comparison import Comparison
-from segpipe.compute import ComputeParams, build_compute
-from segpipe.errors import DataError
-from segpipe.params import read_section
-from segpipe.paths import Paths
-from segpipe.registry import CHAMPION, Version, fetch, find_alias, find_segmenter
-from segpipe.tools.comparing import (
+from flows.running.commands import CommandError, stream
+from flows.running.page import show_picture
+from flows.running.workspace import commit_run, has_git, occupied
+from segpipe.project.errors import DataError
+from segpipe.project.params import read_section
+from segpipe.project.paths import Paths
+from segpipe.registry.gate.compare import (
     choose_model,
     compare_with_champion,
     comparison_file,
 )
-from segpipe.tools.registering import default_name, find_trained, register_model
+from segpipe.registry.gate.comparison import Comparison
+from segpipe.registry.register import default_name, find_trained, register_model
+from segpipe.registry.versions import (
+    CHAMPION,
+    Version,
+    fetch,
+    find_alias,
+    find_segmenter,
+)
+from segpipe.segmenter.compute import ComputeParams, build_compute
 
 REGISTERED = "segpipe.candidate.registered"  # an event, for automations
 DONE = ".done"  # in an inbox, what was taken in

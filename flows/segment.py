@@ -2,7 +2,8 @@
 
 ``python -m flows.segment INBOX --output OUT --model MODEL``. Threads of the flow, or
 the workers of a Dask cluster, each drive a process of their own that segments
-(segpipe.tools.crew): a case that hangs or is killed takes nothing with it.
+(segpipe.tools.segmenting.inbox.pool): a case that hangs or is killed takes nothing
+with it.
 """
 
 import argparse
@@ -32,21 +33,21 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 from pydantic import TypeAdapter
 
-from segpipe.errors import DataError
-from segpipe.paths import Paths
-from segpipe.tools.attempting import Outcome
-from segpipe.tools.crew import find_crew, stop_crew
-from segpipe.tools.inbox import Waiting, sort_inbox
-from segpipe.tools.night import Night
-from segpipe.tools.segmenting import write_volumes
-from segpipe.tools.segmenting_order import (
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.tools.segmenting.attempt import Outcome
+from segpipe.tools.segmenting.inbox.inbox import WaitingStudy, sort_inbox
+from segpipe.tools.segmenting.inbox.order import (
     Order,
     SegmentSettings,
     prepare_order,
     workers_at_once,
 )
+from segpipe.tools.segmenting.inbox.pool import find_pool, stop_pool
+from segpipe.tools.segmenting.inbox.report import InboxReport
+from segpipe.tools.segmenting.run import write_volumes
 
-WAITING: TypeAdapter[Waiting] = TypeAdapter(Waiting)
+WAITING: TypeAdapter[WaitingStudy] = TypeAdapter(WaitingStudy)
 SAYS_S = 5.0  # between updates of the progress
 MEND = "pip install 'segpipe[dask]'"
 
@@ -104,13 +105,13 @@ def segment(
         log.info("left for the next run, still being written: %s", name)
     outcomes = run_cases(found.todo, order, at_once, dask, case_timeout_s)
     write_volumes(Path(order.output))
-    night = Night(order, found, tuple(outcomes))
-    publish(night)
-    return (Failed if night.failed else Completed)(message=night.headline())
+    report = InboxReport(order, found, tuple(outcomes))
+    publish(report)
+    return (Failed if report.failed else Completed)(message=report.headline())
 
 
 def run_cases(
-    cases: tuple[Waiting, ...],
+    cases: tuple[WaitingStudy, ...],
     order: Order,
     workers: int,
     dask: str | None,
@@ -155,8 +156,8 @@ def segment_one(
     case: str, study: str, order: str, run: str, limit_s: float
 ) -> State[Outcome]:
     """Segment one case in a process; study and order are JSON, of names and paths."""
-    crew = find_crew(run, Order.model_validate_json(order))
-    outcome = crew.segment(WAITING.validate_json(study), limit_s=limit_s)
+    pool = find_pool(run, Order.model_validate_json(order))
+    outcome = pool.segment(WAITING.validate_json(study), limit_s=limit_s)
     if outcome.failed:
         return Failed(message=outcome.reason, data=outcome)
     return Completed(message=outcome.kind, data=outcome)
@@ -188,9 +189,9 @@ def ended_with(run: str, runner: TaskRunner[Any]) -> Iterator[None]:
     try:
         yield
     finally:
-        stop_crew(run)
+        stop_pool(run)
         if not isinstance(runner, ThreadPoolTaskRunner):
-            runner.client.run(stop_crew, run)  # type: ignore[attr-defined]
+            runner.client.run(stop_pool, run)  # type: ignore[attr-defined]
 
 
 def runner_at(dask: str | None, workers: int) -> TaskRunner[Any]:
@@ -209,11 +210,11 @@ def runner_at(dask: str | None, workers: int) -> TaskRunner[Any]:
     return runner
 
 
-def publish(night: Night) -> None:
+def publish(report: InboxReport) -> None:
     """Results and failures as artifacts of the flow run."""
-    create_table_artifact(night.results(), key="segment-results")
-    create_table_artifact(night.failures(), key="segment-failures")
-    create_markdown_artifact(night.summary(), key="segment-summary")
+    create_table_artifact(report.results(), key="segment-results")
+    create_table_artifact(report.failures(), key="segment-failures")
+    create_markdown_artifact(report.summary(), key="segment-summary")
 
 
 def main() -> None:

@@ -13,12 +13,12 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
-from flows.commands import output, stream
-from flows.tagging import tag_run
-from flows.workspace import check_out, occupied
-from segpipe.errors import DataError
-from segpipe.params import read_params
-from segpipe.paths import Paths
+from flows.running.commands import output, stream
+from flows.running.page import tag_run
+from flows.running.workspace import check_out, occupied
+from segpipe.project.errors import DataError
+from segpipe.project.params import read_params
+from segpipe.project.paths import Paths
 
 TRAIN = "train@"
 LIMIT = "gpu"

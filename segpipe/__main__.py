@@ -7,7 +7,7 @@ import sys
 import typer
 
 from segpipe.cli import data, registry, stages, tools
-from segpipe.errors import DataError
+from segpipe.project.errors import DataError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from segpipe.errors import DataError
-from segpipe.grid import Grid
-from segpipe.io.dicom import DicomImage, find_series, is_dicom, read_series
-from segpipe.io.dicom_seg import read_seg
-from segpipe.io.rtstruct import read_rtstruct
+from segpipe.images.dicom.rtstruct import read_rtstruct
+from segpipe.images.dicom.seg.reading import read_seg
+from segpipe.images.dicom.series import DicomImage, find_series, is_dicom, read_series
+from segpipe.images.grid import Grid
+from segpipe.project.errors import DataError
 
 REAL = os.environ.get("SEGPIPE_REAL_DATA")
 ROOT = Path(REAL or "")

@@ -1,14 +1,12 @@
 """One name everywhere, and no stage that goes stale in silence."""
 
-from pathlib import Path
-
 import pytest
 from ruamel.yaml import YAML
 
-from segpipe.fingerprint import NUMERICS, module_path, modules_behind
-from segpipe.params import read_params
+from segpipe.project.fingerprint import NUMERICS, module_path, modules_behind
+from segpipe.project.params import read_params
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 DVC = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
 STAGES = list(DVC)
 WITHOUT_LOGIC = {"__init__.py", "errors.py", "paths.py"}

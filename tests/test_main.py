@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from segpipe.__main__ import app
 from segpipe.cli.options import REGISTRY, STAGES, TOOLS
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[1]
 COMMANDS = get_command(app).commands
 
 

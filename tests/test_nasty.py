@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segpipe.description import NIFTI
-from segpipe.documents import write_json
-from segpipe.errors import DataError
-from segpipe.io import formats
-from segpipe.io.nifti import read_image, read_label, write_label
-from segpipe.paths import Paths
+from segpipe.dataset.description import NIFTI
+from segpipe.images.formats import files as formats
+from segpipe.images.formats.nifti import read_image, read_label, write_label
+from segpipe.project.documents import write_json
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
 from segpipe.stages import verify
-from segpipe.tools.conversion import ImportOptions
-from segpipe.tools.importing import import_dataset
-from tests.projects import VERIFY, changed
+from segpipe.tools.importing.conversion import ImportOptions
+from segpipe.tools.importing.run import import_dataset
+from tests.support.projects import VERIFY, changed
 
 REAL = os.environ.get("SEGPIPE_REAL_DATA")
 NASTY = Path(REAL or "", "nasty")

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.phantoms import write_dataset
-from tests.projects import PATIENTS
-
-ROOT = Path(__file__).parents[1]
+from tests.support.phantoms import write_dataset
+from tests.support.places import ROOT
+from tests.support.projects import PATIENTS
 
 pytestmark = pytest.mark.slow
 

@@ -18,17 +18,18 @@ from scipy.spatial.transform import Rotation
 from torch import nn
 from torch.nn import functional as F
 
-from segpipe.compute import Compute
-from segpipe.grid import Grid, Orientation
-from segpipe.io import nifti
-from segpipe.network import NetworkSpec, SegmenterSpec, apply_network, build_network
+from segpipe.images.formats import nifti
+from segpipe.images.grid import Grid, Orientation
+from segpipe.images.volume import Image, ImageStream, LabelMap
+from segpipe.networks.build import NetworkSpec, apply_network, build_network
 from segpipe.networks.unet2d import UNet2d
-from segpipe.plan import Fingerprint, Normalization, Plan
-from segpipe.preprocessing import prepare_image, prepared_parts
-from segpipe.segmenter import Inference, Segmenter, _leading
-from segpipe.sliding_window import blend_weights, tile_starts
-from segpipe.tiling import plan_tiling
-from segpipe.volume import Image, LabelMap, Source
+from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
+from segpipe.segmenter.preprocessing import prepare_image, prepared_parts
+from segpipe.segmenter.segmenter import Inference, Segmenter, _leading
+from segpipe.segmenter.sliding_window import blend_weights, tile_starts
+from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.tiling import plan_tiling
 
 CPU = Compute(torch.device("cpu"), "fp32", 2)
 NONE = Normalization(kind="none", low=0, high=1, mean=0, standard_deviation=1)
@@ -66,7 +67,7 @@ def plan(spacing, *normalization: Normalization, values=(0, 1)) -> Plan:
         structures=tuple(f"s{value}" for value in values),
         values=values,
         ignore=None,
-        fingerprint=Fingerprint(
+        fingerprint=DatasetProfile(
             cases=1,
             median_shape=(16, 16, 16),
             median_prepared_shape=(16, 16, 16),
@@ -332,7 +333,7 @@ def test_slabs_are_what_the_whole_volume_gives(way: Way, spacing) -> None:
     how = inference(memory_gb=way.memory_gb)
     expected = textbook(made, image, how)
 
-    slabs = list(made.slabs(Source.of(image), how, probabilities=True))
+    slabs = list(made.slabs(ImageStream.of(image), how, probabilities=True))
 
     labels = np.concatenate([slab.labels for slab in slabs], axis=2)
     shares = np.concatenate([slab.probabilities for slab in slabs], axis=3)
@@ -388,7 +389,7 @@ def test_parts_together_are_the_prepared_image(spacing, kinds) -> None:
         if change.flips[at]:  # parts come in the order of the file
             leading = leading[:, ::-1]
 
-        parts = list(prepared_parts(Source.of(image), made))
+        parts = list(prepared_parts(ImageStream.of(image), made))
 
         assert all(part.dtype == np.float32 for part in parts)
         np.testing.assert_allclose(np.concatenate(parts, axis=1), leading, atol=1e-5)
@@ -429,7 +430,7 @@ def uncertainties(seeds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     made = segmenter(plan((1.0, 1.3, 0.8), ZSCORE), network="vnet", seeds=seeds)
     shape = (20, 18, 24)
     image = Image(noise(1, *shape), Grid.from_spacing(shape, (1.0, 1.0, 1.0), "mm"))
-    slabs = list(made.slabs(Source.of(image), inference(), uncertainty=True))
+    slabs = list(made.slabs(ImageStream.of(image), inference(), uncertainty=True))
     return (
         np.concatenate([slab.entropy for slab in slabs], axis=2),
         np.concatenate([slab.disagreement for slab in slabs], axis=2),

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from benchmarks.peers.answering import Answer, answer_all, peak_mb
-from segpipe.paths import Paths
+from segpipe.project.paths import Paths
 from segpipe.stages import preprocess
 
 

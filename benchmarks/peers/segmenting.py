@@ -11,11 +11,10 @@ from monai.inferers import sliding_window_inference
 
 from benchmarks.peers.answering import Answer, answer_all, peak_mb
 from benchmarks.segmenting import build_segmenter
-from segpipe.compute import Compute
-from segpipe.io import nifti
-from segpipe.preprocessing import prepare_image
-from segpipe.segmenter import Inference, Segmenter
-from segpipe.stopwatch import Stopwatch
+from segpipe.images.formats import nifti
+from segpipe.segmenter.compute import Compute, Stopwatch
+from segpipe.segmenter.preprocessing import prepare_image
+from segpipe.segmenter.segmenter import Inference, Segmenter
 
 
 def build(kind: str, given: dict[str, Any]) -> Answer:

@@ -19,7 +19,7 @@ def phantom(
 
     Example: segpipe phantom data
     """
-    from segpipe.phantom import write_phantom
+    from segpipe.tools.importing.phantom import write_phantom
 
     write_phantom(folder)
 
@@ -73,8 +73,8 @@ def import_(
 
     Example: segpipe import ~/study data --images images --labels labels
     """
-    from segpipe.tools.conversion import ImportOptions
-    from segpipe.tools.importing import import_dataset, parse_structures
+    from segpipe.tools.importing.conversion import ImportOptions
+    from segpipe.tools.importing.run import import_dataset, parse_structures
 
     options = ImportOptions(
         images=images,
@@ -109,8 +109,8 @@ def densify(
     """
     from segpipe.stages import plan, preprocess, verify, weigh
     from segpipe.stages.predict import PredictParams
-    from segpipe.tools.densifying import DensifyParams
-    from segpipe.tools.densifying import densify as tool
+    from segpipe.tools.densify import DensifyParams
+    from segpipe.tools.densify import densify as tool
 
     params = DensifyParams(
         verify=read_section("verify", verify.VerifyParams),

@@ -1,6 +1,6 @@
 """What commands of several modules share: the panels of --help, and numbers."""
 
-from segpipe.errors import DataError
+from segpipe.project.errors import DataError
 
 STAGES = "Stages, as dvc repro runs them"
 TOOLS = "Tools"

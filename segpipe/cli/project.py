@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segpipe.errors import DataError
-from segpipe.paths import Paths
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
 
 if TYPE_CHECKING:
-    from segpipe.compute import Compute
-    from segpipe.stages.train import TrainParams
+    from segpipe.segmenter.compute import Compute
+    from segpipe.training.task import TrainParams
 
 HERE = Paths(Path())
 
@@ -19,7 +19,7 @@ def read_section(name: str, model: Any) -> Any:
     Raises:
         DataError: If the section is missing or not what the class asks for.
     """
-    from segpipe.params import read_section
+    from segpipe.project.params import read_section
 
     return read_section(HERE.params, name, model)
 
@@ -30,7 +30,7 @@ def read_list(name: str, kind: type) -> list[Any]:
     Raises:
         DataError: If it is no list of different values of the kind, or empty.
     """
-    from segpipe.params import read_params
+    from segpipe.project.params import read_params
 
     values = read_params(HERE.params).get(name)
     right = isinstance(values, list) and all(type(value) is kind for value in values)
@@ -49,8 +49,8 @@ def read_train_params(model: str) -> "TrainParams":
     Raises:
         DataError: If there is no such section, or it is wrong.
     """
-    from segpipe.params import parse_section, read_params
-    from segpipe.stages.train import TrainParams
+    from segpipe.project.params import parse_section, read_params
+    from segpipe.training.task import TrainParams
 
     sections = read_params(HERE.params).get("train") or {}
     if model not in sections:
@@ -68,6 +68,6 @@ def read_compute() -> "Compute":
     Raises:
         DataError: If the section is wrong, or the machine has no such device.
     """
-    from segpipe.compute import ComputeParams, build_compute
+    from segpipe.segmenter.compute import ComputeParams, build_compute
 
     return build_compute(read_section("compute", ComputeParams))

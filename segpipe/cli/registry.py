@@ -26,7 +26,7 @@ def register(
 
     Example: segpipe register unet3d
     """
-    from segpipe.tools.registering import register_model
+    from segpipe.registry.register import register_model
 
     version = register_model(model, name, tags={}, paths=HERE)
     names = "".join(f" @{alias}" for alias in version.aliases)
@@ -41,7 +41,7 @@ def models(
 
     Example: segpipe models --name phantom
     """
-    from segpipe.tools.versions import models as tool
+    from segpipe.tools.models import models as tool
 
     for row in tool(name, HERE):
         typer.echo(row)
@@ -57,8 +57,8 @@ def promote(
 
     Example: segpipe promote 3 --why "better on small vessels"
     """
-    from segpipe.promotion import promote as act
-    from segpipe.tools.registering import default_name
+    from segpipe.registry.promotion import promote as act
+    from segpipe.registry.register import default_name
 
     act(name or default_name(HERE), str(version), why, HERE)
     models(name or default_name(HERE))
@@ -70,8 +70,8 @@ def rollback(why: Why, name: Name = None) -> None:
 
     Example: segpipe rollback --why "misses the left kidney"
     """
-    from segpipe.promotion import rollback as act
-    from segpipe.tools.registering import default_name
+    from segpipe.registry.promotion import rollback as act
+    from segpipe.registry.register import default_name
 
     act(name or default_name(HERE), why, HERE)
     models(name or default_name(HERE))

@@ -79,10 +79,17 @@ def train(model: Model, fold: Fold) -> None:
 
     Example: segpipe train --model unet3d --fold 0
     """
+    from segpipe.cli.following import follow
     from segpipe.stages import train as stage
 
-    params = read_train_params(model)
-    stage.run(params, model=model, fold=fold, compute=read_compute(), paths=HERE)
+    stage.run(
+        read_train_params(model),
+        model=model,
+        fold=fold,
+        compute=read_compute(),
+        paths=HERE,
+        observe=follow,
+    )
 
 
 @app.command(rich_help_panel=STAGES)

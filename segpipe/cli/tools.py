@@ -8,7 +8,7 @@ import typer
 
 from segpipe.cli.options import TOOLS, parse_numbers
 from segpipe.cli.project import HERE, read_compute
-from segpipe.errors import DataError
+from segpipe.project.errors import DataError
 
 Segmenter = Annotated[
     str, typer.Argument(help="Segmenter, folder of folds, or models:/NAME@ALIAS.")
@@ -66,11 +66,11 @@ def segment(
 
     Example: segpipe segment artifacts/train/unet3d ~/new --output ~/masks
     """
-    from segpipe.compute import ComputeParams, build_compute
-    from segpipe.params import parse_section
-    from segpipe.segmenter import Inference
-    from segpipe.tools.segmenting import segment as tool
-    from segpipe.tools.segmenting_case import Outputs, SegmentOptions
+    from segpipe.project.params import parse_section
+    from segpipe.segmenter.compute import ComputeParams, build_compute
+    from segpipe.segmenter.segmenter import Inference
+    from segpipe.tools.segmenting.options import Outputs, SegmentOptions
+    from segpipe.tools.segmenting.run import segment as tool
 
     values = {
         "device": device,
@@ -122,8 +122,8 @@ def compare(
 
     Example: segpipe compare unet3d models:/liver@champion
     """
-    from segpipe.registry import SCHEME, fetch
-    from segpipe.tools.comparing import compare_with_champion as tool
+    from segpipe.registry.gate.compare import compare_with_champion as tool
+    from segpipe.registry.versions import SCHEME, fetch
 
     folder, name = Path(champion), champion
     if champion.startswith(SCHEME):
@@ -154,7 +154,7 @@ def lineage(
 
     Example: segpipe lineage ~/masks/case_01.nii.gz
     """
-    from segpipe.tools.tracing import lineage as tool
+    from segpipe.tools.lineage import lineage as tool
 
     for row in tool(file, HERE):
         typer.echo(row)
@@ -183,7 +183,7 @@ def export(
 
     Example: segpipe export artifacts/train/unet3d/0/segmenter unet3d-onnx
     """
-    from segpipe.tools.exporting import export as tool
+    from segpipe.tools.exporting.export import export as tool
 
     typer.echo(tool(model, output, HERE))
 
@@ -197,7 +197,7 @@ def device() -> None:
 @app.command(rich_help_panel=TOOLS)
 def record() -> None:
     """Create or complete the MLflow runs of what lies in artifacts/; idempotent."""
-    from segpipe.tools.recording import record as tool
+    from segpipe.registry.record import record as tool
 
     for row in tool(HERE):
         typer.echo(row)
@@ -223,8 +223,8 @@ def prune(
 
     Example: segpipe prune --delete
     """
-    from segpipe.tools.pruning import find_prunable
-    from segpipe.tools.pruning import prune as tool
+    from segpipe.tools.prune import find_prunable
+    from segpipe.tools.prune import prune as tool
 
     items = find_prunable(HERE, days=days)
     for item in items:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segpipe.errors import DataError
+from segpipe.project.errors import DataError
 
 Padding = Literal["valid", "same"]
 

@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Int16
 
-from segpipe.documents import write_json
-from segpipe.fingerprint import fingerprint
-from segpipe.params import Params
-from segpipe.paths import Paths
-from segpipe.plan import CaseIndex
+from segpipe.dataset.prepared import CaseIndex
+from segpipe.project.documents import write_json
+from segpipe.project.fingerprint import fingerprint
+from segpipe.project.params import Params
+from segpipe.project.paths import Paths
 
 log = logging.getLogger(__name__)
 

@@ -12,18 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from segpipe import metrics
-from segpipe.case import Case, CaseList, read_cases
-from segpipe.documents import write_json, write_text
-from segpipe.errors import DataError
-from segpipe.grid import Unit
-from segpipe.instances import InstanceMatch, components, match_instances
-from segpipe.io.formats import read_case_instances, read_case_label, read_label
-from segpipe.parallel import map_cases
-from segpipe.params import Params
-from segpipe.paths import Paths
-from segpipe.plan import read_split
-from segpipe.scores import (
+from segpipe.dataset.case import Case, CaseList, read_cases
+from segpipe.dataset.case_files import read_case_instances, read_case_label
+from segpipe.dataset.casework import map_cases
+from segpipe.dataset.split import read_split
+from segpipe.evaluation import metrics
+from segpipe.evaluation.scores import (
     POLICY,
     Row,
     compare,
@@ -32,6 +26,12 @@ from segpipe.scores import (
     sum_instances,
     summarize,
 )
+from segpipe.images.formats.files import read_label
+from segpipe.images.instances import InstanceMatch, components, match_instances
+from segpipe.project.documents import Unit, write_json, write_text
+from segpipe.project.errors import DataError
+from segpipe.project.params import Params
+from segpipe.project.paths import Paths
 
 log = logging.getLogger(__name__)
 SAME_GRID = 0.01  # of the unit: predictions lie on the grid of the reference

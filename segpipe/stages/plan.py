@@ -1,35 +1,29 @@
 """plan: the fingerprint of the non-test cases, and what follows from it."""
 
-import json
 import logging
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 
-from segpipe.cache import CaseCache
-from segpipe.case import Case, CaseList, read_cases
-from segpipe.documents import write_json
-from segpipe.errors import DataError
-from segpipe.fingerprint import digest_file, fingerprint
-from segpipe.grid import Grid
-from segpipe.io.formats import read_case, read_case_label
-from segpipe.network import NetworkName, NetworkSpec
-from segpipe.parallel import map_cases
-from segpipe.params import Params
-from segpipe.patches import plan_patch
-from segpipe.paths import Paths
-from segpipe.plan import Fingerprint, Normalization, PatchPlan, Plan, read_split
+from segpipe.dataset.case import CaseList, read_cases
+from segpipe.dataset.casework import map_cases
+from segpipe.dataset.split import read_split
+from segpipe.dataset.survey import CaseSurvey, survey_case
+from segpipe.images.grid import Triple
+from segpipe.networks.build import Network, NetworkName, NetworkSpec, build_network
+from segpipe.networks.memory import training_memory_gb
+from segpipe.project.errors import DataError
+from segpipe.project.params import Params
+from segpipe.project.paths import Paths
+from segpipe.segmenter.plan import DatasetProfile, Normalization, PatchPlan, Plan
 
 log = logging.getLogger(__name__)
-Triple = tuple[float, float, float]
+Spacing = tuple[float, float, float]
 Kind = Literal["zscore", "ct", "none"]
-SAMPLES = 10_000  # voxels a case that stand for its intensities
 COARSE = 3.0  # an axis this much coarser than the others counts as anisotropic
 
 
@@ -46,7 +40,7 @@ class PlanParams(Params):
         workers: Processes that read cases.
     """
 
-    spacing: Literal["auto"] | Triple
+    spacing: Literal["auto"] | Spacing
     normalization: Literal["auto"] | tuple[Kind, ...]
     memory_gb: float
     largest_batch: int
@@ -82,15 +76,6 @@ class ModelShape(Protocol):
         """Patches a step, or auto."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Looks:
-    """What one case looks like, on its canonical axes."""
-
-    grid: Grid
-    samples: np.ndarray  # channel n: intensities of sampled foreground voxels
-    counts: np.ndarray  # annotated voxels of each class
-
-
 def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -> None:
     """Write artifacts/plan/plan.json and patches/MODEL.json; test cases are not read.
 
@@ -100,7 +85,7 @@ def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -
     cases = read_cases(paths.artifacts)
     test = set(read_split(paths.artifacts).test)
     looks = map_cases(
-        partial(_look, paths, cases.model_copy(update={"cases": ()})),
+        partial(survey_case, paths, cases.model_copy(update={"cases": ()})),
         [case for case in cases.cases if case.name not in test],
         workers=params.workers,
         name=lambda case: case.name,
@@ -117,46 +102,8 @@ def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -
     part.rename(goal)
 
 
-def _look(paths: Paths, cases: CaseList, case: Case) -> _Looks:
-    """Look at a case, unless the same files were looked at before."""
-    key = fingerprint(
-        __name__,
-        files=[digest_file(paths.data / file) for file in (*case.images, case.label)],
-        values=[*cases.values, cases.ignore],
-        spacing_mm=cases.spacing_mm,
-    )
-    cache = CaseCache(paths.cache / "plan")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if not cache.fetch(key, folder):
-            looks = _look_at(paths.data, cases, case)
-            np.save(folder / "samples.npy", looks.samples)
-            np.save(folder / "counts.npy", looks.counts)
-            write_json(folder / "grid.json", looks.grid.to_json())
-            cache.store(key, folder)
-        grid = Grid.from_json(json.loads((folder / "grid.json").read_text()))
-        return _Looks(
-            grid, np.load(folder / "samples.npy"), np.load(folder / "counts.npy")
-        )
-
-
-def _look_at(data: Path, cases: CaseList, case: Case) -> _Looks:
-    image = read_case(data, cases, case)
-    label = read_case_label(data, cases, case)
-    values = label.array.reshape(-1)
-    foreground = np.flatnonzero((values != 0) & (values != cases.ignore))
-    if len(foreground) == 0:
-        foreground = np.arange(values.size)
-    rng = np.random.default_rng(len(foreground))
-    chosen = rng.choice(foreground, min(SAMPLES, len(foreground)), replace=False)
-    grid = image.grid.reoriented(image.grid.to_canonical)
-    samples = image.array.reshape(len(image.array), -1)[:, np.sort(chosen)]
-    counts = np.array([np.count_nonzero(values == value) for value in cases.values])
-    return _Looks(grid, samples, counts)
-
-
 def _build_plan(
-    params: PlanParams, cases: CaseList, looks: list[_Looks], paths: Paths
+    params: PlanParams, cases: CaseList, looks: list[CaseSurvey], paths: Paths
 ) -> Plan:
     samples = np.concatenate([look.samples for look in looks], axis=1)
     spacing = params.spacing
@@ -166,7 +113,7 @@ def _build_plan(
     prepared = np.array([look.grid.shape_at(spacing) for look in looks])
     counts = np.sum([look.counts for look in looks], axis=0)
     spacings = np.array([look.grid.spacing for look in looks])
-    fingerprint = Fingerprint(
+    fingerprint = DatasetProfile(
         cases=len(looks),
         median_shape=_triple(np.median(shapes, axis=0).round().astype(int)),
         median_prepared_shape=_triple(np.median(prepared, axis=0).round().astype(int)),
@@ -202,7 +149,7 @@ def _build_plan(
     return plan
 
 
-def _choose_spacing(spacings: np.ndarray) -> Triple:
+def _choose_spacing(spacings: np.ndarray) -> Spacing:
     """The median; along an axis coarser than the others, the finer 10th percentile.
 
     Source:
@@ -298,6 +245,102 @@ def _triple(values: np.ndarray) -> tuple[int, int, int]:
     return i, j, k
 
 
-def _three(values: Iterable[float]) -> Triple:
+def _three(values: Iterable[float]) -> Spacing:
     a, b, c = values
     return float(a), float(b), float(c)
+
+
+def plan_patch(
+    spec: NetworkSpec,
+    *,
+    fingerprint: DatasetProfile,
+    slice_axis: int | None,
+    patch_size: Literal["auto", "full"] | Triple,
+    batch_size: Literal["auto"] | int,
+    memory_gb: float,
+    largest_batch: int,
+) -> PatchPlan:
+    """Choose patch and batch size: the largest patch of which two fit, then the batch.
+
+    The patch starts at the smallest valid size whose output covers the median prepared
+    case; its largest axis shrinks step by step until a batch of two fits.
+
+    Args:
+        spec: The network.
+        fingerprint: Of the cases, for their prepared shapes.
+        slice_axis: Of a 2-D network.
+        patch_size: Fixed by the user, or ``auto``; ``full`` covers the largest case.
+        batch_size: Fixed by the user, or ``auto``.
+        memory_gb: For a training step.
+        largest_batch: Bound of an automatic batch size.
+
+    Raises:
+        DataError: If a fixed patch is not valid for the network, or nothing fits.
+    """
+    with torch.device("meta"):
+        network = build_network(spec)
+    if patch_size == "auto":
+        wanted = 2 if batch_size == "auto" else batch_size
+        median = fingerprint.median_prepared_shape
+        size = _largest(network, median, slice_axis, wanted, memory_gb)
+    elif patch_size == "full":
+        size = _covering(network, fingerprint.largest_prepared_shape, slice_axis)
+    else:
+        _check(network, patch_size, slice_axis)
+        size = patch_size
+    each, fixed = training_memory_gb(network, size, slice_axis)
+    fitting = int((memory_gb - fixed) / each)
+    batch = max(1, min(fitting, largest_batch)) if batch_size == "auto" else batch_size
+    return PatchPlan(
+        format_version=1,
+        patch_size=size,
+        batch_size=batch,
+        slice_axis=slice_axis,
+        memory_gb=round(fixed + batch * each, 3),
+    )
+
+
+def _check(network: Network, patch_size: Triple, slice_axis: int | None) -> None:
+    for axis, size in enumerate(patch_size):
+        if axis != slice_axis:
+            network.output_size(size)
+        elif size != 1:
+            raise DataError(
+                f"patch_size: expected 1 along the slice axis {axis} of a 2-D network, "
+                f"found {list(patch_size)}; set it to 1 or choose another slice_axis"
+            )
+
+
+def _largest(
+    network: Network,
+    median_shape: Triple,
+    slice_axis: int | None,
+    batch_size: int,
+    memory_gb: float,
+) -> Triple:
+    outputs = median_shape
+    while True:
+        size = _covering(network, outputs, slice_axis)
+        each, fixed = training_memory_gb(network, size, slice_axis)
+        if fixed + batch_size * each <= memory_gb:
+            return size
+        # The largest axis gives way, to the next smaller valid size.
+        axis = size.index(max(size))
+        smaller = size[axis] - 2 * network.margin - network.stride
+        if smaller < 1:
+            raise DataError(
+                f"plan.memory_gb: expected room for two of the smallest patches, found "
+                f"{memory_gb} GB against {fixed + batch_size * each:.2f} GB; raise it, "
+                "or lower base_channels or batch_size"
+            )
+        i, j, k = (smaller if n == axis else outputs[n] for n in range(3))
+        outputs = (i, j, k)
+
+
+def _covering(network: Network, shape: Triple, slice_axis: int | None) -> Triple:
+    """The smallest valid input whose output is at least so large."""
+    i, j, k = (
+        1 if axis == slice_axis else network.input_size(size)
+        for axis, size in enumerate(shape)
+    )
+    return i, j, k

@@ -6,15 +6,16 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from segpipe.case import read_cases
-from segpipe.compute import Compute
-from segpipe.documents import write_json
-from segpipe.fingerprint import digest_json
-from segpipe.io.formats import read_case, write_label
-from segpipe.params import Params
-from segpipe.paths import Paths
-from segpipe.plan import read_split
-from segpipe.segmenter import Inference, Segmenter, segmenter_digest
+from segpipe.dataset.case import read_cases
+from segpipe.dataset.case_files import read_case
+from segpipe.dataset.split import read_split
+from segpipe.images.formats.files import write_label
+from segpipe.project.documents import write_json
+from segpipe.project.fingerprint import digest_json
+from segpipe.project.params import Params
+from segpipe.project.paths import Paths
+from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.segmenter import Inference, Segmenter, segmenter_digest
 
 log = logging.getLogger(__name__)
 

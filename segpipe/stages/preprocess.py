@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from segpipe.cache import CaseCache
-from segpipe.case import Case, CaseList, read_cases
-from segpipe.documents import write_json
-from segpipe.errors import DataError
-from segpipe.fingerprint import digest_file, fingerprint
-from segpipe.io.formats import read_case, read_case_instances, read_case_label
-from segpipe.parallel import map_cases
-from segpipe.params import Params
-from segpipe.paths import Paths
-from segpipe.plan import CaseIndex, Plan, read_plan
-from segpipe.preprocessing import (
+from segpipe.dataset.case import Case, CaseList, read_cases
+from segpipe.dataset.case_files import read_case, read_case_instances, read_case_label
+from segpipe.dataset.casework import CaseCache, map_cases
+from segpipe.dataset.prepared import CaseIndex
+from segpipe.project.documents import write_json
+from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import digest_file, fingerprint
+from segpipe.project.params import Params
+from segpipe.project.paths import Paths
+from segpipe.segmenter.plan import Plan, read_plan
+from segpipe.segmenter.preprocessing import (
     classes_of,
     prepare_image,
     resample_classes,

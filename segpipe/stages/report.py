@@ -10,23 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from segpipe.case import CaseList, read_cases
-from segpipe.documents import write_text
-from segpipe.errors import DataError
-from segpipe.overlays import build_views
-from segpipe.page import Part, Picture, Row, Table, build_page
-from segpipe.params import Params
-from segpipe.paths import Paths
-from segpipe.plan import Split, read_split
-from segpipe.plots import (
-    Curve,
-    View,
-    plot_cases,
-    plot_curves,
-    plot_overlay,
-    plot_summary,
-)
-from segpipe.tables import (
+from segpipe.dataset.case import CaseList, pseudonyms, read_cases
+from segpipe.dataset.split import Split, read_split
+from segpipe.evaluation.overlays import View, plot_overlay
+from segpipe.evaluation.page import Part, Picture, Row, Table, build_page
+from segpipe.evaluation.plots import Curve, plot_cases, plot_curves
+from segpipe.evaluation.summary import plot_summary
+from segpipe.evaluation.tables import (
     ABSENT,
     Evaluated,
     build_cards,
@@ -35,8 +25,12 @@ from segpipe.tables import (
     build_groups,
     build_pairs,
     build_worst,
-    pseudonyms,
 )
+from segpipe.evaluation.views import build_views
+from segpipe.project.documents import write_text
+from segpipe.project.errors import DataError
+from segpipe.project.params import Params
+from segpipe.project.paths import Paths
 
 log = logging.getLogger(__name__)
 Scores = dict[str, dict[str, np.ndarray]]

@@ -6,11 +6,11 @@ import logging
 from collections import defaultdict
 from pathlib import Path
 
-from segpipe.case import read_cases
-from segpipe.errors import DataError
-from segpipe.params import Params
-from segpipe.paths import Paths
-from segpipe.plan import Fold, Split
+from segpipe.dataset.case import read_cases
+from segpipe.dataset.split import Fold, Split
+from segpipe.project.errors import DataError
+from segpipe.project.params import Params
+from segpipe.project.paths import Paths
 
 log = logging.getLogger(__name__)
 TEST = "test"

@@ -7,7 +7,8 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,47 +18,72 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from segpipe.ahead import ahead
-from segpipe.checkpoints import drop_checkpoint
-from segpipe.compute import Compute
-from segpipe.distributed import World
-from segpipe.documents import write_json, write_text
-from segpipe.fingerprint import digest_file, digest_json, fingerprint
-from segpipe.network import Network, build_network, margin_of
-from segpipe.paths import Paths
-from segpipe.progress import Progress
-from segpipe.sampling import TrainingCase
-from segpipe.segmenter import Inference, Segmenter
-from segpipe.tracking import live_run
-from segpipe.training import (
-    Task,
-    begin,
-    build_task,
-    calibrate,
-    draw,
-    learn,
-    rate_of,
-    vary,
-)
-from segpipe.training import TrainParams as TrainParams
-from segpipe.validation import (
+from segpipe.networks.build import Network, build_network, margin_of
+from segpipe.project.documents import write_json, write_text
+from segpipe.project.fingerprint import digest_file, digest_json, fingerprint
+from segpipe.project.paths import Paths
+from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.training.checkpoints import Progress, drop_checkpoint
+from segpipe.training.distributed import World
+from segpipe.training.patches.ahead import ahead
+from segpipe.training.patches.sampling import TrainingCase
+from segpipe.training.step import augment_patches, draw_patches, rate_of, train_step
+from segpipe.training.task import Task, TrainParams, build_task, start_or_resume
+from segpipe.training.validation import (
     DICE,
+    calibrate,
     choose_postprocessing,
     validate,
     validation_names,
 )
-from segpipe.watchdog import patience_minutes, watch
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Observer:
+    """Follows a training without any influence on it.
+
+    Attributes:
+        log: Called with the rows of the history whose epochs have ended.
+        alive: Called after each step and each validation case.
+    """
+
+    log: Callable[[list[dict[str, float]]], None]
+    alive: Callable[[], None]
+
+
+@contextmanager
+def unobserved(record: dict[str, Any], compute: Compute) -> Iterator[Observer]:
+    """Nobody follows the training."""
+    yield Observer(log=lambda rows: None, alive=lambda: None)
+
+
+Observe = Callable[[dict[str, Any], Compute], AbstractContextManager[Observer]]
+
+
 def run(
-    params: TrainParams, *, model: str, fold: int, compute: Compute, paths: Paths
+    params: TrainParams,
+    *,
+    model: str,
+    fold: int,
+    compute: Compute,
+    paths: Paths,
+    observe: Observe = unobserved,
 ) -> None:
     """Train a network and write artifacts/train/MODEL/FOLD.
 
     An interrupted training of the same data, params and code goes on where its last
     finished epoch left it, and ends with the same bytes as an uninterrupted one.
+
+    Args:
+        params: The section train.MODEL.
+        model: A name of the list models.
+        fold: A number of the list folds.
+        compute: Where and how.
+        paths: The project's folders.
+        observe: Opens the observer of a training, given what it is made from.
 
     Raises:
         DataError: If a fold is missing, or the loss stops being a number.
@@ -67,9 +93,9 @@ def run(
         params, model=model, fold=fold, compute=compute, world=world, paths=paths
     )
     task = build_task(params, model, fold, compute, paths, record, world)
-    progress = begin(task)
+    progress = start_or_resume(task)
     if world.first:
-        _lead(task, progress, record, paths, fold)
+        _lead(task, progress, record, paths, fold, observe)
     else:
         while progress.epoch < params.epochs:
             _take_steps(task, progress, bar="", alive=lambda: None)
@@ -78,19 +104,22 @@ def run(
 
 
 def _lead(
-    task: Task, progress: Progress, record: dict[str, Any], paths: Paths, fold: int
+    task: Task,
+    progress: Progress,
+    record: dict[str, Any],
+    paths: Paths,
+    fold: int,
+    observe: Observe,
 ) -> None:
     """What one process does for all: validate, keep, show and write."""
     params, model, size = task.params, task.spec.model, task.world.size
     name, also = f"{model}-{fold}", f", {size} processes" if size > 1 else ""
     log.info("train %s, fold %d, on %s%s", model, fold, task.compute, also)
-    with (
-        live_run(paths, record=record, tags={"device": str(task.compute)}) as live,
-        watch(patience_minutes(), name) as alive,
-    ):
-        live.log(progress.history)
+    with observe(record, task.compute) as observer:
+        observer.log(progress.history)
         while progress.epoch < params.epochs:
-            live.log([_train_epoch(task, progress, name=name, alive=alive)])
+            row = _train_epoch(task, progress, name=name, alive=observer.alive)
+            observer.log([row])
             task.world.wait()
     _write(task, progress, record, paths.artifacts / "train" / model / str(fold))
     drop_checkpoint(task.checkpoints)
@@ -173,7 +202,9 @@ def _take_steps(
     first = progress.epoch * task.params.steps_per_epoch
     steps = range(first, first + task.params.steps_per_epoch)
     margin = margin_of(progress.network, task.patch.slice_axis)
-    drawn = ahead(partial(draw, task, margin), steps, workers=task.compute.workers)
+    drawn = ahead(
+        partial(draw_patches, task, margin), steps, workers=task.compute.workers
+    )
     losses = []
     for step in tqdm(
         steps,
@@ -182,7 +213,9 @@ def _take_steps(
         disable=None if bar else True,
         leave=False,
     ):
-        losses.append(learn(task, progress, step, vary(task, next(drawn))))
+        losses.append(
+            train_step(task, progress, step, augment_patches(task, next(drawn)))
+        )
         alive()
     progress.epoch += 1
     return float(np.mean(losses))

@@ -10,15 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from segpipe.case import Case, CaseList
-from segpipe.dataset import CaseFiles, Dataset, read_dataset
-from segpipe.documents import write_json
-from segpipe.errors import DataError
-from segpipe.findings import EMPTY, Finding, Limits, inspect_case
-from segpipe.fingerprint import digest_file, fingerprint
-from segpipe.parallel import map_cases
-from segpipe.params import Params
-from segpipe.paths import Paths
+from segpipe.dataset.case import Case, CaseList
+from segpipe.dataset.casework import map_cases
+from segpipe.dataset.inspection import EMPTY, Finding, Limits, inspect_case
+from segpipe.dataset.layout import CaseFiles, Dataset, read_dataset
+from segpipe.project.documents import write_json
+from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import digest_file, fingerprint
+from segpipe.project.params import Params
+from segpipe.project.paths import Paths
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def _inspect(
     """Inspect a case, unless the same files passed the same inspection before."""
     listed = [*files.images, files.label, *filter(None, [files.instances])]
     key = fingerprint(
-        "segpipe.findings",
+        "segpipe.dataset.inspection",
         files={file: digest_file(paths.data / file) for file in listed},
         dataset=asdict(replace(dataset, cases=(), faults=())),
         limits=asdict(limits),

@@ -7,14 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from segpipe.borders import border_weights, separate_touching
-from segpipe.cache import CaseCache
-from segpipe.fingerprint import fingerprint
-from segpipe.instances import instances_of_structures
-from segpipe.parallel import map_cases
-from segpipe.params import Params
-from segpipe.paths import Paths
-from segpipe.plan import CaseIndex, ClassCounts, Plan, read_plan
+from segpipe.dataset.casework import CaseCache, map_cases
+from segpipe.dataset.prepared import CaseIndex, ClassCounts
+from segpipe.images.borders import border_weights, separate_touching
+from segpipe.images.instances import instances_of_structures
+from segpipe.project.fingerprint import fingerprint
+from segpipe.project.params import Params
+from segpipe.project.paths import Paths
+from segpipe.segmenter.plan import Plan, read_plan
 
 
 class WeighParams(Params):

@@ -3,8 +3,8 @@
 import subprocess
 from pathlib import Path
 
-from segpipe.documents import write_text
-from segpipe.errors import DataError
+from segpipe.project.documents import write_text
+from segpipe.project.errors import DataError
 
 
 def list_presets(presets: Path) -> dict[str, str]:

@@ -4,9 +4,9 @@ import json
 import os
 from typing import Any
 
-from segpipe.errors import DataError
-from segpipe.params import read_params
-from segpipe.paths import Paths
+from segpipe.project.errors import DataError
+from segpipe.project.params import read_params
+from segpipe.project.paths import Paths
 
 ABSENT = "-"
 

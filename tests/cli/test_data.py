@@ -7,11 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from segpipe.__main__ import app
-from segpipe.dataset import read_dataset
-from segpipe.errors import DataError
-from tests.phantoms import write_dataset
+from segpipe.dataset.layout import read_dataset
+from segpipe.project.errors import DataError
+from tests.support.phantoms import write_dataset
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 FOLDERS = ["--images", "scans", "--labels", "masks"]
 
 

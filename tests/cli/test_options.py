@@ -3,7 +3,7 @@
 import pytest
 
 from segpipe.cli.options import parse_numbers
-from segpipe.errors import DataError
+from segpipe.project.errors import DataError
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from segpipe.cli.project import (
-    read_compute,
-    read_list,
-    read_section,
-    read_train_params,
-)
-from segpipe.errors import DataError
-from segpipe.params import Params
+from segpipe.cli.project import read_compute, read_list, read_section, read_train_params
+from segpipe.project.errors import DataError
+from segpipe.project.params import Params
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 LISTS = "format_version: 1\nmodels: {models}\nfolds: {folds}\ntrain: {{}}\n"
 
 

@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from segpipe.__main__ import app
-from segpipe.errors import DataError
-from segpipe.paths import Paths
-from segpipe.tracking import connect
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.registry.runs import connect
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from segpipe.__main__ import app as whole
 from segpipe.cli.options import STAGES
 from segpipe.cli.stages import app
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 DVC = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
 COMMANDS = get_command(app).commands
 

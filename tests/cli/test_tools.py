@@ -9,12 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from segpipe.__main__ import app
-from segpipe.errors import DataError
-from segpipe.grid import Grid
-from segpipe.io import nifti
-from tests.segmenters import make_plan, save_segmenter
+from segpipe.images.formats import nifti
+from segpipe.images.grid import Grid
+from segpipe.project.errors import DataError
+from tests.support.places import ROOT
+from tests.support.segmenters import make_plan, save_segmenter
 
-ROOT = Path(__file__).parents[2]
 ON_CPU = ["--device", "cpu", "--precision", "fp32", "--threads", "1"]
 
 

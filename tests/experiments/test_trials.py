@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from experiments.trials import Trial, changed, merged, read_sections, run_trials
-from segpipe.compute import Compute
-from segpipe.documents import write_text
-from segpipe.errors import DataError
-from segpipe.paths import Paths
+from segpipe.project.documents import write_text
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.segmenter.compute import Compute
 
 
 def test_a_change_reaches_its_place_and_nothing_else() -> None:

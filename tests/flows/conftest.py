@@ -10,7 +10,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from tests.servers import prefect_server
+from tests.support.servers import prefect_server
 
 
 @pytest.fixture(scope="session")

@@ -20,11 +20,11 @@ from prefect.deployments import run_deployment
 from prefect.states import Cancelling, Crashed
 
 import flows
-from flows.commands import CommandError, git
 from flows.distribution import choose_place
 from flows.reproduce import reproduce
-from segpipe.errors import DataError
-from tests.servers import prefect_worker, wait_until
+from flows.running.commands import CommandError, git
+from segpipe.project.errors import DataError
+from tests.support.servers import prefect_worker, wait_until
 
 HERE = str(Path(flows.__file__).parent.parent)
 PROJECT = """\

@@ -14,10 +14,10 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
-from flows.commands import CommandError
 from flows.reproduce import list_stages, reproduce
-from flows.workspace import occupied
-from segpipe.documents import write_json, write_text
+from flows.running.commands import CommandError
+from flows.running.workspace import occupied
+from segpipe.project.documents import write_json, write_text
 
 STAGES = """\
 stages:

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 
-from flows.commands import CommandError
 from flows.reproduce import remember_data
 from flows.retrain import DONE, retrain, take_in
-from segpipe.errors import DataError
-from segpipe.paths import Paths
-from segpipe.promotion import promote
-from segpipe.registry import find_alias, list_versions
-from tests.phantoms import write_dataset
-from tests.projects import run_to_evaluate
+from flows.running.commands import CommandError
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.registry.promotion import promote
+from segpipe.registry.versions import find_alias, list_versions
+from tests.support.phantoms import write_dataset
+from tests.support.projects import run_to_evaluate
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
 

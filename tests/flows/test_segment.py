@@ -16,14 +16,14 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
 
 from flows.segment import runner_at, segment
-from segpipe.errors import DataError
-from segpipe.tools.failures import Failure
-from tests.dicoms import SECRETS, write_series
-from tests.segmenters import make_plan, save_segmenter
-from tests.tools.test_segmenting import write_volume
+from segpipe.project.errors import DataError
+from segpipe.tools.segmenting.manifest import Failure
+from tests.support.dicoms import SECRETS, write_series
+from tests.support.places import ROOT
+from tests.support.segmenters import make_plan, save_segmenter
+from tests.tools.segmenting.test_run import write_volume
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from prefect import flow
 
 from flows.train import find_workspace, say_device, train
-from segpipe.errors import DataError
+from segpipe.project.errors import DataError
 from tests.flows.test_distribution import PARAMS
 
 pytestmark = pytest.mark.usefixtures("prefect_api")

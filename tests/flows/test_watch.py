@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 
-from flows.commands import git
+from flows.running.commands import git
 from flows.watch import CHANGED, look, watch
-from segpipe.errors import DataError
-from tests.servers import wait_until
+from segpipe.project.errors import DataError
+from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 

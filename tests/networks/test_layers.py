@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from segpipe.errors import DataError
 from segpipe.networks.layers import (
     Conv3d,
     CurrentStatisticsNorm,
@@ -14,6 +13,7 @@ from segpipe.networks.layers import (
     crop_like,
     initialize,
 )
+from segpipe.project.errors import DataError
 
 
 @pytest.mark.parametrize(

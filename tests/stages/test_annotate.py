@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segpipe.documents import write_json
-from segpipe.paths import Paths
+from segpipe.project.documents import write_json
+from segpipe.project.paths import Paths
 from segpipe.stages import annotate
 from segpipe.stages.annotate import choose_voxels
-from tests.phantoms import ball
-from tests.projects import ANNOTATE, changed
+from tests.support.phantoms import ball
+from tests.support.projects import ANNOTATE, changed
 
 
 def volume() -> np.ndarray:

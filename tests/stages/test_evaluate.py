@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segpipe.errors import DataError
-from segpipe.io.nifti import read_label, write_label
-from segpipe.metrics import dice
-from segpipe.paths import Paths
-from segpipe.plan import read_split
+from segpipe.dataset.split import read_split
+from segpipe.evaluation.metrics import dice
+from segpipe.images.formats.nifti import read_label, write_label
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
 from segpipe.stages import evaluate
-from tests.phantoms import write_dataset
-from tests.projects import EVALUATE, PATIENTS, changed, run_to_split
+from tests.support.phantoms import write_dataset
+from tests.support.projects import EVALUATE, PATIENTS, changed, run_to_split
 
 
 @pytest.fixture(scope="module")

@@ -1,17 +1,32 @@
 """The plan follows from the non-test cases and from nothing else."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
-from segpipe.errors import DataError
-from segpipe.io.nifti import read_image, read_label, write_image, write_label
-from segpipe.paths import Paths
-from segpipe.plan import Plan, read_patch_plan, read_plan, read_split
+from segpipe.dataset.split import read_split
+from segpipe.images.formats.nifti import (
+    read_image,
+    read_label,
+    write_image,
+    write_label,
+)
+from segpipe.networks.build import NetworkSpec
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.segmenter.plan import (
+    DatasetProfile,
+    PatchPlan,
+    Plan,
+    read_patch_plan,
+    read_plan,
+)
 from segpipe.stages import plan
-from tests.phantoms import write_dataset
-from tests.projects import PATIENTS, PLAN, TRAIN, changed, run_to_split
+from segpipe.stages.plan import plan_patch
+from tests.support.phantoms import write_dataset
+from tests.support.projects import PATIENTS, PLAN, TRAIN, changed, run_to_split
 
 MODELS = {"m": TRAIN}
 
@@ -127,3 +142,104 @@ def test_ct_is_known_by_its_channels_name(paths: Paths) -> None:
     found = plan_of(paths).normalization[0]
     assert found.kind == "ct"
     assert found.low < found.mean < found.high
+
+
+def spec(name: str, *, padding: str = "same", base: int = 8) -> NetworkSpec:
+    return NetworkSpec.model_validate(
+        {
+            "name": name,
+            "in_channels": 1,
+            "out_channels": 2,
+            "base_channels": base,
+            "padding": padding,
+        }
+    )
+
+
+def choose(
+    network: NetworkSpec,
+    *,
+    shape: tuple[int, int, int] = (100, 90, 40),
+    memory_gb: float = 4.0,
+    patch_size: Literal["auto", "full"] | tuple[int, int, int] = "auto",
+    batch_size: Literal["auto"] | int = "auto",
+) -> PatchPlan:
+    return plan_patch(
+        network,
+        fingerprint=DatasetProfile(
+            cases=1,
+            median_shape=shape,
+            median_prepared_shape=shape,
+            largest_prepared_shape=(120, 90, 41),
+            spacings=(),
+            intensities=(),
+            class_frequencies=(),
+        ),
+        slice_axis=2 if network.name == "unet2d" else None,
+        patch_size=patch_size,
+        batch_size=batch_size,
+        memory_gb=memory_gb,
+        largest_batch=8,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "stride"), [("unet2d", 16), ("unet3d", 8), ("vnet", 16)]
+)
+def test_a_patch_is_valid_for_its_network_and_covers_the_case(
+    name: str, stride: int
+) -> None:
+    patch = choose(spec(name), memory_gb=100.0)
+
+    for size, needed in zip(patch.patch_size, (100, 90, 40), strict=True):
+        if size != 1:
+            assert size % stride == 0
+            assert needed <= size < needed + stride
+
+
+def test_a_2d_network_sees_one_slice() -> None:
+    assert choose(spec("unet2d")).patch_size[2] == 1
+
+
+@pytest.mark.parametrize("memory_gb", [0.2, 0.5, 2.0])
+def test_less_memory_gives_a_smaller_patch_that_fits(memory_gb: float) -> None:
+    patch = choose(spec("unet3d"), memory_gb=memory_gb)
+
+    assert patch.memory_gb <= memory_gb
+    assert patch.batch_size >= 2
+    larger = choose(spec("unet3d"), memory_gb=2 * memory_gb)
+    size, more = (
+        p.patch_size[0] * p.patch_size[1] * p.patch_size[2] for p in (patch, larger)
+    )
+    assert size <= more
+
+
+def test_a_fixed_patch_is_kept_and_a_wrong_one_refused() -> None:
+    assert choose(spec("unet3d"), patch_size=(64, 48, 40)).patch_size == (64, 48, 40)
+    with pytest.raises(DataError, match=r"8 m \+ 0.*found 50; the next is 56"):
+        choose(spec("unet3d"), patch_size=(64, 50, 40))
+    with pytest.raises(DataError, match="expected 1 along the slice axis 2"):
+        choose(spec("unet2d"), patch_size=(64, 64, 16))
+
+
+def test_a_fixed_batch_is_kept() -> None:
+    assert choose(spec("vnet"), batch_size=3).batch_size == 3
+
+
+def test_a_valid_network_gets_room_for_its_margin() -> None:
+    patch = choose(spec("unet2d", padding="valid"), memory_gb=100.0)
+
+    assert [(n - 12) % 16 for n in patch.patch_size[:2]] == [0, 0]
+    assert patch.patch_size[0] - 184 >= 100
+
+
+def test_a_budget_below_the_smallest_patch_is_refused_with_the_mend() -> None:
+    with pytest.raises(DataError, match=r"plan\.memory_gb.*lower base_channels"):
+        choose(spec("vnet", base=32), memory_gb=0.1)
+
+
+def test_full_images_are_covered_whatever_the_memory() -> None:
+    patch = choose(spec("unet3d"), patch_size="full", memory_gb=0.1, batch_size=1)
+
+    assert patch.patch_size == (120, 96, 48)
+    assert choose(spec("unet2d"), patch_size="full").patch_size == (128, 96, 1)

@@ -9,15 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segpipe.errors import DataError
-from segpipe.grid import Grid
-from segpipe.io.nifti import read_image, read_label, write_image, write_label
-from segpipe.io.raster import read_label as read_png
-from segpipe.paths import Paths
-from segpipe.plan import read_split
+from segpipe.dataset.split import read_split
+from segpipe.images.formats.nifti import (
+    read_image,
+    read_label,
+    write_image,
+    write_label,
+)
+from segpipe.images.formats.raster import read_label as read_png
+from segpipe.images.grid import Grid
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
 from segpipe.stages import predict
-from tests.phantoms import write_dataset
-from tests.projects import (
+from tests.support.phantoms import write_dataset
+from tests.support.places import ROOT
+from tests.support.projects import (
     PATIENTS,
     PREDICT,
     TRAIN,
@@ -126,11 +132,11 @@ def test_images_come_back_as_images(
 MEASURE = """
 import sys
 from pathlib import Path
-from segpipe.io.nifti import read_image
-from segpipe.paths import Paths
-from segpipe.segmenter import Inference, Segmenter
+from segpipe.images.formats.nifti import read_image
+from segpipe.project.paths import Paths
+from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.stages import predict
-from tests.projects import PREDICT, one_thread
+from tests.support.projects import PREDICT, one_thread
 def peak():
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
@@ -169,7 +175,7 @@ def test_memory_stays_within_six_times_the_largest_case(paths: Paths) -> None:
     other = paths.data / "imagesTr" / "case_00_0000.nii"
     answer = subprocess.run(
         [sys.executable, "-c", MEASURE, str(paths.root), str(other)],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072"},
         capture_output=True,
         text=True,

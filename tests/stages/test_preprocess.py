@@ -8,14 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segpipe.errors import DataError
-from segpipe.grid import Grid
-from segpipe.io.nifti import read_image, read_label, write_image, write_label
-from segpipe.paths import Paths
-from segpipe.plan import CaseIndex
+from segpipe.dataset.prepared import CaseIndex
+from segpipe.images.formats.nifti import (
+    read_image,
+    read_label,
+    write_image,
+    write_label,
+)
+from segpipe.images.grid import Grid
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
 from segpipe.stages import plan, preprocess
-from tests.phantoms import write_dataset
-from tests.projects import PATIENTS, PLAN, PREPROCESS, TRAIN, changed, run_to_split
+from tests.support.phantoms import write_dataset
+from tests.support.projects import (
+    PATIENTS,
+    PLAN,
+    PREPROCESS,
+    TRAIN,
+    changed,
+    run_to_split,
+)
 
 MODELS = {"m": TRAIN}
 
@@ -104,7 +116,7 @@ def test_an_annotated_slice_that_would_vanish_is_an_error(tmp_path: Path) -> Non
 MEASURE = """
 import sys
 from pathlib import Path
-from segpipe.paths import Paths
+from segpipe.project.paths import Paths
 from segpipe.stages import preprocess
 def peak():
     status = Path("/proc/self/status").read_text()

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segpipe.case import read_cases
-from segpipe.documents import write_json, write_text
-from segpipe.errors import DataError
-from segpipe.io.formats import write_label
-from segpipe.io.nifti import read_label
-from segpipe.paths import Paths
-from segpipe.plan import read_split
+from segpipe.dataset.case import read_cases
+from segpipe.dataset.split import read_split
+from segpipe.images.formats.files import write_label
+from segpipe.images.formats.nifti import read_label
+from segpipe.project.documents import write_json, write_text
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
 from segpipe.stages import evaluate, report
-from tests.phantoms import write_dataset
-from tests.projects import EVALUATE, PATIENTS, run_to_split
+from tests.support.phantoms import write_dataset
+from tests.support.projects import EVALUATE, PATIENTS, run_to_split
 
 HISTORY = """\
 epoch,step,training_loss,learning_rate,validation_dice,validation_iou,validation_pa

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from segpipe.case import Case, CaseList
-from segpipe.errors import DataError
-from segpipe.paths import Paths
-from segpipe.plan import Split, read_split
+from segpipe.dataset.case import Case, CaseList
+from segpipe.dataset.split import Split, read_split
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
 from segpipe.stages import split
-from tests.projects import SPLIT, changed
+from tests.support.projects import SPLIT, changed
 
 MANY = [f"patient_{n}" for n in range(60)]
 PARAMS = changed(SPLIT, test_fraction=0.2, n_folds=5)

@@ -16,18 +16,19 @@ import numpy as np
 import pytest
 import torch
 
-from segpipe.errors import DataError
-from segpipe.fingerprint import digest_file
-from segpipe.io.nifti import read_image, read_label
-from segpipe.metrics import dice
-from segpipe.paths import Paths
-from segpipe.plan import read_split
-from segpipe.segmenter import Inference, Segmenter, segmenter_digest
+from segpipe.dataset.split import read_split
+from segpipe.evaluation.metrics import dice
+from segpipe.images.formats.nifti import read_image, read_label
+from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import digest_file
+from segpipe.project.paths import Paths
+from segpipe.segmenter.segmenter import Inference, Segmenter, segmenter_digest
 from segpipe.stages import plan
-from segpipe.stages.train import TrainParams
-from segpipe.validation import choose_postprocessing
-from tests.phantoms import write_dataset
-from tests.projects import (
+from segpipe.training.task import TrainParams
+from segpipe.training.validation import choose_postprocessing
+from tests.support.phantoms import write_dataset
+from tests.support.places import ROOT
+from tests.support.projects import (
     PATIENTS,
     PLAN,
     TRAIN,
@@ -124,10 +125,10 @@ def test_two_trainings_give_the_same_bytes(paths: Paths) -> None:
 TRAIN_ALONE = """
 import pathlib, sys
 from dataclasses import replace
-from segpipe.paths import Paths
+from segpipe.project.paths import Paths
 from segpipe.stages import train
-from segpipe.stages.train import TrainParams
-from tests.projects import one_thread
+from segpipe.training.task import TrainParams
+from tests.support.projects import one_thread
 train.run(
     TrainParams.model_validate_json(sys.argv[2]),
     model="unet3d",
@@ -141,7 +142,7 @@ train.run(
 def start(paths: Paths, params: TrainParams) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-c", TRAIN_ALONE, str(paths.root), params.model_dump_json()],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         env={**os.environ, "SEGPIPE_LOG": "WARNING"},
     )
 
@@ -194,7 +195,7 @@ def test_two_processes_train_like_one_with_the_whole_batch(paths: Paths) -> None
             *("--nproc-per-node=2", str(script), str(paths.root)),
             params.model_dump_json(),
         ],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=300,
@@ -306,7 +307,7 @@ def test_a_compiled_network_learns_the_same_within_rounding(paths: Paths) -> Non
     script = TRAIN_ALONE.replace("unet3d", "vnet").replace("False", "True")
     done = subprocess.run(
         [sys.executable, "-c", script, str(paths.root), params.model_dump_json()],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         check=False,
     )
     folder = paths.artifacts / "train" / "vnet" / "0"
@@ -385,9 +386,9 @@ def test_a_loss_that_is_no_number_stops_with_the_mend(paths: Paths) -> None:
 
 WATCH = """
 import logging, pathlib, resource, sys
-from segpipe.paths import Paths
-from segpipe.stages.train import TrainParams
-from tests.projects import train
+from segpipe.project.paths import Paths
+from segpipe.training.task import TrainParams
+from tests.support.projects import train
 seen = []
 class Watch(logging.Handler):
     def emit(self, record):
@@ -407,7 +408,7 @@ def test_memory_does_not_grow_over_epochs(paths: Paths) -> None:
     params = changed(SMALL, epochs=30, steps_per_epoch=3, validation_interval=3)
     answer = subprocess.run(
         [sys.executable, "-c", WATCH, str(paths.root), params.model_dump_json()],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,

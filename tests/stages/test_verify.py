@@ -6,13 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segpipe.case import read_cases
-from segpipe.errors import DataError
-from segpipe.io.nifti import read_image, read_label, write_image, write_label
-from segpipe.paths import Paths
+from segpipe.dataset.case import read_cases
+from segpipe.images.formats.nifti import (
+    read_image,
+    read_label,
+    write_image,
+    write_label,
+)
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
 from segpipe.stages import verify
-from tests.phantoms import write_dataset
-from tests.projects import PATIENTS, VERIFY, changed
+from tests.support.phantoms import write_dataset
+from tests.support.projects import PATIENTS, VERIFY, changed
 
 
 @pytest.fixture

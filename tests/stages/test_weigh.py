@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segpipe.borders import border_weights
-from segpipe.paths import Paths
-from segpipe.plan import CaseIndex, ClassCounts
+from segpipe.dataset.prepared import CaseIndex, ClassCounts
+from segpipe.images.borders import border_weights
+from segpipe.project.paths import Paths
 from segpipe.stages import plan, preprocess, weigh
-from tests.phantoms import write_dataset
-from tests.projects import (
+from tests.support.phantoms import write_dataset
+from tests.support.projects import (
     PATIENTS,
     PLAN,
     PREPROCESS,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from segpipe.paths import Paths
-from tests.projects import run_to_evaluate
+from segpipe.project.paths import Paths
+from tests.support.projects import run_to_evaluate
 
 
 @pytest.fixture(scope="session")

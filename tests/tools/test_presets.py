@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from segpipe.errors import DataError
-from segpipe.network import NetworkSpec, build_network
-from segpipe.params import parse_section, read_params
-from segpipe.stages.train import TrainParams
+from segpipe.networks.build import NetworkSpec, build_network
+from segpipe.project.errors import DataError
+from segpipe.project.params import parse_section, read_params
 from segpipe.tools.presets import list_presets, write_preset
+from segpipe.training.task import TrainParams
+from tests.support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 PRESETS = ROOT / "presets"
 
 

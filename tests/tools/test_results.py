@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from segpipe.documents import write_json, write_text
-from segpipe.errors import DataError
-from segpipe.paths import Paths
+from segpipe.project.documents import write_json, write_text
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
 from segpipe.tools.results import results
 
 

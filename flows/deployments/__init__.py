@@ -1,0 +1,1 @@
+"""Deployments: what the Prefect server knows of the flows."""

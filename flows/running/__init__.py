@@ -1,0 +1,1 @@
+"""What flows need while they run: commands, workspaces and pages."""

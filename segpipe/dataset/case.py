@@ -1,0 +1,87 @@
+"""Case: one study of one patient, its files; CaseList: what verify says of them all."""
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from segpipe.project.documents import Document, Unit
+
+
+class Case(Document):
+    """One study of one patient.
+
+    Attributes:
+        name: Unique name, from the files' names.
+        patient: Whose study it is, so that split can keep patients together.
+        images: Image files relative to the data folder, in the order of the channels.
+        label: Label file relative to the data folder.
+        instances: File of instance ids, if there is one.
+        shape: Voxels along i, j, k.
+        spacing: Distance of voxel centres along i, j, k, in the unit.
+        attributes: Free columns of patients.csv, such as site or scanner.
+        warnings: What verify noticed but let pass.
+    """
+
+    name: str
+    patient: str
+    images: tuple[str, ...]
+    label: str
+    instances: str | None
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    attributes: dict[str, str]
+    warnings: tuple[str, ...]
+
+
+class CaseList(Document):
+    """cases.json: the verified data set.
+
+    Attributes:
+        format_version: Of this document.
+        dimensions: 2 for images, 3 for volumes.
+        unit: ``mm``, or ``px`` without a physical spacing.
+        spacing_mm: In-plane spacing of 2-D images whose format carries none.
+        file_ending: Of the images and labels, such as ``.nii.gz``.
+        channels: Names of the channels.
+        labels: Structure name to the value in the label files; background is 0.
+        ignore: The value that means *not annotated*, if the data set has one.
+        cases: All cases, by name.
+    """
+
+    format_version: Literal[1]
+    dimensions: Literal[2, 3]
+    unit: Unit
+    spacing_mm: tuple[float, float] | None
+    file_ending: str
+    channels: tuple[str, ...]
+    labels: dict[str, int]
+    ignore: int | None
+    cases: tuple[Case, ...]
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The label file's value of each class; class 0 is the background."""
+        rest = sorted(value for value in self.labels.values() if value != 0)
+        return (0, *rest)
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """The name of each class, in the order of the classes."""
+        names = {value: name for name, value in self.labels.items()}
+        return tuple(names[value] for value in self.values)
+
+    def __getitem__(self, name: str) -> Case:
+        """The case of a name."""
+        return next(case for case in self.cases if case.name == name)
+
+
+def read_cases(artifacts: Path) -> CaseList:
+    """What the stage verify wrote."""
+    return CaseList.read(artifacts / "verify" / "cases.json")
+
+
+def pseudonyms(cases: list[str]) -> dict[str, str]:
+    """Numbers in an order that says nothing of the names."""
+    order = sorted(cases, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    width = len(str(len(order)))
+    return {name: f"case {n:0{width}d}" for n, name in enumerate(order, start=1)}

@@ -1,0 +1,263 @@
+"""Finding: what one case looks like and what is wrong with it."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float32
+
+from segpipe.dataset.layout import CaseFiles, Dataset
+from segpipe.images.formats import files as formats
+from segpipe.images.grid import Grid
+from segpipe.images.volume import LabelMap
+from segpipe.project.errors import DataError
+
+# Whatever the tolerance in mm, grids agree this well: voxels of cells are far smaller.
+TOLERANCE_VOXELS = 0.1
+EMPTY = "no structure is drawn"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is let pass.
+
+    Attributes:
+        grid_tolerance_mm: How far corners of two grids may lie apart; never more than a
+            tenth of a voxel.
+        spacing_mm: Smallest and largest credible spacing.
+        empty_is_fault: Whether a label without any structure is refused.
+    """
+
+    grid_tolerance_mm: float
+    spacing_mm: tuple[float, float]
+    empty_is_fault: bool
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was seen of one case.
+
+    Attributes:
+        files: Of the case.
+        grid: Of its first image; None if that could not be read.
+        faults: Texts: file, expected, found, mend.
+        warnings: Texts: what is strange, but no fault.
+        digest: Of the voxels of all its images: the same for copies.
+        counts: Value in the label map to its number of voxels.
+    """
+
+    files: CaseFiles
+    grid: Grid | None
+    faults: tuple[str, ...]
+    warnings: tuple[str, ...]
+    digest: str
+    counts: dict[int, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """A document for JSON of a case without faults; its files are left out."""
+        assert self.grid is not None
+        assert not self.faults
+        return {
+            "grid": self.grid.to_json(),
+            "warnings": list(self.warnings),
+            "digest": self.digest,
+            "counts": [list(pair) for pair in self.counts.items()],
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any], files: CaseFiles) -> "Finding":
+        """The finding that ``to_json`` described, of the same files."""
+        return cls(
+            files=files,
+            grid=Grid.from_json(document["grid"]),
+            faults=(),
+            warnings=tuple(document["warnings"]),
+            digest=document["digest"],
+            counts=dict(document["counts"]),
+        )
+
+
+def inspect_case(
+    files: CaseFiles, *, data: Path, dataset: Dataset, limits: Limits
+) -> Finding:
+    """Read every file of a case, whole, one after the other, and list all faults."""
+    faults: list[str] = []
+    grid, digest = _inspect_images(files, data, dataset, limits, faults)
+    counts: dict[int, int] = {}
+    warnings: list[str] = []
+    label = _try(partial(_read_label, data / files.label, dataset), faults)
+    if label is not None:
+        faults += _apart(data / files.label, label.grid, grid, limits)
+        values, numbers = np.unique(label.array, return_counts=True)
+        counts = dict(zip(values.tolist(), numbers.tolist(), strict=True))
+        faults += _value_faults(data / files.label, counts, dataset)
+        if not set(counts) - {0, dataset.ignore}:
+            if limits.empty_is_fault:
+                faults.append(
+                    f"{data / files.label}: expected at least one structure, found "
+                    "none; draw it, or let empty labels pass: verify.empty_label: warn"
+                )
+            else:
+                warnings.append(EMPTY)
+    if files.instances is not None:
+        path = data / files.instances
+        instances = _try(partial(_read_label, path, dataset), faults)
+        if instances is not None:
+            faults += _apart(path, instances.grid, grid, limits)
+            faults += _instance_faults(path, instances)
+            warnings += _strays(instances, label, dataset.ignore)
+    return Finding(files, grid, tuple(faults), tuple(warnings), digest, counts)
+
+
+def _try(read: Callable[[], T], faults: list[str]) -> T | None:
+    """What was read, or None and one fault more."""
+    try:
+        return read()
+    except DataError as error:
+        faults.append(str(error))
+        return None
+
+
+def _read_label(path: Path, dataset: Dataset) -> LabelMap:
+    return formats.read_label(path, spacing_mm=dataset.spacing_mm)
+
+
+def _inspect_images(
+    files: CaseFiles, data: Path, dataset: Dataset, limits: Limits, faults: list[str]
+) -> tuple[Grid | None, str]:
+    """The grid of the first image and the digest of all, one image at a time."""
+    digest = hashlib.sha256()
+    grid: Grid | None = None
+    channels, readable = 0, True
+    for file in files.images:
+        path = data / file
+        read = partial(formats.read_image, path, spacing_mm=dataset.spacing_mm)
+        image = _try(read, faults)
+        if image is None:
+            readable = False
+            continue
+        faults += _apart(path, image.grid, grid, limits)
+        faults += _flat_channels(path, image.array)
+        channels += len(image.array)
+        digest.update(repr(image.array.shape).encode())
+        digest.update(np.ascontiguousarray(image.array).data)
+        if grid is None:
+            grid = image.grid
+            faults += _geometry_faults(path, grid, dataset, limits)
+    if readable and channels != len(dataset.channels):
+        faults.append(
+            f"{data / files.images[0]}: expected {len(dataset.channels)} channels "
+            f"({', '.join(dataset.channels)}), found {channels}; mend channel_names in "
+            "dataset.json, or the image"
+        )
+    return grid, digest.hexdigest()
+
+
+def _apart(path: Path, grid: Grid, first: Grid | None, limits: Limits) -> Iterator[str]:
+    """A fault if a grid is not that of the case's first image."""
+    if first is None:
+        return
+    tolerance = min(limits.grid_tolerance_mm, TOLERANCE_VOXELS * min(first.spacing))
+    if first.matches(grid, tolerance=tolerance):
+        return
+    distance = first.distance(grid)
+    apart = (
+        "another shape"
+        if first.shape != grid.shape
+        else f"corners {distance:.4g} {first.unit} apart"
+    )
+    yield (
+        f"{path}: expected the grid of the case's first image, shape {first.shape}, "
+        f"spacing {_rounded(first)}, found shape {grid.shape}, spacing "
+        f"{_rounded(grid)}: {apart}; export both from one grid, or resample the label "
+        "map onto the image by nearest neighbour"
+    )
+
+
+def _rounded(grid: Grid) -> str:
+    return "(" + ", ".join(f"{size:.4g}" for size in grid.spacing) + ")"
+
+
+def _geometry_faults(
+    path: Path, grid: Grid, dataset: Dataset, limits: Limits
+) -> Iterator[str]:
+    low, high = limits.spacing_mm
+    axes = 3 if grid.shape[2] > 1 else 2  # one slice: its thickness changes nothing
+    strange = any(not low <= size <= high for size in grid.spacing[:axes])
+    if dataset.unit == "mm" and strange:
+        yield (
+            f"{path}: expected spacings from {low:g} to {high:g} mm, found "
+            f"{_rounded(grid)}; set the true one, or verify.spacing_limits_mm"
+        )
+    if 1 in grid.shape[:2]:
+        yield (
+            f"{path}: expected more than one voxel along i and j, found shape "
+            f"{grid.shape}; store a single slice as a 2-D image"
+        )
+    elif grid.shape[2] == 1 and grid.to_canonical.permutation[2] != 2:
+        yield (
+            f"{path}: expected a 2-D image in the axial plane, found one whose slice "
+            "axis points to the side or the front; store it as PNG or TIFF, with "
+            "spacing_mm in dataset.json"
+        )
+
+
+def _flat_channels(
+    path: Path, array: Float32[np.ndarray, "channel i j k"]
+) -> Iterator[str]:
+    for number, channel in enumerate(array):
+        if channel.min() == channel.max():
+            where = f" in channel {number}" if len(array) > 1 else ""
+            yield (
+                f"{path}: expected an image, found {channel.flat[0]:g} in every voxel"
+                f"{where} (zero variance); was it exported before it was loaded?"
+            )
+
+
+def _value_faults(
+    path: Path, counts: dict[int, int], dataset: Dataset
+) -> Iterator[str]:
+    known = {*dataset.labels.values()} | {dataset.ignore}
+    strange = [value for value in counts if value not in known]
+    if strange:
+        named = ", ".join(f"{name} {value}" for name, value in dataset.labels.items())
+        found = ", ".join(f"{value} ({counts[value]} voxels)" for value in strange[:12])
+        more = f" and {len(strange) - 12} more values" if len(strange) > 12 else ""
+        yield (
+            f"{path}: expected the labels of dataset.json ({named}"
+            f"{'' if dataset.ignore is None else f', ignore {dataset.ignore}'}), found "
+            f"{found}{more}; name them there, or mend the label map"
+        )
+    if set(counts) == {dataset.ignore}:
+        yield (
+            f"{path}: expected annotated voxels, found ignore everywhere; "
+            "annotate some, or move the case out"
+        )
+
+
+def _instance_faults(path: Path, instances: LabelMap) -> Iterator[str]:
+    low, high = int(instances.array.min()), int(instances.array.max())
+    if low < 0 or high > np.iinfo(np.int32).max:
+        yield (
+            f"{path}: expected instance ids from 1 and 0 for none, found {low} to "
+            f"{high}; number the instances anew"
+        )
+
+
+def _strays(
+    instances: LabelMap, label: LabelMap | None, ignore: int | None
+) -> Iterator[str]:
+    """A warning if instances and structures are not drawn on the same voxels."""
+    if label is None or label.array.shape != instances.array.shape:
+        return
+    annotated = np.ones(label.array.shape, bool)
+    if ignore is not None:
+        annotated = label.array != ignore
+    outside = int(((instances.array != 0) & (label.array == 0) & annotated).sum())
+    if outside:
+        yield f"{outside} voxels of instances lie in the background"

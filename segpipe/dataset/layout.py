@@ -1,0 +1,267 @@
+"""Dataset: the raw data in the layout of nnU-Net v2, and what is wrong with it."""
+
+import csv
+import re
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from segpipe.dataset.description import Description, read_description
+from segpipe.project.documents import Unit
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one case, relative to the data folder.
+
+    Attributes:
+        name: Unique name, in Unicode's composed form.
+        patient: Whose case it is.
+        images: In the order of the channels.
+        label: The label map.
+        instances: The instance ids, if the data set has them.
+        attributes: Free columns of patients.csv.
+    """
+
+    name: str
+    patient: str
+    images: tuple[str, ...]
+    label: str
+    instances: str | None
+    attributes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The data folder: what it says of itself, and its complete cases.
+
+    Attributes:
+        channels: Names of the channels.
+        labels: Structure name to value, without ``ignore``; background is 0.
+        ignore: The value that means *not annotated*, if there is one.
+        file_ending: Of the images and labels.
+        unit: Of all spacings.
+        spacing_mm: Of 2-D images without a spacing of their own.
+        cases: Those of which no file is missing, by name.
+        faults: What is wrong with the layout, one text a fault.
+    """
+
+    channels: tuple[str, ...]
+    labels: dict[str, int]
+    ignore: int | None
+    file_ending: str
+    unit: Unit
+    spacing_mm: tuple[float, float] | None
+    cases: tuple[CaseFiles, ...]
+    faults: tuple[str, ...]
+
+
+def read_dataset(data: Path) -> Dataset:
+    """Read dataset.json and patients.csv and list the files; no image is opened.
+
+    Returns:
+        The data set; what is wrong with its files stands in ``faults``.
+
+    Raises:
+        DataError: If dataset.json cannot be used, with all that is wrong in it.
+
+    Source:
+        Layout: nnU-Net v2, documentation/dataset_format.md.
+    """
+    about = read_description(data)
+    files, faults = _find_files(data, about)
+    rows, more = _read_patients(data, set(files.labels))
+    cases = []
+    for name in files.complete:
+        row = dict(rows.get(name, {}))
+        cases.append(
+            CaseFiles(
+                name=name,
+                patient=row.pop("patient", name),
+                images=tuple(files.images[name][n] for n in sorted(files.images[name])),
+                label=files.labels[name],
+                instances=files.instances.get(name),
+                attributes=row,
+            )
+        )
+    return Dataset(
+        channels=tuple(
+            about.channel_names[str(n)] for n in range(len(about.channel_names))
+        ),
+        labels={k: v for k, v in about.labels.items() if k != "ignore"},
+        ignore=about.labels.get("ignore"),
+        file_ending=about.file_ending,
+        unit=about.true_unit,
+        spacing_mm=about.spacing_mm,
+        cases=tuple(cases),
+        faults=(*faults, *more),
+    )
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of the data folder by case: images also by number of the channel."""
+
+    images: dict[str, dict[int, str]]
+    labels: dict[str, str]
+    instances: dict[str, str]
+    complete: tuple[str, ...]
+
+
+def _find_files(data: Path, about: Description) -> tuple[_Files, list[str]]:
+    """Sort the files to cases; say what is missing, extra or doubled."""
+    ending = about.file_ending
+    stems, faults = _list_files(data, "imagesTr", ending)
+    images: dict[str, dict[int, str]] = defaultdict(dict)
+    for stem, file in stems.items():
+        if match := re.fullmatch(r"(.+)_(\d{4})", stem):
+            images[match[1]][int(match[2])] = file
+        else:
+            faults.append(_stranger(data / file, f"CASE_0000{ending}"))
+    labels, more = _list_files(data, "labelsTr", ending)
+    faults += more
+    instances: dict[str, str] = {}
+    lacking = set()
+    if (data / "instancesTr").is_dir():
+        instances, more = _list_files(data, "instancesTr", ending)
+        lacking = set(labels) - set(instances)
+        faults += more + _instance_faults(data, labels, instances, ending)
+    unpaired = _image_faults(data, images, labels, about)
+    faults += unpaired.values()
+    complete = sorted(set(labels) - set(unpaired) - lacking)
+    if about.numTraining != len(labels):
+        faults.append(
+            f"{data / 'dataset.json'}: expected numTraining {about.numTraining} label "
+            f"files, found {len(labels)} in labelsTr; set it to {len(labels)}, or "
+            "fetch the missing files"
+        )
+    return _Files(dict(images), labels, instances, tuple(complete)), faults
+
+
+def _list_files(
+    data: Path, folder: str, ending: str
+) -> tuple[dict[str, str], list[str]]:
+    """The files with the right ending by stem, and the faults; hidden ones are let be.
+
+    Names are compared in Unicode's composed form: macOS writes the decomposed one.
+    """
+    if not (data / folder).is_dir():
+        mend = "bring data in with `segpipe import`"
+        return {}, [f"{data / folder}: expected a folder, found none; {mend}"]
+    found: dict[str, str] = {}
+    alike: dict[str, str] = {}
+    faults = []
+    for path in sorted((data / folder).iterdir()):
+        if path.name.startswith("."):
+            continue
+        if not path.is_file() or not path.name.endswith(ending):
+            faults.append(_stranger(path, f"files that end in {ending}"))
+            continue
+        stem = unicodedata.normalize("NFC", path.name.removesuffix(ending))
+        if stem.casefold() in alike:
+            faults.append(
+                f"{path}: expected names that differ by more than upper and lower "
+                f"case, found {alike[stem.casefold()]} beside it; rename one"
+            )
+        found[stem] = alike[stem.casefold()] = f"{folder}/{path.name}"
+    return found, faults
+
+
+def _stranger(path: Path, expected: str) -> str:
+    return (
+        f"{path}: expected {expected}, found another name; "
+        "rename it, or move it out of the folder"
+    )
+
+
+def _image_faults(
+    data: Path,
+    images: dict[str, dict[int, str]],
+    labels: dict[str, str],
+    about: Description,
+) -> dict[str, str]:
+    """By case: images without a label, labels without all their images."""
+    ending, wanted = about.file_ending, list(range(len(about.channel_names)))
+    faults = {}
+    for name in sorted(set(images) | set(labels)):
+        found = sorted(images.get(name, {}))
+        if name not in labels:
+            faults[name] = (
+                f"{data / images[name][found[0]]}: expected a label "
+                f"labelsTr/{name}{ending}, found none; add it, or move the image out "
+                "of the folder"
+            )
+        elif found != wanted and not (found == [0] and _holds_channels(ending)):
+            files = ", ".join(f"{name}_{n:04d}{ending}" for n in wanted)
+            faults[name] = (
+                f"{data / labels[name]}: expected in imagesTr {files}, found "
+                f"{', '.join(images.get(name, {}).values()) or 'none'}; add what is "
+                "missing and move out what is too much"
+            )
+    return faults
+
+
+def _holds_channels(ending: str) -> bool:
+    """Whether one file may hold all channels (RGB): verify counts them."""
+    return not ending.lower().startswith(".nii")
+
+
+def _instance_faults(
+    data: Path, labels: dict[str, str], instances: dict[str, str], ending: str
+) -> list[str]:
+    missing = [
+        f"{data / labels[name]}: expected instancesTr/{name}{ending} as for other "
+        "cases, found none; add it, or remove the whole folder instancesTr"
+        for name in sorted(set(labels) - set(instances))
+    ]
+    extra = [
+        f"{data / instances[name]}: expected a label labelsTr/{name}{ending}, found "
+        "none; add it, or move the instances out of the folder"
+        for name in sorted(set(instances) - set(labels))
+    ]
+    return missing + extra
+
+
+def _read_patients(
+    data: Path, names: set[str]
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """patients.csv: case to patient and free columns; without it no rows."""
+    path = data / "patients.csv"
+    if not path.is_file():
+        return {}, []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file, strict=True)
+            columns, lines = table.fieldnames or [], list(table)
+    except (UnicodeDecodeError, csv.Error) as error:
+        return {}, [f"{path}: expected CSV in UTF-8, found {error}; save it as such"]
+    if not {"case", "patient"} <= set(columns):
+        return {}, [
+            f"{path}: expected the columns case and patient between commas, found "
+            f"{', '.join(columns) or 'none'}; write for example: case,patient,site"
+        ]
+    rows: dict[str, dict[str, str]] = {}
+    faults = []
+    for number, line in enumerate(lines, start=2):
+        name = unicodedata.normalize("NFC", line["case"] or "")
+        if None in line or None in line.values():
+            fault = (
+                f"{len(columns)} cells, found fewer or more; quote cells with commas"
+            )
+        elif not line["patient"].strip():
+            fault = f"a patient for {name}, found none; write whose case it is"
+        elif name in rows:
+            fault = f"one row a case, found {name} again; keep one"
+        elif name not in names:
+            fault = f"a case of labelsTr, found {name}; mend the name or delete the row"
+        else:
+            rows[name] = {key: line[key] for key in columns if key != "case"}
+            continue
+        faults.append(f"{path}, line {number}: expected {fault}")
+    if missing := sorted(names - set(rows)):
+        faults.append(
+            f"{path}: expected a row for every case, found none for "
+            f"{', '.join(missing)}; without a row a patient may end up on two sides"
+        )
+    return rows, faults

@@ -1,0 +1,65 @@
+"""A survey of the cases: shapes, spacings, intensities and classes."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segpipe.dataset.case import Case, CaseList
+from segpipe.dataset.case_files import read_case, read_case_label
+from segpipe.dataset.casework import CaseCache
+from segpipe.images.grid import Grid
+from segpipe.project.documents import write_json
+from segpipe.project.fingerprint import digest_file, fingerprint
+from segpipe.project.paths import Paths
+
+SAMPLES = 10_000  # voxels a case that stand for its intensities
+
+
+@dataclass(frozen=True, eq=False)
+class CaseSurvey:
+    """What one case looks like, on its canonical axes."""
+
+    grid: Grid
+    samples: np.ndarray  # channel n: intensities of sampled foreground voxels
+    counts: np.ndarray  # annotated voxels of each class
+
+
+def survey_case(paths: Paths, cases: CaseList, case: Case) -> CaseSurvey:
+    """Look at a case, unless the same files were looked at before."""
+    key = fingerprint(
+        __name__,
+        files=[digest_file(paths.data / file) for file in (*case.images, case.label)],
+        values=[*cases.values, cases.ignore],
+        spacing_mm=cases.spacing_mm,
+    )
+    cache = CaseCache(paths.cache / "plan")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if not cache.fetch(key, folder):
+            looks = _look_at(paths.data, cases, case)
+            np.save(folder / "samples.npy", looks.samples)
+            np.save(folder / "counts.npy", looks.counts)
+            write_json(folder / "grid.json", looks.grid.to_json())
+            cache.store(key, folder)
+        grid = Grid.from_json(json.loads((folder / "grid.json").read_text()))
+        return CaseSurvey(
+            grid, np.load(folder / "samples.npy"), np.load(folder / "counts.npy")
+        )
+
+
+def _look_at(data: Path, cases: CaseList, case: Case) -> CaseSurvey:
+    image = read_case(data, cases, case)
+    label = read_case_label(data, cases, case)
+    values = label.array.reshape(-1)
+    foreground = np.flatnonzero((values != 0) & (values != cases.ignore))
+    if len(foreground) == 0:
+        foreground = np.arange(values.size)
+    rng = np.random.default_rng(len(foreground))
+    chosen = rng.choice(foreground, min(SAMPLES, len(foreground)), replace=False)
+    grid = image.grid.reoriented(image.grid.to_canonical)
+    samples = image.array.reshape(len(image.array), -1)[:, np.sort(chosen)]
+    counts = np.array([np.count_nonzero(values == value) for value in cases.values])
+    return CaseSurvey(grid, samples, counts)

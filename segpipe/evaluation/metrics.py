@@ -1,0 +1,205 @@
+"""Metrics: (reference, prediction) -> numbers.
+
+Two families under two names: figures of a confusion matrix that was summed over a data
+set (``*_of``), and figures of one pair of masks.
+"""
+
+import math
+from dataclasses import dataclass
+
+import edt
+import numpy as np
+from jaxtyping import Bool, Float64, Int64, Integer
+from scipy import ndimage
+
+from segpipe.project.errors import DataError
+
+Mask = Bool[np.ndarray, "i j k"]
+Confusion = Int64[np.ndarray, "classes classes"]
+PerClass = Float64[np.ndarray, " classes"]
+CHUNK = 2**22  # voxels counted at once: bounds the memory of a confusion matrix
+
+
+def confusion_matrix(
+    reference: Integer[np.ndarray, "*shape"],
+    prediction: Integer[np.ndarray, "*shape"],
+    *,
+    n_classes: int,
+    ignore: int | None,
+) -> Confusion:
+    """Count voxels by their class in the reference (rows) and predicted (columns).
+
+    Args:
+        reference: Class indices; voxels equal to ignore are left out.
+        prediction: Class indices.
+        n_classes: Background included.
+        ignore: Index of *not annotated*, if any.
+
+    Raises:
+        DataError: If another index occurs.
+    """
+    counts = np.zeros(n_classes**2, dtype=np.int64)
+    r, p = reference.reshape(-1), prediction.reshape(-1)
+    for start in range(0, r.size, CHUNK):
+        rows = r[start : start + CHUNK].astype(np.int64)
+        columns = p[start : start + CHUNK].astype(np.int64)
+        if ignore is not None:
+            known = rows != ignore
+            rows, columns = rows[known], columns[known]
+        for name, part in (("reference", rows), ("prediction", columns)):
+            if part.size and (part.min() < 0 or part.max() >= n_classes):
+                raise DataError(
+                    f"{name}: expected classes from 0 to {n_classes - 1}, found "
+                    f"{part.min()} to {part.max()}; was it made for other structures?"
+                )
+        counts += np.bincount(rows * n_classes + columns, minlength=n_classes**2)
+    return counts.reshape(n_classes, n_classes)
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> PerClass:
+    """The ratio; NaN where the whole is 0."""
+    nothing = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=nothing, where=whole > 0, dtype=np.float64)
+    return nothing
+
+
+def pixel_accuracy_of(confusion: Confusion) -> float:
+    """PA, the share of voxels that are right; NaN without any voxel.
+
+    Source:
+        This and the next four: Long 2015, arXiv:1411.4038, section 5.
+    """
+    total = int(confusion.sum())
+    return float(np.trace(confusion)) / total if total else math.nan
+
+
+def recall_of(confusion: Confusion) -> PerClass:
+    """Right voxels over the reference's, by class; NaN for a class not in it."""
+    return _share(np.diag(confusion), confusion.sum(axis=1))
+
+
+def precision_of(confusion: Confusion) -> PerClass:
+    """Right voxels over the predicted, by class; NaN for a class never predicted."""
+    return _share(np.diag(confusion), confusion.sum(axis=0))
+
+
+def iou_of(confusion: Confusion) -> PerClass:
+    """Intersection over union, by class; NaN for a class on neither side."""
+    union = confusion.sum(axis=0) + confusion.sum(axis=1) - np.diag(confusion)
+    return _share(np.diag(confusion), union)
+
+
+def dice_of(confusion: Confusion) -> PerClass:
+    """Dice = F1 = 2 J / (1 + J), by class; NaN for a class on neither side."""
+    both = confusion.sum(axis=0) + confusion.sum(axis=1)
+    return _share(2 * np.diag(confusion), both)
+
+
+def mean_of(values: PerClass) -> float:
+    """Mean over the classes that count (MPA of recalls, mIoU of IoUs); NaN if none."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else math.nan
+
+
+def frequency_weighted_iou_of(confusion: Confusion) -> float:
+    """IoU of each class weighted by its share of the reference."""
+    shares = _share(confusion.sum(axis=1), np.asarray(confusion.sum()))
+    return float(np.nansum(shares * iou_of(confusion)))
+
+
+def dice(reference: Mask, prediction: Mask) -> float:
+    """Dice similarity coefficient, 2|A and B| / (|A| + |B|).
+
+    Args:
+        reference: Where the structure is.
+        prediction: Where it was predicted, on the same grid.
+
+    Returns:
+        From 0 (no overlap) to 1 (the same mask); NaN if both masks are empty, so that
+        a case without the structure does not lift the mean.
+
+    Source:
+        Dice 1945, doi:10.2307/1932409. NaN for two empty masks as in nnU-Net v2.
+    """
+    total = int(reference.sum()) + int(prediction.sum())
+    return 2 * int((reference & prediction).sum()) / total if total else math.nan
+
+
+def iou(reference: Mask, prediction: Mask) -> float:
+    """Intersection over union (Jaccard index); NaN if both masks are empty."""
+    union = int((reference | prediction).sum())
+    return int((reference & prediction).sum()) / union if union else math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class SurfaceDistances:
+    """Distances between two surfaces, in the unit of the spacing.
+
+    Attributes:
+        to_prediction: From each surface voxel of the reference.
+        to_reference: From each surface voxel of the prediction.
+    """
+
+    to_prediction: Float64[np.ndarray, " n"]
+    to_reference: Float64[np.ndarray, " m"]
+
+    def hausdorff(self, percentile: float = 95.0) -> float:
+        """The larger of the two directions' percentiles (HD95 by default)."""
+        return float(
+            max(
+                np.percentile(self.to_prediction, percentile),
+                np.percentile(self.to_reference, percentile),
+            )
+        )
+
+    def surface_dice(self, tolerance: float) -> float:
+        """Share of both surfaces that lies within the tolerance of the other.
+
+        Source:
+            Nikolov 2018, arXiv:1809.04430, counting surface voxels where the paper
+            measures surface elements.
+        """
+        near = (self.to_prediction <= tolerance).sum()
+        near += (self.to_reference <= tolerance).sum()
+        return float(near / (len(self.to_prediction) + len(self.to_reference)))
+
+
+def surface_distances(
+    reference: Mask, prediction: Mask, *, spacing: tuple[float, float, float]
+) -> SurfaceDistances:
+    """Distances between the surfaces of two masks, neither of them empty.
+
+    A surface voxel has a face neighbour outside the mask, or outside the image; along
+    an axis with one voxel (2-D images) there is no outside. Only the box around both
+    masks is looked at.
+
+    Args:
+        reference: Where the structure is.
+        prediction: Where it was predicted, on the same grid.
+        spacing: Of the grid.
+    """
+    assert reference.any()
+    assert prediction.any()
+    box = ndimage.find_objects((reference | prediction).astype(np.uint8))[0]
+    axes = [axis for axis, size in enumerate(reference.shape) if size > 1]
+    surfaces = [_surface(mask[box], axes) for mask in (reference, prediction)]
+    to_reference, to_prediction = (
+        edt.edt(~surface, anisotropy=spacing, black_border=False, parallel=1)
+        for surface in surfaces
+    )
+    return SurfaceDistances(
+        to_prediction[surfaces[0]].astype(np.float64),
+        to_reference[surfaces[1]].astype(np.float64),
+    )
+
+
+def _surface(mask: Mask, axes: list[int]) -> Mask:
+    """Voxels of a mask with a face neighbour outside it, along the given axes."""
+    inside = mask.copy()
+    for axis in axes:
+        along, kept = np.moveaxis(mask, axis, 0), np.moveaxis(inside, axis, 0)
+        kept[1:] &= along[:-1]
+        kept[:-1] &= along[1:]
+        kept[[0, -1]] = False
+    surface: np.ndarray = mask & ~inside
+    return surface

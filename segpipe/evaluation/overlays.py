@@ -1,0 +1,125 @@
+"""Overlays: a slice of an image with reference and prediction drawn on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float, Integer
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from segpipe.evaluation.plots import COLOURS, STYLE, to_png
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One plane of a case, as it is shown: rows downwards, columns to the right.
+
+    Attributes:
+        name: Such as axial.
+        image: Grey, or red, green, blue, from 0 to 1.
+        reference: Regions as drawn: 0 is nothing, each other number one colour.
+        predictions: By model: regions likewise.
+        aspect: Height of a pixel over its width.
+    """
+
+    name: str
+    image: Float[np.ndarray, "row column *colour"]
+    reference: Integer[np.ndarray, "row column"]
+    predictions: dict[str, Integer[np.ndarray, "row column"]]
+    aspect: float
+
+
+def plot_overlay(
+    title: str,
+    views: Sequence[View],
+    legend: dict[str, int],
+    *,
+    drawn: str = "reference",
+) -> bytes:
+    """A case in all its views: image, reference, and what each model made of it.
+
+    Args:
+        title: Which case, and why it is shown.
+        views: Rows of the picture.
+        legend: Structure to the number of its regions; empty if numbers are instances.
+        drawn: What the views' reference is.
+    """
+    models = list(views[0].predictions)
+    with mpl.rc_context(STYLE):
+        heights = [
+            view.image.shape[0] * view.aspect / view.image.shape[1] for view in views
+        ]
+        figure = Figure(
+            figsize=(2.6 * (2 + len(models)), 2.6 * sum(heights) + 0.9),
+            layout="constrained",
+        )
+        rows = figure.subplots(
+            len(views), 2 + len(models), squeeze=False, height_ratios=heights
+        )
+        for row, view in zip(rows, views, strict=True):
+            draw_view(list(row), view)
+        for axes, name in zip(rows[0], ["image", drawn, *models], strict=True):
+            axes.set_title(name, fontsize=10)
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+        if legend:
+            figure.legend(
+                handles=[
+                    Patch(color=COLOURS[number % len(COLOURS)], label=name)
+                    for name, number in legend.items()
+                ],
+                loc="outside lower left",
+                ncols=len(legend),
+            )
+        return to_png(figure)
+
+
+def draw_view(row: Sequence[Axes], view: View) -> None:
+    """One view: the image, the reference in colour, each prediction with its outline.
+
+    The white outline on a prediction is the reference's.
+    """
+    regions = [None, view.reference, *view.predictions.values()]
+    for place, (axes, region) in enumerate(zip(row, regions, strict=True)):
+        axes.imshow(view.image, cmap="gray", vmin=0, vmax=1, aspect=view.aspect)
+        if region is not None:
+            axes.imshow(_tinted(region), aspect=view.aspect, interpolation="nearest")
+        if place > 1:
+            edges = _outline(view.reference)
+            height, width = view.reference.shape
+            axes.imshow(
+                edges,
+                aspect=view.aspect,
+                interpolation="antialiased",
+                extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+            )
+        axes.set(xticks=[], yticks=[])
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+    row[0].set_ylabel(view.name)
+
+
+def _tinted(region: Integer[np.ndarray, "row column"]) -> np.ndarray:
+    """A transparent colour a number."""
+    table = np.array([(*to_rgb(colour), 0.55) for colour in COLOURS])
+    tint = table[region % len(COLOURS)]
+    tint[region == 0] = 0
+    return np.asarray(tint)
+
+
+def _outline(region: Integer[np.ndarray, "row column"]) -> np.ndarray:
+    """White where a region meets another number, on the region's own side."""
+    finer = max(1, 240 // max(region.shape))  # so that the line is thin
+    region = region.repeat(finer, axis=0).repeat(finer, axis=1)
+    edge = np.zeros(region.shape, dtype=bool)
+    for axis in range(2):
+        for step in (1, -1):
+            other = np.roll(region, step, axis=axis)
+            border = [slice(None), slice(None)]
+            border[axis] = slice(0, 1) if step == 1 else slice(-1, None)
+            other[tuple(border)] = region[tuple(border)]
+            edge |= (region != other) & (region != 0)
+    return np.asarray(np.where(edge[..., None], (1.0, 1.0, 1.0, 0.95), 0.0))

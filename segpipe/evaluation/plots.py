@@ -1,0 +1,249 @@
+"""Plots: figures as PNG, the same bytes for the same content."""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+# Okabe and Ito 2008: told apart by people with any colour vision.
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#F0E442",
+)
+INK, FAINT = "#1b2733", "#9aa5b1"
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6eaee",
+    "axes.axisbelow": True,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "legend.frameon": False,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """How one training went.
+
+    Attributes:
+        model: Name of the model.
+        fold: Number of the fold.
+        epoch: Of each point.
+        training_loss: Mean of the epoch.
+        validation_dice: Of whole held-out cases; NaN between validations.
+        of_structures: The same by structure, where there are several.
+    """
+
+    model: str
+    fold: int
+    epoch: Float[np.ndarray, " epoch"]
+    training_loss: Float[np.ndarray, " epoch"]
+    validation_dice: Float[np.ndarray, " epoch"]
+    of_structures: dict[str, Float[np.ndarray, " epoch"]]
+
+
+def plot_curves(curves: Sequence[Curve]) -> bytes:
+    """Training loss and validation Dice over the epochs, a colour a model.
+
+    Where there are several structures, each has a panel of its own.
+    """
+    structures = list(dict.fromkeys(n for curve in curves for n in curve.of_structures))
+    rows = 1 + math.ceil(len(structures) / 2)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 3.6 * rows), layout="constrained")
+        panels = figure.subplots(rows, 2, squeeze=False).ravel()
+        draw_loss(panels[0], curves)
+        draw_dice(panels[1], curves)
+        for axes, structure in zip(panels[2:], structures, strict=False):
+            draw_dice(axes, curves, structure=structure)
+        for axes in panels[2 + len(structures) :]:
+            axes.set_visible(False)
+        return to_png(figure)
+
+
+def draw_loss(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Training loss over the epochs; later folds are dashed."""
+    for curve, colour, line, name in _named(curves):
+        axes.plot(curve.epoch, curve.training_loss, line, color=colour, label=name)
+    axes.set(title="Training loss", xlabel="epoch", ylabel="loss (each model's own)")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def draw_dice(
+    axes: Axes, curves: Sequence[Curve], *, structure: str | None = None
+) -> None:
+    """Validation Dice over the epochs, of one structure or the mean, with a legend."""
+    for curve, colour, line, name in _named(curves):
+        dice = curve.validation_dice
+        if structure is not None:
+            dice = curve.of_structures.get(structure, np.full(dice.shape, np.nan))
+        known = ~np.isnan(dice)
+        axes.plot(
+            curve.epoch[known],
+            dice[known],
+            line,
+            marker="o",
+            markersize=4,
+            color=colour,
+            label=name,
+        )
+    what = "mean Dice" if structure is None else "Dice"
+    title = "Validation Dice" + ("" if structure is None else f", {structure}")
+    axes.set(title=title, xlabel="epoch", ylabel=what, ylim=(0, 1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="lower right", fontsize=9)
+
+
+def _named(
+    curves: Sequence[Curve],
+) -> list[tuple[Curve, str, str, str]]:
+    models = list(dict.fromkeys(curve.model for curve in curves))
+    folds = sorted({curve.fold for curve in curves})
+    lines = ("-", "--", ":", "-.")
+    return [
+        (
+            curve,
+            COLOURS[models.index(curve.model) % len(COLOURS)],
+            lines[folds.index(curve.fold) % len(lines)],
+            curve.model if len(folds) == 1 else f"{curve.model}, fold {curve.fold}",
+        )
+        for curve in curves
+    ]
+
+
+def plot_cases(scores: dict[str, dict[str, Float[np.ndarray, " case"]]]) -> bytes:
+    """Dice of every test case: a panel a structure, a column a model.
+
+    Args:
+        scores: Structure to model to the Dice of each case; NaN where both are empty.
+    """
+    with mpl.rc_context(STYLE):
+        width = max(5.0, min(14.0, 2 + 2.6 * len(scores)))
+        figure = Figure(figsize=(width, 4), layout="constrained")
+        panels = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
+        for axes, (structure, of_models) in zip(panels, scores.items(), strict=True):
+            draw_cases(axes, structure, of_models)
+        panels[0].set_ylabel("Dice of a test case")
+        return to_png(figure)
+
+
+def draw_cases(
+    axes: Axes, structure: str, of_models: dict[str, Float[np.ndarray, " case"]]
+) -> None:
+    """One dot a case and model, grey lines join a case, a bar marks the median."""
+    columns = np.arange(len(of_models))
+    table = np.array(list(of_models.values()))
+    count = table.shape[1]
+    spread = np.linspace(-0.16, 0.16, count) if count > 1 else np.zeros(1)
+    for case in range(count):
+        axes.plot(
+            columns + spread[case], table[:, case], color="#d5dbe1", lw=0.8, zorder=1
+        )
+    for column, values in enumerate(table):
+        colour = COLOURS[column % len(COLOURS)]
+        axes.scatter(column + spread, values, s=22, color=colour, alpha=0.85, zorder=2)
+        if not np.isnan(values).all():
+            middle = float(np.nanmedian(values))
+            axes.hlines(middle, column - 0.3, column + 0.3, color=INK, lw=2, zorder=3)
+            axes.annotate(
+                f"{middle:.2f}",
+                (column + 0.32, middle),
+                va="center",
+                fontsize=9,
+            )
+    axes.set_xticks(columns, list(of_models))
+    axes.set_xlim(-0.5, len(of_models) - 0.3)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_title(structure)
+    axes.grid(axis="x", visible=False)
+
+
+def plot_pairs(
+    scores: dict[str, tuple[str, float, float]], names: tuple[str, str]
+) -> bytes:
+    """Two segmenters against each other: a dot below the line is worse than before.
+
+    Args:
+        scores: Case and structure, as people know them, to the structure, the Dice of
+            the one across and the Dice of the one upwards.
+        names: Of the one across and the one upwards.
+    """
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.6, 5.6), layout="constrained")
+        draw_pairs(figure.subplots(), scores, names)
+        return to_png(figure)
+
+
+def draw_pairs(
+    axes: Axes,
+    scores: dict[str, tuple[str, float, float]],
+    names: tuple[str, str],
+    *,
+    labelled: int = 3,
+    loss: float = 0.05,
+) -> None:
+    """One dot a case and structure; the largest losses, if they can be seen, named."""
+    axes.plot([0, 1], [0, 1], color=FAINT, lw=1, zorder=1)
+    for n, structure in enumerate(dict.fromkeys(of for of, _, _ in scores.values())):
+        points = [(x, y) for of, x, y in scores.values() if of == structure]
+        x, y = np.array(points).T
+        colour = COLOURS[n % len(COLOURS)]
+        axes.scatter(x, y, s=26, color=colour, alpha=0.85, label=structure, zorder=2)
+    losses = sorted(scores.items(), key=lambda item: item[1][2] - item[1][1])
+    seen = [one for one in losses[:labelled] if one[1][1] - one[1][2] > loss]
+    lowest_first = sorted(seen, key=lambda item: item[1][2])
+    for place, (name, (_, before, after)) in enumerate(lowest_first):
+        axes.annotate(
+            name,
+            (before, after),
+            xytext=(0.98, 0.03 + 0.05 * place),  # the corner where few dots lie
+            textcoords="axes fraction",
+            ha="right",
+            fontsize=8,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": FAINT,
+                "lw": 0.6,
+                "relpos": (0, 0.5),
+            },
+        )
+    axes.set(
+        title="Dice of every case and structure",
+        xlabel=names[0],
+        ylabel=names[1],
+        xlim=(-0.02, 1.02),
+        ylim=(-0.02, 1.02),
+        aspect="equal",
+    )
+    axes.legend(loc="upper left", fontsize=9)
+
+
+def to_png(figure: Figure) -> bytes:
+    """The bytes of a figure as PNG."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
+    return file.getvalue()

@@ -1,0 +1,189 @@
+"""Scores: what is said of a structure in a case, and the means over many.
+
+No failure improves any of them.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from segpipe.evaluation import metrics
+from segpipe.images.instances import InstanceMatch
+from segpipe.project.documents import Unit
+
+Row = dict[str, Any]
+POLICY = (
+    "All figures are taken on the original grid, without voxels that nobody annotated. "
+    "A structure absent from reference and prediction does not count (empty). One that "
+    "is missed altogether, or predicted where there is none, or whose prediction is "
+    "missing, counts as failed: Dice, IoU and surface Dice 0, and for distances the "
+    "diagonal of the image. So a failure never improves a mean."
+)
+
+
+def compare(
+    reference: Bool[np.ndarray, "i j k"],
+    prediction: Bool[np.ndarray, "i j k"],
+    *,
+    spacing: tuple[float, float, float],
+    voxel_volume: float,
+    surface_tolerance: float,
+    unit: Unit,
+) -> Row:
+    """The figures of one structure of one case, by the policy.
+
+    Args:
+        reference: Where the structure is.
+        prediction: Where it was predicted, on the same grid.
+        spacing: Of the grid.
+        voxel_volume: In the unit cubed.
+        surface_tolerance: For surface Dice, in the unit.
+        unit: Of lengths; the names of figures end in it.
+
+    Returns:
+        Name to figure; NaN where there is none.
+    """
+    sizes = int(reference.sum()), int(prediction.sum())
+    both = int((reference & prediction).sum())
+    empty = sizes == (0, 0)
+    failed = not empty and both == 0
+    nothing, worst = math.nan, 0.0
+    row: Row = {
+        "failed": failed,
+        "dice": metrics.dice(reference, prediction),
+        "iou": metrics.iou(reference, prediction),
+        "precision": both / sizes[1] if sizes[1] else (nothing if empty else worst),
+        "recall": both / sizes[0] if sizes[0] else (nothing if empty else worst),
+    }
+    row["f1"] = row["dice"]  # the same number for two masks
+    if 0 in sizes:
+        extent = [
+            (n - 1) * s for n, s in zip(reference.shape, spacing, strict=True) if n > 1
+        ]
+        row[f"hd95_{unit}"] = nothing if empty else math.hypot(*extent)
+        row["surface_dice"] = nothing if empty else worst
+    else:
+        distances = metrics.surface_distances(reference, prediction, spacing=spacing)
+        row[f"hd95_{unit}"] = distances.hausdorff(95.0)
+        row["surface_dice"] = distances.surface_dice(surface_tolerance)
+    name, size = ("ml", voxel_volume / 1000) if unit == "mm" else ("px", 1.0)
+    row[f"reference_{name}"] = sizes[0] * size
+    row[f"predicted_{name}"] = sizes[1] * size
+    row["volume_error"] = (sizes[1] - sizes[0]) / sizes[0] if sizes[0] else nothing
+    return row
+
+
+def summarize(rows: list[Row], unit: Unit) -> dict[str, Any]:
+    """Means over cases and structures; n counted, empty and failed beside them."""
+    counted = [row for row in rows if not math.isnan(row["dice"])]
+    summary: dict[str, Any] = {
+        "n": len(counted),
+        "n_empty": len(rows) - len(counted),
+        "n_failed": sum(row["failed"] for row in rows),
+    }
+    for name in (
+        "dice",
+        "iou",
+        "precision",
+        "recall",
+        "f1",
+        f"hd95_{unit}",
+        "surface_dice",
+    ):
+        summary[f"{name}_mean"] = mean_known([row[name] for row in counted])
+    errors = [row["volume_error"] for row in counted]
+    summary["volume_error_mean"] = mean_known(errors)
+    summary["volume_error_absolute_mean"] = mean_known([abs(error) for error in errors])
+    summary["dice_worst"] = min((row["dice"] for row in counted), default=math.nan)
+    return summary
+
+
+def mean_known(values: list[float]) -> float:
+    """Mean of those that are no NaN; NaN if there are none."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def pool(
+    confusion: Int64[np.ndarray, "classes classes"], names: tuple[str, ...]
+) -> dict[str, Any]:
+    """Figures of all test voxels together."""
+    recall = metrics.recall_of(confusion)
+    by_class = {
+        "dice": metrics.dice_of(confusion),
+        "iou": metrics.iou_of(confusion),
+        "precision": metrics.precision_of(confusion),
+        "recall": recall,
+    }
+    return {
+        "pixel_accuracy": metrics.pixel_accuracy_of(confusion),
+        "mean_pixel_accuracy": metrics.mean_of(recall),
+        "mean_iou": metrics.mean_of(metrics.iou_of(confusion)),
+        "frequency_weighted_iou": metrics.frequency_weighted_iou_of(confusion),
+        **{
+            f"{figure}_dataset": dict(zip(names, values.tolist(), strict=True))
+            for figure, values in by_class.items()
+        },
+    }
+
+
+def sum_instances(matches: list[dict[str, InstanceMatch]]) -> dict[str, Any] | None:
+    """Instance figures of the structures that have instances in any case."""
+    structures = sorted(
+        {
+            name
+            for match in matches
+            for name, found in match.items()
+            if found.n_reference
+        }
+    )
+    if not structures:
+        return None
+    return {
+        **_sum_up([match[name] for match in matches for name in structures if match]),
+        "structures": {
+            name: _sum_up([match[name] for match in matches if match])
+            for name in structures
+        },
+    }
+
+
+def _sum_up(matches: list[InstanceMatch]) -> dict[str, Any]:
+    total = InstanceMatch(
+        n_reference=sum(match.n_reference for match in matches),
+        n_predicted=sum(match.n_predicted for match in matches),
+        true_positives=sum(match.true_positives for match in matches),
+        merges=sum(match.merges for match in matches),
+        splits=sum(match.splits for match in matches),
+        mean_iou=mean_known([match.mean_iou for match in matches]),
+    )
+    return {
+        "f1": total.f1,
+        "f1_mean": mean_known([match.f1 for match in matches]),
+        "merges": total.merges,
+        "splits": total.splits,
+        "n_reference": total.n_reference,
+        "n_predicted": total.n_predicted,
+        "true_positives": total.true_positives,
+        "mean_iou": total.mean_iou,
+    }
+
+
+def mean_interval(
+    values: Float64[np.ndarray, " case"], *, resamples: int = 10_000
+) -> tuple[float, float]:
+    """The 95 % interval of a mean over cases, by the percentile bootstrap.
+
+    Args:
+        values: One a case, such as the difference of two models; no NaN, at least two.
+        resamples: Draws of as many cases, with replacement; the same ones each time.
+
+    Source:
+        Efron 1979, doi:10.1214/aos/1176344552.
+    """
+    rng = np.random.default_rng(0)
+    chosen = rng.integers(0, len(values), (resamples, len(values)))
+    low, high = np.percentile(values[chosen].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)

@@ -1,0 +1,123 @@
+"""Views of a case: image, reference and predictions in planes that one can look at."""
+
+import numpy as np
+
+from segpipe.dataset.case import CaseList
+from segpipe.dataset.case_files import read_case, read_case_instances, read_case_label
+from segpipe.evaluation.overlays import View
+from segpipe.evaluation.plots import COLOURS
+from segpipe.images.formats.files import read_label
+from segpipe.images.grid import Grid
+from segpipe.images.instances import components
+from segpipe.project.paths import Paths
+
+PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
+
+
+def build_views(
+    cases: CaseList, name: str, *, models: list[str], paths: Paths
+) -> list[View]:
+    """The planes of a case: one of an image; three of a volume, in RAS+ order.
+
+    Args:
+        cases: The data set.
+        name: Of the case.
+        models: Whose predictions to show.
+        paths: Of the project.
+    """
+    case = cases[name]
+    image = read_case(paths.data, cases, case)
+    drawn = read_case_instances(paths.data, cases, case)
+    reference = numbered(read_case_label(paths.data, cases, case).array, cases.values)
+    predicted = {model: _predicted(paths, model, cases, name) for model in models}
+    if drawn is None:
+        regions = predicted
+    else:
+        counted = set(np.unique(reference[drawn.array > 0]).tolist()) - {0}
+        regions = {
+            model: _by_instance(classes, _components(classes, counted))
+            for model, classes in predicted.items()
+        }
+        reference = _by_instance(reference, drawn.array)
+    volumes = [image.array, reference, *regions.values()]
+    if cases.dimensions == 2:
+        planes = [_flat(volume) for volume in volumes]
+        return [show_plane("", planes, models, aspect=aspect_of(image.grid, 0, 1))]
+    turn = image.grid.to_canonical
+    volumes = [turn.apply(volume) for volume in volumes]
+    grid = image.grid.reoriented(turn)
+    views = []
+    for plane, axis in PLANES.items():
+        place = _fullest(volumes[1], axis)
+        across, down = (n for n in range(3) if n != axis)
+        planes = [cut_plane(volume, axis, place) for volume in volumes]
+        views.append(
+            show_plane(plane, planes, models, aspect=aspect_of(grid, across, down))
+        )
+    return views
+
+
+def numbered(labels: np.ndarray, values: tuple[int, ...]) -> np.ndarray:
+    """Numbers of the structures; 0 for background and what nobody annotated."""
+    result = np.zeros(labels.shape, dtype=np.int32)
+    for number, value in enumerate(values):
+        result[labels == value] = number
+    return result
+
+
+def _predicted(paths: Paths, model: str, cases: CaseList, name: str) -> np.ndarray:
+    """Classes of a prediction; background where the file is missing."""
+    file = paths.artifacts / "predict" / model / f"{name}{cases.file_ending}"
+    if not file.is_file():
+        return np.zeros(cases[name].shape, dtype=np.int32)
+    return numbered(read_label(file, spacing_mm=cases.spacing_mm).array, cases.values)
+
+
+def _components(classes: np.ndarray, counted: set[int]) -> np.ndarray:
+    """Ids of what hangs together in each of the structures that have instances."""
+    ids = np.zeros_like(classes)
+    for number in sorted(counted):
+        found = components(classes == number, connectivity="all")
+        ids = np.where(found > 0, found + ids.max(), ids)
+    return ids
+
+
+def _by_instance(classes: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """A colour an instance; the first colour for all other structures."""
+    rest = len(COLOURS)
+    spread = ids + (ids - 1) // (rest - 1)  # never a multiple of the rest's number
+    return np.where(ids > 0, spread, np.where(classes > 0, rest, 0))
+
+
+def _fullest(reference: np.ndarray, axis: int) -> int:
+    """The slice that shows most of what was drawn; the middle one if nothing was."""
+    others = tuple(n for n in range(3) if n != axis)
+    areas = (reference > 0).sum(axis=others)
+    return int(areas.argmax()) if areas.any() else reference.shape[axis] // 2
+
+
+def cut_plane(volume: np.ndarray, axis: int, place: int) -> np.ndarray:
+    """A plane with its second axis upwards: rows downwards, then columns."""
+    plane = volume.take(place, axis=volume.ndim - 3 + axis)
+    return np.asarray(np.swapaxes(plane, -1, -2)[..., ::-1, :])
+
+
+def _flat(volume: np.ndarray) -> np.ndarray:
+    return np.asarray(np.swapaxes(volume[..., 0], -1, -2))
+
+
+def aspect_of(grid: Grid, across: int, down: int) -> float:
+    """Height of a pixel over its width, in a plane of two axes."""
+    return grid.spacing[down] / grid.spacing[across]
+
+
+def show_plane(
+    name: str, planes: list[np.ndarray], models: list[str], *, aspect: float
+) -> View:
+    """A plane of an image, of the reference and of each model's prediction."""
+    image = planes[0]
+    low, high = np.percentile(image, (0.5, 99.5))
+    bright = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
+    colours = np.moveaxis(bright, 0, -1) if len(bright) == 3 else bright[0]
+    predictions = dict(zip(models, planes[2:], strict=True))
+    return View(name, colours, planes[1], predictions, aspect)

@@ -1,0 +1,284 @@
+"""One DICOM file: its header and its pixels, or an error that names no patient."""
+
+import logging
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+from pydicom import Dataset as Dataset  # by this name for those outside of io
+from pydicom import dcmread
+from pydicom.config import disable_value_validation
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID
+
+from segpipe.images.dicom import jpeg as dicom_jpeg
+from segpipe.project.errors import DataError
+
+WORD = re.compile(r"[A-Z0-9_ ]{0,16}|[0-9.]{1,64}")  # CS or UI: PS3.5, section 6.2
+QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"?")
+MAGIC = 128, b"DICM"  # PS3.10, section 7.1
+# What pydicom and the decoders behind it raise on damaged files. Their words may quote
+# values of the header, the patient's among them: an error keeps the type only.
+HEADER_FAULTS = (
+    InvalidDicomError,
+    BytesLengthException,
+    AttributeError,
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    struct.error,
+    zlib.error,
+)
+PIXEL_FAULTS = (*HEADER_FAULTS, RuntimeError)
+# Where a multi-frame object keeps what a single-frame one has at its root: PS3.3,
+# sections C.7.6.16 and C.8.20.3.
+MACROS = {
+    "ImagePositionPatient": "PlanePositionSequence",
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "PixelSpacing": "PixelMeasuresSequence",
+    "SliceThickness": "PixelMeasuresSequence",
+    "SpacingBetweenSlices": "PixelMeasuresSequence",
+    "RescaleSlope": "PixelValueTransformationSequence",
+    "RescaleIntercept": "PixelValueTransformationSequence",
+    "ReferencedSegmentNumber": "SegmentIdentificationSequence",
+}
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out pydicom's warnings, which quote values such as a patient's name."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    with warnings.catch_warnings(), disable_value_validation():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file says that it is DICOM: by its magic, or by the name .dcm."""
+    if not path.is_file():
+        return False
+    place, magic = MAGIC
+    with path.open("rb") as file:
+        file.seek(place)
+        return file.read(len(magic)) == magic or path.suffix.lower() == ".dcm"
+
+
+@quiet()
+def read_header(path: Path, tags: list[str] | None = None) -> Dataset:
+    """Everything but the pixels, or only the tags of these keywords.
+
+    Raises:
+        DataError: If the file is no DICOM, or its header is damaged.
+    """
+    return _read(path, pixels=False, tags=tags)
+
+
+@quiet()
+def read_dataset(path: Path) -> Dataset:
+    """The whole file, its pixels not yet decoded.
+
+    Raises:
+        DataError: If the file is no DICOM, or damaged.
+    """
+    return _read(path, pixels=True, tags=None)
+
+
+def _read(path: Path, *, pixels: bool, tags: list[str] | None) -> Dataset:
+    if not path.is_file():
+        raise DataError(f"{path}: expected a DICOM file, found none; mend the path")
+    try:
+        return dcmread(
+            path, stop_before_pixels=not pixels, specific_tags=list(tags or []) or None
+        )
+    except InvalidDicomError as error:
+        raise DataError(
+            f"{path}: expected a DICOM file, found no DICM after 128 bytes; export it "
+            "again as a DICOM file of part 10, or leave the file out"
+        ) from error
+    except HEADER_FAULTS as error:
+        raise DataError(
+            f"{path}: expected a whole DICOM file, found damage "
+            f"({type(error).__name__}); fetch it again from where it came"
+        ) from None
+
+
+@quiet()
+def value_of(path: Path, dataset: Dataset, keyword: str) -> Any:
+    """A value of the header; None where it is missing or empty.
+
+    Raises:
+        DataError: If the value is not one of its type.
+    """
+    try:
+        value = dataset.get(keyword)
+    except HEADER_FAULTS as error:
+        raise DataError(
+            f"{path}: expected a readable {keyword}, found damage "
+            f"({type(error).__name__}); mend the tag or export the file again"
+        ) from None
+    if value is None or (hasattr(value, "__len__") and len(value) == 0):
+        return None
+    return value
+
+
+def text_of(path: Path, dataset: Dataset, keyword: str) -> str:
+    """A value of the header as text.
+
+    Raises:
+        DataError: If it is missing or damaged.
+    """
+    value = value_of(path, dataset, keyword)
+    if value is None:
+        raise missing(path, keyword)
+    return str(value)
+
+
+def word_of(path: Path, dataset: Dataset, keyword: str) -> str:
+    """A code or a UID, to be quoted in an error: damage may hold the patient's name.
+
+    Returns:
+        The word, empty if it is missing.
+    """
+    value = str(value_of(path, dataset, keyword) or "")
+    return value if WORD.fullmatch(value) else "a damaged word"
+
+
+def numbers_of(path: Path, value: Any, keyword: str, count: int) -> tuple[float, ...]:
+    """A value of the header as that many finite numbers.
+
+    Raises:
+        DataError: If there are more, fewer, or strange ones.
+    """
+    try:
+        numbers = np.atleast_1d(np.asarray(value, np.float64))
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+        found = numbers[:6].tolist() or "none"  # a damaged text could be the patient's
+        raise DataError(
+            f"{path}: expected {count} finite numbers in {keyword}, found {found}; "
+            "mend the tag or export the file again"
+        )
+    return tuple(numbers.tolist())
+
+
+def missing(path: Path, keyword: str) -> DataError:
+    """The error for a tag that is not there."""
+    return DataError(
+        f"{path}: expected {keyword}, found none; export the file again with all of "
+        "its header"
+    )
+
+
+def frame_value(path: Path, dataset: Dataset, frame: int | None, keyword: str) -> Any:
+    """What holds for one frame: its own functional group, or else the shared one.
+
+    Args:
+        path: Whose header it is, for the error.
+        dataset: The header.
+        frame: Number of the frame from 0; None in a single-frame object.
+        keyword: What is asked for, one of MACROS.
+    """
+    if frame is None:
+        return value_of(path, dataset, keyword)
+    own = value_of(path, dataset, "PerFrameFunctionalGroupsSequence")
+    shared = value_of(path, dataset, "SharedFunctionalGroupsSequence")
+    for group in ([own[frame]] if own else []) + ([shared[0]] if shared else []):
+        macro = value_of(path, group, MACROS[keyword])
+        value = value_of(path, macro[0], keyword) if macro else None
+        if value is not None:
+            return value
+    return None
+
+
+def frames_of(path: Path, dataset: Dataset) -> list[int | None]:
+    """The numbers of an object's frames; one None if it has a single frame.
+
+    Raises:
+        DataError: If frames are announced whose places are not told, as in a cine.
+    """
+    groups = value_of(path, dataset, "PerFrameFunctionalGroupsSequence")
+    value = value_of(path, dataset, "NumberOfFrames")
+    count = int(numbers_of(path, 1 if value is None else value, "NumberOfFrames", 1)[0])
+    if groups is None and count == 1:
+        return [None]
+    if groups is None or len(groups) != count:
+        uid = UID(text_of(path, dataset, "SOPClassUID"))
+        kind = uid.name if uid.type else "unknown kind of object"
+        raise DataError(
+            f"{path}: expected a place for each of {count} frames, found "
+            f"{len(groups or [])} functional groups ({kind}); export the volume as "
+            "one file a slice"
+        )
+    return list(range(count))
+
+
+@quiet()
+def pixels_of(path: Path, dataset: Dataset) -> Shaped[np.ndarray, "frame row column"]:
+    """The stored values, decompressed, not rescaled.
+
+    Raises:
+        DataError: If they are coloured, cut off, damaged, or compressed in a way that
+            no decoder here can undo.
+    """
+    samples = value_of(path, dataset, "SamplesPerPixel")
+    if samples is not None and samples != 1:
+        raise DataError(
+            f"{path}: expected one value a pixel, found {samples} (colour); export "
+            "the measured values, not a screenshot"
+        )
+    syntax = value_of(path, dataset.file_meta, "TransferSyntaxUID")
+    if syntax is None:
+        raise missing(path, "TransferSyntaxUID")
+    plugin = _decoder_of(path, UID(syntax))
+    try:
+        fault = dicom_jpeg.fault_of(dataset) if syntax in dicom_jpeg.LOOKED_AT else None
+        array = np.zeros(0) if fault else pixel_array(dataset, decoding_plugin=plugin)
+    except PIXEL_FAULTS as error:
+        words = QUOTED.sub("...", str(error)).split("\n")[0]
+        fault = words or type(error).__name__
+    if fault:
+        raise DataError(
+            f"{path}: expected whole pixel data ({UID(syntax).name}), found {fault}; "
+            "fetch the file again from where it came"
+        )
+    return array[None] if array.ndim == 2 else array
+
+
+def _decoder_of(path: Path, syntax: UID) -> str:
+    """The plugin to decode by; none is named for what is not compressed.
+
+    gdcm comes last: on damaged data it may end the process.
+    """
+    try:
+        if not syntax.is_encapsulated:
+            return ""
+        plugins = get_decoder(syntax).available_plugins
+    except (NotImplementedError, ValueError):
+        plugins = ()
+    if not plugins:
+        raise DataError(
+            f"{path}: expected a transfer syntax that can be decoded, found "
+            f"{syntax.name if syntax.type else 'an unknown one'}; convert the file to "
+            "Explicit VR Little Endian, as with gdcmconv --raw"
+        )
+    return min(plugins, key=lambda plugin: plugin == "gdcm")

@@ -1,0 +1,155 @@
+"""Where single DICOM slices lie, as their headers tell it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+from pydicom import Dataset
+
+from segpipe.images.dicom.file import (
+    frame_value,
+    frames_of,
+    missing,
+    numbers_of,
+    value_of,
+    word_of,
+)
+from segpipe.images.grid import Grid
+from segpipe.project.errors import DataError
+
+RIGHT_ANGLE_TOLERANCE = 0.01  # cosine
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Where one slice lies, in DICOM's own world: LPS+ in mm.
+
+    Attributes:
+        path: The file of the slice.
+        frame: Its number in the file, from 0; None in a single-frame file.
+        shape: Number of columns (i) and of rows (j).
+        position: Centre of the first pixel.
+        along_i: Unit vector from column to column.
+        along_j: Unit vector from row to row.
+        spacing: Distance of columns and of rows.
+        thickness: SliceThickness, where told.
+        gap: SpacingBetweenSlices, where told; not trusted where positions tell.
+        reference: FrameOfReferenceUID, or empty.
+    """
+
+    path: Path
+    frame: int | None
+    shape: tuple[int, int]
+    position: Point
+    along_i: Point
+    along_j: Point
+    spacing: tuple[float, float]
+    thickness: float | None
+    gap: float | None
+    reference: str
+
+    @property
+    def normal(self) -> Float64[np.ndarray, "3"]:
+        """Unit vector at right angles to the slice."""
+        normal = np.cross(self.along_i, self.along_j)
+        return np.asarray(normal / np.linalg.norm(normal))
+
+    @property
+    def height(self) -> float:
+        """Where the slice lies along its normal, in mm."""
+        return float(self.normal @ np.array(self.position))
+
+
+def planes_of(path: Path, dataset: Dataset) -> tuple[Plane, ...]:
+    """Where the slices of one object lie, in the order of its frames.
+
+    Raises:
+        DataError: If a tag of the geometry is missing or strange.
+    """
+    size = []
+    for keyword in ("Columns", "Rows"):
+        value = value_of(path, dataset, keyword)
+        if value is None:
+            raise missing(path, keyword)
+        size.append(int(numbers_of(path, value, keyword, 1)[0]))
+    reference = word_of(path, dataset, "FrameOfReferenceUID")
+    return tuple(
+        _plane(path, dataset, frame, (size[0], size[1]), reference)
+        for frame in frames_of(path, dataset)
+    )
+
+
+def _plane(
+    path: Path,
+    dataset: Dataset,
+    frame: int | None,
+    shape: tuple[int, int],
+    reference: str,
+) -> Plane:
+    def numbers(keyword: str, count: int) -> tuple[float, ...]:
+        value = frame_value(path, dataset, frame, keyword)
+        if value is None:
+            raise missing(path, keyword)
+        return numbers_of(path, value, keyword, count)
+
+    def length(keyword: str) -> float | None:
+        value = frame_value(path, dataset, frame, keyword)
+        if value is None:
+            return None
+        return abs(numbers_of(path, value, keyword, 1)[0]) or None
+
+    x, y, z = numbers("ImagePositionPatient", 3)
+    along_i, along_j = _directions(path, numbers("ImageOrientationPatient", 6))
+    rows, columns = numbers("PixelSpacing", 2)
+    if min(rows, columns) <= 0 or min(shape) < 1:
+        raise DataError(
+            f"{path}: expected pixels of a size above 0 mm, found {shape} pixels of "
+            f"{(columns, rows)} mm; set the true PixelSpacing"
+        )
+    return Plane(
+        path,
+        frame,
+        shape,
+        (x, y, z),
+        along_i,
+        along_j,
+        (columns, rows),
+        length("SliceThickness"),
+        length("SpacingBetweenSlices"),
+        reference,
+    )
+
+
+def _directions(path: Path, cosines: tuple[float, ...]) -> tuple[Point, Point]:
+    both = np.array(cosines).reshape(2, 3)
+    lengths = np.linalg.norm(both, axis=1)
+    if (
+        np.abs(lengths - 1).max() > RIGHT_ANGLE_TOLERANCE
+        or abs(both[0] @ both[1]) > RIGHT_ANGLE_TOLERANCE
+    ):
+        raise DataError(
+            f"{path}: expected two unit vectors at right angles in "
+            f"ImageOrientationPatient, found {list(cosines)}; export the file again"
+        )
+    (a, b, c), (d, e, f) = (both / lengths[:, None]).tolist()
+    return (a, b, c), (d, e, f)
+
+
+def plane_grid(plane: Plane) -> Grid:
+    """Where the pixels of one slice lie: a grid of one k."""
+    return grid_of(plane, 1, plane.normal)
+
+
+def grid_of(first: Plane, count: int, step: Float64[np.ndarray, "3"]) -> Grid:
+    """The grid of slices like the first, each a step (LPS+, mm) after the other."""
+    affine = np.eye(4)
+    affine[:3, 0] = np.array(first.along_i) * first.spacing[0]
+    affine[:3, 1] = np.array(first.along_j) * first.spacing[1]
+    affine[:3, 2] = step
+    affine[:3, 3] = first.position
+    affine[:3] = LPS_TO_RAS @ affine[:3]
+    return Grid((*first.shape, count), affine, "mm")

@@ -1,0 +1,1 @@
+"""DICOM-SEG: segmentations that lie on a series."""

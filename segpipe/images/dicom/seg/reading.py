@@ -1,0 +1,194 @@
+"""DICOM-SEG objects, as label maps on the grid of their image."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int, Shaped
+from pydicom import Dataset
+
+from segpipe.images.dicom import file as dicom_file
+from segpipe.images.dicom.planes import Plane, plane_grid, planes_of
+from segpipe.images.dicom.series import DicomImage
+from segpipe.images.dicom.stack import slab_of
+from segpipe.images.grid import Grid
+from segpipe.images.volume import LabelMap
+from segpipe.project.errors import DataError
+
+SOP_CLASSES = (  # Segmentation Storage, and Label Map Segmentation Storage
+    "1.2.840.10008.5.1.4.1.1.66.4",
+    "1.2.840.10008.5.1.4.1.1.66.7",
+)
+OFF_GRID_VOXELS = 0.05  # decimal strings round positions far less
+THRESHOLD = 0.5  # of a probability or an occupancy
+
+
+@dataclass(frozen=True, eq=False)
+class SegLabels:
+    """Structures as one label map.
+
+    Attributes:
+        label: The number of the structure at each voxel, 0 where there is none.
+        structures: The number of each structure, by its name.
+    """
+
+    label: LabelMap
+    structures: dict[str, int]
+
+
+@dicom_file.quiet()
+def read_seg(path: Path, source: DicomImage | None = None) -> SegLabels:
+    """Read a segmentation of any type: BINARY, FRACTIONAL (from 0.5 on) or LABELMAP.
+
+    Args:
+        path: The DICOM-SEG file.
+        source: The image that it belongs to: the labels then lie on its grid, whole.
+            Without it they lie on the smallest grid that holds the stored frames.
+
+    Raises:
+        DataError: If the file is no segmentation or damaged, if two segments claim the
+            same voxel, or if the segments do not lie on the grid of the source.
+    """
+    dataset = dicom_file.read_dataset(path)
+    if dicom_file.value_of(path, dataset, "SOPClassUID") not in SOP_CLASSES:
+        modality = dicom_file.word_of(path, dataset, "Modality")
+        raise DataError(
+            f"{path}: expected a DICOM segmentation, found {modality}; name the SEG "
+            "file"
+        )
+    names = _names(path, dataset)
+    planes = planes_of(path, dataset)
+    if source is not None:
+        check_reference(path, planes[0].reference, source)
+    grid = slab_of(planes) if source is None else source.image.grid
+    array = np.zeros(grid.shape, np.int16 if max(names) < 2**15 else np.int32)
+    for plane, number, mask in _masks(path, dataset, planes, names):
+        _claim(path, array, _places(plane, mask, grid), number, names)
+    return SegLabels(LabelMap(array, grid), {name: n for n, name in names.items()})
+
+
+def check_reference(path: Path, reference: str, source: DicomImage) -> None:
+    """Refuse coordinates of another world than the image's.
+
+    Raises:
+        DataError: If both name a frame of reference, and not the same.
+    """
+    image = dicom_file.word_of(path, source.slices[0], "FrameOfReferenceUID")
+    if reference and image and reference != image:
+        raise DataError(
+            f"{path}: expected the frame of reference {image} of the image, found "
+            f"{reference}; give the image that the structures were drawn on"
+        )
+
+
+def _names(path: Path, dataset: Dataset) -> dict[int, str]:
+    """The name of each segment; a name that comes twice gets its number."""
+    names: dict[int, str] = {}
+    for item in dicom_file.value_of(path, dataset, "SegmentSequence") or ():
+        value = dicom_file.value_of(path, item, "SegmentNumber")
+        number = int(dicom_file.numbers_of(path, value, "SegmentNumber", 1)[0])
+        if number == 0:  # a LABELMAP may describe its background
+            continue
+        name = str(dicom_file.value_of(path, item, "SegmentLabel") or number)[:64]
+        names[number] = f"{name} ({number})" if name in names.values() else name
+    if not names:
+        raise dicom_file.missing(path, "SegmentSequence")
+    return names
+
+
+def _masks(
+    path: Path, dataset: Dataset, planes: tuple[Plane, ...], names: dict[int, str]
+) -> Iterator[tuple[Plane, int, Bool[np.ndarray, "row column"]]]:
+    """Where each frame shows each of its segments."""
+    frames = dicom_file.pixels_of(path, dataset)
+    kind = dicom_file.word_of(path, dataset, "SegmentationType")
+    if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
+        raise DataError(
+            f"{path}: expected a SegmentationType of BINARY, FRACTIONAL or LABELMAP, "
+            f"found {kind}; export the segmentation again"
+        )
+    if len(frames) != len(planes):
+        raise DataError(
+            f"{path}: expected {len(planes)} frames, found {len(frames)}; fetch the "
+            "file again from where it came"
+        )
+    least = 1.0
+    if kind == "FRACTIONAL":
+        value = dicom_file.value_of(path, dataset, "MaximumFractionalValue")
+        value = dicom_file.numbers_of(path, value, "MaximumFractionalValue", 1)[0]
+        least = max(value * THRESHOLD, 1e-9)  # 0 is never inside
+    for frame, plane in enumerate(planes):
+        stored = frames[frame]
+        if kind == "LABELMAP":
+            numbers = np.unique(stored)
+            masks = [(int(n), stored == n) for n in numbers.tolist() if n != 0]
+        else:
+            value = dicom_file.frame_value(
+                path, dataset, frame, "ReferencedSegmentNumber"
+            )
+            found = dicom_file.numbers_of(path, value, "ReferencedSegmentNumber", 1)
+            masks = [(int(found[0]), stored >= least)]
+        for number, mask in masks:
+            if number not in names:
+                raise DataError(
+                    f"{path}: expected segments {sorted(names)}, found {number} in a "
+                    "frame; export the segmentation again"
+                )
+            yield plane, number, mask
+
+
+def _places(
+    plane: Plane, mask: Bool[np.ndarray, "row column"], grid: Grid
+) -> Int[np.ndarray, "n 3"]:
+    """The voxels of the grid that a frame claims."""
+    if not mask.any():
+        return np.zeros((0, 3), np.intp)
+    flat = plane_grid(plane)
+    steps = np.array([(0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)])
+    start, right, down = grid.indices_of(flat.points_of(steps))
+    moves = np.abs(np.array([right - start, down - start]))
+    straight = np.isclose(moves.max(axis=1), 1, atol=1e-3).all()
+    rows, columns = np.nonzero(mask)
+    pixels = np.stack([columns, rows, np.zeros_like(rows)], axis=1)
+    exact = grid.indices_of(flat.points_of(pixels.astype(np.float64)))
+    places: Int[np.ndarray, "n 3"] = np.rint(exact).astype(np.intp)
+    away = float(np.abs(exact - places).max())
+    inside = ((places >= 0) & (places < np.array(grid.shape))).all()
+    if not straight or away > OFF_GRID_VOXELS or not inside:
+        found = (
+            "pixels of another size or direction"
+            if not straight
+            else "pixels outside of it"
+            if not inside
+            else f"pixels {away:.2f} voxels beside its own"
+        )
+        raise DataError(
+            f"{plane.path}: expected segments on the grid of the image, found {found}; "
+            "give the image that was segmented, or resample the segmentation"
+        )
+    return places
+
+
+def _claim(
+    path: Path,
+    array: Shaped[np.ndarray, "i j k"],
+    places: Int[np.ndarray, "n 3"],
+    number: int,
+    names: dict[int, str],
+) -> None:
+    i, j, k = places.T
+    there = array[i, j, k]
+    others = there[(there != 0) & (there != number)]
+    if len(others):
+        raise overlap(path, names[int(others[0])], names[number], len(others))
+    array[i, j, k] = number
+
+
+def overlap(path: Path, one: str, other: str, count: int) -> DataError:
+    """The error for two structures in the same voxels."""
+    return DataError(
+        f"{path}: expected one structure a voxel, found {one!r} and {other!r} "
+        f"overlapping in {count} voxels; export the structures that are wanted "
+        "without overlap, or each as a file of its own"
+    )

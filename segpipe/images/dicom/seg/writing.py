@@ -1,0 +1,220 @@
+"""A label map as a DICOM-SEG object, through highdicom: always the same bytes."""
+
+import hashlib
+import itertools
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import highdicom
+import numpy as np
+from highdicom.color import CIELabColor
+from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues
+from highdicom.seg import SegmentDescription as Description
+from jaxtyping import Integer, UInt
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian
+
+from segpipe.images.dicom.file import quiet, value_of
+from segpipe.images.dicom.planes import LPS_TO_RAS, planes_of
+from segpipe.images.dicom.seg.codes import codes_of
+from segpipe.images.dicom.seg.source import (
+    copy_patient,
+    cosines_of,
+    derived_uid,
+    path_of,
+    reference_of,
+)
+from segpipe.images.dicom.series import DicomImage
+from segpipe.images.dicom.stack import Stack, stack_of
+from segpipe.project.errors import DataError
+
+SAME_MM = 1e-3  # grids whose corners lie closer are the same
+GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))  # any number of hues far apart
+LIGHTNESS, CHROMA = 65.0, 70.0
+SERIES_NUMBER = 1000  # beyond what scanners count to
+LONGEST = 64  # characters of a DICOM LO value
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """Who drew the segments.
+
+    Attributes:
+        name: Of the program.
+        version: Of the program.
+        digest: Of the segmenter with its weights: the same digest, the same mask.
+    """
+
+    name: str
+    version: str
+    digest: str
+
+
+@quiet()
+def write_seg(
+    path: Path,
+    labels: Integer[np.ndarray, "i j k"],
+    source: DicomImage,
+    *,
+    structures: dict[int, str],
+    algorithm: Algorithm,
+) -> None:
+    """Write a BINARY segmentation: one segment a structure, numbered from 1 by value.
+
+    The same labels, source and segmenter give the same UIDs and the same bytes: its
+    dates are those of the source, not of the clock. Slices without a label are left
+    out, unless all are.
+
+    Args:
+        path: Where to write; appears whole or not at all.
+        labels: On the grid of the source; 0 is background.
+        source: The image that was segmented.
+        structures: The name of each value in the labels.
+        algorithm: Who segmented.
+
+    Raises:
+        DataError: If the source lacks what a segmentation must refer to.
+
+    Source:
+        DICOM PS3.3, section A.51; highdicom, doi:10.1007/s10278-022-00683-y.
+    """
+    assert labels.shape == source.image.grid.shape
+    values = sorted(value for value in structures if value != 0)
+    assert values
+    assert set(np.unique(labels).tolist()) <= {0, *values}
+    numbers = _numbered(labels, values)
+    names = [structures[value] for value in values]
+    seg = _segmentation(numbers, source, names, algorithm)
+    copy_patient(seg, source.slices[0])
+    _settle(seg, source.slices[0])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    seg.save_as(part)
+    os.replace(part, path)
+
+
+def _numbered(
+    labels: Integer[np.ndarray, "i j k"], values: list[int]
+) -> UInt[np.ndarray, "i j k"]:
+    """The segment at each voxel, from 1 in the order of the values."""
+    numbers = np.zeros(labels.shape, np.uint8 if len(values) < 256 else np.uint16)
+    for number, value in enumerate(values, start=1):
+        numbers[labels == value] = number
+    return numbers
+
+
+def _segmentation(
+    numbers: UInt[np.ndarray, "i j k"],
+    source: DicomImage,
+    names: list[str],
+    algorithm: Algorithm,
+) -> highdicom.seg.Segmentation:
+    path = path_of(source.slices[0])
+    series = str(value_of(path, source.slices[0], "SeriesInstanceUID"))
+    planes = [planes_of(path_of(header), header) for header in source.slices]
+    stack = stack_of(list(itertools.chain(*planes)))
+    references = [reference_of(header, stack) for header in source.slices]
+    frames, places = _frames(numbers, source, stack)
+    identity = [series, algorithm.digest]
+    mask = hashlib.sha256(numbers.tobytes() + repr(names).encode()).hexdigest()
+    try:
+        return highdicom.seg.Segmentation(
+            references,
+            frames,
+            SegmentationTypeValues.BINARY,
+            _descriptions(names, algorithm, identity),
+            series_instance_uid=derived_uid("series", *identity),
+            series_number=SERIES_NUMBER,
+            sop_instance_uid=derived_uid("instance", *identity, mask),
+            instance_number=1,
+            manufacturer="segpipe",
+            manufacturer_model_name=algorithm.name[:LONGEST],
+            software_versions=algorithm.version[:LONGEST],
+            device_serial_number=algorithm.digest[:LONGEST],
+            series_description=f"Segmentation by {algorithm.name}"[:LONGEST],
+            content_label="SEGMENTATION",
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+            omit_empty_frames=bool(numbers.any()),
+            specific_character_set="ISO_IR 192",
+            **places,
+        )
+    except (AttributeError, KeyError, ValueError) as error:
+        raise DataError(
+            f"{path}: expected a series that a segmentation can refer to, found "
+            f"{type(error).__name__} ({error}); export the series with all its header"
+        ) from error
+
+
+def _frames(
+    numbers: UInt[np.ndarray, "i j k"], source: DicomImage, stack: Stack
+) -> tuple[UInt[np.ndarray, "frame row column"], dict[str, Any]]:
+    """The segments as highdicom wants them, and their places if not the source's."""
+    slices = np.ascontiguousarray(numbers.transpose(2, 1, 0))
+    grid = source.image.grid
+    if stack.grid.matches(grid, tolerance=SAME_MM):
+        order = np.array([p.frame or 0 for p in stack.planes])
+        if len(source.slices) > 1:
+            return slices, {}
+        return slices[np.argsort(order)], {}
+    starts = np.array([(0.0, 0.0, float(k)) for k in range(grid.shape[2])])
+    positions = grid.points_of(starts) @ LPS_TO_RAS
+    i, j, k = grid.spacing
+    return slices, {
+        "plane_positions": [
+            highdicom.PlanePositionSequence("PATIENT", position)
+            for position in positions.tolist()
+        ],
+        "plane_orientation": highdicom.PlaneOrientationSequence(
+            "PATIENT", [float(cosine) for cosine in cosines_of(stack)]
+        ),
+        "pixel_measures": highdicom.PixelMeasuresSequence([j, i], k, k),
+    }
+
+
+def _descriptions(
+    names: list[str], algorithm: Algorithm, identity: list[str]
+) -> list[Description]:
+    by = highdicom.AlgorithmIdentificationSequence(
+        algorithm.name[:LONGEST],
+        codes.DCM.ArtificialIntelligence,
+        algorithm.version[:LONGEST],
+        parameters={"segmenter": algorithm.digest},
+    )
+    return [
+        Description(
+            number,
+            name[:LONGEST],
+            *codes_of(name),
+            SegmentAlgorithmTypeValues.AUTOMATIC,
+            by,
+            tracking_uid=derived_uid("segment", *identity, name),
+            tracking_id=name[:LONGEST],
+            display_color=_color(number),
+        )
+        for number, name in enumerate(names, start=1)
+    ]
+
+
+def _color(number: int) -> CIELabColor:
+    angle = number * GOLDEN_ANGLE
+    return CIELabColor(LIGHTNESS, CHROMA * math.cos(angle), CHROMA * math.sin(angle))
+
+
+def _settle(seg: Dataset, header: Dataset) -> None:
+    """Replace what highdicom takes from the clock and from chance."""
+    path = path_of(header)
+    date = value_of(path, header, "SeriesDate") or value_of(path, header, "StudyDate")
+    time = value_of(path, header, "SeriesTime") or value_of(path, header, "StudyTime")
+    for kind in ("Content", "Series", "InstanceCreation"):
+        setattr(seg, f"{kind}Date", date or "19000101")
+        setattr(seg, f"{kind}Time", time or "000000")
+    for item in seg.get("ContributingEquipmentSequence", ()):
+        if "ContributionDateTime" in item:
+            del item.ContributionDateTime
+    organization = derived_uid("dimensions", str(seg.SOPInstanceUID))
+    for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
+        item.DimensionOrganizationUID = organization

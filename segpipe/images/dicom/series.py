@@ -1,0 +1,250 @@
+"""DICOM series, through pydicom: grouped by their headers, read whole and checked."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Shaped
+from pydicom import Dataset
+from scipy import ndimage
+
+from segpipe.images.dicom import file as dicom_file
+from segpipe.images.dicom.planes import Plane, planes_of
+from segpipe.images.dicom.stack import (
+    GAP_TOLERANCE,
+    LARGEST_TILT_DEGREES,
+    Stack,
+    stack_of,
+)
+from segpipe.images.grid import Grid
+from segpipe.images.volume import Image
+from segpipe.project.errors import DataError
+
+DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory: a DICOMDIR, no image
+NO_IMAGES = {
+    "SEG": "read it as a segmentation",
+    "RTSTRUCT": "read it as structures",
+    "RTDOSE": "leave it out",
+    "RTPLAN": "leave it out",
+    "SR": "leave it out",
+    "PR": "leave it out",
+    "KO": "leave it out",
+}
+is_dicom = dicom_file.is_dicom
+
+
+@dataclass(frozen=True)
+class Series:
+    """The files of one series, of images or of other objects.
+
+    Attributes:
+        uid: SeriesInstanceUID.
+        modality: As the header says it: CT, MR, SEG, RTSTRUCT …
+        sop_class: SOPClassUID of the first file.
+        files: By name.
+    """
+
+    uid: str
+    modality: str
+    sop_class: str
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class DicomImage:
+    """A series as a volume.
+
+    Attributes:
+        image: The rescaled values (Hounsfield units of a CT), i = column, j = row,
+            k = slice along the normal.
+        slices: The headers: one a slice, in the order of k; a multi-frame object has
+            one for all.
+        warnings: What was mended or not believed, in words.
+    """
+
+    image: Image
+    slices: tuple[Dataset, ...]
+    warnings: tuple[str, ...]
+
+
+@dicom_file.quiet()
+def find_series(files: Iterable[Path]) -> list[Series]:
+    """Group DICOM files by the series that their headers name; a DICOMDIR is left out.
+
+    Returns:
+        Sorted by uid.
+
+    Raises:
+        DataError: If a file is no DICOM, damaged, or names no series.
+    """
+    members: dict[str, list[tuple[Path, str, str]]] = defaultdict(list)
+    for path in sorted(files):
+        header = dicom_file.read_header(
+            path, ["SeriesInstanceUID", "Modality", "SOPClassUID"]
+        )
+        kind = dicom_file.value_of(path, header.file_meta, "MediaStorageSOPClassUID")
+        if kind == DIRECTORY:
+            continue
+        uid, modality, sop_class = (
+            dicom_file.text_of(path, header, keyword)
+            for keyword in ("SeriesInstanceUID", "Modality", "SOPClassUID")
+        )
+        members[uid].append((path, modality, sop_class))
+    return [
+        Series(uid, found[0][1], found[0][2], tuple(path for path, _, _ in found))
+        for uid, found in sorted(members.items())
+    ]
+
+
+@dicom_file.quiet()
+def read_series(series: Series, *, resample_tilt: bool = False) -> DicomImage:
+    """Read a series of CT, MR or the like as one volume, where its slices lie.
+
+    The grid follows the positions of the slices; their announced thickness and spacing
+    are not believed, except for a single slice.
+
+    Args:
+        series: One of find_series.
+        resample_tilt: Straighten slices that were taken with a tilted gantry, linearly;
+            without it they are refused.
+
+    Raises:
+        DataError: If slices are missing, doubled, uneven, tilted or of several volumes;
+            if the geometry is missing; if pixels are coloured, damaged or undecodable.
+
+    Source:
+        DICOM PS3.3, sections C.7.6.2.1.1 (positions), C.11.1.1.2 (rescaling) and
+        C.7.6.16 (frames).
+    """
+    _check_images(series)
+    headers = {path: dicom_file.read_header(path) for path in series.files}
+    planes = [plane for path in headers for plane in planes_of(path, headers[path])]
+    stack = stack_of(planes)
+    tilted = stack.tilt_degrees > LARGEST_TILT_DEGREES
+    if tilted and not resample_tilt:
+        raise _tilt_error(stack)
+    array, grid, warnings = _voxels(stack, headers), stack.grid, _thickness(stack)
+    if tilted:
+        array, grid = straightened(array, grid)
+        warnings.append(
+            f"{stack.planes[0].path}: the gantry was tilted by "
+            f"{stack.tilt_degrees:.2f} degrees; the slices were resampled linearly to "
+            "a straight grid"
+        )
+    paths = dict.fromkeys(plane.path for plane in stack.planes)
+    return DicomImage(
+        Image(array[None], grid), tuple(headers[path] for path in paths), (*warnings,)
+    )
+
+
+def _check_images(series: Series) -> None:
+    if series.modality in NO_IMAGES:
+        raise DataError(
+            f"{series.files[0]}: expected a series of images, found {series.modality}; "
+            f"{NO_IMAGES[series.modality]}"
+        )
+
+
+def _tilt_error(stack: Stack) -> DataError:
+    return DataError(
+        f"{stack.planes[0].path}: expected slices along their normal, found them "
+        f"{stack.tilt_degrees:.2f} degrees off it (gantry tilt); read the series "
+        "with its tilt resampled"
+    )
+
+
+def _thickness(stack: Stack) -> list[str]:
+    first = stack.planes[0]
+    gap = stack.grid.spacing[2]
+    thick = first.thickness
+    if thick is None or abs(thick - gap) <= GAP_TOLERANCE * gap:
+        return []
+    return [
+        f"{first.path}: SliceThickness is {thick:g} mm, but the slices lie "
+        f"{gap:.4g} mm apart; their positions are believed"
+    ]
+
+
+def _voxels(stack: Stack, headers: dict[Path, Dataset]) -> Float32[np.ndarray, "i j k"]:
+    """The rescaled values; one file's pixels at a time are in memory."""
+    array = np.empty(stack.grid.shape, np.float32)
+    places: dict[Path, list[tuple[int, Plane]]] = defaultdict(list)
+    for k, plane in enumerate(stack.planes):
+        places[plane.path].append((k, plane))
+    for path, members in places.items():
+        frames = dicom_file.pixels_of(path, dicom_file.read_dataset(path))
+        for k, plane in members:
+            stored = frames[plane.frame or 0]
+            if stored.T.shape != plane.shape:
+                raise DataError(
+                    f"{path}: expected {plane.shape} pixels, found {stored.T.shape}; "
+                    "export the file again"
+                )
+            array[:, :, k] = _rescaled(path, headers[path], plane.frame, stored).T
+    return array
+
+
+def _rescaled(
+    path: Path, header: Dataset, frame: int | None, stored: Shaped[np.ndarray, "j i"]
+) -> Float32[np.ndarray, "j i"]:
+    if dicom_file.value_of(path, header, "ModalityLUTSequence") is not None:
+        raise DataError(
+            f"{path}: expected a rescale slope, found a modality look-up table; "
+            "export the series with its values looked up"
+        )
+    numbers = []
+    for keyword, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)):
+        value = dicom_file.frame_value(path, header, frame, keyword)
+        value = default if value is None else value
+        numbers.append(dicom_file.numbers_of(path, value, keyword, 1)[0])
+    slope, intercept = numbers
+    if slope == 0:
+        raise DataError(
+            f"{path}: expected a RescaleSlope, found 0; export the series again"
+        )
+    with np.errstate(over="ignore"):  # becomes infinite and is refused
+        values = (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+    if not np.isfinite(values).all():
+        raise DataError(
+            f"{path}: expected finite pixels, found NaN or infinite ones; mask or fill "
+            "them where the image is made"
+        )
+    return values
+
+
+def straightened(
+    array: Float32[np.ndarray, "i j k"], grid: Grid
+) -> tuple[Float32[np.ndarray, "more_i more_j k"], Grid]:
+    """Slices of a tilted gantry on a grid at right angles that holds all of them.
+
+    Each slice is shifted in its own plane, linearly; what no slice shows gets the
+    lowest value of the volume (air, in a CT).
+    """
+    straight = _straight(grid)
+    starts = np.array([(0.0, 0.0, float(k)) for k in range(grid.shape[2])])
+    shifts = straight.indices_of(grid.points_of(starts))[:, :2]
+    low = np.floor(shifts.min(axis=0) + 1e-6)
+    high = np.ceil(shifts.max(axis=0) - 1e-6)
+    i, j = (int(n) for n in grid.shape[:2] + high - low)
+    lowest = float(array.min())
+    canvas = np.full((i, j, grid.shape[2]), lowest, np.float32)
+    for k, shift in enumerate(shifts - low):
+        plane = np.full((i, j), lowest, np.float32)
+        plane[: grid.shape[0], : grid.shape[1]] = array[:, :, k]
+        ndimage.shift(
+            plane, shift, canvas[:, :, k], order=1, mode="grid-constant", cval=lowest
+        )
+    affine = straight.affine.copy()
+    affine[:3, 3] = straight.points_of(np.array([[*low, 0.0]]))[0]
+    return canvas, Grid((i, j, grid.shape[2]), affine, "mm")
+
+
+def _straight(grid: Grid) -> Grid:
+    """The grid with its slices along their normal, at the same distance."""
+    affine = grid.affine.copy()
+    normal = np.cross(affine[:3, 0], affine[:3, 1])
+    normal /= np.linalg.norm(normal)
+    affine[:3, 2] = normal * (normal @ affine[:3, 2])
+    return Grid(grid.shape, affine, "mm")

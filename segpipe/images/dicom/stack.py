@@ -1,0 +1,175 @@
+"""Whether DICOM slices are the one straight stack of an image, and its grid."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from segpipe.images.dicom.file import missing
+from segpipe.images.dicom.planes import Plane, grid_of
+from segpipe.images.grid import Grid
+from segpipe.project.errors import DataError
+
+GAP_TOLERANCE = 0.01  # of the gap between slices,
+GAP_TOLERANCE_MM = 0.01  # but never less than scanners round positions to
+LARGEST_TILT_DEGREES = 0.5  # cosine 0.009: below what the NIfTI door takes for shear
+DIRECTION_TOLERANCE = 1e-4  # per direction cosine: 0.006 degrees
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Slices that make up one volume.
+
+    Attributes:
+        planes: The slices in the order of k, along their normal.
+        grid: Where their voxels lie; sheared by the tilt, if there is one.
+        tilt_degrees: Angle between the way from slice to slice and their normal.
+    """
+
+    planes: tuple[Plane, ...]
+    grid: Grid
+    tilt_degrees: float
+
+
+def stack_of(planes: Sequence[Plane]) -> Stack:
+    """The one volume that the slices make up, tilted or not.
+
+    Raises:
+        DataError: If they are of several volumes, or some are missing, doubled or
+            unevenly spaced.
+    """
+    _check_alike(planes)
+    ordered = sorted(planes, key=lambda plane: plane.height)
+    first, last = ordered[0], ordered[-1]
+    if len(ordered) == 1:
+        return Stack((first,), grid_of(first, 1, first.normal * _told_gap(first)), 0.0)
+    _check_gaps(ordered)
+    way = np.array(last.position) - np.array(first.position)
+    step = way / (len(ordered) - 1)
+    _check_line(ordered, step)
+    cosine = float(np.clip(step @ first.normal / np.linalg.norm(step), -1, 1))
+    grid = grid_of(first, len(ordered), step)
+    return Stack(tuple(ordered), grid, math.degrees(math.acos(cosine)))
+
+
+def slab_of(planes: Sequence[Plane]) -> Grid:
+    """The smallest grid that holds the planes; places between them may be empty.
+
+    Raises:
+        DataError: If the planes are of several volumes or lie on no regular grid.
+    """
+    _check_alike(planes)
+    ordered = sorted(planes, key=lambda plane: plane.height)
+    first = ordered[0]
+    heights = np.array([plane.height - first.height for plane in ordered])
+    steps = np.diff(heights)
+    steps = steps[steps > GAP_TOLERANCE_MM]
+    if not len(steps):
+        return grid_of(first, 1, first.normal * _told_gap(first))
+    for gap in (first.gap, float(steps.min())):
+        if gap is not None and _multiples(steps, gap):
+            count = round(float(heights[-1]) / gap)
+            way = np.array(ordered[-1].position) - np.array(first.position)
+            return grid_of(first, count + 1, way / count)
+    raise DataError(
+        f"{first.path}: expected frames at multiples of one gap, found gaps of "
+        f"{float(steps.min()):.4g} to {float(steps.max()):.4g} mm; give the image "
+        "that the segmentation was drawn on"
+    )
+
+
+def _multiples(steps: np.ndarray, gap: float) -> bool:
+    counts = np.rint(steps / gap)
+    tolerance = max(GAP_TOLERANCE * gap, GAP_TOLERANCE_MM)
+    return bool((counts >= 1).all() and (abs(steps - counts * gap) <= tolerance).all())
+
+
+def _told_gap(plane: Plane) -> float:
+    gap = plane.gap or plane.thickness
+    if gap is None:
+        raise missing(plane.path, "SpacingBetweenSlices or SliceThickness")
+    return gap
+
+
+def _check_alike(planes: Sequence[Plane]) -> None:
+    first = planes[0]
+    for plane in planes[1:]:
+        turned = np.subtract(
+            [*first.along_i, *first.along_j], [*plane.along_i, *plane.along_j]
+        )
+        unlike = {
+            "shape": (first.shape != plane.shape, first.shape, plane.shape),
+            "spacing": (
+                not np.allclose(first.spacing, plane.spacing, rtol=1e-3, atol=0),
+                first.spacing,
+                plane.spacing,
+            ),
+            "orientation": (
+                bool(np.abs(turned).max() > DIRECTION_TOLERANCE),
+                (*first.along_i, *first.along_j),
+                (*plane.along_i, *plane.along_j),
+            ),
+            "frame of reference": (
+                first.reference != plane.reference,
+                first.reference,
+                plane.reference,
+            ),
+        }
+        for what, (differs, one, other) in unlike.items():
+            if differs:
+                raise DataError(
+                    f"{plane.path}: expected the {what} {one} of {first.path.name}, "
+                    f"found {other} (mixed series); keep one volume a series"
+                )
+
+
+def _check_gaps(ordered: Sequence[Plane]) -> None:
+    heights = np.array([plane.height for plane in ordered])
+    gaps = np.diff(heights)
+    common = float(np.sort(gaps)[(len(gaps) - 1) // 2])
+    tolerance = max(GAP_TOLERANCE * common, GAP_TOLERANCE_MM)
+    for place, gap in enumerate(gaps.tolist()):
+        if gap < GAP_TOLERANCE_MM:
+            raise _doubled(ordered[place], ordered[place + 1])
+    for place, gap in enumerate(gaps.tolist()):
+        if abs(gap - common) <= tolerance:
+            continue
+        below, above = ordered[place], ordered[place + 1]
+        between = (
+            f"between {heights[place]:.2f} mm ({below.path.name}) and "
+            f"{heights[place + 1]:.2f} mm ({above.path.name}) along the normal"
+        )
+        lacking = round(gap / common) - 1
+        if lacking > 0 and abs(gap - (lacking + 1) * common) <= tolerance:
+            raise DataError(
+                f"{above.path}: expected slices every {common:.4g} mm, found "
+                f"{lacking} missing {between}; fetch the missing slices"
+            )
+        raise DataError(
+            f"{above.path}: expected slices every {common:.4g} mm, found an uneven gap "
+            f"of {gap:.4g} mm {between}; export a series with even gaps, or resample it"
+        )
+
+
+def _doubled(one: Plane, other: Plane) -> DataError:
+    return DataError(
+        f"{other.path}: expected one slice a position, found a duplicate of "
+        f"{one.path.name} at {one.height:.2f} mm along the normal; remove copies, and "
+        "keep each echo or time point as a series of its own"
+    )
+
+
+def _check_line(ordered: Sequence[Plane], step: np.ndarray) -> None:
+    """Even a tilted stack has its first pixels on one line."""
+    start = np.array(ordered[0].position)
+    tolerance = max(GAP_TOLERANCE * float(np.linalg.norm(step)), GAP_TOLERANCE_MM)
+    for place, plane in enumerate(ordered):
+        away = np.array(plane.position) - start - place * step
+        away -= plane.normal * (plane.normal @ away)  # the gaps are checked already
+        if float(np.linalg.norm(away)) > tolerance:
+            raise DataError(
+                f"{plane.path}: expected the slices on one line, found this one "
+                f"{float(np.linalg.norm(away)):.4g} mm beside it; export the slices "
+                "of one acquisition, or resample them"
+            )

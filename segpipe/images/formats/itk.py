@@ -1,0 +1,183 @@
+"""NRRD and MetaImage files, through SimpleITK: read whole and checked."""
+
+import gzip
+import os
+import re
+import zlib
+from pathlib import Path
+
+import numpy as np
+import SimpleITK
+from jaxtyping import Integer
+
+from segpipe.images.formats.labels import whole_labels
+from segpipe.images.grid import Grid
+from segpipe.images.volume import Image, LabelMap
+from segpipe.project.errors import DataError
+
+SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+HEADER_BYTES = 1 << 16
+# What a header must say of where voxels lie: SimpleITK would make it up in silence.
+GEOMETRY = {
+    ".nrrd": (b"space directions:",),
+    ".mha": (b"ElementSpacing", b"ElementSize"),
+}
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def read_image(path: Path) -> Image:
+    """Read an image; components of a voxel become channels.
+
+    Raises:
+        DataError: If the file is damaged or says nothing of where its voxels lie, or
+            its voxels are not finite.
+    """
+    array, grid = _read(path)
+    with np.errstate(over="ignore"):  # becomes infinite and is refused
+        channels = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(channels).all():
+        raise DataError(
+            f"{path}: expected finite voxels, found NaN or infinite; "
+            "mask or fill them where the image is made"
+        )
+    return Image(channels, grid)
+
+
+def read_label(path: Path) -> LabelMap:
+    """Read a label map; floats within 0.001 of whole numbers are rounded.
+
+    Raises:
+        DataError: As for read_image, or if a value is not whole.
+    """
+    array, grid = _read(path)
+    if len(array) != 1:
+        raise DataError(
+            f"{path}: expected one label a voxel, found {len(array)} components; "
+            "write the label map as whole numbers"
+        )
+    return LabelMap(whole_labels(path, array[0]), grid)
+
+
+def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> None:
+    """Write a label map, compressed and atomically."""
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(array.T))
+    affine = LPS_TO_RAS @ grid.affine
+    image.SetSpacing(grid.spacing)
+    image.SetOrigin(affine[:3, 3].tolist())
+    image.SetDirection((affine[:3, :3] / np.array(grid.spacing)).ravel().tolist())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".part.{path.name}")  # the ending says the format
+    SimpleITK.WriteImage(image, str(part), useCompression=True)
+    os.replace(part, path)
+
+
+def _read(path: Path) -> tuple[np.ndarray, Grid]:
+    """Channels and grid."""
+    _check_header(path)
+    try:
+        image = SimpleITK.ReadImage(str(path))
+        array = SimpleITK.GetArrayFromImage(image)
+    except RuntimeError as error:
+        # MetaImage's errors end in a reason that is left over from another call.
+        reason = str(error).partition("\nReason:")[0].strip().splitlines()[-1]
+        raise DataError(
+            f"{path}: expected a whole image, found {reason}; "
+            "fetch the file again from where it came"
+        ) from error
+    if path.suffix.lower() in (".mha", ".mhd"):
+        _check_zlib(path, array.nbytes)
+    dimensions = image.GetDimension()
+    if dimensions not in (2, 3):
+        raise DataError(
+            f"{path}: expected an image of 2 or 3 axes, found {dimensions}; "
+            "write each time point as a file of its own"
+        )
+    if image.GetNumberOfComponentsPerPixel() == 1:
+        array = array[..., None]
+    if dimensions == 2:
+        array = array[None]
+    affine = np.eye(4)
+    turn = np.eye(3)
+    turn[:dimensions, :dimensions] = np.reshape(image.GetDirection(), (dimensions, -1))
+    spacing = np.ones(3)
+    spacing[:dimensions] = image.GetSpacing()
+    affine[:3, :3] = turn * spacing
+    affine[:dimensions, 3] = image.GetOrigin()
+    k, j, i = array.shape[:3]
+    return array.transpose(3, 2, 1, 0), Grid((i, j, k), LPS_TO_RAS @ affine, "mm")
+
+
+def _check_header(path: Path) -> None:
+    """Refuse what SimpleITK would fill up: no geometry, missing bytes."""
+    if not path.is_file():
+        raise DataError(f"{path}: expected an image, found none")
+    with path.open("rb") as file:
+        start = file.read(HEADER_BYTES)
+    kind = ".nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else ".mha"
+    if kind == ".nrrd" and not start.startswith(b"NRRD"):
+        raise DataError(
+            f"{path}: expected an NRRD file, found another; is its name right?"
+        )
+    if not any(word in start for word in GEOMETRY[kind]):
+        raise DataError(
+            f"{path}: expected a header that says where voxels lie, found none of "
+            f"{', '.join(word.decode() for word in GEOMETRY[kind])}; write the image "
+            "anew with its spacing and directions"
+        )
+    head, _, rest = start.partition(b"\n\n")
+    if kind == ".nrrd" and b"encoding: gz" in head:
+        beside = re.search(rb"^data ?file: *(.+?)\s*$", head, re.MULTILINE)
+        if beside and (path.parent / os.fsdecode(beside[1])).is_file():
+            _check_gzip(path, path.parent / os.fsdecode(beside[1]), 0)
+        elif rest and not beside:
+            _check_gzip(path, path, len(head) + 2)
+
+
+def _check_gzip(path: Path, packed: Path, offset: int) -> None:
+    """Read compressed voxels to their end, so that length and checksum are checked."""
+    with packed.open("rb") as file:
+        file.seek(offset)
+        try:
+            with gzip.GzipFile(fileobj=file) as voxels:
+                while voxels.read(1 << 24):
+                    pass
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(
+                f"{path}: expected whole gzip data, found {error}; "
+                "the copy is damaged: fetch it again from where it came"
+            ) from error
+
+
+def _check_zlib(path: Path, needed: int) -> None:
+    """Unpack compressed MetaImage voxels: SimpleITK keeps what a damaged file gives.
+
+    Without the size of the packed data it reads from a wrong place, in silence, too.
+    """
+    with path.open("rb") as file:
+        start = file.read(HEADER_BYTES)
+    head, _, rest = start.partition(b"ElementDataFile")
+    lines = (line.partition("=") for line in head.decode("latin-1").splitlines())
+    fields = {key.strip(): value.strip() for key, _, value in lines}
+    if fields.get("CompressedData", "").lower() not in ("true", "1"):
+        return
+    name = os.fsdecode(rest.partition(b"\n")[0].partition(b"=")[2].strip())
+    local = name.upper() == "LOCAL"
+    packed = path if local else path.parent / name
+    offset = start.index(b"\n", len(head)) + 1 if local else 0
+    size, found = fields.get("CompressedDataSize", ""), 0
+    left = int(size) if size.isdecimal() else 0
+    unpacker = zlib.decompressobj(wbits=47)  # zlib's or gzip's header
+    try:
+        with packed.open("rb") as file:
+            file.seek(offset)
+            while left > 0 and (data := file.read(min(left, 1 << 16))):
+                left -= len(data)
+                found += len(unpacker.decompress(data))
+    except (OSError, zlib.error):
+        found = 0
+    if not unpacker.eof or found != needed:
+        raise DataError(
+            f"{path}: expected {needed} bytes of voxels in whole zlib data, as large "
+            f"as CompressedDataSize says, found {found}; the copy is damaged: fetch it "
+            "again from where it came"
+        )

@@ -1,0 +1,337 @@
+"""NIfTI files, through nibabel: whole or in slices, checked, written atomically."""
+
+import gzip
+import io
+import math
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+
+import nibabel as nib
+import numpy as np
+from jaxtyping import Integer, Shaped
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+from segpipe.images.formats import nifti_geometry as geometry
+from segpipe.images.formats.labels import whole_labels
+from segpipe.images.grid import Grid
+from segpipe.images.volume import SLICES, Image, ImageStream, LabelMap
+from segpipe.project.errors import DataError
+
+SUFFIXES = (".nii.gz", ".nii")
+LARGEST_WHOLE = 1 << 26  # voxels that are read at once: 256 MB in float32
+GZIP = 31  # zlib's number for gzip's format
+HEADER_BYTES = 1 << 20  # the header with its extensions, if any
+
+
+def read_image(path: Path) -> Image:
+    """Read an image; RGB voxels become channels, axes of size 1 at the end go.
+
+    Raises:
+        DataError: If the file is damaged, its geometry is missing or contradictory, or
+            its voxels are complex, more than 3-D or not finite.
+    """
+    image = _load(path)
+    grid = geometry.read_grid(path, image, geometry.read_shape(path, image))
+    array = _voxels(path, image)
+    if array.dtype.names:  # RGB24, RGBA32
+        channels = np.stack([array[name] for name in array.dtype.names])
+    else:
+        channels = array[None]
+    return Image(_finite(path, channels.reshape((-1, *grid.shape))), grid)
+
+
+def open_image(path: Path) -> ImageStream:
+    """An image that is read as it is needed; small ones, and colours, at once.
+
+    Raises:
+        DataError: As for read_image; of the voxels when they are read.
+    """
+    image = _read_header(path)
+    shape = geometry.read_shape(path, image)
+    dtype = image.get_data_dtype()
+    if math.prod(shape) <= LARGEST_WHOLE or dtype.kind not in "iuf":
+        return ImageStream.of(read_image(path))
+    grid = geometry.read_grid(path, image, shape)
+    return ImageStream(grid, 1, partial(_read_slices, path, image.dataobj, shape))
+
+
+def _read_slices(
+    path: Path, voxels: ArrayProxy, shape: tuple[int, int, int]
+) -> Iterator[np.ndarray]:
+    """Slices along k in the order of the file, which is read to its very end.
+
+    Where voxels start and how they are scaled, nibabel keeps with them: in the header
+    of an image that was read it puts zero and NaN.
+    """
+    dtype, slope, intercept = voxels.dtype, voxels.slope, voxels.inter
+    each = shape[0] * shape[1]
+    with _damage_named(path), _open(path) as file:
+        file.read(int(voxels.offset))
+        for start in range(0, shape[2], SLICES):
+            count = min(SLICES, shape[2] - start)
+            data = file.read(count * each * dtype.itemsize)
+            if len(data) < count * each * dtype.itemsize:
+                raise DataError(
+                    f"{path}: expected {shape[2]} slices, found the end of the file "
+                    f"after {start}; the copy is cut off: fetch it again from where it "
+                    "came"
+                )
+            array = np.frombuffer(data, dtype)
+            if (slope, intercept) != (1, 0):
+                array = array.astype(np.float64) * slope + intercept
+            block = array.reshape((1, *shape[:2], count), order="F")
+            yield _finite(path, block)
+        while file.read(1 << 20):  # to the checksum
+            pass
+
+
+def read_channels(path: Path) -> Image:
+    """Read an image whose fourth axis counts channels, as the MSD stores contrasts.
+
+    Raises:
+        DataError: As for read_image.
+    """
+    image = _load(path)
+    if len(image.shape) != 4 or 0 in image.shape:
+        return read_image(path)
+    i, j, k, _ = image.shape
+    grid = geometry.read_grid(path, image, (i, j, k))
+    return Image(_finite(path, np.moveaxis(_voxels(path, image), 3, 0)), grid)
+
+
+def _finite(path: Path, array: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # becomes infinite and is refused
+        channels = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(channels).all():
+        count = int((~np.isfinite(channels)).sum())
+        raise DataError(
+            f"{path}: expected finite voxels, found {count} NaN or infinite; "
+            "mask or fill them where the image is made"
+        )
+    return channels
+
+
+def read_label(path: Path) -> LabelMap:
+    """Read a label map; floats within 0.001 of whole numbers are rounded.
+
+    Raises:
+        DataError: As for read_image, or if a value is not whole.
+    """
+    image = _load(path)
+    grid = geometry.read_grid(path, image, geometry.read_shape(path, image))
+    array = _voxels(path, image)
+    if array.dtype.names:
+        raise DataError(
+            f"{path}: expected one label a voxel, found colours {array.dtype.names}; "
+            "write the label map as whole numbers"
+        )
+    return LabelMap(whole_labels(path, array.reshape(grid.shape)), grid)
+
+
+def read_grid(path: Path) -> Grid:
+    """Read where the voxels lie, from the header only: the file may yet be damaged."""
+    image = _read_header(path)
+    return geometry.read_grid(path, image, geometry.read_shape(path, image))
+
+
+def _read_header(path: Path) -> nib.Nifti1Image:
+    with _damage_named(path), _open(path) as file:
+        data = file.read(HEADER_BYTES)
+    return _parse(path, data, header_only=True)
+
+
+def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> None:
+    """Write a label map; the same voxels and grid give the same bytes."""
+    _write(path, array, grid)
+
+
+def write_image(path: Path, array: np.ndarray, grid: Grid) -> None:
+    """Write an image of one channel, in the array's own type."""
+    _write(path, array, grid)
+
+
+class SliceWriter:
+    """Writes slices along k as they come; the file appears when the last is there.
+
+    Args:
+        path: Ends in .nii.gz or .nii.
+        grid: Of all slices together.
+        dtype: Of the voxels.
+        compresslevel: Of gzip, 1 to 9.
+    """
+
+    def __init__(
+        self, path: Path, grid: Grid, dtype: np.dtype, *, compresslevel: int = 6
+    ) -> None:
+        self.path, self._grid, self._dtype = path, grid, dtype
+        self._part = path.with_name(f".{path.name}.part")
+        self._packer = zlib.compressobj(compresslevel, wbits=GZIP)  # without time
+        self._packed = path.name.endswith(".gz")
+        self._slices = 0
+
+    def __enter__(self) -> "SliceWriter":
+        """Begin the file under a temporary name."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._part.open("wb")
+        self._put(_header(self.path, self._grid, self._dtype))
+        return self
+
+    def add(self, array: Shaped[np.ndarray, "i j n"]) -> None:
+        """Write the next slices."""
+        self._put(array.astype(self._dtype, copy=False).tobytes(order="F"))
+        self._slices += array.shape[2]
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the file its name, or remove it if something failed."""
+        if self._packed:
+            self._file.write(self._packer.flush())
+        self._file.close()
+        if kind is not None:
+            self._part.unlink()
+            return
+        assert self._slices == self._grid.shape[2], (self._slices, self._grid.shape)
+        os.replace(self._part, self.path)
+
+    def _put(self, data: bytes) -> None:
+        self._file.write(self._packer.compress(data) if self._packed else data)
+
+
+def write_slices(
+    path: Path, grid: Grid, dtype: np.dtype, parts: Iterable[np.ndarray]
+) -> None:
+    """Write a grid whose slices along k (axes i, j, n) come in parts."""
+    with SliceWriter(path, grid, dtype) as writer:
+        for part in parts:
+            writer.add(part)
+
+
+def _write(path: Path, array: np.ndarray, grid: Grid) -> None:
+    write_slices(path, grid, array.dtype, [array])
+
+
+def _header(path: Path, grid: Grid, dtype: np.dtype) -> bytes:
+    empty = np.broadcast_to(np.zeros((), dtype), grid.shape)
+    image = nib.Nifti1Image(empty, grid.affine, dtype=dtype)
+    image.header.set_xyzt_units("mm" if grid.unit == "mm" else "unknown")
+    image.set_qform(grid.affine, code=1)
+    image.set_sform(grid.affine, code=1)
+    if not geometry.forms_agree(
+        path, image, grid
+    ):  # a qform cannot hold the slightest shear
+        image.header["qform_code"] = 0
+    image.header["magic"] = b"n+1"
+    image.header["scl_slope"], image.header["scl_inter"] = 1, 0
+    image.header.set_data_offset(352)
+    return bytes(image.header.binaryblock).ljust(352, b"\0")
+
+
+def _open(path: Path) -> io.BufferedIOBase:
+    """The file's content, decompressed where the name says so."""
+    if not path.is_file():
+        raise DataError(f"{path}: expected a NIfTI file, found none")
+    if path.stat().st_size == 0:
+        raise DataError(
+            f"{path}: expected a NIfTI file, found 0 bytes; "
+            "the copy failed: fetch it again from where it came"
+        )
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    if packed != path.name.endswith(".gz"):
+        found, mend = (
+            ("gzip data", "rename it to end in .nii.gz")
+            if packed
+            else ("no gzip data", "rename it to end in .nii if it is plain NIfTI")
+        )
+        raise DataError(f"{path}: expected what the name says, found {found}; {mend}")
+    if packed:
+        return gzip.open(path, "rb")
+    return path.open("rb")
+
+
+def _load(path: Path) -> nib.Nifti1Image:
+    """The whole file: reading to the end makes gzip check length and checksum."""
+    with _damage_named(path), _open(path) as file:
+        data = file.read()
+    return _parse(path, data, header_only=False)
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(
+            f"{path}: expected a whole gzip file, found {error}; "
+            "the copy is damaged: fetch it again from where it came"
+        ) from error
+
+
+def _parse(path: Path, data: bytes, *, header_only: bool) -> nib.Nifti1Image:
+    size = len(data)
+    if size < 348:
+        raise DataError(
+            f"{path}: expected a NIfTI header of 348 bytes, found {size} bytes; "
+            "the copy is damaged: fetch it again from where it came"
+        )
+    first = {*struct.unpack("<i", data[:4]), *struct.unpack(">i", data[:4])}
+    kind = nib.Nifti2Image if 540 in first else nib.Nifti1Image
+    _check_spacings(path, kind, data)
+    try:
+        holder = nib.FileHolder(fileobj=io.BytesIO(data))
+        image = kind.from_file_map({"header": holder, "image": holder})
+        header = image.header
+        needed = int(image.dataobj.offset) + (
+            int(np.prod(header.get_data_shape())) * header.get_data_dtype().itemsize
+        )
+    except (ImageFileError, HeaderDataError, ValueError) as error:
+        raise DataError(
+            f"{path}: expected a NIfTI file, found {error}; convert the image to NIfTI"
+        ) from error
+    if not header_only and size < needed:
+        raise DataError(
+            f"{path}: expected {needed} bytes for {header.get_data_shape()} voxels, "
+            f"found {size}; the copy is cut off: fetch it again from where it came"
+        )
+    return image
+
+
+def _check_spacings(path: Path, kind: type[nib.Nifti1Image], data: bytes) -> None:
+    """Look at the header as it was written: nibabel mends spacings in silence."""
+    size = 540 if kind is nib.Nifti2Image else 348
+    header = kind.header_class(data[:size], check=False)
+    axes = min(max(int(header["dim"][0]), 1), 3)
+    pixdim = np.asarray(header["pixdim"], np.float64)[1 : axes + 1]
+    if not np.isfinite(pixdim).all() or (pixdim <= 0).any():
+        raise DataError(
+            f"{path}: expected spacings above 0 mm, found pixdim {pixdim.tolist()}; "
+            "set the true voxel size in the header"
+        )
+
+
+def _voxels(path: Path, image: nib.Nifti1Image) -> np.ndarray:
+    """The voxels, scaled by slope and intercept as NIfTI-1 says (slope 0: not)."""
+    if np.issubdtype(image.get_data_dtype(), np.complexfloating):
+        raise DataError(
+            f"{path}: expected real voxels, found {image.get_data_dtype()}; "
+            "write magnitude and phase as two channels"
+        )
+    try:
+        return np.asanyarray(image.dataobj)
+    except (OSError, HeaderDataError, ValueError) as error:
+        raise DataError(
+            f"{path}: expected readable voxels, found {error}; "
+            "fetch the file again, or write it anew"
+        ) from error

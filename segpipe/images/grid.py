@@ -1,0 +1,201 @@
+"""Where voxels lie in the world: the only affine arithmetic of the project."""
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from segpipe.project.documents import Unit
+
+Axes = tuple[int, int, int]
+
+Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """A loss-free change of axes: first permute, then flip.
+
+    Attributes:
+        permutation: New axis n is old axis ``permutation[n]``.
+        flips: Whether new axis n runs backwards.
+    """
+
+    permutation: Axes
+    flips: tuple[bool, bool, bool]
+
+    def apply(self, array: np.ndarray) -> np.ndarray:
+        """A view of the array (its last three axes are i, j, k) in the new axes."""
+        lead = array.ndim - 3
+        axes = (*range(lead), *(lead + axis for axis in self.permutation))
+        i, j, k = (slice(None, None, -1 if flip else 1) for flip in self.flips)
+        return array.transpose(axes)[..., i, j, k]
+
+    def undo(self, array: np.ndarray) -> np.ndarray:
+        """A view of the array in the old axes: the exact inverse of apply."""
+        lead = array.ndim - 3
+        i, j, k = (slice(None, None, -1 if flip else 1) for flip in self.flips)
+        back = tuple(self.permutation.index(axis) for axis in range(3))
+        axes = (*range(lead), *(lead + axis for axis in back))
+        return array[..., i, j, k].transpose(axes)
+
+    @property
+    def slices_first(self) -> "Orientation":
+        """The same axes, but old axis k first and as it was: the order of slices.
+
+        The other two follow in their new order and direction. The new axis that old k
+        became is ``slices_at``.
+        """
+        a, b = (n for n in range(3) if n != self.slices_at)
+        permutation, flips = self.permutation, self.flips
+        return Orientation(
+            (2, permutation[a], permutation[b]), (False, flips[a], flips[b])
+        )
+
+    @property
+    def slices_at(self) -> int:
+        """The new axis that old axis k became."""
+        return self.permutation.index(2)
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A regular grid of voxel centres: world = affine @ (i, j, k, 1).
+
+    Attributes:
+        shape: Number of voxels along i, j, k; a 2-D image has one k.
+        affine: Voxel indices to world coordinates, RAS+, in the unit.
+        unit: ``mm``, or ``px`` for an image without a physical spacing.
+    """
+
+    shape: Axes
+    affine: Float64[np.ndarray, "4 4"]
+    unit: Unit
+
+    def __post_init__(self) -> None:
+        self.affine.setflags(write=False)
+
+    @classmethod
+    def from_spacing(
+        cls, shape: Axes, spacing: tuple[float, float, float], unit: Unit
+    ) -> "Grid":
+        """A grid along the world axes with its first voxel centre at the origin."""
+        return cls(shape, np.diag([*spacing, 1.0]), unit)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> "Grid":
+        """The grid that ``to_json`` described."""
+        affine = np.asarray(document["affine"], dtype=np.float64)
+        i, j, k = document["shape"]
+        return cls((i, j, k), affine, document["unit"])
+
+    def to_json(self) -> dict[str, Any]:
+        """A document for JSON, exact to the last bit of the affine."""
+        return {
+            "shape": list(self.shape),
+            "affine": self.affine.tolist(),
+            "unit": self.unit,
+        }
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Distance of neighbouring voxel centres along i, j, k, in the unit."""
+        i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(i), float(j), float(k)
+
+    @property
+    def voxel_volume(self) -> float:
+        """Volume of one voxel in the unit cubed (mm³ = 0.001 ml)."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+    @property
+    def corners(self) -> Float64[np.ndarray, "8 3"]:
+        """World coordinates of the eight outermost voxel centres."""
+        ends = [(0, size - 1) for size in self.shape]
+        indices = np.array([(*ijk, 1) for ijk in itertools.product(*ends)])
+        return np.asarray((indices @ self.affine.T)[:, :3])
+
+    def points_of(
+        self, indices: Float64[np.ndarray, "n 3"]
+    ) -> Float64[np.ndarray, "n 3"]:
+        """World coordinates of places given in voxels, whole or between them."""
+        return np.asarray(indices @ self.affine[:3, :3].T + self.affine[:3, 3])
+
+    def indices_of(
+        self, points: Float64[np.ndarray, "n 3"]
+    ) -> Float64[np.ndarray, "n 3"]:
+        """Where points of the world lie, in voxels: the inverse of points_of."""
+        offsets = points - self.affine[:3, 3]
+        return np.asarray(np.linalg.solve(self.affine[:3, :3], offsets.T).T)
+
+    @property
+    def largest_shear(self) -> float:
+        """Largest absolute cosine between two axes: 0 for orthogonal axes."""
+        directions = self.affine[:3, :3] / np.array(self.spacing)
+        return float(np.abs(directions.T @ directions - np.eye(3)).max())
+
+    def distance(self, other: "Grid") -> float:
+        """Largest distance of corresponding corners, in the unit; inf for other shapes.
+
+        Unlike a comparison of affine entries this is a length in the patient.
+        """
+        if self.shape != other.shape:
+            return float("inf")
+        return float(np.linalg.norm(self.corners - other.corners, axis=1).max())
+
+    def matches(self, other: "Grid", *, tolerance: float) -> bool:
+        """Whether no corner lies further than the tolerance from the other's."""
+        return self.distance(other) <= tolerance
+
+    @property
+    def to_canonical(self) -> Orientation:
+        """The change of axes after which i, j, k run as nearly as can be R, A, S."""
+        directions = self.affine[:3, :3] / np.array(self.spacing)
+        permutation = max(
+            itertools.permutations(range(3)),
+            key=lambda axes: sum(abs(directions[n, axes[n]]) for n in range(3)),
+        )
+        flips = [bool(directions[n, permutation[n]] < 0) for n in range(3)]
+        return Orientation(
+            (permutation[0], permutation[1], permutation[2]),
+            (flips[0], flips[1], flips[2]),
+        )
+
+    @property
+    def directions(self) -> str:
+        """Towards which sides of the patient i, j, k run, such as LPS."""
+        turn = self.to_canonical
+        letters = ["", "", ""]
+        for new, old in enumerate(turn.permutation):
+            letters[old] = ("LPI" if turn.flips[new] else "RAS")[new]
+        return "".join(letters)
+
+    def reoriented(self, orientation: Orientation) -> "Grid":
+        """The grid of ``orientation.apply(array)``."""
+        change = np.zeros((4, 4))
+        change[3, 3] = 1
+        for new, old in enumerate(orientation.permutation):
+            flip = orientation.flips[new]
+            change[old, new] = -1 if flip else 1
+            change[old, 3] = self.shape[old] - 1 if flip else 0
+        i, j, k = (self.shape[old] for old in orientation.permutation)
+        return Grid((i, j, k), self.affine @ change, self.unit)
+
+    def resampled(self, shape: Axes) -> "Grid":
+        """The grid of another shape that covers the same box, edge to edge."""
+        scale = np.array(self.shape) / np.array(shape)
+        change = np.diag([*scale, 1.0])
+        change[:3, 3] = (scale - 1) / 2
+        return Grid(shape, self.affine @ change, self.unit)
+
+    def shape_at(self, spacing: tuple[float, float, float]) -> Axes:
+        """The shape that comes nearest to a spacing over the same box, at least 1."""
+        sizes = [
+            max(1, round(size * mine / wanted))
+            for size, mine, wanted in zip(
+                self.shape, self.spacing, spacing, strict=True
+            )
+        ]
+        return sizes[0], sizes[1], sizes[2]

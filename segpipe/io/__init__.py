@@ -1,1 +1,0 @@
-"""One door a format."""

@@ -1,0 +1,67 @@
+"""Document: a typed JSON file that one stage hands to the next, written atomically."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from segpipe.project.errors import DataError
+
+# Not typing.Self: beartype, which checks types in the tests, refuses it in methods.
+D = TypeVar("D", bound="Document")
+
+
+class Document(BaseModel):
+    """Frozen and strict: what is not declared is refused."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    @classmethod
+    def read(cls: type[D], path: Path) -> D:
+        """Read a document.
+
+        Raises:
+            DataError: If the file is missing or was written in another format.
+        """
+        if not path.is_file():
+            raise DataError(
+                f"{path}: expected what an earlier stage writes, found no file; "
+                "run `dvc repro`, which runs the stages in their order"
+            )
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise DataError(
+                f"{path}: expected a {cls.__name__}, found at {where}: {first['msg']}; "
+                "was it written by another version? Run `dvc repro` again"
+            ) from error
+
+    def write(self, path: Path) -> None:
+        """Write the document; the same content gives the same bytes."""
+        write_json(path, self.model_dump(mode="json"))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file under a temporary name, then rename it."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write JSON that people can read; NaN is refused (write null)."""
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+Unit = Literal["mm", "px"]

@@ -1,0 +1,89 @@
+"""params.yaml: read as DVC reads it, checked strictly."""
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from segpipe.project.errors import DataError
+
+FORMAT_VERSION = 1
+
+
+class Params(BaseModel):
+    """A section of params.yaml: frozen, strict, complete (nothing has a default)."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+Section = TypeVar("Section", bound=BaseModel)
+
+
+def read_params(path: Path) -> dict[str, Any]:
+    """The whole of params.yaml as plain dictionaries, lists and scalars.
+
+    YAML 1.2, as DVC reads it: PyYAML would take ``1e-3`` for a word.
+
+    Raises:
+        DataError: If the file is missing, is no YAML, has no sections, or was written
+            for another version.
+    """
+    if not path.is_file():
+        raise DataError(
+            f"{path}: expected the parameters, found no file; "
+            "run from the project's root, or write them with `segpipe preset NAME`"
+        )
+    try:
+        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except YAMLError as error:
+        raise DataError(f"{path}: expected YAML 1.2, found {error}") from error
+    if not isinstance(document, dict):
+        raise DataError(f"{path}: expected sections, found {type(document).__name__}")
+    version = document.get("format_version")
+    if version != FORMAT_VERSION:
+        raise DataError(
+            f"{path}: expected format_version: {FORMAT_VERSION}, found {version}; "
+            "compare with presets/, whose files are complete, and set it"
+        )
+    return document
+
+
+def parse_section(model: type[Section], values: Any, *, where: str) -> Section:
+    """Check values against a model.
+
+    Args:
+        model: What the section must look like.
+        values: What was found, as JSON types.
+        where: The file and section, for the error.
+
+    Raises:
+        DataError: With one line for each fault: the key, what was expected, what was
+            found.
+    """
+    try:
+        return model.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        faults = [
+            f"  {'.'.join(map(str, fault['loc'])) or '(section)'}: {fault['msg']}, "
+            f"found {json.dumps(fault['input'])[:80]}"
+            for fault in error.errors()
+        ]
+        raise DataError(f"{where}:\n" + "\n".join(faults)) from error
+
+
+def read_section(path: Path, name: str, model: type[Section]) -> Section:
+    """One section of params.yaml, checked.
+
+    Raises:
+        DataError: If the section is missing or anything in it is wrong.
+    """
+    document = read_params(path)
+    if name not in document:
+        raise DataError(
+            f"{path}: expected a section {name}, found {', '.join(document)}; "
+            "copy it from presets/, where each file is complete"
+        )
+    return parse_section(model, document[name], where=f"{path}, section {name}")

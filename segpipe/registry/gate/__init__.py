@@ -1,0 +1,1 @@
+"""The gate: whether a candidate may take the champion's place."""

@@ -1,0 +1,129 @@
+"""The champion on the project's own cases: its label maps, each once, and figures."""
+
+import csv
+import shutil
+import tempfile
+from pathlib import Path
+
+from tqdm import tqdm
+
+from segpipe.dataset.case import Case, CaseList
+from segpipe.dataset.case_files import read_case
+from segpipe.dataset.casework import CaseCache
+from segpipe.dataset.split import Split
+from segpipe.images.formats.files import write_label
+from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import digest_file, fingerprint
+from segpipe.project.params import read_section
+from segpipe.project.paths import Paths
+from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.stages import evaluate
+from segpipe.stages.predict import PredictParams
+
+CHAMPION = "champion"
+Rows = dict[tuple[str, str], dict[str, str]]  # by case and structure
+
+
+def evaluate_champion(
+    segmenter: Segmenter,
+    digest: str,
+    cases: CaseList,
+    names: list[str],
+    *,
+    compute: Compute,
+    paths: Paths,
+) -> Rows:
+    """The champion's figures, by evaluate itself in a project of its own.
+
+    Its label maps are kept in ``.cache/comparison``: each is made once.
+
+    Args:
+        segmenter: The champion.
+        digest: Of the champion.
+        cases: Of the project.
+        names: Of the cases to segment and to evaluate.
+        compute: Where and how.
+        paths: Of the project; its params.yaml says how to predict and evaluate.
+
+    Returns:
+        By case and structure.
+
+    Raises:
+        DataError: If an image or the params are wrong.
+    """
+    if not names:
+        return {}
+    folder = paths.cache / "comparison"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".work-", dir=folder) as root:
+        work = Paths(Path(root))
+        work.data.symlink_to(paths.data.resolve(), target_is_directory=True)
+        cases.write(work.artifacts / "verify" / "cases.json")
+        split = Split(format_version=1, test=tuple(names), folds=())
+        split.write(work.artifacts / "split" / "split.json")
+        goal = work.artifacts / "predict" / CHAMPION
+        _segment(segmenter, digest, cases, names, compute, paths, goal)
+        section = read_section(paths.params, "evaluate", evaluate.EvaluateParams)
+        evaluate.run(section, model=CHAMPION, paths=work)
+        return read_rows(work.artifacts / "evaluate" / CHAMPION / "cases.csv")
+
+
+def _segment(
+    segmenter: Segmenter,
+    digest: str,
+    cases: CaseList,
+    names: list[str],
+    compute: Compute,
+    paths: Paths,
+    goal: Path,
+) -> None:
+    """The champion's label maps, each made once."""
+    params = read_section(paths.params, "predict", PredictParams)
+    inference = Inference(**params.model_dump(), compute=compute)
+    cache = CaseCache(paths.cache / "comparison")
+    goal.mkdir(parents=True)
+    for name in tqdm(names, desc="champion", unit="case", disable=None):
+        case = cases[name]
+        key = f"{digest[:16]}-{_key(digest, params, compute, cases, case, paths)}"
+        if cache.fetch(key, goal):
+            continue
+        label = segmenter.segment(read_case(paths.data, cases, case), inference)
+        with tempfile.TemporaryDirectory(dir=goal.parent) as made:
+            file = Path(made) / f"{name}{cases.file_ending}"
+            write_label(file, label.array, label.grid)
+            cache.store(key, Path(made))
+            shutil.move(file, goal)
+
+
+def _key(
+    digest: str,
+    params: PredictParams,
+    compute: Compute,
+    cases: CaseList,
+    case: Case,
+    paths: Paths,
+) -> str:
+    """What a label map is made from: inputs by content, params, code, device."""
+    return fingerprint(
+        "segpipe.stages.predict",
+        segmenter=digest,
+        params=params.model_dump(mode="json"),
+        compute=compute.to_json(),
+        images=[digest_file(paths.data / file) for file in case.images],
+        file=f"{case.name}{cases.file_ending}",
+        spacing_mm=cases.spacing_mm,
+        unit=cases.unit,
+    )
+
+
+def read_rows(path: Path) -> Rows:
+    """cases.csv as evaluate wrote it.
+
+    Raises:
+        DataError: If it is not there.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: expected figures, found none; run `dvc repro`")
+    with path.open(encoding="utf-8", newline="") as file:
+        return {(row["case"], row["structure"]): row for row in csv.DictReader(file)}

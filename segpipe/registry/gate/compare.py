@@ -1,0 +1,290 @@
+"""compare: a candidate against the champion on patients that neither trained on."""
+
+import csv
+import json
+import logging
+import math
+from pathlib import Path
+
+from segpipe.dataset.case import CaseList, pseudonyms, read_cases
+from segpipe.dataset.split import Split, read_split
+from segpipe.evaluation.plots import plot_pairs
+from segpipe.project.documents import write_bytes
+from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import digest_file, digest_json
+from segpipe.project.params import read_params
+from segpipe.project.paths import Paths
+from segpipe.registry.gate.champion import Rows, evaluate_champion, read_rows
+from segpipe.registry.gate.comparison import Comparison, Pair, Rule, Side
+from segpipe.registry.gate.judge import judge, refuse
+from segpipe.registry.mlflow_model.provenance import Provenance, read_provenance
+from segpipe.registry.versions import find_folds
+from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.segmenter import Segmenter, segmenter_digest
+
+log = logging.getLogger(__name__)
+
+
+def compare_with_champion(
+    model: str,
+    champion: Path,
+    *,
+    champion_name: str,
+    margin: float,
+    minimum_patients: int,
+    compute: Compute,
+    paths: Paths,
+    structure_margin: float = 0.0,
+    new_failures: int = 0,
+) -> Comparison:
+    """Judge the model in artifacts/ against the champion.
+
+    The candidate's figures are those that evaluate wrote. The champion segments the
+    same cases by the same params, and evaluate compares them. What it segmented, the
+    comparison and its picture stay in ``.cache/comparison``.
+
+    Args:
+        model: The candidate: a name of the list models in params.yaml.
+        champion: A folder that holds its folds and its provenance.json.
+        champion_name: For people.
+        margin: How much mean Dice may be lost.
+        minimum_patients: With fewer that neither trained on, nothing is decided.
+        compute: Where and how.
+        paths: Of the project.
+        structure_margin: How much one structure may lose, even if beyond chance.
+        new_failures: How many structures of cases may newly fail.
+
+    Raises:
+        DataError: If artifacts/ are not of one making, or the champion's files are not.
+    """
+    ours = _candidate_folders(model, paths)
+    theirs = find_folds(champion)
+    rule = Rule(
+        margin=margin,
+        minimum_patients=minimum_patients,
+        structure_margin=structure_margin,
+        new_failures=new_failures,
+    )
+    sides = (
+        Side(name=model, digest=_digest(ours)),
+        Side(name=champion_name, digest=_digest(theirs)),
+    )
+    if sides[0].digest == sides[1].digest:
+        why = f"Nothing new: {model} is the same segmenter as {champion_name}."
+        return _keep(refuse(*sides, rule, (why,)), paths)
+    provenance = _provenance(champion, sides[1])
+    cases, split = read_cases(paths.artifacts), read_split(paths.artifacts)
+    _check(model, ours, paths)
+    segmenter = Segmenter.ensemble(theirs)
+    differences = _incomparable(cases, segmenter)
+    if differences:
+        return _keep(refuse(*sides, rule, differences), paths)
+    left_out = _left_out(cases, split, provenance)
+    names = [name for name in split.test if name not in left_out]
+    found = read_rows(paths.artifacts / "evaluate" / model / "cases.csv")
+    other = evaluate_champion(
+        segmenter, sides[1].digest, cases, names, compute=compute, paths=paths
+    )
+    comparison = judge(
+        _pairs(cases, names, found, other, model),
+        candidate=sides[0],
+        champion=sides[1],
+        rule=rule,
+        patients={case.name: case.patient for case in cases.cases},
+        left_out=left_out,
+        pseudonyms=pseudonyms([case.name for case in cases.cases]),
+    )
+    return _keep(comparison, paths)
+
+
+def choose_model(paths: Paths) -> tuple[str, dict[str, float]]:
+    """The model to compare with the champion: the best on validation cases.
+
+    That is the mean over its folds of the best validation Dice in history.csv, which is
+    that of the epoch whose network was kept. Never the test set's: a model chosen
+    by it would look better there than it is. Of equals the first in params.yaml.
+
+    Returns:
+        Its name, and the figure of every model.
+
+    Raises:
+        DataError: If a model is not trained.
+    """
+    params = read_params(paths.params)
+    figures = {}
+    for model in params["models"]:
+        of_folds = [_validation_dice(paths, model, fold) for fold in params["folds"]]
+        figures[str(model)] = sum(of_folds) / len(of_folds)
+    return max(figures, key=lambda model: figures[model]), figures
+
+
+def _validation_dice(paths: Paths, model: str, fold: int) -> float:
+    """Of the network that train kept; 0 if it was never validated."""
+    path = paths.artifacts / "train" / model / str(fold) / "history.csv"
+    if not path.is_file():
+        raise DataError(
+            f"{path}: expected a finished training, found none; `dvc repro`"
+        )
+    with path.open(encoding="utf-8", newline="") as file:
+        texts = [row["validation_dice"] for row in csv.DictReader(file)]
+    return max((float(text) for text in texts if text), default=0.0)
+
+
+def comparison_file(comparison: Comparison, paths: Paths) -> Path:
+    """Where a comparison is kept; its picture lies beside it, as .png."""
+    one, other = comparison.candidate, comparison.champion
+    name = f"{one.name}-{one.digest[:12]}-{other.digest[:12]}.json"
+    return paths.cache / "comparison" / name
+
+
+def _keep(comparison: Comparison, paths: Paths) -> Comparison:
+    path = comparison_file(comparison, paths)
+    comparison.write(path)
+    scores = {
+        f"{comparison.pseudonyms[pair.case]}, {pair.structure}": (
+            pair.structure,
+            pair.scores[1],
+            pair.scores[0],
+        )
+        for pair in comparison.pairs
+        if pair.scores is not None
+    }
+    picture = path.with_suffix(".png")
+    picture.unlink(missing_ok=True)
+    if scores:
+        axes = (comparison.champion.name, comparison.candidate.name)
+        write_bytes(picture, plot_pairs(scores, axes))
+    log.info("compare: %s", path)
+    return comparison
+
+
+def _candidate_folders(model: str, paths: Paths) -> list[Path]:
+    """Of the listed folds only, as predict reads them."""
+    params = read_params(paths.params)
+    if model not in params["models"]:
+        raise DataError(
+            f"{paths.params}, models: expected {model} among them, found "
+            f"{', '.join(map(str, params['models']))}; add it and run `dvc repro`"
+        )
+    folder = paths.artifacts / "train" / model
+    folders = [folder / str(fold) / "segmenter" for fold in params["folds"]]
+    for one in folders:
+        if not (one / "spec.json").is_file():
+            raise DataError(f"{one}: expected a segmenter, found none; run `dvc repro`")
+    return folders
+
+
+def _digest(folders: list[Path]) -> str:
+    """As in manifests and provenance."""
+    digests = [segmenter_digest(folder) for folder in folders]
+    return digests[0] if len(digests) == 1 else digest_json(digests)
+
+
+def _provenance(champion: Path, side: Side) -> Provenance:
+    """What the champion knows; of this segmenter and no other.
+
+    Raises:
+        DataError: If it is another's: then nobody can say whom the champion knows.
+    """
+    provenance = read_provenance(champion)
+    if provenance.digest != side.digest:
+        raise DataError(
+            f"{champion}: expected the provenance of the segmenter beside it, "
+            f"{side.digest[:12]}, found that of {provenance.digest[:12]}; "
+            "fetch it again or register it anew"
+        )
+    return provenance
+
+
+def _check(model: str, folders: list[Path], paths: Paths) -> None:
+    """Whether split, training, predictions are of one making.
+
+    Raises:
+        DataError: If not: figures of another network or split would be compared.
+    """
+    again = "run `dvc repro` so that artifacts/ are of one making"
+    split = paths.artifacts / "split" / "split.json"
+    for folder in folders:
+        record = folder.parent / "fingerprint.json"
+        trained = json.loads(record.read_text(encoding="utf-8"))
+        if trained["inputs"]["split"] != digest_file(split):
+            raise DataError(
+                f"{record}: expected a training by {split}, found one by another "
+                f"split, which may have held test patients; {again}"
+            )
+    record = paths.artifacts / "predict" / model / "predictions.json"
+    if not record.is_file():
+        raise DataError(f"{record}: expected predictions, found none; {again}")
+    made_by = json.loads(record.read_text(encoding="utf-8"))["segmenter"]
+    if made_by != digest_json([segmenter_digest(folder) for folder in folders]):
+        raise DataError(
+            f"{record}: expected the predictions of today's {model}, found those of "
+            f"another training; {again}"
+        )
+
+
+def _incomparable(cases: CaseList, champion: Segmenter) -> tuple[str, ...]:
+    """In what the champion's data differ from today's, a sentence each."""
+    plan = champion.spec.plan
+    asked = {
+        "structures": (dict(zip(cases.structures, cases.values, strict=True))),
+        "channels": list(cases.channels),
+        "dimensions": cases.dimensions,
+        "unit": cases.unit,
+    }
+    known = {
+        "structures": dict(zip(plan.structures, plan.values, strict=True)),
+        "channels": list(plan.channels),
+        "dimensions": plan.dimensions,
+        "unit": plan.unit,
+    }
+    return tuple(
+        f"Not comparable: the data's {name} are {today}, the champion's {known[name]}."
+        for name, today in asked.items()
+        if today != known[name]
+    )
+
+
+def _left_out(cases: CaseList, split: Split, provenance: Provenance) -> dict[str, str]:
+    """Test cases of patients that one of the two learnt from, and which of them."""
+    test = set(split.test)
+    learnt = {case.patient for case in cases.cases if case.name not in test}
+    left_out = {}
+    for name in split.test:
+        patient = cases[name].patient
+        if patient in learnt:
+            left_out[name] = "the candidate knows the patient"
+        elif provenance.knows(patient):
+            left_out[name] = "the champion knows the patient"
+    return left_out
+
+
+def _pairs(
+    cases: CaseList, names: list[str], found: Rows, other: Rows, model: str
+) -> list[Pair]:
+    pairs = []
+    for name in names:
+        for structure in cases.structures[1:]:
+            if (name, structure) not in found:
+                raise DataError(
+                    f"artifacts/evaluate/{model}/cases.csv: expected {structure} of "
+                    f"{name}, found no such line; run `dvc repro`"
+                )
+            ours, theirs = found[name, structure], other[name, structure]
+            pairs.append(
+                Pair(
+                    case=name,
+                    structure=structure,
+                    candidate=_dice(ours),
+                    champion=_dice(theirs),
+                    candidate_failed=ours["failed"] == "True",
+                    champion_failed=theirs["failed"] == "True",
+                )
+            )
+    return pairs
+
+
+def _dice(row: dict[str, str]) -> float | None:
+    """None where there is nothing and nothing was found."""
+    dice = float(row["dice"] or "nan")
+    return None if math.isnan(dice) else dice

@@ -1,0 +1,272 @@
+"""Comparison: what came of a candidate against the champion, and how it is told."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from segpipe.project.documents import Document
+
+ABSENT = "\N{EN DASH}"
+SHOWN = 5  # worst cases and largest losses
+Scores = tuple[float, float]  # of the candidate, of the champion
+
+
+class Side(Document):
+    """One of the two segmenters.
+
+    Attributes:
+        name: For people.
+        digest: Which segmenter it is.
+    """
+
+    name: str
+    digest: str
+
+
+class Rule(Document):
+    """What the candidate is judged by: docs/decisions/0012-the-gate.md.
+
+    Attributes:
+        margin: How much mean Dice may be lost, at the lower end of the interval.
+        minimum_patients: With fewer, nothing is decided.
+        structure_margin: How much mean Dice one structure may lose beyond chance.
+        new_failures: How many structures of cases may fail that the champion got right.
+        confidence: Of the intervals.
+    """
+
+    margin: float = Field(ge=0, le=1)
+    minimum_patients: int = Field(ge=2)
+    structure_margin: float = Field(ge=0, le=1)
+    new_failures: int = Field(ge=0)
+    confidence: Literal["95 %"] = "95 %"
+
+
+class Pair(Document):
+    """A structure of a case, as both segmented it.
+
+    Attributes:
+        case: Its name.
+        structure: Its name.
+        candidate: Dice; none where there is nothing and nothing was found.
+        champion: Likewise.
+        candidate_failed: Missed altogether, or found where there is none.
+        champion_failed: Likewise.
+    """
+
+    case: str
+    structure: str
+    candidate: float | None
+    champion: float | None
+    candidate_failed: bool
+    champion_failed: bool
+
+    @property
+    def scores(self) -> Scores | None:
+        """Both Dice; none if the structure is absent and neither found it.
+
+        Where one of the two rightly found nothing it gets 1 against the other's 0: the
+        pair would vanish else, and with it what was invented.
+        """
+        if self.candidate is None and self.champion is None:
+            return None
+        right = 1.0
+        return (
+            right if self.candidate is None else self.candidate,
+            right if self.champion is None else self.champion,
+        )
+
+    @property
+    def difference(self) -> float:
+        """Of the candidate from the champion; NaN if there is nothing to compare."""
+        return math.nan if self.scores is None else self.scores[0] - self.scores[1]
+
+    @property
+    def newly_fails(self) -> bool:
+        """Whether only the candidate fails."""
+        return self.candidate_failed and not self.champion_failed
+
+
+class Estimate(Document):
+    """Means over patients; none where too few are known.
+
+    Attributes:
+        patients: How many have anything to compare.
+        candidate: Mean Dice.
+        champion: Likewise, of the same patients.
+        difference: Candidate minus champion, mean over patients.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+    """
+
+    patients: int
+    candidate: float | None
+    champion: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def interval(self) -> str:
+        """For people."""
+        return f"{signed(self.low)} to {signed(self.high)}"
+
+
+NOTHING = Estimate(
+    patients=0, candidate=None, champion=None, difference=None, low=None, high=None
+)
+
+
+class Comparison(Document):
+    """What came of comparing; it names cases, so it stays in the project.
+
+    Attributes:
+        format_version: Of this document.
+        candidate: Freshly trained.
+        champion: In use.
+        rule: By which it was judged.
+        accepted: Whether the candidate is not worse.
+        reasons: Why it is not accepted, a sentence each; they name no case.
+        left_out: Test case to why it was not compared.
+        overall: Over all structures.
+        structures: By structure.
+        pairs: Every structure of every case that was compared.
+        pseudonyms: Case to the name by which it goes in the report and in Markdown.
+    """
+
+    format_version: Literal[1]
+    candidate: Side
+    champion: Side
+    rule: Rule
+    accepted: bool
+    reasons: tuple[str, ...]
+    left_out: dict[str, str]
+    overall: Estimate
+    structures: dict[str, Estimate]
+    pairs: tuple[Pair, ...]
+    pseudonyms: dict[str, str]
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """Those compared."""
+        return tuple(dict.fromkeys(pair.case for pair in self.pairs))
+
+    @property
+    def worst(self) -> list[Pair]:
+        """The candidate's lowest Dice, the lowest first."""
+        known = [pair for pair in self.pairs if pair.candidate is not None]
+        return sorted(known, key=lambda pair: (pair.candidate, pair.case))[:SHOWN]
+
+    @property
+    def losses(self) -> list[Pair]:
+        """Where the candidate falls furthest behind the champion."""
+        lost = [pair for pair in self.pairs if pair.difference < 0]
+        return sorted(lost, key=lambda pair: (pair.difference, pair.case))[:SHOWN]
+
+    @property
+    def new_failures(self) -> list[Pair]:
+        """What the candidate fails at and the champion did not."""
+        return [pair for pair in self.pairs if pair.newly_fails]
+
+    @property
+    def mended(self) -> list[Pair]:
+        """What the champion failed at and the candidate does not."""
+        return [p for p in self.pairs if p.champion_failed and not p.candidate_failed]
+
+    def lines(self) -> list[str]:
+        """For a terminal inside the project: cases by their names."""
+        shown = self._said()
+        if self.pairs:
+            shown += ["", *map(_plain, self._table())]
+        for heading, pairs in self._lists().items():
+            shown += ["", heading]
+            shown += [f"  {pair.case}, {_of_pair(pair)}" for pair in pairs]
+        return shown
+
+    def markdown(self) -> str:
+        """For a server's page: cases by their pseudonyms."""
+        verdict, *rest = self._said()
+        shown = [f"**{verdict}**", "", *(f"- {line}" for line in rest)]
+        if self.pairs:
+            first, *others = self._table()
+            rule = ["---", *["---:"] * (len(first) - 1)]
+            shown += ["", _row(first), _row(rule), *map(_row, others)]
+        for heading, pairs in self._lists().items():
+            shown += ["", f"**{heading}**", ""]
+            shown += [
+                f"- {_escaped(self.pseudonyms[pair.case])}, {_escaped(_of_pair(pair))}"
+                for pair in pairs
+            ]
+        return "\n".join(shown) + "\n"
+
+    def _said(self) -> list[str]:
+        """The verdict, its reasons, and what it rests on."""
+        names = f"{self.candidate.name} against {self.champion.name}"
+        verdict = "not worse: accepted" if self.accepted else "not accepted"
+        said = [f"{names}: {verdict}", *self.reasons]
+        if self.pairs:
+            said.append(
+                f"{len(self.cases)} test cases of {self.overall.patients} patients "
+                f"that neither trained on; {len(self.new_failures)} structures newly "
+                f"fail, {len(self.mended)} no longer do"
+            )
+        for why in dict.fromkeys(self.left_out.values()):
+            count = list(self.left_out.values()).count(why)
+            said.append(f"{count} test cases left out: {why}")
+        return said
+
+    def _table(self) -> list[list[str]]:
+        columns = ["Mean Dice", "Patients", "Candidate", "Champion", "Difference"]
+        return [
+            [*columns, "95 % interval"],
+            *(
+                [
+                    name,
+                    str(found.patients),
+                    _text(found.candidate),
+                    _text(found.champion),
+                    signed(found.difference),
+                    found.interval,
+                ]
+                for name, found in {"all": self.overall, **self.structures}.items()
+            ),
+        ]
+
+    def _lists(self) -> dict[str, list[Pair]]:
+        """What to look at, by heading; without headings over nothing."""
+        lists = {
+            "New failures": self.new_failures,
+            "Largest losses": self.losses,
+            "Worst of the candidate": self.worst,
+        }
+        return {heading: pairs for heading, pairs in lists.items() if pairs}
+
+
+def _text(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.3f}"
+
+
+def signed(value: float | None) -> str:
+    """With its sign, and three digits."""
+    return ABSENT if value is None else f"{value:+.3f}"
+
+
+def _of_pair(pair: Pair) -> str:
+    """Structure, both Dice and their difference."""
+    scores = f"{_text(pair.candidate)} against {_text(pair.champion)}"
+    known = None if math.isnan(pair.difference) else pair.difference
+    return f"{pair.structure}: {scores} ({signed(known)})"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(_escaped, cells))} |"
+
+
+def _plain(cells: Sequence[str]) -> str:
+    first, *rest = cells
+    return f"{first:12}" + "".join(f"  {cell:>16}" for cell in rest)

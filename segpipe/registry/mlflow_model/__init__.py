@@ -1,0 +1,1 @@
+"""A segmenter as an MLflow model: packed, checked and served."""

@@ -1,0 +1,80 @@
+"""Packing: a segmenter as an MLflow model; logged and loaded, not yet registered."""
+
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.models import Model
+
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.registry.runs import reachable, tracking_uri
+from segpipe.registry.versions import SCHEME, first_line
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A segmenter that is to be logged as an MLflow model.
+
+    Attributes:
+        folder: With the numbered folders of the folds and provenance.json.
+        code: The file that defines the model.
+        signature: What the model takes and gives.
+        requirements: Packages with versions that it was tested with.
+        about: What to know of it, kept inside the model.
+    """
+
+    folder: Path
+    code: Path
+    signature: Any
+    requirements: tuple[str, ...]
+    about: dict[str, str]
+
+
+def log_model(packed: Packed, run: str, paths: Paths) -> str:
+    """Log a segmenter as a pyfunc from code; nothing is pickled, nothing registered.
+
+    Returns:
+        The id of the logged model, which is *pending* until ``close_model``.
+
+    Raises:
+        DataError: If the store cannot be reached, or takes no files.
+    """
+    with reachable(paths) as (client, experiment), tempfile.TemporaryDirectory() as tmp:
+        logged = client.create_logged_model(
+            experiment, "segmenter", source_run_id=run, model_type="segmenter"
+        )
+        whole = Path(tmp) / "model"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # no example: a real case is tried instead
+            mlflow.pyfunc.save_model(
+                str(whole),
+                python_model=str(packed.code),
+                artifacts={"segmenter": str(packed.folder)},
+                signature=packed.signature,
+                pip_requirements=list(packed.requirements),
+                metadata=packed.about,
+                mlflow_model=Model(run_id=run, model_id=logged.model_id),
+            )
+        try:
+            client.log_model_artifacts(logged.model_id, str(whole))
+        except OSError as error:  # an HTTP error is one
+            raise DataError(
+                f"{tracking_uri(paths)}: expected a store that takes files, found "
+                f"{first_line(error)}; look at the server's log and disk"
+            ) from error
+    return str(logged.model_id)
+
+
+def close_model(model: str, paths: Paths, *, good: bool) -> None:
+    """Say of a logged model that it was tried, and how that ended."""
+    with reachable(paths) as (client, _):
+        client.finalize_logged_model(model, "READY" if good else "FAILED")
+
+
+def load_model(model: str) -> Any:
+    """A logged model, as anybody loads it; MLFLOW_TRACKING_URI says from where."""
+    return mlflow.pyfunc.load_model(f"{SCHEME}{model}")

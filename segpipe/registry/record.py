@@ -1,0 +1,190 @@
+"""record: MLflow runs of what lies in artifacts/, created or completed."""
+
+import csv
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import digest_file, digest_json
+from segpipe.project.params import read_params
+from segpipe.project.paths import Paths
+from segpipe.registry.commit import data_version, git_tags
+from segpipe.registry.runs import (
+    DATA,
+    SEGMENTER,
+    attach,
+    find_or_create_pair,
+    finish,
+    log_rows,
+    metric_name,
+    reachable,
+    set_tags,
+    tracking_uri,
+)
+from segpipe.segmenter.segmenter import segmenter_digest
+
+log = logging.getLogger(__name__)
+# The figures that one looks for first, under the names that one looks for.
+HEADLINES = {
+    "test/dice": ("test", "dice_mean"),
+    "test/iou": ("test", "iou_mean"),
+    "test/pa": ("dataset", "pixel_accuracy"),
+}
+
+
+def record(paths: Paths) -> list[str]:
+    """Create or complete the runs of the listed models and folds; idempotent.
+
+    A run is found by the fingerprint that its training left in artifacts/, so a stage
+    that DVC restored from its cache gets its run too, and none comes twice.
+
+    Returns:
+        A line a run: what was done with it.
+
+    Raises:
+        DataError: If nothing is trained yet, or the server cannot be reached.
+    """
+    document = read_params(paths.params)
+    lines: list[str] = []
+    for model in document["models"]:
+        trained = [
+            paths.artifacts / "train" / str(model) / str(fold)
+            for fold in document["folds"]
+        ]
+        found = [folder for folder in trained if (folder / "history.csv").is_file()]
+        if found:
+            lines += record_model(paths, str(model), found).lines
+    if not lines:
+        raise DataError(
+            f"{paths.artifacts / 'train'}: expected trained models, found none of "
+            f"{', '.join(map(str, document['models']))}; run `dvc repro`"
+        )
+    return [*lines, f"in {tracking_uri(paths)}"]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What was done for a model.
+
+    Attributes:
+        run_id: Of the model's own run, the parent of those of its folds.
+        lines: One a run: what was done with it.
+    """
+
+    run_id: str
+    lines: tuple[str, ...]
+
+
+def record_model(paths: Paths, model: str, trained: list[Path]) -> Recorded:
+    """Create or complete the runs of a model.
+
+    Args:
+        paths: Of the project.
+        model: Its name.
+        trained: The folders of its folds in artifacts/train; at least one.
+
+    Raises:
+        DataError: If the server cannot be reached.
+    """
+    lines = []
+    with reachable(paths) as (client, experiment):
+        for folder in trained:
+            made_from = json.loads((folder / "fingerprint.json").read_text())
+            tags = {"device": _device(made_from["compute"]), **git_tags(paths.root)}
+            parent, child = find_or_create_pair(
+                client, experiment, record=made_from, tags=tags
+            )
+            set_tags(client, child, _known_by(folder, paths))
+            rows = _read_history(folder / "history.csv")
+            new = log_rows(client, child, rows, step_name="epoch")
+            ended = finish(client, child)
+            done = "recorded" if new or ended else "unchanged"
+            lines.append(f"{done:9}  {model}, fold {made_from['fold']}")
+        metrics, files = figures(paths, model), _files(paths, model)
+        digest = digest_json(
+            [metrics, {place: digest_file(file) for place, file in files.items()}]
+        )
+        added = attach(
+            client,
+            parent,
+            metrics=metrics,
+            files=files,
+            description=_describe(metrics),
+            digest=digest,
+        )
+        done = "recorded" if finish(client, parent) or added else "unchanged"
+        lines.append(f"{done:9}  {model}, test figures and report")
+    return Recorded(parent.info.run_id, tuple(lines))
+
+
+def _known_by(folder: Path, paths: Paths) -> dict[str, str]:
+    """What lineage finds the run of a training by, and what it learns from it."""
+    data = data_version(paths.root)
+    known = {} if data is None else {DATA: data}
+    if (folder / "segmenter" / "spec.json").is_file():
+        known[SEGMENTER] = segmenter_digest(folder / "segmenter")
+    return known
+
+
+def _describe(metrics: dict[str, float]) -> str:
+    """The headlines as a Markdown table; nothing before evaluation."""
+    known = {name: metrics[name] for name in HEADLINES if name in metrics}
+    if not known:
+        return ""
+    columns = [" | ".join(known), " | ".join("---" for _ in known)]
+    columns.append(" | ".join(f"{value:.3f}" for value in known.values()))
+    rest = "All figures: Model metrics; pictures and the report: Artifacts."
+    return "\n".join(f"| {line} |" for line in columns) + f"\n\n{rest}"
+
+
+def _device(compute: dict[str, Any]) -> str:
+    return f"{compute['device']}, {compute['precision']}, {compute['threads']} threads"
+
+
+def _read_history(path: Path) -> list[dict[str, float]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {name: float(value) for name, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]
+
+
+def figures(paths: Paths, model: str) -> dict[str, float]:
+    """metrics.json of evaluate, flat: ``structures/liver/dice_mean`` and so on."""
+    path = paths.artifacts / "evaluate" / model / "metrics.json"
+    if not path.is_file():
+        return {}
+    document = json.loads(path.read_text(encoding="utf-8"))
+    flat = _flatten({name: v for name, v in document.items() if isinstance(v, dict)})
+    for name, (group, figure) in HEADLINES.items():
+        if document[group][figure] is not None:
+            flat[name] = float(document[group][figure])
+    return flat
+
+
+def _flatten(document: dict[str, Any], lead: str = "") -> dict[str, float]:
+    flat: dict[str, float] = {}
+    for name, value in document.items():
+        place = lead + metric_name(name)
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{place}/")
+        elif isinstance(value, int | float):
+            flat[place] = float(value)
+    return flat
+
+
+def _files(paths: Paths, model: str) -> dict[str, Path]:
+    """What a reader of the run wants to open: the report, its pictures, the tables."""
+    found = {
+        "evaluate": paths.artifacts / "evaluate" / model,
+        "report": paths.artifacts / "report",
+    }
+    return {
+        f"{name}/{file.name}": file
+        for name, folder in found.items()
+        if folder.is_dir()
+        for file in sorted(folder.iterdir())
+    }

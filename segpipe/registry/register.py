@@ -1,0 +1,235 @@
+"""register: a trained model, all its folds, as a version in MLflow's registry."""
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from segpipe.dataset.case import read_cases
+from segpipe.dataset.description import read_description
+from segpipe.dataset.split import read_split
+from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import NUMERICS, digest_json
+from segpipe.project.params import read_params
+from segpipe.project.paths import Paths
+from segpipe.registry.commit import data_version, git_tags
+from segpipe.registry.mlflow_model.load_back import check_loads_back
+from segpipe.registry.mlflow_model.pack import Packed, close_model, log_model
+from segpipe.registry.mlflow_model.provenance import FILE, Provenance, patient_digest
+from segpipe.registry.record import HEADLINES, figures, record_model
+from segpipe.registry.runs import DATA, SEGMENTER
+from segpipe.registry.versions import (
+    PENDING,
+    REVIEW,
+    Version,
+    complete,
+    create_version,
+    find_segmenter,
+)
+from segpipe.segmenter.segmenter import Segmenter, ensemble_digest, segmenter_digest
+
+LOCK, MODEL = "segpipe.lock", "segpipe.model"
+PACKAGES = ("mlflow", "safetensors", *NUMERICS)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The folds of a model that are to be registered.
+
+    Attributes:
+        model: Name of the list models in params.yaml.
+        folders: Of the segmenters, by number of the fold.
+        digest: Of them all.
+    """
+
+    model: str
+    folders: dict[int, Path]
+    digest: str
+
+
+def register_model(
+    model: str, name: str | None, *, tags: dict[str, str], paths: Paths
+) -> Version:
+    """Register the listed folds of a model; the same segmenter never comes twice.
+
+    The model is logged to the run that `segpipe record` makes, loaded back in another
+    process, and registered only if it gives the labels that the folds give. A version
+    appears complete, in one step: whatever kills this before leaves none.
+
+    Args:
+        model: A name of the list models in params.yaml.
+        name: Of the registered model; of the data set if None.
+        tags: More to know of the version.
+        paths: Of the project.
+
+    Returns:
+        The new version, with the alias ``candidate``; or the one that was there.
+
+    Raises:
+        DataError: If the model is not trained and evaluated, the logged model gives
+            other labels, or MLflow cannot be reached.
+    """
+    name = name or default_name(paths)
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
+        raise DataError(
+            f"--name {name}: expected letters, digits, _, . and -, as in liver-ct"
+        )
+    trained = find_trained(model, paths)
+    known = find_segmenter(name, trained.digest, paths)
+    if known is not None:
+        return complete(known, paths)
+    made = build_provenance(trained, paths)
+    run = record_model(paths, model, [one.parent for one in trained.folders.values()])
+    logged = _log(trained, made, run.run_id, paths)
+    return create_version(name, logged, run.run_id, _tags(made, tags), paths)
+
+
+def default_name(paths: Paths) -> str:
+    """The data set's name as MLflow takes it, or else that of the project's folder."""
+    found = ""
+    if (paths.data / "dataset.json").is_file():
+        found = read_description(paths.data).name
+    for text in (found, paths.root.resolve().name):
+        safe = re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).strip("-._")
+        if safe:
+            return safe
+    return "segmenter"
+
+
+def find_trained(model: str, paths: Paths) -> Trained:
+    """The listed folds of a listed model.
+
+    Raises:
+        DataError: If the model is not listed, or one of its folds is not trained.
+    """
+    document = read_params(paths.params)
+    if model not in document["models"]:
+        raise DataError(
+            f"{paths.params}, models: expected {model} among them, found "
+            f"{', '.join(map(str, document['models']))}; name one of these"
+        )
+    folders = {
+        fold: paths.artifacts / "train" / model / str(fold) / "segmenter"
+        for fold in sorted(document["folds"])
+    }
+    for folder in folders.values():
+        if not (folder / "spec.json").is_file():
+            raise DataError(
+                f"{folder}: expected a trained segmenter, found none; run `dvc repro`, "
+                "or take the fold off the list folds in params.yaml"
+            )
+    digest = ensemble_digest([segmenter_digest(one) for one in folders.values()])
+    return Trained(model, folders, digest)
+
+
+def build_provenance(trained: Trained, paths: Paths) -> Provenance:
+    """What the folds were made from, and their figures.
+
+    Raises:
+        DataError: If the figures are missing, or those of another segmenter.
+    """
+    _check_figures(trained, paths)
+    cases, split = read_cases(paths.artifacts), read_split(paths.artifacts)
+    test = set(split.test)
+    git = git_tags(paths.root)
+    lock = paths.root / "dvc.lock"
+    return Provenance(
+        format_version=1,
+        model=trained.model,
+        digest=trained.digest,
+        patients=tuple(
+            sorted(
+                {patient_digest(c.patient) for c in cases.cases if c.name not in test}
+            )
+        ),
+        data=data_version(paths.root),
+        lock=_md5(lock) if lock.is_file() else None,
+        commit=git.get("git.commit"),
+        dirty=git.get("git.dirty") == "true",
+        metrics=figures(paths, trained.model),
+    )
+
+
+def _check_figures(trained: Trained, paths: Paths) -> None:
+    """The figures must be those of the segmenter that is registered."""
+    path = paths.artifacts / "predict" / trained.model / "predictions.json"
+    scores = paths.artifacts / "evaluate" / trained.model / "metrics.json"
+    for file in (path, scores):
+        if not file.is_file():
+            raise DataError(
+                f"{file}: expected the figures of the test set, found no file; "
+                "run `dvc repro`: what was never measured is not registered"
+            )
+    document = json.loads(path.read_text(encoding="utf-8"))
+    digests = {n: segmenter_digest(one) for n, one in trained.folders.items()}
+    listed = document["folds"]
+    right = sorted(listed) == list(digests) and document["segmenter"] == digest_json(
+        [digests[fold] for fold in listed]
+    )
+    if not right:
+        raise DataError(
+            f"{path}: expected predictions of the segmenter in "
+            f"{paths.artifacts / 'train' / trained.model}, found those of another; "
+            "run `dvc repro`"
+        )
+
+
+def _log(trained: Trained, made: Provenance, run: str, paths: Paths) -> str:
+    """Pack, log, load back; returns the id of the logged model."""
+    # MLflow's models from code: the module is the file that goes along.
+    from segpipe.registry.mlflow_model import serving
+
+    segmenter = Segmenter.ensemble(list(trained.folders.values()))
+    with tempfile.TemporaryDirectory() as folder:
+        for number, source in trained.folders.items():
+            shutil.copytree(source, Path(folder) / "segmenter" / str(number))
+        made.write(Path(folder) / "segmenter" / FILE)
+        packed = Packed(
+            folder=Path(folder) / "segmenter",
+            code=Path(serving.__file__),
+            signature=serving.build_signature(segmenter.spec),
+            requirements=tuple(f"{one}=={version(one)}" for one in PACKAGES),
+            about={
+                "segpipe": version("segpipe"),
+                "git.commit": made.commit or "unknown",
+            },
+        )
+        logged = log_model(packed, run, paths)
+    try:
+        check_loads_back(logged, segmenter, serving.build_inference(), paths)
+    except DataError:
+        close_model(logged, paths, good=False)
+        raise
+    close_model(logged, paths, good=True)
+    return logged
+
+
+def _tags(made: Provenance, more: dict[str, str]) -> dict[str, str]:
+    """Of a version; what is unknown is left out."""
+    known = {
+        SEGMENTER: made.digest,
+        DATA: made.data,
+        "git.commit": made.commit,
+        "git.dirty": str(made.dirty).lower() if made.commit else None,
+        LOCK: made.lock,
+        MODEL: made.model,
+        REVIEW: PENDING,
+        **{
+            name: f"{made.metrics[name]:.6g}"
+            for name in HEADLINES
+            if name in made.metrics
+        },
+    }
+    return {**more, **{name: text for name, text in known.items() if text is not None}}
+
+
+def _md5(path: Path) -> str:
+    """As DVC names files: no secret hangs on it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(
+            file, lambda: hashlib.md5(usedforsecurity=False)
+        ).hexdigest()

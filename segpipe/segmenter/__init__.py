@@ -1,0 +1,1 @@
+"""The segmenter: a trained network with all that its use needs."""

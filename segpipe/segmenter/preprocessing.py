@@ -1,0 +1,348 @@
+"""Reorient, resample, normalize: the same code in training and in use."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int16, Integer
+from scipy import ndimage
+
+from segpipe.images.grid import Grid, Triple
+from segpipe.images.volume import SLICES, Image, ImageStream, RollingSlices
+from segpipe.project.errors import DataError
+from segpipe.segmenter.plan import Normalization, Plan
+
+BLOCK = 1 << 19  # voxels that are resampled at once
+NOT_ANNOTATED = -1  # class index of voxels that nobody labelled
+
+
+def prepare_image(
+    image: Image, plan: Plan
+) -> tuple[Float32[np.ndarray, "channel i j k"], Grid]:
+    """Reorient an image to the canonical axes, resample and normalize it.
+
+    Args:
+        image: On any grid.
+        plan: The spacing and the normalization of each channel.
+
+    Returns:
+        The prepared voxels and their grid.
+    """
+    orientation = image.grid.to_canonical
+    grid = image.grid.reoriented(orientation)
+    prepared_grid = grid.resampled(grid.shape_at(plan.spacing))
+    array = resample_image(orientation.apply(image.array), prepared_grid.shape)
+    for channel, normalization in zip(array, plan.normalization, strict=True):
+        normalize(channel, normalization)
+    return array, prepared_grid
+
+
+def resample_image(
+    array: Float32[np.ndarray, "channel i j k"], shape: Triple
+) -> Float32[np.ndarray, "channel i2 j2 k2"]:
+    """Resample linearly to another shape over the same box, one axis at a time.
+
+    Along an axis that shrinks, each output voxel is the mean over its extent, so that
+    detail finer than the new grid does not alias; along one that grows, neighbouring
+    voxel centres are joined linearly. Axes do not mix, so thick slices stay apart from
+    the fine in-plane detail.
+
+    Returns:
+        A new array in C order, channel by channel within one copy of the volume.
+    """
+    result = np.empty((len(array), *shape), dtype=np.float32)
+    for channel, goal in zip(array, result, strict=True):
+        step = channel
+        # Shrink before growing: the fewest voxels in between.
+        order = sorted(range(3), key=lambda axis: shape[axis] / channel.shape[axis])
+        changing = [axis for axis in order if shape[axis] != channel.shape[axis]]
+        for axis in changing[:-1]:
+            sizes = [shape[n] if n == axis else step.shape[n] for n in range(3)]
+            step = _resample_axis(step, axis, np.empty(sizes, dtype=np.float32))
+        if changing:
+            _resample_axis(step, changing[-1], goal)
+        else:
+            goal[...] = step
+    return result
+
+
+def _resample_axis(array: np.ndarray, axis: int, goal: np.ndarray) -> np.ndarray:
+    """Fill the goal, which differs in size along one axis."""
+    run = AxisRun(array.shape[axis], goal.shape[axis], 0, goal.shape[axis])
+    return _resample_run(array, axis, goal, run)
+
+
+@dataclass(frozen=True)
+class AxisRun:
+    """A run of resampled places along an axis.
+
+    Attributes:
+        length: Of the whole axis.
+        size: Of the whole axis, resampled.
+        start: First resampled place of the run.
+        stop: The place after its last.
+    """
+
+    length: int
+    size: int
+    start: int
+    stop: int
+
+    @property
+    def needed(self) -> tuple[int, int]:
+        """First place of the axis that the run is made from, and the one after."""
+        if self.size == self.length:
+            return self.start, self.stop
+        if self.size < self.length:
+            scale = self.length / self.size
+            last = min(math.ceil(self.stop * scale), self.length)
+            return math.floor(self.start * scale), last
+        low, high, _ = self.neighbours
+        return int(low[0]), int(high[-1]) + 1
+
+    @property
+    def neighbours(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The places below and above, and the share of the one above."""
+        places = np.arange(self.start, self.stop) + 0.5
+        places = np.clip(places * self.length / self.size - 0.5, 0, self.length - 1)
+        low = np.floor(places).astype(np.intp)
+        share = (places - low).astype(np.float32)
+        return low, np.minimum(low + 1, self.length - 1), share
+
+
+def _resample_run(
+    array: np.ndarray, axis: int, goal: np.ndarray, run: AxisRun
+) -> np.ndarray:
+    """Fill the goal from the places that the run needs; some MB at a time."""
+    if run.size < run.length:
+        return _shrink_run(array, axis, goal, run)
+    low, high, share = run.neighbours
+    low, high = low - run.needed[0], high - run.needed[0]
+    share = share.reshape([-1 if n == axis else 1 for n in range(array.ndim)])
+    other = 1 if axis == 0 else 0
+    source, sink = np.moveaxis(array, other, 0), np.moveaxis(goal, other, 0)
+    share = np.moveaxis(share, other, 0)
+    along = 1 if axis == 0 else axis
+    each = max(1, BLOCK * len(sink) // max(1, goal.size))
+    for start in range(0, len(sink), each):
+        part = source[start : start + each]
+        block = np.take(part, high, along)
+        below = np.take(part, low, along)
+        block -= below
+        block *= share
+        block += below
+        sink[start : start + each] = block
+    return goal
+
+
+def _shrink_run(
+    array: np.ndarray, axis: int, goal: np.ndarray, run: AxisRun
+) -> np.ndarray:
+    """The mean over each output voxel's extent, parts of voxels counted in part."""
+    scale = run.length / run.size
+    moved, sink = np.moveaxis(array, axis, 0), np.moveaxis(goal, axis, 0)
+    sink[...] = 0
+    for place in range(run.start, run.stop):
+        start, stop = place * scale, (place + 1) * scale
+        first, last = math.floor(start), min(math.ceil(stop), run.length)
+        for index in range(first, last):
+            share = min(index + 1, stop) - max(index, start)
+            if share > 1e-9:
+                sink[place - run.start] += moved[index - run.needed[0]] * np.float32(
+                    share / scale
+                )
+    return goal
+
+
+def resample_classes(
+    classes: Integer[np.ndarray, "i j k"], shape: Triple
+) -> Integer[np.ndarray, "i2 j2 k2"]:
+    """Resample by the nearest voxel centre: no class arises that was not there."""
+    indices = [
+        np.minimum(
+            ((np.arange(size) + 0.5) * length / size).astype(np.intp), length - 1
+        )
+        for size, length in zip(shape, classes.shape, strict=True)
+    ]
+    return np.ascontiguousarray(classes[np.ix_(*indices)])
+
+
+def normalize(channel: Float32[np.ndarray, "i j k"], how: Normalization) -> None:
+    """Normalize a channel in place: it is a fresh copy and may be large.
+
+    Source:
+        z-score of the case, and for CT clipping with the data set's mean and deviation:
+        Isensee 2021, doi:10.1038/s41592-020-01008-z.
+    """
+    moments = Moments()
+    if how.kind == "zscore":
+        moments.add(channel)
+    _apply(channel, how, moments.mean_and_deviation)
+
+
+def _apply(
+    channel: np.ndarray, how: Normalization, moments: tuple[float, float]
+) -> None:
+    """Normalize voxels in place, with the case's mean and deviation for z-scores."""
+    if how.kind == "none":
+        return
+    mean, deviation = moments
+    if how.kind == "ct":
+        np.clip(channel, how.low, how.high, out=channel)
+        mean, deviation = how.mean, how.standard_deviation
+    channel -= np.float32(mean)
+    if deviation > 0:
+        channel /= np.float32(deviation)
+
+
+class Moments:
+    """Mean and standard deviation of what is added, slice by slice.
+
+    Source:
+        Chan 1983, doi:10.1080/00031305.1983.10483115: means and sums of squares of
+        parts give those of the whole.
+    """
+
+    def __init__(self) -> None:
+        self._count, self._mean, self._squares = 0, 0.0, 0.0
+
+    def add(self, slices: Float32[np.ndarray, "n j k"]) -> None:
+        """Take in slices, in double precision."""
+        for part in slices:
+            values = part.astype(np.float64)
+            mean = float(values.mean())
+            values -= mean
+            apart, count = mean - self._mean, self._count + values.size
+            self._squares += float(np.square(values, out=values).sum())
+            self._squares += apart * apart * self._count * values.size / count
+            self._mean += apart * values.size / count
+            self._count = count
+
+    @property
+    def mean_and_deviation(self) -> tuple[float, float]:
+        """Of all that was added."""
+        return self._mean, math.sqrt(self._squares / max(1, self._count))
+
+
+def prepared_parts(
+    source: ImageStream, plan: Plan
+) -> Iterator[Float32[np.ndarray, "channel n j k"]]:
+    """What prepare_image gives, some slices at a time, however long the volume.
+
+    Slices come in the order of the source's axis k, which leads; the axes stand as in
+    ``Orientation.slices_first``. For z-scores the source is read twice.
+
+    Args:
+        source: On any grid.
+        plan: The spacing and the normalization of each channel.
+    """
+    moments = [(0.0, 0.0)] * source.channels
+    if any(how.kind == "zscore" for how in plan.normalization):
+        moments = _moments_of_channels(source, plan)
+    for part in _resampled_parts(source, plan):
+        for channel, how, its in zip(part, plan.normalization, moments, strict=True):
+            _apply(channel, how, its)
+        yield part
+
+
+def _moments_of_channels(source: ImageStream, plan: Plan) -> list[tuple[float, float]]:
+    """Mean and deviation of each channel, in one reading of the source."""
+    tables = [Moments() for _ in range(source.channels)]
+    for part in _resampled_parts(source, plan):
+        for channel, table in zip(part, tables, strict=True):
+            table.add(channel)
+    return [table.mean_and_deviation for table in tables]
+
+
+def _resampled_parts(source: ImageStream, plan: Plan) -> Iterator[np.ndarray]:
+    """Slices of the reoriented, resampled source: new arrays."""
+    orientation = source.grid.to_canonical
+    frame, at = orientation.slices_first, orientation.slices_at
+    canonical = source.grid.reoriented(orientation)
+    shape = list(canonical.shape_at(plan.spacing))
+    size, plane = shape.pop(at), shape
+    flat = (_resized(frame.apply(part), plane) for part in source.read())
+    rolling, length = RollingSlices(flat, axis=1), source.grid.shape[2]
+    for start in range(0, size, SLICES):
+        run = AxisRun(length, size, start, min(size, start + SLICES))
+        block = rolling.window(*run.needed)
+        goal = np.empty((len(block), run.stop - start, *plane), dtype=np.float32)
+        for channel, result in zip(block, goal, strict=True):
+            if size == length:
+                result[...] = channel
+            else:
+                _resample_run(channel, 0, result, run)
+        yield goal
+
+
+def _resized(part: np.ndarray, plane: list[int]) -> np.ndarray:
+    """Slices resampled within their planes."""
+    if list(part.shape[2:]) == plane:
+        return part
+    return resample_image(part, (part.shape[1], plane[0], plane[1]))
+
+
+def classes_of(
+    values: Integer[np.ndarray, "i j k"], plan: Plan
+) -> Int16[np.ndarray, "i j k"]:
+    """The class index of each voxel; NOT_ANNOTATED where the value is ignore.
+
+    Raises:
+        DataError: If a value is neither a structure's nor ignore.
+    """
+    known = np.unique(values)
+    meaning = {value: index for index, value in enumerate(plan.values)}
+    if plan.ignore is not None:
+        meaning[plan.ignore] = NOT_ANNOTATED
+    strange = [int(value) for value in known if int(value) not in meaning]
+    if strange:
+        raise DataError(
+            f"expected the values {sorted(meaning)} of dataset.json, found {strange}; "
+            "add them to labels, or mend the label map"
+        )
+    table = np.array([meaning[int(value)] for value in known], dtype=np.int16)
+    return np.asarray(table[np.searchsorted(known, values)])
+
+
+def values_of(
+    classes: Int16[np.ndarray, "i j k"], plan: Plan
+) -> Integer[np.ndarray, "i j k"]:
+    """The data set's value of each class index: the inverse of classes_of."""
+    return np.asarray(np.array(plan.values, dtype=label_dtype(plan))[classes])
+
+
+def label_dtype(plan: Plan) -> np.dtype:
+    """The smallest type that holds the data set's values."""
+    return np.result_type(*(np.min_scalar_type(value) for value in plan.values))
+
+
+def vanished_slices(
+    annotated: Integer[np.ndarray, "i j k"],
+    prepared: Integer[np.ndarray, "i2 j2 k2"],
+) -> list[tuple[int, int]]:
+    """Annotated slices of a sparse label map that resampling would lose.
+
+    A slice counts where it is annotated and a neighbour is not: between slices that
+    nobody annotated, nothing else could stand for it.
+
+    Returns:
+        Axis and index of each such slice, along the canonical axes.
+    """
+    lost = []
+    for axis in range(3):
+        others = tuple(n for n in range(3) if n != axis)
+        before = (annotated != NOT_ANNOTATED).sum(others)
+        after = (prepared != NOT_ANNOTATED).sum(others)
+        if before.min() > 0 or after.size >= before.size:
+            continue
+        kept = np.minimum(
+            ((np.arange(after.size) + 0.5) * before.size / after.size).astype(np.intp),
+            before.size - 1,
+        )
+        rest = ndimage.minimum_filter(before, 3, mode="nearest")
+        dense = before.max()
+        for index in np.flatnonzero((before > rest) & (before >= 0.5 * dense)):
+            if index not in kept:
+                lost.append((axis, int(index)))
+    return lost

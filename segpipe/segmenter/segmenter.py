@@ -1,0 +1,385 @@
+"""Segmenter: Image -> LabelMap; networks (one a fold) and all they need around them."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Integer
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from segpipe.images.grid import Orientation, Triple
+from segpipe.images.volume import Image, ImageStream, LabelMap
+from segpipe.networks.build import Network, apply_network, build_network
+from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import digest_file, digest_json
+from segpipe.segmenter.compute import Compute, Stopwatch, memory_demanded
+from segpipe.segmenter.postprocessing import apply_rules, combine_rules
+from segpipe.segmenter.preprocessing import prepared_parts, values_of
+from segpipe.segmenter.sliding_window import Slab, resampled_slabs, slabs
+from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.tiling import plan_tiling
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How a segmenter runs: it may change by a hair what comes out.
+
+    Attributes:
+        overlap_fraction: Share of a tile that its neighbour covers too.
+        blending: Of overlapping tiles.
+        memory_gb: Of a forward pass; the size of tiles follows from it, and where
+            outputs are blended: on the device if they take no more than this, too.
+        mirror: Whether the mean is taken over mirrored images as well.
+        compute: Device, precision, threads.
+    """
+
+    overlap_fraction: float
+    blending: Literal["gaussian", "constant"]
+    memory_gb: float
+    mirror: bool
+    compute: Compute
+
+
+@dataclass(frozen=True, eq=False)
+class Segmenter:
+    """What is trained, registered and used.
+
+    Attributes:
+        spec: All that use needs besides the weights.
+        networks: One a fold; their probabilities are averaged.
+    """
+
+    spec: SegmenterSpec
+    networks: tuple[Network, ...]
+
+    @classmethod
+    def load(cls, folder: Path) -> "Segmenter":
+        """Read a segmenter; nothing is unpickled.
+
+        Raises:
+            DataError: If spec.json or weights are missing or of another format.
+        """
+        spec = SegmenterSpec.read(folder / "spec.json")
+        files = weight_files(folder)
+        if not files:
+            raise DataError(
+                f"{folder}: expected weights-0.safetensors, found none; "
+                "is it a whole segmenter folder?"
+            )
+        networks = []
+        for file in files:
+            network = build_network(spec.network)
+            try:
+                network.load_state_dict(load_file(file))
+            except (RuntimeError, ValueError) as error:
+                raise DataError(
+                    f"{file}: expected the weights of {spec.network.name}, found "
+                    f"{str(error).splitlines()[0]}; was the folder mixed up?"
+                ) from error
+            networks.append(network.eval())
+        if len(networks) != len(spec.temperatures):
+            raise DataError(
+                f"{folder}: expected {len(spec.temperatures)} files of weights, as "
+                f"spec.json says, found {len(networks)}; copy the whole folder"
+            )
+        return cls(spec, tuple(networks))
+
+    def save(self, folder: Path) -> None:
+        """Write spec.json and the weights; the same segmenter gives the same bytes."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, network in enumerate(self.networks):
+            state = {
+                name: value.detach().cpu().contiguous()
+                for name, value in network.state_dict().items()
+            }
+            (folder / f"weights-{number}.safetensors").write_bytes(save(state))
+        self.spec.write(folder / "spec.json")
+
+    @classmethod
+    def ensemble(cls, folders: list[Path]) -> "Segmenter":
+        """The segmenters of several folds as one, with the post-processing of all.
+
+        Raises:
+            DataError: If they were not made by the same plan and network.
+        """
+        members = [cls.load(folder) for folder in folders]
+        temperatures = tuple(t for one in members for t in one.spec.temperatures)
+        rules = combine_rules([one.spec.postprocessing for one in members])
+        shared = {"temperatures": temperatures, "postprocessing": rules}
+        specs = [one.spec.model_copy(update=shared) for one in members]
+        for folder, spec in zip(folders, specs, strict=True):
+            if spec != specs[0]:
+                raise DataError(
+                    f"{folder}: expected the plan and network of {folders[0]}, found "
+                    "others; run `dvc repro` so that all folds are of one making"
+                )
+        networks = tuple(net for member in members for net in member.networks)
+        return cls(specs[0], networks)
+
+    def probabilities(
+        self,
+        parts: Iterable[Float32[np.ndarray, "channel _ j k"]],
+        shape: Triple,
+        inference: Inference,
+        *,
+        slices_at: int = 0,
+        backwards: bool = False,
+        with_disagreement: bool = False,
+        stopwatch: Stopwatch | None = None,
+    ) -> Iterator[Slab]:
+        """Class probabilities on the prepared grid, slab by slab: mean of the folds.
+
+        Args:
+            parts: The prepared slices, in order; their axis leads, the other two follow
+                in canonical order.
+            shape: Of the prepared volume, along the canonical axes.
+            inference: How.
+            slices_at: The canonical axis along which slices come.
+            backwards: Whether they come last first.
+            with_disagreement: Add one more channel, that of the folds at each voxel of
+                a tile: tiles and interpolated voxels that differ are no disagreement.
+            stopwatch: Learns what the network takes.
+        """
+        device, axis = inference.compute.device, self.spec.slice_axis
+        tiling = plan_tiling(
+            self.spec.network,
+            patch_size=self.spec.patch_size,
+            slice_axis=axis,
+            shape=shape,
+            overlap_fraction=inference.overlap_fraction,
+            blending=inference.blending,
+            memory_gb=inference.memory_gb,
+            on_cpu=device.type == "cpu",
+        )
+        turned = replace(
+            tiling,
+            window=_leading(tiling.window, slices_at),
+            margin=_leading(tiling.margin, slices_at),
+            backwards=backwards,
+        )
+        leading = _leading(shape, slices_at)
+        classes = self.spec.network.out_channels + with_disagreement
+        sums_bytes = 4 * turned.slices_held * classes * leading[1] * leading[2]
+        networks = [network.to(device).eval() for network in self.networks]
+        watch = stopwatch or Stopwatch()
+
+        def infer(tiles: Tensor) -> Tensor:
+            with watch.phase("network"), memory_demanded("lower memory_gb"):
+                canonical = _turn(tiles, slices_at, backwards=backwards)
+                result = self._vote(networks, canonical, inference, with_disagreement)
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+            return _turn_back(result, slices_at, backwards=backwards)
+
+        return slabs(
+            parts,
+            leading,
+            infer,
+            tiling=turned,
+            device=device,
+            sums_on=None
+            if sums_bytes <= inference.memory_gb * 1e9
+            else torch.device("cpu"),
+        )
+
+    def _vote(
+        self,
+        networks: list[Network],
+        tiles: Float32[Tensor, "B c i j k"],
+        inference: Inference,
+        with_disagreement: bool,
+    ) -> Float32[Tensor, "B classes oi oj ok"]:
+        """Mean of the probabilities of all networks and mirrorings."""
+        compute, axis = inference.compute, self.spec.slice_axis
+        axes = [2 + n for n in range(3) if n != axis] if inference.mirror else []
+        flips = [f for n in range(len(axes) + 1) for f in combinations(axes, n)]
+        total: Tensor | None = None
+        own: Tensor | None = None  # entropies of the folds
+        with torch.inference_mode(), compute.autocast():
+            for network, temperature in zip(
+                networks, self.spec.temperatures, strict=True
+            ):
+                fold: Tensor | None = None
+                for flip in flips:
+                    seen = tiles.flip(flip) if flip else tiles
+                    logits = apply_network(network, seen, axis).float()
+                    share = (logits.div_(temperature)).softmax(dim=1)
+                    del logits
+                    share = share.flip(flip) if flip else share
+                    fold = share if fold is None else fold.add_(share)
+                assert fold is not None
+                fold.div_(len(flips))
+                if with_disagreement:
+                    entropy = entropy_of(fold)
+                    own = entropy if own is None else own.add_(entropy)
+                total = fold if total is None else total.add_(fold)
+            assert total is not None
+            total.div_(len(networks))
+            if own is None:
+                return total
+            return torch.cat([total, entropy_of(total) - own / len(networks)], dim=1)
+
+    def slabs(
+        self,
+        source: ImageStream,
+        inference: Inference,
+        *,
+        probabilities: bool = False,
+        uncertainty: bool = False,
+        stopwatch: Stopwatch | None = None,
+    ) -> Iterator["LabelSlab"]:
+        """Segment an image of any length, some slices along its own axis k at a time.
+
+        Probabilities (mean over folds, mirrorings and overlapping tiles) are resampled
+        linearly to the image's own grid; the largest wins. Post-processing needs the
+        whole label map and is left out: whoever collects slabs calls ``apply_rules``
+        with ``spec.rules`` on the whole, as ``segment`` does.
+
+        Args:
+            source: On any grid.
+            inference: How.
+            probabilities: Give those, too.
+            uncertainty: Give entropy and disagreement of the folds, too.
+            stopwatch: Learns what read, prepare, network, blend, resample, label take.
+
+        Raises:
+            DataError: If the image has other channels than the segmenter learnt from.
+        """
+        plan = self.spec.plan
+        if source.channels != len(plan.channels):
+            raise DataError(
+                f"expected {len(plan.channels)} channels ({', '.join(plan.channels)}), "
+                f"found {source.channels}; give the files in this order"
+            )
+        orientation = source.grid.to_canonical
+        frame, at = orientation.slices_first, orientation.slices_at
+        canonical = source.grid.reoriented(orientation)
+        prepared = canonical.shape_at(plan.spacing)
+        watch = stopwatch or Stopwatch()
+        timed = replace(source, read=lambda: watch.of("read", source.read()))
+        blended = self.probabilities(
+            watch.of("prepare", prepared_parts(timed, plan)),
+            prepared,
+            inference,
+            slices_at=at,
+            backwards=orientation.flips[at],
+            with_disagreement=uncertainty,
+            stopwatch=watch,
+        )
+        shape = _leading(canonical.shape, at)
+        resampled = resampled_slabs(
+            watch.of("blend", blended), _leading(prepared, at), shape
+        )
+        for slab in watch.of("resample", resampled):
+            shares = slab.values[:, : len(plan.values)]
+            with watch.phase("label"):
+                # The same as argmax, several times faster on CPUs.
+                classes = shares.max(1).indices.short().cpu().numpy()
+                labelled = LabelSlab(
+                    start=slab.start,
+                    labels=_stored(frame, values_of(classes, plan)),
+                    probabilities=_stored(frame, shares) if probabilities else None,
+                    **_uncertainties(frame, slab.values, shares) if uncertainty else {},
+                )
+            yield labelled
+
+    def segment(self, image: Image, inference: Inference) -> LabelMap:
+        """Segment an image: the label map lies on its grid, in the data set's values.
+
+        The rules of the post-processing are applied to the whole of it.
+
+        Raises:
+            DataError: If the image has other channels than the segmenter learnt from.
+        """
+        slabs_found = self.slabs(ImageStream.of(image), inference)
+        whole = np.concatenate([slab.labels for slab in slabs_found], axis=2)
+        volume = image.grid.voxel_volume
+        labels = apply_rules(whole, self.spec.rules, voxel_volume=volume)
+        return LabelMap(labels, image.grid)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSlab:
+    """Segmented slices of an image, on its own grid.
+
+    Attributes:
+        start: Index of the first slice along k.
+        labels: Values of the data set.
+        probabilities: Of each class, if asked for.
+        entropy: Of these, from 0 (certain) to 1 (all classes alike), if asked for.
+        disagreement: What of the entropy comes from folds that differ: entropy of the
+            mean minus mean of the entropies; 0 for a single fold.
+
+    Source:
+        Houlsby 2011, arXiv:1112.5745, section 2, the objective of BALD.
+    """
+
+    start: int
+    labels: Integer[np.ndarray, "i j n"]
+    probabilities: Float32[np.ndarray, "class i j n"] | None = None
+    entropy: Float32[np.ndarray, "i j n"] | None = None
+    disagreement: Float32[np.ndarray, "i j n"] | None = None
+
+
+def entropy_of(shares: Float[Tensor, "n classes ..."]) -> Float[Tensor, "n 1 ..."]:
+    """Entropy over the classes, divided by that of classes all alike: 0 to 1."""
+    logs = shares.clamp(min=torch.finfo(shares.dtype).tiny).log_()
+    return -(logs.mul_(shares)).sum(1, keepdim=True) / math.log(shares.shape[1])
+
+
+def _uncertainties(
+    frame: Orientation, values: Tensor, shares: Tensor
+) -> dict[str, np.ndarray]:
+    """Entropy from shares; disagreement as it came after them."""
+    disagreement = values[:, shares.shape[1] :].clamp(min=0)
+    return {
+        "entropy": _stored(frame, entropy_of(shares))[0],
+        "disagreement": _stored(frame, disagreement)[0],
+    }
+
+
+def _stored(frame: Orientation, values: Tensor | np.ndarray) -> np.ndarray:
+    """Slices in the axes of their file: (n j k) or (n class j k) with n as last."""
+    if isinstance(values, Tensor):
+        values = values.transpose(0, 1).cpu().numpy()
+    return np.ascontiguousarray(frame.undo(values))
+
+
+def _leading(triple: Triple, axis: int) -> Triple:
+    """The entry of an axis first, then the others."""
+    rest = [value for n, value in enumerate(triple) if n != axis]
+    return triple[axis], rest[0], rest[1]
+
+
+def _turn(tiles: Tensor, slices_at: int, *, backwards: bool) -> Tensor:
+    """From the order in which slices come to the canonical axes."""
+    return (tiles.flip(2) if backwards else tiles).movedim(2, 2 + slices_at)
+
+
+def _turn_back(tiles: Tensor, slices_at: int, *, backwards: bool) -> Tensor:
+    """The inverse of _turn."""
+    moved = tiles.movedim(2 + slices_at, 2)
+    return moved.flip(2) if backwards else moved
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weights of a segmenter's networks, in their order: 2 before 10."""
+    files = folder.glob("weights-*.safetensors")
+    return sorted(files, key=lambda file: (len(file.name), file.name))
+
+
+def segmenter_digest(folder: Path) -> str:
+    """SHA-256 over a segmenter's spec and weights: which segmenter it is."""
+    files = [folder / "spec.json", *weight_files(folder)]
+    return digest_json({file.name: digest_file(file) for file in files})
+
+
+def ensemble_digest(folds: Sequence[str]) -> str:
+    """Which segmenter it is, from the digests of its folds in their order."""
+    return folds[0] if len(folds) == 1 else digest_json(list(folds))

@@ -1,0 +1,142 @@
+"""densify: from a few annotated slices of volumes to their dense label maps."""
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from segpipe.dataset.case import Case, CaseList, read_cases
+from segpipe.dataset.case_files import read_case, read_case_label
+from segpipe.dataset.split import Fold, Split
+from segpipe.images.formats.files import write_label
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.stages import annotate, plan, preprocess, train, verify, weigh
+from segpipe.stages.predict import PredictParams
+from segpipe.training.task import NONE, TrainParams
+
+log = logging.getLogger(__name__)
+EVERYTHING = annotate.AnnotateParams(rule="all", slices=(0, 0, 0), seed=0)
+
+
+@dataclass(frozen=True)
+class DensifyParams:
+    """The sections of params.yaml that densify works by."""
+
+    verify: verify.VerifyParams
+    plan: plan.PlanParams
+    preprocess: preprocess.PreprocessParams
+    weigh: weigh.WeighParams
+    train: TrainParams
+    predict: PredictParams
+
+
+def densify(
+    params: DensifyParams, output: Path, *, model: str, compute: Compute, paths: Paths
+) -> str:
+    """Train on the annotated voxels of all cases in data/, then label all their voxels.
+
+    One network learns from all cases at once, and nothing is held out: the best epoch
+    is the best on the voxels that it learns from. What was annotated stays as drawn.
+    The training goes on where it was interrupted.
+
+    Args:
+        params: The sections; the training is that of ``train``, by sparse annotation.
+        output: A new folder for the label maps.
+        model: Name of the training.
+        compute: Where and how.
+        paths: Of the project whose data/ is to be densified.
+
+    Returns:
+        What was written, in one sentence.
+
+    Raises:
+        DataError: If the output is there already, or nothing is left to label.
+
+    Source:
+        Çiçek 2016, arXiv:1606.06650, section 1: the semi-automated set-up.
+    """
+    if output.exists():
+        raise DataError(
+            f"{output}: expected a new folder, found something; name another one"
+        )
+    work = _work(paths, model)
+    cases = _prepare(params, model, work)
+    section = params.train
+    if section.start_from != NONE:  # relative to the user's project, not to ours
+        place = str(paths.root.resolve() / section.start_from)
+        section = section.model_copy(update={"start_from": place})
+    train.run(section, model=model, fold=0, compute=compute, paths=work)
+    segmenter = Segmenter.load(work.artifacts / "train" / model / "0" / "segmenter")
+    inference = Inference(
+        overlap_fraction=params.predict.overlap_fraction,
+        blending=params.predict.blending,
+        memory_gb=params.predict.memory_gb,
+        mirror=params.predict.mirror,
+        compute=compute,
+    )
+    part = output.with_name(f".{output.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    shares = [
+        _label(segmenter, inference, work, cases, case, part)
+        for case in tqdm(cases.cases, desc="densify", unit="case", disable=None)
+    ]
+    part.rename(output)
+    return (
+        f"wrote {len(shares)} dense label maps to {output}: "
+        f"{100 * np.mean(shares):.1f} % of the voxels were drawn, the rest is {model}'s"
+    )
+
+
+def _work(paths: Paths, model: str) -> Paths:
+    """A project of its own beside the other caches, on the same data."""
+    root = paths.cache / "densify" / model
+    root.mkdir(parents=True, exist_ok=True)
+    work = Paths(root)
+    work.data.unlink(missing_ok=True)
+    work.data.symlink_to(paths.data.resolve(), target_is_directory=True)
+    return work
+
+
+def _prepare(params: DensifyParams, model: str, work: Paths) -> CaseList:
+    """All stages before train, with every case on the side of training."""
+    verify.run(params.verify, networks={model: params.train.dimensions}, paths=work)
+    cases = read_cases(work.artifacts)
+    if cases.ignore is None:
+        raise DataError(
+            f"{work.data / 'dataset.json'}, labels: expected ignore, the value of what "
+            "nobody annotated, found none, so that every voxel counts as annotated; "
+            "bring the data in with `segpipe import ... --ignore VALUE`"
+        )
+    names = tuple(case.name for case in cases.cases)
+    everything = Fold(training=names, validation=names)
+    split = Split(format_version=1, test=(), folds=(everything,))
+    split.write(work.artifacts / "split" / "split.json")
+    plan.run(params.plan, models={model: params.train}, paths=work)
+    preprocess.run(params.preprocess, paths=work)
+    weigh.run(params.weigh, paths=work)
+    annotate.run(EVERYTHING, paths=work)
+    return cases
+
+
+def _label(
+    segmenter: Segmenter,
+    inference: Inference,
+    work: Paths,
+    cases: CaseList,
+    case: Case,
+    folder: Path,
+) -> float:
+    """Write the dense label map of a case; the share of voxels that were drawn."""
+    drawn = read_case_label(work.data, cases, case)
+    dense = segmenter.segment(read_case(work.data, cases, case), inference)
+    known = drawn.array != cases.ignore
+    array = np.where(known, drawn.array, dense.array)
+    write_label(folder / f"{case.name}{cases.file_ending}", array, drawn.grid)
+    return float(known.mean())

@@ -1,0 +1,1 @@
+"""Export of a segmenter to ONNX, with a program that runs it."""

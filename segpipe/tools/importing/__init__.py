@@ -1,0 +1,1 @@
+"""Import of a lab's own images and labels into data/."""

@@ -1,0 +1,1 @@
+"""Import of DICOM series with their labels."""

@@ -1,0 +1,169 @@
+"""Pairing: which DICOM-SEG and RTSTRUCT objects were drawn on which image series."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from segpipe.images.dicom import file as dicom_file
+from segpipe.images.dicom.series import NO_IMAGES, Series, find_series, is_dicom
+from segpipe.project.errors import DataError
+
+log = logging.getLogger(__name__)
+LABELS = ("SEG", "RTSTRUCT")
+
+
+@dataclass(frozen=True)
+class LabelledSeries:
+    """An image series with all that was drawn on it.
+
+    Attributes:
+        images: The series.
+        labels: The files of its segmentations and structure sets.
+    """
+
+    images: Series
+    labels: tuple[Path, ...]
+
+
+def dicom_files(folder: Path) -> Iterator[Path]:
+    """All DICOM files of a folder and the folders in it; hidden files are let be."""
+    for path in sorted(folder.rglob("*")):
+        if not path.name.startswith(".") and is_dicom(path):
+            yield path
+
+
+def find_labelled(source: Path) -> list[LabelledSeries]:
+    """Pair each segmentation and structure set with the image series that it names.
+
+    Series that nothing was drawn on, doses, plans, reports and files of other formats
+    are left out; the log counts them, without names, which may be a patient's.
+
+    Args:
+        source: A folder of DICOM files, in any nesting.
+
+    Returns:
+        In the order of SeriesInstanceUID.
+
+    Raises:
+        DataError: If a file is damaged; if there is no segmentation or structure set,
+            or one whose image is not there or not clear; all of these are named.
+    """
+    found = find_series(dicom_files(source))
+    images = {s.uid: s for s in found if s.modality not in NO_IMAGES}
+    labels = [path for s in found if s.modality in LABELS for path in s.files]
+    if not labels:
+        raise DataError(
+            f"{source}: expected DICOM-SEG or RTSTRUCT objects as labels, found none "
+            f"beside {len(images)} image series; add them, or name the folders of "
+            "other files by --images and --labels"
+        )
+    drawn = _pair(labels, images)
+    _log_left_out(source, found, len(images) - len(drawn))
+    return [
+        LabelledSeries(images[uid], tuple(sorted(drawn[uid]))) for uid in sorted(drawn)
+    ]
+
+
+def _pair(labels: list[Path], images: dict[str, Series]) -> dict[str, list[Path]]:
+    """The labels of each series, by its UID."""
+    named = {path: _named_series(path) & set(images) for path in labels}
+    if any(len(uids) != 1 for uids in named.values()):  # instances tell it better
+        holders = _holders(images)
+        for path, uids in named.items():
+            if len(uids) != 1:
+                instances = _named_instances(path)
+                found = {holders[uid] for uid in instances if uid in holders}
+                named[path] = found or uids
+    faults = [_fault(path, uids) for path, uids in named.items() if len(uids) != 1]
+    if faults:
+        raise DataError("\n".join(faults))
+    drawn: dict[str, list[Path]] = defaultdict(list)
+    for path, (uid,) in named.items():
+        drawn[uid].append(path)
+    return dict(drawn)
+
+
+def _fault(path: Path, uids: set[str]) -> str:
+    if uids:
+        return (
+            f"{path}: expected labels of one image series, found references to "
+            f"{len(uids)} that are here; export a segmentation for each series"
+        )
+    return (
+        f"{path}: expected its image series beside it, found none that it refers to; "
+        "add the series that it was drawn on, or leave the file out"
+    )
+
+
+def _items(
+    path: Path, dataset: dicom_file.Dataset, *keywords: str
+) -> list[dicom_file.Dataset]:
+    """The items of a sequence within the items of sequences."""
+    items = [dataset]
+    for keyword in keywords:
+        items = [
+            inner
+            for item in items
+            for inner in dicom_file.value_of(path, item, keyword) or ()
+        ]
+    return items
+
+
+def _named_series(path: Path) -> set[str]:
+    """The series that an object says it was drawn on.
+
+    Source:
+        DICOM PS3.3, sections C.12.1.1 (SEG) and C.8.8.5 (RTSTRUCT).
+    """
+    header = dicom_file.read_header(path)
+    items = _items(path, header, "ReferencedSeriesSequence")
+    items += _items(
+        path,
+        header,
+        "ReferencedFrameOfReferenceSequence",
+        "RTReferencedStudySequence",
+        "RTReferencedSeriesSequence",
+    )
+    return {str(dicom_file.value_of(path, item, "SeriesInstanceUID")) for item in items}
+
+
+def _named_instances(path: Path) -> set[str]:
+    """The images that the contours or the frames of an object name."""
+    header = dicom_file.read_header(path)
+    items = _items(
+        path, header, "ROIContourSequence", "ContourSequence", "ContourImageSequence"
+    )
+    derived = ("DerivationImageSequence", "SourceImageSequence")
+    for group in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        items += _items(path, header, group, *derived)
+    return {
+        str(dicom_file.value_of(path, item, "ReferencedSOPInstanceUID"))
+        for item in items
+    }
+
+
+def _holders(images: dict[str, Series]) -> dict[str, str]:
+    """The series of each image, by the image's SOPInstanceUID."""
+    holders = {}
+    for uid, series in images.items():
+        for path in series.files:
+            header = dicom_file.read_header(path, ["SOPInstanceUID"])
+            holders[dicom_file.text_of(path, header, "SOPInstanceUID")] = uid
+    return holders
+
+
+def _log_left_out(source: Path, found: list[Series], unlabelled: int) -> None:
+    read = sum(len(series.files) for series in found)
+    visible = (p for p in source.rglob("*") if p.is_file() and p.name[0] != ".")
+    counts = {
+        "image series without a label": unlabelled,
+        "series of other objects (doses, plans, reports)": sum(
+            s.modality in NO_IMAGES and s.modality not in LABELS for s in found
+        ),
+        "files that are no DICOM image or label": sum(1 for _ in visible) - read,
+    }
+    for what, count in counts.items():
+        if count:
+            log.info("left out %d %s", count, what)

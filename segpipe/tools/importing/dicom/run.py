@@ -1,0 +1,162 @@
+"""import: bring folders of DICOM images and their segmentations into data/."""
+
+import hashlib
+import logging
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from segpipe.dataset.layout import read_dataset
+from segpipe.images.dicom import file as dicom_file
+from segpipe.images.dicom.seg.source import path_of
+from segpipe.images.dicom.series import read_series
+from segpipe.images.formats import nifti
+from segpipe.project.errors import DataError
+from segpipe.tools.importing.conversion import Conversion, ImportOptions
+from segpipe.tools.importing.dicom.merging import read_labels, renamed
+from segpipe.tools.importing.dicom.pairing import (
+    LabelledSeries,
+    dicom_files,
+    find_labelled,
+)
+from segpipe.tools.importing.dicom.survey import (
+    choose_dicom,
+    refuse_names,
+    refuse_options,
+    refuse_unseen,
+)
+from segpipe.tools.importing.replacing import (
+    check_layout,
+    read_existing,
+    replaced,
+    take_over,
+    tell,
+    write_description,
+    write_patients,
+)
+from segpipe.tools.importing.sources import is_hdf5
+from segpipe.tools.importing.writing import compact
+
+log = logging.getLogger(__name__)
+NUMBERED = re.compile(r"case_(\d+)", re.IGNORECASE)
+DIGITS = 12  # of a patient's digest: of a million, two are alike once in 560 times
+
+
+def holds_dicom(source: Path, options: ImportOptions) -> bool:
+    """Whether a folder is to be read as DICOM: it has some, and nothing else was said.
+
+    A dataset.json, HDF5 files or the options --images and --labels say something else.
+    """
+    if not source.is_dir() or options.images or options.labels:
+        return False
+    if (source / "dataset.json").is_file() or any(map(is_hdf5, source.iterdir())):
+        return False
+    return next(dicom_files(source), None) is not None
+
+
+def import_dicom(source: Path, data: Path, options: ImportOptions) -> str:
+    """Write labelled DICOM series into the data folder; on any fault nothing changes.
+
+    Images keep their rescaled values (Hounsfield units of a CT) and their grid; labels
+    lie on it whole. The channel is the modality. Cases are case_001 and so on, in the
+    order of SeriesInstanceUID; added ones count on. A patient is the beginning of the
+    SHA-256 of PatientID: a patient's studies stay together, and no name or id is kept
+    (but who has a list of ids can try them: a pseudonym, not anonymity).
+
+    Args:
+        source: A folder of DICOM files, in any nesting.
+        data: The data folder of the project.
+        options: Of these --structure, --channel (one name), --add and --replace.
+
+    Returns:
+        What was brought in, in one sentence.
+
+    Raises:
+        DataError: If an option has no meaning here, files cannot be paired or read,
+            labels of one series contradict each other, or modalities differ.
+    """
+    refuse_options(options)
+    existing = read_existing(data, options)
+    pairs = find_labelled(source)
+    conversion = choose_dicom(pairs, options, data, existing)
+    first = _last_number(data) + 1 if existing else 1
+    cases = {f"case_{n:03d}": pair for n, pair in enumerate(pairs, start=first)}
+    rows = _patients(cases)
+    number = len(cases) + (existing.numTraining if existing else 0)
+    with replaced(data) as part:
+        if existing is not None:
+            take_over(data, part, list(cases))
+        labels = _write_cases(part, cases, conversion)
+        conversion = replace(conversion, labels=labels)
+        title = existing.name if existing else "DICOM"  # folders are named as patients
+        write_description(part, conversion, name=title, number=number)
+        write_patients(part, rows, list(cases), data if existing else None)
+        check_layout(part)
+    return tell(data, conversion, imported=len(cases), number=number)
+
+
+def _last_number(data: Path) -> int:
+    """The highest number of the cases that are there; 0 if none is called so."""
+    found = [NUMBERED.fullmatch(case.name) for case in read_dataset(data).cases]
+    return max((int(match[1]) for match in found if match), default=0)
+
+
+def _patients(cases: dict[str, LabelledSeries]) -> list[dict[str, str]]:
+    """Rows of patients.csv."""
+    rows, faults = [], []
+    for name, pair in cases.items():
+        path = pair.images.files[0]
+        header = dicom_file.read_header(path, ["PatientID"])
+        patient = str(dicom_file.value_of(path, header, "PatientID") or "").strip()
+        if not patient:
+            faults.append(
+                f"{path}: expected a PatientID, found none; give each patient one "
+                "(any code), or cases of one patient may end up on two sides"
+            )
+        digest = hashlib.sha256(patient.encode()).hexdigest()[:DIGITS]
+        rows.append({"case": name, "patient": digest})
+    if faults:
+        raise DataError("\n".join(faults))
+    return rows
+
+
+def _write_cases(
+    part: Path, cases: dict[str, LabelledSeries], conversion: Conversion
+) -> dict[str, int]:
+    """Write images and label maps, one case in memory at a time.
+
+    Returns:
+        The values of all structures and of the background.
+    """
+    known = {name: v for name, v in conversion.labels.items() if v != 0}
+    seen: dict[str, int] = {}
+    for name, pair in tqdm(cases.items(), desc="import", unit="case", disable=None):
+        image = read_series(pair.images)
+        for words in image.warnings:  # without the path: it may name the patient
+            log.warning("%s%s", name, words.removeprefix(str(path_of(image.slices[0]))))
+        found = read_labels(pair.labels, image, only=frozenset(known))
+        refuse_names(pair.labels, found, known)
+        for new in [n for n in found.structures if n not in seen]:
+            seen[new] = known.get(new, len(seen) + 1)
+        array = renamed(found.label.array, found.structures, seen)
+        grid, ending = image.image.grid, conversion.ending
+        goal = part / "imagesTr" / f"{name}_0000{ending}"
+        nifti.write_image(goal, compact(image.image.array[0]), grid)
+        nifti.write_label(part / "labelsTr" / f"{name}{ending}", compact(array), grid)
+    refuse_unseen(conversion.options, seen)
+    if not known:
+        files = [part / "labelsTr" / f"{name}{conversion.ending}" for name in cases]
+        known = _renumber(files, seen)
+    return {"background": 0, **known}
+
+
+def _renumber(files: list[Path], seen: dict[str, int]) -> dict[str, int]:
+    """Give the structures their values from 1 in the order of their names."""
+    structures = {name: value for value, name in enumerate(sorted(seen), start=1)}
+    for path in files if structures != seen else ():
+        label = nifti.read_label(path)
+        array = renamed(label.array, seen, structures)
+        nifti.write_label(path, compact(array), label.grid)
+    return structures

@@ -1,0 +1,159 @@
+"""Choosing: what the options, the headers and the data to add to say of DICOM."""
+
+from pathlib import Path
+
+from segpipe.dataset.description import NIFTI, Description
+from segpipe.images.dicom.seg.reading import SegLabels
+from segpipe.project.errors import DataError
+from segpipe.tools.importing.conversion import Conversion, ImportOptions
+from segpipe.tools.importing.dicom.pairing import LabelledSeries
+
+RESERVED = ("background", "ignore")  # dataset.json means its own by them
+
+
+def refuse_options(options: ImportOptions) -> None:
+    """Refuse options for what DICOM says itself, or cannot say.
+
+    Raises:
+        DataError: At the first of them.
+    """
+    default = ImportOptions()
+    reasons = {
+        "spacing_mm": "DICOM carries its own spacing",
+        "instances": "segments and contours are structures, not instance ids",
+        "ignore": "neither segments nor contours mean what nobody annotated",
+        "grey": "DICOM images are read in one channel",
+        "image_key": "it names a data set of HDF5 files",
+        "label_key": "it names a data set of HDF5 files",
+        "channel_suffixes": "series are told apart by their headers, not their names",
+        "label_suffix": "labels are told apart by their headers, not their names",
+        "patients": "patients are told apart by PatientID",
+    }
+    for field, reason in reasons.items():
+        if getattr(options, field) != getattr(default, field):
+            said = "--" + field.replace("_", "-").replace("suffixes", "suffix")
+            raise DataError(
+                f"{said}: expected none for DICOM, found one: {reason}; leave it out"
+            )
+    if len(options.channels) > 1:
+        raise DataError(
+            f"--channel: expected one name for DICOM, found "
+            f"{', '.join(options.channels)}; a series is one channel"
+        )
+
+
+def choose_dicom(
+    pairs: list[LabelledSeries],
+    options: ImportOptions,
+    data: Path,
+    existing: Description | None,
+) -> Conversion:
+    """What becomes of the series; its labels are those of which values are known.
+
+    Raises:
+        DataError: If the modalities differ, or what was said or is there contradicts
+            them.
+    """
+    return Conversion(
+        options=options,
+        ending=_choose_ending(data, existing),
+        channels=(_choose_channel(pairs, options, existing),),
+        labels={"background": 0, **_known_structures(options, existing)},
+        ignore=existing.labels.get("ignore") if existing else None,
+        spacing_mm=None,
+        unit="mm",
+        keep_alpha=True,
+    )
+
+
+def _known_structures(
+    options: ImportOptions, existing: Description | None
+) -> dict[str, int]:
+    """Structure name to value as the options or the data tell it; else empty."""
+    for name, value in options.structures.items():
+        if name in RESERVED or value == 0:
+            raise DataError(
+                f"--structure {name}={value}: expected the name of a structure and a "
+                "value other than 0, found what means background or not annotated"
+            )
+    if existing is None:
+        return options.structures
+    if options.structures:
+        raise DataError(
+            "--structure: expected none beside --add, found "
+            f"{', '.join(options.structures)}; the data that are there name the values"
+        )
+    return {n: value for n, value in existing.labels.items() if n not in RESERVED}
+
+
+def _choose_channel(
+    pairs: list[LabelledSeries], options: ImportOptions, existing: Description | None
+) -> str:
+    """The modality of all series, or the name that was said instead."""
+    modalities = {pair.images.modality: pair.images.files[0] for pair in pairs}
+    if len(modalities) > 1:
+        found = ", ".join(f"{kind} ({path})" for kind, path in modalities.items())
+        raise DataError(
+            f"{pairs[0].images.files[0]}: expected one modality, found {found}; import "
+            "the series of each into a project of its own"
+        )
+    (channel,) = options.channels or modalities
+    if existing and list(existing.channel_names.values()) != [channel]:
+        raise DataError(
+            f"{pairs[0].images.files[0]}: expected the channels of the data to add to, "
+            f"{', '.join(existing.channel_names.values())}, found {channel}; if they "
+            "are the same, say --channel NAME"
+        )
+    return channel
+
+
+def _choose_ending(data: Path, existing: Description | None) -> str:
+    """Of all files: that of the data to add to, or else .nii.gz."""
+    if existing is None:
+        return ".nii.gz"
+    if existing.file_ending not in NIFTI or existing.true_unit != "mm":
+        raise DataError(
+            f"{data}: expected NIfTI in mm to add DICOM to, found "
+            f"{existing.file_ending} in {existing.true_unit}; import the series into a "
+            "project of its own"
+        )
+    return existing.file_ending
+
+
+def refuse_names(
+    paths: tuple[Path, ...], labels: SegLabels, known: dict[str, int]
+) -> None:
+    """Refuse structures that no value is known for, where values are known.
+
+    Raises:
+        DataError: If there are such, or one is called as dataset.json calls others.
+    """
+    where = ", ".join(map(str, paths))
+    reserved = [name for name in labels.structures if name in RESERVED]
+    if reserved:
+        raise DataError(
+            f"{where}: expected names of structures, found {reserved[0]!r}, which "
+            "dataset.json keeps for itself; rename it, or export without it"
+        )
+    strange = [repr(name) for name in labels.structures if name not in known]
+    if known and strange:
+        raise DataError(
+            f"{where}: expected the structures {', '.join(known)}, found "
+            f"{', '.join(strange)}; name each with --structure NAME=VALUE, or export "
+            "the labels without them"
+        )
+
+
+def refuse_unseen(options: ImportOptions, seen: dict[str, int]) -> None:
+    """Refuse structures of the options that no label holds.
+
+    Raises:
+        DataError: If there are such.
+    """
+    unseen = sorted(set(options.structures) - set(seen))
+    if unseen:
+        raise DataError(
+            f"--structure: expected names that the labels have, found "
+            f"{', '.join(unseen)}, but the labels have {', '.join(sorted(seen))}; mend "
+            "the spelling, or leave them out"
+        )

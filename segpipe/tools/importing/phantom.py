@@ -1,0 +1,289 @@
+"""The embedded default data set: a block of tissue with cells and a vessel.
+
+Integer arithmetic throughout, so that every machine writes the same bytes.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int16, Int64
+
+from segpipe.images.formats.nifti import write_image, write_label
+from segpipe.images.grid import Grid, Orientation
+from segpipe.project.documents import write_json, write_text
+from segpipe.project.errors import DataError
+
+PHANTOM_MD5 = "f6f8ab08afcd99933cc61642d7637d1d"  # as DVC computes it of a folder
+CELL, VESSEL = 1, 3  # values need not be consecutive
+STEP_MM = 0.05  # all lengths are whole multiples
+PATIENTS = (1, 1, 1, 2, 2, 3, 4, 4, 5, 6, 7, 7, 8, 9, 9, 10, 11, 12, 13, 14)
+SITES = ("north", "south")  # of a patient, in turn
+# Pythagorean triples: rotations whose sine and cosine are fractions.
+TILTS = ((9, 40, 41), (11, 60, 61), (7, 24, 25), (0, 1, 1))
+STORED = (
+    Orientation((0, 1, 2), (False, False, False)),
+    Orientation((0, 1, 2), (True, True, False)),
+    Orientation((1, 0, 2), (False, True, True)),
+    Orientation((0, 2, 1), (True, False, False)),
+)
+
+
+def write_phantom(data: Path) -> None:
+    """Write the embedded data set in the nnU-Net v2 layout; a second time is a no-op.
+
+    Twenty volumes of fourteen patients from two sites, with instance ids of the cells.
+
+    Raises:
+        DataError: If the folder holds anything else.
+    """
+    if is_phantom(data):
+        return
+    if data.is_dir() and any(data.iterdir()):
+        raise DataError(
+            f"{data}: expected an empty folder or the untouched example, found other "
+            "data; they stay as they are. Run `dvc repro` to use them, or move them "
+            "away to see the example"
+        )
+    part = data.with_name(f".{data.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    rows = ["case,patient,site"]
+    for number, patient in enumerate(PATIENTS):
+        name = f"block_{number:02d}"
+        _write_case(part, name, number, patient)
+        rows.append(f"{name},patient_{patient:02d},{SITES[patient % 2]}")
+    write_text(part / "patients.csv", "\n".join(rows) + "\n")
+    write_json(
+        part / "dataset.json",
+        {
+            "name": "Phantom",
+            "channel_names": {"0": "fluorescence"},
+            "labels": {"background": 0, "cell": CELL, "vessel": VESSEL},
+            "numTraining": len(PATIENTS),
+            "file_ending": ".nii",
+        },
+    )
+    if data.is_dir():
+        data.rmdir()
+    os.replace(part, data)
+
+
+def is_phantom(data: Path) -> bool:
+    """Whether a folder holds the embedded data set, untouched."""
+    return data.is_dir() and folder_md5(data) == PHANTOM_MD5
+
+
+def folder_md5(folder: Path) -> str:
+    """The md5 by which DVC knows a folder, without its ending ``.dir``."""
+    entries = [
+        {
+            "md5": hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest(),
+            "relpath": path.relative_to(folder).as_posix(),
+        }
+        for path in folder.rglob("*")
+        if path.is_file()
+    ]
+    entries.sort(key=lambda entry: entry["relpath"])
+    text = json.dumps(entries, sort_keys=True)
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class _Dice:
+    """Whole random numbers: SplitMix64, whose stream no library can change.
+
+    Source:
+        Steele 2014, doi:10.1145/2660193.2660195.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._state = seed * 1_000_003 % 2**64
+
+    def throw(self, low: int, high: int) -> int:
+        """One number from low to high, both included."""
+        return low + int(self._many(1)[0] % np.uint64(high - low + 1))
+
+    def noise(self, shape: tuple[int, int, int]) -> Int64[np.ndarray, "i j k"]:
+        """Nearly normal: sums of eight bytes, mean 0, standard deviation 209."""
+        bits = self._many(int(np.prod(shape))).reshape(shape)
+        total = np.zeros(shape, dtype=np.int64)
+        for byte in range(8):
+            shifted = bits >> np.uint64(8 * byte)
+            total += (shifted & np.uint64(255)).astype(np.int64)
+        return total - 1020
+
+    def _many(self, count: int) -> np.ndarray:
+        golden = 0x9E3779B97F4A7C15
+        steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(golden)
+        z = steps + np.uint64(self._state)  # wraps around, as it should
+        self._state = (self._state + count * golden) % 2**64
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return np.asarray(z ^ (z >> np.uint64(31)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Anatomy:
+    """What lies where; lengths in steps of 0.05 mm."""
+
+    tissue: Bool[np.ndarray, "i j k"]
+    cells: Int16[np.ndarray, "i j k"]
+    membrane: Bool[np.ndarray, "i j k"]
+    vessel: Bool[np.ndarray, "i j k"]
+    debris: Bool[np.ndarray, "i j k"]
+
+
+def _write_case(data: Path, name: str, number: int, patient: int) -> None:
+    dice = _Dice(number + 1)
+    south = patient % 2 == 1
+    spacing = (9, 9, 24) if south else (10, 10, 20)
+    shape = (dice.throw(46, 50), dice.throw(44, 48), dice.throw(20, 23))
+    anatomy = _build_anatomy(dice, shape, spacing)
+    image = _build_image(dice, anatomy, south=south)
+    label = np.where(anatomy.cells > 0, CELL, 0).astype(np.int16)
+    label[anatomy.vessel] = VESSEL
+    grid = _build_grid(dice, shape, spacing)
+    stored = STORED[number % len(STORED)]
+    grid = grid.reoriented(stored)
+
+    def turned(array: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(stored.apply(array))
+
+    write_image(data / "imagesTr" / f"{name}_0000.nii", turned(image), grid)
+    write_label(data / "labelsTr" / f"{name}.nii", turned(label).astype(np.uint8), grid)
+    ids = turned(anatomy.cells).astype(np.uint8)
+    write_label(data / "instancesTr" / f"{name}.nii", ids, grid)
+
+
+def _build_grid(
+    dice: _Dice, shape: tuple[int, int, int], spacing: tuple[int, int, int]
+) -> Grid:
+    """Oblique: turned about k, then about i."""
+    affine = np.diag([*(step * STEP_MM for step in spacing), 1.0])
+    for axes in ((0, 1), (1, 2)):
+        opposite, adjacent, hypotenuse = TILTS[dice.throw(0, len(TILTS) - 1)]
+        turn = np.eye(4)
+        turn[axes[0], axes[0]] = turn[axes[1], axes[1]] = adjacent / hypotenuse
+        turn[axes[0], axes[1]] = -opposite / hypotenuse
+        turn[axes[1], axes[0]] = opposite / hypotenuse
+        affine = turn @ affine
+    affine[:3, 3] = [dice.throw(-100, 100) / 4 for _ in range(3)]
+    return Grid(shape, affine, "mm")
+
+
+def _build_anatomy(
+    dice: _Dice, shape: tuple[int, int, int], spacing: tuple[int, int, int]
+) -> _Anatomy:
+    axes = [np.arange(n) * step for n, step in zip(shape, spacing, strict=True)]
+    where = list(np.meshgrid(*axes, indexing="ij"))
+    extent = [(n - 1) * step for n, step in zip(shape, spacing, strict=True)]
+    tissue = np.ones(shape, dtype=bool)
+    for place, end in zip(where, extent, strict=True):
+        low, high = dice.throw(20, 50), end - dice.throw(20, 50)
+        tissue &= (place >= low) & (place <= high)
+    vessel = _build_vessel(dice, where, extent) & tissue
+    cells, membrane = _build_cells(dice, where, extent)
+    cells[vessel | ~tissue] = 0
+    debris = np.zeros(shape, dtype=bool)
+    for _ in range(dice.throw(4, 8)):
+        center = [dice.throw(30, end - 30) for end in extent]
+        debris |= _squares(where, center) < dice.throw(14, 24) ** 2
+    return _Anatomy(tissue, cells, membrane, vessel, debris & tissue)
+
+
+def _squares(where: list[np.ndarray], center: list[int]) -> Int64[np.ndarray, "i j k"]:
+    i, j, k = (
+        (place - middle) ** 2 for place, middle in zip(where, center, strict=True)
+    )
+    return np.asarray(i + j + k, dtype=np.int64)
+
+
+def _build_vessel(
+    dice: _Dice, where: list[np.ndarray], extent: list[int]
+) -> Bool[np.ndarray, "i j k"]:
+    """A bent tube from one side to the other: 64 balls along a parabola."""
+    ends = [[dice.throw(60, end - 60) for end in extent] for _ in range(2)]
+    ends[0][0], ends[1][0] = 0, extent[0]
+    bend = [0, dice.throw(-90, 90), dice.throw(-60, 60)]
+    radius = dice.throw(20, 32)
+    vessel = np.zeros(where[0].shape, dtype=bool)
+    for t in range(65):
+        center = [
+            (first * (64 - t) + last * t) // 64 + 4 * bow * t * (64 - t) // 4096
+            for first, last, bow in zip(*ends, bend, strict=True)
+        ]
+        vessel |= _squares(where, center) < radius**2
+    return vessel
+
+
+def _build_cells(
+    dice: _Dice, where: list[np.ndarray], extent: list[int]
+) -> tuple[Int16[np.ndarray, "i j k"], Bool[np.ndarray, "i j k"]]:
+    """Balls of different sizes that press against each other, and where they touch.
+
+    Each voxel belongs to the ball with the lowest power (distance squared less radius
+    squared), so that two balls that overlap share a flat wall.
+    """
+    balls: list[tuple[list[int], int]] = []
+    for _ in range(900):
+        radius = dice.throw(32, 76)
+        center = [dice.throw(24, end - 24) for end in extent]
+        # Overlap at most a quarter of the radii.
+        if all(
+            16 * sum((a - b) ** 2 for a, b in zip(center, other, strict=True))
+            > 9 * (radius + size) ** 2
+            for other, size in balls
+        ):
+            balls.append((center, radius))
+        if len(balls) == 45:
+            break
+    cells = np.zeros(where[0].shape, dtype=np.int16)
+    lowest = np.zeros(where[0].shape, dtype=np.int64)
+    second = np.zeros(where[0].shape, dtype=np.int64)
+    for number, (center, radius) in enumerate(balls, start=1):
+        power = _squares(where, center) - radius**2
+        nearer = power < lowest
+        second = np.where(nearer, lowest, np.minimum(second, power))
+        lowest = np.where(nearer, power, lowest)
+        cells[nearer] = number
+    membrane = (cells > 0) & (second < 0) & (second - lowest < 700)
+    return cells, membrane
+
+
+def _build_image(
+    dice: _Dice, anatomy: _Anatomy, *, south: bool
+) -> Int16[np.ndarray, "i j k"]:
+    """Brightness by cell, blur, bias field and noise; the south sees less contrast."""
+    gain = 3 if south else 4
+    image = np.where(anatomy.tissue, 900, 300).astype(np.int64)
+    image[anatomy.debris] += 140 * gain
+    for cell in range(1, int(anatomy.cells.max()) + 1):
+        image[anatomy.cells == cell] += dice.throw(110, 230) * gain
+    image[anatomy.membrane] -= 70 * gain
+    image[anatomy.vessel] += dice.throw(250, 320) * gain
+    for axis in range(3):
+        image = _blurred(image, axis)
+    places = np.meshgrid(*(np.arange(n) for n in image.shape), indexing="ij")
+    bias = np.full(image.shape, 4096, dtype=np.int64)
+    for place, size in zip(places, image.shape, strict=True):
+        bias += (2 * place - size) * dice.throw(-900, 900) // size
+    image = image * bias // 4096
+    strength = dice.throw(8, 13) if south else dice.throw(5, 10)
+    image += dice.noise(anatomy.cells.shape) * strength // 20
+    return np.clip(image, 0, 32767).astype(np.int16)
+
+
+def _blurred(
+    image: Int64[np.ndarray, "i j k"], axis: int
+) -> Int64[np.ndarray, "i j k"]:
+    """Quarter, half, quarter along one axis."""
+    width = [(1, 1) if n == axis else (0, 0) for n in range(3)]
+    padded = np.pad(image, width, mode="edge")
+    size = image.shape[axis]
+    before, here, after = (
+        padded.take(range(start, start + size), axis=axis) for start in range(3)
+    )
+    return np.asarray((before + 2 * here + after) // 4)

@@ -1,0 +1,135 @@
+"""import: bring other folders' images and label maps into data/, all or nothing."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from segpipe.project.errors import DataError
+from segpipe.tools.importing.conversion import ImportOptions
+from segpipe.tools.importing.dicom.run import holds_dicom, import_dicom
+from segpipe.tools.importing.replacing import (
+    check_layout,
+    read_existing,
+    read_rows,
+    refuse_loss,
+    replaced,
+    take_over,
+    tell,
+    write_description,
+    write_patients,
+)
+from segpipe.tools.importing.sources import (
+    RawCases,
+    find_described,
+    find_hdf5,
+    find_pairs,
+    is_hdf5,
+)
+from segpipe.tools.importing.survey import choose_conversion
+from segpipe.tools.importing.writing import write_case
+
+
+def import_dataset(source: Path, data: Path, options: ImportOptions) -> str:
+    """Write the cases of a folder into the data folder; on any fault nothing changes.
+
+    Args:
+        source: A folder as of nnU-Net or the MSD, a folder of image and label folders,
+            HDF5 files (or a single one), or a folder of DICOM.
+        data: The data folder of the project.
+        options: What the source does not say itself.
+
+    Returns:
+        What was brought in, in one sentence.
+
+    Raises:
+        DataError: If the source cannot be brought in, or the data folder holds other
+            data and nothing was said of replacing or adding.
+    """
+    refuse_loss(data, options)
+    if holds_dicom(source, options):
+        return import_dicom(source, data, options)
+    sources = _find(source, options)
+    if not sources.cases:
+        raise DataError(f"{source}: expected cases, found none; see --images, --labels")
+    existing = read_existing(data, options)
+    conversion = choose_conversion(sources, options, existing)
+    names = [case.name for case in sources.cases]
+    number = len(names) + (existing.numTraining if existing else 0)
+    with replaced(data) as part:
+        if existing is not None:
+            take_over(data, part, names)
+        for case in tqdm(sources.cases, desc="import", unit="case", disable=None):
+            write_case(case, conversion, part)
+        write_description(part, conversion, name=source.resolve().name, number=number)
+        rows = _read_patients(sources, options)
+        write_patients(part, rows, names, data if existing else None)
+        splits = sources.folder / "splits.csv" if sources.folder else None
+        if splits and splits.is_file() and existing is None:
+            shutil.copyfile(splits, part / "splits.csv")
+        check_layout(part)
+    return tell(data, conversion, imported=len(names), number=number)
+
+
+def parse_structures(texts: list[str]) -> dict[str, int]:
+    """NAME=VALUE as the command line has it.
+
+    Raises:
+        DataError: If a text is not of this form, or a name or value comes twice.
+    """
+    structures: dict[str, int] = {}
+    for text in texts:
+        name, _, value = text.rpartition("=")
+        if not name or not value.lstrip("-").isdecimal():
+            raise DataError(f"--structure {text}: expected NAME=VALUE, as in nucleus=1")
+        if name in structures or int(value) in structures.values():
+            raise DataError(f"--structure {text}: expected a new name and value")
+        structures[name] = int(value)
+    return structures
+
+
+def _find(source: Path, options: ImportOptions) -> RawCases:
+    if not source.exists():
+        raise DataError(f"{source}: expected a folder or an HDF5 file, found nothing")
+    if source.is_file():
+        if not is_hdf5(source):
+            raise DataError(
+                f"{source}: expected a folder or an HDF5 file, found another file; "
+                "name the folder that holds the images' and the labels' folders"
+            )
+        found = find_hdf5(source.parent)
+        return replace(
+            found, cases=tuple(case for case in found.cases if case.label == source)
+        )
+    images = source / (options.images or "")
+    if options.labels is None and any(map(is_hdf5, _files(images))):
+        return find_hdf5(images)
+    if options.images is None and (source / "dataset.json").is_file():
+        return find_described(source)
+    if options.images is None or options.labels is None:
+        inner = sorted(path.name for path in source.iterdir() if path.is_dir())
+        raise DataError(
+            f"{source}: expected dataset.json, or the names of two folders, found the "
+            f"folders {', '.join(inner) or '(none)'}; say for example --images images "
+            "--labels labels"
+        )
+    return find_pairs(
+        images,
+        source / options.labels,
+        channel_suffixes=options.channel_suffixes,
+        label_suffix=options.label_suffix,
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _read_patients(sources: RawCases, options: ImportOptions) -> list[dict[str, str]]:
+    """The rows of the file that was named, or of the one beside the cases."""
+    given = options.patients or (sources.folder and sources.folder / "patients.csv")
+    rows = read_rows(given) if given and given.is_file() else []
+    if options.patients and not rows:
+        raise DataError(f"{options.patients}: expected patients, found none")
+    return rows

@@ -1,0 +1,269 @@
+"""RawCase: a case as it lies outside of the project, and the ways to find them."""
+
+import json
+import logging
+import re
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from segpipe.dataset.description import read_description
+from segpipe.dataset.layout import read_dataset
+from segpipe.images.formats import files as formats
+from segpipe.project.errors import DataError
+from segpipe.tools.importing import hdf5
+
+log = logging.getLogger(__name__)
+SHOWN = 8  # names that an error lists
+
+
+@dataclass(frozen=True)
+class RawCase:
+    """One case.
+
+    Attributes:
+        name: What the case will be called.
+        images: One file a channel, or one that holds all.
+        label: The label map; in HDF5 the same file as the image.
+        instances: The instance ids, if they have a file of their own.
+    """
+
+    name: str
+    images: tuple[Path, ...]
+    label: Path
+    instances: Path | None = None
+
+
+@dataclass(frozen=True)
+class RawCases:
+    """All cases, and what their folder says of them.
+
+    Attributes:
+        cases: By name.
+        channels: Names of the channels; empty if nothing names them.
+        labels: Structure name to value, ``ignore`` among them; None if unknown.
+        spacing_mm: Of 2-D images.
+        folder: Where patients.csv and splits.csv may lie.
+    """
+
+    cases: tuple[RawCase, ...]
+    channels: tuple[str, ...] = ()
+    labels: dict[str, int] | None = None
+    spacing_mm: tuple[float, float] | None = None
+    folder: Path | None = None
+
+
+def find_described(source: Path) -> RawCases:
+    """The cases of a folder with dataset.json: nnU-Net v2, nnU-Net v1 or MSD.
+
+    Raises:
+        DataError: If dataset.json is damaged or names files that are missing.
+    """
+    path = source / "dataset.json"
+    try:
+        document = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{path}: expected JSON in UTF-8, found {error}") from error
+    if isinstance(document, dict) and isinstance(document.get("training"), list):
+        return _find_listed(source, document)
+    dataset = read_dataset(source)
+    if dataset.faults:
+        raise DataError(
+            f"{source}: expected a whole data set, found:\n"
+            + "\n".join(f"  {fault}" for fault in dataset.faults)
+        )
+    cases = tuple(
+        RawCase(
+            files.name,
+            tuple(source / file for file in files.images),
+            source / files.label,
+            source / files.instances if files.instances else None,
+        )
+        for files in dataset.cases
+    )
+    return RawCases(
+        cases,
+        dataset.channels,
+        read_description(source).labels,
+        dataset.spacing_mm,
+        source,
+    )
+
+
+def _find_listed(source: Path, document: dict[str, object]) -> RawCases:
+    """As the MSD and nnU-Net v1 list them: files under training, values to names."""
+    path = source / "dataset.json"
+    channels = document.get("modality") or document.get("channel_names")
+    names, listed = document.get("labels"), document["training"]
+    assert isinstance(listed, list)
+    if not isinstance(channels, dict) or not isinstance(names, dict):
+        raise DataError(
+            f"{path}: expected labels and modality with a name each, found none; "
+            "mend it, or import the folders: --images imagesTr --labels labelsTr"
+        )
+    cases = []
+    for entry in listed:
+        if not isinstance(entry, dict) or not {"image", "label"} <= set(entry):
+            raise DataError(
+                f"{path}: expected image and label under training, found {entry}; "
+                "import the folders: --images imagesTr --labels labelsTr"
+            )
+        label = source / str(entry["label"])
+        images = _listed_images(source / str(entry["image"]))
+        for file in (label, *images):
+            if not file.is_file():
+                raise DataError(
+                    f"{file}: expected the file that dataset.json lists, found none; "
+                    "fetch it, or take its case from the list training"
+                )
+        cases.append(RawCase(_stem(label), images, label))
+    try:
+        labels = {str(name): int(value) for value, name in names.items()}
+        ordered = sorted(channels, key=int)
+    except ValueError as error:
+        raise DataError(f"{path}: expected numbers to names, found {error}") from error
+    named = {name: value for name, value in labels.items() if value != 0}
+    return RawCases(
+        tuple(sorted(cases, key=lambda case: case.name)),
+        tuple(str(channels[number]) for number in ordered),
+        {"background": 0, **named},
+        None,
+        source,
+    )
+
+
+def _listed_images(image: Path) -> tuple[Path, ...]:
+    """The listed image, or its channels: nnU-Net v1 lists CASE for CASE_0000."""
+    if image.is_file():
+        return (image,)
+    ending = formats.suffix(image)
+    stem = image.name.removesuffix(ending)
+    found = sorted(image.parent.glob(f"*_[0-9][0-9][0-9][0-9]{ending}"))
+    exact = [file for file in found if file.name[: -len(ending) - 5] == stem]
+    return tuple(exact) or (image,)
+
+
+def find_pairs(
+    images: Path, labels: Path, *, channel_suffixes: tuple[str, ...], label_suffix: str
+) -> RawCases:
+    """The cases of two folders, by the names of the files.
+
+    Args:
+        images: Folder of images.
+        labels: Folder of label maps, or the same.
+        channel_suffixes: Endings of the stems that name the channels, in their order.
+        label_suffix: Ending of the label maps' stems after the name of the case.
+
+    Raises:
+        DataError: If a label has no image or an image no label; all are named.
+    """
+    drawn = {}
+    for stem, file in _list_images(labels).items():
+        if stem.endswith(label_suffix):
+            drawn[_without(stem, label_suffix)] = file
+        else:
+            log.info("left out %s: it does not end in %s", file, label_suffix)
+    taken = _list_images(images)
+    if images == labels:
+        taken = {
+            stem: file for stem, file in taken.items() if file not in drawn.values()
+        }
+    by_case = _by_case(taken, set(drawn), channel_suffixes)
+    alone = [f"label {drawn[name]}" for name in sorted(set(drawn) - set(by_case))]
+    alone += [
+        f"image {next(iter(files.values()))}"
+        for name, files in sorted(by_case.items())
+        if name not in drawn
+    ]
+    if alone or not drawn:
+        raise DataError(
+            f"{images}: expected an image and a label of each case, found without a "
+            f"partner {_shown(alone) or 'nothing: no label at all'}; move them out, or "
+            "say how the names differ: --channel-suffix, --label-suffix"
+        )
+    wanted = channel_suffixes or tuple(sorted(set().union(*by_case.values())))
+    for name, files in sorted(by_case.items()):
+        if set(files) != set(wanted):
+            raise DataError(
+                f"{images / name}: expected the channels {', '.join(wanted)}, found "
+                f"{', '.join(sorted(files))}; fetch the missing files"
+            )
+    cases = tuple(
+        RawCase(name, tuple(by_case[name][part] for part in wanted), drawn[name])
+        for name in sorted(drawn)
+    )
+    return RawCases(cases, tuple(part.strip("_-. ") for part in channel_suffixes))
+
+
+def _by_case(
+    files: dict[str, Path], names: set[str], suffixes: tuple[str, ...]
+) -> dict[str, dict[str, Path]]:
+    """Case to channel to file; without suffixes _0000 counts if the labels say so."""
+    found: dict[str, dict[str, Path]] = defaultdict(dict)
+    for stem, file in files.items():
+        numbered = re.fullmatch(r"(.+)_(\d{4})", stem)
+        for suffix in suffixes:
+            if stem.endswith(suffix):
+                found[_without(stem, suffix)][suffix] = file
+                break
+        else:
+            if suffixes:
+                log.info("left out %s: it ends in none of the channel suffixes", file)
+            elif stem not in names and numbered and numbered[1] in names:
+                found[numbered[1]][numbered[2]] = file
+            else:
+                found[stem][""] = file
+    return dict(found)
+
+
+def _without(stem: str, suffix: str) -> str:
+    return stem.removesuffix(suffix).rstrip("_-. ") if suffix else stem
+
+
+def find_hdf5(images: Path) -> RawCases:
+    """The cases of a folder of HDF5 files, each with image and label."""
+    files = [file for file in sorted(images.iterdir()) if is_hdf5(file)]
+    return RawCases(tuple(RawCase(_stem(file), (file,), file) for file in files))
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a file is called as HDF5 files are."""
+    return path.name.lower().endswith(hdf5.SUFFIXES) and not path.name.startswith(".")
+
+
+def _stem(path: Path) -> str:
+    for ending in (*formats.SUFFIXES, *hdf5.SUFFIXES):
+        if path.name.lower().endswith(ending):
+            return unicodedata.normalize("NFC", path.name[: -len(ending)])
+    return unicodedata.normalize("NFC", path.stem)
+
+
+def _list_images(folder: Path) -> dict[str, Path]:
+    """Stem to file; what is no image is let be, an image of a foreign format is not."""
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder}: expected a folder, found none; see --images, --labels"
+        )
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        if path.name.lower().endswith(formats.SUFFIXES):
+            stem = _stem(path)
+            if stem in found:
+                raise DataError(
+                    f"{path}: expected one file of this name, found {found[stem]} "
+                    "beside it; move one out"
+                )
+            found[stem] = path
+        elif path.suffix.lower() in formats.FOREIGN:
+            formats.suffix(path)  # says how to convert it
+        else:
+            log.info("left out %s: no image", path)
+    return found
+
+
+def _shown(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -1,0 +1,136 @@
+"""prune: caches, checkpoints and runs that nothing needs; lists first."""
+
+import json
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from segpipe.dataset.prepared import CaseIndex
+from segpipe.project.paths import Paths
+from segpipe.registry.runs import PARENT, find_stale_runs, reachable, tracking_uri
+from segpipe.registry.versions import list_versions
+
+log = logging.getLogger(__name__)
+DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Prunable:
+    """Something that can go.
+
+    Attributes:
+        place: A folder, or the id of an MLflow run.
+        why: It is not needed.
+        size: In bytes; 0 for a run.
+    """
+
+    place: Path | str
+    why: str
+    size: int
+
+    def __str__(self) -> str:
+        what = self.place if isinstance(self.place, Path) else f"run {self.place}"
+        return f"{self.size / 1e6:9.1f} MB  {what}  {self.why}"
+
+
+def find_prunable(paths: Paths, *, days: float = 7.0) -> list[Prunable]:
+    """What nothing in artifacts/ needs and nobody touched for some days.
+
+    Args:
+        paths: Of the project.
+        days: A finished case, an interrupted training or a run younger than this stays.
+
+    Raises:
+        DataError: If the project's MLflow store cannot be opened.
+    """
+    before = time.time() - days * DAY
+    return [
+        *_cached(paths, before),
+        *_interrupted(paths, before),
+        *_runs(paths, before),
+    ]
+
+
+def prune(paths: Paths, items: list[Prunable]) -> None:
+    """Delete what was listed; MLflow keeps deleted runs until `mlflow gc`."""
+    runs = [item.place for item in items if isinstance(item.place, str)]
+    for item in items:
+        if isinstance(item.place, Path):
+            shutil.rmtree(item.place)
+    if runs:
+        with reachable(paths) as (client, _):
+            for run in runs:
+                client.delete_run(run)
+
+
+def _cached(paths: Paths, before: float) -> list[Prunable]:
+    """Finished cases that no index names; of stages without one, those long unused."""
+    found = []
+    for stage in _folders(paths.cache):
+        index = paths.artifacts / stage.name / "index.json"
+        used, why = set[str](), "not wanted lately"
+        if index.is_file():
+            used = set(CaseIndex.read(index).cases.values())
+            why = "no case of today's artifacts"
+        found += [
+            Prunable(entry, why, _size(entry))
+            for entry in _folders(stage)
+            if entry.name not in used and entry.stat().st_mtime < before
+        ]
+    return found
+
+
+def _interrupted(paths: Paths, before: float) -> list[Prunable]:
+    """Trainings that nobody went on with."""
+    return [
+        Prunable(entry, "an interrupted training", _size(entry))
+        for entry in _folders(paths.checkpoints / "train")
+        if entry.stat().st_mtime < before
+    ]
+
+
+def _runs(paths: Paths, before: float) -> list[Prunable]:
+    """Runs of trainings that artifacts/ no longer holds, and that do not go on.
+
+    Those of registered segmenters stay. On a server others have their runs, too: there
+    none is listed.
+    """
+    uri = tracking_uri(paths)
+    if not uri.startswith("sqlite:"):
+        log.info("prune: the runs on %s may be those of others and stay", uri)
+        return []
+    keep: set[str] = set()
+    for file in paths.artifacts.glob("train/*/*/fingerprint.json"):
+        document = json.loads(file.read_text(encoding="utf-8"))
+        keep |= {document["fingerprint"], document["parent"]}
+    with reachable(paths) as (client, experiment):
+        stale = find_stale_runs(
+            client, experiment, keep=keep, saved=_saved(paths, before), before=before
+        )
+    registered = {one.run for one in list_versions(None, paths)}
+    return [
+        Prunable(run.info.run_id, f"{run.info.run_name}, not in artifacts/", 0)
+        for run in stale
+        if not registered & {run.info.run_id, run.data.tags.get(PARENT, "")}
+    ]
+
+
+def _saved(paths: Paths, since: float) -> set[str]:
+    """Names of the trainings with a checkpoint since: they may still go on."""
+    return {
+        entry.name
+        for entry in _folders(paths.checkpoints / "train")
+        if entry.stat().st_mtime >= since
+    }
+
+
+def _folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir())
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

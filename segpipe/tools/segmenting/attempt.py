@@ -1,0 +1,144 @@
+"""attempt_case: one case and what came of it; no error gets out."""
+
+import fcntl
+import logging
+import os
+import re
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+from segpipe.project.documents import Document
+from segpipe.project.errors import DataError
+from segpipe.tools.segmenting.case import is_finished, record_inputs, segment_study
+from segpipe.tools.segmenting.options import Work
+from segpipe.tools.segmenting.studies import Study
+
+Fine = Literal["done", "finished", "elsewhere"]
+Fault = Literal["data", "killed", "late", "system", "error"]
+
+log = logging.getLogger(__name__)
+
+
+class Outcome(Document):
+    """What came of a case.
+
+    Attributes:
+        case: Its name.
+        kind: ``done`` now, ``finished`` before, done ``elsewhere`` by another run, or
+            how it failed, as Failure has it; ``worker``: no process could be started.
+        reason: Of a failure, on one line, without names of a patient.
+        seconds: That it took.
+    """
+
+    case: str
+    kind: Fine | Fault | Literal["worker"]
+    reason: str = ""
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no result."""
+        return self.kind not in ("done", "finished", "elsewhere")
+
+
+def attempt_case(study: Study, work: Work, *, force: bool = False) -> Outcome:
+    """Segment a case unless it is finished or another run is at it.
+
+    Args:
+        study: The case.
+        work: What is the same for all cases.
+        force: Whether a finished case is segmented again.
+    """
+    start = perf_counter()
+    kind: Fine | Fault
+    reason = ""
+    try:
+        kind = _segment(study, work, force=force)
+    # Whatever is wrong with one study, the others of the night must be done: this
+    # is the one place that stops an error, and it keeps the traceback.
+    except Exception as error:
+        kind, reason = _kind(error), describe_error(study, error)
+        if kind == "error":
+            # Its frames only: the message may quote where DICOM files lie.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            log.error("%s: not the data's fault:\n%s", study.name, frames)
+    seconds = perf_counter() - start
+    return Outcome(case=study.name, kind=kind, reason=reason, seconds=seconds)
+
+
+def _segment(study: Study, work: Work, *, force: bool) -> Fine:
+    with case_lock(work.output, study.name) as ours:
+        if not ours:
+            return "elsewhere"
+        inputs = record_inputs(study)
+        if not force and is_finished(study, work.key(inputs), work.output):
+            return "finished"
+        segment_study(study, inputs, work)
+        return "done"
+
+
+def _kind(error: Exception) -> Fault:
+    if isinstance(error, DataError):
+        return "data"
+    return "system" if isinstance(error, OSError) else "error"
+
+
+def describe_error(study: Study, error: Exception) -> str:
+    """One line; where DICOM files lie may be called after a patient."""
+    said = " ".join(str(error).split()) or "no reason was given"
+    if not isinstance(error, DataError):
+        said = f"{type(error).__name__}: {said}"
+    return study.without_places(said)
+
+
+MAPS = r"(_(probability_[^/]*|entropy|disagreement|instances|overlay))?"
+
+
+@contextmanager
+def case_lock(output: Path, case: str) -> Iterator[bool]:
+    """Hold a case while it is done.
+
+    The kernel gives the lock up when the process ends, however it ends; what a killed
+    one left under temporary names is removed by the next that holds it.
+
+    Args:
+        output: Folder for the results.
+        case: Name of the case.
+
+    Yields:
+        Whether it is ours; if not, another run does it now.
+    """
+    path = output / f"{case}.lock"
+    path = path.with_name(f".{path.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        if not _take(file.fileno(), path):
+            yield False
+            return
+        try:
+            remove_parts(output, case)
+            yield True
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _take(descriptor: int, path: Path) -> bool:
+    """Lock the file, unless its owner removed it between our open and our lock."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
+def remove_parts(output: Path, case: str) -> None:
+    """Remove the half-written outputs of a case; call it while holding the lock."""
+    stem = output / case
+    name = re.compile(rf"\.{re.escape(stem.name)}{MAPS}(\.\w+)+\.part")
+    for path in stem.parent.glob(".*.part"):
+        if name.fullmatch(path.name):
+            path.unlink(missing_ok=True)

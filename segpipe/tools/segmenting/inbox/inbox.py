@@ -1,0 +1,125 @@
+"""inbox: which studies of a folder are to be done, and which are not, and why."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from segpipe.tools.segmenting.case import is_finished, record_inputs
+from segpipe.tools.segmenting.inbox.order import Order
+from segpipe.tools.segmenting.manifest import Failure, InputRecord, read_failure
+from segpipe.tools.segmenting.studies import Study, find_studies
+
+
+@dataclass(frozen=True)
+class WaitingStudy:
+    """A study to segment.
+
+    Attributes:
+        study: The files.
+        inputs: Their digests, when they were looked at; none if they could not be read.
+    """
+
+    study: Study
+    inputs: tuple[InputRecord, ...]
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """The studies of an inbox.
+
+    Attributes:
+        todo: To be segmented.
+        finished: Done before, and unchanged.
+        known: Failed before, and unchanged.
+        growing: Still being written.
+    """
+
+    todo: tuple[WaitingStudy, ...]
+    finished: tuple[str, ...]
+    known: tuple[Failure, ...]
+    growing: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """For people."""
+        return (
+            f"{len(self.todo)} studies to segment, {len(self.finished)} finished "
+            f"before, {len(self.known)} known failures, {len(self.growing)} still "
+            "being written"
+        )
+
+
+def sort_inbox(
+    inputs: Sequence[Path],
+    order: Order,
+    *,
+    now: float,
+    settle_s: float,
+    limit_s: float,
+    retry_failed: bool,
+    workers: int,
+) -> Inbox:
+    """Look at all studies among files and folders.
+
+    Args:
+        inputs: Files and folders.
+        order: What the studies are for.
+        now: The time, in seconds since the epoch.
+        settle_s: How old the newest file of a study must be.
+        limit_s: How long a case may take.
+        retry_failed: Whether known failures are tried again.
+        workers: Threads that read files for their digests.
+
+    Raises:
+        DataError: If an input does not exist, or two studies would have the same
+            outputs.
+    """
+    output = Path(order.output)
+    studies = find_studies(
+        [path.absolute() for path in inputs],
+        channels=order.channels,
+        output=output,
+        at_least=0,
+    )
+    growing = [study for study in studies if _age_s(study, now) < settle_s]
+    settled = [study for study in studies if study not in growing]
+    look = partial(_look, order=order, limit_s=limit_s, retry_failed=retry_failed)
+    with ThreadPoolExecutor(workers) as pool:
+        looks = list(pool.map(look, settled))
+    todo, finished, known = [], [], []
+    for study, found in zip(settled, looks, strict=True):
+        if found is None:
+            finished.append(study.name)
+        elif isinstance(found, Failure):
+            known.append(found)
+        else:
+            todo.append(found)
+    names = tuple(study.name for study in growing)
+    return Inbox(tuple(todo), tuple(finished), tuple(known), names)
+
+
+def _look(
+    study: Study, *, order: Order, limit_s: float, retry_failed: bool
+) -> WaitingStudy | Failure | None:
+    """None if it is finished, the failure if it would fail again, else what to do."""
+    output = Path(order.output)
+    try:
+        inputs = record_inputs(study)
+        key = order.key(inputs)
+        if is_finished(study, key, output):
+            return None
+    except OSError:  # whatever it is, it will be said of this case alone
+        return WaitingStudy(study, ())
+    failure = read_failure(output, study.name)
+    if failure and failure.holds(key, limit_s=limit_s) and not retry_failed:
+        return failure
+    return WaitingStudy(study, inputs)
+
+
+def _age_s(study: Study, now: float) -> float:
+    """Of the newest file; one that is gone is being moved."""
+    try:
+        return now - max(file.stat().st_mtime for file in study.files)
+    except FileNotFoundError:
+        return 0.0

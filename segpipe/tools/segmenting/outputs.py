@@ -1,0 +1,310 @@
+"""Preview: three planes of an image with what was found, at bounded memory."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int32, Integer
+from tqdm import tqdm
+
+from segpipe.evaluation.overlays import View, plot_overlay
+from segpipe.evaluation.views import PLANES, aspect_of, cut_plane, numbered, show_plane
+from segpipe.images.dicom.seg.writing import Algorithm, write_seg
+from segpipe.images.formats import files as formats
+from segpipe.images.formats import nifti
+from segpipe.images.grid import Grid
+from segpipe.images.instances import instances_of_structures
+from segpipe.images.volume import SLICES, ImageStream
+from segpipe.project.documents import write_bytes
+from segpipe.segmenter.compute import Stopwatch
+from segpipe.segmenter.postprocessing import apply_rules
+from segpipe.segmenter.preprocessing import label_dtype
+from segpipe.segmenter.segmenter import LabelSlab
+from segpipe.tools.segmenting.opening import Opened
+from segpipe.tools.segmenting.options import Work
+from segpipe.tools.segmenting.studies import Study
+
+SAMPLES = 10_000  # voxels of structures, about, whose intensities are looked at
+Parts = Callable[[], Iterable[np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What one sees of a case at a glance.
+
+    Attributes:
+        views: One of an image; axial, coronal, sagittal of a volume.
+        medians: Intensity of each channel over voxels of structures; NaN without any.
+    """
+
+    views: list[View]
+    medians: list[float]
+
+
+class Profile:
+    """Where structures lie: their voxels in each plane along i, j, k."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self._areas = [np.zeros(size, dtype=np.int64) for size in shape]
+        self._slices = 0
+
+    def add(self, labels: np.ndarray) -> None:
+        """Take in the next slices along k (i j n)."""
+        mask = labels != 0
+        count = mask.shape[2]
+        plane = mask.sum(axis=2)
+        self._areas[0] += plane.sum(axis=1)
+        self._areas[1] += plane.sum(axis=0)
+        self._areas[2][self._slices : self._slices + count] = mask.sum(axis=(0, 1))
+        self._slices += count
+
+    @property
+    def voxels(self) -> int:
+        """Of all structures."""
+        return int(self._areas[0].sum())
+
+    @property
+    def fullest(self) -> tuple[int, int, int]:
+        """The plane along each axis that shows most; the middle one of nothing."""
+        i, j, k = (
+            int(areas.argmax()) if areas.any() else len(areas) // 2
+            for areas in self._areas
+        )
+        return i, j, k
+
+
+def build_preview(
+    source: ImageStream, labels: Parts, profile: Profile, values: tuple[int, ...]
+) -> Preview:
+    """Read image and labels once more and keep three planes.
+
+    Args:
+        source: The image.
+        labels: Starts anew and gives all label slices along k, in the image's axes.
+        profile: Of the same labels.
+        values: The data set's value of each class.
+    """
+    place = profile.fullest
+    kept: list[list[tuple[np.ndarray, np.ndarray]]] = [[], [], []]
+    samples, step, start = [], max(1, profile.voxels // SAMPLES), 0
+    for image, drawn in _aligned(source.read(), labels()):
+        for axis in (0, 1):
+            kept[axis].append(
+                (image.take([place[axis]], 1 + axis), drawn.take([place[axis]], axis))
+            )
+        if start <= place[2] < start + drawn.shape[2]:
+            kept[2].append(
+                (
+                    image.take([place[2] - start], 3),
+                    drawn.take([place[2] - start], 2),
+                )
+            )
+        samples.append(image[:, drawn != 0][:, ::step])
+        start += drawn.shape[2]
+    planes = [
+        (np.concatenate(images, -1), numbered(np.concatenate(drawn, -1), values))
+        for images, drawn in (zip(*parts, strict=True) for parts in kept)
+    ]
+    found = np.concatenate(samples, axis=1)
+    medians = [float(np.median(row)) if row.size else float("nan") for row in found]
+    return Preview(_views(source.grid, planes), medians)
+
+
+def _views(grid: Grid, planes: list[tuple[np.ndarray, np.ndarray]]) -> list[View]:
+    """From a plane along each stored axis to what is shown, in RAS+ order."""
+    if grid.shape[2] == 1:
+        pair = [np.swapaxes(array[..., 0], -1, -2) for array in planes[2]]
+        return [show_plane("", pair, [], aspect=aspect_of(grid, 0, 1))]
+    turn = grid.to_canonical
+    canonical, views = grid.reoriented(turn), []
+    for name, axis in PLANES.items():
+        stored = planes[turn.permutation[axis]]
+        pair = [cut_plane(turn.apply(array), axis, 0) for array in stored]
+        across, down = (n for n in range(3) if n != axis)
+        aspect = aspect_of(canonical, across, down)
+        views.append(show_plane(name, pair, [], aspect=aspect))
+    return views
+
+
+def _aligned(
+    images: Iterable[np.ndarray], labels: Iterable[np.ndarray]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Slices of both, cut where either is cut."""
+    ones, others = iter(images), iter(labels)
+    image, drawn = next(ones), next(others)
+    while True:
+        count = min(image.shape[3], drawn.shape[2])
+        yield image[..., :count], drawn[..., :count]
+        image, drawn = image[..., count:], drawn[..., count:]
+        if not image.shape[3]:
+            following = next(ones, None)
+            if following is None:
+                return
+            image = following
+        if not drawn.shape[2]:
+            drawn = next(others)
+
+
+LONGEST_TITLE = 36  # characters that fit over the picture
+MAPS_COMPRESSION = 1  # noise does not compress well: fast rather than small
+
+
+class OutputFiles:
+    """The outputs of a study, while they are made."""
+
+    def __init__(
+        self, study: Study, work: Work, opened: Opened, watch: Stopwatch
+    ) -> None:
+        self.written: list[Path] = []
+        self.counts: Counter[int] = Counter()
+        self.profile = Profile(opened.source.grid.shape)
+        self._work, self._opened, self._watch = work, opened, watch
+        self._grid: Grid = opened.source.grid
+        self._stem = work.output / study.name
+        self._label = self._named(study.ending)
+        self._rules = work.segmenter.spec.rules
+        self._whole: Integer[np.ndarray, "i j k"] | None = None
+
+    def run(self) -> None:
+        """Segment and write: slice by slice if format, rules and wishes allow it."""
+        wishes = self._work.options.outputs
+        in_slices = self._label.name.lower().endswith(nifti.SUFFIXES)
+        at_once = wishes.instances or self._rules or not in_slices
+        kept: list[np.ndarray] = []
+        with ExitStack() as stack:
+            writers = self._open_writers(stack, with_labels=not at_once)
+            for slab in self._slabs():
+                if not at_once:
+                    self._take(slab.labels)
+                with self._watch.phase("write"):
+                    for name, array in self._arrays(slab):
+                        if name in writers:
+                            writers[name].add(array)
+                if at_once:
+                    kept.append(slab.labels)
+        self.written += [writer.path for writer in writers.values()]
+        if kept:
+            whole = np.concatenate(kept, axis=2)
+            kept.clear()
+            with self._watch.phase("postprocess"):
+                volume = self._grid.voxel_volume
+                self._whole = apply_rules(whole, self._rules, voxel_volume=volume)
+            self._take(self._whole)
+            with self._watch.phase("write"):
+                self._write_whole(self._whole)
+
+    def parts(self) -> Iterator[Integer[np.ndarray, "i j _"]]:
+        """The labels once more, slice by slice."""
+        if self._whole is None:
+            for part in nifti.open_image(self._label).read():
+                yield part[0].astype(np.int32)
+            return
+        for start in range(0, self._grid.shape[2], SLICES):
+            yield self._whole[..., start : start + SLICES]
+
+    def write_overlay(self, views: list[View]) -> None:
+        """Draw the planes that show most."""
+        plan = self._work.segmenter.spec.plan
+        legend = {
+            name: number
+            for number, (name, value) in enumerate(
+                zip(plan.structures, plan.values, strict=True)
+            )
+            if number and self.counts[value]
+        }
+        path = self._named("_overlay.png")
+        record = self._work.record
+        case = self._stem.name
+        if len(case) > LONGEST_TITLE:
+            case = f"{case[: LONGEST_TITLE // 2]}…{case[-LONGEST_TITLE // 2 :]}"
+        title = f"{case}\n{record.name} {record.digest[:12]}"
+        write_bytes(path, plot_overlay(title, views, legend, drawn=record.name))
+        self.written.append(path)
+
+    def _named(self, ending: str) -> Path:
+        return self._stem.with_name(self._stem.name + ending)
+
+    def _slabs(self) -> Iterator[LabelSlab]:
+        """What the segmenter gives, with a bar over the slices."""
+        wishes = self._work.options.outputs
+        total = self._grid.shape[2]
+        with tqdm(total=total, unit="slice", leave=False, disable=None) as bar:
+            for slab in self._work.segmenter.slabs(
+                self._opened.source,
+                self._work.options.inference,
+                probabilities=wishes.probabilities,
+                uncertainty=wishes.uncertainty,
+                stopwatch=self._watch,
+            ):
+                yield slab
+                bar.update(slab.labels.shape[2])
+
+    def _take(self, labels: Integer[np.ndarray, "i j n"]) -> None:
+        low = int(labels.min())
+        counts = np.bincount((labels.ravel().astype(np.int64)) - low)
+        self.counts.update({low + n: int(c) for n, c in enumerate(counts) if c})
+        self.profile.add(labels)
+
+    def _open_writers(
+        self, stack: ExitStack, *, with_labels: bool
+    ) -> dict[str, nifti.SliceWriter]:
+        """A writer for each file that is written slice by slice."""
+        plan, wishes = self._work.segmenter.spec.plan, self._work.options.outputs
+        names = [*plan.structures[1:]] if wishes.probabilities else []
+        maps = [f"probability_{name}" for name in names]
+        maps += ["entropy", "disagreement"] if wishes.uncertainty else []
+        writers = {
+            name: nifti.SliceWriter(
+                self._named(f"_{_plain(name)}.nii.gz"),
+                self._grid,
+                np.dtype(np.float32),
+                compresslevel=MAPS_COMPRESSION,
+            )
+            for name in maps
+        }
+        if with_labels:
+            dtype = label_dtype(plan)
+            writers["labels"] = nifti.SliceWriter(self._label, self._grid, dtype)
+        return {name: stack.enter_context(one) for name, one in writers.items()}
+
+    def _arrays(self, slab: LabelSlab) -> Iterator[tuple[str, np.ndarray]]:
+        yield "labels", slab.labels
+        if slab.probabilities is not None:
+            names = self._work.segmenter.spec.plan.structures[1:]
+            for name, array in zip(names, slab.probabilities[1:], strict=True):
+                yield f"probability_{name}", array
+        if slab.entropy is not None and slab.disagreement is not None:
+            yield "entropy", slab.entropy
+            yield "disagreement", slab.disagreement
+
+    def _write_whole(self, labels: Integer[np.ndarray, "i j k"]) -> None:
+        plan, record = self._work.segmenter.spec.plan, self._work.record
+        if self._opened.dicom is not None:
+            write_seg(
+                self._label,
+                labels,
+                self._opened.dicom,
+                structures=dict(zip(plan.values, plan.structures, strict=True)),
+                algorithm=Algorithm(
+                    record.name, record.version or record.digest[:12], record.digest
+                ),
+            )
+        else:
+            formats.write_label(self._label, labels, self._grid)
+        self.written.append(self._label)
+        if self._work.options.outputs.instances:
+            found: Int32[np.ndarray, "i j k"] = instances_of_structures(
+                labels, ignore=None
+            )
+            ending = self._label.suffix if self._grid.unit == "px" else ".nii.gz"
+            path = self._named(f"_instances{ending}")
+            formats.write_label(path, found, self._grid)
+            self.written.append(path)
+
+
+def _plain(name: str) -> str:
+    """A structure's name as part of a file's."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)

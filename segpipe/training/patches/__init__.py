@@ -1,0 +1,1 @@
+"""Patches: what a training step sees of a case."""

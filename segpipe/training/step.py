@@ -1,0 +1,135 @@
+"""One training step: draw patches, augment them, update the network."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from segpipe.images.grid import Triple
+from segpipe.networks.build import apply_network
+from segpipe.project.errors import DataError
+from segpipe.segmenter.compute import memory_demanded
+from segpipe.training.checkpoints import Progress
+from segpipe.training.losses import keep_some
+from segpipe.training.optimization import (
+    learning_rate,
+)
+from segpipe.training.patches.augmentation import augment
+from segpipe.training.patches.sampling import Batch, draw_batch
+from segpipe.training.task import Task, TrainParams
+
+
+def rate_of(params: TrainParams, step: int) -> float:
+    """The learning rate of a step."""
+    steps = params.epochs * params.steps_per_epoch
+    return learning_rate(params.optimizer, step=step, steps=steps)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Patches as they were cut from their cases.
+
+    Attributes:
+        batch: The patches.
+        seeds: One a patch, of what augmentation does to it.
+    """
+
+    batch: Batch
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Patches:
+    """What a step learns from, on the device.
+
+    Attributes:
+        image: The network's input.
+        reference: Class indices of its output, negative where not annotated.
+        weight: Of the loss.
+        cases: Name of the case of each patch.
+    """
+
+    image: Float32[Tensor, "B channel i j k"]
+    reference: Int64[Tensor, "B oi oj ok"]
+    weight: Float32[Tensor, "B oi oj ok"]
+    cases: tuple[str, ...]
+
+
+def draw_patches(task: Task, margin: Triple, step: int) -> Drawn:
+    """This process's patches of a step, as they are; the step alone is their chance."""
+    params = task.params
+    rngs = [
+        np.random.default_rng([task.seed, step, number])
+        for number in task.world.share_of(task.patch.batch_size)
+    ]
+    batch = draw_batch(
+        task.training,
+        patch_size=task.patch.patch_size,
+        margin=margin,
+        class_weights=task.class_weights,
+        foreground_fraction=(
+            None if params.sampling == "balanced" else params.foreground_fraction
+        ),
+        rngs=rngs,
+    )
+    return Drawn(batch, tuple(int(rng.integers(2**62)) for rng in rngs))
+
+
+def augment_patches(task: Task, drawn: Drawn) -> Patches:
+    """The patches on the device, augmented there."""
+    params, device, batch = task.params, task.compute.device, drawn.batch
+    generators = [torch.Generator().manual_seed(seed) for seed in drawn.seeds]
+    image, reference, weight = augment(
+        torch.from_numpy(batch.image).to(device),
+        torch.from_numpy(batch.reference).to(device),
+        torch.from_numpy(batch.weight).to(device),
+        params=params.augmentation,
+        spacing=task.plan.spacing,
+        slice_axis=task.patch.slice_axis,
+        generators=generators,
+        quantiles=(
+            None
+            if batch.quantiles is None
+            else torch.from_numpy(batch.quantiles).to(device)
+        ),
+    )
+    weight = keep_some(weight, params.loss.kept_fraction, generators)
+    return Patches(image, reference, weight, batch.cases)
+
+
+def train_step(task: Task, progress: Progress, step: int, patches: Patches) -> float:
+    """Forward, backward, update; the loss over all processes' patches.
+
+    Raises:
+        DataError: If the memory is too small, or the loss is no number.
+    """
+    params, compute = task.params, task.compute
+    torch.manual_seed(task.seed + step)
+    for group in progress.optimizer.param_groups:
+        group["lr"] = rate_of(params, step)
+    progress.network.train()
+    progress.optimizer.zero_grad(set_to_none=True)
+    with memory_demanded("lower batch_size, patch_size or base_channels"):
+        with compute.autocast():
+            logits = apply_network(
+                progress.network, patches.image, task.patch.slice_axis
+            )
+        loss = task.loss(logits, patches.reference, patches.weight)
+        loss.backward()  # type: ignore[no-untyped-call]
+    task.world.add_gradients(progress.network)
+    if params.optimizer.clip_norm:
+        torch.nn.utils.clip_grad_norm_(
+            progress.network.parameters(), params.optimizer.clip_norm
+        )
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise DataError(
+            f"step {step}: expected a finite loss, found {value} on patches of "
+            f"{', '.join(patches.cases)}; lower optimizer.learning_rate, or set "
+            "compute.precision to fp32"
+        )
+    progress.optimizer.step()
+    return value

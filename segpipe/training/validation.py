@@ -1,0 +1,192 @@
+"""Validation: how a segmenter does on whole held-out cases, on the prepared grid."""
+
+import logging
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+from torch.nn import functional as F
+
+from segpipe.evaluation.metrics import (
+    confusion_matrix,
+    dice_of,
+    iou_of,
+    mean_of,
+    pixel_accuracy_of,
+)
+from segpipe.images.volume import SLICES
+from segpipe.networks.build import Network, apply_network, margin_of
+from segpipe.segmenter.plan import Plan
+from segpipe.segmenter.postprocessing import StructureRule, choose_rules
+from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.training.patches.sampling import (
+    TrainingCase,
+    draw_batch,
+)
+from segpipe.training.task import Task
+
+log = logging.getLogger(__name__)
+DICE = "validation_dice"
+MEANS = (DICE, "validation_iou", "validation_pa")
+
+
+def validation_names(plan: Plan) -> tuple[str, ...]:
+    """The figures: means over structures, and the Dice of each where there are more."""
+    structures = plan.structures[1:]
+    if len(structures) < 2:
+        return MEANS
+    return (*MEANS, *(f"{DICE}/{name}" for name in structures))
+
+
+def validate(
+    segmenter: Segmenter, cases: Iterable[TrainingCase], inference: Inference
+) -> dict[str, float]:
+    """Dice and IoU (mean over cases and structures), PA, and Dice by structure.
+
+    Args:
+        segmenter: To try.
+        cases: Prepared; read window by window.
+        inference: How.
+
+    Returns:
+        By ``validation_names``; NaN for what no case holds.
+    """
+    plan = segmenter.spec.plan
+    rows = []
+    for case in cases:
+        confusion = _compare(segmenter, case, inference)
+        dice = dice_of(confusion)[1:]
+        means = (mean_of(dice), mean_of(iou_of(confusion)[1:]))
+        rows.append([*means, pixel_accuracy_of(confusion), *dice.tolist()])
+    figures = [mean_of(np.array(column)) for column in zip(*rows, strict=True)]
+    return dict(zip(validation_names(plan), figures, strict=False))
+
+
+def _compare(
+    segmenter: Segmenter, case: TrainingCase, inference: Inference
+) -> np.ndarray:
+    """The confusion matrix of a case, slab by slab."""
+    n_classes = len(segmenter.spec.plan.values)
+    confusion = np.zeros((n_classes, n_classes), dtype=np.int64)
+    start = 0
+    for predicted in _predict(segmenter, case, inference):
+        reference = case.label[start : start + len(predicted)]
+        confusion += confusion_matrix(
+            reference, predicted, n_classes=n_classes, ignore=-1
+        )
+        start += len(predicted)
+    return confusion
+
+
+def _predict(
+    segmenter: Segmenter, case: TrainingCase, inference: Inference
+) -> Iterator[Int64[np.ndarray, "n j k"]]:
+    """The predicted classes of a case, slab by slab along i."""
+    parts = (
+        case.image[:, start : start + SLICES]
+        for start in range(0, case.image.shape[1], SLICES)
+    )
+    for slab in segmenter.probabilities(parts, case.label.shape, inference):
+        yield slab.values.argmax(1).cpu().numpy()
+
+
+def choose_postprocessing(
+    segmenter: Segmenter, cases: Sequence[TrainingCase], inference: Inference
+) -> tuple[StructureRule, ...]:
+    """The rules that do held-out cases good, and a word on each in the log.
+
+    Args:
+        segmenter: Whose label maps to put right.
+        cases: Prepared; one at a time is predicted as a whole.
+        inference: How.
+
+    Returns:
+        One a structure; none without any case.
+    """
+    plan = segmenter.spec.plan
+    if not cases:
+        log.info("post-processing: none, for want of validation cases")
+        return ()
+    choices = choose_rules(
+        [case.label for case in cases],
+        (
+            np.concatenate(
+                [part.astype(np.int16) for part in _predict(segmenter, case, inference)]
+            )
+            for case in cases
+        ),
+        n_structures=len(plan.structures) - 1,
+        voxel_volume=math.prod(plan.spacing),
+    )
+    for name, choice in zip(plan.structures[1:], choices, strict=True):
+        log.info(
+            "post-processing of %s: %s (Dice %.4f -> %.4f)",
+            name,
+            choice.rule.words(plan.unit),
+            choice.dice_before,
+            choice.dice_after,
+        )
+    return tuple(choice.rule for choice in choices)
+
+
+LARGEST = 20.0  # and its inverse: bounds of the temperature
+
+
+def fit_temperature(
+    logits: Float[Tensor, "voxel classes"], reference: Int64[Tensor, " voxel"]
+) -> float:
+    """The temperature T for which softmax(logits / T) has the lowest cross-entropy.
+
+    Args:
+        logits: Of voxels that nothing was learnt from.
+        reference: Class indices.
+
+    Returns:
+        Above 1 for a network that is too sure of itself.
+
+    Source:
+        Guo 2017, arXiv:1706.04599, section 4.2 (temperature scaling).
+    """
+    exact = logits.double()
+
+    def cost(logarithm: float) -> float:
+        return float(F.cross_entropy(exact / math.exp(logarithm), reference))
+
+    bound = math.log(LARGEST)
+    with torch.inference_mode():
+        found = minimize_scalar(cost, bounds=(-bound, bound), method="bounded")
+    return math.exp(found.x)
+
+
+CALIBRATION_PATCHES, CALIBRATION_VOXELS = 64, 4000  # and voxels of each
+
+
+def calibrate(network: Network, task: Task) -> float:
+    """The temperature of the network for patches from all over the validation cases."""
+    rng = np.random.default_rng([task.seed, task.params.epochs])
+    margin = margin_of(network, task.patch.slice_axis)
+    network.to(task.compute.device).eval()
+    logits, references = [], []
+    for _ in range(CALIBRATION_PATCHES):
+        batch = draw_batch(
+            task.validation,
+            patch_size=task.patch.patch_size,
+            margin=margin,
+            class_weights=np.ones_like(task.class_weights),
+            foreground_fraction=0.0,
+            rngs=[rng],
+        )
+        known = np.flatnonzero(batch.reference >= 0)
+        chosen = rng.choice(known, min(CALIBRATION_VOXELS, len(known)))
+        image = torch.from_numpy(batch.image).to(task.compute.device)
+        with torch.inference_mode(), task.compute.autocast():
+            found = apply_network(network, image, task.patch.slice_axis)
+        logits.append(found[0].float().cpu().flatten(1).T[chosen])
+        references.append(torch.from_numpy(batch.reference).flatten()[chosen])
+    temperature = fit_temperature(torch.cat(logits), torch.cat(references))
+    log.info("calibrated: temperature %.3f", temperature)
+    return temperature

@@ -1,0 +1,38 @@
+"""The page shows texts as texts, whatever they hold."""
+
+from segpipe.evaluation.page import Card, Part, Picture, Row, Table, build_page
+
+
+def page(*parts: Part, cards: tuple[Card, ...] = ()) -> str:
+    return build_page("Title", "sub", list(cards), list(parts), "end")
+
+
+def test_names_cannot_become_markup() -> None:
+    table = Table(("<script>",), (Row(("a", "<em>")),))
+
+    text = page(Part("<i>", table=table), cards=(Card("<u>", "1", "&"),))
+
+    assert not any(word in text for word in ("<script>", "<em>", "<i>", "<u>"))
+    assert "&lt;script&gt;" in text
+
+
+def test_winners_and_failures_are_marked_where_they_stand() -> None:
+    row = Row(("Dice", "0.9", "0.1"), best=(1,), failed=(2,))
+
+    text = page(Part("figures", table=Table(("", "a", "b"), (row,))))
+
+    assert '<td class="best">0.9</td>' in text
+    assert '<td class="failed">0.1</td>' in text
+    assert "<td>Dice</td>" in text
+
+
+def test_a_single_cell_is_a_heading_over_the_whole_width() -> None:
+    text = page(Part("x", table=Table(("", "a", "b"), (Row(("Cases",)),))))
+
+    assert 'colspan="3">Cases</td>' in text
+
+
+def test_a_picture_travels_in_the_page_and_is_put_in_words() -> None:
+    text = page(Part("x", pictures=(Picture("curve", b"\x89PNG", "a curve"),)))
+
+    assert '<img alt="a curve" src="data:image/png;base64,iVBORw==">' in text

@@ -1,0 +1,112 @@
+"""DICOM-SEG objects: others read them in their place, and they are always the same."""
+
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import pytest
+import SimpleITK
+from pydicom import dcmread
+from pydicom.sr.codedict import codes
+
+from segpipe.images.dicom.seg.reading import read_seg
+from segpipe.images.dicom.seg.writing import write_seg
+from tests.support.dicoms import (
+    ALGORITHM,
+    SECRETS,
+    SHAPE,
+    labels,
+    load,
+    oblique,
+    straight,
+    write,
+    write_series,
+)
+
+
+@pytest.mark.parametrize("degrees", [(0, 0, 0), (10.8, -3, 25), (90, 0, 180)])
+def test_simpleitk_reads_the_segment_in_its_place(
+    degrees: tuple[float, float, float], tmp_path: Path
+) -> None:
+    write_series(tmp_path / "series", directions=oblique(degrees))
+    source = load(tmp_path / "series")
+    array = np.zeros(SHAPE, np.int16)
+    array[1:4, 0:2, 1:5] = 3  # no empty slice between: ITK knows no omitted frames
+    array[0, 3, 3] = 3
+    write_seg(
+        tmp_path / "seg.dcm",
+        array,
+        source,
+        structures={3: "spleen"},
+        algorithm=ALGORITHM,
+    )
+
+    image = SimpleITK.ReadImage(str(tmp_path / "seg.dcm"))
+
+    theirs = SimpleITK.GetArrayFromImage(image).T > 0
+    spots = np.argwhere(theirs)
+    world = np.array([image.TransformIndexToPhysicalPoint(s) for s in spots.tolist()])
+    mine = source.image.grid.indices_of(world * (-1, -1, 1))
+    assert np.abs(mine - np.rint(mine)).max() < 1e-3
+    voxels = {tuple(v) for v in np.rint(mine).astype(int).tolist()}
+    assert voxels == {tuple(v) for v in np.argwhere(array == 3).tolist()}
+
+
+def test_highdicom_finds_segments_codes_and_the_segmenter(tmp_path: Path) -> None:
+    source = straight(tmp_path / "series")
+    write(tmp_path / "seg.dcm", source, labels())
+
+    seg = highdicom.seg.segread(tmp_path / "seg.dcm")
+
+    one, two = (seg.get_segment_description(n) for n in (1, 2))
+    assert (one.segment_label, two.segment_label) == (
+        "left hippocampus",
+        "liver vessels",
+    )
+    assert one.segmented_property_type == codes.SCT.Hippocampus
+    assert two.segmented_property_type == codes.SCT.Tissue
+    assert one.algorithm_type.value == "AUTOMATIC"
+    algorithm = one.algorithm_identification[0]
+    assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("segpipe", "0.1.0")
+    assert algorithm.AlgorithmParameters == f"segmenter={'f' * 64}"
+    assert one.RecommendedDisplayCIELabValue != two.RecommendedDisplayCIELabValue
+    assert seg.SegmentationType == "BINARY"
+    assert seg.NumberOfFrames == 4  # empty ones are left out
+    assert seg.PatientName == f"{SECRETS[1]}^{SECRETS[0]}"
+    assert (seg.PatientID, seg.PatientBirthDate) == (SECRETS[2], SECRETS[3])
+    slices = {uid for _, _, uid in seg.get_source_image_uids()}
+    assert slices == {header.SOPInstanceUID for header in source.slices}
+
+
+def test_no_labelled_voxel_is_a_segmentation_too(tmp_path: Path) -> None:
+    source = straight(tmp_path / "series")
+    write(tmp_path / "seg.dcm", source, np.zeros(SHAPE, np.int16))
+
+    found = read_seg(tmp_path / "seg.dcm", source)
+
+    assert not found.label.array.any()
+    assert found.structures == {"left hippocampus": 1, "liver vessels": 2}
+
+
+def test_the_same_mask_of_the_same_segmenter_is_the_same_file(tmp_path: Path) -> None:
+    source = straight(tmp_path / "series")
+    other = labels()
+    other[0, 0, 0] = 7
+    for name, array, digest in (
+        ("one", labels(), "f" * 64),
+        ("same", labels(), "f" * 64),
+        ("mask", other, "f" * 64),
+        ("segmenter", labels(), "e" * 64),
+    ):
+        write(tmp_path / f"{name}.dcm", source, array, digest=digest)
+    one, mask, segmenter = (
+        dcmread(tmp_path / f"{name}.dcm") for name in ("one", "mask", "segmenter")
+    )
+
+    same = (tmp_path / "same.dcm").read_bytes()
+    assert (tmp_path / "one.dcm").read_bytes() == same
+    assert one.SeriesInstanceUID == mask.SeriesInstanceUID
+    assert one.SOPInstanceUID != mask.SOPInstanceUID
+    assert one.SeriesInstanceUID != segmenter.SeriesInstanceUID
+    assert str(one.SOPInstanceUID).startswith("2.25.")
+    assert len(one.SOPInstanceUID) <= 64

@@ -1,0 +1,50 @@
+"""Label values come out whole, signed and of at most 32 bits."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segpipe.images.formats.labels import whole_labels
+from segpipe.project.errors import DataError
+
+PATH = Path("scan.nii")
+
+
+def labels(*values: float, kind: str) -> np.ndarray:
+    return np.array(values, dtype=kind).reshape(-1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "kind", ["u1", "i1", "u2", "i2", ">i2", "u4", "i4", "i8", "u8", "f4", "f8", "f2"]
+)
+def test_every_type_keeps_its_values_and_becomes_signed(kind: str) -> None:
+    found = whole_labels(PATH, labels(0, 1, 100, kind=kind))
+
+    assert found.ravel().tolist() == [0, 1, 100]
+    assert np.issubdtype(found.dtype, np.signedinteger)
+    assert found.dtype.itemsize <= 4
+
+
+def test_zero_less_one_is_minus_one() -> None:
+    found = whole_labels(PATH, labels(0, kind="u1"))
+
+    assert (found - found.dtype.type(1)).item() == -1
+
+
+def test_rounding_errors_of_floats_are_mended() -> None:
+    found = whole_labels(PATH, labels(0.9995, 2.0004, kind="f8"))
+
+    assert found.ravel().tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("value", [0.5, 1.002, np.nan, np.inf])
+def test_fractions_are_refused_with_the_likely_cause(value: float) -> None:
+    with pytest.raises(DataError, match=r"scan\.nii: expected whole labels.*linear"):
+        whole_labels(PATH, labels(1, value, kind="f4"))
+
+
+@pytest.mark.parametrize("value", [2.0**31, -(2.0**31) - 1])
+def test_more_than_32_bits_are_refused(value: float) -> None:
+    with pytest.raises(DataError, match="number the structures anew"):
+        whole_labels(PATH, labels(0, value, kind="i8"))

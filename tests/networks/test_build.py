@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from segpipe.networks.build import NetworkSpec, apply_network, build_network, margin_of
+from segpipe.segmenter.postprocessing import StructureRule
+from segpipe.segmenter.segmenter import Segmenter
+from tests.support.segmenters import make_plan, save_segmenter
+
+
+def spec(name: str, padding: str = "same") -> NetworkSpec:
+    return NetworkSpec(
+        name=name, in_channels=1, out_channels=2, base_channels=2, padding=padding
+    )
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_2d_network_sees_slices_across_its_axis(axis: int) -> None:
+    torch.manual_seed(0)
+    network = build_network(spec("unet2d")).eval()
+    shape = [16, 32, 16]
+    shape[axis] = 1
+    image = torch.rand(2, 1, *shape)
+
+    with torch.inference_mode():
+        result = apply_network(network, image, axis)
+        plane = network(image.squeeze(2 + axis))
+
+    assert result.shape == (2, 2, *shape)
+    torch.testing.assert_close(result.squeeze(2 + axis), plane, atol=1e-5, rtol=0)
+
+
+def test_one_channel_comes_with_its_channels_last() -> None:
+    """Torch calls a single channel either way; the convolutions go by the strides."""
+    strides = []
+
+    class Look(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            strides.append(image.stride())
+            return image
+
+    apply_network(Look(), torch.rand(2, 1, 8, 6, 1), 2)
+
+    assert strides == [(48, 1, 6, 1)]
+
+
+def test_a_network_for_all_specs_and_its_margin() -> None:
+    assert margin_of(build_network(spec("unet3d", "valid")), None) == (44, 44, 44)
+    assert margin_of(build_network(spec("unet2d", "valid")), 1) == (92, 0, 92)
+    assert margin_of(build_network(spec("vnet")), None) == (0, 0, 0)
+    assert spec("unet3d").sees_tile_statistics
+    assert not spec("vnet").sees_tile_statistics
+
+
+def test_only_rules_that_do_something_count(tmp_path) -> None:
+    idle = StructureRule(keep_largest=False, smallest_mm3=0.0, fill_holes=False)
+    busy = StructureRule(keep_largest=True, smallest_mm3=0.0, fill_holes=False)
+    save_segmenter(tmp_path, make_plan(), postprocessing=(idle, busy))
+
+    assert Segmenter.load(tmp_path).spec.rules == {7: busy}

@@ -1,0 +1,34 @@
+import pytest
+
+from segpipe.dataset.prepared import CaseIndex
+from segpipe.project.documents import write_json
+from segpipe.project.errors import DataError
+
+
+def test_a_document_comes_back_as_it_was_written(tmp_path) -> None:
+    document = CaseIndex(format_version=1, cases={"ä": "1"})
+
+    document.write(tmp_path / "deep" / "index.json")
+
+    assert CaseIndex.read(tmp_path / "deep" / "index.json") == document
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["index.json"]
+
+
+def test_another_format_is_refused_with_the_mend(tmp_path) -> None:
+    path = tmp_path / "index.json"
+    path.write_text('{"format_version": 2, "cases": {}}')
+
+    with pytest.raises(DataError, match=r"index\.json: .*format_version.*dvc repro"):
+        CaseIndex.read(path)
+
+
+def test_a_missing_document_says_what_to_run(tmp_path) -> None:
+    with pytest.raises(DataError, match="dvc repro"):
+        CaseIndex.read(tmp_path / "index.json")
+
+
+def test_nan_is_not_json(tmp_path) -> None:
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(tmp_path / "x.json", {"a": float("nan")})
+
+    assert not list(tmp_path.iterdir())

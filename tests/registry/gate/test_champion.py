@@ -1,0 +1,76 @@
+"""The champion's figures are evaluate's, and no case is segmented twice."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from segpipe.dataset.case import read_cases
+from segpipe.dataset.split import read_split
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.registry.gate.champion import Rows, evaluate_champion, read_rows
+from segpipe.segmenter.segmenter import Segmenter, segmenter_digest
+from tests.support.projects import one_thread
+
+
+@pytest.fixture
+def paths(trained: Path, tmp_path: Path) -> Paths:
+    shutil.copytree(trained, tmp_path / "project")
+    return Paths(tmp_path / "project")
+
+
+def figures(paths: Paths, names: list[str] | None = None) -> Rows:
+    """Of the model poor, as if it were the champion, on the test cases."""
+    folder = paths.artifacts / "train" / "poor" / "0" / "segmenter"
+    return evaluate_champion(
+        Segmenter.load(folder),
+        segmenter_digest(folder),
+        read_cases(paths.artifacts),
+        list(read_split(paths.artifacts).test) if names is None else names,
+        compute=one_thread(),
+        paths=paths,
+    )
+
+
+def label_maps(paths: Paths) -> set[Path]:
+    return set((paths.cache / "comparison").glob("*/"))
+
+
+def test_the_champions_figures_are_those_that_evaluate_gives_it(paths: Paths) -> None:
+    found = figures(paths)
+
+    path = paths.artifacts / "evaluate" / "poor" / "cases.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(found) == len(rows)
+    for row in rows:
+        assert found[row["case"], row["structure"]] == row
+
+
+def test_a_label_map_is_of_one_image(paths: Paths) -> None:
+    """One image that changed is segmented again, the others are not."""
+    figures(paths)
+    before = label_maps(paths)
+    name, other = read_split(paths.artifacts).test[:2]
+    images = paths.data / "imagesTr"
+    shutil.copy(images / f"{other}_0000.nii", images / f"{name}_0000.nii")
+    figures(paths)
+
+    assert len(before) == len(read_split(paths.artifacts).test)
+    assert len(label_maps(paths) - before) == 1
+
+
+def test_only_the_cases_that_are_asked_for_are_segmented(paths: Paths) -> None:
+    name = read_split(paths.artifacts).test[0]
+
+    assert figures(paths, []) == {}
+    assert not label_maps(paths)
+    assert {case for case, _ in figures(paths, [name])} == {name}
+    assert len(label_maps(paths)) == 1
+
+
+def test_what_was_not_evaluated_has_no_figures(paths: Paths) -> None:
+    with pytest.raises(DataError, match=r"cases\.csv: expected figures, found none"):
+        read_rows(paths.artifacts / "evaluate" / "other" / "cases.csv")

@@ -1,0 +1,125 @@
+"""Runs of what lies in artifacts/: complete, and never twice."""
+
+from pathlib import Path
+
+import pytest
+
+from segpipe.project.documents import write_json, write_text
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.registry.record import record
+from segpipe.registry.runs import connect, find_run
+
+HISTORY = """\
+epoch,step,training_loss,learning_rate,validation_dice,validation_iou,validation_pa
+1,10,1.5,0.01,,,
+2,20,0.5,0.001,0.75,0.6,0.9
+"""
+
+
+def write_training(paths: Paths, model: str, fold: int) -> None:
+    folder = paths.artifacts / "train" / model / str(fold)
+    write_text(folder / "history.csv", HISTORY)
+    write_text(folder / "segmenter" / "spec.json", f"{model} {fold}")
+    write_json(
+        folder / "fingerprint.json",
+        {
+            "model": model,
+            "fold": fold,
+            "fingerprint": f"{model}-{fold}",
+            "parent": model,
+            "params": {"network": "vnet"},
+            "inputs": {},
+            "compute": {"device": "cpu", "precision": "bf16", "threads": 2},
+        },
+    )
+
+
+def write_figures(paths: Paths, model: str, *, dice: float) -> None:
+    write_json(
+        paths.artifacts / "evaluate" / model / "metrics.json",
+        {
+            "policy": "words",
+            "cases": 3,
+            "test": {"dice_mean": dice, "iou_mean": 0.5, "n_failed": 0},
+            "dataset": {"pixel_accuracy": 0.9, "dice_dataset": {"left (L)": 0.7}},
+            "structures": {},
+            "instances": None,
+        },
+    )
+    write_text(paths.artifacts / "report" / "index.html", f"<p>{dice}</p>")
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    paths = Paths(tmp_path)
+    write_text(paths.params, "format_version: 1\nmodels: [a, b]\nfolds: [0, 1]\n")
+    return paths
+
+
+def test_a_restored_training_gets_its_run_and_the_parent_the_figures(
+    paths: Paths,
+) -> None:
+    write_training(paths, "a", 0)
+    write_training(paths, "a", 1)
+    write_figures(paths, "a", dice=0.8)
+    record(paths)
+
+    client, experiment = connect(paths)
+    parent, child = (find_run(client, experiment, key) for key in ("a", "a-1"))
+    assert parent
+    assert parent.data.metrics["test/dice"] == 0.8
+    assert parent.data.metrics["test/pa"] == 0.9
+    assert parent.data.metrics["dataset/dice_dataset/left _L_"] == 0.7
+    assert parent.info.status == "FINISHED"
+    files = client.list_artifacts(parent.info.run_id, "report")
+    assert [file.path for file in files] == ["report/index.html"]
+    assert child
+    assert child.data.metrics["validation_iou"] == 0.6
+    assert child.data.tags["device"] == "cpu, bf16, 2 threads"
+
+
+def test_recording_twice_changes_nothing(paths: Paths) -> None:
+    write_training(paths, "a", 0)
+    write_figures(paths, "a", dice=0.8)
+
+    first, second = record(paths), record(paths)
+
+    assert [line.split()[0] for line in first] == ["recorded", "recorded", "in"]
+    assert [line.split()[0] for line in second] == ["unchanged", "unchanged", "in"]
+    client, experiment = connect(paths)
+    assert len(client.search_runs([experiment])) == 2
+
+
+def test_new_figures_complete_the_run_that_is_there(paths: Paths) -> None:
+    write_training(paths, "a", 0)
+    record(paths)
+    write_figures(paths, "a", dice=0.8)
+    record(paths)
+    write_figures(paths, "a", dice=0.9)
+    lines = record(paths)
+
+    assert lines[0].startswith("unchanged")
+    assert lines[1].startswith("recorded")
+    client, experiment = connect(paths)
+    parent = find_run(client, experiment, "a")
+    assert parent
+    assert parent.data.metrics["test/dice"] == 0.9
+    assert len(client.search_runs([experiment])) == 2
+
+
+def test_only_listed_folds_are_recorded(paths: Paths) -> None:
+    write_training(paths, "a", 0)
+    write_training(paths, "a", 7)
+    write_training(paths, "dropped", 0)
+
+    lines = record(paths)
+
+    assert [line.split()[1] for line in lines[:-1]] == ["a,", "a,"]
+    assert not any("7" in line for line in lines[:-1])
+
+
+def test_nothing_trained_is_said_with_the_mend(paths: Paths) -> None:
+    with pytest.raises(DataError, match=r"found none of a, b; run `dvc repro`"):
+        record(paths)

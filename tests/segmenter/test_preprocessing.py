@@ -1,0 +1,188 @@
+"""Preparation against other libraries and analytic images."""
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from segpipe.images.grid import Grid
+from segpipe.images.volume import Image
+from segpipe.project.errors import DataError
+from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
+from segpipe.segmenter.preprocessing import (
+    classes_of,
+    normalize,
+    prepare_image,
+    resample_classes,
+    resample_image,
+    values_of,
+    vanished_slices,
+)
+
+Z = Normalization(kind="zscore", low=0.0, high=0.0, mean=0.0, standard_deviation=0.0)
+NONE = Z.model_copy(update={"kind": "none"})
+CT = Normalization(
+    kind="ct", low=-100.0, high=300.0, mean=50.0, standard_deviation=80.0
+)
+
+
+def plan(spacing: tuple[float, float, float], *kinds: Normalization) -> Plan:
+    return Plan(
+        format_version=1,
+        dimensions=3,
+        unit="mm",
+        spacing=spacing,
+        channels=tuple(f"c{n}" for n in range(len(kinds))),
+        normalization=kinds,
+        structures=("background", "liver", "spleen"),
+        values=(0, 2, 7),
+        ignore=255,
+        fingerprint=DatasetProfile(
+            cases=1,
+            median_shape=(1, 1, 1),
+            median_prepared_shape=(1, 1, 1),
+            largest_prepared_shape=(1, 1, 1),
+            spacings=(),
+            intensities=(),
+            class_frequencies=(),
+        ),
+    )
+
+
+def smooth(shape: tuple[int, int, int]) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    waves = np.zeros(shape)
+    where = np.indices(shape)
+    for _ in range(4):
+        direction = rng.uniform(-0.3, 0.3, 3).reshape(3, 1, 1, 1)
+        waves += np.sin((where * direction).sum(axis=0) + rng.uniform(0, 6))
+    return waves.astype(np.float32)
+
+
+def test_finer_grids_join_voxel_centres_linearly_as_simpleitk_does() -> None:
+    array = smooth((20, 16, 12))
+    shape = (40, 24, 30)
+    found = resample_image(array[None], shape)[0]
+    image = SimpleITK.GetImageFromArray(array.T)
+    goal = SimpleITK.Image(*shape, SimpleITK.sitkFloat32)
+    scale = [n / m for n, m in zip(array.shape, shape, strict=True)]
+    goal.SetSpacing(scale)
+    goal.SetOrigin([(s - 1) / 2 for s in scale])
+    expected = SimpleITK.GetArrayFromImage(SimpleITK.Resample(image, goal)).T
+
+    inside = tuple(slice(2, -2) for _ in range(3))
+    assert np.abs(found - expected)[inside].max() < 1e-5
+
+
+def test_coarser_grids_take_the_mean_over_each_voxels_extent() -> None:
+    array = smooth((24, 18, 12))
+    found = resample_image(array[None], (12, 6, 3))[0]
+
+    expected = array.reshape(12, 2, 6, 3, 3, 4).mean(axis=(1, 3, 5))
+    assert np.abs(found - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 3), (13, 22, 9), (20, 16, 12)])
+def test_a_constant_stays_constant_and_the_mean_is_kept(
+    shape: tuple[int, int, int],
+) -> None:
+    constant = np.full((1, 20, 16, 12), 3.25, dtype=np.float32)
+    assert np.abs(resample_image(constant, shape) - 3.25).max() < 1e-5
+
+    if all(n <= m for n, m in zip(shape, (20, 16, 12), strict=True)):
+        array = smooth((20, 16, 12))[None]
+        assert resample_image(array, shape).mean() == pytest.approx(
+            array.mean(), abs=1e-4
+        )
+
+
+def test_a_ramp_stays_a_ramp_in_the_world() -> None:
+    """Right to a seventh of a voxel: half a voxel off would be 0.7 here."""
+    grid = Grid.from_spacing((30, 20, 10), (1.0, 1.5, 3.0), "mm")
+    where = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"))
+    world = where * np.array(grid.spacing).reshape(3, 1, 1, 1)
+    ramp = (2 * world[0] - world[1] + 0.5 * world[2]).astype(np.float32)
+    array, prepared = prepare_image(
+        Image(ramp[None], grid), plan((0.7, 2.0, 1.1), NONE)
+    )
+
+    ends = [np.arange(n) for n in prepared.shape]
+    i, j, k = np.meshgrid(*ends, indexing="ij")
+    places = np.stack([i, j, k, np.ones_like(i)], axis=-1) @ prepared.affine.T
+    expected = 2 * places[..., 0] - places[..., 1] + 0.5 * places[..., 2]
+    inside = tuple(slice(3, -3) for _ in range(3))
+    assert np.abs(array[0] - expected)[inside].max() < 0.2
+    assert prepared.spacing == pytest.approx((0.7, 2.0, 1.1), rel=0.05)
+
+
+def test_any_stored_orientation_gives_the_same_prepared_image() -> None:
+    grid = Grid.from_spacing((12, 10, 8), (1.0, 1.0, 2.0), "mm")
+    array = smooth(grid.shape)
+    wanted, _ = prepare_image(Image(array[None], grid), plan((1.0, 1.0, 1.0), NONE))
+    affine = np.array([[0, 0, -1, 11], [1, 0, 0, 0], [0, -2, 0, 14], [0, 0, 0, 1.0]])
+    turned = np.ascontiguousarray(array.transpose(1, 2, 0)[:, ::-1, ::-1])
+    other = Grid((10, 8, 12), affine, "mm")
+    found, _ = prepare_image(Image(turned[None], other), plan((1.0, 1.0, 1.0), NONE))
+
+    assert np.allclose(found, wanted, atol=1e-6)
+
+
+def test_labels_are_never_interpolated() -> None:
+    classes = np.random.default_rng(1).integers(0, 3, (9, 8, 7)).astype(np.int16)
+
+    assert set(np.unique(resample_classes(classes, (20, 5, 13)))) <= {0, 1, 2}
+    assert np.array_equal(
+        resample_classes(classes, (18, 16, 14)),
+        classes.repeat(2, 0).repeat(2, 1).repeat(2, 2),
+    )
+
+
+def test_z_scores_have_mean_0_and_deviation_1() -> None:
+    channel = smooth((20, 20, 20)) * 40 + 1000
+    normalize(channel, Z)
+
+    assert abs(channel.mean()) < 1e-4
+    assert channel.std() == pytest.approx(1, abs=1e-4)
+    flat = np.full((3, 3, 3), 7, dtype=np.float32)
+    normalize(flat, Z)
+    assert not flat.any()
+
+
+def test_ct_is_clipped_and_scaled_by_the_data_set() -> None:
+    channel = np.array([-1000, -100, 50, 300, 3000], dtype=np.float32).reshape(5, 1, 1)
+    normalize(channel, CT)
+
+    expected = [-150 / 80, -150 / 80, 0, 250 / 80, 250 / 80]
+    assert channel.ravel() == pytest.approx(expected)
+
+
+def test_original_values_come_out_again() -> None:
+    values = np.array([0, 2, 7, 255, 7]).reshape(5, 1, 1)
+    classes = classes_of(values, plan((1.0, 1.0, 1.0), NONE))
+
+    assert classes.ravel().tolist() == [0, 1, 2, -1, 2]
+    back = values_of(classes[[0, 1, 2, 4]], plan((1.0, 1.0, 1.0), NONE))
+    assert back.ravel().tolist() == [0, 2, 7, 7]
+
+
+def test_an_unknown_value_is_refused_with_the_known_ones() -> None:
+    values = np.array([0, 3, 2]).reshape(3, 1, 1)
+
+    with pytest.raises(DataError, match=r"\[0, 2, 7, 255\].*found \[3\]"):
+        classes_of(values, plan((1.0, 1.0, 1.0), NONE))
+
+
+def test_a_lone_annotated_slice_that_would_vanish_is_found() -> None:
+    annotated = np.full((8, 8, 12), -1, dtype=np.int16)
+    annotated[:, :, 5] = 0
+    annotated[2:5, 2:5, 5] = 1
+
+    assert not vanished_slices(annotated, resample_classes(annotated, (8, 8, 24)))
+    assert vanished_slices(annotated, resample_classes(annotated, (8, 8, 4))) == [
+        (2, 5)
+    ]
+
+
+def test_dense_annotation_loses_nothing_by_coarser_slices() -> None:
+    annotated = np.zeros((8, 8, 12), dtype=np.int16)
+
+    assert not vanished_slices(annotated, resample_classes(annotated, (8, 8, 5)))

@@ -1,0 +1,252 @@
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from segpipe.images.grid import Grid
+from segpipe.images.instances import components
+from segpipe.images.volume import Image, ImageStream
+from segpipe.networks.build import NetworkSpec, build_network
+from segpipe.project.errors import DataError
+from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
+from segpipe.segmenter.postprocessing import NOTHING, StructureRule, apply_rules
+from segpipe.segmenter.segmenter import Inference, Segmenter, segmenter_digest
+from segpipe.segmenter.sliding_window import Slab, resampled_slabs
+from segpipe.segmenter.spec import SegmenterSpec
+
+LARGEST = StructureRule(keep_largest=True, smallest_mm3=0.0, fill_holes=False)
+COMPUTE = Compute(torch.device("cpu"), "fp32", 2)
+INFERENCE = Inference(0.5, "gaussian", 0.001, False, COMPUTE)
+
+
+def plan(*, spacing=(1.0, 1.0, 1.0), values=(0, 7)) -> Plan:
+    return Plan(
+        format_version=1,
+        dimensions=3,
+        unit="mm",
+        spacing=spacing,
+        channels=("MR",),
+        normalization=(
+            Normalization(kind="none", low=0, high=1, mean=0, standard_deviation=1),
+        ),
+        structures=tuple(f"s{value}" for value in values),
+        values=values,
+        ignore=None,
+        fingerprint=DatasetProfile(
+            cases=1,
+            median_shape=(16, 16, 16),
+            median_prepared_shape=(16, 16, 16),
+            largest_prepared_shape=(16, 16, 16),
+            spacings=((1, 1, 1),) * 3,
+            intensities=((0, 0.5, 1),),
+            class_frequencies=(0.5, 0.5),
+        ),
+    )
+
+
+def segmenter(*, network="unet3d", slice_axis=None, seed=0, **changes) -> Segmenter:
+    torch.manual_seed(seed)
+    made = plan(**changes)
+    spec = NetworkSpec(
+        name=network,
+        in_channels=1,
+        out_channels=len(made.values),
+        base_channels=2,
+        padding="same",
+    )
+    patch = [16, 16, 16]
+    if slice_axis is not None:
+        patch[slice_axis] = 1
+    return Segmenter(
+        SegmenterSpec(
+            format_version=1,
+            model="m",
+            network=spec,
+            plan=made,
+            patch_size=tuple(patch),
+            slice_axis=slice_axis,
+            temperatures=(1.0,),
+        ),
+        (build_network(spec).eval(),),
+    )
+
+
+@pytest.mark.parametrize("goal", [(9, 8, 7), (30, 5, 12), (4, 20, 7), (23, 31, 3)])
+@pytest.mark.parametrize("cuts", [(3, 4, 8), (1, 2), (5,), ()])
+def test_slabs_resample_like_the_whole_volume(goal, cuts) -> None:
+    values = torch.rand(9, 2, 8, 7, generator=torch.Generator().manual_seed(0))
+    ends = [0, *cuts, 9]
+    parts = (Slab(a, values[a:b]) for a, b in itertools.pairwise(ends))
+    expected = F.interpolate(values.transpose(0, 1)[None], size=goal, mode="trilinear")[
+        0
+    ]
+
+    slabs = list(resampled_slabs(parts, (9, 8, 7), goal))
+
+    assert [slab.start for slab in slabs] == np.cumsum(
+        [0, *(len(slab.values) for slab in slabs[:-1])]
+    ).tolist()
+    result = torch.cat([slab.values for slab in slabs]).transpose(0, 1)
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
+
+
+def test_a_saved_segmenter_segments_alike(tmp_path) -> None:
+    made = segmenter()
+    image = Image(
+        np.random.default_rng(0).random((1, 20, 18, 22)).astype(np.float32),
+        Grid.from_spacing((20, 18, 22), (1.0, 1.0, 1.0), "mm"),
+    )
+
+    made.save(tmp_path / "a")
+    made.save(tmp_path / "b")
+    read = Segmenter.load(tmp_path / "a")
+
+    assert segmenter_digest(tmp_path / "a") == segmenter_digest(tmp_path / "b")
+    before, after = made.segment(image, INFERENCE), read.segment(image, INFERENCE)
+    np.testing.assert_array_equal(before.array, after.array)
+    assert set(np.unique(before.array)) <= {0, 7}
+
+
+@pytest.mark.parametrize("slice_axis", [0, 1, 2])
+def test_a_2d_network_segments_a_volume_slice_by_slice(slice_axis: int) -> None:
+    """Each slice alone gives what it gives within the volume."""
+    made = segmenter(network="unet2d", slice_axis=slice_axis)
+    array = np.random.default_rng(0).random((1, 16, 16, 16)).astype(np.float32)
+    grid = Grid.from_spacing((16, 16, 16), (1.0, 1.0, 1.0), "mm")
+    one = np.take(array, [5], axis=1 + slice_axis)
+    flat = Grid.from_spacing(one.shape[1:], (1.0, 1.0, 1.0), "mm")
+
+    whole = made.segment(Image(array, grid), INFERENCE).array
+    alone = made.segment(Image(one, flat), INFERENCE).array
+
+    np.testing.assert_array_equal(np.take(whole, [5], axis=slice_axis), alone)
+
+
+def test_a_label_map_lies_on_the_images_own_grid() -> None:
+    """However the image is stored, the same places get the same labels."""
+    made = segmenter()
+    array = np.random.default_rng(0).random((1, 16, 24, 16)).astype(np.float32)
+    straight = Grid.from_spacing((16, 24, 16), (1.0, 1.0, 1.0), "mm")
+    expected = made.segment(Image(array, straight), INFERENCE).array
+    turned = np.diag([0.0, 0.0, 0.0, 1.0])
+    turned[0, 1], turned[1, 2], turned[2, 0] = -1, 1, -1  # i -> -S, j -> -R, k -> A
+    grid = Grid((16, 16, 24), turned, "mm")
+    stored = np.flip(array.transpose(0, 3, 1, 2), (1, 2))
+
+    result = made.segment(Image(np.ascontiguousarray(stored), grid), INFERENCE)
+
+    assert result.grid is grid
+    np.testing.assert_array_equal(
+        result.array, np.flip(expected.transpose(2, 0, 1), (0, 1))
+    )
+
+
+def test_folds_vote_by_the_mean_of_their_probabilities(tmp_path) -> None:
+    first, second = segmenter(seed=1), segmenter(seed=2)
+    first.save(tmp_path / "0")
+    second.save(tmp_path / "1")
+    array = np.random.default_rng(0).random((1, 16, 16, 16)).astype(np.float32)
+
+    both = Segmenter.ensemble([tmp_path / "0", tmp_path / "1"])
+    parts = [
+        torch.cat(
+            [
+                slab.values
+                for slab in s.probabilities([array], array.shape[1:], INFERENCE)
+            ]
+        )
+        for s in (first, second, both)
+    ]
+
+    torch.testing.assert_close((parts[0] + parts[1]) / 2, parts[2], atol=1e-5, rtol=0)
+
+
+def test_what_does_not_fit_is_refused_with_its_name(tmp_path) -> None:
+    made = segmenter()
+    made.save(tmp_path / "a")
+    segmenter(values=(0, 7, 9)).save(tmp_path / "b")
+    two_channels = Image(
+        np.zeros((2, 4, 4, 4), dtype=np.float32),
+        Grid.from_spacing((4, 4, 4), (1.0, 1.0, 1.0), "mm"),
+    )
+
+    with pytest.raises(DataError, match="expected 1 channels"):
+        made.segment(two_channels, INFERENCE)
+    with pytest.raises(DataError, match="of one making"):
+        Segmenter.ensemble([tmp_path / "a", tmp_path / "b"])
+    (tmp_path / "a" / "weights-0.safetensors").unlink()
+    with pytest.raises(DataError, match="whole segmenter folder"):
+        Segmenter.load(tmp_path / "a")
+    with pytest.raises(DataError, match=r"spec\.json"):
+        Segmenter.load(tmp_path / "nowhere")
+
+
+def with_rules(made: Segmenter, *rules: StructureRule) -> Segmenter:
+    spec = made.spec.model_copy(update={"postprocessing": rules})
+    return Segmenter(spec, made.networks)
+
+
+def test_rules_are_applied_to_the_whole_label_map_on_its_own_grid() -> None:
+    """Voxels of 2 mm³ in the image, of 1 mm³ where it is prepared."""
+    array = np.random.default_rng(0).random((1, 16, 18, 22)).astype(np.float32)
+    image = Image(array, Grid.from_spacing((16, 18, 22), (1.0, 1.0, 2.0), "mm"))
+    plain = segmenter(values=(0, 7, 9), seed=4)
+
+    def sizes(made: Segmenter) -> list[int]:
+        label = made.segment(image, INFERENCE).array
+        found = components(label == 7, connectivity="all")
+        return sorted(np.bincount(found[found > 0])[1:].tolist())
+
+    before = sizes(plain)
+    assert before[0] < 10 <= before[-2]
+    below_20_mm3 = NOTHING.model_copy(update={"smallest_mm3": 20.0})
+    assert sizes(with_rules(plain, LARGEST, NOTHING)) == before[-1:]
+    assert sizes(with_rules(plain, NOTHING, LARGEST)) == before
+    assert sizes(with_rules(plain, below_20_mm3, NOTHING)) == [
+        size for size in before if size >= 10
+    ]
+
+
+def test_slabs_are_left_to_whoever_collects_them() -> None:
+    array = np.random.default_rng(0).random((1, 16, 16, 16)).astype(np.float32)
+    image = Image(array, Grid.from_spacing((16, 16, 16), (1.0, 1.0, 1.0), "mm"))
+    plain = segmenter()
+    tidy = with_rules(plain, LARGEST)
+
+    slabs = [slab.labels for slab in tidy.slabs(ImageStream.of(image), INFERENCE)]
+    whole = np.concatenate(slabs, axis=2)
+
+    np.testing.assert_array_equal(whole, plain.segment(image, INFERENCE).array)
+    np.testing.assert_array_equal(
+        apply_rules(whole, tidy.spec.rules, voxel_volume=1.0),
+        tidy.segment(image, INFERENCE).array,
+    )
+
+
+def test_an_ensemble_keeps_the_rules_that_all_folds_chose(tmp_path) -> None:
+    both = LARGEST.model_copy(update={"fill_holes": True})
+    for fold, rule in enumerate((both, LARGEST)):
+        with_rules(segmenter(seed=fold), rule).save(tmp_path / str(fold))
+    segmenter(seed=2).save(tmp_path / "2")
+
+    two, three = (
+        Segmenter.ensemble([tmp_path / str(fold) for fold in range(n)]) for n in (2, 3)
+    )
+    alone = Segmenter.ensemble([tmp_path / "0"])
+
+    assert two.spec.rules == {7: LARGEST}
+    assert three.spec.rules == {}
+    assert alone.spec.rules == {7: both}
+
+
+def test_a_segmenter_from_before_there_were_rules_has_none(tmp_path) -> None:
+    with_rules(segmenter(), NOTHING).save(tmp_path)
+    document = json.loads((tmp_path / "spec.json").read_text())
+    del document["postprocessing"]
+    (tmp_path / "spec.json").write_text(json.dumps(document))
+
+    assert Segmenter.load(tmp_path).spec.rules == {}

@@ -1,0 +1,48 @@
+"""An MLflow store with registered versions of a segmenter, as tests need it."""
+
+import shutil
+from pathlib import Path
+
+from segpipe.project.paths import Paths
+from segpipe.registry.promotion import promote
+from segpipe.registry.runs import connect
+from segpipe.registry.versions import create_version, list_versions
+from segpipe.segmenter.segmenter import ensemble_digest, segmenter_digest
+from tests.support.segmenters import make_plan, save_segmenter
+
+
+def write_store(paths: Paths, empty: Path) -> None:
+    """Where segpipe puts it, with a segmenter of two folds, the champion.
+
+    Args:
+        paths: Of the project.
+        empty: A new store, to copy: to make its tables takes seconds.
+    """
+    shutil.copyfile(empty, paths.root / "mlflow.db")
+    for fold in (0, 1):
+        save_segmenter(paths.root / "m" / str(fold), make_plan(), seed=fold)
+    add_version(paths)
+    connect(paths)[0].set_registered_model_alias("liver", "champion", "1")
+
+
+def add_two(paths: Paths) -> None:
+    """Version 2 is then the champion, 1 the previous one, 3 the candidate."""
+    for digest in ("two", "three"):
+        add_version(paths, digest)
+    promote("liver", "2", "better", paths)
+
+
+def add_version(paths: Paths, digest: str | None = None) -> str:
+    """Log the folder m and register it, perhaps as another segmenter; the number."""
+    client, experiment = connect(paths)
+    run = client.create_run(experiment).info.run_id
+    model = client.create_logged_model(experiment, "segmenter", source_run_id=run)
+    client.log_model_artifacts(model.model_id, str(paths.root / "m"))
+    true = ensemble_digest([segmenter_digest(paths.root / "m" / n) for n in "01"])
+    tags = {"review.status": "pending", "segpipe.segmenter": digest or true}
+    return create_version("liver", model.model_id, run, tags, paths).version
+
+
+def aliases(paths: Paths) -> dict[str, str]:
+    versions = list_versions("liver", paths)
+    return {alias: one.version for one in versions for alias in one.aliases}

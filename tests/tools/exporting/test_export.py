@@ -1,0 +1,215 @@
+import json
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from segpipe.images.formats.nifti import read_image, read_label
+from segpipe.images.volume import Image
+from segpipe.networks.build import NetworkSpec, build_network
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
+from segpipe.segmenter.segmenter import Inference, Segmenter, segmenter_digest
+from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.tools.exporting.export import compare, export, write_onnx
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+# So little memory that tiles are no larger than the patch: the runner knows no others.
+INFERENCE = Inference(
+    0.5, "gaussian", 1e-6, False, Compute(torch.device("cpu"), "fp32", 2)
+)
+NETWORKS = [
+    ("unet2d", "valid"),
+    ("unet2d", "same"),
+    ("unet3d", "valid"),
+    ("unet3d", "same"),
+    ("vnet", "same"),
+]
+PATCHES = {
+    ("unet2d", "valid"): ((204, 220, 1), 2),
+    ("unet2d", "same"): ((32, 1, 16), 1),
+    ("unet3d", "valid"): ((100, 108, 100), None),
+    ("unet3d", "same"): ((16, 24, 16), None),
+    ("vnet", "same"): ((32, 16, 16), None),
+}
+
+
+def network_spec(name: str, padding: str) -> NetworkSpec:
+    return NetworkSpec(
+        name=name, in_channels=2, out_channels=3, base_channels=2, padding=padding
+    )
+
+
+def segmenter(name: str, padding: str) -> Segmenter:
+    """Two folds of two channels, one as CT; the classes' labels are not their index."""
+    ct = Normalization(kind="ct", low=-1, high=1.5, mean=0.1, standard_deviation=0.8)
+    own = Normalization(kind="zscore", low=0, high=0, mean=0, standard_deviation=0)
+    plan = Plan(
+        format_version=1,
+        dimensions=3,
+        unit="mm",
+        spacing=(1.0, 1.2, 2.0),
+        channels=("CT", "MR"),
+        normalization=(ct, own),
+        structures=("background", "a", "b"),
+        values=(0, 300, 7),
+        ignore=None,
+        fingerprint=DatasetProfile(
+            cases=1,
+            median_shape=(16, 16, 16),
+            median_prepared_shape=(16, 16, 16),
+            largest_prepared_shape=(16, 16, 16),
+            spacings=((1, 1, 1),) * 3,
+            intensities=((0, 0.5, 1),) * 2,
+            class_frequencies=(0.5, 0.3, 0.2),
+        ),
+    )
+    patch_size, slice_axis = PATCHES[name, padding]
+    spec = SegmenterSpec(
+        format_version=1,
+        model="m",
+        network=network_spec(name, padding),
+        plan=plan,
+        patch_size=patch_size,
+        slice_axis=slice_axis,
+        temperatures=(0.7, 1.6),
+    )
+    return Segmenter(spec, (network(spec.network, 0), network(spec.network, 1)))
+
+
+def network(spec: NetworkSpec, seed: int):
+    torch.manual_seed(seed)
+    return build_network(spec).eval()
+
+
+def write_channels(folder) -> list:
+    """Two channels whose axes run S, L, A, turned by 5 degrees, with smooth blobs."""
+    shape, turn = (14, 40, 33), np.deg2rad(5)
+    affine = np.zeros((4, 4))
+    affine[:3, 0] = 0, 2.6 * np.sin(turn), 2.6 * np.cos(turn)
+    affine[:3, 1] = -0.9, 0, 0
+    affine[:3, 2] = 0, 0.8 * np.cos(turn), -0.8 * np.sin(turn)
+    affine[:, 3] = 10, -20, 30, 1
+    files, generator = [], np.random.default_rng(0)
+    for name in ("ct", "mr"):
+        noise = torch.from_numpy(generator.standard_normal((1, 1, 4, 8, 7)))
+        array = torch.nn.functional.interpolate(noise, size=shape, mode="trilinear")
+        files.append(folder / f"{name}.nii.gz")
+        nib.save(nib.Nifti1Image(array[0, 0].numpy(), affine), files[-1])
+    return files
+
+
+@pytest.mark.parametrize(("name", "padding"), NETWORKS)
+def test_an_exported_network_takes_other_sizes_and_batches(
+    tmp_path, name, padding
+) -> None:
+    made = network(network_spec(name, padding), 0)
+    sizes = [made.input_size(at_least) for at_least in (17, 50, 33)]
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(3, 2, *sizes[: made.dimensions], generator=generator)
+
+    write_onnx(made, tmp_path / "network.onnx")
+
+    assert [file.name for file in tmp_path.iterdir()] == ["network.onnx"]
+    assert compare(made, tmp_path / "network.onnx", image).relative < 2e-4
+    graph = onnx.load(tmp_path / "network.onnx").graph
+    assert [value.name for value in graph.input] == ["image"]
+    assert [value.name for value in graph.output] == ["logits"]
+
+
+@pytest.mark.parametrize(("name", "padding"), NETWORKS)
+def test_the_runner_labels_like_the_segmenter(tmp_path, name, padding) -> None:
+    """But for ties within rounding: fewer than one voxel in a thousand."""
+    made = segmenter(name, padding)
+    made.save(tmp_path / "segmenter")
+    files = write_channels(tmp_path)
+    images = [read_image(file) for file in files]
+    array = np.concatenate([image.array for image in images])
+    expected = made.segment(Image(array, images[0].grid), INFERENCE).array
+
+    said = export(str(tmp_path / "segmenter"), tmp_path / "out", Paths(tmp_path))
+    command = [tmp_path / "out" / "run.py", *files, "-o", tmp_path / "label.nii.gz"]
+    subprocess.run(
+        [sys.executable, "-I", *command], check=True, capture_output=True, cwd=tmp_path
+    )
+
+    label = read_label(tmp_path / "label.nii.gz")
+    differing = int((label.array != expected).sum())
+    logged = json.loads((tmp_path / "out" / "parity.json").read_text())
+    assert differing < 0.001 * expected.size, f"{differing} of {expected.size} differ"
+    assert np.bincount(expected.ravel()).max() < 0.95 * expected.size  # not one class
+    assert label.grid.distance(images[0].grid) < 1e-3
+    assert logged["segmenter"] == segmenter_digest(tmp_path / "segmenter")
+    assert len(logged["networks"]) == 2
+    assert "2 networks of opset 18; onnxruntime differs from torch by at most" in said
+
+
+def test_the_runner_knows_neither_torch_nor_segpipe(tmp_path) -> None:
+    segmenter("vnet", "same").save(tmp_path / "segmenter")
+    export(str(tmp_path / "segmenter"), tmp_path / "out", Paths(tmp_path))
+    code = (
+        "import runpy, sys\n"
+        "sys.modules['torch'] = sys.modules['segpipe'] = sys.modules['scipy'] = None\n"
+        f"sys.argv = ['run.py', '--help']\nrunpy.run_path({str(tmp_path / 'out')!r}"
+        " + '/run.py', run_name='__main__')"
+    )
+
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert "usage: run.py" in result.stdout
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "network-0.onnx",
+        "network-1.onnx",
+        "parity.json",
+        "run.py",
+        "spec.json",
+    ]
+
+
+def test_an_occupied_output_is_refused_and_an_empty_one_filled(tmp_path) -> None:
+    segmenter("unet2d", "same").save(tmp_path / "segmenter")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "empty").mkdir()
+
+    for name in ("full", "file"):
+        with pytest.raises(DataError, match="expected a new or an empty folder"):
+            export(str(tmp_path / "segmenter"), tmp_path / name, Paths(tmp_path))
+    export(str(tmp_path / "segmenter"), tmp_path / "empty", Paths(tmp_path))
+
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["thesis.txt"]
+    assert (tmp_path / "empty" / "run.py").is_file()
+
+
+def test_a_network_that_disagrees_leaves_nothing_behind(tmp_path) -> None:
+    """Weights that are not finite: no difference of their logits is small."""
+    made = segmenter("unet2d", "same")
+    with torch.no_grad():
+        next(iter(made.networks[1].parameters())).fill_(float("nan"))
+    made.save(tmp_path / "segmenter")
+
+    with pytest.raises(DataError, match=r"network 1: expected .* found nan"):
+        export(str(tmp_path / "segmenter"), tmp_path / "out", Paths(tmp_path))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["segmenter"]
+
+
+def test_missing_packages_come_with_the_command_that_installs_them(
+    tmp_path, monkeypatch
+) -> None:
+    """None in sys.modules is how Python itself marks a module as absent."""
+    monkeypatch.setitem(sys.modules, "onnx", None)
+
+    with pytest.raises(DataError, match=r"found no onnx; run `pip install 'segpipe\["):
+        export(str(tmp_path), tmp_path / "out", Paths(tmp_path))

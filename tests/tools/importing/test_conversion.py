@@ -1,0 +1,48 @@
+"""What becomes of images when they are imported."""
+
+import numpy as np
+import pytest
+
+from segpipe.images.grid import Grid
+from segpipe.tools.importing.conversion import ImportOptions, placed_grid, plain
+
+OPTIONS = ImportOptions()
+GREY = ImportOptions(grey=True)
+
+
+def image(*channels: float) -> np.ndarray:
+    return np.stack([np.full((2, 2, 1), value, np.float32) for value in channels])
+
+
+@pytest.mark.parametrize(
+    ("channels", "keep_alpha", "kept"),
+    [
+        ((1.0, 2.0, 3.0), False, 3),
+        ((1.0, 2.0, 3.0, 255.0), False, 3),
+        ((1.0, 2.0, 3.0, 255.0), True, 4),
+        ((1.0, 255.0), False, 1),
+        ((1.0,), False, 1),
+    ],
+)
+def test_an_alpha_that_says_nothing_goes(
+    channels: tuple[float, ...], keep_alpha: bool, kept: int
+) -> None:
+    assert len(plain(image(*channels), keep_alpha, OPTIONS)) == kept
+
+
+def test_equal_colours_become_grey_only_if_told() -> None:
+    equal, other = image(5.0, 5.0, 5.0), image(5.0, 5.0, 6.0)
+
+    assert len(plain(equal, False, OPTIONS)) == 3
+    assert len(plain(equal, False, GREY)) == 1
+    assert len(plain(other, False, GREY)) == 3
+
+
+def test_a_spacing_is_given_only_to_what_has_none() -> None:
+    without = Grid.from_spacing((4, 4, 1), (1.0, 1.0, 1.0), "px")
+    own = Grid.from_spacing((4, 4, 4), (2.0, 2.0, 2.0), "mm")
+
+    placed = placed_grid(without, (0.5, 0.25))
+    assert (placed.spacing, placed.unit) == ((0.5, 0.25, 1.0), "mm")
+    assert placed_grid(own, (0.5, 0.25, 1.0)) is own
+    assert placed_grid(without, None) is without

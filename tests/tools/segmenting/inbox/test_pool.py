@@ -1,0 +1,175 @@
+"""Processes that really hang and are really killed."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from segpipe.project.paths import Paths
+from segpipe.tools.segmenting.case import record_inputs
+from segpipe.tools.segmenting.inbox.inbox import WaitingStudy
+from segpipe.tools.segmenting.inbox.order import Order, SegmentSettings, prepare_order
+from segpipe.tools.segmenting.inbox.pool import (
+    StoppedError,
+    WorkerPool,
+    find_pool,
+    stop_pool,
+)
+from segpipe.tools.segmenting.manifest import read_failure
+from segpipe.tools.segmenting.studies import Study
+from tests.support.segmenters import make_plan, save_segmenter
+from tests.tools.segmenting.test_run import write_volume
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Order:
+    model = save_segmenter(tmp_path / "m", make_plan())
+    settings = SegmentSettings(overlay=False)
+    return prepare_order(str(model), tmp_path / "out", settings, Paths(tmp_path))
+
+
+@pytest.fixture
+def pool(order: Order) -> Iterator[WorkerPool]:
+    pool = WorkerPool(order)
+    yield pool
+    pool.stop()
+
+
+def case(folder: Path, name: str = "a") -> WaitingStudy:
+    write_volume(folder / f"{name}.nii.gz")
+    study = Study(name, (folder / f"{name}.nii.gz",))
+    return WaitingStudy(study, record_inputs(study))
+
+
+def hanging(folder: Path) -> WaitingStudy:
+    """A pipe that nobody writes into: reading it waits for ever."""
+    os.mkfifo(folder / "slow.nii")
+    known = record_inputs(case(folder).study)
+    return WaitingStudy(Study("slow", (folder / "slow.nii",)), known)
+
+
+def workers() -> list[psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    return [
+        one
+        for one in children
+        if "segpipe.tools.segmenting.inbox.worker" in _words(one)
+    ]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def holds(process: psutil.Process, lock: Path) -> bool:
+    """Whether it is at work on the case: it has the lock's file open."""
+    try:
+        return str(lock) in {file.path for file in process.open_files()}
+    except psutil.Error:
+        return False
+
+
+def test_a_process_is_kept_for_the_next_case(pool: WorkerPool, tmp_path: Path) -> None:
+    first = pool.segment(case(tmp_path), limit_s=100.0)
+    process = workers()
+    second = pool.segment(case(tmp_path, "b"), limit_s=100.0)
+
+    assert [first.kind, second.kind] == ["done", "done"]
+    assert workers() == process
+    assert len(process) == 1
+
+
+def test_a_case_that_hangs_is_a_failure_and_the_next_goes_on(
+    pool: WorkerPool, tmp_path: Path
+) -> None:
+    slow = hanging(tmp_path)
+
+    late = pool.segment(slow, limit_s=1.0)
+
+    assert late.kind == "late"
+    assert "more than 1 s" in late.reason
+    assert not workers()
+    failure = read_failure(tmp_path / "out", "slow")
+    assert failure is not None
+    assert failure.inputs == slow.inputs
+    assert failure.holds(failure.key, limit_s=1.0)
+    assert not failure.holds(failure.key, limit_s=100.0)
+    assert pool.segment(case(tmp_path), limit_s=100.0).kind == "done"
+
+
+def test_a_case_that_kills_its_process_twice_is_a_failure(
+    pool: WorkerPool, tmp_path: Path
+) -> None:
+    slow = hanging(tmp_path)
+    killed: set[int] = set()
+    over = threading.Event()
+
+    def kill() -> None:
+        while not over.wait(0.2):
+            for process in workers():
+                if holds(process, tmp_path / "out" / ".slow.lock"):
+                    process.kill()
+                    killed.add(process.pid)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    outcome = pool.segment(slow, limit_s=100.0)
+    over.set()
+    killer.join()
+
+    assert outcome.kind == "killed"
+    assert f"ended with {-signal.SIGKILL}" in outcome.reason
+    assert len(killed) == 2
+    assert pool.segment(case(tmp_path), limit_s=100.0).kind == "done"
+
+
+def test_a_success_ends_a_failure(pool: WorkerPool, tmp_path: Path) -> None:
+    good = case(tmp_path)
+    content = good.study.files[0].read_bytes()
+    good.study.files[0].write_bytes(content[:50])
+    outcome = pool.segment(good, limit_s=100.0)
+    before = read_failure(tmp_path / "out", "a")
+    good.study.files[0].write_bytes(content)
+
+    again = pool.segment(good, limit_s=100.0)
+
+    assert (outcome.kind, again.kind) == ("data", "done")
+    assert before is not None
+    assert before.reason == outcome.reason
+    assert read_failure(tmp_path / "out", "a") is None
+
+
+def test_a_stopped_crew_ends_in_the_middle_and_writes_no_failure(
+    order: Order, tmp_path: Path
+) -> None:
+    pool = find_pool("run", order)
+    timer = threading.Timer(2, stop_pool, ["run"])
+    timer.start()
+
+    with pytest.raises(StoppedError):
+        pool.segment(hanging(tmp_path), limit_s=100.0)
+
+    assert find_pool("run", order) is pool
+    assert not workers()
+    assert read_failure(tmp_path / "out", "slow") is None
+
+
+def test_a_segmenter_that_is_not_there_is_no_fault_of_the_case(
+    order: Order, tmp_path: Path
+) -> None:
+    moved = order.model_copy(update={"folders": (str(tmp_path / "gone"),)})
+
+    outcome = WorkerPool(moved).segment(case(tmp_path), limit_s=100.0)
+
+    assert outcome.kind == "worker"
+    assert "shared storage" in outcome.reason
+    assert read_failure(tmp_path / "out", "a") is None

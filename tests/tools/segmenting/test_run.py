@@ -1,0 +1,372 @@
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from pydicom import Dataset
+from pydicom.uid import UID
+
+from segpipe.images.dicom import series as dicom
+from segpipe.images.dicom.seg.reading import read_seg
+from segpipe.images.formats import files as formats
+from segpipe.images.formats import itk, nifti, raster
+from segpipe.images.grid import Grid
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.registry.versions import find_folds, load_segmenter
+from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.segmenter import Inference
+from segpipe.tools.segmenting.manifest import Manifest
+from segpipe.tools.segmenting.options import Outputs, SegmentOptions
+from segpipe.tools.segmenting.run import segment
+from tests.support.dicoms import SECRETS, write_series
+from tests.support.segmenters import NONE, make_plan, save_segmenter
+
+REAL = os.environ.get("SEGPIPE_REAL_DATA")
+COMPUTE = Compute(torch.device("cpu"), "fp32", 1)
+PLAIN = Outputs(probabilities=False, uncertainty=False, instances=False, overlay=False)
+ALL = Outputs(probabilities=True, uncertainty=True, instances=True, overlay=True)
+
+
+SCAN = np.random.default_rng(1).integers(-500, 900, (16, 18, 20)).astype(np.int16)
+
+
+def thick(header: Dataset, number: int) -> None:
+    """A thickness that is not believed, and said in a warning."""
+    header.SliceThickness = 9.0
+
+
+def another_series(header: Dataset, number: int) -> None:
+    header.SeriesInstanceUID = UID("1.2.826.0.1.3680043.10.99.8")
+
+
+def options(outputs: Outputs = PLAIN, **changes) -> SegmentOptions:
+    inference = Inference(0.25, "gaussian", 1.0, False, COMPUTE)
+    given = {"spacing_mm": None, "resample_tilt": False, **changes}
+    return SegmentOptions(outputs=outputs, inference=inference, **given)
+
+
+def run(model, inputs, output, given=None, *, force=False, root=None):
+    return segment(
+        str(model),
+        inputs,
+        output,
+        given or options(),
+        force=force,
+        paths=Paths(root or output.parent),
+    )
+
+
+def write_volume(path: Path, shape=(16, 18, 20), seed=0) -> Grid:
+    noise = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    affine[:3, 3] = (3, -7, 11)
+    grid = Grid(shape, affine, "mm")
+    if path.name.endswith((".nii", ".nii.gz")):
+        nifti.write_image(path, noise, grid)
+    else:
+        whole = (noise * 50).astype(np.int16)
+        itk.write_label(path, whole, grid)
+    return grid
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_segmenter(tmp_path_factory.mktemp("m") / "segmenter", make_plan())
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nrrd", ".mha"])
+def test_a_label_map_comes_in_the_inputs_format_on_its_grid(
+    model: Path, tmp_path: Path, ending: str
+) -> None:
+    grid = write_volume(tmp_path / "in" / "deep" / f"a{ending}")
+
+    summary = run(model, [tmp_path / "in"], tmp_path / "out")
+
+    label = formats.read_label(tmp_path / "out" / "deep" / f"a{ending}")
+    assert summary.done == ("deep/a",)
+    assert label.grid.matches(grid, tolerance=1e-4)
+    assert set(np.unique(label.array)) <= {0, 3, 7}
+
+
+def test_the_manifest_says_where_a_mask_came_from(model: Path, tmp_path: Path) -> None:
+    write_volume(tmp_path / "a.nii.gz")
+
+    run(model, [tmp_path / "a.nii.gz"], tmp_path / "out", options(ALL))
+
+    manifest = Manifest.read(tmp_path / "out" / "a.json")
+    label = formats.read_label(tmp_path / "out" / "a.nii.gz")
+    assert manifest.inputs[0].name == "a.nii.gz"
+    assert (
+        manifest.segmenter.digest
+        == load_segmenter(str(model), Paths(tmp_path))[1].digest
+    )
+    assert manifest.orientation == "RAS"
+    assert manifest.voxels == {
+        "liver": int((label.array == 3).sum()),
+        "left kidney": int((label.array == 7).sum()),
+    }
+    assert manifest.volumes_ml["liver"] == pytest.approx(
+        manifest.voxels["liver"] / 1000
+    )
+    assert set(manifest.outputs) == {
+        "a.nii.gz",
+        "a_probability_liver.nii.gz",
+        "a_probability_left-kidney.nii.gz",
+        "a_entropy.nii.gz",
+        "a_disagreement.nii.gz",
+        "a_instances.nii.gz",
+        "a_overlay.png",
+    }
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {*manifest.outputs, "a.json", "volumes.csv"}
+    assert {"read", "prepare", "network", "blend", "write"} <= set(manifest.seconds)
+    with (tmp_path / "out" / "volumes.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["structure"] for row in rows] == ["liver", "left kidney"]
+
+
+def test_probabilities_are_those_that_the_labels_won_by(
+    model: Path, tmp_path: Path
+) -> None:
+    write_volume(tmp_path / "a.nii")
+    run(model, [tmp_path / "a.nii"], tmp_path / "out", options(ALL))
+
+    read = {
+        name: nib.load(tmp_path / "out" / f"a_{name}.nii.gz").get_fdata()
+        for name in ("probability_liver", "probability_left-kidney", "entropy")
+    }
+    liver, kidney = read["probability_liver"], read["probability_left-kidney"]
+    classes = np.stack([1 - liver - kidney, liver, kidney])
+    entropy = -(classes * np.log(np.maximum(classes, 1e-30))).sum(0) / np.log(3)
+    label = nib.load(tmp_path / "out" / "a.nii").get_fdata()
+    top = np.sort(classes, axis=0)
+    clear = top[2] - top[1] > 1e-4
+    np.testing.assert_array_equal(
+        np.array([0, 3, 7])[classes.argmax(0)][clear], label[clear]
+    )
+    np.testing.assert_allclose(read["entropy"], entropy, atol=1e-4)
+
+
+def test_finished_cases_are_skipped_unless_something_changed(
+    model: Path, tmp_path: Path
+) -> None:
+    for name in "ab":
+        write_volume(tmp_path / "in" / f"{name}.nii.gz", seed=ord(name))
+    first = run(model, [tmp_path / "in"], tmp_path / "out")
+    again = run(model, [tmp_path / "in"], tmp_path / "out")
+    (tmp_path / "out" / "a.nii.gz").write_bytes(b"damaged")
+    write_volume(tmp_path / "in" / "b.nii.gz", seed=3)
+    third = run(model, [tmp_path / "in"], tmp_path / "out")
+    forced = run(model, [tmp_path / "in"], tmp_path / "out", force=True)
+    other = run(model, [tmp_path / "in"], tmp_path / "out", options(ALL))
+
+    assert (first.done, first.skipped) == (("a", "b"), ())
+    assert (again.done, again.skipped) == ((), ("a", "b"))
+    assert third.done == ("a", "b")
+    assert forced.done == ("a", "b")
+    assert other.done == ("a", "b")
+
+
+def test_a_failing_case_does_not_stop_the_others(model: Path, tmp_path: Path) -> None:
+    write_volume(tmp_path / "in" / "a.nii.gz")
+    write_volume(tmp_path / "in" / "c.nii.gz", shape=(16, 18, 1))
+    whole = (tmp_path / "in" / "a.nii.gz").read_bytes()
+    (tmp_path / "in" / "b.nii.gz").write_bytes(whole[: len(whole) // 2])
+
+    summary = run(model, [tmp_path / "in"], tmp_path / "out")
+
+    assert summary.done == ("a",)
+    assert "expected a whole gzip file" in summary.failed["b"]
+    assert "expected a volume" in summary.failed["c"]
+    assert "2 failed" in summary.lines()[0]
+    assert not list((tmp_path / "out").glob(".*"))
+    assert not (tmp_path / "out" / "b.json").exists()
+
+
+def test_an_input_unlike_the_training_is_segmented_with_a_warning(
+    model: Path, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).normal(40, 1, size=(50, 18, 20))
+    grid = Grid.from_spacing((50, 18, 20), (1.0, 1.0, 3.0), "mm")
+    nifti.write_image(tmp_path / "a.nii", noise.astype(np.float32), grid)
+
+    run(model, [tmp_path / "a.nii"], tmp_path / "out")
+
+    said = " ".join(Manifest.read(tmp_path / "out" / "a.json").warnings)
+    assert "spacing along S, 3 mm" in said
+    assert "extent along R, 50 mm" in said
+    assert "MR: the median of what was found" in said
+
+
+def test_pictures_of_several_kinds_are_segmented_as_pictures(tmp_path: Path) -> None:
+    plan = make_plan(dimensions=2, unit="px", shape=(32, 48, 1), normalization=NONE)
+    model = save_segmenter(
+        tmp_path / "m", plan, network="unet2d", patch_size=(32, 48, 1)
+    )
+    grey = np.random.default_rng(0).integers(0, 255, (1, 32, 48, 1)).astype(np.uint8)
+    raster.write_image(tmp_path / "in" / "a.png", grey)
+    raster.write_image(tmp_path / "in" / "b.tif", np.concatenate([grey] * 3))
+    opaque = np.concatenate([grey, grey, grey, np.full_like(grey, 255)])
+    raster.write_image(tmp_path / "in" / "c.png", opaque)
+    coloured = np.concatenate([grey, grey, 255 - grey])
+    raster.write_image(tmp_path / "in" / "d.png", coloured)
+
+    summary = run(model, [tmp_path / "in"], tmp_path / "out", options(ALL))
+
+    a, b, c = (
+        formats.read_label(tmp_path / "out" / name).array
+        for name in ("a.png", "b.tif", "c.png")
+    )
+    np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(a, c)
+    assert "expected 1 channels (MR), found 3" in summary.failed["d"]
+    said = Manifest.read(tmp_path / "out" / "c.json").warnings
+    assert "the alpha channel, alike everywhere, was left out" in said
+    assert Manifest.read(tmp_path / "out" / "a.json").volumes_ml == {}
+
+
+def test_channels_are_joined_by_their_numbers(tmp_path: Path) -> None:
+    model = save_segmenter(tmp_path / "m", make_plan(channels=("T1", "T2")))
+    for name in ("a_0000", "a_0001", "b_0000", "c_0000", "c_0002", "d_0000"):
+        write_volume(tmp_path / "in" / f"{name}.nii.gz", seed=len(name))
+    write_volume(tmp_path / "in" / "d_0001.nii.gz", shape=(16, 18, 22))
+
+    summary = run(model, [tmp_path / "in"], tmp_path / "out")
+
+    assert summary.done == ("a",)
+    assert "expected 2 channels (T1, T2), found 1" in summary.failed["b"]
+    assert "expected the channels 0000, 0001, found 0000, 0002" in summary.failed["c"]
+    assert "expected the grid of d_0000.nii.gz" in summary.failed["d"]
+
+
+def test_a_dicom_series_becomes_a_dicom_seg_and_names_no_patient(
+    model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A folder may be called after a patient: it must not come out again either."""
+    write_series(tmp_path / "in" / "QUIETMAN^OSWALD", voxels=SCAN, change=thick)
+    other = tmp_path / "in" / "MRN-55021"
+    write_series(other, voxels=SCAN, change=another_series)
+    sorted(other.iterdir())[9].unlink()
+
+    summary = run(model, [tmp_path / "in"], tmp_path / "out", options(ALL))
+
+    assert (len(summary.done), len(summary.failed)) == (1, 1)
+    said = json.dumps(summary.lines()) + caplog.text
+    assert "missing" in said
+    warnings = Manifest.read(tmp_path / "out" / f"{summary.done[0]}.json").warnings
+    assert any("SliceThickness is 9 mm" in words for words in warnings)
+    for path in (tmp_path / "out").iterdir():
+        said += path.name
+        if path.suffix in (".json", ".csv"):
+            said += path.read_text()
+    assert not [secret for secret in SECRETS if secret.lower() in said.lower()]
+    series = dicom.read_series(dicom.find_series((tmp_path / "in").glob("QUI*/*"))[0])
+    seg = read_seg(tmp_path / "out" / f"{summary.done[0]}.dcm", series)
+    manifest = Manifest.read(tmp_path / "out" / f"{summary.done[0]}.json")
+    assert seg.label.grid.matches(series.image.grid, tolerance=1e-4)
+    assert {
+        name: int((seg.label.array == value).sum())
+        for name, value in seg.structures.items()
+    } == manifest.voxels
+
+
+def test_nothing_to_segment_is_said(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.md").write_text("none")
+
+    with pytest.raises(DataError, match="expected images, found none"):
+        run(model, [tmp_path / "in"], tmp_path / "out")
+    with pytest.raises(DataError, match="expected a file or a folder"):
+        run(model, [tmp_path / "nowhere"], tmp_path / "out")
+    with pytest.raises(DataError, match="expected a segmenter"):
+        run(tmp_path / "in", [tmp_path / "in"], tmp_path / "out")
+
+
+def test_folds_are_found_in_their_order(tmp_path: Path) -> None:
+    for fold in (0, 2, 10):
+        save_segmenter(tmp_path / "m" / str(fold) / "segmenter", make_plan(), seed=fold)
+
+    folders = find_folds(tmp_path / "m")
+
+    assert [folder.parent.name for folder in folders] == ["0", "2", "10"]
+    record = load_segmenter(str(tmp_path / "m"), Paths(tmp_path))[1]
+    assert len(record.folds) == 3
+
+
+@pytest.mark.slow
+def test_the_memory_stays_flat_over_fifty_volumes(model: Path, tmp_path: Path) -> None:
+    for number in range(50):
+        write_volume(tmp_path / "in" / f"{number:02d}.nii.gz", seed=number)
+    script = """
+import sys
+from pathlib import Path
+from tests.tools.segmenting.test_run import ALL, options, run
+def resident():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+model, folder = Path(sys.argv[1]), Path(sys.argv[2])
+files = sorted((folder / "in").iterdir())
+run(model, files[:15], folder / "out", options(ALL))
+before = resident()
+run(model, files[15:], folder / "out", options(ALL))
+print(before, resident())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(model), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
+    )
+
+    before, after = map(float, done.stdout.split())
+    assert len(list((tmp_path / "out").glob("*.json"))) == 50
+    assert after - before < 30, f"{before:.0f} MB after 15, {after:.0f} MB after 50"
+
+
+def test_the_command_exits_with_1_and_a_table(model: Path, tmp_path: Path) -> None:
+    write_volume(tmp_path / "in" / "a.nii.gz")
+    (tmp_path / "in" / "b.nii.gz").write_bytes(b"")
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "segpipe", "segment", str(model)),
+            *(str(tmp_path / "in"), "--output", str(tmp_path / "out")),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0] == "1 segmented, 1 failed:"
+    assert "found 0 bytes" in done.stdout
+    assert "on cpu" in done.stderr
+
+
+@pytest.mark.skipif(
+    REAL is None, reason="the volume lies where SEGPIPE_REAL_DATA says, which is unset"
+)
+def test_a_whole_head_of_two_contrasts_is_segmented(tmp_path: Path) -> None:
+    folder = Path(REAL or "") / "3d_ms_lesion" / "images"
+    files = sorted(folder.iterdir())[:2]
+    for number, file in enumerate(files):
+        (tmp_path / f"head_{number:04d}.nii.gz").symlink_to(file)
+    plan = make_plan(channels=("FLAIR", "T1"), shape=(182, 218, 182))
+    model = save_segmenter(tmp_path / "m", plan, patch_size=(64, 64, 64))
+    inputs = sorted(tmp_path.glob("head_*"))
+
+    summary = run(model, inputs, tmp_path / "out")
+
+    image = nifti.read_image(inputs[0])
+    label = formats.read_label(tmp_path / "out" / "head.nii.gz")
+    assert summary.done == ("head",)
+    assert label.grid.matches(image.grid, tolerance=1e-3)
+    assert label.array.shape == (182, 218, 182)

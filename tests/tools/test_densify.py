@@ -1,0 +1,109 @@
+"""From a few annotated slices to a dense label map."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segpipe.evaluation.metrics import dice
+from segpipe.images.formats.nifti import read_label, write_label
+from segpipe.project.documents import write_json
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.tools.densify import DensifyParams, densify
+from tests.support import projects
+from tests.support.phantoms import write_dataset
+from tests.support.projects import changed, one_thread, with_loss
+
+NOBODY = 200
+PARAMS = DensifyParams(
+    verify=projects.VERIFY,
+    plan=projects.PLAN,
+    preprocess=projects.PREPROCESS,
+    weigh=projects.WEIGH,
+    train=changed(
+        projects.TRAIN,
+        epochs=2,
+        steps_per_epoch=100,
+        validation_interval=2,
+        base_channels=4,
+        border_weights=False,
+        class_weights="none",
+        loss=with_loss("dice_cross_entropy"),
+    ),
+    predict=projects.PREDICT,
+)
+
+
+def write_sparse(data: Path) -> dict[str, np.ndarray]:
+    """Every fourth slice is annotated; the whole truth, by file."""
+    write_dataset(data, cases=3)
+    about = json.loads((data / "dataset.json").read_text())
+    about["labels"]["ignore"] = NOBODY
+    write_json(data / "dataset.json", about)
+    truth = {}
+    for file in sorted((data / "labelsTr").iterdir()):
+        label = read_label(file)
+        truth[file.name] = label.array.copy()
+        sparse = np.full_like(label.array, NOBODY)
+        sparse[..., 2::4] = label.array[..., 2::4]
+        write_label(file, sparse, label.grid)
+    return truth
+
+
+def run(paths: Paths) -> str:
+    return densify(
+        PARAMS,
+        paths.root / "dense",
+        model="unet3d",
+        compute=one_thread(),
+        paths=paths,
+    )
+
+
+def test_the_rest_of_the_volumes_is_labelled_and_what_was_drawn_stays(
+    tmp_path: Path,
+) -> None:
+    paths = Paths(tmp_path)
+    truth = write_sparse(paths.data)
+    said = run(paths)
+
+    assert said.startswith("wrote 3 dense label maps")
+    assert "25.0 % of the voxels were drawn" in said
+    for name, whole in truth.items():
+        dense = read_label(tmp_path / "dense" / name).array
+        assert set(np.unique(dense)) <= {0, 1, 3}
+        np.testing.assert_array_equal(dense[..., 2::4], whole[..., 2::4])
+        unseen = np.ones(whole.shape, dtype=bool)
+        unseen[..., 2::4] = False
+        assert dice((whole > 0) & unseen, (dense > 0) & unseen) > 0.7
+    with pytest.raises(DataError, match="expected a new folder"):
+        run(paths)
+
+
+def test_pretrained_weights_are_those_of_the_users_project(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_sparse(paths.data)
+    params = replace(
+        PARAMS, train=changed(PARAMS.train, start_from="nowhere@000000000000")
+    )
+
+    with pytest.raises(DataError, match=f"{tmp_path.resolve()}/nowhere/spec.json"):
+        densify(
+            params,
+            tmp_path / "dense",
+            model="unet3d",
+            compute=one_thread(),
+            paths=paths,
+        )
+
+
+def test_data_that_are_dense_already_are_refused(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_dataset(paths.data, cases=2)
+
+    with pytest.raises(DataError, match=r"labels: expected ignore.*--ignore VALUE"):
+        run(paths)
+    assert not (tmp_path / "dense").exists()

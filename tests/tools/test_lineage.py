@@ -1,0 +1,86 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from segpipe.project.documents import write_text
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.registry.record import record
+from segpipe.registry.versions import load_segmenter
+from segpipe.tools.lineage import lineage
+from tests.registry.test_record import write_training
+from tests.support.segmenters import make_plan, save_segmenter
+from tests.tools.segmenting.test_run import run, write_volume
+
+LOCK = """\
+stages:
+  verify:
+    deps:
+    - path: data
+      md5: 0123456789abcdef.dir
+"""
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    """A project with a trained fold and a mask that it made."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    paths = Paths(tmp_path / "project")
+    write_text(paths.params, "format_version: 1\nmodels: [vnet]\nfolds: [0]\n")
+    write_text(paths.root / "dvc.lock", LOCK)
+    write_training(paths, "vnet", 0)
+    folder = paths.artifacts / "train" / "vnet" / "0" / "segmenter"
+    save_segmenter(folder, make_plan())
+    write_volume(tmp_path / "a.nii.gz")
+    run(folder.parents[1], [tmp_path / "a.nii.gz"], tmp_path / "out", root=paths.root)
+    return paths
+
+
+def test_the_chain_goes_from_the_mask_to_the_data(paths: Paths, tmp_path: Path) -> None:
+    record(paths)
+
+    told = {line[:10].strip(): line[11:] for line in lineage_of(paths, tmp_path)}
+
+    digest = load_segmenter(str(paths.artifacts / "train" / "vnet"), paths)[1].digest
+    assert told["mask"].startswith("a.nii.gz, made ")
+    assert told["input"].startswith("a.nii.gz, 1 files, sha256 ")
+    assert digest in told["segmenter"]
+    assert "train/vnet/0/segmenter" in told["found in"]
+    assert told["run"].startswith("vnet-0 ")
+    assert told["data"] == "md5 0123456789abcdef.dir"
+
+
+def lineage_of(paths: Paths, tmp_path: Path) -> list[str]:
+    return lineage(tmp_path / "out" / "a.nii.gz", paths)
+
+
+def test_the_run_is_found_when_the_artifacts_are_gone(
+    paths: Paths, tmp_path: Path
+) -> None:
+    record(paths)
+    shutil.rmtree(paths.artifacts)
+
+    said = "\n".join(lineage_of(paths, tmp_path))
+
+    assert "found in   not in" in said
+    assert "run        vnet-0 " in said
+
+
+def test_what_no_store_knows_is_said(paths: Paths, tmp_path: Path) -> None:
+    assert "`segpipe record` would tell it" in "\n".join(lineage_of(paths, tmp_path))
+
+
+def test_a_mask_that_was_changed_or_moved_is_told_apart(
+    paths: Paths, tmp_path: Path
+) -> None:
+    shutil.copyfile(tmp_path / "out" / "a.nii.gz", tmp_path / "a2.nii.gz")
+    with pytest.raises(DataError, match="expected a manifest beside it"):
+        lineage(tmp_path / "a2.nii.gz", paths)
+
+    shutil.move(tmp_path / "a2.nii.gz", tmp_path / "out" / "renamed.nii.gz")
+    assert lineage(tmp_path / "out" / "renamed.nii.gz", paths)
+
+    (tmp_path / "out" / "a.nii.gz").write_bytes(b"drawn over")
+    with pytest.raises(DataError, match="it was changed after it was made"):
+        lineage_of(paths, tmp_path)

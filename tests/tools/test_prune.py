@@ -1,0 +1,127 @@
+"""Pruning lists what nothing needs, and deletes no more than it listed."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segpipe.dataset.prepared import CaseIndex
+from segpipe.project.documents import write_json
+from segpipe.project.paths import Paths
+from segpipe.registry.runs import connect, find_or_create_pair
+from segpipe.tools.prune import find_prunable, prune
+
+LONG_AGO = 1e9
+
+
+def write_entry(folder: Path, *, old: bool) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "image.npy").write_bytes(b"0" * 1000)
+    if old:
+        os.utime(folder, (LONG_AGO, LONG_AGO))
+    return folder
+
+
+def trained(key: str) -> dict[str, Any]:
+    return {
+        "model": "vnet",
+        "fold": 0,
+        "fingerprint": key,
+        "parent": f"parent-{key}",
+        "params": {},
+        "inputs": {},
+    }
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return Paths(tmp_path)
+
+
+def test_finished_cases_go_that_are_old_and_in_no_index(paths: Paths) -> None:
+    cache = paths.cache / "preprocess"
+    unused = write_entry(cache / "unused", old=True)
+    used = write_entry(cache / "used", old=True)
+    recent = write_entry(cache / "recent", old=False)
+    index = CaseIndex(format_version=1, cases={"case_00": "used"})
+    index.write(paths.artifacts / "preprocess" / "index.json")
+
+    items = find_prunable(paths)
+    assert unused.is_dir()
+    prune(paths, items)
+
+    assert [item.place for item in items] == [unused]
+    assert items[0].size == 1000
+    assert not unused.exists()
+    assert used.is_dir()
+    assert recent.is_dir()
+
+
+def test_a_case_of_a_stage_without_index_goes_by_age_alone(paths: Paths) -> None:
+    old = write_entry(paths.cache / "plan" / "old", old=True)
+    write_entry(paths.cache / "plan" / "recent", old=False)
+
+    (item,) = find_prunable(paths)
+
+    assert item.place == old
+    assert "not wanted lately" in item.why
+
+
+def test_interrupted_trainings_go_when_nobody_went_on(paths: Paths) -> None:
+    old = write_entry(paths.checkpoints / "train" / "a", old=True)
+    write_entry(paths.checkpoints / "train" / "b", old=False)
+
+    items = find_prunable(paths)
+
+    assert [item.place for item in items] == [old]
+    assert "interrupted" in str(items[0])
+
+
+def test_runs_go_whose_training_lies_no_longer_in_artifacts(paths: Paths) -> None:
+    client, experiment = connect(paths)
+    for key in ("gone", "here"):
+        find_or_create_pair(client, experiment, record=trained(key), tags={})
+    folder = paths.artifacts / "train" / "vnet" / "0"
+    write_json(folder / "fingerprint.json", trained("here"))
+
+    assert not find_prunable(paths)  # too young
+    items = find_prunable(paths, days=-1.0)
+    prune(paths, items)
+
+    assert len(items) == 2
+    left = {run.data.tags["segpipe.key"] for run in client.search_runs([experiment])}
+    assert left == {"here", "parent-here"}
+
+
+def test_the_runs_of_a_registered_segmenter_stay(paths: Paths) -> None:
+    client, experiment = connect(paths)
+    record = trained("gone")
+    parent, _ = find_or_create_pair(client, experiment, record=record, tags={})
+    client.create_registered_model("liver")
+    client.create_model_version("liver", str(paths.root), parent.info.run_id)
+
+    assert not find_prunable(paths, days=-1.0)
+
+
+def test_the_run_of_a_long_training_stays_while_it_saves_checkpoints(
+    paths: Paths,
+) -> None:
+    key = "a" * 64
+    client, experiment = connect(paths)
+    find_or_create_pair(client, experiment, record=trained(key), tags={})
+    assert len(find_prunable(paths, days=-1.0)) == 2
+    folder = write_entry(paths.checkpoints / "train" / key[:20], old=False)
+    os.utime(folder, (4e9, 4e9))  # after the time that a negative age means
+
+    assert not find_prunable(paths, days=-1.0)
+
+
+def test_runs_on_a_server_are_left_to_those_who_share_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not even asked: nothing listens there."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+
+    assert find_prunable(Paths(tmp_path), days=0.0) == []

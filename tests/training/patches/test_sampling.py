@@ -1,0 +1,198 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from segpipe.training.patches.sampling import TrainingCase, draw_batch, read_case
+
+
+def case(
+    label: np.ndarray,
+    *,
+    border: np.ndarray | None = None,
+    annotated: np.ndarray | None = None,
+    separation: np.ndarray | None = None,
+) -> TrainingCase:
+    places = {
+        int(value): np.argwhere(label == value).astype(np.int32)
+        for value in np.unique(label[label > 0])
+    }
+    image = np.indices(label.shape).sum(0)[None].astype(np.float32)
+    return TrainingCase(
+        "case", image, label, border, annotated, separation, places, None
+    )
+
+
+def draw(
+    cases, *, patch=(8, 8, 8), margin=(0, 0, 0), fraction=0.0, weights=(1, 1), n=4
+):
+    return draw_batch(
+        cases,
+        patch_size=patch,
+        margin=margin,
+        class_weights=np.array(weights, dtype=np.float32),
+        foreground_fraction=fraction,
+        rngs=[np.random.default_rng([0, number]) for number in range(n)],
+    )
+
+
+def test_image_and_reference_are_of_the_same_place() -> None:
+    label = np.indices((20, 20, 20)).sum(0).astype(np.int16) % 2
+
+    batch = draw([case(label)], n=8)
+
+    np.testing.assert_array_equal(batch.image[:, 0] % 2, batch.reference)
+    assert (batch.weight == 1).all()
+
+
+def test_a_valid_networks_reference_is_the_centre_of_its_patch() -> None:
+    label = np.indices((20, 20, 20)).sum(0).astype(np.int16) % 2
+
+    batch = draw([case(label)], patch=(12, 12, 12), margin=(2, 2, 2))
+
+    assert batch.reference.shape == (4, 8, 8, 8)
+    np.testing.assert_array_equal(
+        batch.image[:, 0, 2:-2, 2:-2, 2:-2] % 2, batch.reference
+    )
+
+
+def test_a_patch_larger_than_the_volume_is_mirrored_with_weight_zero() -> None:
+    label = np.ones((5, 20, 20), dtype=np.int16)
+
+    batch = draw([case(label)], patch=(8, 8, 8))
+
+    assert ((batch.reference == -1) == (batch.weight == 0)).all()
+    assert (batch.weight > 0).sum() == 4 * 5 * 8 * 8
+    assert np.isfinite(batch.image).all()
+
+
+def test_patches_on_structures_hold_one() -> None:
+    label = np.zeros((40, 40, 40), dtype=np.int16)
+    label[0, 0, 0] = 1
+
+    batch = draw([case(label)], fraction=1.0)
+
+    assert (batch.reference == 1).any(axis=(1, 2, 3)).all()
+
+
+def test_a_case_without_structures_is_drawn_from_anywhere() -> None:
+    batch = draw([case(np.zeros((9, 9, 9), dtype=np.int16))], fraction=1.0)
+
+    assert (batch.reference == 0).all()
+
+
+def test_the_weight_is_the_class_weight_plus_the_border_term() -> None:
+    label = np.zeros((8, 8, 8), dtype=np.int16)
+    label[4:] = 1
+    border = np.full(label.shape, 5, dtype=np.float32)
+
+    batch = draw([case(label, border=border)], weights=(0.5, 2))
+
+    np.testing.assert_array_equal(
+        batch.weight, np.where(batch.reference == 1, 7, 5.5).astype(np.float32)
+    )
+
+
+def test_voxels_nobody_annotated_weigh_nothing() -> None:
+    label = np.zeros((8, 8, 8), dtype=np.int16)
+    label[0] = -1
+    annotated = np.zeros(label.shape, dtype=bool)
+    annotated[:4] = True
+    border = np.ones(label.shape, dtype=np.float32)
+
+    batch = draw([case(label, border=border, annotated=annotated)])
+
+    assert (batch.weight[:, 1:4] == 2).all()
+    assert (batch.weight[:, 0] == 0).all()
+    assert (batch.weight[:, 4:] == 0).all()
+
+
+def test_touching_instances_are_learnt_apart() -> None:
+    label = np.ones((8, 8, 8), dtype=np.int16)
+    separation = np.zeros(label.shape, dtype=bool)
+    separation[3] = True
+
+    batch = draw([case(label, separation=separation)])
+
+    assert (batch.reference[:, 3] == 0).all()
+    assert (batch.reference[:, 4:] == 1).all()
+
+
+def test_the_same_seed_draws_the_same_patches() -> None:
+    cases = [
+        case(np.random.default_rng(n).integers(0, 2, (12, 13, 14)).astype(np.int16))
+        for n in range(3)
+    ]
+
+    first, second = draw(cases, fraction=0.5), draw(cases, fraction=0.5)
+
+    np.testing.assert_array_equal(first.image, second.image)
+
+
+def test_a_case_is_read_from_disk_with_its_places(tmp_path) -> None:
+    label = np.zeros((6, 6, 6), dtype=np.int16)
+    label[1, 2, 3] = 1
+    label[4, 4, 4] = 2
+    annotated = np.zeros(label.shape, dtype=bool)
+    annotated[4] = True
+    for folder in ("preprocess/a", "weigh/a", "annotate"):
+        (tmp_path / folder).mkdir(parents=True)
+    np.save(tmp_path / "preprocess/a/label.npy", label)
+    np.save(tmp_path / "preprocess/a/image.npy", label[None].astype(np.float32))
+    np.save(tmp_path / "weigh/a/border.npy", label.astype(np.float32))
+    np.save(tmp_path / "annotate/a.npy", annotated)
+
+    dense = read_case(
+        tmp_path, "a", border=True, sparse=False, balanced=False, matched=False, seed=0
+    )
+    sparse = read_case(
+        tmp_path, "a", border=False, sparse=True, balanced=True, matched=True, seed=0
+    )
+
+    assert {k: v.tolist() for k, v in dense.places.items()} == {
+        1: [[1, 2, 3]],
+        2: [[4, 4, 4]],
+    }
+    assert {k: len(v) for k, v in sparse.places.items()} == {0: 35, 2: 1}
+    assert dense.quantiles is None
+    assert sparse.quantiles is not None
+    assert sparse.quantiles[0, [0, -1]].tolist() == [0, 2]
+    assert isinstance(dense.image, np.memmap)
+    assert sparse.border is None
+    assert dense.border is not None
+    assert dense.border[4, 4, 4] == pytest.approx(2)
+
+
+def with_background(label: np.ndarray) -> TrainingCase:
+    made = case(label)
+    return replace(made, places={**made.places, 0: np.argwhere(label == 0)})
+
+
+def test_balanced_patches_are_centred_on_each_class_alike_often() -> None:
+    """However few voxels a class has, and however few cases hold it."""
+    common = np.zeros((40, 40, 40), dtype=np.int16)
+    common[:20] = 1
+    rare = common.copy()
+    rare[30, 30, 30] = 2
+    cases = [with_background(label) for label in (common, common, rare)]
+
+    batch = draw(cases, fraction=None, weights=(1, 1, 1), patch=(3, 3, 3), n=3000)
+
+    # at the volume's edge the centre may be the neighbour of the voxel drawn
+    shares = np.bincount(batch.reference[:, 1, 1, 1]) / 3000
+    np.testing.assert_allclose(shares, 1 / 3, atol=0.03)
+
+
+def test_a_patch_comes_with_the_quantiles_of_its_case_and_of_another() -> None:
+    labels = [np.full((8, 8, 8), n, dtype=np.int16) for n in (0, 1)]
+    cases = [
+        replace(case(label), quantiles=np.full((1, 256), n, dtype=np.float32))
+        for n, label in enumerate(labels)
+    ]
+
+    batch = draw(cases, n=64)
+
+    assert batch.quantiles is not None
+    own = batch.reference[:, 0, 0, 0]
+    np.testing.assert_array_equal(batch.quantiles[:, 0, 0, 0], own)
+    assert {*batch.quantiles[:, 1, 0, 0]} == {0, 1}

@@ -1,0 +1,262 @@
+"""Known values of the losses: spec of the papers, torch, MONAI."""
+
+import math
+
+import pytest
+import torch
+from monai.losses import DiceLoss
+from torch.nn import functional as F
+
+from segpipe.training.losses import (
+    Loss,
+    LossParams,
+    build_loss,
+    cross_entropy,
+    dice,
+    focal,
+    keep_some,
+)
+
+NAMES = ("cross_entropy", "dice", "dice_cross_entropy", "focal")
+
+
+def build(name: str, *, reduction: str = "mean") -> Loss:
+    return build_loss(
+        LossParams.model_validate(
+            {
+                "name": name,
+                "reduction": reduction,
+                "focal_gamma": 2.0,
+                "focal_alpha": 0.5,
+                "kept_fraction": 1.0,
+            }
+        )
+    )
+
+
+def random_case(classes: int = 3, seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (2, 4, 5, 3)
+    logits = torch.randn(2, classes, 4, 5, 3, generator=generator, requires_grad=True)
+    reference = torch.randint(0, classes, shape, generator=generator)
+    weight = torch.rand(shape, generator=generator)
+    return logits, reference, weight
+
+
+def test_uniform_logits_cost_the_logarithm_of_the_classes() -> None:
+    _, reference, weight = random_case()
+
+    uniform = torch.zeros(2, 3, 4, 5, 3)
+    loss = cross_entropy(uniform, reference, weight, reduction="mean")
+
+    assert loss.item() == pytest.approx(math.log(3), abs=1e-6)
+
+
+def test_weights_of_zero_and_one_are_torchs_ignore_index() -> None:
+    logits, reference, _ = random_case()
+    known = torch.rand(reference.shape) < 0.5
+    expected = F.cross_entropy(
+        logits, torch.where(known, reference, -100), ignore_index=-100
+    )
+
+    labelled = torch.where(known, reference, -1)
+    loss = cross_entropy(logits, labelled, known.float(), reduction="mean")
+
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_class_weights_are_torchs_weighted_mean() -> None:
+    logits, reference, _ = random_case()
+    per_class = torch.tensor([0.2, 1.0, 3.0])
+    expected = F.cross_entropy(logits, reference, weight=per_class)
+
+    weight = per_class[reference]
+    loss = cross_entropy(logits, reference, weight, reduction="mean")
+
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_voxel_of_weight_zero_has_no_gradient_and_no_say(name: str) -> None:
+    logits, reference, weight = random_case()
+    weight[:, :2] = 0
+    other = reference.clone()
+    other[:, :2] = (other[:, :2] + 1) % 3
+
+    loss = build(name)(logits, reference, weight)
+    loss.backward()
+
+    assert (logits.grad[:, :, :2] == 0).all()
+    assert (logits.grad[:, :, 2:] != 0).any()
+    assert build(name)(logits, other, weight).item() == loss.item()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_without_any_label_costs_nothing(name: str) -> None:
+    logits, reference, weight = random_case()
+
+    loss = build(name)(logits, torch.full_like(reference, -1), weight * 0)
+    loss.backward()
+
+    assert loss.item() == 0
+    assert (logits.grad == 0).all()
+
+
+def test_dice_of_v_nets_example() -> None:
+    """g = [1,1,0,0], p = [1,.5,.5,0] gives D = 6/7 with squares."""
+    p = torch.tensor([1 - 1e-7, 0.5, 0.5, 1e-7], dtype=torch.float64)
+    logits = torch.stack([torch.zeros(4).double(), torch.logit(p)]).float()
+    reference = torch.tensor([1, 1, 0, 0]).reshape(1, 4, 1, 1)
+
+    loss = dice(logits.reshape(1, 2, 4, 1, 1), reference, torch.ones(1, 4, 1, 1))
+
+    assert loss.item() == pytest.approx(1 - 6 / 7, abs=1e-5)
+
+
+def test_dice_is_monais_with_squares_over_the_batch() -> None:
+    logits, reference, _ = random_case(classes=3)
+    peer = DiceLoss(
+        softmax=True,
+        to_onehot_y=True,
+        include_background=False,
+        squared_pred=True,
+        smooth_nr=0,
+        smooth_dr=0,
+        batch=True,
+    )
+
+    loss = dice(logits, reference, torch.ones(reference.shape))
+
+    assert loss.item() == pytest.approx(
+        peer(logits, reference[:, None]).item(), abs=1e-6
+    )
+
+
+def test_dice_has_the_gradient_of_the_paper() -> None:
+    """dD/dp_j = 2 [g_j (P + G) - 2 p_j S] / (P + G)^2 for D = 2 S / (P + G)."""
+    logits, reference, _ = random_case(classes=2)
+    loss = dice(logits, reference, torch.ones(reference.shape))
+    loss.backward()
+    p = logits.detach().softmax(1)[:, 1].double()
+    g = (reference == 1).double()
+    total, shared = (p**2).sum() + g.sum(), (p * g).sum()
+    by_p = -2 * (g * total - 2 * p * shared) / total**2
+
+    expected = by_p * p * (1 - p)  # through the softmax of two classes
+
+    torch.testing.assert_close(
+        logits.grad[:, 1].double(), expected, atol=1e-8, rtol=1e-4
+    )
+
+
+def test_a_class_that_the_batch_lacks_is_left_out() -> None:
+    logits, reference, weight = random_case(classes=3)
+    two = torch.where(reference == 2, 0, reference)
+
+    loss = dice(logits, two, weight)
+
+    p = logits.detach().softmax(1)[:, 1]
+    g = (two == 1).float()
+    score = 2 * (p * g * weight).sum() / ((p**2 + g) * weight).sum()
+    assert loss.item() == pytest.approx(1 - score.item(), abs=1e-5)
+
+
+def test_the_combined_loss_is_the_sum() -> None:
+    case = random_case()
+
+    both = build("dice_cross_entropy")(*case)
+
+    assert both.item() == pytest.approx(
+        (dice(*case) + build("cross_entropy")(*case)).item()
+    )
+
+
+def test_the_sum_is_the_mean_times_all_weights() -> None:
+    logits, reference, weight = random_case()
+    mean, total = (
+        cross_entropy(logits, reference, weight, reduction=how)
+        for how in ("mean", "sum")
+    )
+
+    assert total.item() == pytest.approx((mean * weight.sum()).item(), rel=1e-5)
+
+
+def test_focal_without_focus_is_cross_entropy() -> None:
+    case = random_case()
+    found = focal(*case, gamma=0.0, alpha=1.0, reduction="mean")
+
+    assert found.item() == cross_entropy(*case, reduction="mean").item()
+
+
+@pytest.mark.parametrize(("gamma", "alpha"), [(2.0, 0.25), (0.5, 1.0), (5.0, 2.0)])
+def test_focal_is_its_formula(gamma: float, alpha: float) -> None:
+    logits, reference, weight = random_case()
+    p = logits.softmax(1).gather(1, reference[:, None])[:, 0]
+    each = -alpha * (1 - p) ** gamma * p.log()
+    found = focal(logits, reference, weight, gamma=gamma, alpha=alpha, reduction="mean")
+
+    expected = (each * weight).sum() / weight.sum()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_focal_is_the_papers_example() -> None:
+    """Lin 2017, section 3.2: gamma 2 makes p = 0.9 count a hundredth of its CE."""
+    logits = torch.tensor([0.0, math.log(9.0)]).reshape(1, 2, 1, 1, 1)
+    reference = torch.ones(1, 1, 1, 1, dtype=torch.long)
+    weight = torch.ones(1, 1, 1, 1)
+    with_focus = focal(
+        logits, reference, weight, gamma=2.0, alpha=1.0, reduction="mean"
+    )
+    plain = cross_entropy(logits, reference, weight, reduction="mean")
+
+    assert with_focus.item() == pytest.approx(plain.item() / 100, rel=1e-4)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_focal_has_a_gradient_even_where_all_is_right(gamma: float) -> None:
+    logits = torch.tensor([-80.0, 80.0]).reshape(1, 2, 1, 1, 1).requires_grad_()
+    reference = torch.ones(1, 1, 1, 1, dtype=torch.long)
+    focal(
+        logits,
+        reference,
+        torch.ones(1, 1, 1, 1),
+        gamma=gamma,
+        alpha=1.0,
+        reduction="sum",
+    ).backward()
+
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+
+
+def chances() -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(number) for number in range(2)]
+
+
+def test_loss_sampling_keeps_its_share_and_its_expectation() -> None:
+    """Shelhamer 2017: terms left out at random, without a change on average."""
+    weight = torch.full((2, 40, 40, 40), 0.5)
+    kept = keep_some(weight, 0.25, chances())
+
+    assert set(kept.unique().tolist()) == {0.0, 2.0}
+    assert (kept > 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
+    assert kept.mean().item() == pytest.approx(0.5, rel=0.02)
+    again = keep_some(weight, 0.25, chances())
+    assert torch.equal(kept, again)
+    assert keep_some(weight, 1.0, chances()) is weight
+
+
+@pytest.mark.parametrize(
+    "fault", [{"kept_fraction": 0.0}, {"focal_alpha": 0.0}, {"focal_gamma": -1.0}]
+)
+def test_values_without_a_meaning_are_refused(fault: dict[str, float]) -> None:
+    values = {
+        "name": "focal",
+        "reduction": "mean",
+        "focal_gamma": 2.0,
+        "focal_alpha": 1.0,
+        "kept_fraction": 1.0,
+    }
+
+    with pytest.raises(ValueError, match=next(iter(fault))):
+        LossParams.model_validate(values | fault)

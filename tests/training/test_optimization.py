@@ -1,0 +1,62 @@
+import pytest
+import torch
+
+from segpipe.training.optimization import (
+    OptimizerParams,
+    build_optimizer,
+    learning_rate,
+)
+
+
+def params(**changes) -> OptimizerParams:
+    values = {
+        "name": "sgd",
+        "learning_rate": 0.1,
+        "momentum": 0.99,
+        "nesterov": False,
+        "weight_decay": 0.0,
+        "schedule": "poly",
+        "drop_interval": 20,
+        "clip_norm": 0.0,
+    }
+    return OptimizerParams(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", 0.1),
+        ("poly", 0.1 * 0.5**0.9),
+        ("cosine", 0.05),
+        ("drop", 0.001),
+    ],
+)
+def test_the_learning_rate_half_way(schedule: str, expected: float) -> None:
+    rate = learning_rate(params(schedule=schedule), step=50, steps=100)
+
+    assert rate == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "poly", "cosine", "drop"])
+def test_the_first_step_has_the_full_rate(schedule: str) -> None:
+    assert learning_rate(params(schedule=schedule), step=0, steps=9) == 0.1
+
+
+def test_momentum_is_the_papers_velocity() -> None:
+    """Two equal gradients g: the second step is (1 + 0.99) g, as in Caffe's SGD."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = build_optimizer(params(), [weight])
+    for _ in range(2):
+        weight.grad = torch.ones(1)
+        optimizer.step()
+
+    assert float(weight.detach()) == pytest.approx(-0.1 * (1 + 1.99))
+
+
+def test_adamw_takes_its_first_step_of_the_learning_rate() -> None:
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = build_optimizer(params(name="adamw", momentum=0.9), [weight])
+    weight.grad = torch.full((1,), 7.0)
+    optimizer.step()
+
+    assert float(weight.detach()) == pytest.approx(-0.1, rel=1e-5)

@@ -1,0 +1,157 @@
+"""Validation figures against those of the masks."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from segpipe.evaluation.metrics import dice, iou
+from segpipe.networks.build import NetworkSpec
+from segpipe.networks.unet3d import UNet3d
+from segpipe.segmenter.compute import ComputeParams, build_compute
+from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
+from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.training.patches.sampling import TrainingCase
+from segpipe.training.validation import fit_temperature, validate, validation_names
+
+SHAPE = (16, 8, 8)
+
+
+def plan(*structures: str) -> Plan:
+    return Plan(
+        format_version=1,
+        dimensions=3,
+        unit="mm",
+        spacing=(1.0, 1.0, 1.0),
+        channels=("x",),
+        normalization=(
+            Normalization(
+                kind="none", low=0.0, high=0.0, mean=0.0, standard_deviation=0.0
+            ),
+        ),
+        structures=("background", *structures),
+        values=tuple(range(len(structures) + 1)),
+        ignore=None,
+        fingerprint=DatasetProfile(
+            cases=1,
+            median_shape=SHAPE,
+            median_prepared_shape=SHAPE,
+            largest_prepared_shape=SHAPE,
+            spacings=(),
+            intensities=(),
+            class_frequencies=(),
+        ),
+    )
+
+
+def segmenter(about: Plan) -> Segmenter:
+    network = NetworkSpec(
+        name="unet3d",
+        in_channels=1,
+        out_channels=len(about.values),
+        base_channels=2,
+        padding="same",
+    )
+    spec = SegmenterSpec(
+        format_version=1,
+        model="m",
+        network=network,
+        plan=about,
+        patch_size=SHAPE,
+        slice_axis=None,
+        temperatures=(1.0,),
+    )
+    return Segmenter(
+        spec, (UNet3d(1, len(about.values), base_channels=2, padding="same"),)
+    )
+
+
+def case(seed: int, classes: int) -> TrainingCase:
+    rng = np.random.default_rng(seed)
+    label = rng.integers(-1, classes, SHAPE).astype(np.int16)
+    return TrainingCase(
+        name=f"case_{seed}",
+        image=rng.normal(size=(1, *SHAPE)).astype(np.float32),
+        label=label,
+        border=None,
+        annotated=None,
+        separation=None,
+        places={},
+        quantiles=None,
+    )
+
+
+INFERENCE = Inference(
+    overlap_fraction=0.0,
+    blending="constant",
+    memory_gb=0.001,
+    mirror=False,
+    compute=build_compute(
+        ComputeParams(
+            device="cpu", precision="fp32", threads=1, workers=0, compile=False
+        )
+    ),
+)
+
+
+def test_figures_are_those_of_the_masks_where_annotated() -> None:
+    tried, cases = segmenter(plan("ball", "core")), [case(0, 3), case(1, 3)]
+    found = validate(tried, cases, INFERENCE)
+
+    expected: dict[str, list[float]] = {"ball": [], "core": []}
+    overlaps, right = [], []
+    for one in cases:
+        slabs = tried.probabilities([one.image], one.image.shape[1:], INFERENCE)
+        predicted = np.concatenate([slab.values.argmax(1).numpy() for slab in slabs])
+        known = one.label >= 0
+        right.append((predicted == one.label)[known].mean())
+        for number, name in enumerate(("ball", "core"), start=1):
+            masks = (one.label == number) & known, (predicted == number) & known
+            expected[name].append(dice(*masks))
+            overlaps.append(iou(*masks))
+    assert found["validation_dice/ball"] == pytest.approx(np.mean(expected["ball"]))
+    assert found["validation_dice/core"] == pytest.approx(np.mean(expected["core"]))
+    mean = np.mean([*expected["ball"], *expected["core"]])
+    assert found["validation_dice"] == pytest.approx(mean)
+    assert found["validation_iou"] == pytest.approx(np.mean(overlaps))
+    assert found["validation_pa"] == pytest.approx(np.mean(right))
+
+
+def test_one_structure_has_no_figure_of_its_own() -> None:
+    about = plan("ball")
+    found = validate(segmenter(about), [case(0, 2)], INFERENCE)
+
+    assert tuple(found) == validation_names(about)
+    assert tuple(found) == ("validation_dice", "validation_iou", "validation_pa")
+
+
+def test_a_structure_that_no_case_holds_has_no_figure() -> None:
+    tried = segmenter(plan("ball", "core"))
+    with np.errstate(all="raise"):
+        found = validate(tried, [case(0, 2)], INFERENCE)
+
+    assert 0 <= found["validation_dice/ball"] <= 1
+    assert found["validation_dice/core"] == 0 or np.isnan(found["validation_dice/core"])
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_the_temperature_of_a_known_miscalibration_is_found(temperature: float) -> None:
+    """Classes drawn from softmax(z): a network that says T z is T times too sure."""
+    generator = torch.Generator().manual_seed(0)
+    true = 2 * torch.randn(40_000, 3, generator=generator)
+    drawn = torch.multinomial(true.softmax(1), 1, generator=generator)[:, 0]
+
+    assert fit_temperature(temperature * true, drawn) == pytest.approx(
+        temperature, rel=0.03
+    )
+
+
+def test_a_network_that_is_always_right_gets_surer_within_bounds() -> None:
+    logits = torch.tensor([[5.0, 0.0], [0.0, 5.0]])
+
+    found = fit_temperature(logits, torch.tensor([0, 1]))
+
+    assert math.isfinite(found)
+    assert 0.05 <= found < 0.5
