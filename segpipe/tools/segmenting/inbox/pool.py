@@ -1,4 +1,4 @@
-"""WorkerPool: processes that segment, each kept for the next case; ended when they hang.
+"""A pool of processes that segment, each kept for the next case, ended when it hangs.
 
 A process of its own, because a case may hang or be killed for want of memory: it then
 takes nothing with it, and whoever waits for it goes on.
