@@ -15,24 +15,23 @@ def read_case(data: Path, cases: CaseList, case: Case) -> Image:
     parts = [
         read_image(data / file, spacing_mm=cases.spacing_mm) for file in case.images
     ]
-    grid = parts[0].grid
-    array = (
-        parts[0].array
-        if len(parts) == 1
-        else np.concatenate([part.array for part in parts])
-    )
+    grid, arrays = parts[0].grid, [part.array for part in parts]
+    array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     return Image(array, Grid(grid.shape, grid.affine, cases.unit))
 
 
 def read_case_label(data: Path, cases: CaseList, case: Case) -> LabelMap:
     """The label map of a case."""
-    label = read_label(data / case.label, spacing_mm=cases.spacing_mm)
-    return LabelMap(label.array, Grid(label.grid.shape, label.grid.affine, cases.unit))
+    return _read_labels(data, cases, case.label)
 
 
 def read_case_instances(data: Path, cases: CaseList, case: Case) -> LabelMap | None:
     """The instance ids of a case, 0 where there is none; None without such a file."""
     if case.instances is None:
         return None
-    label = read_label(data / case.instances, spacing_mm=cases.spacing_mm)
+    return _read_labels(data, cases, case.instances)
+
+
+def _read_labels(data: Path, cases: CaseList, file: str) -> LabelMap:
+    label = read_label(data / file, spacing_mm=cases.spacing_mm)
     return LabelMap(label.array, Grid(label.grid.shape, label.grid.affine, cases.unit))

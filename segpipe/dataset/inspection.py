@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from segpipe.dataset.layout import CaseFiles, Dataset
-from segpipe.images.formats import files as formats
+from segpipe.images.formats.files import read_image, read_label
 from segpipe.images.grid import Grid
 from segpipe.images.volume import LabelMap
 from segpipe.project.errors import DataError
@@ -124,7 +124,7 @@ def _try(read: Callable[[], T], faults: list[str]) -> T | None:
 
 
 def _read_label(path: Path, dataset: Dataset) -> LabelMap:
-    return formats.read_label(path, spacing_mm=dataset.spacing_mm)
+    return read_label(path, spacing_mm=dataset.spacing_mm)
 
 
 def _inspect_images(
@@ -136,7 +136,7 @@ def _inspect_images(
     channels, readable = 0, True
     for file in files.images:
         path = data / file
-        read = partial(formats.read_image, path, spacing_mm=dataset.spacing_mm)
+        read = partial(read_image, path, spacing_mm=dataset.spacing_mm)
         image = _try(read, faults)
         if image is None:
             readable = False

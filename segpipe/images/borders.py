@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float32, Integer
 from scipy import ndimage
 
+from segpipe.images.grid import Spacing
+
 Domain = Literal["background", "all"]
-Spacing = tuple[float, float, float]
 NEGLIGIBLE = 1e-6  # weights below count as 0
 PARALLEL_FROM = 1_000_000  # voxels; below, starting threads costs more
 SAME = 1e-5  # relative difference of squared distances that is rounding

@@ -9,9 +9,8 @@ from jaxtyping import Float64
 
 from segpipe.project.documents import Unit
 
-Axes = tuple[int, int, int]
-
-Triple = tuple[int, int, int]
+Triple = tuple[int, int, int]  # i, j, k
+Spacing = tuple[float, float, float]  # along i, j, k
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Orientation:
         flips: Whether new axis n runs backwards.
     """
 
-    permutation: Axes
+    permutation: Triple
     flips: tuple[bool, bool, bool]
 
     def apply(self, array: np.ndarray) -> np.ndarray:
@@ -70,7 +69,7 @@ class Grid:
         unit: ``mm``, or ``px`` for an image without a physical spacing.
     """
 
-    shape: Axes
+    shape: Triple
     affine: Float64[np.ndarray, "4 4"]
     unit: Unit
 
@@ -78,9 +77,7 @@ class Grid:
         self.affine.setflags(write=False)
 
     @classmethod
-    def from_spacing(
-        cls, shape: Axes, spacing: tuple[float, float, float], unit: Unit
-    ) -> "Grid":
+    def from_spacing(cls, shape: Triple, spacing: Spacing, unit: Unit) -> "Grid":
         """A grid along the world axes with its first voxel centre at the origin."""
         return cls(shape, np.diag([*spacing, 1.0]), unit)
 
@@ -100,7 +97,7 @@ class Grid:
         }
 
     @property
-    def spacing(self) -> tuple[float, float, float]:
+    def spacing(self) -> Spacing:
         """Distance of neighbouring voxel centres along i, j, k, in the unit."""
         i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(i), float(j), float(k)
@@ -183,14 +180,14 @@ class Grid:
         i, j, k = (self.shape[old] for old in orientation.permutation)
         return Grid((i, j, k), self.affine @ change, self.unit)
 
-    def resampled(self, shape: Axes) -> "Grid":
+    def resampled(self, shape: Triple) -> "Grid":
         """The grid of another shape that covers the same box, edge to edge."""
         scale = np.array(self.shape) / np.array(shape)
         change = np.diag([*scale, 1.0])
         change[:3, 3] = (scale - 1) / 2
         return Grid(shape, self.affine @ change, self.unit)
 
-    def shape_at(self, spacing: tuple[float, float, float]) -> Axes:
+    def shape_at(self, spacing: Spacing) -> Triple:
         """The shape that comes nearest to a spacing over the same box, at least 1."""
         sizes = [
             max(1, round(size * mine / wanted))

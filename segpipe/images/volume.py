@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Integer
 
-from segpipe.images.grid import Grid
+from segpipe.images.grid import Grid, Triple
 
 SLICES = 16  # that are read at a time
 
@@ -68,9 +68,7 @@ class ImageStream:
         return cls(image.grid, len(image.array), read)
 
 
-def mirrored_window(
-    array: np.ndarray, start: tuple[int, int, int], size: tuple[int, int, int]
-) -> np.ndarray:
+def mirrored_window(array: np.ndarray, start: Triple, size: Triple) -> np.ndarray:
     """A window of a volume that may reach beyond its edges, which act as mirrors.
 
     Reads no more of a memory-mapped array than the window needs.
