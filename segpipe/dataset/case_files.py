@@ -1,4 +1,4 @@
-"""Reading the images, labels and instances of a case, whatever their format."""
+"""Read the images, labels and instances of a case, whatever their format."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from segpipe.images.volume import Image, LabelMap
 
 
 def read_case(data: Path, cases: CaseList, case: Case) -> Image:
-    """All channels of a case, on the grid of the first."""
+    """Read all channels of a case, on the grid of the first."""
     parts = [
         read_image(data / file, spacing_mm=cases.spacing_mm) for file in case.images
     ]
@@ -21,12 +21,12 @@ def read_case(data: Path, cases: CaseList, case: Case) -> Image:
 
 
 def read_case_label(data: Path, cases: CaseList, case: Case) -> LabelMap:
-    """The label map of a case."""
+    """Read the label map of a case."""
     return _read_labels(data, cases, case.label)
 
 
 def read_case_instances(data: Path, cases: CaseList, case: Case) -> LabelMap | None:
-    """The instance ids of a case, 0 where there is none; None without such a file."""
+    """Read the instance ids of a case, 0 for no instance; None without such a file."""
     if case.instances is None:
         return None
     return _read_labels(data, cases, case.instances)

@@ -110,7 +110,7 @@ def _patients(cases: dict[str, LabelledSeries]) -> list[dict[str, str]]:
         if not patient:
             faults.append(
                 f"{pair.images.files[0]}: expected a PatientID, found none; give each "
-                "patient a code, or cases of one patient may end up in training and test"
+                "patient a code, so that split can keep the cases of a patient together"
             )
         digest = hashlib.sha256(patient.encode()).hexdigest()[:DIGITS]
         rows.append({"case": name, "patient": digest})
