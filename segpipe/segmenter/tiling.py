@@ -5,7 +5,8 @@ import math
 import torch
 
 from segpipe.images.grid import Triple
-from segpipe.networks.build import Network, NetworkSpec, build_network
+from segpipe.networks.build import NetworkSpec, build_network
+from segpipe.networks.catalogue import Network
 from segpipe.networks.memory import forward_bytes
 from segpipe.segmenter.settings import Blending
 from segpipe.segmenter.sliding_window import Tiling
