@@ -78,7 +78,7 @@ class Grid:
 
     @classmethod
     def from_spacing(cls, shape: Triple, spacing: Spacing, unit: Unit) -> "Grid":
-        """Build a grid along the world axes with the first voxel centre at the origin."""
+        """Build a grid along the world axes; its first voxel centre is the origin."""
         return cls(shape, np.diag([*spacing, 1.0]), unit)
 
     @classmethod
@@ -148,7 +148,7 @@ class Grid:
 
     @property
     def to_canonical(self) -> Orientation:
-        """The change of axes after which i, j, k are as close to R, A, S as possible."""
+        """The change of axes after which i, j, k are closest to R, A, S."""
         directions = self.affine[:3, :3] / np.array(self.spacing)
         permutation = max(
             itertools.permutations(range(3)),
