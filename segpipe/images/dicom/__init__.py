@@ -1,1 +1,1 @@
-"""DICOM: series, segmentations and contours."""
+"""DICOM: image series, segmentations and contours."""

@@ -235,9 +235,7 @@ def _open(path: Path) -> io.BufferedIOBase:
             if packed
             else ("no gzip data", "rename it to end in .nii if it is plain NIfTI")
         )
-        raise DataError(
-            f"{path}: expected the format of its name, found {found}; {mend}"
-        )
+        raise DataError(f"{path}: expected what the name says, found {found}; {mend}")
     if packed:
         return gzip.open(path, "rb")
     return path.open("rb")
@@ -304,7 +302,7 @@ def _check_spacings(path: Path, kind: type[nib.Nifti1Image], data: bytes) -> Non
 
 
 def _voxels(path: Path, image: nib.Nifti1Image) -> np.ndarray:
-    """The voxels, scaled by slope and intercept as in NIfTI-1, unless the slope is 0."""
+    """The voxels, scaled by slope and intercept; in NIfTI-1 a slope of 0 means none."""
     if np.issubdtype(image.get_data_dtype(), np.complexfloating):
         raise DataError(
             f"{path}: expected real voxels, found {image.get_data_dtype()}; "

@@ -62,7 +62,7 @@ def read_label(
     """
     if path.suffix.lower() in LOSSY:
         raise DataError(
-            f"{path}: expected a lossless label map, found JPEG, which changes the "
+            f"{path}: expected a label map without loss, found JPEG, which changes the "
             "values at edges; use the original, as PNG or TIFF"
         )
     array = _read(path, palette="indices")
