@@ -28,9 +28,9 @@ from flows.running.commands import CommandError, output, stream
 from flows.running.page import show_picture, tag_run
 from flows.running.workspace import occupied
 from flows.train import DELAYS_S, LIMIT, RETRIES, TRAIN, say_device
+from segpipe.project.commit import data_version, git_tags
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
-from segpipe.registry.commit import data_version, git_tags
 
 DATA = "data.dvc"
 SEEN = ".cache/data-seen.yaml"  # no .dvc file, or DVC would take it for one

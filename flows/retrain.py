@@ -32,14 +32,9 @@ from segpipe.registry.gate.compare import (
     comparison_file,
 )
 from segpipe.registry.gate.comparison import Comparison
+from segpipe.registry.mlflow_model.fetch import fetch
 from segpipe.registry.register import default_name, find_trained, register_model
-from segpipe.registry.versions import (
-    CHAMPION,
-    Version,
-    fetch,
-    find_alias,
-    find_segmenter,
-)
+from segpipe.registry.versions import CHAMPION, Version, find_alias, find_segmenter
 from segpipe.segmenter.compute import ComputeParams, build_compute
 
 REGISTERED = "segpipe.candidate.registered"  # an event, for automations

@@ -11,9 +11,9 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
+from segpipe.project.commit import git_tags
 from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
-from segpipe.registry.commit import git_tags
 
 CHANGED = "segpipe.data.changed"
 

@@ -6,7 +6,7 @@ from mlflow import MlflowClient
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import reachable
+from segpipe.registry.store import reachable
 from segpipe.registry.versions import (
     CANDIDATE,
     CHAMPION,

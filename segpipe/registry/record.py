@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segpipe.project.commit import data_version, git_tags
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
-from segpipe.registry.commit import data_version, git_tags
 from segpipe.registry.runs import (
     DATA,
     SEGMENTER,
@@ -20,10 +20,9 @@ from segpipe.registry.runs import (
     finish,
     log_rows,
     metric_name,
-    reachable,
     set_tags,
-    tracking_uri,
 )
+from segpipe.registry.store import reachable, tracking_uri
 from segpipe.segmenter.segmenter import segmenter_digest
 
 log = logging.getLogger(__name__)
@@ -99,7 +98,7 @@ def record_model(paths: Paths, model: str, trained: list[Path]) -> Recorded:
             )
             set_tags(client, child, _known_by(folder, paths))
             rows = _read_history(folder / "history.csv")
-            new = log_rows(client, child, rows, step_name="epoch")
+            new = log_rows(client, child, rows)
             ended = finish(client, child)
             done = "recorded" if new or ended else "unchanged"
             lines.append(f"{done:9}  {model}, fold {made_from['fold']}")

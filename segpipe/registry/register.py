@@ -12,11 +12,11 @@ from pathlib import Path
 from segpipe.dataset.case import read_cases
 from segpipe.dataset.description import read_description
 from segpipe.dataset.split import read_split
+from segpipe.project.commit import data_version, git_tags
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import NUMERICS, digest_json
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
-from segpipe.registry.commit import data_version, git_tags
 from segpipe.registry.mlflow_model.load_back import check_loads_back
 from segpipe.registry.mlflow_model.pack import Packed, close_model, log_model
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance, patient_digest

@@ -1,6 +1,7 @@
 """lineage: from a mask back to model, run, commit and data, as far as stores know."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -8,8 +9,9 @@ from pydantic import ValidationError
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import DATA, find_training, tracking_uri
-from segpipe.registry.versions import SegmenterRecord
+from segpipe.registry.mlflow_model.fetch import SegmenterRecord
+from segpipe.registry.runs import DATA, find_training
+from segpipe.registry.store import tracking_uri
 from segpipe.segmenter.segmenter import segmenter_digest
 from segpipe.tools.segmenting.manifest import Manifest
 
@@ -115,16 +117,17 @@ def _of_fold(digest: str, run_id: str | None, paths: Paths) -> list[str]:
     if run is None:
         said = f"none in {tracking_uri(paths)} knows it; `segpipe record` would tell it"
         return [*lines, _line("run", said)]
-    began = run.began.isoformat(timespec="seconds")
-    dirty = run.tags.get("git.dirty") == "true"
-    commit = run.tags.get("git.commit", "unknown")
+    began = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
+    since = began.isoformat(timespec="seconds")
+    store, tags = tracking_uri(paths), run.data.tags
+    dirty = ", with files that differed from it" * (tags.get("git.dirty") == "true")
     return [
         *lines,
         _line(
-            "run", f"{run.name} {run.run_id} in {tracking_uri(paths)}, begun {began}"
+            "run", f"{run.info.run_name} {run.info.run_id} in {store}, begun {since}"
         ),
-        _line("commit", commit + ", with files that differed from it" * dirty),
-        _line("data", f"md5 {run.tags[DATA]}" if DATA in run.tags else "unknown"),
+        _line("commit", tags.get("git.commit", "unknown") + dirty),
+        _line("data", f"md5 {tags[DATA]}" if DATA in tags else "unknown"),
     ]
 
 

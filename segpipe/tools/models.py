@@ -2,7 +2,8 @@
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import DATA, tracking_uri
+from segpipe.registry.runs import DATA
+from segpipe.registry.store import tracking_uri
 from segpipe.registry.versions import REVIEW, Version, list_versions
 
 ABSENT = "-"

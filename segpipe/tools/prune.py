@@ -9,7 +9,8 @@ from pathlib import Path
 
 from segpipe.dataset.prepared import CaseIndex
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import PARENT, find_stale_runs, reachable, tracking_uri
+from segpipe.registry.runs import PARENT, find_stale_runs
+from segpipe.registry.store import reachable, tracking_uri
 from segpipe.registry.versions import list_versions
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ import pytest
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.registry.mlflow_model.fetch import load_segmenter
 from segpipe.registry.record import record
-from segpipe.registry.versions import load_segmenter
 from segpipe.tools.lineage import lineage
 from tests.registry.test_record import write_training
 from tests.support.segmenters import make_plan, save_segmenter

@@ -9,7 +9,8 @@ import pytest
 from segpipe.dataset.prepared import CaseIndex
 from segpipe.project.documents import write_json
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import connect, find_or_create_pair
+from segpipe.registry.runs import find_or_create_pair
+from segpipe.registry.store import connect
 from segpipe.tools.prune import find_prunable, prune
 
 LONG_AGO = 1e9

@@ -17,8 +17,8 @@ from segpipe.project.paths import Paths
 from segpipe.registry.gate.champion import Rows, evaluate_champion, read_rows
 from segpipe.registry.gate.comparison import Comparison, Pair, Rule, Side
 from segpipe.registry.gate.judge import judge, refuse
+from segpipe.registry.mlflow_model.fetch import find_folds
 from segpipe.registry.mlflow_model.provenance import Provenance, read_provenance
-from segpipe.registry.versions import find_folds
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Segmenter, segmenter_digest
 

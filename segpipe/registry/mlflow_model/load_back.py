@@ -22,7 +22,7 @@ from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.pack import load_model
-from segpipe.registry.runs import tracking_uri
+from segpipe.registry.store import tracking_uri
 from segpipe.segmenter.segmenter import Inference, Segmenter
 
 LARGEST = 96  # voxels along an axis of what is segmented twice

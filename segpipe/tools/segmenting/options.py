@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from segpipe.project.fingerprint import digest_json
-from segpipe.registry.versions import SegmenterRecord
+from segpipe.registry.mlflow_model.fetch import SegmenterRecord
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.tools.segmenting.manifest import InputRecord
 

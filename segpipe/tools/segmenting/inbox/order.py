@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.versions import SegmenterRecord, locate_segmenter
+from segpipe.registry.mlflow_model.fetch import SegmenterRecord, locate_segmenter
 from segpipe.segmenter.compute import Compute, ComputeParams, build_compute
 from segpipe.segmenter.segmenter import Inference
 from segpipe.segmenter.spec import SegmenterSpec
