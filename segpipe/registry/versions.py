@@ -1,4 +1,4 @@
-"""Registered segmenters: MLflow; versions, aliases, and the files behind a name."""
+"""Versions: the registered segmenters, found by name, alias, number or digest."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,12 +22,12 @@ class Version:
     """A version of a registered segmenter, as the registry describes it.
 
     Attributes:
-        name: Of the registered model.
+        name: Name of the registered model.
         version: Number of the version.
-        aliases: That point to it, sorted.
-        tags: All of them.
-        created: When, in UTC.
-        run: The MLflow run that it came from, if the registry says so.
+        aliases: Aliases that point to it, sorted.
+        tags: All of its tags.
+        created: Time of its registration, in UTC.
+        run: Id of the MLflow run that it came from, if the registry knows it.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Version:
 
 
 def list_versions(name: str | None, paths: Paths) -> list[Version]:
-    """All versions of a name, or of all names: by name, the newest first.
+    """All versions of a name, or of all names, sorted by name, the newest first.
 
     Raises:
         DataError: If the registry cannot be reached.
@@ -57,7 +57,7 @@ def list_versions(name: str | None, paths: Paths) -> list[Version]:
 
 
 def find_alias(name: str, alias: str, paths: Paths) -> Version | None:
-    """The version that an alias points to, if there is one.
+    """Find the version that an alias points to, if there is one.
 
     Raises:
         DataError: If the registry cannot be reached.
@@ -67,7 +67,7 @@ def find_alias(name: str, alias: str, paths: Paths) -> Version | None:
 
 
 def find_segmenter(name: str, digest: str, paths: Paths) -> Version | None:
-    """The first version of a name that is the segmenter of a digest, if there is one.
+    """Find the first version of a name whose segmenter has a digest, if there is one.
 
     Raises:
         DataError: If the registry cannot be reached.
@@ -79,7 +79,7 @@ def find_segmenter(name: str, digest: str, paths: Paths) -> Version | None:
 
 
 def find_version(name: str, version: str, paths: Paths) -> Version:
-    """The version of a number.
+    """Find the version with a number.
 
     Raises:
         DataError: If there is no such version, or the registry cannot be reached.
@@ -89,26 +89,26 @@ def find_version(name: str, version: str, paths: Paths) -> Version:
         if one.version == version:
             return one
     raise DataError(
-        f"{name}: expected a version {version}, found {say_versions(versions)}; "
+        f"{name}: expected a version {version}, found {describe_versions(versions)}; "
         "`segpipe models` lists all names, `segpipe register MODEL` adds a version"
     )
 
 
-def say_versions(versions: list[Version]) -> str:
-    """Versions with their aliases, for an error."""
-    said = [
+def describe_versions(versions: list[Version]) -> str:
+    """Versions with their aliases in one line, for an error message."""
+    words = [
         " ".join([one.version, *(f"@{a}" for a in one.aliases)]) for one in versions
     ]
-    return ", ".join(said) or "no version"
+    return ", ".join(words) or "no version"
 
 
 def create_version(
     name: str, model: str, run: str, tags: dict[str, str], paths: Paths
 ) -> Version:
-    """Register a logged model, complete with its tags; it becomes the candidate.
+    """Register a logged model, complete with its tags, as the candidate.
 
-    Of two processes that register the same segmenter at once, the one whose version has
-    the higher number deletes it and takes the other.
+    If two processes register the same segmenter at the same time, the one whose version
+    has the higher number deletes it and returns the other.
 
     Raises:
         DataError: If the registry cannot be reached.
@@ -119,7 +119,7 @@ def create_version(
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        # Not models:/ID, which MLflow looks up in the store of the working directory.
+        # Not models:/ID: MLflow looks that up in the store of the working directory.
         source = client.get_logged_model(model).artifact_location
         made = client.create_model_version(
             name, source, run, tags=tags, model_id=model, await_creation_for=10
@@ -133,12 +133,12 @@ def create_version(
 
 
 def complete(version: Version, paths: Paths) -> Version:
-    """Make a version the candidate whose registration was killed before that.
+    """Make a version the candidate if its registration was killed before that step.
 
-    One that has an alias, was promoted or reviewed is left alone.
+    A version that has an alias, was promoted or was reviewed does not change.
     """
-    news = version.tags.get(REVIEW) == PENDING and "promoted.at" not in version.tags
-    if version.aliases or not news:
+    pending = version.tags.get(REVIEW) == PENDING
+    if version.aliases or not pending or "promoted.at" in version.tags:
         return version
     newest = list_versions(version.name, paths)[0]
     if newest.version != version.version:

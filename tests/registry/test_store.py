@@ -1,6 +1,5 @@
 """The store is the project's own unless told, and an error names it."""
 
-
 import pytest
 
 from segpipe.project.errors import DataError

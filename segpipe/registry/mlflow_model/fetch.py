@@ -1,4 +1,4 @@
-"""Fetch: the segmenter of a folder or of the registry, and which segmenter it is."""
+"""Fetch: find the segmenter of a folder or of the registry, and identify it."""
 
 import shutil
 import tempfile
@@ -24,14 +24,14 @@ SCHEME = "models:/"
 
 @dataclass(frozen=True)
 class Registered:
-    """A version of a registered segmenter, fetched.
+    """A version of a registered segmenter whose files are on this machine.
 
     Attributes:
-        folder: Where its files lie now.
-        name: Of the registered model.
+        folder: Folder of its files.
+        name: Name of the registered model.
         version: Number of the version.
-        run: The MLflow run that it came from, if the registry says so.
-        digest: Of the segmenter, if the registry says so.
+        run: Id of the MLflow run that it came from, if the registry knows it.
+        digest: Digest of the segmenter, if the registry knows it.
     """
 
     folder: Path
@@ -42,7 +42,7 @@ class Registered:
 
 
 def fetch(uri: str, paths: Paths) -> Registered:
-    """Fetch ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``; once fetched, it stays.
+    """Fetch ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` into the cache, once.
 
     Raises:
         DataError: If there is no such version, or the registry cannot be reached.
@@ -60,21 +60,22 @@ def fetch(uri: str, paths: Paths) -> Registered:
     except MlflowException as error:
         raise DataError(
             f"{uri}: expected a registered segmenter, found {error.message}; "
-            "look at the names with `segpipe models`, or set MLFLOW_TRACKING_URI"
+            "`segpipe models` lists the names; or set MLFLOW_TRACKING_URI"
         ) from error
     except OSError as error:
         raise DataError(
             f"{uri}: expected to fetch its files from {tracking_uri(paths)}, found "
-            f"{first_line(error)}; is the artifact store there, and the disk not full?"
+            f"{first_line(error)}; check the artifact store and the free disk space"
         ) from error
     run, digest = version.run_id or None, version.tags.get(SEGMENTER)
     return Registered(folder, name, str(version.version), run, digest)
 
 
 def _download(client: MlflowClient, version: ModelVersion, paths: Paths) -> Path:
-    """The folder of a version's files in the cache; whole, or not there.
+    """Folder of a version's files in the cache: complete, or absent.
 
-    Two servers may both have a version 1 of a name: the folder's name tells them apart.
+    Two servers may both have a version 1 of a name, so the folder's name also contains
+    a digest of where the version came from.
     """
     number = str(version.version)
     made = [version.source, version.run_id, version.creation_timestamp]
@@ -90,11 +91,11 @@ def _download(client: MlflowClient, version: ModelVersion, paths: Paths) -> Path
             dst_path=str(part),
             tracking_uri=tracking_uri(paths),
         )
-        part.chmod(0o755)  # mkdtemp lets nobody else in
+        part.chmod(0o755)  # mkdtemp allows only its owner
         try:
             part.rename(goal)
         except OSError:
-            if not goal.is_dir():  # else another process was faster
+            if not goal.is_dir():  # otherwise another process was faster
                 raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -102,14 +103,15 @@ def _download(client: MlflowClient, version: ModelVersion, paths: Paths) -> Path
 
 
 class SegmenterRecord(Document):
-    """Which segmenter it was.
+    """Identity of a segmenter.
 
     Attributes:
-        name: Of the model in params.yaml, or of the registered model.
-        version: Of the registered model; none for a folder.
-        digest: Of the whole: of one fold its own, else of the folds' digests.
+        name: Name of the model in params.yaml, or of the registered model.
+        version: Version of the registered model; none for a folder.
+        digest: Digest of the segmenter: that of its only fold, or that of the folds'
+            digests.
         folds: Digest of the spec and weights of each fold.
-        run: MLflow run that the registered version came from, if it says so.
+        run: Id of the MLflow run that the version came from, if the registry knows it.
     """
 
     name: str
@@ -120,20 +122,20 @@ class SegmenterRecord(Document):
 
 
 def load_segmenter(model: str, paths: Paths) -> tuple[Segmenter, SegmenterRecord]:
-    """The segmenter of a folder or of the registry, and which it is.
+    """Load the segmenter of a folder or of the registry, and identify it.
 
     Raises:
-        DataError: If there is none, or another than was registered.
+        DataError: If there is none, or it is not the one that was registered.
     """
     folders, record = locate_segmenter(model, paths)
     return Segmenter.ensemble(folders), record
 
 
 def locate_segmenter(model: str, paths: Paths) -> tuple[list[Path], SegmenterRecord]:
-    """Where the folds of a segmenter lie, fetched if need be, and which it is.
+    """Find the folders of a segmenter's folds, fetched if needed, and identify it.
 
     Raises:
-        DataError: If there is none, or another than was registered.
+        DataError: If there is none, or it is not the one that was registered.
     """
     name, version, run, expected = None, None, None, None
     folder = Path(model)
@@ -155,13 +157,13 @@ def locate_segmenter(model: str, paths: Paths) -> tuple[list[Path], SegmenterRec
         raise DataError(
             f"{folder}: expected the segmenter {expected[:12]} that was registered as "
             f"{model}, found {record.digest[:12]}; delete the folder, which is a copy, "
-            "and ask again; if it stays so, the registry's files were changed"
+            "and try again; if the error remains, the registry's files were changed"
         )
     return folders, record
 
 
 def find_folds(folder: Path) -> list[Path]:
-    """The segmenter folders that a folder is or holds, by the number of the fold.
+    """The segmenter folder itself, or those that it contains, by number of the fold.
 
     Raises:
         DataError: If there is none.
@@ -179,6 +181,6 @@ def find_folds(folder: Path) -> list[Path]:
         raise DataError(
             f"{folder}: expected a segmenter (spec.json and weights), or a folder of "
             "folds such as artifacts/train/MODEL, found none; train one with `dvc "
-            f"repro`, or name a registered one, {SCHEME}NAME@ALIAS"
+            f"repro`, or name a registered one: {SCHEME}NAME@ALIAS"
         )
     return found
