@@ -72,7 +72,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from mlflow import MlflowClient
-from segpipe import promotion
+from segpipe.registry import promotion
 from segpipe.project.paths import Paths
 from segpipe.segmenter.segmenter import ensemble_digest
 left = int(sys.argv[3])
