@@ -15,7 +15,8 @@ from torch import Tensor
 
 from segpipe.images.grid import Orientation, Triple
 from segpipe.images.volume import Image, ImageStream, LabelMap
-from segpipe.networks.build import Network, apply_network, build_network
+from segpipe.networks.build import apply_network, build_network
+from segpipe.networks.catalogue import Network
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.segmenter.compute import Compute, Stopwatch, memory_demanded

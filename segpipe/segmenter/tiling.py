@@ -6,7 +6,8 @@ from typing import Literal
 import torch
 
 from segpipe.images.grid import Triple
-from segpipe.networks.build import Network, NetworkSpec, build_network
+from segpipe.networks.build import NetworkSpec, build_network
+from segpipe.networks.catalogue import Network
 from segpipe.networks.memory import forward_bytes
 from segpipe.segmenter.sliding_window import Tiling
 
