@@ -1,4 +1,4 @@
-"""models: the registered segmenters as a table."""
+"""models: list the registered segmenters as a table."""
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
@@ -12,7 +12,7 @@ NUMBERS = {"Dice": "test/dice", "IoU": "test/iou", "PA": "test/pa"}
 
 
 def models(name: str | None, paths: Paths) -> list[str]:
-    """The versions of a name, or of all names, as the lines of a table.
+    """List the versions of a name, or of all names, as lines of a table.
 
     Raises:
         DataError: If nothing is registered, or the registry cannot be reached.
@@ -21,7 +21,7 @@ def models(name: str | None, paths: Paths) -> list[str]:
     if not versions:
         raise DataError(
             f"{tracking_uri(paths)}: expected registered segmenters"
-            f"{f' of the name {name}' if name else ''}, found none; "
+            f"{f' with the name {name}' if name else ''}, found none; "
             "`segpipe register MODEL` adds one"
         )
     rows = [_row(one) for one in versions]

@@ -68,7 +68,7 @@ def test_the_run_is_found_when_the_artifacts_are_gone(
 
 
 def test_what_no_store_knows_is_said(paths: Paths, tmp_path: Path) -> None:
-    assert "`segpipe record` would tell it" in "\n".join(lineage_of(paths, tmp_path))
+    assert "`segpipe record` adds it" in "\n".join(lineage_of(paths, tmp_path))
 
 
 def test_a_mask_that_was_changed_or_moved_is_told_apart(

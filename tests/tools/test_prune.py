@@ -67,7 +67,7 @@ def test_a_case_of_a_stage_without_index_goes_by_age_alone(paths: Paths) -> None
     (item,) = find_prunable(paths)
 
     assert item.place == old
-    assert "not wanted lately" in item.why
+    assert "not used lately" in item.why
 
 
 def test_interrupted_trainings_go_when_nobody_went_on(paths: Paths) -> None:
