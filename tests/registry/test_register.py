@@ -20,7 +20,7 @@ from segpipe.registry.mlflow_model.fetch import fetch, load_segmenter
 from segpipe.registry.mlflow_model.load_back import read_test_image
 from segpipe.registry.mlflow_model.pack import Packed, log_model
 from segpipe.registry.mlflow_model.provenance import read_provenance
-from segpipe.registry.mlflow_model.serving import build_inference
+from segpipe.registry.mlflow_model.serving import default_inference
 from segpipe.registry.register import default_name, find_trained, register_model
 from segpipe.registry.store import connect
 from segpipe.registry.versions import Version, find_alias, list_versions
@@ -114,7 +114,7 @@ def test_anybody_with_mlflow_gets_the_labels_of_the_folds(
     affine = image.grid.affine.ravel().tolist()
     labels = loaded.predict(image.array[np.newaxis], params={"affine": affine})
 
-    expected = segmenter.segment(image, build_inference()).array
+    expected = segmenter.segment(image, default_inference()).array
     assert len(np.unique(expected)) > 1
     assert labels.shape == (1, *image.grid.shape)
     np.testing.assert_array_equal(labels[0], expected)

@@ -11,7 +11,7 @@ from segpipe.dataset.split import Split, read_split
 from segpipe.evaluation.plots import plot_pairs
 from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
-from segpipe.project.fingerprint import digest_file, digest_json
+from segpipe.project.fingerprint import digest_file
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
 from segpipe.registry.gate.champion import Rows, evaluate_champion, read_rows
@@ -20,7 +20,12 @@ from segpipe.registry.gate.judge import judge, refuse
 from segpipe.registry.mlflow_model.fetch import find_folds
 from segpipe.registry.mlflow_model.provenance import Provenance, read_provenance
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import Segmenter, segmenter_digest
+from segpipe.segmenter.segmenter import (
+    Segmenter,
+    ensemble_digest,
+    predictions_digest,
+    segmenter_digest,
+)
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +35,9 @@ def compare_with_champion(
     champion: Path,
     *,
     champion_name: str,
-    margin: float,
-    minimum_patients: int,
+    rule: Rule,
     compute: Compute,
     paths: Paths,
-    structure_margin: float = 0.0,
-    new_failures: int = 0,
 ) -> Comparison:
     """Judge the model in artifacts/ against the champion.
 
@@ -47,12 +49,9 @@ def compare_with_champion(
         model: The candidate: a name of the list models in params.yaml.
         champion: Folder that contains its folds and its provenance.json.
         champion_name: Name of the champion in reports.
-        margin: Largest accepted loss of mean Dice.
-        minimum_patients: With fewer patients unknown to both, nothing is decided.
+        rule: Rule by which the candidate is judged.
         compute: Device, precision and threads.
         paths: The project's folders.
-        structure_margin: How much one structure may lose, even if beyond chance.
-        new_failures: How many structures of cases may newly fail.
 
     Raises:
         DataError: If the files in artifacts/, or those of the champion, do not belong
@@ -60,15 +59,14 @@ def compare_with_champion(
     """
     ours = _candidate_folders(model, paths)
     theirs = find_folds(champion)
-    rule = Rule(
-        margin=margin,
-        minimum_patients=minimum_patients,
-        structure_margin=structure_margin,
-        new_failures=new_failures,
-    )
     sides = (
-        Side(name=model, digest=_digest(ours)),
-        Side(name=champion_name, digest=_digest(theirs)),
+        Side(
+            name=model, digest=ensemble_digest([segmenter_digest(one) for one in ours])
+        ),
+        Side(
+            name=champion_name,
+            digest=ensemble_digest([segmenter_digest(one) for one in theirs]),
+        ),
     )
     if sides[0].digest == sides[1].digest:
         why = f"Nothing new: {model} is the same segmenter as {champion_name}."
@@ -176,12 +174,6 @@ def _candidate_folders(model: str, paths: Paths) -> list[Path]:
     return folders
 
 
-def _digest(folders: list[Path]) -> str:
-    """As in manifests and provenance."""
-    digests = [segmenter_digest(folder) for folder in folders]
-    return digests[0] if len(digests) == 1 else digest_json(digests)
-
-
 def _provenance(champion: Path, side: Side) -> Provenance:
     """Read the champion's provenance, which lists the patients that it knows.
 
@@ -218,7 +210,7 @@ def _check(model: str, folders: list[Path], paths: Paths) -> None:
     if not record.is_file():
         raise DataError(f"{record}: expected predictions, found none; {again}")
     made_by = json.loads(record.read_text(encoding="utf-8"))["segmenter"]
-    if made_by != digest_json([segmenter_digest(folder) for folder in folders]):
+    if made_by != predictions_digest([segmenter_digest(one) for one in folders]):
         raise DataError(
             f"{record}: expected the predictions of the current {model}, found those "
             f"of another training; {again}"
