@@ -1,1 +1,1 @@
-"""The data set: its cases, their files and what preparation makes of them."""
+"""The data set: its cases, their files, their split and the prepared cases."""

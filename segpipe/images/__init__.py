@@ -1,1 +1,1 @@
-"""Images: volumes and label maps on grids in space, and what is computed on them."""
+"""Images and label maps on grids in space: their files and computations on them."""
