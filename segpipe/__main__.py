@@ -1,4 +1,4 @@
-"""The command line: one sub-command a stage and a tool."""
+"""The command line: `segpipe` with the commands of cli/."""
 
 import logging
 import os

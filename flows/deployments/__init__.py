@@ -1,1 +1,1 @@
-"""Deployments: what the Prefect server knows of the flows."""
+"""Deployments and automations on the Prefect server."""

@@ -1,1 +1,1 @@
-"""What flows need while they run: commands, workspaces and pages."""
+"""What a running flow needs: commands, a workspace and its page."""

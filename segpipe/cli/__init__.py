@@ -1,1 +1,1 @@
-"""The commands: what is typed, handed on to a stage, a tool or the registry."""
+"""What is typed: commands that call a stage, a tool or the registry."""

@@ -1,1 +1,1 @@
-"""The verbs that are no stage; only cli and flows call them."""
+"""Commands that are not stages: import, segment, export, look after."""
