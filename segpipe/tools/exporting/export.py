@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from segpipe.networks.build import Network
+from segpipe.networks.catalogue import Network
 from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
