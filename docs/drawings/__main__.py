@@ -33,6 +33,7 @@ def build() -> dict[str, str]:
             "ring": "what a stage writes",
             "dot": "a stage that reads it",
             "section": "a section of params.yaml",
+            "needed": "what every stage reads",
         },
         read_chain(ROOT),
     )

@@ -17,8 +17,7 @@ def read_house(root: Path) -> list[Row]:
     guests = {
         module
         for contract in contracts
-        for module in contract.get("forbidden_modules", [])
-        if module.split(".")[0] not in packages
+        for module in contract.get("protected_modules", [])
     }
     rooms = {
         name: root / package / name if package in floors else root / package
@@ -85,20 +84,22 @@ def _sorted(names: set[str]) -> tuple[str, ...]:
 
 def _imported(files: list[Path]) -> set[str]:
     """Packages that modules import."""
-    return {name.split(".")[0] for file in files for name in _imports(file)}
+    return {
+        name.split(".")[0] for file in files for name in imports_of(file.read_text())
+    }
 
 
 def _count(files: list[Path], own: str, rooms: dict[str, Path]) -> dict[str, int]:
     """Number of imports from each other room."""
-    parts = [name.split(".") for file in files for name in _imports(file)]
+    parts = [name.split(".") for file in files for name in imports_of(file.read_text())]
     counts = Counter(part[1] for part in parts if part[0] == "segpipe" and part[1:])
     return {room: counts[room] for room in rooms if counts[room] and room != own}
 
 
-def _imports(file: Path) -> list[str]:
-    """Full names of what a module imports, also inside its functions."""
+def imports_of(source: str) -> list[str]:
+    """Full names of what a source file imports, also inside its functions."""
     names = []
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
