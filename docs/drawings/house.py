@@ -1,6 +1,7 @@
 """The rooms of the house, read from pyproject.toml's contracts and the imports."""
 
 import ast
+import re
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -110,5 +111,5 @@ def imports_of(source: str) -> list[str]:
 def first_line(file: Path, name: str) -> str:
     """First line of a docstring, without the name that stands beside it."""
     line = (ast.get_docstring(ast.parse(file.read_text())) or "").split("\n")[0]
-    line = line.removeprefix(f"{name}: ")
+    line = re.sub(rf"^{name}: ", "", line, flags=re.IGNORECASE)
     return line[:1].upper() + line[1:]

@@ -1,1 +1,1 @@
-"""Deployments and automations on the Prefect server."""
+"""Deployments: what the Prefect server knows about the flows."""

@@ -1,1 +1,1 @@
-"""What a running flow needs: commands, a workspace and its page."""
+"""Running: the commands, workspaces and pages of flows that run."""

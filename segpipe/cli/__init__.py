@@ -1,1 +1,1 @@
-"""What is typed: commands that call a stage, a tool or the registry."""
+"""The command line: each command calls a stage, a tool or the registry."""

@@ -1,1 +1,1 @@
-"""Commands that are not stages: import, segment, export, look after."""
+"""Tools: the commands that are not stages; only cli and flows call them."""
