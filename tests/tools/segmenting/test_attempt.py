@@ -19,9 +19,10 @@ from segpipe.tools.segmenting.attempt import (
 )
 from segpipe.tools.segmenting.options import Work
 from segpipe.tools.segmenting.studies import Study
+from tests.support.phantoms import write_volume
 from tests.support.places import ROOT
+from tests.support.segmentations import options
 from tests.support.segmenters import make_plan, save_segmenter
-from tests.tools.segmenting.test_run import options, write_volume
 
 
 @pytest.fixture
