@@ -6,13 +6,8 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from segpipe.networks.unet2d import UNet2d
-from segpipe.networks.unet3d import UNet3d
-from segpipe.networks.vnet import VNet
+from segpipe.networks.catalogue import NETWORKS, Network, NetworkName
 from segpipe.project.documents import Document
-
-Network = UNet2d | UNet3d | VNet
-NetworkName = Literal["unet2d", "unet3d", "vnet"]
 
 
 class NetworkSpec(Document):
@@ -35,7 +30,7 @@ class NetworkSpec(Document):
     @property
     def dimensions(self) -> int:
         """2 or 3: what the network convolves over."""
-        return 2 if self.name == "unet2d" else 3
+        return NETWORKS[self.name].dimensions
 
     @property
     def sees_tile_statistics(self) -> bool:
@@ -49,12 +44,7 @@ class NetworkSpec(Document):
 
 def build_network(spec: NetworkSpec) -> Network:
     """A network with its paper's initial weights, drawn from torch's generator."""
-    if spec.name == "vnet":
-        return VNet(
-            spec.in_channels, spec.out_channels, base_channels=spec.base_channels
-        )
-    kind = UNet2d if spec.name == "unet2d" else UNet3d
-    return kind(
+    return NETWORKS[spec.name](
         spec.in_channels,
         spec.out_channels,
         base_channels=spec.base_channels,

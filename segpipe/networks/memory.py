@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segpipe.networks.build import Network, NetworkSpec, apply_network, build_network
+from segpipe.networks.build import NetworkSpec, apply_network, build_network
+from segpipe.networks.catalogue import Network
 
 FLOAT_BYTES = 4
 

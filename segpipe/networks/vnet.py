@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segpipe.networks.layers import Conv3d, SizeRule, initialize
+from segpipe.networks.layers import Conv3d, Padding, SizeRule, initialize
 
 DOWN = (1, 2, 3, 3, 3)  # 5 x 5 x 5 convolutions a stage, as table 1's fields demand
 UP = (3, 3, 2, 1)
@@ -31,7 +31,12 @@ class VNet(nn.Module):
     margin: ClassVar[int] = 0
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, base_channels: int = 16
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        base_channels: int = 16,
+        padding: Padding = "same",  # always, as in the paper: it has no other
     ) -> None:
         super().__init__()
         self.sizes = SizeRule("vnet", stride=16, offset=0, margin=0)

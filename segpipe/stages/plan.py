@@ -14,7 +14,8 @@ from segpipe.dataset.casework import map_cases
 from segpipe.dataset.split import read_split
 from segpipe.dataset.survey import CaseSurvey, survey_case
 from segpipe.images.grid import Triple
-from segpipe.networks.build import Network, NetworkName, NetworkSpec, build_network
+from segpipe.networks.build import NetworkSpec, build_network
+from segpipe.networks.catalogue import Network, NetworkName
 from segpipe.networks.memory import training_memory_gb
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from segpipe.networks.build import Network, build_network, margin_of
+from segpipe.networks.build import build_network, margin_of
+from segpipe.networks.catalogue import Network
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.fingerprint import digest_file, digest_json, fingerprint
 from segpipe.project.paths import Paths
@@ -153,7 +154,9 @@ def _made_from(
     }
     return {
         "format_version": 1,
-        "fingerprint": fingerprint(__name__, fold=fold, **document),
+        "fingerprint": fingerprint(
+            __name__, networks=[params.network], fold=fold, **document
+        ),
         "parent": digest_json(document),
         "fold": fold,
         **document,

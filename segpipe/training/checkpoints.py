@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from segpipe.networks.build import Network
+from segpipe.networks.catalogue import Network
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 

@@ -10,12 +10,8 @@ import torch
 
 from segpipe.dataset.prepared import ClassCounts
 from segpipe.dataset.split import read_split
-from segpipe.networks.build import (
-    Network,
-    NetworkName,
-    NetworkSpec,
-    build_network,
-)
+from segpipe.networks.build import NetworkSpec, build_network
+from segpipe.networks.catalogue import Network, NetworkName
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_json
 from segpipe.project.params import Params

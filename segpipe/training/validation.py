@@ -19,7 +19,8 @@ from segpipe.evaluation.metrics import (
     pixel_accuracy_of,
 )
 from segpipe.images.volume import SLICES
-from segpipe.networks.build import Network, apply_network, margin_of
+from segpipe.networks.build import apply_network, margin_of
+from segpipe.networks.catalogue import Network
 from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.postprocessing import StructureRule, choose_rules
 from segpipe.segmenter.segmenter import Inference, Segmenter

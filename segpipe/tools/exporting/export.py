@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from segpipe.networks.build import Network
+from segpipe.networks.catalogue import Network
 from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
-from segpipe.registry.versions import load_segmenter
+from segpipe.registry.mlflow_model.fetch import load_segmenter
 from segpipe.segmenter.spec import SegmenterSpec
 
 PACKAGES = ("onnx", "onnxruntime")
