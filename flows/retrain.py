@@ -31,7 +31,7 @@ from segpipe.registry.gate.compare import (
     compare_with_champion,
     comparison_file,
 )
-from segpipe.registry.gate.comparison import Comparison
+from segpipe.registry.gate.comparison import Comparison, Rule
 from segpipe.registry.register import default_name, find_trained, register_model
 from segpipe.registry.versions import (
     CHAMPION,
@@ -44,6 +44,7 @@ from segpipe.segmenter.compute import ComputeParams, build_compute
 
 REGISTERED = "segpipe.candidate.registered"  # an event, for automations
 DONE = ".done"  # in an inbox, what was taken in
+RULE = Rule()
 
 
 @flow(name="retrain")
@@ -51,9 +52,9 @@ def retrain(
     root: str = ".",
     name: str | None = None,
     model: str | None = None,
-    margin: float = 0.02,
-    structure_margin: float = 0.01,
-    minimum_patients: int = 3,
+    margin: float = RULE.margin,
+    structure_margin: float = RULE.structure_margin,
+    minimum_patients: int = RULE.minimum_patients,
     inbox: str | None = None,
     import_options: list[str] | None = None,
     settle_s: float = 60.0,
@@ -103,9 +104,12 @@ def retrain(
         if known is not None:
             note(f"Nothing new: {chosen} is version {known.version} of {called}.")
             return "unchanged"
-        comparison = compare(
-            root, called, chosen, (margin, structure_margin), minimum_patients
+        rule = Rule(
+            margin=margin,
+            structure_margin=structure_margin,
+            minimum_patients=minimum_patients,
         )
+        comparison = compare(root, called, chosen, rule)
         if comparison is not None and not comparison.accepted:
             note(f"{chosen} is not registered.\n\n{comparison.markdown()}")
             return "rejected"
@@ -163,9 +167,7 @@ def choose_candidate(root: str) -> str:
 
 
 @task(task_run_name="compare", cache_policy=NO_CACHE)
-def compare(
-    root: str, name: str, model: str, margins: tuple[float, float], patients: int
-) -> Comparison | None:
+def compare(root: str, name: str, model: str, rule: Rule) -> Comparison | None:
     """The candidate against the champion; None without a champion."""
     paths = Paths(Path(root))
     champion = find_alias(name, CHAMPION, paths)
@@ -176,9 +178,7 @@ def compare(
         model,
         fetched.folder,
         champion_name=f"{name} {champion.version}",
-        margin=margins[0],
-        structure_margin=margins[1],
-        minimum_patients=patients,
+        rule=rule,
         compute=build_compute(read_section(paths.params, "compute", ComputeParams)),
         paths=paths,
     )
@@ -228,7 +228,9 @@ def main() -> None:
     parser.add_argument("--name", help="of the registered model")
     parser.add_argument("--model", help="of params.yaml; else the best on validation")
     parser.add_argument("--inbox", help="folder of deliveries to import first")
-    parser.add_argument("--margin", type=float, default=0.02, help="of mean Dice")
+    parser.add_argument(
+        "--margin", type=float, default=RULE.margin, help="of mean Dice"
+    )
     options = parser.parse_args()
     try:
         retrain(

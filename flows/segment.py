@@ -35,11 +35,11 @@ from pydantic import TypeAdapter
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.attempt import Outcome
 from segpipe.tools.segmenting.inbox.inbox import WaitingStudy, sort_inbox
 from segpipe.tools.segmenting.inbox.order import (
     Order,
-    SegmentSettings,
     prepare_order,
     workers_at_once,
 )
@@ -229,7 +229,12 @@ def main() -> None:
     parser.add_argument("--output", required=True, help="folder for the results")
     parser.add_argument("--model", required=True, help="folder, or models:/NAME@ALIAS")
     parser.add_argument("--workers", type=int, default=0, help="cases at once")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of a case")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=SegmentSettings().threads,
+        help="CPU threads of a case",
+    )
     parser.add_argument("--dask", help="address of a scheduler, tcp://HOST:8786")
     parser.add_argument("--settle-s", type=float, default=30.0)
     parser.add_argument("--case-timeout-s", type=float, default=3600.0)

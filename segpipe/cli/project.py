@@ -43,6 +43,28 @@ def read_list(name: str, kind: type) -> list[Any]:
     return list(values)
 
 
+def read_networks() -> dict[str, str]:
+    """The network that each of the models names, without a look at its other params.
+
+    Raises:
+        DataError: If a model has no section in train, or the section no network.
+    """
+    from segpipe.project.params import read_params
+
+    sections = read_params(HERE.params).get("train")
+    found = {}
+    for model in read_list("models", str):
+        section = sections.get(model) if isinstance(sections, dict) else None
+        network = section.get("network") if isinstance(section, dict) else None
+        if not isinstance(network, str):
+            raise DataError(
+                f"{HERE.params}, train: expected a section {model} with a network, "
+                f"found {network}; copy another model's section"
+            )
+        found[model] = network
+    return found
+
+
 def read_train_params(model: str) -> "TrainParams":
     """How a model is trained: its section of train.
 

@@ -9,6 +9,7 @@ from segpipe.cli.project import (
     HERE,
     read_compute,
     read_list,
+    read_networks,
     read_section,
     read_train_params,
 )
@@ -17,6 +18,14 @@ Model = Annotated[str, typer.Option(help="A name of the list models in params.ya
 Fold = Annotated[int, typer.Option(help="A number of the list folds in params.yaml.")]
 
 app = typer.Typer()
+
+
+@app.command(rich_help_panel=STAGES)
+def code() -> None:
+    """Digest the code behind each stage, so that DVC knows which stages it changed."""
+    from segpipe.stages import code as stage
+
+    stage.run(networks=read_networks(), paths=HERE)
 
 
 @app.command(rich_help_panel=STAGES)

@@ -13,7 +13,7 @@ from segpipe.dataset.case import read_cases
 from segpipe.dataset.description import read_description
 from segpipe.dataset.split import read_split
 from segpipe.project.errors import DataError
-from segpipe.project.fingerprint import NUMERICS, digest_json
+from segpipe.project.fingerprint import NUMERICS
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
 from segpipe.registry.commit import data_version, git_tags
@@ -30,7 +30,12 @@ from segpipe.registry.versions import (
     create_version,
     find_segmenter,
 )
-from segpipe.segmenter.segmenter import Segmenter, ensemble_digest, segmenter_digest
+from segpipe.segmenter.segmenter import (
+    Segmenter,
+    ensemble_digest,
+    predictions_digest,
+    segmenter_digest,
+)
 
 LOCK, MODEL = "segpipe.lock", "segpipe.model"
 PACKAGES = ("mlflow", "safetensors", *NUMERICS)
@@ -167,8 +172,8 @@ def _check_figures(trained: Trained, paths: Paths) -> None:
     document = json.loads(path.read_text(encoding="utf-8"))
     digests = {n: segmenter_digest(one) for n, one in trained.folders.items()}
     listed = document["folds"]
-    right = sorted(listed) == list(digests) and document["segmenter"] == digest_json(
-        [digests[fold] for fold in listed]
+    right = sorted(listed) == list(digests) and (
+        document["segmenter"] == predictions_digest([digests[fold] for fold in listed])
     )
     if not right:
         raise DataError(
@@ -200,7 +205,7 @@ def _log(trained: Trained, made: Provenance, run: str, paths: Paths) -> str:
         )
         logged = log_model(packed, run, paths)
     try:
-        check_loads_back(logged, segmenter, serving.build_inference(), paths)
+        check_loads_back(logged, segmenter, serving.default_inference(), paths)
     except DataError:
         close_model(logged, paths, good=False)
         raise

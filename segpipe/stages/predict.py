@@ -11,11 +11,15 @@ from segpipe.dataset.case_files import read_case
 from segpipe.dataset.split import read_split
 from segpipe.images.formats.files import write_label
 from segpipe.project.documents import write_json
-from segpipe.project.fingerprint import digest_json
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import Inference, Segmenter, segmenter_digest
+from segpipe.segmenter.segmenter import (
+    Inference,
+    Segmenter,
+    predictions_digest,
+    segmenter_digest,
+)
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +80,7 @@ def run(
             "format_version": 1,
             "model": model,
             "folds": folds,
-            "segmenter": digest_json([segmenter_digest(folder) for folder in folders]),
+            "segmenter": predictions_digest([segmenter_digest(one) for one in folders]),
             "cases": list(names),
         },
     )

@@ -19,7 +19,7 @@ from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.load_back import read_test_image
 from segpipe.registry.mlflow_model.pack import Packed, log_model
 from segpipe.registry.mlflow_model.provenance import read_provenance
-from segpipe.registry.mlflow_model.serving import build_inference
+from segpipe.registry.mlflow_model.serving import default_inference
 from segpipe.registry.register import default_name, find_trained, register_model
 from segpipe.registry.runs import connect
 from segpipe.registry.versions import (
@@ -119,7 +119,7 @@ def test_anybody_with_mlflow_gets_the_labels_of_the_folds(
     affine = image.grid.affine.ravel().tolist()
     labels = loaded.predict(image.array[np.newaxis], params={"affine": affine})
 
-    expected = segmenter.segment(image, build_inference()).array
+    expected = segmenter.segment(image, default_inference()).array
     assert len(np.unique(expected)) > 1
     assert labels.shape == (1, *image.grid.shape)
     np.testing.assert_array_equal(labels[0], expected)

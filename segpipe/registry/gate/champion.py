@@ -83,9 +83,11 @@ def _segment(
     inference = Inference(**params.model_dump(), compute=compute)
     cache = CaseCache(paths.cache / "comparison")
     goal.mkdir(parents=True)
+    network = segmenter.spec.network.name
     for name in tqdm(names, desc="champion", unit="case", disable=None):
         case = cases[name]
-        key = f"{digest[:16]}-{_key(digest, params, compute, cases, case, paths)}"
+        made_from = _key(digest, network, params, compute, cases, case, paths)
+        key = f"{digest[:16]}-{made_from}"
         if cache.fetch(key, goal):
             continue
         label = segmenter.segment(read_case(paths.data, cases, case), inference)
@@ -98,6 +100,7 @@ def _segment(
 
 def _key(
     digest: str,
+    network: str,
     params: PredictParams,
     compute: Compute,
     cases: CaseList,
@@ -107,6 +110,7 @@ def _key(
     """What a label map is made from: inputs by content, params, code, device."""
     return fingerprint(
         "segpipe.stages.predict",
+        networks=[network],
         segmenter=digest,
         params=params.model_dump(mode="json"),
         compute=compute.to_json(),

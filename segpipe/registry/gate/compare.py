@@ -11,7 +11,7 @@ from segpipe.dataset.split import Split, read_split
 from segpipe.evaluation.plots import plot_pairs
 from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
-from segpipe.project.fingerprint import digest_file, digest_json
+from segpipe.project.fingerprint import digest_file
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
 from segpipe.registry.gate.champion import Rows, evaluate_champion, read_rows
@@ -20,7 +20,12 @@ from segpipe.registry.gate.judge import judge, refuse
 from segpipe.registry.mlflow_model.provenance import Provenance, read_provenance
 from segpipe.registry.versions import find_folds
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import Segmenter, segmenter_digest
+from segpipe.segmenter.segmenter import (
+    Segmenter,
+    ensemble_digest,
+    predictions_digest,
+    segmenter_digest,
+)
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +35,9 @@ def compare_with_champion(
     champion: Path,
     *,
     champion_name: str,
-    margin: float,
-    minimum_patients: int,
+    rule: Rule,
     compute: Compute,
     paths: Paths,
-    structure_margin: float = 0.0,
-    new_failures: int = 0,
 ) -> Comparison:
     """Judge the model in artifacts/ against the champion.
 
@@ -47,27 +49,21 @@ def compare_with_champion(
         model: The candidate: a name of the list models in params.yaml.
         champion: A folder that holds its folds and its provenance.json.
         champion_name: For people.
-        margin: How much mean Dice may be lost.
-        minimum_patients: With fewer that neither trained on, nothing is decided.
+        rule: What the candidate is judged by.
         compute: Where and how.
         paths: Of the project.
-        structure_margin: How much one structure may lose, even if beyond chance.
-        new_failures: How many structures of cases may newly fail.
 
     Raises:
         DataError: If artifacts/ are not of one making, or the champion's files are not.
     """
     ours = _candidate_folders(model, paths)
     theirs = find_folds(champion)
-    rule = Rule(
-        margin=margin,
-        minimum_patients=minimum_patients,
-        structure_margin=structure_margin,
-        new_failures=new_failures,
-    )
     sides = (
-        Side(name=model, digest=_digest(ours)),
-        Side(name=champion_name, digest=_digest(theirs)),
+        Side(name=model, digest=ensemble_digest([segmenter_digest(one) for one in ours])),
+        Side(
+            name=champion_name,
+            digest=ensemble_digest([segmenter_digest(one) for one in theirs]),
+        ),
     )
     if sides[0].digest == sides[1].digest:
         why = f"Nothing new: {model} is the same segmenter as {champion_name}."
@@ -174,12 +170,6 @@ def _candidate_folders(model: str, paths: Paths) -> list[Path]:
     return folders
 
 
-def _digest(folders: list[Path]) -> str:
-    """As in manifests and provenance."""
-    digests = [segmenter_digest(folder) for folder in folders]
-    return digests[0] if len(digests) == 1 else digest_json(digests)
-
-
 def _provenance(champion: Path, side: Side) -> Provenance:
     """What the champion knows; of this segmenter and no other.
 
@@ -216,7 +206,7 @@ def _check(model: str, folders: list[Path], paths: Paths) -> None:
     if not record.is_file():
         raise DataError(f"{record}: expected predictions, found none; {again}")
     made_by = json.loads(record.read_text(encoding="utf-8"))["segmenter"]
-    if made_by != digest_json([segmenter_digest(folder) for folder in folders]):
+    if made_by != predictions_digest([segmenter_digest(one) for one in folders]):
         raise DataError(
             f"{record}: expected the predictions of today's {model}, found those of "
             f"another training; {again}"

@@ -28,6 +28,8 @@ class Side(Document):
 class Rule(Document):
     """What the candidate is judged by: docs/decisions/0012-the-gate.md.
 
+    The defaults stand here only: `segpipe compare` and the flow retrain use them.
+
     Attributes:
         margin: How much mean Dice may be lost, at the lower end of the interval.
         minimum_patients: With fewer, nothing is decided.
@@ -36,10 +38,10 @@ class Rule(Document):
         confidence: Of the intervals.
     """
 
-    margin: float = Field(ge=0, le=1)
-    minimum_patients: int = Field(ge=2)
-    structure_margin: float = Field(ge=0, le=1)
-    new_failures: int = Field(ge=0)
+    margin: float = Field(0.02, ge=0, le=1)
+    minimum_patients: int = Field(3, ge=2)
+    structure_margin: float = Field(0.01, ge=0, le=1)
+    new_failures: int = Field(0, ge=0)
     confidence: Literal["95 %"] = "95 %"
 
 

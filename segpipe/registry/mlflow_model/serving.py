@@ -18,29 +18,24 @@ from segpipe.images.grid import Grid
 from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance
-from segpipe.segmenter.compute import ComputeParams, build_compute
 from segpipe.segmenter.preprocessing import label_dtype
 from segpipe.segmenter.segmenter import (
     Inference,
     Segmenter,
+    build_inference,
     ensemble_digest,
     segmenter_digest,
 )
+from segpipe.segmenter.settings import SegmentSettings
 from segpipe.segmenter.spec import SegmenterSpec
 
 SEGMENTER = "segmenter"  # the folder among the model's artifacts
 
 
-def build_inference() -> Inference:
-    """How a registered segmenter runs, and how `segpipe segment` does unless told."""
-    values = ComputeParams(
-        device="auto",
-        precision="auto",
-        threads=len(os.sched_getaffinity(0)),
-        workers=0,
-        compile=False,
-    )
-    return Inference(0.5, "gaussian", 4.0, mirror=False, compute=build_compute(values))
+def default_inference() -> Inference:
+    """How a registered segmenter runs: as `segpipe segment` does without options."""
+    settings = SegmentSettings(threads=len(os.sched_getaffinity(0)))
+    return build_inference(settings)
 
 
 def build_signature(spec: SegmenterSpec) -> ModelSignature:
@@ -82,7 +77,7 @@ class RegisteredSegmenter(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
                 f"found {digest[:12]}; fetch it again, or register it again"
             )
         self._segmenter = Segmenter.ensemble(folders)
-        self._inference = build_inference()
+        self._inference = default_inference()
 
     def predict(
         self,

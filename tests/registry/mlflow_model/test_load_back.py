@@ -55,7 +55,7 @@ def test_labels_that_differ_in_a_voxel_are_found(paths: Paths) -> None:
     signature = serving.build_signature(segmenter.spec)
     code = Path(serving.__file__)
     model = log_model(Packed(folder, code, signature, (), {}), run, paths)
-    inference = serving.build_inference()
+    inference = serving.default_inference()
 
     check_loads_back(model, segmenter, inference, paths)
 
