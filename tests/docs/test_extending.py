@@ -73,10 +73,9 @@ def apply(root: Path, verb: str, path: str, block: str) -> None:
 
 def run(root: Path, *words: str) -> str:
     """A command in the copy, by the copy's code."""
-    paths = [str(root), str(ROOT)]
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONPATH": str(root),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "DVC_NO_ANALYTICS": "1",
     }
@@ -92,7 +91,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with all toys, and a small model trained and measured."""
     root = tmp_path_factory.mktemp("extended")
     unwanted = shutil.ignore_patterns("__pycache__")
-    for name in ("segpipe", "tests/support"):
+    for name in ("segpipe", "tests/support", "tests/docs", "docs"):
         shutil.copytree(ROOT / name, root / name, ignore=unwanted)
     for name in ("dvc.yaml", "params.yaml", "pyproject.toml"):
         shutil.copy(ROOT / name, root)
