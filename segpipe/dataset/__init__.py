@@ -1,1 +1,1 @@
-"""The data set: its cases, their files, their split and the prepared cases."""
+"""The cases of a data set: files, split and prepared arrays."""

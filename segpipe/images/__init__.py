@@ -1,1 +1,1 @@
-"""Images and label maps on grids in space: their files and computations on them."""
+"""Volumes and label maps on grids in space, read and written."""

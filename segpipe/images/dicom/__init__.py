@@ -1,1 +1,1 @@
-"""DICOM: image series, segmentations and contours."""
+"""DICOM series, segmentations and contours."""

@@ -1,1 +1,1 @@
-"""DICOM-SEG: segmentations of a series, read and written."""
+"""DICOM-SEG: segmentations on the grid of a series."""

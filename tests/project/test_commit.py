@@ -1,0 +1,37 @@
+import subprocess
+from pathlib import Path
+
+from segpipe.project.commit import data_version, git_tags
+
+
+def test_the_commit_and_whether_files_differ_from_it(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-c", "user.name=n", "-c", "user.email=e@e", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    assert git_tags(tmp_path) == {}
+    git("init", "--quiet")
+    (tmp_path / "a").write_text("1")
+    git("add", "a")
+    git("commit", "--quiet", "-m", "m")
+    commit = git("rev-parse", "HEAD")
+
+    assert git_tags(tmp_path) == {"git.commit": commit, "git.dirty": "false"}
+    (tmp_path / "a").write_text("2")
+    assert git_tags(tmp_path)["git.dirty"] == "true"
+
+
+def test_the_data_are_those_that_the_stages_ran_on(tmp_path: Path) -> None:
+    """data.dvc may be newer than the artifacts: dvc.lock says what they are from."""
+    assert data_version(tmp_path) is None
+    (tmp_path / "data.dvc").write_text("outs:\n- md5: new.dir\n  path: data\n")
+    assert data_version(tmp_path) == "new.dir"
+    (tmp_path / "dvc.lock").write_text(
+        "stages:\n  verify:\n    deps:\n    - path: data\n      md5: old.dir\n"
+    )
+    assert data_version(tmp_path) == "old.dir"
