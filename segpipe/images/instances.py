@@ -69,16 +69,6 @@ class InstanceMatch:
     mean_iou: float
 
     @property
-    def false_positives(self) -> int:
-        """Number of predicted instances without a partner."""
-        return self.n_predicted - self.true_positives
-
-    @property
-    def false_negatives(self) -> int:
-        """Number of reference instances without a partner."""
-        return self.n_reference - self.true_positives
-
-    @property
     def f1(self) -> float:
         """2 TP / (2 TP + FP + FN); NaN if there is no instance on either side."""
         total = self.n_reference + self.n_predicted
