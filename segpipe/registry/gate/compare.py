@@ -59,7 +59,9 @@ def compare_with_champion(
     ours = _candidate_folders(model, paths)
     theirs = find_folds(champion)
     sides = (
-        Side(name=model, digest=ensemble_digest([segmenter_digest(one) for one in ours])),
+        Side(
+            name=model, digest=ensemble_digest([segmenter_digest(one) for one in ours])
+        ),
         Side(
             name=champion_name,
             digest=ensemble_digest([segmenter_digest(one) for one in theirs]),
