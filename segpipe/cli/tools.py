@@ -127,7 +127,7 @@ def compare(
     Example: segpipe compare unet3d models:/liver@champion
     """
     from segpipe.registry.gate.compare import compare_with_champion as tool
-    from segpipe.registry.versions import SCHEME, fetch
+    from segpipe.registry.mlflow_model.fetch import SCHEME, fetch
 
     folder, name = Path(champion), champion
     if champion.startswith(SCHEME):

@@ -16,19 +16,14 @@ from segpipe.dataset.split import read_split
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.registry.mlflow_model.fetch import fetch, load_segmenter
 from segpipe.registry.mlflow_model.load_back import read_test_image
 from segpipe.registry.mlflow_model.pack import Packed, log_model
 from segpipe.registry.mlflow_model.provenance import read_provenance
 from segpipe.registry.mlflow_model.serving import default_inference
 from segpipe.registry.register import default_name, find_trained, register_model
-from segpipe.registry.runs import connect
-from segpipe.registry.versions import (
-    Version,
-    fetch,
-    find_alias,
-    list_versions,
-    load_segmenter,
-)
+from segpipe.registry.store import connect
+from segpipe.registry.versions import Version, find_alias, list_versions
 from tests.support.places import ROOT
 from tests.support.projects import PATIENTS
 from tests.support.registered import MODEL, measure, train, write_project

@@ -1,4 +1,4 @@
-"""compare: a candidate against the champion on patients that neither trained on."""
+"""compare: judge a candidate against the champion on patients unknown to both."""
 
 import csv
 import json
@@ -17,8 +17,8 @@ from segpipe.project.paths import Paths
 from segpipe.registry.gate.champion import Rows, evaluate_champion, read_rows
 from segpipe.registry.gate.comparison import Comparison, Pair, Rule, Side
 from segpipe.registry.gate.judge import judge, refuse
+from segpipe.registry.mlflow_model.fetch import find_folds
 from segpipe.registry.mlflow_model.provenance import Provenance, read_provenance
-from segpipe.registry.versions import find_folds
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import (
     Segmenter,
@@ -42,19 +42,20 @@ def compare_with_champion(
     """Judge the model in artifacts/ against the champion.
 
     The candidate's figures are those that evaluate wrote. The champion segments the
-    same cases by the same params, and evaluate compares them. What it segmented, the
-    comparison and its picture stay in ``.cache/comparison``.
+    same cases with the same params, and evaluate compares the results. Its label maps,
+    the comparison and its plot are kept in ``.cache/comparison``.
 
     Args:
         model: The candidate: a name of the list models in params.yaml.
-        champion: A folder that holds its folds and its provenance.json.
-        champion_name: For people.
-        rule: What the candidate is judged by.
-        compute: Where and how.
-        paths: Of the project.
+        champion: Folder that contains its folds and its provenance.json.
+        champion_name: Name of the champion in reports.
+        rule: Rule by which the candidate is judged.
+        compute: Device, precision and threads.
+        paths: The project's folders.
 
     Raises:
-        DataError: If artifacts/ are not of one making, or the champion's files are not.
+        DataError: If the files in artifacts/, or those of the champion, do not belong
+            together.
     """
     ours = _candidate_folders(model, paths)
     theirs = find_folds(champion)
@@ -96,14 +97,15 @@ def compare_with_champion(
 
 
 def choose_model(paths: Paths) -> tuple[str, dict[str, float]]:
-    """The model to compare with the champion: the best on validation cases.
+    """Choose the model with the best validation Dice to compare with the champion.
 
-    That is the mean over its folds of the best validation Dice in history.csv, which is
-    that of the epoch whose network was kept. Never the test set's: a model chosen
-    by it would look better there than it is. Of equals the first in params.yaml.
+    The figure of a model is the mean over its folds of the best validation Dice in
+    history.csv, which is that of the epoch whose network was kept. The test set is not
+    used: a model chosen by it would look better there than it is. Among equal models
+    the first in params.yaml is chosen.
 
     Returns:
-        Its name, and the figure of every model.
+        Name of the model, and the figure of every model.
 
     Raises:
         DataError: If a model is not trained.
@@ -117,7 +119,7 @@ def choose_model(paths: Paths) -> tuple[str, dict[str, float]]:
 
 
 def _validation_dice(paths: Paths, model: str, fold: int) -> float:
-    """Of the network that train kept; 0 if it was never validated."""
+    """Validation Dice of the network that train kept; 0 if it was never validated."""
     path = paths.artifacts / "train" / model / str(fold) / "history.csv"
     if not path.is_file():
         raise DataError(
@@ -129,7 +131,7 @@ def _validation_dice(paths: Paths, model: str, fold: int) -> float:
 
 
 def comparison_file(comparison: Comparison, paths: Paths) -> Path:
-    """Where a comparison is kept; its picture lies beside it, as .png."""
+    """File of a comparison; its plot is beside it, as .png."""
     one, other = comparison.candidate, comparison.champion
     name = f"{one.name}-{one.digest[:12]}-{other.digest[:12]}.json"
     return paths.cache / "comparison" / name
@@ -157,7 +159,7 @@ def _keep(comparison: Comparison, paths: Paths) -> Comparison:
 
 
 def _candidate_folders(model: str, paths: Paths) -> list[Path]:
-    """Of the listed folds only, as predict reads them."""
+    """Segmenter folders of the listed folds, as predict reads them."""
     params = read_params(paths.params)
     if model not in params["models"]:
         raise DataError(
@@ -173,35 +175,35 @@ def _candidate_folders(model: str, paths: Paths) -> list[Path]:
 
 
 def _provenance(champion: Path, side: Side) -> Provenance:
-    """What the champion knows; of this segmenter and no other.
+    """Read the champion's provenance, which lists the patients that it knows.
 
     Raises:
-        DataError: If it is another's: then nobody can say whom the champion knows.
+        DataError: If it belongs to another segmenter.
     """
     provenance = read_provenance(champion)
     if provenance.digest != side.digest:
         raise DataError(
             f"{champion}: expected the provenance of the segmenter beside it, "
             f"{side.digest[:12]}, found that of {provenance.digest[:12]}; "
-            "fetch it again or register it anew"
+            "fetch the champion again, or register it again"
         )
     return provenance
 
 
 def _check(model: str, folders: list[Path], paths: Paths) -> None:
-    """Whether split, training, predictions are of one making.
+    """Check that the split, the training and the predictions belong together.
 
     Raises:
         DataError: If not: figures of another network or split would be compared.
     """
-    again = "run `dvc repro` so that artifacts/ are of one making"
+    again = "run `dvc repro` to bring artifacts/ up to date"
     split = paths.artifacts / "split" / "split.json"
     for folder in folders:
         record = folder.parent / "fingerprint.json"
         trained = json.loads(record.read_text(encoding="utf-8"))
         if trained["inputs"]["split"] != digest_file(split):
             raise DataError(
-                f"{record}: expected a training by {split}, found one by another "
+                f"{record}: expected a training on {split}, found one on another "
                 f"split, which may have held test patients; {again}"
             )
     record = paths.artifacts / "predict" / model / "predictions.json"
@@ -210,13 +212,13 @@ def _check(model: str, folders: list[Path], paths: Paths) -> None:
     made_by = json.loads(record.read_text(encoding="utf-8"))["segmenter"]
     if made_by != predictions_digest([segmenter_digest(one) for one in folders]):
         raise DataError(
-            f"{record}: expected the predictions of today's {model}, found those of "
-            f"another training; {again}"
+            f"{record}: expected the predictions of the current {model}, found those "
+            f"of another training; {again}"
         )
 
 
 def _incomparable(cases: CaseList, champion: Segmenter) -> tuple[str, ...]:
-    """In what the champion's data differ from today's, a sentence each."""
+    """How the champion's data differ from the project's, one sentence a difference."""
     plan = champion.spec.plan
     asked = {
         "structures": (dict(zip(cases.structures, cases.values, strict=True))),
@@ -231,20 +233,20 @@ def _incomparable(cases: CaseList, champion: Segmenter) -> tuple[str, ...]:
         "unit": plan.unit,
     }
     return tuple(
-        f"Not comparable: the data's {name} are {today}, the champion's {known[name]}."
-        for name, today in asked.items()
-        if today != known[name]
+        f"Not comparable: the data's {name} are {ours}, the champion's {known[name]}."
+        for name, ours in asked.items()
+        if ours != known[name]
     )
 
 
 def _left_out(cases: CaseList, split: Split, provenance: Provenance) -> dict[str, str]:
-    """Test cases of patients that one of the two learnt from, and which of them."""
+    """Test cases of patients that one of the two trained on, with the reason."""
     test = set(split.test)
-    learnt = {case.patient for case in cases.cases if case.name not in test}
+    trained = {case.patient for case in cases.cases if case.name not in test}
     left_out = {}
     for name in split.test:
         patient = cases[name].patient
-        if patient in learnt:
+        if patient in trained:
             left_out[name] = "the candidate knows the patient"
         elif provenance.knows(patient):
             left_out[name] = "the champion knows the patient"
@@ -260,7 +262,7 @@ def _pairs(
             if (name, structure) not in found:
                 raise DataError(
                     f"artifacts/evaluate/{model}/cases.csv: expected {structure} of "
-                    f"{name}, found no such line; run `dvc repro`"
+                    f"{name}, found no such row; run `dvc repro`"
                 )
             ours, theirs = found[name, structure], other[name, structure]
             pairs.append(
@@ -277,6 +279,6 @@ def _pairs(
 
 
 def _dice(row: dict[str, str]) -> float | None:
-    """None where there is nothing and nothing was found."""
+    """Dice of a row; None where the structure is absent and was not found."""
     dice = float(row["dice"] or "nan")
     return None if math.isnan(dice) else dice

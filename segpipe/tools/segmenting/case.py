@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from segpipe.project.commit import git_tags
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
-from segpipe.registry.commit import git_tags
 from segpipe.segmenter.compute import Stopwatch
 from segpipe.tools.segmenting.manifest import InputRecord, Manifest, manifest_path
 from segpipe.tools.segmenting.opening import (

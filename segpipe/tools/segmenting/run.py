@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from segpipe.project.documents import write_text
 from segpipe.project.paths import Paths
-from segpipe.registry.versions import load_segmenter
+from segpipe.registry.mlflow_model.fetch import load_segmenter
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.attempt import attempt_case
 from segpipe.tools.segmenting.manifest import Manifest

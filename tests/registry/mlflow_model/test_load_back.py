@@ -18,7 +18,7 @@ from segpipe.registry.mlflow_model.load_back import (
 )
 from segpipe.registry.mlflow_model.pack import Packed, log_model
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance
-from segpipe.registry.runs import connect
+from segpipe.registry.store import connect
 from segpipe.segmenter.segmenter import Segmenter, segmenter_digest
 from tests.support.phantoms import write_dataset
 from tests.support.projects import PATIENTS, run_to_split

@@ -87,7 +87,7 @@ def test_it_gives_the_labels_of_the_ensemble_on_the_images_own_grid(
     ],
 )
 def test_geometry_is_never_guessed(folder: Path, params: Any) -> None:
-    with pytest.raises(DataError, match=r"affine: expected 16 numbers, row after row"):
+    with pytest.raises(DataError, match=r"affine: expected 16 numbers, row by row"):
         load(folder).predict(None, draw(), params)
 
 

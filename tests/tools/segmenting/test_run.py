@@ -18,7 +18,7 @@ from segpipe.images.formats import itk, nifti, raster
 from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.versions import find_folds, load_segmenter
+from segpipe.registry.mlflow_model.fetch import find_folds, load_segmenter
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.tools.segmenting.run import segment
