@@ -42,7 +42,7 @@ class Document(BaseModel):
 
     def write(self, path: Path) -> None:
         """Write the document; the same content gives the same bytes."""
-        write_json(path, self.model_dump(mode="json"))
+        write_json(path, self.model_dump(mode="json", by_alias=True))
 
 
 def write_text(path: Path, text: str) -> None:

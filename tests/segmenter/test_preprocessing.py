@@ -36,7 +36,7 @@ def plan(spacing: tuple[float, float, float], *kinds: Normalization) -> Plan:
         structures=("background", "liver", "spleen"),
         values=(0, 2, 7),
         ignore=255,
-        fingerprint=DatasetProfile(
+        profile=DatasetProfile(
             cases=1,
             median_shape=(1, 1, 1),
             median_prepared_shape=(1, 1, 1),

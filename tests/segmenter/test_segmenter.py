@@ -43,7 +43,7 @@ def plan(*, spacing=(1.0, 1.0, 1.0), values=(0, 7)) -> Plan:
         structures=tuple(f"s{value}" for value in values),
         values=values,
         ignore=None,
-        fingerprint=DatasetProfile(
+        profile=DatasetProfile(
             cases=1,
             median_shape=(16, 16, 16),
             median_prepared_shape=(16, 16, 16),

@@ -33,7 +33,7 @@ def make_plan(
         structures=("background", "liver", "left kidney"),
         values=(0, 3, 7),
         ignore=None,
-        fingerprint=DatasetProfile(
+        profile=DatasetProfile(
             cases=4,
             median_shape=shape,
             median_prepared_shape=shape,

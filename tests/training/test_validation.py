@@ -34,7 +34,7 @@ def plan(*structures: str) -> Plan:
         structures=("background", *structures),
         values=tuple(range(len(structures) + 1)),
         ignore=None,
-        fingerprint=DatasetProfile(
+        profile=DatasetProfile(
             cases=1,
             median_shape=SHAPE,
             median_prepared_shape=SHAPE,

@@ -61,7 +61,7 @@ def segmenter(name: str, padding: str) -> Segmenter:
         structures=("background", "a", "b"),
         values=(0, 300, 7),
         ignore=None,
-        fingerprint=DatasetProfile(
+        profile=DatasetProfile(
             cases=1,
             median_shape=(16, 16, 16),
             median_prepared_shape=(16, 16, 16),

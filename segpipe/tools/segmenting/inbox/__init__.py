@@ -1,1 +1,1 @@
-"""An inbox of studies: what waits, who works on it, and how it went."""
+"""An inbox of studies: the waiting studies, the processes, and the report."""
