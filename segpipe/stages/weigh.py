@@ -108,9 +108,7 @@ def _write_case(job: _Job) -> None:
     label = np.load(prepared / "label.npy")
     file = prepared / "instances.npy"
     instances = (
-        np.load(file)
-        if file.is_file()
-        else instances_of_structures(label, background=0, ignore=-1)
+        np.load(file) if file.is_file() else instances_of_structures(label, ignore=-1)
     )
     job.goal.mkdir(parents=True, exist_ok=True)
     axis = _slice_axis(job)
