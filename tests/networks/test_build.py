@@ -27,7 +27,7 @@ def test_a_2d_network_sees_slices_across_its_axis(axis: int) -> None:
 
 
 def test_one_channel_comes_with_its_channels_last() -> None:
-    """Torch calls a single channel either way; the convolutions go by the strides."""
+    """Torch takes a single channel for either layout; convolutions read the strides."""
     strides = []
 
     class Look(torch.nn.Module):

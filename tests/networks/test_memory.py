@@ -1,4 +1,4 @@
-"""What the shapes say, against what torch's own allocator holds."""
+"""Estimates from the shapes against the bytes that torch's allocator holds."""
 
 import itertools
 
@@ -32,7 +32,7 @@ def peak_of(record: profile) -> int:
 
 
 def measured_peak(network: NetworkSpec, size: tuple[int, int, int]) -> int:
-    """Bytes that torch's own allocator held at once, by the profiler's record."""
+    """Most bytes that torch's allocator held at once, by the profiler's record."""
     built = build_network(network).eval()
     axis = 0 if network.dimensions == 2 else None
     with (
@@ -52,9 +52,9 @@ def measured_peak(network: NetworkSpec, size: tuple[int, int, int]) -> int:
 def test_the_bytes_of_a_forward_pass_are_those_that_torch_holds(
     name: str, size: tuple[int, int, int]
 ) -> None:
-    """Twice too many or too few, at most.
+    """The estimate is at most twice too large or too small.
 
-    Narrow networks, which nobody trains, take more: oneDNN fills up to 16 channels.
+    Narrow networks, which nobody trains, take more, because oneDNN pads to 16 channels.
     """
     network = spec(name)
     predicted = forward_bytes(network, size, 0 if name == "unet2d" else None)
@@ -71,9 +71,10 @@ def test_the_bytes_of_a_forward_pass_are_those_that_torch_holds(
 def test_the_memory_of_a_training_step_is_near_to_what_torch_holds(
     name: str, size: tuple[int, int, int]
 ) -> None:
-    """At most three times too much or too little; the weights are there before.
+    """The estimate is at most three times too large or too small.
 
-    ReLU in place shares its input's memory and is counted all the same.
+    The weights are allocated before the step. In-place ReLU is counted, although it
+    shares the memory of its input.
     """
     axis = 0 if name == "unet2d" else None
     with torch.device("meta"):

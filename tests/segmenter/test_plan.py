@@ -1,4 +1,4 @@
-"""Plan, PatchPlan and Split are read as they were written, and nothing else is."""
+"""Plans are read as they were written, and other documents are refused."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_before_plan_the_mend_is_said(tmp_path: Path) -> None:
 
 
 def test_the_profile_keeps_its_key_in_the_file(tmp_path: Path) -> None:
-    """Plans and segmenters that were written before call it fingerprint."""
+    """Plans and segmenters that were written before have the key fingerprint."""
     plan = make_plan()
     plan.write(tmp_path / "plan" / "plan.json")
 

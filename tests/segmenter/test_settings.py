@@ -1,4 +1,4 @@
-"""One place for the defaults of use: the command, the flow and the manifest agree."""
+"""The command, the flow and the manifest share the settings and their defaults."""
 
 import inspect
 import json
@@ -18,7 +18,7 @@ RESOLVED = SegmentSettings(device="cpu", precision="fp32", spacing_mm=(0.5, 0.25
 
 
 def test_the_manifest_keeps_its_keys_and_values() -> None:
-    """Keys of cases are digests of these: a change would segment all cases again."""
+    """A change would change the keys of cases, so that all are segmented again."""
     assert RESOLVED.to_json() == {
         "overlap_fraction": 0.5,
         "blending": "gaussian",
@@ -48,7 +48,7 @@ def test_the_manifest_names_what_ran_and_not_auto() -> None:
 
 
 def test_the_command_has_the_defaults_of_the_settings() -> None:
-    """But for threads: one case at a time may use all cores."""
+    """Except threads: the command runs one case at a time, which may use all cores."""
     options = inspect.signature(command).parameters
     for name, field in SegmentSettings.model_fields.items():
         expected = 0 if name == "threads" else field.default

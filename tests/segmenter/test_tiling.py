@@ -1,4 +1,4 @@
-"""The size of tiles: between the patch and the volume, by the memory alone."""
+"""The size of tiles depends on the memory, between the patch and the volume."""
 
 import functools
 import itertools
