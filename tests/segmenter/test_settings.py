@@ -4,6 +4,7 @@ import inspect
 import json
 import subprocess
 import sys
+from typing import get_type_hints
 
 import pytest
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from flows.segment import segment as flow
 from segpipe.cli.tools import segment as command
 from segpipe.registry.mlflow_model.serving import default_inference
 from segpipe.segmenter.settings import SegmentSettings
+from segpipe.tools.exporting.export import RUNNER
 from tests.support.places import ROOT
 
 RESOLVED = SegmentSettings(device="cpu", precision="fp32", spacing_mm=(0.5, 0.25))
@@ -104,3 +106,20 @@ def test_the_defaults_are_read_without_torch() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_command_has_the_bounds_of_the_settings() -> None:
+    options = get_type_hints(command, include_extras=True)
+    for name in ("overlap_fraction", "memory_gb"):
+        (option,) = options[name].__metadata__
+        field = SegmentSettings.model_fields[name]
+        bounds = {type(one).__name__: one for one in field.metadata}
+        assert option.min == bounds["Ge"].ge
+        assert option.max == (bounds["Le"].le if "Le" in bounds else None)
+
+
+def test_the_exported_runner_has_the_overlap_of_the_settings() -> None:
+    """The runner works without segpipe, so it has the number itself."""
+    default = f'"--overlap", type=float, default={SegmentSettings().overlap_fraction}'
+
+    assert default in RUNNER.read_text()

@@ -10,13 +10,12 @@ import numpy as np
 from segpipe.images.dicom.series import DicomImage, read_series
 from segpipe.images.formats import raster
 from segpipe.images.formats.files import open_image
-from segpipe.images.grid import Grid
+from segpipe.images.grid import SAME_GRID, Grid
 from segpipe.images.volume import Image, ImageStream
 from segpipe.project.errors import DataError
 from segpipe.segmenter.plan import Plan
 from segpipe.tools.segmenting.studies import Study
 
-GRID_TOLERANCE_MM = 0.01
 SPACING_FACTOR = 1.25  # beyond the trained range, before a warning
 SIZE_FACTOR = 2.0
 
@@ -81,7 +80,7 @@ def _open_files(
         return _open_raster(files, plan, spacing_mm)
     parts = [open_image(file) for file in files]
     for file, part in zip(files, parts, strict=True):
-        if not part.grid.matches(parts[0].grid, tolerance=GRID_TOLERANCE_MM):
+        if not part.grid.matches(parts[0].grid, tolerance=SAME_GRID):
             raise DataError(
                 f"{file}: expected the grid of {files[0].name}, {_place(parts[0].grid)}"
                 f", found {_place(part.grid)}; register and resample the channels to "
