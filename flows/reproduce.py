@@ -28,8 +28,10 @@ from flows.running.commands import CommandError, output, stream
 from flows.running.page import show_picture, tag_run
 from flows.running.workspace import occupied
 from flows.train import DELAYS_S, LIMIT, RETRIES, TRAIN, say_device
+from segpipe.evaluation.page import CASES, picture_file
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
 from segpipe.registry.commit import data_version, git_tags
 
 DATA = "data.dvc"
@@ -215,7 +217,7 @@ def show_results(root: str) -> None:
     if uri.startswith("http"):
         create_link_artifact(uri, link_text="Runs in MLflow", key="runs")
     show_picture(
-        Path(root) / "artifacts" / "report" / "cases.png",
+        picture_file(Paths(Path(root)).artifacts, CASES),
         key="report",
         description="Test cases, model by model; the report: artifacts/report",
     )

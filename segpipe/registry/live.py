@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -13,6 +12,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from segpipe.project.paths import Paths
 from segpipe.registry.commit import git_tags
 from segpipe.registry.runs import connect, find_or_create_pair, log_rows, tracking_uri
+from segpipe.training.record import TrainingRecord
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +53,13 @@ class LiveRun:
 
 @contextmanager
 def live_run(
-    paths: Paths, *, record: dict[str, Any], tags: dict[str, str]
+    paths: Paths, *, record: TrainingRecord, tags: dict[str, str]
 ) -> Iterator[LiveRun]:
     """Stream a training to MLflow while it goes on, and how busy the machine is.
 
     Args:
         paths: Of the project.
-        record: The document fingerprint.json of the train stage.
+        record: What the training is made from.
         tags: More to know, such as the device.
     """
     live = LiveRun(None, None)

@@ -1,12 +1,12 @@
 """record: MLflow runs of what lies in artifacts/, created or completed."""
 
-import csv
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from segpipe.evaluation.figures import figures_file, read_figures
+from segpipe.evaluation.page import page_file
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.project.params import read_params
@@ -25,6 +25,14 @@ from segpipe.registry.runs import (
     tracking_uri,
 )
 from segpipe.segmenter.segmenter import segmenter_digest
+from segpipe.segmenter.spec import spec_file
+from segpipe.training.record import (
+    history_file,
+    read_history,
+    read_record,
+    segmenter_folder,
+    training_folder,
+)
 
 log = logging.getLogger(__name__)
 # The figures that one looks for first, under the names that one looks for.
@@ -51,10 +59,10 @@ def record(paths: Paths) -> list[str]:
     lines: list[str] = []
     for model in document["models"]:
         trained = [
-            paths.artifacts / "train" / str(model) / str(fold)
+            training_folder(paths.artifacts, str(model), fold)
             for fold in document["folds"]
         ]
-        found = [folder for folder in trained if (folder / "history.csv").is_file()]
+        found = [folder for folder in trained if history_file(folder).is_file()]
         if found:
             lines += record_model(paths, str(model), found).lines
     if not lines:
@@ -92,17 +100,16 @@ def record_model(paths: Paths, model: str, trained: list[Path]) -> Recorded:
     lines = []
     with reachable(paths) as (client, experiment):
         for folder in trained:
-            made_from = json.loads((folder / "fingerprint.json").read_text())
-            tags = {"device": _device(made_from["compute"]), **git_tags(paths.root)}
+            made_from = read_record(folder)
+            tags = {"device": _device(made_from.compute), **git_tags(paths.root)}
             parent, child = find_or_create_pair(
                 client, experiment, record=made_from, tags=tags
             )
             set_tags(client, child, _known_by(folder, paths))
-            rows = _read_history(folder / "history.csv")
-            new = log_rows(client, child, rows, step_name="epoch")
+            new = log_rows(client, child, read_history(folder), step_name="epoch")
             ended = finish(client, child)
             done = "recorded" if new or ended else "unchanged"
-            lines.append(f"{done:9}  {model}, fold {made_from['fold']}")
+            lines.append(f"{done:9}  {model}, fold {made_from.fold}")
         metrics, files = figures(paths, model), _files(paths, model)
         digest = digest_json(
             [metrics, {place: digest_file(file) for place, file in files.items()}]
@@ -124,8 +131,9 @@ def _known_by(folder: Path, paths: Paths) -> dict[str, str]:
     """What lineage finds the run of a training by, and what it learns from it."""
     data = data_version(paths.root)
     known = {} if data is None else {DATA: data}
-    if (folder / "segmenter" / "spec.json").is_file():
-        known[SEGMENTER] = segmenter_digest(folder / "segmenter")
+    segmenter = segmenter_folder(folder)
+    if spec_file(segmenter).is_file():
+        known[SEGMENTER] = segmenter_digest(segmenter)
     return known
 
 
@@ -144,20 +152,14 @@ def _device(compute: dict[str, Any]) -> str:
     return f"{compute['device']}, {compute['precision']}, {compute['threads']} threads"
 
 
-def _read_history(path: Path) -> list[dict[str, float]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            {name: float(value) for name, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]
-
-
 def figures(paths: Paths, model: str) -> dict[str, float]:
-    """metrics.json of evaluate, flat: ``structures/liver/dice_mean`` and so on."""
-    path = paths.artifacts / "evaluate" / model / "metrics.json"
-    if not path.is_file():
+    """The figures of a model by one name each, such as ``structures/liver/dice_mean``.
+
+    None where the model is not evaluated or a figure is unknown.
+    """
+    if not figures_file(paths.artifacts, model).is_file():
         return {}
-    document = json.loads(path.read_text(encoding="utf-8"))
+    document = read_figures(paths.artifacts, model).model_dump()
     flat = _flatten({name: v for name, v in document.items() if isinstance(v, dict)})
     for name, (group, figure) in HEADLINES.items():
         if document[group][figure] is not None:
@@ -179,8 +181,8 @@ def _flatten(document: dict[str, Any], lead: str = "") -> dict[str, float]:
 def _files(paths: Paths, model: str) -> dict[str, Path]:
     """What a reader of the run wants to open: the report, its pictures, the tables."""
     found = {
-        "evaluate": paths.artifacts / "evaluate" / model,
-        "report": paths.artifacts / "report",
+        "evaluate": figures_file(paths.artifacts, model).parent,
+        "report": page_file(paths.artifacts).parent,
     }
     return {
         f"{name}/{file.name}": file

@@ -27,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.training.record import TrainingRecord
 
 log = logging.getLogger(__name__)
 EXPERIMENT = "segpipe"
@@ -166,7 +167,7 @@ def find_or_create_pair(
     client: MlflowClient,
     experiment: str,
     *,
-    record: dict[str, Any],
+    record: TrainingRecord,
     tags: dict[str, str],
 ) -> tuple[Run, Run]:
     """The runs of a training, parent (its model) and child (its fold).
@@ -177,36 +178,36 @@ def find_or_create_pair(
     Args:
         client: Of the server.
         experiment: Its id.
-        record: The document fingerprint.json of the train stage.
+        record: What the training was made from.
         tags: More to know of a child that is new.
     """
-    model, params = record["model"], record["params"]
-    inputs = {f"segpipe.inputs.{k}": v for k, v in record["inputs"].items()}
+    model, params = record.model, record.params
+    inputs = {f"segpipe.inputs.{k}": v for k, v in record.inputs.items()}
     about = {"segpipe.stage": "train", "segpipe.model": model, **inputs}
-    parent = _agree(client, experiment, record["parent"])
+    parent = _agree(client, experiment, record.parent)
     if parent is None:
         mine = create_run(
             client,
             experiment,
-            key=record["parent"],
+            key=record.parent,
             name=model,
             params=params,
             tags=about,
             parent=None,
         )
-        _take_number(client, experiment, record["parent"], mine)
-        parent = _agree(client, experiment, record["parent"]) or mine
+        _take_number(client, experiment, record.parent, mine)
+        parent = _agree(client, experiment, record.parent) or mine
         if parent.info.run_id != mine.info.run_id:
             client.delete_run(mine.info.run_id)
-    child = find_run(client, experiment, record["fingerprint"])
+    child = find_run(client, experiment, record.fingerprint)
     if child is None:
         child = create_run(
             client,
             experiment,
-            key=record["fingerprint"],
-            name=f"{model}-{record['fold']}",
+            key=record.fingerprint,
+            name=f"{model}-{record.fold}",
             params=params,
-            tags={**about, "segpipe.fold": str(record["fold"]), **tags},
+            tags={**about, "segpipe.fold": str(record.fold), **tags},
             parent=parent.info.run_id,
         )
     set_tags(client, child, {MLFLOW_PARENT_RUN_ID: parent.info.run_id})

@@ -13,7 +13,7 @@ from segpipe.project.paths import Paths
 from segpipe.registry.versions import SegmenterRecord, locate_segmenter
 from segpipe.segmenter.compute import Compute, ComputeParams, build_compute
 from segpipe.segmenter.segmenter import Inference
-from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec, spec_file
 from segpipe.tools.segmenting.manifest import InputRecord
 from segpipe.tools.segmenting.options import Outputs, SegmentOptions, case_key
 
@@ -114,7 +114,7 @@ def prepare_order(
     return Order(
         folders=tuple(str(folder.absolute()) for folder in folders),
         record=record,
-        channels=len(SegmenterSpec.read(folders[0] / "spec.json").plan.channels),
+        channels=len(SegmenterSpec.read(spec_file(folders[0])).plan.channels),
         settings=settings.model_copy(
             update={"device": compute.device.type, "precision": compute.precision}
         ),
