@@ -1,1 +1,1 @@
-"""When and where: Prefect flows over the stages of dvc.yaml."""
+"""Flows: when and where the stages of dvc.yaml run, with Prefect."""

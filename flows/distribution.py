@@ -1,4 +1,4 @@
-"""Distribution: trainings at the same time, on workers of a pool."""
+"""Distribution: run trainings at the same time, on the workers of a pool."""
 
 import time
 from dataclasses import dataclass, replace
@@ -16,25 +16,24 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
-from flows.running.commands import CommandError, git, stream
+from flows.running.commands import CommandError, git, retried, stream
 from flows.running.workspace import branch_of, commit_run, has_git, remote_of
-from flows.train import DELAYS_S, RETRIES
 from segpipe.project.errors import DataError
 
 TrainOn = Literal["auto", "here", "workers"]
-ATTEMPTS = 3  # of a training whose worker was lost; each goes on from its checkpoint
-LOOKS_S = 5.0
-RESTORED = "is cached - skipping run"
+ATTEMPTS = 3  # of a training whose worker was lost; each continues from its checkpoint
+LOOKS_S = 5.0  # between looks at the runs
+RESTORED = "is cached - skipping run"  # in the words of dvc repro
 
 
 @dataclass(frozen=True)
 class Training:
-    """A stage under way.
+    """A training stage that runs on a worker.
 
     Attributes:
-        stage: Its name.
-        run: The flow run that does it.
-        attempt: From 1.
+        stage: Name of the stage.
+        run: Id of its flow run.
+        attempt: Number of the attempt, from 1.
     """
 
     stage: str
@@ -43,10 +42,10 @@ class Training:
 
 
 def choose_place(root: str, train_on: TrainOn, deployment: str) -> bool:
-    """Whether to train on workers; why not is logged.
+    """Decide whether to train on workers; the reason for not doing so is logged.
 
     Raises:
-        DataError: If it must be workers, and something is missing for it.
+        DataError: If workers are asked for, and something that they need is missing.
     """
     if train_on == "here":
         return False
@@ -55,15 +54,16 @@ def choose_place(root: str, train_on: TrainOn, deployment: str) -> bool:
         return True
     if train_on == "workers":
         raise DataError(f"{root}: expected to train on workers, found {missing}")
-    get_run_logger().info("trains here, one after another: %s", missing)
+    get_run_logger().info("trains here, one training after another: %s", missing)
     return False
 
 
 def _missing(root: str, deployment: str) -> str | None:
+    """What is missing for trainings on workers, and the remedy; None if nothing is."""
     if not has_git(root):
         return "no git repository; workers get commits"
     if remote_of(root) is None:
-        return "no DVC remote to share results over; `dvc remote add -d NAME ADDRESS`"
+        return "no DVC remote to share results; `dvc remote add -d NAME ADDRESS`"
     online = WorkerFilter(status=WorkerFilterStatus(any_=[WorkerStatus.ONLINE]))
     with get_client(sync_client=True) as client:
         try:
@@ -71,7 +71,7 @@ def _missing(root: str, deployment: str) -> str | None:
         except ObjectNotFound:
             return f"no deployment {deployment}; `make serve` deploys train/train"
         if pool is None:
-            return f"no work pool that the deployment {deployment} goes to"
+            return f"no work pool for the deployment {deployment}"
         if not client.read_workers_for_work_pool(pool, worker_filter=online):
             return f"no worker online; `prefect worker start --pool {pool} --limit 1`"
     return None
@@ -80,12 +80,12 @@ def _missing(root: str, deployment: str) -> str | None:
 def train_on_workers(
     root: str, stages: list[str], deployment: str, repository: str | None
 ) -> None:
-    """Let workers train stages at the same time, then restore what they made.
+    """Let workers train stages at the same time, then restore their results.
 
     Args:
-        root: The workspace; what comes before the stages is up to date.
-        stages: Names.
-        deployment: Of the flow train, for the pool of these workers.
+        root: The workspace, where all earlier stages are up to date.
+        stages: Names of the stages.
+        deployment: Deployment of the flow train; its pool determines the workers.
         repository: Where workers fetch commits from, if not from the workspace itself.
 
     Raises:
@@ -104,37 +104,27 @@ def train_on_workers(
         restore.with_options(task_run_name=stage)(root, stage)
 
 
-@task(
-    task_run_name="share",
-    cache_policy=NO_CACHE,
-    retries=RETRIES,
-    retry_delay_seconds=DELAYS_S,
-)
+@retried("share")
 def share(root: str, commit: str, repository: str | None) -> None:
-    """Push data, results so far and the commit to where workers fetch them."""
+    """Push data, results of earlier stages and the commit to where workers fetch."""
     stream(root, ["dvc", "push", "--run-cache"])
     if repository is not None:
         goal = f"{commit}:refs/heads/{branch_of(commit)}"
         git(root, "push", "--quiet", "--force", "--", repository, goal)
 
 
-@task(
-    task_run_name="fetch",
-    cache_policy=NO_CACHE,
-    retries=RETRIES,
-    retry_delay_seconds=DELAYS_S,
-)
+@retried("fetch")
 def fetch_results(root: str) -> None:
-    """Fetch what DVC knows of all runs, those of the workers among them."""
+    """Fetch DVC's records of all runs, including those of the workers."""
     stream(root, ["dvc", "fetch", "--run-cache", "data.dvc"])
 
 
 @task(cache_policy=NO_CACHE)
 def restore(root: str, stage: str) -> None:
-    """Take over what a worker made; nothing is trained here.
+    """Restore the results of a worker; nothing is trained here.
 
     Raises:
-        CommandError: If the remote does not give it.
+        CommandError: If the remote does not have them.
     """
     seen = False
 
@@ -143,20 +133,21 @@ def restore(root: str, stage: str) -> None:
         seen = seen or RESTORED in line
         if line.startswith("Running stage") and not seen:
             raise CommandError(
-                f"{stage}: expected what its worker made, found nothing of it in the "
-                "DVC remote; is it the same remote for both, and are the versions of "
-                "Python packages the same?"
+                f"{stage}: expected its worker's results in the DVC remote, found "
+                "none; do both use the same remote and the same versions of Python "
+                "packages?"
             )
 
     stream(root, ["dvc", "repro", "--pull", "--single-item", stage], watch=watch)
 
 
 def run_all(stages: list[str], deployment: str, parameters: dict[str, str]) -> None:
-    """Run the deployment once a stage, all at the same time; wait for all of them.
+    """Run the deployment once for each stage, all at the same time; wait for all.
+
+    If this flow is cancelled, so are the runs.
 
     Raises:
-        CommandError: If one fails; the others are waited for, since their results
-            count. If this flow is cancelled, so are they.
+        CommandError: If one fails; the others are completed first, for their results.
     """
     log = get_run_logger()
     going: list[Training] = []
@@ -174,13 +165,13 @@ def run_all(stages: list[str], deployment: str, parameters: dict[str, str]) -> N
                 if state.is_completed():
                     log.info("%s: done", training.stage)
                 elif state.is_crashed() and training.attempt < ATTEMPTS:
-                    log.warning("%s: its worker was lost; again", training.stage)
+                    log.warning("%s: its worker was lost; it restarts", training.stage)
                     again = _start(training.stage, deployment, parameters)
                     going.append(replace(again, attempt=training.attempt + 1))
                 else:
-                    said = f"{training.stage}: {state.name}: {state.message}"
-                    log.error(said)
-                    failed.append(said)
+                    fault = f"{training.stage}: {state.name}: {state.message}"
+                    log.error(fault)
+                    failed.append(fault)
     except BaseException:
         _cancel(going)
         raise
@@ -201,7 +192,7 @@ def _start(stage: str, deployment: str, parameters: dict[str, str]) -> Training:
 
 
 def _read_state(run: UUID) -> State[object] | None:
-    """None while the server does not answer: it may be started again."""
+    """State of a run; None while the server does not answer, as it may restart."""
     try:
         with get_client(sync_client=True) as client:
             return client.read_flow_run(run).state
@@ -213,5 +204,5 @@ def _read_state(run: UUID) -> State[object] | None:
 def _cancel(going: list[Training]) -> None:
     with get_client(sync_client=True) as client:
         for training in going:
-            message = "the run that waited for it ended"
+            message = "the run that waited for this one ended"
             client.set_flow_run_state(training.run, Cancelling(message=message))

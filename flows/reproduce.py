@@ -1,8 +1,8 @@
-"""reproduce: bring every stage up to date, one task run a stage.
+"""reproduce: bring every stage up to date, with a task run for each stage.
 
 ``python -m flows.reproduce`` runs ``dvc repro`` stage by stage. With PREFECT_API_URL
-set (`make serve` says it) the flow shows in the Prefect UI while it runs; without,
-Prefect starts a server of its own for as long as the flow lasts.
+set (`make serve` prints it), the run shows in the Prefect UI. Otherwise Prefect starts
+a temporary server for the run.
 """
 
 import argparse
@@ -24,18 +24,18 @@ from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
 from flows.distribution import TrainOn, choose_place, train_on_workers
-from flows.running.commands import CommandError, output, stream
+from flows.running.commands import CommandError, output, retried, stream
 from flows.running.page import show_picture, tag_run
 from flows.running.workspace import occupied
-from flows.train import DELAYS_S, LIMIT, RETRIES, TRAIN, say_device
+from flows.train import LIMIT, TRAIN, say_device
 from segpipe.evaluation.page import CASES, picture_file
+from segpipe.project.commit import data_version, git_tags
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.commit import data_version, git_tags
 
 DATA = "data.dvc"
-SEEN = ".cache/data-seen.yaml"  # no .dvc file, or DVC would take it for one
+SEEN = ".cache/data-seen.yaml"  # not *.dvc, which DVC would read
 MISSING = "not in cache"  # in the words of dvc status
 SHOWN = 8  # characters of a commit or digest
 
@@ -52,20 +52,20 @@ def reproduce(
 
     Args:
         root: The project's folder.
-        force: Whether to run stages that are up to date, too; all of them here.
+        force: Whether to run stages that are up to date, too, all in this workspace.
         train_on: Where networks train. "here": in this workspace, one after another;
             "workers": on the work pool, at the same time; "auto": on workers if there
-            are any and a DVC remote to share results over.
-        deployment: Of the flow train; its work pool says which workers.
+            are workers and a DVC remote to share results.
+        deployment: Deployment of the flow train; its work pool determines the workers.
         repository: Address that these workers fetch commits from; none if they can
-            read the project's folder itself.
+            read the project's folder.
 
     Returns:
         Whether any stage ran.
 
     Raises:
-        CommandError: If a stage fails; those after it do not run.
-        DataError: If the workspace is not fit for it.
+        CommandError: If a stage fails; later stages do not run.
+        DataError: If the folder is not a project, or workers cannot train its commit.
     """
     root = str(Path(root).resolve())
     if not (Path(root) / "dvc.yaml").is_file():
@@ -97,19 +97,20 @@ def reproduce(
 
 
 def read_status(root: str) -> dict[str, Any]:
-    """What DVC finds changed: stage to changes; those after them are not in it."""
+    """Changes that DVC finds, by stage; later stages that depend on them are absent."""
     found: dict[str, Any] = json.loads(output(root, ["dvc", "status", "--json"]))
     return found
 
 
 def list_stages(root: str, *, since: Container[str] | None = None) -> list[str]:
-    """The data first, then the stages in the order of dvc.yaml, which is that of runs.
+    """List the data, then the stages in the order of dvc.yaml, in which they run.
 
-    A stage by itself would read changed data without DVC taking them into its cache.
+    The data are in the list because a single stage would read changed data that DVC has
+    not put into its cache.
 
     Args:
         root: The project's folder.
-        since: Only the first of these and all after it, which may change with it.
+        since: Start at the first of these stages; None lists all.
     """
     data = sorted(path.name for path in Path(root).glob("*.dvc") if path.is_file())
     names = [*data, *output(root, ["dvc", "stage", "list", "--name-only"]).split()]
@@ -120,7 +121,7 @@ def list_stages(root: str, *, since: Container[str] | None = None) -> list[str]:
 
 
 def choose_options(root: str, status: dict[str, Any], force: bool) -> list[str]:
-    """Of ``dvc repro``: what a remote has is pulled where this clone lacks it."""
+    """Options of ``dvc repro``: pull missing files if there is a remote."""
     if force:
         return ["--force"]
     lacks = MISSING in json.dumps(status)
@@ -128,13 +129,13 @@ def choose_options(root: str, status: dict[str, Any], force: bool) -> list[str]:
 
 
 def has_remote(root: str) -> bool:
-    """Whether a DVC remote is set, here or for all clones."""
+    """Whether a DVC remote is set, for this clone or for all."""
     return bool(output(root, ["dvc", "config", "core.remote"], missing="").strip())
 
 
 @task(task_run_name="state", cache_policy=NO_CACHE)
 def record_state(root: str) -> None:
-    """Log the commit and the data that the run begins with; tag the run with them."""
+    """Log the commit and the data that the run starts with; tag the run with them."""
     git, data = git_tags(Path(root)), data_version(Path(root))
     commit = git.get("git.commit")
     dirty = " with changes" * (git.get("git.dirty") == "true")
@@ -146,12 +147,12 @@ def record_state(root: str) -> None:
 
 
 def bring_data(root: str) -> None:
-    """Bring data that are missing, or that a newer data.dvc, from git, speaks of.
+    """Check out data that are missing, or that a newer data.dvc from git describes.
 
-    Data that were changed here stay: data.dvc follows them, as with `dvc repro`.
+    Data that were changed here stay, and data.dvc follows them, as with `dvc repro`.
 
     Raises:
-        CommandError: If they changed on both sides, or the remote is out of reach.
+        CommandError: If both changed, or the remote cannot be reached.
     """
     single, seen = Path(root) / DATA, Path(root) / SEEN
     if not single.is_file():
@@ -164,27 +165,22 @@ def bring_data(root: str) -> None:
 
 
 def remember_data(root: str) -> None:
-    """Remember which data.dvc the data on disk are, to know a newer one from git."""
+    """Keep a copy of the data.dvc that belongs to the data on disk."""
     single = Path(root) / DATA
     if single.is_file():
         write_text(Path(root) / SEEN, single.read_text(encoding="utf-8"))
 
 
-@task(
-    task_run_name="fetch",
-    cache_policy=NO_CACHE,
-    retries=RETRIES,
-    retry_delay_seconds=DELAYS_S,
-)
+@retried("fetch")
 def fetch_data(root: str) -> None:
-    """Fetch the data into DVC's cache, where a remote is set."""
+    """Fetch the data into DVC's cache, if a remote is set."""
     if has_remote(root):
         stream(root, ["dvc", "fetch", DATA])
 
 
 @task(cache_policy=NO_CACHE)
 def run_stage(root: str, name: str, options: list[str]) -> None:
-    """Bring one stage up to date; its output goes into the run's log, line by line."""
+    """Bring one stage up to date; the run's log shows its output."""
     words = ["repro", "--single-item", *options, name]
     if name.startswith(TRAIN):
         with concurrency(LIMIT, occupy=1):
@@ -193,20 +189,15 @@ def run_stage(root: str, name: str, options: list[str]) -> None:
         stream(root, ["dvc", *words])
 
 
-@task(
-    task_run_name="record",
-    cache_policy=NO_CACHE,
-    retries=RETRIES,
-    retry_delay_seconds=DELAYS_S,
-)
+@retried("record")
 def record_runs(root: str) -> None:
-    """MLflow runs of what lies in artifacts/; its server may be away for a while."""
+    """Record the MLflow runs of artifacts/; its server may be away for a while."""
     stream(root, ["segpipe", "record"])
 
 
 @task(task_run_name="results", cache_policy=NO_CACHE)
 def show_results(root: str) -> None:
-    """The table, a link to the runs and the report's picture, as artifacts."""
+    """Show the table, a link to the runs and the report's picture as artifacts."""
     table = stream(root, ["segpipe", "results"])
     create_markdown_artifact(
         "```\n" + "\n".join(table) + "\n```",
@@ -224,10 +215,10 @@ def show_results(root: str) -> None:
 
 
 def main() -> None:
-    """The command line of the flow."""
+    """Run the flow from the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m flows.reproduce",
-        description="Bring every stage up to date, one Prefect task run a stage.",
+        description="Bring every stage up to date, with a Prefect task run for each.",
         epilog="example: PREFECT_API_URL=http://127.0.0.1:4200/api "
         "python -m flows.reproduce --train-on workers",
     )
@@ -238,8 +229,8 @@ def main() -> None:
         "--train-on",
         choices=["auto", "here", "workers"],
         default="auto",
-        help="where networks train; auto: on workers of the pool gpu if there are any "
-        "and a DVC remote",
+        help="where networks train; auto: on workers of the pool gpu if there are "
+        "workers and a DVC remote",
     )
     arguments = parser.parse_args()
     if not Path("dvc.yaml").is_file():

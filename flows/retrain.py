@@ -1,7 +1,7 @@
-"""retrain: bring everything up to date; a candidate that is not worse goes to review.
+"""retrain: bring everything up to date, register a candidate that is not worse.
 
-On a schedule, by hand, or on the event that `watch` sends. Data that did not change
-train nothing, and what was registered before is not registered again.
+The flow runs on a schedule, by hand, or on the event of `watch`. Nothing is trained if
+the data did not change, and no segmenter is registered twice.
 """
 
 import argparse
@@ -31,19 +31,15 @@ from segpipe.registry.gate.compare import (
     compare_with_champion,
     comparison_file,
 )
-from segpipe.registry.gate.comparison import Comparison
+from segpipe.registry.gate.comparison import Comparison, Rule
+from segpipe.registry.mlflow_model.fetch import fetch
 from segpipe.registry.register import default_name, find_trained, register_model
-from segpipe.registry.versions import (
-    CHAMPION,
-    Version,
-    fetch,
-    find_alias,
-    find_segmenter,
-)
+from segpipe.registry.versions import CHAMPION, Version, find_alias, find_segmenter
 from segpipe.segmenter.compute import ComputeParams, build_compute
 
 REGISTERED = "segpipe.candidate.registered"  # an event, for automations
-DONE = ".done"  # in an inbox, what was taken in
+DONE = ".done"  # folder of the imported deliveries, in the inbox
+RULE = Rule()
 
 
 @flow(name="retrain")
@@ -51,9 +47,9 @@ def retrain(
     root: str = ".",
     name: str | None = None,
     model: str | None = None,
-    margin: float = 0.02,
-    structure_margin: float = 0.01,
-    minimum_patients: int = 3,
+    margin: float = RULE.margin,
+    structure_margin: float = RULE.structure_margin,
+    minimum_patients: int = RULE.minimum_patients,
     inbox: str | None = None,
     import_options: list[str] | None = None,
     settle_s: float = 60.0,
@@ -61,33 +57,34 @@ def retrain(
     deployment: str = "train/train",
     repository: str | None = None,
 ) -> str:
-    """Take in new data, reproduce, compare with the champion, register a candidate.
+    """Import new data, reproduce, compare with the champion, register a candidate.
 
     Args:
         root: The project's folder.
-        name: Of the registered model; the data set's name if left out.
-        model: Which model of params.yaml is the candidate; the best on its validation
+        name: Name of the registered model; the data set's name if left out.
+        model: Model of params.yaml that is the candidate; the best on its validation
             patients if left out.
-        margin: How much mean Dice a candidate may lose against the champion, at the
+        margin: Largest loss of mean Dice against the champion that is accepted, at the
             lower end of the 95 % interval.
-        structure_margin: How much one structure may lose, even if beyond chance.
+        structure_margin: Largest loss of one structure's mean Dice that is accepted,
+            even if it is beyond chance.
         minimum_patients: With fewer test patients that neither of the two trained on,
             nothing is registered.
         inbox: Folder of deliveries, a folder each, that are imported into data/ first.
-        import_options: Words for `segpipe import`, such as --images, images.
-        settle_s: A delivery with a file younger than so many seconds is left for the
-            next run: somebody may still be writing.
+        import_options: Options of `segpipe import`, such as --images, images.
+        settle_s: A delivery with a file younger than this, in seconds, is left for the
+            next run: somebody may still be writing it.
         train_on: Where networks train: auto, here or workers, as in reproduce.
-        deployment: Of the flow train; its work pool says which workers.
+        deployment: Deployment of the flow train; its work pool determines the workers.
         repository: Address that these workers fetch commits from; none if they can
-            read the project's folder itself.
+            read the project's folder.
 
     Returns:
-        What came of it: registered, rejected or unchanged.
+        The outcome: registered, rejected or unchanged.
 
     Raises:
         CommandError: If a stage or an import fails.
-        DataError: If artifacts, registry or workspace are not fit for it.
+        DataError: If artifacts, registry or workspace do not allow it.
     """
     root = str(Path(root).resolve())
     if inbox is not None:
@@ -103,34 +100,37 @@ def retrain(
         if known is not None:
             note(f"Nothing new: {chosen} is version {known.version} of {called}.")
             return "unchanged"
-        comparison = compare(
-            root, called, chosen, (margin, structure_margin), minimum_patients
+        rule = Rule(
+            margin=margin,
+            structure_margin=structure_margin,
+            minimum_patients=minimum_patients,
         )
+        comparison = compare(root, called, chosen, rule)
         if comparison is not None and not comparison.accepted:
             note(f"{chosen} is not registered.\n\n{comparison.markdown()}")
             return "rejected"
         version = register(root, called, chosen)
-    said = comparison.markdown() if comparison else "The first one: no champion yet."
-    note(f"{chosen} is version {version.version} of {called}, to review.\n\n{said}")
+    shown = comparison.markdown() if comparison else "There is no champion yet."
+    note(f"{chosen} is version {version.version} of {called}, to review.\n\n{shown}")
     return "registered"
 
 
 @task(task_run_name="inbox", cache_policy=NO_CACHE)
 def take_in(root: str, inbox: str, options: list[str], settle_s: float) -> None:
-    """Import each delivery into data/, then track it by DVC.
+    """Import each delivery into data/, and track the data with DVC.
 
-    A delivery is moved to ``INBOX/.done`` once it is in; one that is refused stays,
-    stops the flow, and nothing of it is in data/.
+    An imported delivery is moved to ``INBOX/.done``. A refused delivery stays and stops
+    the flow, and nothing of it is in data/.
 
     Raises:
-        CommandError: If a delivery is refused; the message says why.
-        DataError: If the inbox is no folder, or an option would give up data.
+        CommandError: If a delivery is refused; the message gives the reason.
+        DataError: If the inbox is not a folder, or an option would delete data.
     """
     log, place = get_run_logger(), Path(inbox).resolve()
     if not place.is_dir():
-        raise DataError(f"{inbox}: expected an inbox, found no folder; make it")
+        raise DataError(f"{inbox}: expected an inbox, found no folder; create it")
     if "--replace" in options:
-        raise DataError("import_options: --replace gives up data; by hand only")
+        raise DataError("import_options: --replace deletes data; use it by hand only")
     folders = [one for one in sorted(place.iterdir()) if one.is_dir()]
     for delivery in folders:
         if delivery.name.startswith("."):
@@ -139,7 +139,7 @@ def take_in(root: str, inbox: str, options: list[str], settle_s: float) -> None:
             log.info("%s may still be written: left for the next run", delivery.name)
             continue
         with occupied(root):
-            bring_data(root)  # else older data would take the place of newer ones
+            bring_data(root)  # otherwise older data would replace newer ones
             words = ["segpipe", "import", str(delivery), "data", "--add", *options]
             stream(root, words)
             (place / DONE).mkdir(exist_ok=True)
@@ -149,13 +149,13 @@ def take_in(root: str, inbox: str, options: list[str], settle_s: float) -> None:
 
 
 def newest(folder: Path) -> float:
-    """When a file of a folder changed last, in seconds since 1970."""
+    """Time of the last change in a folder, in seconds since 1970."""
     return max(path.lstat().st_mtime for path in [folder, *folder.rglob("*")])
 
 
 @task(task_run_name="choose", cache_policy=NO_CACHE)
 def choose_candidate(root: str) -> str:
-    """The model that is best on its validation patients."""
+    """Choose the model that is best on its validation patients."""
     chosen, figures = choose_model(Paths(Path(root)))
     shown = ", ".join(f"{model} {dice:.4f}" for model, dice in figures.items())
     get_run_logger().info("candidate: %s (validation Dice %s)", chosen, shown)
@@ -163,10 +163,8 @@ def choose_candidate(root: str) -> str:
 
 
 @task(task_run_name="compare", cache_policy=NO_CACHE)
-def compare(
-    root: str, name: str, model: str, margins: tuple[float, float], patients: int
-) -> Comparison | None:
-    """The candidate against the champion; None without a champion."""
+def compare(root: str, name: str, model: str, rule: Rule) -> Comparison | None:
+    """Compare the candidate with the champion; None if there is no champion."""
     paths = Paths(Path(root))
     champion = find_alias(name, CHAMPION, paths)
     if champion is None:
@@ -176,9 +174,7 @@ def compare(
         model,
         fetched.folder,
         champion_name=f"{name} {champion.version}",
-        margin=margins[0],
-        structure_margin=margins[1],
-        minimum_patients=patients,
+        rule=rule,
         compute=build_compute(read_section(paths.params, "compute", ComputeParams)),
         paths=paths,
     )
@@ -192,7 +188,7 @@ def compare(
 
 @task(task_run_name="register", cache_policy=NO_CACHE)
 def register(root: str, name: str, model: str) -> Version:
-    """Register the candidate, which waits for a person's review from then on."""
+    """Register the candidate, which then waits for a person's review."""
     paths, tags = Paths(Path(root)), dict[str, str]()
     context = FlowRunContext.get()
     if context is not None and context.flow_run is not None:
@@ -201,7 +197,7 @@ def register(root: str, name: str, model: str) -> Version:
         try:
             tags["segpipe.commit"] = commit_run(root)
         except DataError as error:
-            get_run_logger().warning("no commit for this version: %s", error)
+            get_run_logger().warning("this version has no commit: %s", error)
     version = register_model(model, name, tags=tags, paths=paths)
     emit_event(
         REGISTERED,
@@ -212,23 +208,27 @@ def register(root: str, name: str, model: str) -> Version:
 
 
 def note(text: str) -> None:
-    """Say what came of it, in the log and on the run's page."""
+    """Write the outcome to the log and to the run's page."""
     get_run_logger().info(text)
-    create_markdown_artifact(text, key="retrain", description="What came of it")
+    create_markdown_artifact(text, key="retrain", description="Outcome of the run")
 
 
 def main() -> None:
-    """The command line of the flow."""
+    """Run the flow from the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m flows.retrain",
-        description="Reproduce; register a candidate that is no worse than the "
+        description="Reproduce; register a candidate that is not worse than the "
         "champion.",
         epilog="example: python -m flows.retrain --inbox ~/deliveries",
     )
-    parser.add_argument("--name", help="of the registered model")
-    parser.add_argument("--model", help="of params.yaml; else the best on validation")
+    parser.add_argument("--name", help="name of the registered model")
+    parser.add_argument(
+        "--model", help="model of params.yaml; by default the best on validation"
+    )
     parser.add_argument("--inbox", help="folder of deliveries to import first")
-    parser.add_argument("--margin", type=float, default=0.02, help="of mean Dice")
+    parser.add_argument(
+        "--margin", type=float, default=RULE.margin, help="loss of mean Dice"
+    )
     options = parser.parse_args()
     try:
         retrain(

@@ -1,9 +1,9 @@
-"""segment: an inbox of new studies with a segmenter, one task run a case.
+"""segment: segment the new studies of an inbox, with a task run for each case.
 
-``python -m flows.segment INBOX --output OUT --model MODEL``. Threads of the flow, or
-the workers of a Dask cluster, each drive a process of their own that segments
-(segpipe.tools.segmenting.inbox.pool): a case that hangs or is killed takes nothing
-with it.
+``python -m flows.segment INBOX --output OUT --model MODEL``. Each thread of the flow,
+or of the workers of a Dask cluster, drives its own process that segments
+(segpipe.tools.segmenting.inbox.pool), so a case that hangs or is killed affects no
+other.
 """
 
 import argparse
@@ -35,11 +35,11 @@ from pydantic import TypeAdapter
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.attempt import Outcome
 from segpipe.tools.segmenting.inbox.inbox import WaitingStudy, sort_inbox
 from segpipe.tools.segmenting.inbox.order import (
     Order,
-    SegmentSettings,
     prepare_order,
     workers_at_once,
 )
@@ -48,8 +48,7 @@ from segpipe.tools.segmenting.inbox.report import InboxReport
 from segpipe.tools.segmenting.run import write_volumes
 
 WAITING: TypeAdapter[WaitingStudy] = TypeAdapter(WaitingStudy)
-SAYS_S = 5.0  # between updates of the progress
-MEND = "pip install 'segpipe[dask]'"
+UPDATES_S = 5.0  # between updates of the progress
 
 
 @flow(name="segment")
@@ -65,7 +64,7 @@ def segment(
     retry_failed: bool = False,
     settings: SegmentSettings | None = None,
 ) -> State[None]:
-    """Segment the studies of an inbox that are new; a case is never done twice.
+    """Segment the new studies of an inbox; a finished case is not segmented again.
 
     Args:
         inbox: Folder of studies, or a list of files and folders.
@@ -73,18 +72,18 @@ def segment(
             that all machines share.
         model: Folder of a segmenter or of its folds, or models:/NAME@champion.
         root: The project's folder, for the registry's address and its cache.
-        workers: Cases at once; 0 is one with a GPU, else as many as there are cores
-            for. A Dask cluster has as many as it has threads.
+        workers: Cases at a time; 0 means one with a GPU, otherwise as many as the cores
+            allow. A Dask cluster segments as many as it has threads.
         dask: Address of a Dask cluster's scheduler, such as tcp://host:8786.
         settle_s: Studies whose newest file is younger, in seconds, are left for the
             next run: they are still being written.
         case_timeout_s: A case that takes longer, in seconds, has failed.
-        retry_failed: Whether cases that failed before are tried again though neither
+        retry_failed: Whether cases that failed before are tried again, although neither
             their files nor the segmenter nor the settings changed.
         settings: How to segment, and what to write.
 
     Raises:
-        DataError: If inbox, segmenter or device are not there.
+        DataError: If inbox, segmenter or device is missing.
     """
     log = get_run_logger()
     order = prepare_order(
@@ -117,7 +116,7 @@ def run_cases(
     dask: str | None,
     limit_s: float,
 ) -> list[Outcome]:
-    """A task run a case; what came of them, in their order."""
+    """Segment each case in a task run; returns the outcomes in the order of cases."""
     if not cases:
         return []
     run = str(uuid4())
@@ -140,7 +139,7 @@ def run_cases(
 
 
 def heals(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
-    """Whether another try may help: a disk, a network; never the data."""
+    """Whether another try may help: after a disk or network fault, not a data fault."""
     return isinstance(state.data, Outcome) and state.data.kind == "system"
 
 
@@ -155,7 +154,7 @@ def heals(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
 def segment_one(
     case: str, study: str, order: str, run: str, limit_s: float
 ) -> State[Outcome]:
-    """Segment one case in a process; study and order are JSON, of names and paths."""
+    """Segment one case in another process; study and order are JSON documents."""
     pool = find_pool(run, Order.model_validate_json(order))
     outcome = pool.segment(WAITING.validate_json(study), limit_s=limit_s)
     if outcome.failed:
@@ -164,7 +163,7 @@ def segment_one(
 
 
 def read_outcome(future: PrefectFuture[Any], case: str) -> Outcome:
-    """What a task run came to; one that was lost leaves no more than an error."""
+    """Outcome of a task run; a run that was lost counts as an error."""
     found = future.result(raise_on_failure=False)
     if isinstance(found, Outcome):
         return found
@@ -172,20 +171,20 @@ def read_outcome(future: PrefectFuture[Any], case: str) -> Outcome:
 
 
 def with_progress(futures: list[PrefectFuture[Any]]) -> Iterator[PrefectFuture[Any]]:
-    """Futures as they end, with their share as a progress artifact."""
+    """Yield futures as they complete, and show the progress as an artifact."""
     artifact = create_progress_artifact(0.0, key="segment-progress")
     assert isinstance(artifact, UUID)
-    said = time.monotonic()
+    updated = time.monotonic()
     for count, future in enumerate(as_completed(futures), 1):
         yield future
-        if count == len(futures) or time.monotonic() - said > SAYS_S:
-            said = time.monotonic()
+        if count == len(futures) or time.monotonic() - updated > UPDATES_S:
+            updated = time.monotonic()
             update_progress_artifact(artifact, 100.0 * count / len(futures))
 
 
 @contextmanager
 def ended_with(run: str, runner: TaskRunner[Any]) -> Iterator[None]:
-    """However the flow ends, its processes end, also in the middle of a case."""
+    """End the processes of a flow run with it, even in the middle of a case."""
     try:
         yield
     finally:
@@ -195,41 +194,49 @@ def ended_with(run: str, runner: TaskRunner[Any]) -> Iterator[None]:
 
 
 def runner_at(dask: str | None, workers: int) -> TaskRunner[Any]:
-    """Threads of this process, or a cluster.
+    """Task runner with threads of this process, or with a Dask cluster.
 
     Raises:
-        DataError: If a cluster is named and the packages for it are missing.
+        DataError: If a cluster is asked for and its packages are missing.
     """
     if dask is None:
         return ThreadPoolTaskRunner(max_workers=workers)
     try:
         from prefect_dask.task_runners import DaskTaskRunner
     except ImportError as error:
-        raise DataError(f"--dask {dask}: expected prefect-dask; {MEND}") from error
+        raise DataError(
+            f"--dask {dask}: expected prefect-dask, which `pip install "
+            "'segpipe[dask]'` installs"
+        ) from error
     runner: TaskRunner[Any] = DaskTaskRunner(address=dask)
     return runner
 
 
 def publish(report: InboxReport) -> None:
-    """Results and failures as artifacts of the flow run."""
+    """Show results and failures as artifacts of the flow run."""
     create_table_artifact(report.results(), key="segment-results")
     create_table_artifact(report.failures(), key="segment-failures")
     create_markdown_artifact(report.summary(), key="segment-summary")
 
 
 def main() -> None:
-    """The command line of the flow."""
+    """Run the flow from the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m flows.segment",
-        description="Segment the new studies of an inbox, one Prefect task run a case.",
+        description="Segment the new studies of an inbox, a Prefect task run for each.",
         epilog="example: PREFECT_API_URL=http://127.0.0.1:4200/api python -m "
         "flows.segment ~/inbox --output ~/masks --model models:/liver@champion",
     )
     parser.add_argument("inbox", nargs="+", help="folders and files of studies")
     parser.add_argument("--output", required=True, help="folder for the results")
     parser.add_argument("--model", required=True, help="folder, or models:/NAME@ALIAS")
-    parser.add_argument("--workers", type=int, default=0, help="cases at once")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of a case")
+    parser.add_argument("--workers", type=int, default=0, help="cases at a time")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=SegmentSettings().threads,
+        help="CPU threads of a case",
+    )
     parser.add_argument("--dask", help="address of a scheduler, tcp://HOST:8786")
     parser.add_argument("--settle-s", type=float, default=30.0)
     parser.add_argument("--case-timeout-s", type=float, default=3600.0)
@@ -241,7 +248,7 @@ def main() -> None:
     try:
         state = segment(**arguments, settings=settings, return_state=True)
     except KeyboardInterrupt:
-        raise SystemExit("error: interrupted; run it again to go on") from None
+        raise SystemExit("error: interrupted; run it again to continue") from None
     if not state.is_completed():
         raise SystemExit(f"error: {state.message}")
 

@@ -1,8 +1,9 @@
-"""train: one training stage, by a worker, in a clone of its own.
+"""train: run one training stage on a worker, in the worker's own clone.
 
-A run of the deployment ``train`` on the pool ``gpu``. One run a GPU:
-``CUDA_VISIBLE_DEVICES=0 prefect worker start --pool gpu --limit 1``; on machines that
-others use, too, a global limit called gpu (`prefect gcl create gpu --limit 1`) counts.
+The flow is the deployment ``train`` on the pool ``gpu``. A worker for each GPU keeps
+one run a GPU: ``CUDA_VISIBLE_DEVICES=0 prefect worker start --pool gpu --limit 1``. On
+machines that others use, too, a global limit named gpu applies
+(`prefect gcl create gpu --limit 1`).
 """
 
 import os
@@ -13,7 +14,7 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
-from flows.running.commands import output, stream
+from flows.running.commands import output, retried, stream
 from flows.running.page import tag_run
 from flows.running.workspace import check_out, occupied
 from segpipe.project.errors import DataError
@@ -22,29 +23,27 @@ from segpipe.project.paths import Paths
 
 TRAIN = "train@"
 LIMIT = "gpu"
-RETRIES = 3  # of what may heal: a remote that is out of reach
-DELAYS_S: list[float] = [5, 30, 120]
 
 
 @flow(name="train", flow_run_name="{stage}")
 def train(repository: str, commit: str, stage: str) -> None:
-    """Reproduce one training stage in this worker's clone and share what it made.
+    """Reproduce one training stage in this worker's clone and share the results.
 
     Args:
-        repository: Where the clone fetches from: an address, or a path that this
-            machine can read.
-        commit: That is checked out: code, params.yaml, data.dvc and dvc.lock.
-        stage: Such as train@unet3d-0.
+        repository: Address that the clone fetches from, or a path that this machine
+            can read.
+        commit: Commit that is checked out: code, params.yaml, data.dvc and dvc.lock.
+        stage: Name of the stage, such as train@unet3d-0.
 
     Raises:
-        DataError: If the worker promised a GPU and has none, or stage or commit are
-            none.
-        CommandError: If git, DVC or the training fail.
+        DataError: If the worker has no GPU although it should, or if stage or commit
+            are malformed.
+        CommandError: If git, DVC or the training fails.
     """
     if not re.fullmatch(r"[0-9a-f]{40,64}", commit) or not stage.startswith(TRAIN):
         raise DataError(
-            f"{stage} at {commit}: expected a stage {TRAIN}MODEL-FOLD and a commit's "
-            "whole number; `reproduce` names both"
+            f"{stage} at {commit}: expected a stage {TRAIN}MODEL-FOLD and a full "
+            "commit hash, as `reproduce` gives both"
         )
     workspace = find_workspace()
     with occupied(workspace), concurrency(LIMIT, occupy=1):
@@ -55,21 +54,16 @@ def train(repository: str, commit: str, stage: str) -> None:
 
 
 def find_workspace() -> Path:
-    """SEGPIPE_WORKSPACE, the clone of this worker, else one for all of this machine."""
+    """SEGPIPE_WORKSPACE, this worker's clone, or else one clone for the machine."""
     named = os.environ.get("SEGPIPE_WORKSPACE")
     return Path(named or Path.home() / ".cache" / "segpipe" / "workspace").resolve()
 
 
-@task(
-    task_run_name="fetch",
-    cache_policy=NO_CACHE,
-    retries=RETRIES,
-    retry_delay_seconds=DELAYS_S,
-)
+@retried("fetch")
 def fetch(workspace: str, repository: str, commit: str) -> None:
-    """Check out the commit and its data, whatever the clone held before.
+    """Check out the commit and its data, whatever the state of the clone.
 
-    Left as they are, older data would pass for a change of data.dvc made here.
+    Without that, DVC would treat older data as a local change of data.dvc.
     """
     check_out(Path(workspace), repository, commit)
     stream(workspace, ["dvc", "fetch", "data.dvc"])
@@ -78,18 +72,13 @@ def fetch(workspace: str, repository: str, commit: str) -> None:
 
 @task(cache_policy=NO_CACHE)
 def reproduce_stage(workspace: str, stage: str) -> None:
-    """Train; what comes before is pulled, and what was trained before is restored."""
+    """Train; earlier stages are pulled, and a finished training is restored."""
     stream(workspace, ["dvc", "repro", "--pull", stage])
 
 
-@task(
-    task_run_name="push",
-    cache_policy=NO_CACHE,
-    retries=RETRIES,
-    retry_delay_seconds=DELAYS_S,
-)
+@retried("push")
 def push(workspace: str, stage: str) -> None:
-    """Share the stage's files and the record that lets others restore them."""
+    """Push the stage's files and the record from which others restore them."""
     stream(workspace, ["dvc", "push", "--run-cache", stage])
 
 
@@ -98,17 +87,16 @@ def say_device(workspace: Path) -> str:
 
     Raises:
         DataError: If CUDA_VISIBLE_DEVICES names a GPU that torch does not find: a
-            training on the processor instead would take days in silence.
+            training on the CPU would take days without anybody noticing.
     """
-    said = output(workspace, ["segpipe", "device"]).strip()
+    found = output(workspace, ["segpipe", "device"]).strip()
     promised = os.environ.get("CUDA_VISIBLE_DEVICES", "").strip()
     asked = read_params(Paths(workspace).params)["compute"]["device"]
-    if promised not in ("", "-1") and asked != "cpu" and not said.startswith("cuda"):
+    if promised not in ("", "-1") and asked != "cpu" and not found.startswith("cuda"):
         raise DataError(
-            f"CUDA_VISIBLE_DEVICES={promised}: expected a GPU, as this worker "
-            f"promises, found {said}; look at `nvidia-smi`, or start the worker "
-            "without the variable to train on the processor"
+            f"CUDA_VISIBLE_DEVICES={promised}: expected a GPU, found {found}; check "
+            "`nvidia-smi`, or start the worker without the variable to train on the CPU"
         )
-    get_run_logger().info("trains on %s", said)
-    tag_run(f"device: {said}")
-    return said
+    get_run_logger().info("trains on %s", found)
+    tag_run(f"device: {found}")
+    return found

@@ -1,7 +1,7 @@
-"""watch: see new data, a new commit or deliveries, and say so by an event.
+"""watch: emit an event when there are new data, a new commit or new deliveries.
 
-It only looks, so it may run every few minutes. The deployment of `retrain` waits for
-the event ``segpipe.data.changed``.
+The flow only looks, so it may run every few minutes. The deployment of `retrain` waits
+for the event ``segpipe.data.changed``.
 """
 
 import hashlib
@@ -11,26 +11,26 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
+from segpipe.project.commit import git_tags
 from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
-from segpipe.registry.commit import git_tags
 
 CHANGED = "segpipe.data.changed"
 
 
 @flow(name="watch")
 def watch(root: str = ".", inbox: str | None = None) -> list[str]:
-    """Compare commit, data.dvc and inbox with what they were last time.
+    """Compare commit, data.dvc and inbox with their last state.
 
     Args:
         root: The project's folder.
-        inbox: The folder of deliveries that retrain takes in, if there is one.
+        inbox: Folder of the deliveries that retrain imports, if there is one.
 
     Returns:
-        What changed; with anything, the event is sent.
+        What changed: commit, data or inbox; any change emits the event.
 
     Raises:
-        DataError: If there is no such project.
+        DataError: If the folder is not a project.
     """
     place = Path(root).resolve()
     now = look(place, inbox)
@@ -49,10 +49,10 @@ def watch(root: str = ".", inbox: str | None = None) -> list[str]:
 
 
 def look(root: Path, inbox: str | None) -> dict[str, str | None]:
-    """Commit, data and inbox, each as a word that changes with it; None for none.
+    """Current commit, digest of data.dvc and digest of the inbox; None if absent.
 
     Raises:
-        DataError: If the folder is no project.
+        DataError: If the folder is not a project.
     """
     if not (root / "dvc.yaml").is_file():
         raise DataError(f"{root}: expected a project with dvc.yaml, found none")
@@ -67,7 +67,7 @@ def look(root: Path, inbox: str | None) -> dict[str, str | None]:
 
 
 def _listing(inbox: Path) -> str | None:
-    """Of the deliveries; None if there are none."""
+    """Digest of the names, sizes and times of all deliveries; None without any."""
     files = [
         f"{path.relative_to(inbox)} {path.lstat().st_size} {path.lstat().st_mtime_ns}"
         for path in sorted(inbox.rglob("*"))

@@ -1,4 +1,4 @@
-"""The command line: one sub-command a stage and a tool."""
+"""The command line: one subcommand for each stage and tool."""
 
 import logging
 import os
@@ -20,12 +20,12 @@ for part in (stages, data, tools, registry):  # in the order of --help
 def describe() -> None:
     """From a lab's own annotated images to segmentation networks it can trust.
 
-    Run from a project's root. `dvc repro` runs the stages in their order.
+    Run it in a project's folder. `dvc repro` runs the stages in their order.
     """
 
 
 def main() -> None:
-    """Run the command line; wrong data end in one message, not in a traceback."""
+    """Run the command line; an error in the data ends it with one message."""
     logging.basicConfig(
         format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
     )

@@ -67,7 +67,7 @@ def stages_run(output: str) -> list[str]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = tmp_path_factory.mktemp("project")
-    for name in ("segpipe", "dvc.yaml", "requirements-numerics.lock"):
+    for name in ("segpipe", "dvc.yaml", "requirements-numerics.lock", ".dvcignore"):
         source = ROOT / name
         if source.is_dir():
             ignore = shutil.ignore_patterns("__pycache__")
@@ -87,8 +87,9 @@ def test_what_is_stale_runs_and_what_was_dropped_takes_effect(project: Path) -> 
     artifacts = project / "artifacts"
 
     first = stages_run(run(project, "dvc", "repro"))
-    assert first[:6] == ["verify", "split", "plan", "preprocess", "weigh", "annotate"]
-    assert set(first[6:10]) == {f"train@{m}-{f}" for m in "ab" for f in "01"}
+    assert first[:4] == ["code", "verify", "split", "plan"]
+    assert first[4:7] == ["preprocess", "weigh", "annotate"]
+    assert set(first[7:11]) == {f"train@{m}-{f}" for m in "ab" for f in "01"}
     assert first[-1] == "report"
     page = (artifacts / "report" / "index.html").read_text()
     assert "<th>a</th><th>b</th>" in page

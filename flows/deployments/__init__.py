@@ -1,1 +1,1 @@
-"""Deployments: what the Prefect server knows of the flows."""
+"""Deployments: what the Prefect server knows about the flows."""

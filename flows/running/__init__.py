@@ -1,1 +1,1 @@
-"""What flows need while they run: commands, workspaces and pages."""
+"""Running: the commands, workspaces and pages of flows that run."""

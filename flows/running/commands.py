@@ -1,4 +1,4 @@
-"""Commands: the programs that flows run, their output in the run's log."""
+"""Commands: run programs from a flow, with their output in the run's log."""
 
 import collections
 import os
@@ -6,41 +6,60 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
-from prefect import get_run_logger
+from prefect import Task, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
 
+P = ParamSpec("P")
+R = TypeVar("R")
+DELAYS_S: list[float] = [5, 30, 120]  # before each new try
 LINES_SHOWN = 20  # of a command that failed
-HINTS = (  # of dvc, for people at a terminal
+HINTS = (  # of dvc, meant for people at a terminal
     "To track the changes with git, run:",
     "To enable auto staging, run:",
     "Use `dvc push` to send your updates",
     "\tgit add ",
     "\tdvc config core.autostage",
 )
-PATIENCE_S = 30.0  # with a guard that was told to end its command
+PATIENCE_S = 30.0  # for a guard that was told to end its command
 
 
 class CommandError(RuntimeError):
-    """A command ended badly; its last lines are the message."""
+    """A command failed; the message is the end of its output."""
+
+
+def retried(name: str) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """Decorator of a task that needs a remote: a failure is tried again three times.
+
+    Args:
+        name: Name of its task runs.
+    """
+    return task(
+        task_run_name=name,
+        cache_policy=NO_CACHE,
+        retries=len(DELAYS_S),
+        retry_delay_seconds=DELAYS_S,
+    )
 
 
 def stream(
     root: str, words: list[str], *, watch: Callable[[str], None] | None = None
 ) -> list[str]:
-    """Run a module of this environment, logging what it says as it says it.
+    """Run a module of this environment, and log its output line by line.
 
-    However the flow ends, cancelled or killed, the command and its children end too.
+    The command and its children end with the flow, even if it is cancelled or killed.
 
     Args:
-        root: Where to run it.
-        words: ``python -m`` these.
-        watch: Sees each line, too; what it raises ends the command.
+        root: Working directory.
+        words: Module and arguments, after ``python -m``.
+        watch: Called with each line; an exception that it raises ends the command.
 
     Returns:
-        The last lines.
+        The last lines of the output.
 
     Raises:
-        CommandError: If it ends with anything but 0.
+        CommandError: If the exit status is not 0.
     """
     log = get_run_logger()
     last: collections.deque[str] = collections.deque(maxlen=LINES_SHOWN)
@@ -81,7 +100,7 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
 
 
 def _wait(process: subprocess.Popen[str]) -> None:
-    """Wait for the guard, which needs a while to end its command politely."""
+    """Wait for the guard, which takes some time to end its command gracefully."""
     try:
         process.wait(PATIENCE_S)
     except subprocess.TimeoutExpired:
@@ -89,15 +108,15 @@ def _wait(process: subprocess.Popen[str]) -> None:
 
 
 def output(root: str | Path, words: list[str], *, missing: str | None = None) -> str:
-    """What a module of this environment writes, such as ``dvc stage list``.
+    """Output of a module of this environment, such as ``dvc stage list``.
 
     Args:
-        root: Where to run it.
-        words: ``python -m`` these.
-        missing: What a refusal means, if it is an answer, too.
+        root: Working directory.
+        words: Module and arguments, after ``python -m``.
+        missing: Output to return where the command fails; None lets it fail.
 
     Raises:
-        CommandError: If it ends with anything but 0.
+        CommandError: If the exit status is not 0.
     """
     try:
         return _answer(root, [sys.executable, "-m", *words])
@@ -110,10 +129,10 @@ def output(root: str | Path, words: list[str], *, missing: str | None = None) ->
 def git(
     root: str | Path, *words: str, environment: dict[str, str] | None = None
 ) -> str:
-    """What git answers, without the last line break.
+    """Output of a git command, without surrounding white space.
 
     Raises:
-        CommandError: If it refuses.
+        CommandError: If git fails.
     """
     return _answer(root, ["git", *words], environment).strip()
 
@@ -137,7 +156,7 @@ def _answer(
 
 
 def environ() -> dict[str, str]:
-    """Commands find this environment's python first, which holds no line back."""
+    """Variables of a command: this environment's python first, output unbuffered."""
     bin_folder = str(Path(sys.executable).parent)
     path = os.pathsep.join([bin_folder, os.environ.get("PATH", "")])
     ours = {

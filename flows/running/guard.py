@@ -1,8 +1,8 @@
-"""guard: run a command, and end all of its processes when told to or left alone.
+"""guard: run a command, and end all its processes on a signal or without a parent.
 
-Cancelling a flow stops the flow's own process; one that is killed can stop nothing. A
-training that went on then would hold its GPU and its workspace. Hence a process of its
-own between the two: ``python -m flows.running.guard COMMAND ...``.
+Cancelling a flow ends only the flow's own process, and a killed flow cannot end
+anything. A training that continued would occupy its GPU and its workspace. So this
+process stands between the two: ``python -m flows.running.guard COMMAND ...``.
 """
 
 import contextlib
@@ -13,20 +13,20 @@ import sys
 import time
 from collections.abc import Callable
 
-# A training that is interrupted says so to MLflow, and DVC gives up its locks.
+# An interrupted training reports to MLflow, and an interrupted DVC frees its locks.
 STEPS = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-LOOKS_S = 0.5  # between looks for a parent that is gone
+LOOKS_S = 0.5  # between checks of the parent
 
 
 def guard(words: list[str], *, orphaned: Callable[[], bool]) -> int:
-    """Run a command in a group of its own until it ends; returns its exit status.
+    """Run a command in its own process group until it ends; returns its exit status.
 
-    SIGTERM, SIGINT or the loss of the parent end the whole group, politely first.
+    SIGTERM, SIGINT, SIGHUP or the loss of the parent end the whole group.
 
     Args:
         words: The command.
-        orphaned: Whether nobody waits for it any more.
+        orphaned: Whether the process that waits for the command is gone.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     process = subprocess.Popen(
@@ -42,7 +42,7 @@ def guard(words: list[str], *, orphaned: Callable[[], bool]) -> int:
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all of its group: asked first, then killed."""
+    """End a process and its whole group: with signals, at last with SIGKILL."""
     for number, patience_s in STEPS:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
@@ -62,7 +62,7 @@ def _lives(group: int) -> bool:
 
 
 def main() -> int:
-    """The command line: the words are the command."""
+    """Run the command given on the command line."""
     parent = os.getppid()
     status = guard(sys.argv[1:], orphaned=lambda: os.getppid() != parent)
     return status if status >= 0 else 128 - status

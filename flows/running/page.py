@@ -1,4 +1,4 @@
-"""Tagging: what a flow run is known by in the UI, besides its name."""
+"""Page: the tags and pictures of a flow run in the Prefect UI."""
 
 import base64
 from pathlib import Path
@@ -9,7 +9,7 @@ from prefect.context import FlowRunContext
 
 
 def tag_run(*tags: str) -> None:
-    """Add tags to the flow run that is at work; nothing outside of one."""
+    """Add tags to the current flow run; outside of a run, do nothing."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or not tags:
         return
@@ -19,9 +19,9 @@ def tag_run(*tags: str) -> None:
 
 
 def show_picture(file: Path, *, key: str, description: str) -> None:
-    """Put a PNG on the run's page; no file, no picture.
+    """Show a PNG on the page of the run; do nothing if there is no such file.
 
-    It is kept in Prefect's database: only small ones, and none of a patient.
+    Prefect's database keeps the picture: use small ones, and none of a patient.
     """
     if file.is_file():
         content = base64.b64encode(file.read_bytes()).decode()

@@ -1,7 +1,7 @@
-"""Workspace: a project's folder, in which one run at a time is at work.
+"""Workspace: a project's folder, in which one run works at a time.
 
-What another machine must know to do a part of the work is a commit on a branch of its
-own, ``segpipe/COMMIT``, made without touching the index or the branch at hand.
+Another machine gets its part of the work as a commit on its own branch,
+``segpipe/COMMIT``, made without changing the index or the current branch.
 """
 
 import configparser
@@ -17,7 +17,7 @@ from prefect import get_run_logger
 from flows.running.commands import CommandError, git
 from segpipe.project.errors import DataError
 
-# What a person or a flow may change and the run branch takes up; all else is code.
+# Files that people and flows may change and that the branch includes; the rest is code.
 OURS = ("params.yaml", "data.dvc", "dvc.lock")
 CODE = ("segpipe", "flows", "dvc.yaml", ".dvc")
 AUTHOR = {
@@ -30,9 +30,9 @@ AUTHOR = {
 
 @contextmanager
 def occupied(root: str | Path) -> Iterator[None]:
-    """Wait until no other run is at work in a workspace, then keep others waiting.
+    """Wait until no other run works in a workspace, then make others wait.
 
-    DVC gives up after some seconds, and may lose a finished stage doing so. The kernel
+    DVC itself waits only some seconds, and may then lose a finished stage. The kernel
     frees the lock of a run that was killed.
     """
     folder = Path(root) / ".dvc" / "tmp"
@@ -45,14 +45,14 @@ def occupied(root: str | Path) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if not told:
-                    get_run_logger().info("another run is at work in %s: waiting", root)
+                    get_run_logger().info("another run works in %s: waiting", root)
                 told = True
                 time.sleep(1)
         yield
 
 
 def has_git(root: str | Path) -> bool:
-    """Whether the folder is git's, with a commit."""
+    """Whether the folder is a git repository with a commit."""
     try:
         git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     except CommandError:
@@ -61,7 +61,7 @@ def has_git(root: str | Path) -> bool:
 
 
 def uncommitted_code(root: str | Path) -> list[str]:
-    """Files that differ from the commit and are not the flow's to commit."""
+    """Files that differ from the commit and that no flow may commit."""
     changed = git(root, "diff", "--name-only", "HEAD").splitlines()
     words = ["ls-files", "--others", "--exclude-standard", "--", *CODE]
     names = [*changed, *git(root, *words).splitlines()]
@@ -71,22 +71,22 @@ def uncommitted_code(root: str | Path) -> list[str]:
 def commit_run(root: str | Path) -> str:
     """Commit params.yaml, data.dvc and dvc.lock to a branch; returns the commit.
 
-    The same content on the same commit gives the same commit, and no new one if
-    nothing differs.
+    The same content on the same commit gives the same new commit. If nothing differs,
+    no commit is made.
 
     Raises:
-        DataError: If code is uncommitted: nobody could say later what ran.
+        DataError: If code is uncommitted, as nobody could tell later which code ran.
     """
     strange = uncommitted_code(root)
     if strange:
         raise DataError(
             f"{root}: expected committed code, found changes in "
             f"{', '.join(strange[:5])}{' …' * (len(strange) > 5)}; commit them, since "
-            "other machines get commits only"
+            "other machines only get commits"
         )
     place = Path(git(root, "rev-parse", "--absolute-git-dir"))
     index = {"GIT_INDEX_FILE": str(place / "segpipe-index")}
-    # With its time: git takes a file of the index's second for possibly changed.
+    # copy2 keeps its time: git checks a file again that is as young as the index.
     shutil.copy2(place / "index", place / "segpipe-index")
     known = [name for name in OURS if (Path(root) / name).is_file()]
     git(root, "add", "--force", "--", *known, environment=index)
@@ -102,19 +102,19 @@ def commit_run(root: str | Path) -> str:
 
 
 def branch_of(commit: str) -> str:
-    """The name of the branch that ends in a commit of a run."""
+    """Name of the branch whose head is the commit of a run."""
     return f"segpipe/{commit[:12]}"
 
 
 def check_out(workspace: Path, repository: str, commit: str) -> None:
-    """Bring a clone to a commit, whatever it held; caches and checkpoints stay.
+    """Bring a clone to a commit, whatever its state; caches and checkpoints stay.
 
-    Artifacts of another commit go: DVC would take them for changes made here.
+    Artifacts of another commit are deleted, as DVC would treat them as local changes.
 
     Args:
-        workspace: Folder of the clone, no person's; made if there is none.
+        workspace: Folder of the clone, which no person uses; created if needed.
         repository: Address or path that git fetches from.
-        commit: To check out.
+        commit: The commit to check out.
 
     Raises:
         CommandError: If git cannot reach the repository.
@@ -128,21 +128,21 @@ def check_out(workspace: Path, repository: str, commit: str) -> None:
 
 
 def remote_of(root: str | Path) -> str | None:
-    """Where DVC shares results, as all clones know it; none if nowhere.
+    """Address of the DVC remote in the configuration that all clones share, if any.
 
     Raises:
-        DataError: If the address means something else in each clone.
+        DataError: If the address has another meaning in each clone.
     """
     config = configparser.ConfigParser(interpolation=None)
     config.read(Path(root) / ".dvc" / "config", encoding="utf-8")
     name = config.get("core", "remote", fallback="")
     if not name:
         return None
-    url = config.get(f"'remote \"{name}\"'", "url")  # dvc itself would complete it
+    url = config.get(f"'remote \"{name}\"'", "url")  # dvc would make it absolute
     if "://" not in url and not Path(url).is_absolute():
         raise DataError(
             f"{root}/.dvc/config, remote {name}: expected an address or an absolute "
-            f"path, found {url}, which every clone takes relative to itself; "
+            f"path, found {url}, which is relative to each clone; "
             f"`dvc remote modify {name} url` changes it"
         )
     return url

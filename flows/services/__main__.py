@@ -1,265 +1,20 @@
-"""services: Prefect, MLflow and workers on this machine, started and stopped together.
+"""Start, stop and list the services of this machine: Prefect, MLflow and workers.
 
 ``python -m flows.services start`` (`make serve`) starts what does not run yet, on
-loopback, with its data in .services/; ``stop`` ends just these; ``status`` lists them.
+loopback, with its data in .services/; ``stop`` ends only these services.
 """
 
-import contextlib
-import fcntl
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import psutil
 import typer
 
-from flows.services.daemons import (
-    Daemon,
-    end,
-    family,
-    last_lines,
-    launch,
-    lives,
-    parent,
-)
-from flows.services.environment import build_environment, without_secrets
-from flows.services.ports import answers, is_online, listener, owner
-from flows.services.workers import build_workers
-from segpipe.project.documents import Document
+from flows.services.services import FOLDER, read_services, start, stop
 from segpipe.project.errors import DataError
 
-FOLDER = ".services"
-STARTS_S = 120.0  # the first start makes two databases
-# A training that is told to end says so to MLflow first: flows/running/guard.py.
-STOPS_S = 40.0
-SERVERS = ("prefect", "mlflow")
 T = TypeVar("T")
 app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
-
-
-class Services(Document):
-    """What was started, and on which ports."""
-
-    prefect_port: int
-    mlflow_port: int
-    daemons: tuple[Daemon, ...] = ()
-
-    @property
-    def api(self) -> str:
-        """PREFECT_API_URL."""
-        return f"http://127.0.0.1:{self.prefect_port}/api"
-
-    @property
-    def mlflow(self) -> str:
-        """MLFLOW_TRACKING_URI."""
-        return f"http://127.0.0.1:{self.mlflow_port}"
-
-    def environment(self, root: Path) -> dict[str, str]:
-        """The variables of all services."""
-        folder = root / FOLDER
-        return build_environment(root, folder, api=self.api, mlflow=self.mlflow)
-
-    def running(self) -> dict[str, Daemon]:
-        """Those that live, by name."""
-        return {each.name: each for each in self.daemons if each.find()}
-
-
-def read_services(root: Path) -> Services:
-    """What was started in a project and still runs; else the ports to use."""
-    file = root / FOLDER / "services.json"
-    if file.is_file():
-        there = Services.read(file)
-        running = tuple(there.running().values())
-        if running:
-            return there.model_copy(update={"daemons": running})
-    return Services(
-        prefect_port=_read_port("SEGPIPE_PREFECT_PORT", 4200),
-        mlflow_port=_read_port("SEGPIPE_MLFLOW_PORT", 5000),
-    )
-
-
-def _read_port(variable: str, default: int) -> int:
-    text = os.environ.get(variable) or str(default)
-    if not text.isdecimal() or not 0 < int(text) < 2**16:
-        raise DataError(f"{variable}: expected a port from 1 to 65535, found {text}")
-    return int(text)
-
-
-class Starter:
-    """Starts services one by one, and remembers each at once.
-
-    Attributes:
-        services: Those that run.
-        new: Those that this start has started.
-    """
-
-    def __init__(self, root: Path, services: Services) -> None:
-        self.root = root
-        self.folder = root / FOLDER
-        self.services = services
-        self.new: list[Daemon] = []
-
-    def log(self, name: str) -> Path:
-        """Where a service's words go."""
-        return self.folder / "logs" / f"{name}.log"
-
-    def launch(self, name: str, words: list[str], environment: dict[str, str]) -> None:
-        """Start a service, unless it runs."""
-        if name in self.services.running():
-            return
-        log = self.log(name)
-        daemon = launch(name, words, root=self.root, environment=environment, log=log)
-        self.new.append(daemon)
-        daemons = (*self.services.running().values(), daemon)
-        self.services = self.services.model_copy(update={"daemons": daemons})
-        self.services.write(self.folder / "services.json")
-
-    def wait(self, name: str, ready: Callable[[], bool]) -> None:
-        """Wait until a service is ready.
-
-        Raises:
-            DataError: If it ends or takes too long, with its last words.
-        """
-        deadline = time.monotonic() + STARTS_S
-        while not ready():
-            alive = name in self.services.running()
-            if not alive or time.monotonic() > deadline:
-                fault = "does not answer" if alive else "ended"
-                raise DataError(
-                    f"{name}: expected it to start, it {fault}; the end of "
-                    f"{self.log(name)}:\n{last_lines(self.log(name))}"
-                )
-            time.sleep(0.1)
-
-
-def start(root: Path) -> Services:
-    """Start what does not run yet, deploy prefect.yaml.
-
-    Raises:
-        DataError: If a port is taken or a service does not start; what this start has
-            started is stopped again.
-    """
-    with _alone(root):
-        starter = Starter(root, read_services(root))
-        try:
-            _start_servers(starter)
-            _deploy(starter)
-            _start_workers(starter)
-        except BaseException:
-            _end(starter.new)
-            raise
-        return starter.services
-
-
-def _start_servers(starter: Starter) -> None:
-    services, folder = starter.services, starter.folder
-    environment = services.environment(starter.root)
-    server = ["prefect", "server", "start", "--host", "127.0.0.1", "--port"]
-    clear(starter, "prefect", services.prefect_port)
-    clear(starter, "mlflow", services.mlflow_port)
-    starter.launch("prefect", [*server, str(services.prefect_port)], environment)
-    (folder / "mlflow").mkdir(exist_ok=True)
-    # In the environment and not on the command line, which everybody can read.
-    store = {"MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder}/mlflow/mlflow.db"}
-    words = ["mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
-    words += ["--port", str(services.mlflow_port)]
-    words += ["--artifacts-destination", str(folder / "mlflow" / "artifacts")]
-    starter.launch("mlflow", words, {**store, **environment})
-    starter.wait("prefect", lambda: answers(f"{services.api}/health"))
-    starter.wait("mlflow", lambda: answers(f"{services.mlflow}/health"))
-
-
-def clear(starter: Starter, name: str, port: int) -> None:
-    """See that a port is free; what a killed server of ours left on it is ended.
-
-    Raises:
-        DataError: If another program has it.
-    """
-    if name in starter.services.running():
-        return
-    left = listener(port)
-    if left and left in family((), starter.folder):
-        end([left], lambda: {left} if lives(left) else set(), patience_s=10)
-    if found := owner(port):
-        raise DataError(
-            f"port {port}: expected it free for {name}, found {found}; end that, or "
-            f"take another port: SEGPIPE_{name.upper()}_PORT={port + 1} make serve"
-        )
-
-
-def _deploy(starter: Starter) -> None:
-    log = starter.log("deployments")
-    with log.open("wb") as file:
-        answer = subprocess.run(
-            [sys.executable, "-m", "flows.deployments"],
-            cwd=starter.root,
-            env=without_secrets(starter.services.environment(starter.root)),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    if answer.returncode != 0:
-        raise DataError(f"prefect.yaml was not deployed: {log}:\n{last_lines(log)}")
-
-
-def _start_workers(starter: Starter) -> None:
-    services, since_s = starter.services, time.time()
-    environment = without_secrets(services.environment(starter.root))
-    password = environment.get("PREFECT_API_AUTH_STRING", "")
-    workers = build_workers(starter.folder)
-    for worker in workers:
-        own = {**environment, **worker.environment}
-        starter.launch(worker.name, worker.words, own)
-    new = {each.name for each in starter.new}
-    for worker in workers:
-        if worker.name in new:
-            at = (services.api, worker.pool, worker.name, since_s, password)
-            starter.wait(worker.name, partial(is_online, *at))
-
-
-def stop(root: Path) -> list[str]:
-    """End the services and all that they have started; returns the names."""
-    with _alone(root):
-        services = read_services(root)
-        _end(services.daemons, mark=root / FOLDER)
-        (root / FOLDER / "services.json").unlink(missing_ok=True)
-    return [each.name for each in services.daemons]
-
-
-def _end(daemons: Sequence[Daemon], mark: Path | None = None) -> None:
-    """Runs first, then workers, then servers: each can still say how it ended.
-
-    A worker that is told to end kills its runs, and nobody says what became of them.
-    """
-    servers = [each for each in daemons if each.name in SERVERS]
-    workers = [each for each in daemons if each not in servers]
-    waiting = set(filter(None, (each.find() for each in workers)))
-
-    def at_work() -> set[psutil.Process]:
-        return family(daemons, mark) - family(servers)
-
-    # What runs below a run is the run's to end (flows/running/guard.py).
-    runs = at_work() - waiting
-    heads = {each for each in runs if parent(each) not in runs}
-    end(heads, lambda: at_work() - waiting, patience_s=STOPS_S)
-    end(waiting, at_work, patience_s=10)
-    heads = set(filter(None, (each.find() for each in servers)))
-    end(heads, lambda: family(daemons, mark), patience_s=10)
-
-
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Two starts at a time would start twice."""
-    (root / FOLDER / "logs").mkdir(parents=True, exist_ok=True)
-    with (root / FOLDER / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @app.command("start")
@@ -278,7 +33,7 @@ def start_command() -> None:
 
 @app.command("stop")
 def stop_command() -> None:
-    """End the services, and all that they have started; nothing else."""
+    """End the services and everything that they started; nothing else."""
     root = _project()
     ended = _say_errors(lambda: stop(root))
     typer.echo(f"stopped: {', '.join(ended) or 'nothing ran'}")
@@ -286,7 +41,7 @@ def stop_command() -> None:
 
 @app.command("status")
 def status_command() -> None:
-    """What runs."""
+    """List the services that run."""
     for each in read_services(_project()).daemons:
         typer.echo(f"{each.name:8} runs, process {each.pid}")
 

@@ -1,10 +1,11 @@
-"""Daemons: processes that outlive their shell, and that can be ended, every one.
+"""Daemons: processes that outlive their shell and can all be found and ended again.
 
-A process is known again by its number and its start: numbers are used a second time.
-What they start carries their mark in its environment, so that it is found even where
-the process between the two was killed.
+A process is identified by its number and its start time, as numbers are reused. The
+processes that it starts carry a mark in their environment, so that they are found even
+if the process between was killed.
 """
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -15,18 +16,18 @@ import psutil
 
 from segpipe.project.documents import Document
 
-MARK = "SEGPIPE_SERVICES"  # the folder of those who started it
-CLOCK_S = 2.0  # psutil takes the start from the clock, which may be set
+MARK = "SEGPIPE_SERVICES"  # the folder of the services that started it
+CLOCK_S = 2.0  # psutil derives the start from the clock, which may be set
 LOOKS_S = 0.1
 
 
 class Daemon(Document):
-    """A process that was started, wherever it is now.
+    """A process that was started; it may have ended since.
 
     Attributes:
-        name: Its log is logs/NAME.log.
-        pid: Its number.
-        started_s: When it started, in seconds since 1970.
+        name: Name of the service; its log is logs/NAME.log.
+        pid: Process number.
+        started_s: Start time, in seconds since 1970.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Daemon(Document):
     started_s: float
 
     def find(self) -> psutil.Process | None:
-        """The process if it lives; None if it ended or another has its number."""
+        """The process if it is alive; None if it ended or another has its number."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started_s) < CLOCK_S
@@ -49,11 +50,11 @@ def launch(
     """Start a module of this environment in a session of its own.
 
     Args:
-        name: What to call it.
-        words: ``python -m`` these.
-        root: Where it runs.
-        environment: All of its variables; MARK should be one of them.
-        log: What it says is added to this file.
+        name: Name of the daemon.
+        words: Module and arguments, after ``python -m``.
+        root: Working directory.
+        environment: All of its environment variables; MARK should be one of them.
+        log: File to which its output is appended.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
@@ -71,7 +72,7 @@ def launch(
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether it runs; one that ended and that nobody fetched does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -79,7 +80,7 @@ def lives(process: psutil.Process) -> bool:
 
 
 def parent(process: psutil.Process) -> psutil.Process | None:
-    """Who has started it; None if nobody of them is left."""
+    """The process that started another, if it is still there."""
     try:
         return process.parent()
     except psutil.NoSuchProcess:
@@ -87,14 +88,14 @@ def parent(process: psutil.Process) -> psutil.Process | None:
 
 
 def family(daemons: Iterable[Daemon], mark: Path | None = None) -> set[psutil.Process]:
-    """All living processes of daemons: they, and what descends from them.
+    """All living processes of some daemons and their descendants.
 
     Args:
-        daemons: Some of them.
-        mark: Processes with this mark count, too, whoever has started them.
+        daemons: The daemons.
+        mark: Processes with this mark belong to them, too, whoever started them.
 
     Returns:
-        Never this process or one above it.
+        The processes, without this process and its ancestors.
     """
     found = {process for daemon in daemons if (process := daemon.find())}
     for process in list(found):
@@ -115,7 +116,7 @@ def _descendants(process: psutil.Process) -> set[psutil.Process]:
 def _is_marked(process: psutil.Process, mark: Path) -> bool:
     try:
         return bool(process.environ().get(MARK) == str(mark))
-    except (psutil.Error, OSError):  # ended meanwhile, or another user's
+    except (psutil.Error, OSError):  # it ended, or belongs to another user
         return False
 
 
@@ -125,33 +126,28 @@ def end(
     *,
     patience_s: float,
 ) -> None:
-    """Ask the heads to end, wait until nobody is left, kill who is.
+    """Terminate the heads, wait until no process is left, kill those that remain.
 
     Args:
-        heads: Those who are asked; they see to the others.
-        everyone: Who has to be gone; asked again and again, as some start others.
-        patience_s: How long to wait before killing.
+        heads: Processes that are terminated; they end their own children.
+        everyone: Processes that must be gone; called repeatedly, as some start others.
+        patience_s: Seconds to wait before killing.
     """
     for process in heads:
-        _tell(process, process.terminate)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
     deadline = time.monotonic() + patience_s
     while (left := everyone()) and time.monotonic() < deadline:
         time.sleep(LOOKS_S)
     while left:
         for process in left:
-            _tell(process, process.kill)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         time.sleep(LOOKS_S)
         left = everyone()
 
 
-def _tell(process: psutil.Process, what: Callable[[], None]) -> None:
-    try:
-        what()
-    except psutil.NoSuchProcess:
-        return
-
-
 def last_lines(log: Path, number: int = 20) -> str:
-    """The end of a log."""
+    """The last lines of a log."""
     lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
     return "\n".join(lines[-number:])

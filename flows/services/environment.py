@@ -1,4 +1,4 @@
-"""environment: the variables that services run with, and those that flows never see."""
+"""environment: the variables of the services, and those that flows never get."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flows.services.daemons import MARK
 
-SECRETS = (  # of the servers; no flow needs them
+SECRETS = (  # of the servers; flows do not need them
     "PREFECT_SERVER_DATABASE_CONNECTION_URL",
     "PREFECT_API_DATABASE_CONNECTION_URL",
     "PREFECT_SERVER_API_AUTH_STRING",
@@ -18,11 +18,11 @@ SECRETS = (  # of the servers; no flow needs them
 def build_environment(
     root: Path, folder: Path, *, api: str, mlflow: str
 ) -> dict[str, str]:
-    """The variables of all services: the user's, with ours over them.
+    """The variables of all services: the user's, overridden by ours.
 
     Args:
-        root: The project; its own code is what runs.
-        folder: Where the services keep their data.
+        root: The project's folder; the code in it is what runs.
+        folder: Folder of the services' data.
         api: PREFECT_API_URL.
         mlflow: MLFLOW_TRACKING_URI.
     """
@@ -36,15 +36,15 @@ def build_environment(
         "PREFECT_API_URL": api,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "MLFLOW_TRACKING_URI": mlflow,
-        # Its seven processes judge answers of language models: 1.7 GB for nothing here.
+        # Its seven processes judge language models and take 1.7 GB; nothing uses them.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",
     }
     password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
     clients = {"PREFECT_API_AUTH_STRING": password} if password else {}
-    # What a user may set otherwise. A training whose worker was lost goes on in
-    # another's clone: their checkpoints lie in one place.
+    # Defaults that a user may override. A training whose worker was lost continues in
+    # another worker's clone, so their checkpoints share one folder.
     usual = {
         "SEGPIPE_CHECKPOINTS": str(root / ".checkpoints"),
         "PREFECT_WORKER_QUERY_SECONDS": "3",
@@ -58,5 +58,5 @@ def _before(variable: str, first: str) -> str:
 
 
 def without_secrets(environment: dict[str, str]) -> dict[str, str]:
-    """What workers get, and with them every flow."""
+    """The variables that workers, and so all flows, get."""
     return {name: text for name, text in environment.items() if name not in SECRETS}

@@ -1,4 +1,4 @@
-"""ports: who listens on this machine, and whether they are ready."""
+"""ports: which program listens on a port of this machine, and whether it is ready."""
 
 import base64
 import json
@@ -9,11 +9,11 @@ from datetime import datetime
 
 import psutil
 
-PATIENCE_S = 5.0  # with an answer
+PATIENCE_S = 5.0  # for an answer
 
 
 def owner(port: int) -> str | None:
-    """Who has a port of this machine, in words; None if it is free."""
+    """Description of the program that uses a port; None if the port is free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -27,7 +27,7 @@ def owner(port: int) -> str | None:
 
 
 def listener(port: int) -> psutil.Process | None:
-    """The process that has a port, where the system tells."""
+    """The process that listens on a port, where the system shows it."""
     try:
         pids = [
             each.pid
@@ -41,7 +41,7 @@ def listener(port: int) -> psutil.Process | None:
 
 
 def answers(url: str) -> bool:
-    """Whether a server says that it is well."""
+    """Whether a server answers a request without an error."""
     try:
         with urllib.request.urlopen(url, timeout=PATIENCE_S):  # noqa: S310
             return True
@@ -50,14 +50,14 @@ def answers(url: str) -> bool:
 
 
 def is_online(api: str, pool: str, worker: str, since_s: float, password: str) -> bool:
-    """Whether a worker has reported to the Prefect server.
+    """Whether a worker has reported to the Prefect server since it was started.
 
     Args:
         api: PREFECT_API_URL.
-        pool: The worker's pool.
-        worker: Its name.
-        since_s: When it was started, in seconds since 1970; one before it may have had
-            the same name.
+        pool: Name of the worker's pool.
+        worker: Name of the worker.
+        since_s: When it was started, in seconds since 1970; an earlier worker may have
+            had the same name.
         password: PREFECT_API_AUTH_STRING, or "".
     """
     request = urllib.request.Request(  # noqa: S310

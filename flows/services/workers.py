@@ -1,4 +1,4 @@
-"""workers: what each worker of this machine is started with."""
+"""workers: the workers of this machine, with pool, limit and environment."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-CPU_RUNS = 4  # at the same time; most of them wait for others
+CPU_RUNS = 4  # at the same time; most of them wait for other runs
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,10 @@ class Worker:
     """A worker of a pool.
 
     Attributes:
-        name: Its name in the UI, and of its log.
-        pool: Where its work comes from.
-        limit: How many runs it takes at a time.
-        environment: Its own variables, over those of all services.
+        name: Name in the UI and of its log.
+        pool: Work pool that it serves.
+        limit: Number of runs at a time.
+        environment: Its own variables, which override those of all services.
     """
 
     name: str
@@ -34,17 +34,17 @@ class Worker:
 
 
 def build_workers(folder: Path) -> list[Worker]:
-    """One for the pool cpu; one a GPU for the pool gpu, or one where there is none.
+    """One worker for the pool cpu, and one a GPU, but at least one, for the pool gpu.
 
     Args:
-        folder: Where workers of the pool gpu have their workspaces.
+        folder: Folder for the workspaces of the workers of the pool gpu.
     """
     workers = [Worker("cpu", "cpu", CPU_RUNS, {})]
     for number, gpu in enumerate(list_gpus() or [""]):
         name = f"gpu-{number}"
         environment = {"SEGPIPE_WORKSPACE": str(folder / "workspaces" / name)}
-        if gpu:  # else the processor stands in
-            # In the order of nvidia-smi, whose numbers people know.
+        if gpu:  # otherwise it trains on the CPU
+            # Number the GPUs as nvidia-smi does.
             order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
             environment |= {"CUDA_VISIBLE_DEVICES": gpu, **order}
         workers.append(Worker(name, "gpu", 1, environment))
@@ -52,11 +52,11 @@ def build_workers(folder: Path) -> list[Worker]:
 
 
 def list_gpus() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES should name, one a worker.
+    """Values of CUDA_VISIBLE_DEVICES, one for each worker.
 
-    Those that the user's own CUDA_VISIBLE_DEVICES names, if it is set; else those that
-    nvidia-smi lists, or torch where there is no nvidia-smi. torch is asked in a process
-    that ends: who looks at a GPU through CUDA holds memory on it.
+    They are the GPUs in the user's own CUDA_VISIBLE_DEVICES if it is set, otherwise
+    those that nvidia-smi lists, or torch without nvidia-smi. torch is asked in a
+    process that ends, because a process that uses CUDA keeps memory on the GPU.
     """
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [gpu for gpu in visible.split(",") if gpu not in ("", "-1")]

@@ -1,1 +1,1 @@
-"""The commands: what is typed, handed on to a stage, a tool or the registry."""
+"""The command line: each command calls a stage, a tool or the registry."""

@@ -1,11 +1,11 @@
-"""The commands that make data: the phantom, imported images, dense label maps."""
+"""The commands that produce data: phantom, import and densify."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from segpipe.cli.options import TOOLS, parse_numbers
+from segpipe.cli.options import TOOLS, SpacingMm, parse_numbers
 from segpipe.cli.project import HERE, read_compute, read_section, read_train_params
 
 app = typer.Typer()
@@ -15,7 +15,7 @@ app = typer.Typer()
 def phantom(
     folder: Annotated[Path, typer.Argument(help="Where to write, usually data.")],
 ) -> None:
-    """Write the embedded data set; never over other data.
+    """Write the synthetic data set; never over other data.
 
     Example: segpipe phantom data
     """
@@ -28,48 +28,50 @@ def phantom(
 def import_(
     source: Annotated[Path, typer.Argument(help="Folder, or an HDF5 file.")],
     data: Annotated[Path, typer.Argument(help="Where to write, usually data.")],
-    images: Annotated[str | None, typer.Option(help="Folder of images in it.")] = None,
-    labels: Annotated[str | None, typer.Option(help="Folder of label maps.")] = None,
+    images: Annotated[
+        str | None, typer.Option(help="Folder of the images in the source.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Folder of the label maps in the source.")
+    ] = None,
     channel_suffix: Annotated[
         list[str] | None,
-        typer.Option(help="Ending of a name that says the channel; once a channel."),
+        typer.Option(help="Name ending of the files of a channel; once per channel."),
     ] = None,
     label_suffix: Annotated[
-        str, typer.Option(help="Ending of the label maps' names.")
+        str, typer.Option(help="Name ending of the label maps.")
     ] = "",
     channel: Annotated[
-        list[str] | None, typer.Option(help="Name of a channel; once a channel.")
+        list[str] | None, typer.Option(help="Name of a channel; once per channel.")
     ] = None,
     structure: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE; once a structure.")
+        list[str] | None, typer.Option(help="NAME=VALUE; once per structure.")
     ] = None,
     ignore: Annotated[
-        int | None, typer.Option(help="The value that means: not annotated.")
+        int | None, typer.Option(help="Value of voxels without annotation.")
     ] = None,
     instances: Annotated[
         bool, typer.Option("--instances", help="The labels are instance ids.")
     ] = False,
-    spacing_mm: Annotated[
-        str | None, typer.Option(help="Of files that carry none, such as 0.5,0.5.")
-    ] = None,
+    spacing_mm: SpacingMm = None,
     grey: Annotated[
-        bool, typer.Option("--grey", help="Colours that are all equal: one channel.")
+        bool, typer.Option("--grey", help="Three equal colours become one channel.")
     ] = False,
     image_key: Annotated[str, typer.Option(help="HDF5 data set of the image.")] = "raw",
     label_key: Annotated[
         str, typer.Option(help="HDF5 data set of the label map.")
     ] = "label",
     patients: Annotated[
-        Path | None, typer.Option(help="CSV with the columns case, patient and more.")
+        Path | None, typer.Option(help="CSV with columns case, patient and others.")
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Give up the data that are there.")
+        bool, typer.Option("--replace", help="Replace the data that are there.")
     ] = False,
     add: Annotated[
-        bool, typer.Option("--add", help="Join the data that are there.")
+        bool, typer.Option("--add", help="Add to the data that are there.")
     ] = False,
 ) -> None:
-    """Bring images and label maps into data/: all or nothing.
+    """Import images and label maps into data/, either all or none.
 
     Example: segpipe import ~/study data --images images --labels labels
     """
@@ -103,7 +105,7 @@ def densify(
 ) -> None:
     """Label all voxels of the volumes in data/ from a few annotated slices.
 
-    The label maps in data/ hold the value `ignore` where nobody annotated.
+    The label maps in data/ have the value `ignore` where nobody annotated.
 
     Example: segpipe densify dense --model unet3d
     """

@@ -1,4 +1,4 @@
-"""The project that commands run in, the working directory: its paths and params."""
+"""The project that commands run in: the working directory, its paths and params."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,10 @@ HERE = Paths(Path())
 
 
 def read_section(name: str, model: Any) -> Any:
-    """A section of params.yaml as its Params class.
+    """Read a section of params.yaml as its Params class.
 
     Raises:
-        DataError: If the section is missing or not what the class asks for.
+        DataError: If the section is missing or wrong.
     """
     from segpipe.project.params import read_section
 
@@ -25,10 +25,10 @@ def read_section(name: str, model: Any) -> Any:
 
 
 def read_list(name: str, kind: type) -> list[Any]:
-    """The list models or folds.
+    """Read the list models or folds.
 
     Raises:
-        DataError: If it is no list of different values of the kind, or empty.
+        DataError: If it is empty, or not a list of different values of the kind.
     """
     from segpipe.project.params import read_params
 
@@ -43,8 +43,30 @@ def read_list(name: str, kind: type) -> list[Any]:
     return list(values)
 
 
+def read_networks() -> dict[str, str]:
+    """The network that each of the models names, without a look at its other params.
+
+    Raises:
+        DataError: If a model has no section in train, or the section no network.
+    """
+    from segpipe.project.params import read_params
+
+    sections = read_params(HERE.params).get("train")
+    found = {}
+    for model in read_list("models", str):
+        section = sections.get(model) if isinstance(sections, dict) else None
+        network = section.get("network") if isinstance(section, dict) else None
+        if not isinstance(network, str):
+            raise DataError(
+                f"{HERE.params}, train: expected a section {model} with a network, "
+                f"found {network}; copy another model's section"
+            )
+        found[model] = network
+    return found
+
+
 def read_train_params(model: str) -> "TrainParams":
-    """How a model is trained: its section of train.
+    """Read the section of train that describes how a model is trained.
 
     Raises:
         DataError: If there is no such section, or it is wrong.
@@ -63,7 +85,7 @@ def read_train_params(model: str) -> "TrainParams":
 
 
 def read_compute() -> "Compute":
-    """Device, precision and threads by the section compute, set in this process.
+    """Set device, precision and threads of this process from the section compute.
 
     Raises:
         DataError: If the section is wrong, or the machine has no such device.

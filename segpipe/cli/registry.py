@@ -1,4 +1,4 @@
-"""The commands that register segmenters and move the name champion."""
+"""The commands that register segmenters and move the alias champion."""
 
 from typing import Annotated
 
@@ -8,9 +8,9 @@ from segpipe.cli.options import REGISTRY
 from segpipe.cli.project import HERE
 
 Name = Annotated[
-    str | None, typer.Option(help="Registered model; unless told, the data set's name.")
+    str | None, typer.Option(help="Registered model; by default the data set's name.")
 ]
-Why = Annotated[str, typer.Option(help="The reason; it stays with the version.")]
+Why = Annotated[str, typer.Option(help="The reason; it is kept with the version.")]
 
 app = typer.Typer()
 
@@ -22,7 +22,7 @@ def register(
 ) -> None:
     """Register the trained folds of a model as a new version, the candidate.
 
-    Nothing is registered unless MLflow loads it back to the same labels.
+    It is registered only if MLflow loads it and it gives the same labels.
 
     Example: segpipe register unet3d
     """
@@ -35,7 +35,7 @@ def register(
 
 @app.command(rich_help_panel=REGISTRY)
 def models(
-    name: Annotated[str | None, typer.Option(help="Only this one.")] = None,
+    name: Annotated[str | None, typer.Option(help="List only this model.")] = None,
 ) -> None:
     """List the registered segmenters, with their figures and aliases.
 
@@ -49,7 +49,7 @@ def models(
 
 @app.command(rich_help_panel=REGISTRY)
 def promote(
-    version: Annotated[int, typer.Argument(help="Number, as segpipe models shows it.")],
+    version: Annotated[int, typer.Argument(help="Number, as `segpipe models` shows.")],
     why: Why,
     name: Name = None,
 ) -> None:
@@ -57,11 +57,12 @@ def promote(
 
     Example: segpipe promote 3 --why "better on small vessels"
     """
-    from segpipe.registry.promotion import promote as act
+    from segpipe.registry.promotion import promote as tool
     from segpipe.registry.register import default_name
 
-    act(name or default_name(HERE), str(version), why, HERE)
-    models(name or default_name(HERE))
+    name = name or default_name(HERE)
+    tool(name, str(version), why, HERE)
+    models(name)
 
 
 @app.command(rich_help_panel=REGISTRY)
@@ -70,8 +71,9 @@ def rollback(why: Why, name: Name = None) -> None:
 
     Example: segpipe rollback --why "misses the left kidney"
     """
-    from segpipe.registry.promotion import rollback as act
+    from segpipe.registry.promotion import rollback as tool
     from segpipe.registry.register import default_name
 
-    act(name or default_name(HERE), why, HERE)
-    models(name or default_name(HERE))
+    name = name or default_name(HERE)
+    tool(name, why, HERE)
+    models(name)

@@ -1,4 +1,4 @@
-"""The commands that dvc.yaml calls, one a stage."""
+"""The commands that dvc.yaml calls, one for each stage."""
 
 from typing import Annotated
 
@@ -9,6 +9,7 @@ from segpipe.cli.project import (
     HERE,
     read_compute,
     read_list,
+    read_networks,
     read_section,
     read_train_params,
 )
@@ -20,8 +21,16 @@ app = typer.Typer()
 
 
 @app.command(rich_help_panel=STAGES)
+def code() -> None:
+    """Digest the code behind each stage, so that DVC knows which stages it changed."""
+    from segpipe.stages import code as stage
+
+    stage.run(networks=read_networks(), paths=HERE)
+
+
+@app.command(rich_help_panel=STAGES)
 def verify() -> None:
-    """Refuse what cannot be trained on: all faults of all cases at once."""
+    """Check the data set, and report all faults of all cases at once."""
     from segpipe.stages import verify as stage
 
     models = {name: read_train_params(name) for name in read_list("models", str)}
@@ -42,7 +51,7 @@ def split() -> None:
 
 @app.command(rich_help_panel=STAGES)
 def plan() -> None:
-    """Take the fingerprint; choose spacing, normalization, patch and batch size."""
+    """Profile the data set; choose spacing, normalization, patch and batch size."""
     from segpipe.stages import plan as stage
 
     models = {name: read_train_params(name) for name in read_list("models", str)}
@@ -67,7 +76,7 @@ def weigh() -> None:
 
 @app.command(rich_help_panel=STAGES)
 def annotate() -> None:
-    """Choose which voxels count as labelled: all, or a few slices."""
+    """Choose which voxels count as annotated: all, or those of a few slices."""
     from segpipe.stages import annotate as stage
 
     stage.run(read_section("annotate", stage.AnnotateParams), paths=HERE)
@@ -75,11 +84,11 @@ def annotate() -> None:
 
 @app.command(rich_help_panel=STAGES)
 def train(model: Model, fold: Fold) -> None:
-    """Train one network of one fold; goes on where it was interrupted.
+    """Train the network of one fold; an interrupted training continues.
 
     Example: segpipe train --model unet3d --fold 0
     """
-    from segpipe.cli.following import follow
+    from segpipe.cli.observer import observe
     from segpipe.stages import train as stage
 
     stage.run(
@@ -88,7 +97,7 @@ def train(model: Model, fold: Fold) -> None:
         fold=fold,
         compute=read_compute(),
         paths=HERE,
-        observe=follow,
+        observe=observe,
     )
 
 

@@ -9,10 +9,15 @@ import typer
 from segpipe.cli.options import TOOLS, parse_numbers
 from segpipe.cli.project import HERE, read_compute
 from segpipe.project.errors import DataError
+from segpipe.registry.gate.comparison import Rule
+from segpipe.segmenter.settings import SegmentSettings
 
 Segmenter = Annotated[
     str, typer.Argument(help="Segmenter, folder of folds, or models:/NAME@ALIAS.")
 ]
+
+RULE = Rule()
+SETTINGS = SegmentSettings()
 
 app = typer.Typer()
 
@@ -29,27 +34,29 @@ def segment(
     ] = False,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write them, a file a structure.")
-    ] = False,
+    ] = SETTINGS.probabilities,
     uncertainty: Annotated[
         bool, typer.Option("--uncertainty", help="Entropy and disagreement of folds.")
-    ] = False,
+    ] = SETTINGS.uncertainty,
     instances: Annotated[
         bool, typer.Option("--instances", help="Number connected components, too.")
-    ] = False,
+    ] = SETTINGS.instances,
     overlay: Annotated[
         bool, typer.Option(help="Draw what was found over the image.")
-    ] = True,
+    ] = SETTINGS.overlay,
     mirror: Annotated[
         bool, typer.Option("--mirror", help="Mean over mirrored images: slower.")
-    ] = False,
+    ] = SETTINGS.mirror,
     overlap_fraction: Annotated[
         float, typer.Option(min=0, max=0.9, help="Of neighbouring tiles.")
-    ] = 0.5,
+    ] = SETTINGS.overlap_fraction,
     memory_gb: Annotated[
         float, typer.Option(min=0, help="Of a forward pass: sets the size of tiles.")
-    ] = 4.0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    ] = SETTINGS.memory_gb,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = SETTINGS.device,
+    precision: Annotated[
+        str, typer.Option(help="auto, fp32 or bf16.")
+    ] = SETTINGS.precision,
     threads: Annotated[
         int, typer.Option(min=0, help="CPU threads; 0: as many as there are cores.")
     ] = 0,
@@ -58,7 +65,7 @@ def segment(
     ] = None,
     resample_tilt: Annotated[
         bool, typer.Option("--resample-tilt", help="Straighten a tilted gantry.")
-    ] = False,
+    ] = SETTINGS.resample_tilt,
 ) -> None:
     """Segment new images: label maps on their own grids, DICOM-SEG for DICOM.
 
@@ -67,30 +74,27 @@ def segment(
     Example: segpipe segment artifacts/train/unet3d ~/new --output ~/masks
     """
     from segpipe.project.params import parse_section
-    from segpipe.segmenter.compute import ComputeParams, build_compute
-    from segpipe.segmenter.segmenter import Inference
-    from segpipe.tools.segmenting.options import Outputs, SegmentOptions
     from segpipe.tools.segmenting.run import segment as tool
 
-    values = {
-        "device": device,
-        "precision": precision,
-        "threads": threads or len(os.sched_getaffinity(0)),
-        "workers": 0,
-        "compile": False,
-    }
-    where = "--device, --precision, --threads"
-    compute = build_compute(parse_section(ComputeParams, values, where=where))
     spacing = parse_numbers("--spacing-mm", spacing_mm)
     if spacing is not None and len(spacing) != 2:
         raise DataError(f"--spacing-mm {spacing_mm}: expected COLUMNS,ROWS")
-    options = SegmentOptions(
-        outputs=Outputs(probabilities, uncertainty, instances, overlay),
-        inference=Inference(overlap_fraction, "gaussian", memory_gb, mirror, compute),
-        spacing_mm=None if spacing is None else (spacing[0], spacing[1]),
-        resample_tilt=resample_tilt,
-    )
-    summary = tool(model, inputs, output, options, force=force, paths=HERE)
+    values = {
+        "probabilities": probabilities,
+        "uncertainty": uncertainty,
+        "instances": instances,
+        "overlay": overlay,
+        "mirror": mirror,
+        "overlap_fraction": overlap_fraction,
+        "memory_gb": memory_gb,
+        "device": device,
+        "precision": precision,
+        "threads": threads or len(os.sched_getaffinity(0)),
+        "spacing_mm": spacing,
+        "resample_tilt": resample_tilt,
+    }
+    settings = parse_section(SegmentSettings, values, where="options of segment")
+    summary = tool(model, inputs, output, settings, force=force, paths=HERE)
     for row in summary.lines():
         typer.echo(row)
     if summary.failed:
@@ -105,16 +109,16 @@ def compare(
     ],
     margin: Annotated[
         float, typer.Option(min=0, max=1, help="Mean Dice that may be lost.")
-    ] = 0.02,
+    ] = RULE.margin,
     minimum_patients: Annotated[
         int, typer.Option(min=2, help="With fewer, nothing is decided.")
-    ] = 3,
+    ] = RULE.minimum_patients,
     structure_margin: Annotated[
         float, typer.Option(min=0, max=1, help="Of a structure beyond chance.")
-    ] = 0.0,
+    ] = RULE.structure_margin,
     new_failures: Annotated[
         int, typer.Option(min=0, help="Structures of cases that may newly fail.")
-    ] = 0,
+    ] = RULE.new_failures,
 ) -> None:
     """Judge a trained model against the champion on patients unknown to both.
 
@@ -123,7 +127,7 @@ def compare(
     Example: segpipe compare unet3d models:/liver@champion
     """
     from segpipe.registry.gate.compare import compare_with_champion as tool
-    from segpipe.registry.versions import SCHEME, fetch
+    from segpipe.registry.mlflow_model.fetch import SCHEME, fetch
 
     folder, name = Path(champion), champion
     if champion.startswith(SCHEME):
@@ -133,10 +137,12 @@ def compare(
         model,
         folder,
         champion_name=name,
-        margin=margin,
-        minimum_patients=minimum_patients,
-        structure_margin=structure_margin,
-        new_failures=new_failures,
+        rule=Rule(
+            margin=margin,
+            minimum_patients=minimum_patients,
+            structure_margin=structure_margin,
+            new_failures=new_failures,
+        ),
         compute=read_compute(),
         paths=HERE,
     )

@@ -1,7 +1,7 @@
-"""Watchdog: ends a process in which nothing happens any more, and says where it hangs.
+"""Watchdog: ends a process that makes no progress, and prints where it hangs.
 
-A stalled training, on a dead disk or a hung driver, would otherwise hold its machine
-for ever; what it did so far lies in its checkpoint.
+A training stalled by a dead disk or a hung driver would otherwise occupy its machine
+for ever; its progress is in its checkpoint.
 """
 
 import faulthandler
@@ -17,20 +17,20 @@ MINUTES = 60.0
 
 
 def patience_minutes() -> float:
-    """SEGPIPE_STALL_MINUTES, else an hour; it changes no result."""
+    """SEGPIPE_STALL_MINUTES, or an hour if it is not set; it changes no result."""
     return float(os.environ.get("SEGPIPE_STALL_MINUTES") or MINUTES)
 
 
 @contextmanager
 def watch(minutes: float, what: str) -> Iterator[Callable[[], None]]:
-    """Expect a sign of life at least every so many minutes.
+    """End the process if there is no sign of life for some minutes.
 
     Args:
-        minutes: Without a sign, the process ends with status 75.
-        what: To name it by.
+        minutes: Minutes without a sign after which the process ends with status 75.
+        what: Name of the work, for the log.
 
     Yields:
-        The sign of life, to be called.
+        The function to call as a sign of life.
     """
     alive, done = threading.Event(), threading.Event()
 
@@ -41,8 +41,8 @@ def watch(minutes: float, what: str) -> Iterator[Callable[[], None]]:
                 return
         log.error(
             "%s: expected a step at least every %g minutes, found none; stopped. Run "
-            "again to go on from the last checkpoint; SEGPIPE_STALL_MINUTES sets the "
-            "patience. It hangs here:",
+            "it again to continue from the last checkpoint; SEGPIPE_STALL_MINUTES sets "
+            "the limit. It hangs here:",
             what,
             minutes,
         )

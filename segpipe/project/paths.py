@@ -31,6 +31,11 @@ class Paths:
         return self.root / "artifacts"
 
     @property
+    def pins(self) -> Path:
+        """The pinned versions of the packages whose numbers end up in results."""
+        return self.root / "requirements-numerics.lock"
+
+    @property
     def cache(self) -> Path:
         """Finished cases of preprocess and weigh, by fingerprint; can be pruned."""
         return self.root / ".cache"

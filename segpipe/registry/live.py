@@ -1,4 +1,8 @@
-"""A training in progress as a live MLflow run."""
+"""Live: a training streams its history to its MLflow run while it is under way.
+
+A server that cannot be reached stops no training: one warning says so, and
+`segpipe record` completes the run later from artifacts/.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -9,78 +13,77 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+from segpipe.project.commit import git_tags
 from segpipe.project.paths import Paths
-from segpipe.registry.commit import git_tags
-from segpipe.registry.runs import connect, find_or_create_pair, log_rows, tracking_uri
+from segpipe.registry.runs import find_or_create_pair, log_rows
+from segpipe.registry.store import connect, first_line, tracking_uri
 from segpipe.training.record import TrainingRecord
 
 log = logging.getLogger(__name__)
 
 
 class LiveRun:
-    """A training's run while it goes on."""
+    """The run of a training that is under way, as long as the server can be reached."""
 
-    def __init__(self, client: MlflowClient | None, run: Run | None) -> None:
-        self._client = client
-        self._run = run
+    def __init__(self) -> None:
+        self._run: tuple[MlflowClient, Run] | None = None
+
+    def start(self, paths: Paths, record: TrainingRecord, tags: dict[str, str]) -> str:
+        """Find or create the run and mark it as running; returns its id."""
+        client, experiment = connect(paths)
+        _, run = find_or_create_pair(client, experiment, record=record, tags=tags)
+        run_id = str(run.info.run_id)
+        client.set_tag(run_id, "segpipe.live", "true")
+        client.update_run(run_id, status="RUNNING")
+        self._run = client, run
+        return run_id
 
     def log(self, rows: list[dict[str, float]]) -> None:
-        """Add rows of the history, by epoch; what is there already is left alone."""
-        if self._client is None or self._run is None:
-            return
-        try:
-            log_rows(self._client, self._run, rows, step_name="epoch")
-        except MlflowException as error:
-            self._give_up(error)
+        """Add rows of the history; epochs that are logged already are left alone."""
+        if self._run is not None:
+            with self.while_reachable():
+                log_rows(*self._run, rows)
 
     def close(self, status: str) -> None:
-        """Say how it ended: FINISHED or FAILED."""
-        if self._client is None or self._run is None:
-            return
-        try:
-            self._client.set_terminated(self._run.info.run_id, status)
-        except MlflowException as error:
-            self._give_up(error)
+        """Set how the training ended: FINISHED or FAILED."""
+        if self._run is not None:
+            client, run = self._run
+            with self.while_reachable():
+                client.set_terminated(run.info.run_id, status)
 
-    def _give_up(self, error: MlflowException) -> None:
-        log.warning(
-            "MLflow cannot be reached (%s): training goes on, `segpipe record` "
-            "completes the run later",
-            str(error).splitlines()[0][:200],
-        )
-        self._client = None
+    @contextmanager
+    def while_reachable(self) -> Iterator[None]:
+        """Give the run up, with one warning, when the server cannot be reached."""
+        try:
+            yield
+        except MlflowException as error:
+            log.warning(
+                "MLflow cannot be reached (%s): the training continues, "
+                "`segpipe record` completes the run later",
+                first_line(error),
+            )
+            self._run = None
 
 
 @contextmanager
 def live_run(
     paths: Paths, *, record: TrainingRecord, tags: dict[str, str]
 ) -> Iterator[LiveRun]:
-    """Stream a training to MLflow while it goes on, and how busy the machine is.
+    """Stream a training and the load of its machine to MLflow.
 
     Args:
-        paths: Of the project.
+        paths: The project's folders.
         record: What the training is made from.
-        tags: More to know, such as the device.
+        tags: Further tags of a new run, such as the device.
     """
-    live = LiveRun(None, None)
+    live = LiveRun()
     monitor: SystemMetricsMonitor | None = None
-    try:
-        client, experiment = connect(paths)
-        _, run = find_or_create_pair(
-            client,
-            experiment,
-            record=record,
-            tags={**tags, **git_tags(paths.root)},
-        )
-        client.set_tag(run.info.run_id, "segpipe.live", "true")
-        client.update_run(run.info.run_id, status="RUNNING")
-        live = LiveRun(client, run)
+    with live.while_reachable():
+        run_id = live.start(paths, record, {**tags, **git_tags(paths.root)})
         monitor = SystemMetricsMonitor(
-            run.info.run_id, resume_logging=True, tracking_uri=tracking_uri(paths)
+            run_id, resume_logging=True, tracking_uri=tracking_uri(paths)
         )
         monitor.start()
-    except MlflowException as error:
-        live._give_up(error)
     try:
         yield live
     except BaseException:

@@ -1,4 +1,4 @@
-"""Promotion: which version is the champion, why, and how far a review is."""
+"""Promotion: move the alias champion, with the reason, and set a review's status."""
 
 from datetime import UTC, datetime
 
@@ -6,31 +6,32 @@ from mlflow import MlflowClient
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import reachable
+from segpipe.registry.store import reachable
 from segpipe.registry.versions import (
     CANDIDATE,
     CHAMPION,
     PREVIOUS,
     REVIEW,
     Version,
+    describe_versions,
     find_alias,
     find_version,
     list_versions,
-    say_versions,
 )
 
 
 def promote(name: str, version: str, why: str, paths: Paths) -> Version:
-    """Make a version the champion; the champion before it is then the previous one.
+    """Make a version the champion; the champion until now becomes the previous one.
 
-    The tags come first and the champion in one step, so that at every moment there is
-    the old champion or the new one, with its reason. Called again after it was killed,
-    it completes what is missing.
+    The tags are set first and the alias in one step, so that at every moment either the
+    old champion or the new one, with its reason, is in place. A second call completes
+    what a killed one left undone.
 
     Raises:
-        DataError: If there is no reason or no such version, or no registry.
+        DataError: If the reason is empty, there is no such version, or the registry
+            cannot be reached.
     """
-    _require(why)
+    _require_reason(why)
     found = find_version(name, version, paths)
     champion = find_alias(name, CHAMPION, paths)
     with reachable(paths) as (client, _):
@@ -46,24 +47,25 @@ def promote(name: str, version: str, why: str, paths: Paths) -> Version:
 
 
 def rollback(name: str, why: str, paths: Paths) -> Version:
-    """Make the previous version the champion again, and the champion the previous one.
+    """Swap the champion and the previous version.
 
     Raises:
-        DataError: If there is no reason or no previous version, or no registry.
+        DataError: If the reason is empty, there is no previous version, or the registry
+            cannot be reached.
     """
-    _require(why)
+    _require_reason(why)
     champion = find_alias(name, CHAMPION, paths)
     previous = find_alias(name, PREVIOUS, paths)
     if champion is None or previous is None:
-        found = say_versions(list_versions(name, paths))
+        found = describe_versions(list_versions(name, paths))
         raise DataError(
             f"{name}: expected a champion and a previous version to go back to, found "
             f"{found}; `segpipe promote` chooses a version"
         )
     with reachable(paths) as (client, _):
         if champion.version == previous.version:
-            # A promotion or rollback was killed half-way: this ends it, the champion
-            # stays.
+            # A promotion or rollback was killed half-way: complete it, keep the
+            # champion.
             before = champion.tags.get("promoted.from")
         else:
             before = champion.version
@@ -78,10 +80,10 @@ def rollback(name: str, why: str, paths: Paths) -> Version:
 
 
 def review(name: str, version: str, status: str, note: str, paths: Paths) -> Version:
-    """Say how far the review of a version is; who said it stands nowhere in MLflow.
+    """Set the status of a version's review; MLflow does not keep who set it.
 
     Raises:
-        DataError: If there is no such version, or no registry.
+        DataError: If there is no such version, or the registry cannot be reached.
     """
     find_version(name, version, paths)
     with reachable(paths) as (client, _):
@@ -94,7 +96,7 @@ def review(name: str, version: str, status: str, note: str, paths: Paths) -> Ver
 def _tag(
     client: MlflowClient, version: Version, act: str, why: str, other: str
 ) -> None:
-    """Why and when a version was promoted or rolled back, and from or to which."""
+    """Tag a version with why, when, and from or to which version the alias moved."""
     side = "from" if act == "promoted" else "to"
     tags = {f"{act}.why": why, f"{act}.at": _now(), f"{act}.{side}": other}
     for tag, text in tags.items():
@@ -105,8 +107,8 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _require(why: str) -> None:
+def _require_reason(why: str) -> None:
     if not why.strip():
         raise DataError(
-            "--why: expected the reason, found nothing; it stays with the version"
+            "--why: expected the reason, found nothing; it is kept with the version"
         )

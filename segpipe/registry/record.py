@@ -1,17 +1,16 @@
-"""record: MLflow runs of what lies in artifacts/, created or completed."""
+"""record: create or complete the MLflow runs of the trainings in artifacts/."""
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from segpipe.evaluation.figures import figures_file, read_figures
 from segpipe.evaluation.page import page_file
+from segpipe.project.commit import data_version, git_tags
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
-from segpipe.registry.commit import data_version, git_tags
 from segpipe.registry.runs import (
     DATA,
     SEGMENTER,
@@ -20,10 +19,9 @@ from segpipe.registry.runs import (
     finish,
     log_rows,
     metric_name,
-    reachable,
     set_tags,
-    tracking_uri,
 )
+from segpipe.registry.store import reachable, tracking_uri
 from segpipe.segmenter.segmenter import segmenter_digest
 from segpipe.segmenter.spec import spec_file
 from segpipe.training.record import (
@@ -35,7 +33,7 @@ from segpipe.training.record import (
 )
 
 log = logging.getLogger(__name__)
-# The figures that one looks for first, under the names that one looks for.
+# The figures that readers look for first: tag to group and figure.
 HEADLINES = {
     "test/dice": ("test", "dice_mean"),
     "test/iou": ("test", "iou_mean"),
@@ -47,13 +45,13 @@ def record(paths: Paths) -> list[str]:
     """Create or complete the runs of the listed models and folds; idempotent.
 
     A run is found by the fingerprint that its training left in artifacts/, so a stage
-    that DVC restored from its cache gets its run too, and none comes twice.
+    that DVC restored from its cache gets its run too, and no run is created twice.
 
     Returns:
-        A line a run: what was done with it.
+        A line for each run that says what was done, then where the runs are.
 
     Raises:
-        DataError: If nothing is trained yet, or the server cannot be reached.
+        DataError: If nothing is trained yet, or the store cannot be reached.
     """
     document = read_params(paths.params)
     lines: list[str] = []
@@ -64,7 +62,7 @@ def record(paths: Paths) -> list[str]:
         ]
         found = [folder for folder in trained if history_file(folder).is_file()]
         if found:
-            lines += record_model(paths, str(model), found).lines
+            lines += record_model(paths, str(model), found)[1]
     if not lines:
         raise DataError(
             f"{paths.artifacts / 'train'}: expected trained models, found none of "
@@ -73,29 +71,22 @@ def record(paths: Paths) -> list[str]:
     return [*lines, f"in {tracking_uri(paths)}"]
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """What was done for a model.
-
-    Attributes:
-        run_id: Of the model's own run, the parent of those of its folds.
-        lines: One a run: what was done with it.
-    """
-
-    run_id: str
-    lines: tuple[str, ...]
-
-
-def record_model(paths: Paths, model: str, trained: list[Path]) -> Recorded:
+def record_model(
+    paths: Paths, model: str, trained: list[Path]
+) -> tuple[str, list[str]]:
     """Create or complete the runs of a model.
 
     Args:
-        paths: Of the project.
-        model: Its name.
-        trained: The folders of its folds in artifacts/train; at least one.
+        paths: The project's folders.
+        model: Name of the model.
+        trained: Folders of its trained folds in artifacts/train; at least one.
+
+    Returns:
+        Id of the model's own run, the parent of its folds' runs; a line for each run
+        that says what was done.
 
     Raises:
-        DataError: If the server cannot be reached.
+        DataError: If the store cannot be reached.
     """
     lines = []
     with reachable(paths) as (client, experiment):
@@ -105,8 +96,8 @@ def record_model(paths: Paths, model: str, trained: list[Path]) -> Recorded:
             parent, child = find_or_create_pair(
                 client, experiment, record=made_from, tags=tags
             )
-            set_tags(client, child, _known_by(folder, paths))
-            new = log_rows(client, child, read_history(folder), step_name="epoch")
+            set_tags(client, child, _origin(folder, paths))
+            new = log_rows(client, child, read_history(folder))
             ended = finish(client, child)
             done = "recorded" if new or ended else "unchanged"
             lines.append(f"{done:9}  {model}, fold {made_from.fold}")
@@ -124,11 +115,11 @@ def record_model(paths: Paths, model: str, trained: list[Path]) -> Recorded:
         )
         done = "recorded" if finish(client, parent) or added else "unchanged"
         lines.append(f"{done:9}  {model}, test figures and report")
-    return Recorded(parent.info.run_id, tuple(lines))
+    return parent.info.run_id, lines
 
 
-def _known_by(folder: Path, paths: Paths) -> dict[str, str]:
-    """What lineage finds the run of a training by, and what it learns from it."""
+def _origin(folder: Path, paths: Paths) -> dict[str, str]:
+    """Tags by which lineage finds the run of a segmenter, and the data behind it."""
     data = data_version(paths.root)
     known = {} if data is None else {DATA: data}
     segmenter = segmenter_folder(folder)
@@ -138,7 +129,7 @@ def _known_by(folder: Path, paths: Paths) -> dict[str, str]:
 
 
 def _describe(metrics: dict[str, float]) -> str:
-    """The headlines as a Markdown table; nothing before evaluation."""
+    """The headlines as a Markdown table; empty before evaluation."""
     known = {name: metrics[name] for name in HEADLINES if name in metrics}
     if not known:
         return ""
@@ -153,10 +144,7 @@ def _device(compute: dict[str, Any]) -> str:
 
 
 def figures(paths: Paths, model: str) -> dict[str, float]:
-    """The figures of a model by one name each, such as ``structures/liver/dice_mean``.
-
-    None where the model is not evaluated or a figure is unknown.
-    """
+    """Figures of the test set, flat: ``structures/liver/dice_mean`` and so on."""
     if not figures_file(paths.artifacts, model).is_file():
         return {}
     document = read_figures(paths.artifacts, model).model_dump()
@@ -179,7 +167,7 @@ def _flatten(document: dict[str, Any], lead: str = "") -> dict[str, float]:
 
 
 def _files(paths: Paths, model: str) -> dict[str, Path]:
-    """What a reader of the run wants to open: the report, its pictures, the tables."""
+    """Files attached to a model's run: the report, its pictures and the tables."""
     found = {
         "evaluate": figures_file(paths.artifacts, model).parent,
         "report": page_file(paths.artifacts).parent,

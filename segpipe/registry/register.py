@@ -1,4 +1,4 @@
-"""register: a trained model, all its folds, as a version in MLflow's registry."""
+"""register: make the folds of a trained model a version in MLflow's registry."""
 
 import hashlib
 import re
@@ -17,11 +17,11 @@ from segpipe.dataset.case_files import (
 from segpipe.dataset.description import read_description
 from segpipe.dataset.split import read_split
 from segpipe.evaluation.figures import figures_file
+from segpipe.project.commit import data_version, git_tags
 from segpipe.project.errors import DataError
-from segpipe.project.fingerprint import NUMERICS, digest_json
+from segpipe.project.fingerprint import NUMERICS
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
-from segpipe.registry.commit import data_version, git_tags
 from segpipe.registry.mlflow_model.load_back import check_loads_back
 from segpipe.registry.mlflow_model.pack import Packed, close_model, log_model
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance, patient_digest
@@ -35,7 +35,12 @@ from segpipe.registry.versions import (
     create_version,
     find_segmenter,
 )
-from segpipe.segmenter.segmenter import Segmenter, ensemble_digest, segmenter_digest
+from segpipe.segmenter.segmenter import (
+    Segmenter,
+    ensemble_digest,
+    predictions_digest,
+    segmenter_digest,
+)
 from segpipe.segmenter.spec import spec_file
 from segpipe.training.record import segmenter_folder, training_folder
 
@@ -45,12 +50,12 @@ PACKAGES = ("mlflow", "safetensors", *NUMERICS)
 
 @dataclass(frozen=True)
 class Trained:
-    """The folds of a model that are to be registered.
+    """The trained folds of a model.
 
     Attributes:
-        model: Name of the list models in params.yaml.
-        folders: Of the segmenters, by number of the fold.
-        digest: Of them all.
+        model: Name of the model, from the list models in params.yaml.
+        folders: Folders of the segmenters, by number of the fold.
+        digest: Digest of the segmenter that the folds form together.
     """
 
     model: str
@@ -61,20 +66,21 @@ class Trained:
 def register_model(
     model: str, name: str | None, *, tags: dict[str, str], paths: Paths
 ) -> Version:
-    """Register the listed folds of a model; the same segmenter never comes twice.
+    """Register the listed folds of a model; a segmenter is never registered twice.
 
-    The model is logged to the run that `segpipe record` makes, loaded back in another
-    process, and registered only if it gives the labels that the folds give. A version
-    appears complete, in one step: whatever kills this before leaves none.
+    The model is logged to the run that `segpipe record` creates, loaded back in another
+    process, and registered only if it gives the same labels as the folds. A version
+    appears complete and in one step: a process killed before that leaves no version.
 
     Args:
         model: A name of the list models in params.yaml.
-        name: Of the registered model; of the data set if None.
-        tags: More to know of the version.
-        paths: Of the project.
+        name: Name of the registered model; the data set's name if None.
+        tags: Further tags of the version.
+        paths: The project's folders.
 
     Returns:
-        The new version, with the alias ``candidate``; or the one that was there.
+        The new version, with the alias ``candidate``, or the version that this
+        segmenter has already.
 
     Raises:
         DataError: If the model is not trained and evaluated, the logged model gives
@@ -90,13 +96,14 @@ def register_model(
     if known is not None:
         return complete(known, paths)
     made = build_provenance(trained, paths)
-    run = record_model(paths, model, [one.parent for one in trained.folders.values()])
-    logged = _log(trained, made, run.run_id, paths)
-    return create_version(name, logged, run.run_id, _tags(made, tags), paths)
+    folders = [one.parent for one in trained.folders.values()]
+    run_id, _ = record_model(paths, model, folders)
+    logged = _log(trained, made, run_id, paths)
+    return create_version(name, logged, run_id, _tags(made, tags), paths)
 
 
 def default_name(paths: Paths) -> str:
-    """The data set's name as MLflow takes it, or else that of the project's folder."""
+    """The data set's name as MLflow accepts it, or else the project folder's name."""
     found = ""
     if (paths.data / "dataset.json").is_file():
         found = read_description(paths.data).name
@@ -108,7 +115,7 @@ def default_name(paths: Paths) -> str:
 
 
 def find_trained(model: str, paths: Paths) -> Trained:
-    """The listed folds of a listed model.
+    """Find the listed folds of a listed model.
 
     Raises:
         DataError: If the model is not listed, or one of its folds is not trained.
@@ -134,10 +141,10 @@ def find_trained(model: str, paths: Paths) -> Trained:
 
 
 def build_provenance(trained: Trained, paths: Paths) -> Provenance:
-    """What the folds were made from, and their figures.
+    """Collect what the folds were trained from, and their figures.
 
     Raises:
-        DataError: If the figures are missing, or those of another segmenter.
+        DataError: If the figures are missing, or belong to another segmenter.
     """
     _check_figures(trained, paths)
     cases, split = read_cases(paths.artifacts), read_split(paths.artifacts)
@@ -162,19 +169,19 @@ def build_provenance(trained: Trained, paths: Paths) -> Provenance:
 
 
 def _check_figures(trained: Trained, paths: Paths) -> None:
-    """The figures must be those of the segmenter that is registered."""
+    """Refuse figures that do not belong to the segmenter that is registered."""
     path = prediction_record_file(predictions_folder(paths.artifacts, trained.model))
     for file in (path, figures_file(paths.artifacts, trained.model)):
         if not file.is_file():
             raise DataError(
                 f"{file}: expected the figures of the test set, found no file; "
-                "run `dvc repro`: what was never measured is not registered"
+                "run `dvc repro`: a segmenter that was never measured is not registered"
             )
     predicted = read_prediction_record(paths.artifacts, trained.model)
     digests = {n: segmenter_digest(one) for n, one in trained.folders.items()}
     listed = predicted.folds
-    right = sorted(listed) == list(digests) and predicted.segmenter == digest_json(
-        [digests[fold] for fold in listed]
+    right = sorted(listed) == list(digests) and (
+        predicted.segmenter == predictions_digest([digests[fold] for fold in listed])
     )
     if not right:
         raise DataError(
@@ -185,8 +192,8 @@ def _check_figures(trained: Trained, paths: Paths) -> None:
 
 
 def _log(trained: Trained, made: Provenance, run: str, paths: Paths) -> str:
-    """Pack, log, load back; returns the id of the logged model."""
-    # MLflow's models from code: the module is the file that goes along.
+    """Pack, log and load back the segmenter; returns the id of the logged model."""
+    # Importing serving sets MLflow's current model, so it waits until it is needed.
     from segpipe.registry.mlflow_model import serving
 
     segmenter = Segmenter.ensemble(list(trained.folders.values()))
@@ -206,7 +213,7 @@ def _log(trained: Trained, made: Provenance, run: str, paths: Paths) -> str:
         )
         logged = log_model(packed, run, paths)
     try:
-        check_loads_back(logged, segmenter, serving.build_inference(), paths)
+        check_loads_back(logged, segmenter, serving.default_inference(), paths)
     except DataError:
         close_model(logged, paths, good=False)
         raise
@@ -215,7 +222,7 @@ def _log(trained: Trained, made: Provenance, run: str, paths: Paths) -> str:
 
 
 def _tags(made: Provenance, more: dict[str, str]) -> dict[str, str]:
-    """Of a version; what is unknown is left out."""
+    """Tags of a version; unknown values are left out."""
     known = {
         SEGMENTER: made.digest,
         DATA: made.data,
@@ -234,7 +241,7 @@ def _tags(made: Provenance, more: dict[str, str]) -> dict[str, str]:
 
 
 def _md5(path: Path) -> str:
-    """As DVC names files: no secret hangs on it."""
+    """MD5 of a file, as DVC names files; it protects nothing."""
     with path.open("rb") as file:
         return hashlib.file_digest(
             file, lambda: hashlib.md5(usedforsecurity=False)

@@ -1,49 +1,20 @@
-"""Registered segmenters: MLflow; versions, aliases, and the files behind a name."""
+"""Versions: the registered segmenters, found by name, alias, number or digest."""
 
-import shutil
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import mlflow
-from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
-from segpipe.project.fingerprint import digest_json
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import SEGMENTER, connect, reachable, tracking_uri
-from segpipe.segmenter.segmenter import Segmenter, ensemble_digest, segmenter_digest
-from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.registry.runs import SEGMENTER
+from segpipe.registry.store import all_pages, reachable
 
-SCHEME = "models:/"
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 REVIEW = "review.status"
 PENDING = "pending"
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A version of a registered segmenter, fetched.
-
-    Attributes:
-        folder: Where its files lie now.
-        name: Of the registered model.
-        version: Number of the version.
-        run: The MLflow run that it came from, if the registry says so.
-        digest: Of the segmenter, if the registry says so.
-    """
-
-    folder: Path
-    name: str
-    version: str
-    run: str | None
-    digest: str | None
 
 
 @dataclass(frozen=True)
@@ -51,12 +22,12 @@ class Version:
     """A version of a registered segmenter, as the registry describes it.
 
     Attributes:
-        name: Of the registered model.
+        name: Name of the registered model.
         version: Number of the version.
-        aliases: That point to it, sorted.
-        tags: All of them.
-        created: When, in UTC.
-        run: The MLflow run that it came from, if the registry says so.
+        aliases: Aliases that point to it, sorted.
+        tags: All of its tags.
+        created: Time of its registration, in UTC.
+        run: Id of the MLflow run that it came from, if the registry knows it.
     """
 
     name: str
@@ -67,76 +38,16 @@ class Version:
     run: str | None
 
 
-def fetch(uri: str, paths: Paths) -> Registered:
-    """Fetch ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``; once fetched, it stays.
-
-    Raises:
-        DataError: If there is no such version, or the registry cannot be reached.
-    """
-    try:
-        client, _ = connect(paths)
-        rest = uri.removeprefix(SCHEME)
-        name, _, alias = rest.rpartition("@")
-        if name:
-            version = client.get_model_version_by_alias(name, alias)
-        else:
-            name, _, number = rest.rpartition("/")
-            version = client.get_model_version(name, number)
-        folder = _download(client, version, paths)
-    except MlflowException as error:
-        raise DataError(
-            f"{uri}: expected a registered segmenter, found {error.message}; "
-            "look at the names with `segpipe models`, or set MLFLOW_TRACKING_URI"
-        ) from error
-    except OSError as error:
-        raise DataError(
-            f"{uri}: expected to fetch its files from {tracking_uri(paths)}, found "
-            f"{first_line(error)}; is the artifact store there, and the disk not full?"
-        ) from error
-    run, digest = version.run_id or None, version.tags.get(SEGMENTER)
-    return Registered(folder, name, str(version.version), run, digest)
-
-
-def _download(client: MlflowClient, version: ModelVersion, paths: Paths) -> Path:
-    """The folder of a version's files in the cache; whole, or not there.
-
-    Two servers may both have a version 1 of a name: the folder's name tells them apart.
-    """
-    number = str(version.version)
-    made = [version.source, version.run_id, version.creation_timestamp]
-    key = f"{number}-{digest_json(made)[:12]}"
-    goal: Path = paths.cache / "registry" / version.name / key
-    if goal.is_dir():
-        return goal
-    goal.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=goal.parent))
-    try:
-        mlflow.artifacts.download_artifacts(
-            artifact_uri=client.get_model_version_download_uri(version.name, number),
-            dst_path=str(part),
-            tracking_uri=tracking_uri(paths),
-        )
-        part.chmod(0o755)  # mkdtemp lets nobody else in
-        try:
-            part.rename(goal)
-        except OSError:
-            if not goal.is_dir():  # else another process was faster
-                raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return goal
-
-
 def list_versions(name: str | None, paths: Paths) -> list[Version]:
-    """All versions of a name, or of all names: by name, the newest first.
+    """All versions of a name, or of all names, sorted by name, the newest first.
 
     Raises:
         DataError: If the registry cannot be reached.
     """
     with reachable(paths) as (client, _):
-        models = _pages(client.search_registered_models)
+        models = all_pages(client.search_registered_models)
         aliases = {model.name: dict(model.aliases) for model in models}
-        found = _pages(client.search_model_versions)
+        found = all_pages(client.search_model_versions)
     versions = [
         _describe(one, aliases.get(one.name, {}))
         for one in found
@@ -146,7 +57,7 @@ def list_versions(name: str | None, paths: Paths) -> list[Version]:
 
 
 def find_alias(name: str, alias: str, paths: Paths) -> Version | None:
-    """The version that an alias points to, if there is one.
+    """Find the version that an alias points to, if there is one.
 
     Raises:
         DataError: If the registry cannot be reached.
@@ -156,7 +67,7 @@ def find_alias(name: str, alias: str, paths: Paths) -> Version | None:
 
 
 def find_segmenter(name: str, digest: str, paths: Paths) -> Version | None:
-    """The first version of a name that is the segmenter of a digest, if there is one.
+    """Find the first version of a name whose segmenter has a digest, if there is one.
 
     Raises:
         DataError: If the registry cannot be reached.
@@ -168,7 +79,7 @@ def find_segmenter(name: str, digest: str, paths: Paths) -> Version | None:
 
 
 def find_version(name: str, version: str, paths: Paths) -> Version:
-    """The version of a number.
+    """Find the version with a number.
 
     Raises:
         DataError: If there is no such version, or the registry cannot be reached.
@@ -178,26 +89,26 @@ def find_version(name: str, version: str, paths: Paths) -> Version:
         if one.version == version:
             return one
     raise DataError(
-        f"{name}: expected a version {version}, found {say_versions(versions)}; "
+        f"{name}: expected a version {version}, found {describe_versions(versions)}; "
         "`segpipe models` lists all names, `segpipe register MODEL` adds a version"
     )
 
 
-def say_versions(versions: list[Version]) -> str:
-    """Versions with their aliases, for an error."""
-    said = [
+def describe_versions(versions: list[Version]) -> str:
+    """Versions with their aliases in one line, for an error message."""
+    words = [
         " ".join([one.version, *(f"@{a}" for a in one.aliases)]) for one in versions
     ]
-    return ", ".join(said) or "no version"
+    return ", ".join(words) or "no version"
 
 
 def create_version(
     name: str, model: str, run: str, tags: dict[str, str], paths: Paths
 ) -> Version:
-    """Register a logged model, complete with its tags; it becomes the candidate.
+    """Register a logged model, complete with its tags, as the candidate.
 
-    Of two processes that register the same segmenter at once, the one whose version has
-    the higher number deletes it and takes the other.
+    If two processes register the same segmenter at the same time, the one whose version
+    has the higher number deletes it and returns the other.
 
     Raises:
         DataError: If the registry cannot be reached.
@@ -208,7 +119,7 @@ def create_version(
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        # Not models:/ID, which MLflow looks up in the store of the working directory.
+        # Not models:/ID: MLflow looks that up in the store of the working directory.
         source = client.get_logged_model(model).artifact_location
         made = client.create_model_version(
             name, source, run, tags=tags, model_id=model, await_creation_for=10
@@ -222,12 +133,12 @@ def create_version(
 
 
 def complete(version: Version, paths: Paths) -> Version:
-    """Make a version the candidate whose registration was killed before that.
+    """Make a version the candidate if its registration was killed before that step.
 
-    One that has an alias, was promoted or reviewed is left alone.
+    A version that has an alias, was promoted or was reviewed does not change.
     """
-    news = version.tags.get(REVIEW) == PENDING and "promoted.at" not in version.tags
-    if version.aliases or not news:
+    pending = version.tags.get(REVIEW) == PENDING
+    if version.aliases or not pending or "promoted.at" in version.tags:
         return version
     newest = list_versions(version.name, paths)[0]
     if newest.version != version.version:
@@ -247,102 +158,3 @@ def _describe(version: ModelVersion, aliases: dict[str, Any]) -> Version:
         created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
         run=version.run_id or None,
     )
-
-
-def _pages(search: Callable[..., Any]) -> list[Any]:
-    """All that a search finds, page by page."""
-    found, token = [], None
-    while True:
-        page = search(page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, short enough to be quoted in another."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-class SegmenterRecord(Document):
-    """Which segmenter it was.
-
-    Attributes:
-        name: Of the model in params.yaml, or of the registered model.
-        version: Of the registered model; none for a folder.
-        digest: Of the whole: of one fold its own, else of the folds' digests.
-        folds: Digest of the spec and weights of each fold.
-        run: MLflow run that the registered version came from, if it says so.
-    """
-
-    name: str
-    version: str | None
-    digest: str
-    folds: tuple[str, ...]
-    run: str | None
-
-
-def load_segmenter(model: str, paths: Paths) -> tuple[Segmenter, SegmenterRecord]:
-    """The segmenter of a folder or of the registry, and which it is.
-
-    Raises:
-        DataError: If there is none, or another than was registered.
-    """
-    folders, record = locate_segmenter(model, paths)
-    return Segmenter.ensemble(folders), record
-
-
-def locate_segmenter(model: str, paths: Paths) -> tuple[list[Path], SegmenterRecord]:
-    """Where the folds of a segmenter lie, fetched if need be, and which it is.
-
-    Raises:
-        DataError: If there is none, or another than was registered.
-    """
-    name, version, run, expected = None, None, None, None
-    folder = Path(model)
-    if model.startswith(SCHEME):
-        registered = fetch(model, paths)
-        folder = registered.folder
-        name, version, run = registered.name, registered.version, registered.run
-        expected = registered.digest
-    folders = find_folds(folder)
-    digests = tuple(segmenter_digest(one) for one in folders)
-    record = SegmenterRecord(
-        name=name or SegmenterSpec.read(folders[0] / "spec.json").model,
-        version=version,
-        digest=ensemble_digest(digests),
-        folds=digests,
-        run=run,
-    )
-    if expected is not None and record.digest != expected:
-        raise DataError(
-            f"{folder}: expected the segmenter {expected[:12]} that was registered as "
-            f"{model}, found {record.digest[:12]}; delete the folder, which is a copy, "
-            "and ask again; if it stays so, the registry's files were changed"
-        )
-    return folders, record
-
-
-def find_folds(folder: Path) -> list[Path]:
-    """The segmenter folders that a folder is or holds, by the number of the fold.
-
-    Raises:
-        DataError: If there is none.
-    """
-    if (folder / "spec.json").is_file():
-        return [folder]
-    found = sorted(
-        (spec.parent for spec in folder.glob("**/spec.json")),
-        key=lambda path: [
-            (not part.isdecimal(), int(part) if part.isdecimal() else 0, part)
-            for part in path.relative_to(folder).parts
-        ],
-    )
-    if not found:
-        raise DataError(
-            f"{folder}: expected a segmenter (spec.json and weights), or a folder of "
-            "folds such as artifacts/train/MODEL, found none; train one with `dvc "
-            f"repro`, or name a registered one, {SCHEME}NAME@ALIAS"
-        )
-    return found

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
+from segpipe.segmenter.settings import Device, Precision
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,8 @@ class ComputeParams(Params):
             a C++ compiler, and pays off in long trainings only.
     """
 
-    device: Literal["auto", "cpu", "cuda"]
-    precision: Literal["auto", "fp32", "bf16"]
+    device: Device
+    precision: Precision
     threads: int
     workers: int = Field(ge=0)
     compile: bool

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -19,9 +18,16 @@ from segpipe.networks.build import apply_network, build_network
 from segpipe.networks.catalogue import Network
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
-from segpipe.segmenter.compute import Compute, Stopwatch, memory_demanded
+from segpipe.segmenter.compute import (
+    Compute,
+    ComputeParams,
+    Stopwatch,
+    build_compute,
+    memory_demanded,
+)
 from segpipe.segmenter.postprocessing import apply_rules, combine_rules
 from segpipe.segmenter.preprocessing import prepared_parts, values_of
+from segpipe.segmenter.settings import Blending, SegmentSettings
 from segpipe.segmenter.sliding_window import Slab, resampled_slabs, slabs
 from segpipe.segmenter.spec import SegmenterSpec, spec_file
 from segpipe.segmenter.tiling import plan_tiling
@@ -41,10 +47,32 @@ class Inference:
     """
 
     overlap_fraction: float
-    blending: Literal["gaussian", "constant"]
+    blending: Blending
     memory_gb: float
     mirror: bool
     compute: Compute
+
+
+def build_inference(settings: SegmentSettings) -> Inference:
+    """Resolve device and precision, and set threads and determinism of this process.
+
+    Raises:
+        DataError: If a GPU is asked for and there is none.
+    """
+    params = ComputeParams(
+        device=settings.device,
+        precision=settings.precision,
+        threads=settings.threads,
+        workers=0,
+        compile=False,
+    )
+    return Inference(
+        overlap_fraction=settings.overlap_fraction,
+        blending=settings.blending,
+        memory_gb=settings.memory_gb,
+        mirror=settings.mirror,
+        compute=build_compute(params),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -382,5 +410,18 @@ def segmenter_digest(folder: Path) -> str:
 
 
 def ensemble_digest(folds: Sequence[str]) -> str:
-    """Which segmenter it is, from the digests of its folds in their order."""
-    return folds[0] if len(folds) == 1 else digest_json(list(folds))
+    """Identity of a segmenter, from the digests of its folds in their order.
+
+    Manifests, provenance and the tags of registered versions carry it: the digest of a
+    single fold itself, else a digest of the list.
+    """
+    return folds[0] if len(folds) == 1 else predictions_digest(folds)
+
+
+def predictions_digest(folds: Sequence[str]) -> str:
+    """Identity of a segmenter as predictions.json has it: always a digest of the list.
+
+    It differs from ensemble_digest for a single fold only, and stays, because
+    predictions that were written before must still be known.
+    """
+    return digest_json(list(folds))

@@ -9,7 +9,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torch.nn import functional as F
 
 from segpipe.images.grid import Triple
 from segpipe.images.volume import RollingSlices, mirrored_indices, take_box
+from segpipe.segmenter.settings import Blending
 
 Infer = Callable[[Tensor], Tensor]
 SLAB_BYTES = 1 << 26  # finished slices are handed on in slabs of about this size
@@ -41,7 +41,7 @@ class Tiling:
     window: Triple
     margin: Triple
     overlap_fraction: float
-    blending: Literal["gaussian", "constant"]
+    blending: Blending
     batch_size: int
     backwards: bool = False
 
@@ -73,7 +73,7 @@ class _Tile:
     weights: tuple[Tensor, Tensor, Tensor]
 
 
-def blend_weights(size: int, blending: str) -> Float32[Tensor, " size"]:
+def blend_weights(size: int, blending: Blending) -> Float32[Tensor, " size"]:
     """The weight of a tile's voxels along one axis, at most 1 and never 0.
 
     Source:

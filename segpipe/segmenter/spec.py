@@ -8,10 +8,12 @@ from segpipe.project.documents import Document
 from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.postprocessing import StructureRule
 
+SPEC = "spec.json"
+
 
 def spec_file(folder: Path) -> Path:
     """The file of the spec in the folder of a segmenter."""
-    return folder / "spec.json"
+    return folder / SPEC
 
 
 class SegmenterSpec(Document):

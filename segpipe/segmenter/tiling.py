@@ -1,7 +1,6 @@
 """How large a tile of a network fits a stated memory budget, when nothing is learnt."""
 
 import math
-from typing import Literal
 
 import torch
 
@@ -9,6 +8,7 @@ from segpipe.images.grid import Triple
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import Network
 from segpipe.networks.memory import forward_bytes
+from segpipe.segmenter.settings import Blending
 from segpipe.segmenter.sliding_window import Tiling
 
 LARGEST_BATCH = 8
@@ -23,7 +23,7 @@ def plan_tiling(
     slice_axis: int | None,
     shape: Triple,
     overlap_fraction: float,
-    blending: Literal["gaussian", "constant"],
+    blending: Blending,
     memory_gb: float,
     on_cpu: bool,
 ) -> Tiling:

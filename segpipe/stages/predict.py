@@ -15,11 +15,15 @@ from segpipe.dataset.case_files import (
 )
 from segpipe.dataset.split import read_split
 from segpipe.project.documents import write_folder
-from segpipe.project.fingerprint import digest_json
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import Inference, Segmenter, segmenter_digest
+from segpipe.segmenter.segmenter import (
+    Inference,
+    Segmenter,
+    predictions_digest,
+    segmenter_digest,
+)
 from segpipe.training.record import segmenter_folder, training_folder
 
 log = logging.getLogger(__name__)
@@ -72,7 +76,7 @@ def run(
         format_version=1,
         model=model,
         folds=tuple(folds),
-        segmenter=digest_json([segmenter_digest(folder) for folder in folders]),
+        segmenter=predictions_digest([segmenter_digest(folder) for folder in folders]),
         cases=names,
     )
     goal = predictions_folder(paths.artifacts, model)

@@ -163,7 +163,9 @@ def _made_from(
     }
     return TrainingRecord(
         format_version=1,
-        fingerprint=fingerprint(__name__, fold=fold, **document),
+        fingerprint=fingerprint(
+            __name__, networks=[params.network], fold=fold, **document
+        ),
         parent=digest_json(document),
         fold=fold,
         **document,

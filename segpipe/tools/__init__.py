@@ -1,1 +1,1 @@
-"""The verbs that are no stage; only cli and flows call them."""
+"""Tools: the commands that are not stages; only cli and flows call them."""

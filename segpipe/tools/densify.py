@@ -1,4 +1,4 @@
-"""densify: from a few annotated slices of volumes to their dense label maps."""
+"""densify: label all voxels of volumes of which a few slices are annotated."""
 
 import logging
 import shutil
@@ -27,7 +27,7 @@ EVERYTHING = annotate.AnnotateParams(rule="all", slices=(0, 0, 0), seed=0)
 
 @dataclass(frozen=True)
 class DensifyParams:
-    """The sections of params.yaml that densify works by."""
+    """The sections of params.yaml that densify uses."""
 
     verify: verify.VerifyParams
     plan: plan.PlanParams
@@ -42,29 +42,30 @@ def densify(
 ) -> str:
     """Train on the annotated voxels of all cases in data/, then label all their voxels.
 
-    One network learns from all cases at once, and nothing is held out: the best epoch
-    is the best on the voxels that it learns from. What was annotated stays as drawn.
-    The training goes on where it was interrupted.
+    One network trains on all cases, and none is held out: the best epoch is the best
+    on the voxels of the training. Annotated voxels keep their labels. An interrupted
+    training continues where it was.
 
     Args:
-        params: The sections; the training is that of ``train``, by sparse annotation.
+        params: Sections of params.yaml.
         output: A new folder for the label maps.
         model: Name of the training.
-        compute: Where and how.
-        paths: Of the project whose data/ is to be densified.
+        compute: Device, precision and threads.
+        paths: Folders of the project whose data/ is densified.
 
     Returns:
-        What was written, in one sentence.
+        One sentence about what was written.
 
     Raises:
-        DataError: If the output is there already, or nothing is left to label.
+        DataError: If the output exists already, or the data set declares no ignore
+            value, so that all voxels are annotated.
 
     Source:
         Çiçek 2016, arXiv:1606.06650, section 1: the semi-automated set-up.
     """
     if output.exists():
         raise DataError(
-            f"{output}: expected a new folder, found something; name another one"
+            f"{output}: expected a new folder, found an existing one; name another"
         )
     work = _work(paths, model)
     cases = _prepare(params, model, work)
@@ -75,13 +76,7 @@ def densify(
     train.run(section, model=model, fold=0, compute=compute, paths=work)
     training = training_folder(work.artifacts, model, 0)
     segmenter = Segmenter.load(segmenter_folder(training))
-    inference = Inference(
-        overlap_fraction=params.predict.overlap_fraction,
-        blending=params.predict.blending,
-        memory_gb=params.predict.memory_gb,
-        mirror=params.predict.mirror,
-        compute=compute,
-    )
+    inference = Inference(**params.predict.model_dump(), compute=compute)
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -92,12 +87,13 @@ def densify(
     part.rename(output)
     return (
         f"wrote {len(shares)} dense label maps to {output}: "
-        f"{100 * np.mean(shares):.1f} % of the voxels were drawn, the rest is {model}'s"
+        f"{100 * np.mean(shares):.1f} % of the voxels were drawn, {model} labelled the "
+        "others"
     )
 
 
 def _work(paths: Paths, model: str) -> Paths:
-    """A project of its own beside the other caches, on the same data."""
+    """A scratch project in the cache, on the same data."""
     root = paths.cache / "densify" / model
     root.mkdir(parents=True, exist_ok=True)
     work = Paths(root)
@@ -107,14 +103,14 @@ def _work(paths: Paths, model: str) -> Paths:
 
 
 def _prepare(params: DensifyParams, model: str, work: Paths) -> CaseList:
-    """All stages before train, with every case on the side of training."""
+    """Run all stages before train, with every case for training."""
     verify.run(params.verify, networks={model: params.train.dimensions}, paths=work)
     cases = read_cases(work.artifacts)
     if cases.ignore is None:
         raise DataError(
-            f"{work.data / 'dataset.json'}, labels: expected ignore, the value of what "
-            "nobody annotated, found none, so that every voxel counts as annotated; "
-            "bring the data in with `segpipe import ... --ignore VALUE`"
+            f"{work.data / 'dataset.json'}, labels: expected ignore, the value of "
+            "voxels without annotation, found none, so that every voxel counts as "
+            "annotated; import the data with `segpipe import ... --ignore VALUE`"
         )
     names = tuple(case.name for case in cases.cases)
     everything = Fold(training=names, validation=names)
@@ -135,7 +131,7 @@ def _label(
     case: Case,
     folder: Path,
 ) -> float:
-    """Write the dense label map of a case; the share of voxels that were drawn."""
+    """Write the dense label map of a case; returns the share of drawn voxels."""
     drawn = read_case_label(work.data, cases, case)
     dense = segmenter.segment(read_case(work.data, cases, case), inference)
     known = drawn.array != cases.ignore

@@ -1,5 +1,6 @@
-"""lineage: from a mask back to model, run, commit and data, as far as stores know."""
+"""lineage: trace a mask back to its segmenter, run, commit and data."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -7,8 +8,9 @@ from pydantic import ValidationError
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import DATA, find_training, tracking_uri
-from segpipe.registry.versions import SegmenterRecord
+from segpipe.registry.mlflow_model.fetch import SegmenterRecord
+from segpipe.registry.runs import DATA, find_training
+from segpipe.registry.store import tracking_uri
 from segpipe.segmenter.segmenter import segmenter_digest
 from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.training.record import find_trainings, read_record, segmenter_folder
@@ -17,15 +19,15 @@ SHOWN = 12  # characters of a digest
 
 
 def lineage(file: Path, paths: Paths) -> list[str]:
-    """The chain behind a mask: inputs, segmenter, run, commit, data.
+    """List what a mask was made from: inputs, segmenter, run, commit, data.
 
     Args:
         file: A mask or another output of segment, with its manifest beside it; or the
             manifest itself.
-        paths: Of the project whose artifacts, tracking store and git know the rest.
+        paths: Folders of the project whose artifacts and MLflow store know the rest.
 
     Raises:
-        DataError: If no manifest speaks of the file.
+        DataError: If no manifest describes the file.
     """
     path, manifest = find_manifest(file)
     made = manifest.segpipe
@@ -38,15 +40,15 @@ def lineage(file: Path, paths: Paths) -> list[str]:
             for one in manifest.inputs
         ),
         *(_line("warning", text) for text in manifest.warnings),
-        *_of_segmenter(manifest.segmenter),
+        _line("segmenter", _describe(manifest.segmenter)),
     ]
     for digest in manifest.segmenter.folds:
-        lines += _of_fold(digest, manifest.segmenter.run, paths)
+        lines += _trace_fold(digest, manifest.segmenter.run, paths)
     return lines
 
 
 def find_manifest(file: Path) -> tuple[Path, Manifest]:
-    """The manifest that names a file with the digest that it has.
+    """Find the manifest that lists a file with its current digest.
 
     Raises:
         DataError: If there is none beside the file.
@@ -68,12 +70,12 @@ def find_manifest(file: Path) -> tuple[Path, Manifest]:
             changed = path
     if changed is not None:
         raise DataError(
-            f"{file}: expected the file that {changed.name} describes, found another "
-            "content; it was changed after it was made, by hand perhaps"
+            f"{file}: expected the content that {changed.name} describes, found "
+            "another; it was changed after it was made, by hand perhaps"
         )
     raise DataError(
-        f"{file}: expected a manifest beside it that names its digest {digest[:SHOWN]}…"
-        ", found none; bring it back to where segpipe segment wrote it"
+        f"{file}: expected a manifest beside it that lists its digest {digest[:SHOWN]}…"
+        ", found none; move it back to where segpipe segment wrote it"
     )
 
 
@@ -88,15 +90,13 @@ def _line(name: str, text: str) -> str:
     return f"{name:10} {text}"
 
 
-def _of_segmenter(record: SegmenterRecord) -> list[str]:
+def _describe(record: SegmenterRecord) -> str:
     version = f", registered version {record.version}" if record.version else ""
-    folds = len(record.folds)
-    said = f"{record.name}{version}, {folds} folds, digest {record.digest}"
-    return [_line("segmenter", said)]
+    return f"{record.name}{version}, {len(record.folds)} folds, digest {record.digest}"
 
 
-def _of_fold(digest: str, run_id: str | None, paths: Paths) -> list[str]:
-    """What artifacts, MLflow and git know of a fold's segmenter."""
+def _trace_fold(digest: str, run_id: str | None, paths: Paths) -> list[str]:
+    """What artifacts and MLflow know about the segmenter of a fold."""
     lines = []
     folder = find_segmenter(digest, paths)
     if folder is not None:
@@ -111,23 +111,24 @@ def _of_fold(digest: str, run_id: str | None, paths: Paths) -> list[str]:
     except DataError as error:
         return [*lines, _line("run", f"unknown: {error}")]
     if run is None:
-        said = f"none in {tracking_uri(paths)} knows it; `segpipe record` would tell it"
-        return [*lines, _line("run", said)]
-    began = run.began.isoformat(timespec="seconds")
-    dirty = run.tags.get("git.dirty") == "true"
-    commit = run.tags.get("git.commit", "unknown")
+        missing = f"not in {tracking_uri(paths)}; `segpipe record` adds it"
+        return [*lines, _line("run", missing)]
+    began = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
+    since = began.isoformat(timespec="seconds")
+    store, tags = tracking_uri(paths), run.data.tags
+    dirty = ", with files that differed from it" * (tags.get("git.dirty") == "true")
     return [
         *lines,
         _line(
-            "run", f"{run.name} {run.run_id} in {tracking_uri(paths)}, begun {began}"
+            "run", f"{run.info.run_name} {run.info.run_id} in {store}, begun {since}"
         ),
-        _line("commit", commit + ", with files that differed from it" * dirty),
-        _line("data", f"md5 {run.tags[DATA]}" if DATA in run.tags else "unknown"),
+        _line("commit", tags.get("git.commit", "unknown") + dirty),
+        _line("data", f"md5 {tags[DATA]}" if DATA in tags else "unknown"),
     ]
 
 
 def find_segmenter(digest: str, paths: Paths) -> Path | None:
-    """The folder of the project's artifacts with a segmenter of a digest."""
+    """Find the folder in the project's artifacts whose segmenter has a digest."""
     for training in find_trainings(paths.artifacts):
         folder = segmenter_folder(training)
         if segmenter_digest(folder) == digest:

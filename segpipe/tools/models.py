@@ -1,8 +1,9 @@
-"""models: the registered segmenters as a table."""
+"""models: list the registered segmenters as a table."""
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import DATA, tracking_uri
+from segpipe.registry.runs import DATA
+from segpipe.registry.store import tracking_uri
 from segpipe.registry.versions import REVIEW, Version, list_versions
 
 ABSENT = "-"
@@ -11,7 +12,7 @@ NUMBERS = {"Dice": "test/dice", "IoU": "test/iou", "PA": "test/pa"}
 
 
 def models(name: str | None, paths: Paths) -> list[str]:
-    """The versions of a name, or of all names, as the lines of a table.
+    """List the versions of a name, or of all names, as lines of a table.
 
     Raises:
         DataError: If nothing is registered, or the registry cannot be reached.
@@ -20,7 +21,7 @@ def models(name: str | None, paths: Paths) -> list[str]:
     if not versions:
         raise DataError(
             f"{tracking_uri(paths)}: expected registered segmenters"
-            f"{f' of the name {name}' if name else ''}, found none; "
+            f"{f' with the name {name}' if name else ''}, found none; "
             "`segpipe register MODEL` adds one"
         )
     rows = [_row(one) for one in versions]

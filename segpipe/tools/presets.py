@@ -1,4 +1,4 @@
-"""preset: write a complete params.yaml, without losing anybody's edits."""
+"""preset: write a complete params.yaml without losing edits."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +8,7 @@ from segpipe.project.errors import DataError
 
 
 def list_presets(presets: Path) -> dict[str, str]:
-    """The name of each preset to what it is for (the first line of its file)."""
+    """Name of each preset to its purpose, which is the first line of its file."""
     return {
         path.stem: path.read_text(encoding="utf-8").split("\n", 1)[0].lstrip("# ")
         for path in sorted(presets.glob("*.yaml"))
@@ -19,14 +19,14 @@ def write_preset(name: str, *, params: Path, presets: Path, force: bool) -> None
     """Write presets/NAME.yaml over params.yaml.
 
     Args:
-        name: Of the preset.
+        name: Name of the preset.
         params: The file to write.
-        presets: The folder of complete params files.
-        force: Whether to give up what was edited by hand.
+        presets: Folder of the presets.
+        force: Whether to overwrite edits.
 
     Raises:
-        DataError: If there is no such preset, or params.yaml holds edits that stand
-            neither in a preset nor in git's last commit.
+        DataError: If there is no such preset, or params.yaml has edits that are neither
+            in a preset nor in git's last commit.
     """
     known = list_presets(presets)
     if name not in known:
@@ -36,8 +36,8 @@ def write_preset(name: str, *, params: Path, presets: Path, force: bool) -> None
         )
     if not force and _would_lose(params, presets):
         raise DataError(
-            f"{params}: expected no edits, found some that neither a preset nor the "
-            "last commit holds; commit them, or say --force to give them up"
+            f"{params}: expected no edits, found some that are neither in a preset nor "
+            "in the last commit; commit them, or use --force to overwrite them"
         )
     write_text(params, (presets / f"{name}.yaml").read_text(encoding="utf-8"))
 
@@ -51,7 +51,7 @@ def _would_lose(params: Path, presets: Path) -> bool:
 
 
 def _committed(path: Path) -> bytes | None:
-    """The file as git's last commit has it; None without git or commit."""
+    """Content of the file in git's last commit; None without git or commit."""
     where = path.resolve()
     try:
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""prune: caches, checkpoints and runs that nothing needs; lists first."""
+"""prune: list, and then delete, caches, checkpoints and runs that nothing needs."""
 
 import logging
 import shutil
@@ -8,7 +8,8 @@ from pathlib import Path
 
 from segpipe.dataset.prepared import CaseIndex, index_file
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import PARENT, find_stale_runs, reachable, tracking_uri
+from segpipe.registry.runs import PARENT, find_stale_runs
+from segpipe.registry.store import reachable, tracking_uri
 from segpipe.registry.versions import list_versions
 from segpipe.training.record import find_trainings, read_record
 
@@ -18,12 +19,12 @@ DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Prunable:
-    """Something that can go.
+    """Something that can be deleted.
 
     Attributes:
         place: A folder, or the id of an MLflow run.
-        why: It is not needed.
-        size: In bytes; 0 for a run.
+        why: Reason why it is not needed.
+        size: Size in bytes; 0 for a run.
     """
 
     place: Path | str
@@ -36,11 +37,11 @@ class Prunable:
 
 
 def find_prunable(paths: Paths, *, days: float = 7.0) -> list[Prunable]:
-    """What nothing in artifacts/ needs and nobody touched for some days.
+    """Find what artifacts/ does not need and what has not changed for some days.
 
     Args:
-        paths: Of the project.
-        days: A finished case, an interrupted training or a run younger than this stays.
+        paths: The project's folders.
+        days: Cached cases, interrupted trainings and runs younger than this are kept.
 
     Raises:
         DataError: If the project's MLflow store cannot be opened.
@@ -54,7 +55,7 @@ def find_prunable(paths: Paths, *, days: float = 7.0) -> list[Prunable]:
 
 
 def prune(paths: Paths, items: list[Prunable]) -> None:
-    """Delete what was listed; MLflow keeps deleted runs until `mlflow gc`."""
+    """Delete the listed items; MLflow keeps deleted runs until `mlflow gc`."""
     runs = [item.place for item in items if isinstance(item.place, str)]
     for item in items:
         if isinstance(item.place, Path):
@@ -66,14 +67,14 @@ def prune(paths: Paths, items: list[Prunable]) -> None:
 
 
 def _cached(paths: Paths, before: float) -> list[Prunable]:
-    """Finished cases that no index names; of stages without one, those long unused."""
+    """Finished cases that no index lists; without an index, those not used lately."""
     found = []
     for stage in _folders(paths.cache):
         index = index_file(paths.artifacts / stage.name)
-        used, why = set[str](), "not wanted lately"
+        used, why = set[str](), "not used lately"
         if index.is_file():
             used = set(CaseIndex.read(index).cases.values())
-            why = "no case of today's artifacts"
+            why = "not in the current artifacts"
         found += [
             Prunable(entry, why, _size(entry))
             for entry in _folders(stage)
@@ -83,7 +84,7 @@ def _cached(paths: Paths, before: float) -> list[Prunable]:
 
 
 def _interrupted(paths: Paths, before: float) -> list[Prunable]:
-    """Trainings that nobody went on with."""
+    """Interrupted trainings that were not continued."""
     return [
         Prunable(entry, "an interrupted training", _size(entry))
         for entry in _folders(paths.checkpoints / "train")
@@ -92,14 +93,14 @@ def _interrupted(paths: Paths, before: float) -> list[Prunable]:
 
 
 def _runs(paths: Paths, before: float) -> list[Prunable]:
-    """Runs of trainings that artifacts/ no longer holds, and that do not go on.
+    """Runs of trainings that are neither in artifacts/ nor may still continue.
 
-    Those of registered segmenters stay. On a server others have their runs, too: there
-    none is listed.
+    Runs of registered segmenters are kept. On a server all runs are kept, as they may
+    belong to others.
     """
     uri = tracking_uri(paths)
     if not uri.startswith("sqlite:"):
-        log.info("prune: the runs on %s may be those of others and stay", uri)
+        log.info("prune: the runs on %s may belong to others and are kept", uri)
         return []
     keep: set[str] = set()
     for training in find_trainings(paths.artifacts):
@@ -118,7 +119,7 @@ def _runs(paths: Paths, before: float) -> list[Prunable]:
 
 
 def _saved(paths: Paths, since: float) -> set[str]:
-    """Names of the trainings with a checkpoint since: they may still go on."""
+    """Names of the trainings with a checkpoint since then, which may still continue."""
     return {
         entry.name
         for entry in _folders(paths.checkpoints / "train")

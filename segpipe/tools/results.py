@@ -1,4 +1,4 @@
-"""results: the figures of all models in the terminal, and where to look next."""
+"""results: show the figures of all models in the terminal, and where to look next."""
 
 import os
 
@@ -12,7 +12,7 @@ ABSENT = "-"
 
 
 def results(paths: Paths) -> list[str]:
-    """The table of all listed models, and where to look next, as lines.
+    """Table of all listed models as lines, with the places of report and runs.
 
     Raises:
         DataError: If no listed model has been evaluated.
@@ -43,7 +43,7 @@ def results(paths: Paths) -> list[str]:
 
 
 def _where_runs_are() -> str:
-    """The server that is set, else how to look at the project's own store."""
+    """The MLflow server that is set, or else how to look at the project's store."""
     local = "mlflow ui --backend-store-uri sqlite:///mlflow.db"
     return os.environ.get("MLFLOW_TRACKING_URI") or local
 
@@ -76,7 +76,7 @@ def _text(value: float | None, digits: int = 3) -> str:
 
 
 def _aligned(line: list[str], widths: list[int]) -> str:
-    """Names to the left, numbers to the right."""
+    """Join the cells of a line: the name left-aligned, numbers right-aligned."""
     first, *rest = (
         text.ljust(width) if place == 0 else text.rjust(width)
         for place, (text, width) in enumerate(zip(line, widths, strict=True))

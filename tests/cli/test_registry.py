@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from segpipe.__main__ import app
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import connect
+from segpipe.registry.store import connect
 
 
 @pytest.fixture

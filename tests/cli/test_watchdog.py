@@ -27,7 +27,7 @@ def test_a_process_that_hangs_ends_and_says_where() -> None:
 
     assert done.returncode == STALLED
     assert "unet3d-0: expected a step at least every 0.02 minutes" in done.stderr
-    assert "go on from the last checkpoint" in done.stderr
+    assert "continue from the last checkpoint" in done.stderr
     assert 'File "<string>", line 7' in done.stderr
 
 

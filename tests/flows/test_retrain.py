@@ -194,5 +194,5 @@ def test_a_refused_delivery_stays_and_the_data_are_as_they_were(
 
 
 def test_no_delivery_may_give_up_the_data(workspace: Path) -> None:
-    with pytest.raises(DataError, match="by hand only"):
+    with pytest.raises(DataError, match="use it by hand only"):
         take_in(str(workspace), str(workspace), ["--replace"], settle_s=0)

@@ -1,7 +1,7 @@
 import re
 
 from segpipe.project import fingerprint as module
-from segpipe.project.fingerprint import digest_json, fingerprint, modules_behind
+from segpipe.project.fingerprint import digest_json, fingerprint
 
 
 def test_a_fingerprint_is_the_same_for_the_same_and_differs_otherwise() -> None:
@@ -13,25 +13,6 @@ def test_a_fingerprint_is_the_same_for_the_same_and_differs_otherwise() -> None:
     assert first != fingerprint(module, lr=0.2, files=["a", "b"])
     assert first != fingerprint("segpipe.images.volume", lr=0.1, files=["a", "b"])
     assert re.fullmatch("[0-9a-f]{64}", first)
-
-
-def test_modules_behind_follow_imports_to_the_ground() -> None:
-    behind = modules_behind("segpipe.stages.weigh")
-
-    assert {
-        "segpipe.stages.weigh",
-        "segpipe.images.borders",
-        "segpipe.project.params",
-    } <= set(behind)
-    assert "segpipe.training.losses" not in behind
-
-
-def test_modules_without_influence_are_left_out() -> None:
-    behind = modules_behind("segpipe.stages.train")
-
-    assert "segpipe.registry.runs" not in behind
-    assert "segpipe.project.errors" not in behind
-    assert {"segpipe.networks.unet2d", "segpipe.networks.vnet"} <= set(behind)
 
 
 def test_the_order_of_keys_says_nothing() -> None:

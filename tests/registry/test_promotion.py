@@ -3,37 +3,16 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.promotion import promote, review, rollback
-from segpipe.registry.runs import connect
+from segpipe.registry.store import connect
 from segpipe.registry.versions import find_alias
 from tests.support.places import ROOT
-from tests.support.stores import add_two, aliases, write_store
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new store: to make its tables takes seconds."""
-    paths = Paths(tmp_path_factory.mktemp("store"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        connect(paths)
-    return paths.root / "mlflow.db"
-
-
-@pytest.fixture
-def three(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    """Version 2 is the champion, 1 the previous one, 3 the candidate."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    paths = Paths(tmp_path)
-    write_store(paths, empty)
-    add_two(paths)
-    return paths
+from tests.support.stores import aliases
 
 
 def test_a_promoted_version_says_why_and_the_champion_becomes_the_previous(
@@ -93,7 +72,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from mlflow import MlflowClient
-from segpipe import promotion
+from segpipe.registry import promotion
 from segpipe.project.paths import Paths
 from segpipe.segmenter.segmenter import ensemble_digest
 left = int(sys.argv[3])

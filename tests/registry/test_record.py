@@ -8,7 +8,8 @@ from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.record import record
-from segpipe.registry.runs import connect, find_run
+from segpipe.registry.runs import find_run
+from segpipe.registry.store import connect
 
 HISTORY = """\
 epoch,step,training_loss,learning_rate,validation_dice,validation_iou,validation_pa

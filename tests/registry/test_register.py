@@ -16,19 +16,14 @@ from segpipe.dataset.split import read_split
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.registry.mlflow_model.fetch import fetch, load_segmenter
 from segpipe.registry.mlflow_model.load_back import read_test_image
 from segpipe.registry.mlflow_model.pack import Packed, log_model
 from segpipe.registry.mlflow_model.provenance import read_provenance
-from segpipe.registry.mlflow_model.serving import build_inference
+from segpipe.registry.mlflow_model.serving import default_inference
 from segpipe.registry.register import default_name, find_trained, register_model
-from segpipe.registry.runs import connect
-from segpipe.registry.versions import (
-    Version,
-    fetch,
-    find_alias,
-    list_versions,
-    load_segmenter,
-)
+from segpipe.registry.store import connect
+from segpipe.registry.versions import Version, find_alias, list_versions
 from tests.support.places import ROOT
 from tests.support.projects import PATIENTS
 from tests.support.registered import MODEL, measure, train, write_project
@@ -119,7 +114,7 @@ def test_anybody_with_mlflow_gets_the_labels_of_the_folds(
     affine = image.grid.affine.ravel().tolist()
     labels = loaded.predict(image.array[np.newaxis], params={"affine": affine})
 
-    expected = segmenter.segment(image, build_inference()).array
+    expected = segmenter.segment(image, default_inference()).array
     assert len(np.unique(expected)) > 1
     assert labels.shape == (1, *image.grid.shape)
     np.testing.assert_array_equal(labels[0], expected)

@@ -1,64 +1,20 @@
-"""Runs: found by key, never doubled, and never in the way of a training."""
+"""Runs are found by key and never doubled."""
 
-import logging
 import subprocess
 import sys
-import time
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.live import live_run
 from segpipe.registry.runs import (
     attach,
-    connect,
     find_or_create_pair,
-    find_run,
     find_stale_runs,
     finish,
     log_rows,
-    reachable,
-    tracking_uri,
 )
+from segpipe.registry.store import connect
 from tests.support.places import ROOT
-
-ROWS = [
-    {"epoch": 1.0, "training_loss": 0.9},
-    {
-        "epoch": 2.0,
-        "training_loss": 0.5,
-        "validation_dice": 0.7,
-        "validation_dice/left (L)": 0.6,
-    },
-]
-
-
-def made_from(fold: int = 0, key: str = "k") -> dict[str, Any]:
-    return {
-        "model": "vnet",
-        "fold": fold,
-        "fingerprint": f"{key}{fold}",
-        "parent": f"parent-{key}",
-        "params": {"network": "vnet", "optimizer": {"learning_rate": 0.01}},
-        "inputs": {"plan": "abc"},
-    }
-
-
-@pytest.fixture
-def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return Paths(tmp_path)
-
-
-def test_runs_lie_at_the_projects_root_unless_told(
-    paths: Paths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert tracking_uri(paths) == f"sqlite:///{paths.root.resolve()}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")
-    assert tracking_uri(paths) == "http://server:5000"
+from tests.support.stores import ROWS, made_from
 
 
 def test_a_fold_is_a_child_of_its_model_and_neither_comes_twice(paths: Paths) -> None:
@@ -81,7 +37,8 @@ RACE = """
 import sys, time
 from pathlib import Path
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import connect, find_or_create_pair
+from segpipe.registry.runs import find_or_create_pair
+from segpipe.registry.store import connect
 root, fold = Path(sys.argv[1]), int(sys.argv[2])
 client, experiment = connect(Paths(root))
 for n in range(10):
@@ -131,59 +88,11 @@ def test_a_history_is_completed_not_doubled(paths: Paths) -> None:
     client, experiment = connect(paths)
     _, child = find_or_create_pair(client, experiment, record=made_from(), tags={})
 
-    assert log_rows(client, child, ROWS[:1], step_name="epoch") == 1
-    assert log_rows(client, child, ROWS, step_name="epoch") == 1
-    assert log_rows(client, child, ROWS, step_name="epoch") == 0
+    assert log_rows(client, child, ROWS[:1]) == 1
+    assert log_rows(client, child, ROWS) == 1
+    assert log_rows(client, child, ROWS) == 0
     history = client.get_metric_history(child.info.run_id, "training_loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.9), (2, 0.5)]
-
-
-def test_a_training_is_streamed_and_says_how_it_ended(paths: Paths) -> None:
-    with live_run(paths, record=made_from(), tags={}) as live:
-        live.log(ROWS)
-    with (
-        pytest.raises(KeyboardInterrupt),
-        live_run(paths, record=made_from(1), tags={}),
-    ):
-        raise KeyboardInterrupt
-
-    client, experiment = connect(paths)
-    first = find_run(client, experiment, "k0")
-    second = find_run(client, experiment, "k1")
-    assert first
-    assert first.info.status == "FINISHED"
-    assert first.data.metrics["validation_dice"] == 0.7
-    assert first.data.metrics["validation_dice/left _L_"] == 0.6
-    assert second
-    assert second.info.status == "FAILED"
-
-
-def test_an_unreachable_server_stops_no_training_and_is_said_once(
-    paths: Paths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-
-    with (
-        caplog.at_level(logging.WARNING, "segpipe"),
-        live_run(paths, record=made_from(), tags={}) as live,
-    ):
-        live.log(ROWS)
-        live.log(ROWS)
-
-    warnings = [r for r in caplog.records if r.name == "segpipe.registry.runs"]
-    assert len(warnings) == 1
-    assert "segpipe record" in warnings[0].getMessage()
-
-
-def test_where_the_server_is_needed_the_error_names_it(
-    paths: Paths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-
-    with pytest.raises(DataError, match=r"127\.0\.0\.1:9.*start it"), reachable(paths):
-        pass
 
 
 def test_figures_and_files_are_attached_once_a_digest(paths: Paths) -> None:
@@ -230,41 +139,3 @@ def test_stale_runs_are_old_and_of_no_key_to_keep(paths: Paths) -> None:
         "new0",
         "parent-new",
     }
-
-
-@pytest.mark.parametrize("damage", ["no folder", "no database"])
-def test_a_store_that_cannot_be_opened_stops_no_training(
-    damage: str,
-    paths: Paths,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    store = paths.root / "runs.db"
-    store.write_text("a table of sheep " * 100)
-    if damage == "no folder":
-        store = store / "below a file" / "runs.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
-
-    with (
-        caplog.at_level(logging.WARNING, "segpipe"),
-        live_run(paths, record=made_from(), tags={}) as live,
-    ):
-        live.log(ROWS)
-
-    assert "segpipe record" in caplog.text
-    with pytest.raises(DataError, match=r"runs\.db"), reachable(paths):
-        pass
-
-
-def test_how_busy_the_machine_is_stands_beside_the_curves(
-    paths: Paths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
-    with live_run(paths, record=made_from(), tags={}):
-        time.sleep(1)
-
-    client, experiment = connect(paths)
-    run = find_run(client, experiment, made_from()["fingerprint"])
-    assert run is not None
-    assert 0 <= run.data.metrics["system/cpu_utilization_percentage"] <= 100
-    assert run.data.metrics["system/system_memory_usage_megabytes"] > 0

@@ -1,6 +1,5 @@
-"""Versions and aliases, and the files behind a name."""
+"""Registered versions and their aliases, in a database and on a server."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,82 +8,14 @@ import pytest
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.registry.mlflow_model.fetch import fetch, load_segmenter
 from segpipe.registry.promotion import promote, rollback
-from segpipe.registry.runs import connect
-from segpipe.registry.versions import (
-    complete,
-    fetch,
-    find_alias,
-    list_versions,
-    load_segmenter,
-)
+from segpipe.registry.store import connect
+from segpipe.registry.versions import complete, find_alias, list_versions
 from segpipe.segmenter.segmenter import segmenter_digest
 from tests.support.segmenters import make_plan, save_segmenter
 from tests.support.servers import free_port, mlflow_server
-from tests.support.stores import add_two, add_version, aliases, write_store
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new store: to make its tables takes seconds."""
-    paths = Paths(tmp_path_factory.mktemp("store"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        connect(paths)
-    return paths.root / "mlflow.db"
-
-
-@pytest.fixture
-def paths(tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    write_store(Paths(tmp_path), empty)
-    return Paths(tmp_path)
-
-
-@pytest.fixture
-def three(paths: Paths) -> Paths:
-    """Version 2 is the champion, 1 the previous one, 3 the candidate."""
-    add_two(paths)
-    return paths
-
-
-@pytest.mark.parametrize("uri", ["models:/liver@champion", "models:/liver/1"])
-def test_a_registered_segmenter_is_fetched_whole(paths: Paths, uri: str) -> None:
-    found = fetch(uri, paths)
-    again = fetch(uri, paths)
-
-    assert (found.name, found.version) == ("liver", "1")
-    assert found == again
-    segmenter, record = load_segmenter(uri, paths)
-    digests = [segmenter_digest(paths.root / "m" / str(fold)) for fold in (0, 1)]
-    assert record.folds == tuple(digests)
-    assert (record.name, record.version, record.run) == ("liver", "1", found.run)
-    assert len(segmenter.networks) == 2
-
-
-@pytest.mark.parametrize("uri", ["models:/liver@nobody", "models:/kidney/1"])
-def test_what_is_not_registered_is_said(paths: Paths, uri: str) -> None:
-    with pytest.raises(DataError, match="expected a registered segmenter"):
-        fetch(uri, paths)
-
-
-def test_version_1_of_another_store_is_not_taken_for_this_one(
-    paths: Paths, empty: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = fetch("models:/liver/1", paths)
-    shutil.copyfile(empty, paths.root / "other.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.root}/other.db")
-    add_version(paths)
-
-    assert fetch("models:/liver/1", paths).folder != first.folder
-
-
-def test_files_that_are_not_those_of_the_digest_are_refused(paths: Paths) -> None:
-    client, _ = connect(paths)
-    client.set_model_version_tag("liver", "1", "segpipe.segmenter", "0" * 64)
-
-    with pytest.raises(DataError, match="expected the segmenter 000000000000 that was"):
-        load_segmenter("models:/liver/1", paths)
+from tests.support.stores import add_version, aliases
 
 
 def test_versions_come_newest_first_with_what_is_known_of_them(three: Paths) -> None:
@@ -99,12 +30,12 @@ def test_versions_come_newest_first_with_what_is_known_of_them(three: Paths) -> 
     assert find_alias("liver", "nobody", three) is None
 
 
-def test_there_may_be_more_versions_than_a_page_holds(paths: Paths) -> None:
-    client, _ = connect(paths)
+def test_there_may_be_more_versions_than_a_page_holds(store: Paths) -> None:
+    client, _ = connect(store)
     for _ in range(120):
-        client.create_model_version("liver", str(paths.root), None)
+        client.create_model_version("liver", str(store.root), None)
 
-    assert len(list_versions("liver", paths)) == 121
+    assert len(list_versions("liver", store)) == 121
 
 
 def test_of_two_that_register_the_same_at_once_the_first_version_stays(
@@ -131,15 +62,15 @@ def test_a_registration_that_was_killed_is_completed_unless_it_is_old_news(
 
 
 def test_a_server_that_is_away_is_said_within_seconds(
-    paths: Paths, monkeypatch: pytest.MonkeyPatch
+    store: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     began = time.monotonic()
 
     for act in (
-        lambda: fetch("models:/liver@champion", paths),
-        lambda: list_versions(None, paths),
-        lambda: promote("liver", "1", "why", paths),
+        lambda: fetch("models:/liver@champion", store),
+        lambda: list_versions(None, store),
+        lambda: promote("liver", "1", "why", store),
     ):
         with pytest.raises(DataError, match=r"127\.0\.0\.1.*MLFLOW_TRACKING_URI"):
             act()

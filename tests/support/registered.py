@@ -7,9 +7,8 @@ from segpipe.images.formats.files import read_label
 from segpipe.images.formats.nifti import write_label
 from segpipe.images.grid import Grid
 from segpipe.project.documents import write_json, write_text
-from segpipe.project.fingerprint import digest_json
 from segpipe.project.paths import Paths
-from segpipe.segmenter.segmenter import segmenter_digest
+from segpipe.segmenter.segmenter import predictions_digest, segmenter_digest
 from segpipe.stages import evaluate
 from tests.support.phantoms import write_dataset
 from tests.support.projects import EVALUATE, PATIENTS, run_to_split
@@ -74,7 +73,7 @@ def measure(paths: Paths) -> None:
             "format_version": 1,
             "model": MODEL,
             "folds": list(FOLDS),
-            "segmenter": digest_json(digests),
+            "segmenter": predictions_digest(digests),
             "cases": list(names),
         },
     )

@@ -1,14 +1,37 @@
-"""An MLflow store with registered versions of a segmenter, as tests need it."""
+"""An MLflow store with runs and registered versions, as tests need it."""
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from segpipe.project.paths import Paths
 from segpipe.registry.promotion import promote
-from segpipe.registry.runs import connect
+from segpipe.registry.store import connect
 from segpipe.registry.versions import create_version, list_versions
 from segpipe.segmenter.segmenter import ensemble_digest, segmenter_digest
 from tests.support.segmenters import make_plan, save_segmenter
+
+ROWS = [
+    {"epoch": 1.0, "training_loss": 0.9},
+    {
+        "epoch": 2.0,
+        "training_loss": 0.5,
+        "validation_dice": 0.7,
+        "validation_dice/left (L)": 0.6,
+    },
+]
+
+
+def made_from(fold: int = 0, key: str = "k") -> dict[str, Any]:
+    """What a training is made from, as in its fingerprint.json."""
+    return {
+        "model": "vnet",
+        "fold": fold,
+        "fingerprint": f"{key}{fold}",
+        "parent": f"parent-{key}",
+        "params": {"network": "vnet", "optimizer": {"learning_rate": 0.01}},
+        "inputs": {"plan": "abc"},
+    }
 
 
 def write_store(paths: Paths, empty: Path) -> None:

@@ -6,8 +6,8 @@ import pytest
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.registry.mlflow_model.fetch import load_segmenter
 from segpipe.registry.record import record
-from segpipe.registry.versions import load_segmenter
 from segpipe.tools.lineage import lineage
 from tests.registry.test_record import write_training
 from tests.support.segmenters import make_plan, save_segmenter
@@ -68,7 +68,7 @@ def test_the_run_is_found_when_the_artifacts_are_gone(
 
 
 def test_what_no_store_knows_is_said(paths: Paths, tmp_path: Path) -> None:
-    assert "`segpipe record` would tell it" in "\n".join(lineage_of(paths, tmp_path))
+    assert "`segpipe record` adds it" in "\n".join(lineage_of(paths, tmp_path))
 
 
 def test_a_mask_that_was_changed_or_moved_is_told_apart(

@@ -6,7 +6,7 @@ import pytest
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import connect
+from segpipe.registry.store import connect
 from segpipe.tools.models import models
 
 

@@ -9,7 +9,8 @@ import pytest
 from segpipe.dataset.prepared import CaseIndex
 from segpipe.project.documents import write_json
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import connect, find_or_create_pair
+from segpipe.registry.runs import find_or_create_pair
+from segpipe.registry.store import connect
 from segpipe.tools.prune import find_prunable, prune
 
 LONG_AGO = 1e9
@@ -66,7 +67,7 @@ def test_a_case_of_a_stage_without_index_goes_by_age_alone(paths: Paths) -> None
     (item,) = find_prunable(paths)
 
     assert item.place == old
-    assert "not wanted lately" in item.why
+    assert "not used lately" in item.why
 
 
 def test_interrupted_trainings_go_when_nobody_went_on(paths: Paths) -> None:

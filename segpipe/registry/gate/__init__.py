@@ -1,1 +1,1 @@
-"""The gate: whether a candidate may take the champion's place."""
+"""The gate: decide whether a candidate may replace the champion."""

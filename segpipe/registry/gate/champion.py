@@ -1,4 +1,4 @@
-"""The champion on the project's own cases: its label maps, each once, and figures."""
+"""Champion: segment the project's test cases with it, and evaluate the label maps."""
 
 import shutil
 import tempfile
@@ -36,20 +36,20 @@ def evaluate_champion(
     compute: Compute,
     paths: Paths,
 ) -> Rows:
-    """The champion's figures, by evaluate itself in a project of its own.
+    """Evaluate the champion with the stage evaluate, in a temporary project.
 
-    Its label maps are kept in ``.cache/comparison``: each is made once.
+    Its label maps are kept in ``.cache/comparison``, so that each is computed once.
 
     Args:
         segmenter: The champion.
-        digest: Of the champion.
-        cases: Of the project.
-        names: Of the cases to segment and to evaluate.
-        compute: Where and how.
-        paths: Of the project; its params.yaml says how to predict and evaluate.
+        digest: Digest of the champion.
+        cases: All cases of the project.
+        names: Names of the cases to segment and to evaluate.
+        compute: Device, precision and threads.
+        paths: The project's folders; its params.yaml says how to predict and evaluate.
 
     Returns:
-        By case and structure.
+        Figures by case and structure.
 
     Raises:
         DataError: If an image or the params are wrong.
@@ -80,14 +80,16 @@ def _segment(
     paths: Paths,
     goal: Path,
 ) -> None:
-    """The champion's label maps, each made once."""
+    """Write the champion's label maps into a folder, from the cache where possible."""
     params = read_section(paths.params, "predict", PredictParams)
     inference = Inference(**params.model_dump(), compute=compute)
     cache = CaseCache(paths.cache / "comparison")
     goal.mkdir(parents=True)
+    network = segmenter.spec.network.name
     for name in tqdm(names, desc="champion", unit="case", disable=None):
         case = cases[name]
-        key = f"{digest[:16]}-{_key(digest, params, compute, cases, case, paths)}"
+        made_from = _key(digest, network, params, compute, cases, case, paths)
+        key = f"{digest[:16]}-{made_from}"
         if cache.fetch(key, goal):
             continue
         label = segmenter.segment(read_case(paths.data, cases, case), inference)
@@ -99,15 +101,17 @@ def _segment(
 
 def _key(
     digest: str,
+    network: str,
     params: PredictParams,
     compute: Compute,
     cases: CaseList,
     case: Case,
     paths: Paths,
 ) -> str:
-    """What a label map is made from: inputs by content, params, code, device."""
+    """Key of a label map in the cache: digest of inputs, params, code and device."""
     return fingerprint(
         "segpipe.stages.predict",
+        networks=[network],
         segmenter=digest,
         params=params.model_dump(mode="json"),
         compute=compute.to_json(),

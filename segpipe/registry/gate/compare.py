@@ -1,4 +1,4 @@
-"""compare: a candidate against the champion on patients that neither trained on."""
+"""compare: judge a candidate against the champion on patients unknown to both."""
 
 import logging
 import math
@@ -16,16 +16,21 @@ from segpipe.evaluation.plots import plot_pairs
 from segpipe.evaluation.scores import Row
 from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
-from segpipe.project.fingerprint import digest_file, digest_json
+from segpipe.project.fingerprint import digest_file
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
 from segpipe.registry.gate.champion import evaluate_champion
 from segpipe.registry.gate.comparison import Comparison, Pair, Rule, Side
 from segpipe.registry.gate.judge import judge, refuse
+from segpipe.registry.mlflow_model.fetch import find_folds
 from segpipe.registry.mlflow_model.provenance import Provenance, read_provenance
-from segpipe.registry.versions import find_folds
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import Segmenter, segmenter_digest
+from segpipe.segmenter.segmenter import (
+    Segmenter,
+    ensemble_digest,
+    predictions_digest,
+    segmenter_digest,
+)
 from segpipe.segmenter.spec import spec_file
 from segpipe.training.record import (
     read_history,
@@ -43,44 +48,38 @@ def compare_with_champion(
     champion: Path,
     *,
     champion_name: str,
-    margin: float,
-    minimum_patients: int,
+    rule: Rule,
     compute: Compute,
     paths: Paths,
-    structure_margin: float = 0.0,
-    new_failures: int = 0,
 ) -> Comparison:
     """Judge the model in artifacts/ against the champion.
 
     The candidate's figures are those that evaluate wrote. The champion segments the
-    same cases by the same params, and evaluate compares them. What it segmented, the
-    comparison and its picture stay in ``.cache/comparison``.
+    same cases with the same params, and evaluate compares the results. Its label maps,
+    the comparison and its plot are kept in ``.cache/comparison``.
 
     Args:
         model: The candidate: a name of the list models in params.yaml.
-        champion: A folder that holds its folds and its provenance.json.
-        champion_name: For people.
-        margin: How much mean Dice may be lost.
-        minimum_patients: With fewer that neither trained on, nothing is decided.
-        compute: Where and how.
-        paths: Of the project.
-        structure_margin: How much one structure may lose, even if beyond chance.
-        new_failures: How many structures of cases may newly fail.
+        champion: Folder that contains its folds and its provenance.json.
+        champion_name: Name of the champion in reports.
+        rule: Rule by which the candidate is judged.
+        compute: Device, precision and threads.
+        paths: The project's folders.
 
     Raises:
-        DataError: If artifacts/ are not of one making, or the champion's files are not.
+        DataError: If the files in artifacts/, or those of the champion, do not belong
+            together.
     """
     ours = _candidate_folders(model, paths)
     theirs = find_folds(champion)
-    rule = Rule(
-        margin=margin,
-        minimum_patients=minimum_patients,
-        structure_margin=structure_margin,
-        new_failures=new_failures,
-    )
     sides = (
-        Side(name=model, digest=_digest(ours)),
-        Side(name=champion_name, digest=_digest(theirs)),
+        Side(
+            name=model, digest=ensemble_digest([segmenter_digest(one) for one in ours])
+        ),
+        Side(
+            name=champion_name,
+            digest=ensemble_digest([segmenter_digest(one) for one in theirs]),
+        ),
     )
     if sides[0].digest == sides[1].digest:
         why = f"Nothing new: {model} is the same segmenter as {champion_name}."
@@ -111,14 +110,15 @@ def compare_with_champion(
 
 
 def choose_model(paths: Paths) -> tuple[str, dict[str, float]]:
-    """The model to compare with the champion: the best on validation cases.
+    """Choose the model with the best validation Dice to compare with the champion.
 
-    That is the mean over its folds of the best validation Dice of the history, which is
-    that of the epoch whose network was kept. Never the test set's: a model chosen
-    by it would look better there than it is. Of equals the first in params.yaml.
+    The figure of a model is the mean over its folds of the best validation Dice in
+    the history, which is that of the epoch whose network was kept. The test set is not
+    used: a model chosen by it would look better there than it is. Among equal models
+    the first in params.yaml is chosen.
 
     Returns:
-        Its name, and the figure of every model.
+        Name of the model, and the figure of every model.
 
     Raises:
         DataError: If a model is not trained.
@@ -132,14 +132,14 @@ def choose_model(paths: Paths) -> tuple[str, dict[str, float]]:
 
 
 def _validation_dice(paths: Paths, model: str, fold: int) -> float:
-    """Of the network that train kept; 0 if it was never validated."""
+    """Validation Dice of the network that train kept; 0 if it was never validated."""
     history = read_history(training_folder(paths.artifacts, model, fold))
     scores = [row["validation_dice"] for row in history]
     return max((score for score in scores if not math.isnan(score)), default=0.0)
 
 
 def comparison_file(comparison: Comparison, paths: Paths) -> Path:
-    """Where a comparison is kept; its picture lies beside it, as .png."""
+    """File of a comparison; its plot is beside it, as .png."""
     one, other = comparison.candidate, comparison.champion
     name = f"{one.name}-{one.digest[:12]}-{other.digest[:12]}.json"
     return paths.cache / "comparison" / name
@@ -167,7 +167,7 @@ def _keep(comparison: Comparison, paths: Paths) -> Comparison:
 
 
 def _candidate_folders(model: str, paths: Paths) -> list[Path]:
-    """Of the listed folds only, as predict reads them."""
+    """Segmenter folders of the listed folds, as predict reads them."""
     params = read_params(paths.params)
     if model not in params["models"]:
         raise DataError(
@@ -184,56 +184,50 @@ def _candidate_folders(model: str, paths: Paths) -> list[Path]:
     return folders
 
 
-def _digest(folders: list[Path]) -> str:
-    """As in manifests and provenance."""
-    digests = [segmenter_digest(folder) for folder in folders]
-    return digests[0] if len(digests) == 1 else digest_json(digests)
-
-
 def _provenance(champion: Path, side: Side) -> Provenance:
-    """What the champion knows; of this segmenter and no other.
+    """Read the champion's provenance, which lists the patients that it knows.
 
     Raises:
-        DataError: If it is another's: then nobody can say whom the champion knows.
+        DataError: If it belongs to another segmenter.
     """
     provenance = read_provenance(champion)
     if provenance.digest != side.digest:
         raise DataError(
             f"{champion}: expected the provenance of the segmenter beside it, "
             f"{side.digest[:12]}, found that of {provenance.digest[:12]}; "
-            "fetch it again or register it anew"
+            "fetch the champion again, or register it again"
         )
     return provenance
 
 
 def _check(model: str, folders: list[Path], paths: Paths) -> None:
-    """Whether split, training, predictions are of one making.
+    """Check that the split, the training and the predictions belong together.
 
     Raises:
         DataError: If not: figures of another network or split would be compared.
     """
-    again = "run `dvc repro` so that artifacts/ are of one making"
+    again = "run `dvc repro` to bring artifacts/ up to date"
     split = split_file(paths.artifacts)
     for folder in folders:
         training = folder.parent
         if read_record(training).inputs["split"] != digest_file(split):
             raise DataError(
-                f"{record_file(training)}: expected a training by {split}, found one "
-                f"by another split, which may have held test patients; {again}"
+                f"{record_file(training)}: expected a training on {split}, found one "
+                f"on another split, which may have held test patients; {again}"
             )
     file = prediction_record_file(predictions_folder(paths.artifacts, model))
     if not file.is_file():
         raise DataError(f"{file}: expected predictions, found none; {again}")
     made_by = read_prediction_record(paths.artifacts, model).segmenter
-    if made_by != digest_json([segmenter_digest(folder) for folder in folders]):
+    if made_by != predictions_digest([segmenter_digest(one) for one in folders]):
         raise DataError(
-            f"{file}: expected the predictions of today's {model}, found those of "
-            f"another training; {again}"
+            f"{file}: expected the predictions of the current {model}, found those "
+            f"of another training; {again}"
         )
 
 
 def _incomparable(cases: CaseList, champion: Segmenter) -> tuple[str, ...]:
-    """In what the champion's data differ from today's, a sentence each."""
+    """How the champion's data differ from the project's, one sentence a difference."""
     plan = champion.spec.plan
     asked = {
         "structures": (dict(zip(cases.structures, cases.values, strict=True))),
@@ -248,20 +242,20 @@ def _incomparable(cases: CaseList, champion: Segmenter) -> tuple[str, ...]:
         "unit": plan.unit,
     }
     return tuple(
-        f"Not comparable: the data's {name} are {today}, the champion's {known[name]}."
-        for name, today in asked.items()
-        if today != known[name]
+        f"Not comparable: the data's {name} are {ours}, the champion's {known[name]}."
+        for name, ours in asked.items()
+        if ours != known[name]
     )
 
 
 def _left_out(cases: CaseList, split: Split, provenance: Provenance) -> dict[str, str]:
-    """Test cases of patients that one of the two learnt from, and which of them."""
+    """Test cases of patients that one of the two trained on, with the reason."""
     test = set(split.test)
-    learnt = {case.patient for case in cases.cases if case.name not in test}
+    trained = {case.patient for case in cases.cases if case.name not in test}
     left_out = {}
     for name in split.test:
         patient = cases[name].patient
-        if patient in learnt:
+        if patient in trained:
             left_out[name] = "the candidate knows the patient"
         elif provenance.knows(patient):
             left_out[name] = "the champion knows the patient"
@@ -276,7 +270,7 @@ def _pairs(
         for structure in cases.structures[1:]:
             if (name, structure) not in found:
                 raise DataError(
-                    f"{file}: expected {structure} of {name}, found no such line; "
+                    f"{file}: expected {structure} of {name}, found no such row; "
                     "run `dvc repro`"
                 )
             ours, theirs = found[name, structure], other[name, structure]
@@ -294,6 +288,6 @@ def _pairs(
 
 
 def _dice(row: Row) -> float | None:
-    """None where there is nothing and nothing was found."""
+    """Dice of a row; None where the structure is absent and was not found."""
     dice: float = row["dice"]
     return None if math.isnan(dice) else dice

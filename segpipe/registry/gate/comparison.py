@@ -1,4 +1,4 @@
-"""Comparison: what came of a candidate against the champion, and how it is told."""
+"""Comparison: the result of the gate as a document, as lines and as Markdown."""
 
 import math
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ class Side(Document):
     """One of the two segmenters.
 
     Attributes:
-        name: For people.
-        digest: Which segmenter it is.
+        name: Name shown to people.
+        digest: Digest of the segmenter.
     """
 
     name: str
@@ -26,20 +26,23 @@ class Side(Document):
 
 
 class Rule(Document):
-    """What the candidate is judged by: docs/decisions/0012-the-gate.md.
+    """Rule by which the candidate is judged: docs/decisions/0012-the-gate.md.
+
+    The defaults stand here only: `segpipe compare` and the flow retrain use them.
 
     Attributes:
-        margin: How much mean Dice may be lost, at the lower end of the interval.
-        minimum_patients: With fewer, nothing is decided.
-        structure_margin: How much mean Dice one structure may lose beyond chance.
+        margin: Largest accepted loss of mean Dice, at the lower end of the interval.
+        minimum_patients: With fewer patients, nothing is decided.
+        structure_margin: Largest accepted loss of a structure's mean Dice, even if the
+            loss is beyond chance.
         new_failures: How many structures of cases may fail that the champion got right.
-        confidence: Of the intervals.
+        confidence: Confidence level of the intervals.
     """
 
-    margin: float = Field(ge=0, le=1)
-    minimum_patients: int = Field(ge=2)
-    structure_margin: float = Field(ge=0, le=1)
-    new_failures: int = Field(ge=0)
+    margin: float = Field(0.02, ge=0, le=1)
+    minimum_patients: int = Field(3, ge=2)
+    structure_margin: float = Field(0.01, ge=0, le=1)
+    new_failures: int = Field(0, ge=0)
     confidence: Literal["95 %"] = "95 %"
 
 
@@ -47,12 +50,14 @@ class Pair(Document):
     """A structure of a case, as both segmented it.
 
     Attributes:
-        case: Its name.
-        structure: Its name.
-        candidate: Dice; none where there is nothing and nothing was found.
-        champion: Likewise.
-        candidate_failed: Missed altogether, or found where there is none.
-        champion_failed: Likewise.
+        case: Name of the case.
+        structure: Name of the structure.
+        candidate: Dice of the candidate; none if the structure is absent and was not
+            found.
+        champion: Dice of the champion, likewise.
+        candidate_failed: Whether the candidate missed the structure altogether, or
+            found it where it is absent.
+        champion_failed: The same for the champion.
     """
 
     case: str
@@ -66,20 +71,19 @@ class Pair(Document):
     def scores(self) -> Scores | None:
         """Both Dice; none if the structure is absent and neither found it.
 
-        Where one of the two rightly found nothing it gets 1 against the other's 0: the
-        pair would vanish else, and with it what was invented.
+        If only one of the two rightly found nothing, it gets 1 and the other 0:
+        otherwise the pair, and with it the false finding, would not count.
         """
         if self.candidate is None and self.champion is None:
             return None
-        right = 1.0
         return (
-            right if self.candidate is None else self.candidate,
-            right if self.champion is None else self.champion,
+            1.0 if self.candidate is None else self.candidate,
+            1.0 if self.champion is None else self.champion,
         )
 
     @property
     def difference(self) -> float:
-        """Of the candidate from the champion; NaN if there is nothing to compare."""
+        """Dice of candidate minus champion; NaN if there is nothing to compare."""
         return math.nan if self.scores is None else self.scores[0] - self.scores[1]
 
     @property
@@ -89,15 +93,15 @@ class Pair(Document):
 
 
 class Estimate(Document):
-    """Means over patients; none where too few are known.
+    """Means over patients; none where too few patients can be compared.
 
     Attributes:
-        patients: How many have anything to compare.
-        candidate: Mean Dice.
-        champion: Likewise, of the same patients.
+        patients: Number of patients with anything to compare.
+        candidate: Mean Dice of the candidate.
+        champion: Mean Dice of the champion over the same patients.
         difference: Candidate minus champion, mean over patients.
-        low: Lower end of its 95 % interval.
-        high: Upper end.
+        low: Lower end of the difference's 95 % interval.
+        high: Upper end of this interval.
     """
 
     patients: int
@@ -109,7 +113,7 @@ class Estimate(Document):
 
     @property
     def interval(self) -> str:
-        """For people."""
+        """The interval as text."""
         return f"{signed(self.low)} to {signed(self.high)}"
 
 
@@ -119,20 +123,20 @@ NOTHING = Estimate(
 
 
 class Comparison(Document):
-    """What came of comparing; it names cases, so it stays in the project.
+    """Result of a comparison; it names cases, so it stays in the project.
 
     Attributes:
-        format_version: Of this document.
-        candidate: Freshly trained.
-        champion: In use.
-        rule: By which it was judged.
+        format_version: Version of this document's format.
+        candidate: The newly trained segmenter.
+        champion: The segmenter in use.
+        rule: Rule by which the candidate was judged.
         accepted: Whether the candidate is not worse.
-        reasons: Why it is not accepted, a sentence each; they name no case.
-        left_out: Test case to why it was not compared.
-        overall: Over all structures.
-        structures: By structure.
+        reasons: Why it is not accepted, one sentence each; they name no case.
+        left_out: Test case to the reason why it was not compared.
+        overall: Means over all structures.
+        structures: Means by structure.
         pairs: Every structure of every case that was compared.
-        pseudonyms: Case to the name by which it goes in the report and in Markdown.
+        pseudonyms: Case to the name that stands for it in the report and in Markdown.
     """
 
     format_version: Literal[1]
@@ -149,44 +153,44 @@ class Comparison(Document):
 
     @property
     def cases(self) -> tuple[str, ...]:
-        """Those compared."""
+        """The cases that were compared."""
         return tuple(dict.fromkeys(pair.case for pair in self.pairs))
 
     @property
     def worst(self) -> list[Pair]:
-        """The candidate's lowest Dice, the lowest first."""
+        """Pairs with the candidate's lowest Dice, the lowest first."""
         known = [pair for pair in self.pairs if pair.candidate is not None]
         return sorted(known, key=lambda pair: (pair.candidate, pair.case))[:SHOWN]
 
     @property
     def losses(self) -> list[Pair]:
-        """Where the candidate falls furthest behind the champion."""
+        """Pairs where the candidate loses most against the champion."""
         lost = [pair for pair in self.pairs if pair.difference < 0]
         return sorted(lost, key=lambda pair: (pair.difference, pair.case))[:SHOWN]
 
     @property
     def new_failures(self) -> list[Pair]:
-        """What the candidate fails at and the champion did not."""
+        """Pairs at which only the candidate fails."""
         return [pair for pair in self.pairs if pair.newly_fails]
 
     @property
     def mended(self) -> list[Pair]:
-        """What the champion failed at and the candidate does not."""
+        """Pairs at which only the champion fails."""
         return [p for p in self.pairs if p.champion_failed and not p.candidate_failed]
 
     def lines(self) -> list[str]:
-        """For a terminal inside the project: cases by their names."""
-        shown = self._said()
+        """Lines for a terminal inside the project, with the names of cases."""
+        shown = self._verdict()
         if self.pairs:
             shown += ["", *map(_plain, self._table())]
         for heading, pairs in self._lists().items():
             shown += ["", heading]
-            shown += [f"  {pair.case}, {_of_pair(pair)}" for pair in pairs]
+            shown += [f"  {pair.case}, {_describe(pair)}" for pair in pairs]
         return shown
 
     def markdown(self) -> str:
-        """For a server's page: cases by their pseudonyms."""
-        verdict, *rest = self._said()
+        """Markdown for the page of a server, with the pseudonyms of cases."""
+        verdict, *rest = self._verdict()
         shown = [f"**{verdict}**", "", *(f"- {line}" for line in rest)]
         if self.pairs:
             first, *others = self._table()
@@ -195,26 +199,26 @@ class Comparison(Document):
         for heading, pairs in self._lists().items():
             shown += ["", f"**{heading}**", ""]
             shown += [
-                f"- {_escaped(self.pseudonyms[pair.case])}, {_escaped(_of_pair(pair))}"
+                f"- {_escaped(self.pseudonyms[pair.case])}, {_escaped(_describe(pair))}"
                 for pair in pairs
             ]
         return "\n".join(shown) + "\n"
 
-    def _said(self) -> list[str]:
-        """The verdict, its reasons, and what it rests on."""
+    def _verdict(self) -> list[str]:
+        """The verdict, its reasons, and the cases that it is based on."""
         names = f"{self.candidate.name} against {self.champion.name}"
         verdict = "not worse: accepted" if self.accepted else "not accepted"
-        said = [f"{names}: {verdict}", *self.reasons]
+        lines = [f"{names}: {verdict}", *self.reasons]
         if self.pairs:
-            said.append(
+            lines.append(
                 f"{len(self.cases)} test cases of {self.overall.patients} patients "
                 f"that neither trained on; {len(self.new_failures)} structures newly "
                 f"fail, {len(self.mended)} no longer do"
             )
         for why in dict.fromkeys(self.left_out.values()):
             count = list(self.left_out.values()).count(why)
-            said.append(f"{count} test cases left out: {why}")
-        return said
+            lines.append(f"{count} test cases left out: {why}")
+        return lines
 
     def _table(self) -> list[list[str]]:
         columns = ["Mean Dice", "Patients", "Candidate", "Champion", "Difference"]
@@ -234,7 +238,7 @@ class Comparison(Document):
         ]
 
     def _lists(self) -> dict[str, list[Pair]]:
-        """What to look at, by heading; without headings over nothing."""
+        """Pairs worth looking at, by heading; empty lists are left out."""
         lists = {
             "New failures": self.new_failures,
             "Largest losses": self.losses,
@@ -248,11 +252,11 @@ def _text(value: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """With its sign, and three digits."""
+    """The value with its sign and three digits."""
     return ABSENT if value is None else f"{value:+.3f}"
 
 
-def _of_pair(pair: Pair) -> str:
+def _describe(pair: Pair) -> str:
     """Structure, both Dice and their difference."""
     scores = f"{_text(pair.candidate)} against {_text(pair.champion)}"
     known = None if math.isnan(pair.difference) else pair.difference

@@ -1,4 +1,4 @@
-"""The gate: whether a candidate is not worse than the champion, by patient."""
+"""judge: decide by patient whether a candidate is not worse than the champion."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -32,12 +32,12 @@ def judge(
 
     Args:
         pairs: Every structure of every case that both segmented.
-        candidate: Freshly trained.
-        champion: In use.
-        rule: What it is judged by.
+        candidate: The newly trained segmenter.
+        champion: The segmenter in use.
+        rule: Rule by which the candidate is judged.
         patients: Case to patient.
-        left_out: Test case to why it is not among the pairs.
-        pseudonyms: Case to what Markdown calls it.
+        left_out: Test case to the reason why it is not among the pairs.
+        pseudonyms: Case to the name that stands for it in Markdown.
 
     Source:
         Non-inferiority with a margin, both ends of a two-sided 95 % interval: Piaggio
@@ -68,7 +68,7 @@ def judge(
 def refuse(
     candidate: Side, champion: Side, rule: Rule, reasons: tuple[str, ...]
 ) -> Comparison:
-    """A comparison that was not made, and why."""
+    """Build the result of a comparison that could not be made, with the reasons."""
     return Comparison(
         format_version=1,
         candidate=candidate,
@@ -85,12 +85,12 @@ def refuse(
 
 
 def estimate(pairs: Sequence[Pair], patients: dict[str, str]) -> Estimate:
-    """Means over patients, each the mean of its own cases and structures.
+    """Means over patients; a patient's figure is the mean over cases and structures.
 
-    Cases of one patient are alike: to count them as so many would feign certainty.
+    Cases of one patient are alike: counted one by one, they would feign certainty.
 
     Args:
-        pairs: Of one structure, or of several.
+        pairs: Pairs of one structure or of several.
         patients: Case to patient.
     """
     of_patient: dict[str, list[Scores]] = defaultdict(list)
@@ -119,7 +119,7 @@ def _reasons(
     structures: dict[str, Estimate],
     rule: Rule,
 ) -> tuple[str, ...]:
-    """Why the candidate is not accepted; nothing if it is."""
+    """Reasons why the candidate is not accepted; none if it is accepted."""
     reasons = []
     if overall.patients < rule.minimum_patients:
         reasons.append(
@@ -150,8 +150,8 @@ def _reasons(
         ]
         invented = sum(pair.champion is None for pair in failures)
         reasons.append(
-            f"The candidate fails at what the champion got right: "
+            f"The candidate fails where the champion does not: "
             f"{len(failures) - invented} structures of cases missed, {invented} found "
-            f"where there is none ({', '.join(counts)}); {rule.new_failures} allowed."
+            f"that are absent ({', '.join(counts)}); {rule.new_failures} allowed."
         )
     return tuple(reasons)

@@ -1,1 +1,1 @@
-"""A segmenter as an MLflow model: packed, checked and served."""
+"""A segmenter as an MLflow model: packed, checked, served and fetched."""

@@ -1,7 +1,7 @@
-"""load_back: a logged model must give, elsewhere, the labels that its folds give.
+"""load_back: check that a logged model gives the same labels as its folds.
 
-``python -m segpipe.registry.mlflow_model.load_back MODEL IMAGE.npz LABELS.npy`` is the
-*elsewhere*: a process of its own, which knows the model's id and the image, and refuses
+The model runs in another process, ``python -m segpipe.registry.mlflow_model.load_back
+MODEL IMAGE.npz LABELS.npy``, which is given only its id and an image, and refuses
 pickle.
 """
 
@@ -22,7 +22,7 @@ from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.pack import load_model
-from segpipe.registry.runs import tracking_uri
+from segpipe.registry.store import tracking_uri
 from segpipe.segmenter.segmenter import Inference, Segmenter
 
 LARGEST = 96  # voxels along an axis of what is segmented twice
@@ -32,13 +32,13 @@ PROJECT = Path(__file__).parents[3]
 def check_loads_back(
     model: str, segmenter: Segmenter, inference: Inference, paths: Paths
 ) -> None:
-    """Segment a test case with a logged model and with its folds.
+    """Segment a test case with a logged model and with its folds, and compare.
 
     Args:
-        model: The id of the logged model.
+        model: Id of the logged model.
         segmenter: The folds that it was packed from.
-        inference: How the model runs.
-        paths: Of the project, whose first test case is taken.
+        inference: How the model segments.
+        paths: Folders of the project whose first test case is segmented.
 
     Raises:
         DataError: If the model cannot be loaded, or any voxel's label differs.
@@ -52,13 +52,13 @@ def check_loads_back(
             differ = f"{np.count_nonzero(found != expected)} of {found.size} others"
         raise DataError(
             f"logged model {model}: expected on case {name} the labels that its folds "
-            f"give, found {differ}; nothing was registered: is the segpipe that MLflow "
-            "loads another one?"
+            f"give, found {differ}; nothing was registered: does MLflow load another "
+            "segpipe?"
         )
 
 
 def read_test_image(paths: Paths) -> tuple[str, Image]:
-    """The first test case: its name, and its image or a box of it around structures."""
+    """Name and image of the first test case, cropped around structures if large."""
     cases = read_cases(paths.artifacts)
     name = read_split(paths.artifacts).test[0]
     image = read_case(paths.data, cases, cases[name])
@@ -69,7 +69,7 @@ def read_test_image(paths: Paths) -> tuple[str, Image]:
 
 
 def cut(image: Image, *, around: np.ndarray) -> Image:
-    """A box of an image, of LARGEST voxels an axis, around the middle of a mask."""
+    """Crop an image to at most LARGEST voxels an axis, around the middle of a mask."""
     where = np.argwhere(around)
     shape = np.array(image.grid.shape)
     middle = np.median(where, axis=0) if len(where) else shape / 2
@@ -87,7 +87,7 @@ def cut(image: Image, *, around: np.ndarray) -> Image:
 def _segment_elsewhere(
     model: str, image: Image, paths: Paths
 ) -> Integer[np.ndarray, "i j k"]:
-    """What the logged model gives in a process of its own."""
+    """Segment an image with the logged model, in another process."""
     with tempfile.TemporaryDirectory() as folder:
         given, taken = Path(folder) / "image.npz", Path(folder) / "labels.npy"
         np.savez(given, array=image.array, affine=image.grid.affine)
@@ -121,7 +121,7 @@ def _segment_elsewhere(
 
 
 def main(model: str, given: str, taken: str) -> None:
-    """Load a logged model, segment an image, write its labels."""
+    """Load a logged model, segment an image, write its label map."""
     with np.load(given) as image:
         array, affine = image["array"], image["affine"]
     params = {"affine": affine.ravel().tolist()}

@@ -1,4 +1,4 @@
-"""Packing: a segmenter as an MLflow model; logged and loaded, not yet registered."""
+"""Pack: log a segmenter as an MLflow model, close it, load it."""
 
 import tempfile
 import warnings
@@ -11,20 +11,20 @@ from mlflow.models import Model
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import reachable, tracking_uri
-from segpipe.registry.versions import SCHEME, first_line
+from segpipe.registry.mlflow_model.fetch import SCHEME
+from segpipe.registry.store import first_line, reachable, tracking_uri
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A segmenter that is to be logged as an MLflow model.
+    """A segmenter that is ready to be logged as an MLflow model.
 
     Attributes:
-        folder: With the numbered folders of the folds and provenance.json.
+        folder: Folder with the numbered folders of the folds and provenance.json.
         code: The file that defines the model.
-        signature: What the model takes and gives.
-        requirements: Packages with versions that it was tested with.
-        about: What to know of it, kept inside the model.
+        signature: Inputs, outputs and parameters of the model.
+        requirements: Packages and versions that it was tested with.
+        about: Metadata kept inside the model.
     """
 
     folder: Path
@@ -35,13 +35,13 @@ class Packed:
 
 
 def log_model(packed: Packed, run: str, paths: Paths) -> str:
-    """Log a segmenter as a pyfunc from code; nothing is pickled, nothing registered.
+    """Log a segmenter as a pyfunc from code; it is neither pickled nor registered.
 
     Returns:
-        The id of the logged model, which is *pending* until ``close_model``.
+        Id of the logged model, which is *pending* until ``close_model``.
 
     Raises:
-        DataError: If the store cannot be reached, or takes no files.
+        DataError: If the store cannot be reached, or does not accept files.
     """
     with reachable(paths) as (client, experiment), tempfile.TemporaryDirectory() as tmp:
         logged = client.create_logged_model(
@@ -49,7 +49,7 @@ def log_model(packed: Packed, run: str, paths: Paths) -> str:
         )
         whole = Path(tmp) / "model"
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # no example: a real case is tried instead
+            warnings.simplefilter("ignore")  # about a missing example: a case is tried
             mlflow.pyfunc.save_model(
                 str(whole),
                 python_model=str(packed.code),
@@ -63,18 +63,18 @@ def log_model(packed: Packed, run: str, paths: Paths) -> str:
             client.log_model_artifacts(logged.model_id, str(whole))
         except OSError as error:  # an HTTP error is one
             raise DataError(
-                f"{tracking_uri(paths)}: expected a store that takes files, found "
-                f"{first_line(error)}; look at the server's log and disk"
+                f"{tracking_uri(paths)}: expected a store that accepts files, found "
+                f"{first_line(error)}; check the server's log and disk"
             ) from error
     return str(logged.model_id)
 
 
 def close_model(model: str, paths: Paths, *, good: bool) -> None:
-    """Say of a logged model that it was tried, and how that ended."""
+    """Mark a logged model as ready if its trial was good, otherwise as failed."""
     with reachable(paths) as (client, _):
         client.finalize_logged_model(model, "READY" if good else "FAILED")
 
 
 def load_model(model: str) -> Any:
-    """A logged model, as anybody loads it; MLFLOW_TRACKING_URI says from where."""
+    """Load a logged model from the store at MLFLOW_TRACKING_URI, as any client does."""
     return mlflow.pyfunc.load_model(f"{SCHEME}{model}")

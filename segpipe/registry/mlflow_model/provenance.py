@@ -1,4 +1,4 @@
-"""Provenance: what a registered segmenter was made from; it travels with it."""
+"""Provenance: the origin of a registered segmenter, in a file beside its folds."""
 
 import hashlib
 from pathlib import Path
@@ -14,16 +14,17 @@ class Provenance(Document):
     """provenance.json, in the folder that holds the folds of a segmenter.
 
     Attributes:
-        format_version: Of this document.
-        model: Name of the list models in params.yaml.
-        digest: Of the segmenter: of one fold its own, else of the folds' digests.
-        patients: Of every patient that a fold trained or validated on, the SHA-256 of
-            the name, sorted: enough to tell who is new, and no list of names.
-        data: md5 by which DVC knows the data; none without DVC.
-        lock: md5 of dvc.lock; none without DVC.
-        commit: Of git; none without git.
+        format_version: Version of this document's format.
+        model: Name of the model in params.yaml.
+        digest: Digest of the segmenter: that of its only fold, or that of the folds'
+            digests.
+        patients: SHA-256 of the name of every patient that a fold trained or validated
+            on, sorted: enough to recognize new patients without a list of names.
+        data: MD5 by which DVC identifies the data; none without DVC.
+        lock: MD5 of dvc.lock; none without DVC.
+        commit: Commit in git; none without git.
         dirty: Whether files differed from the commit.
-        metrics: The figures of the test set.
+        metrics: Figures of the test set.
     """
 
     format_version: Literal[1]
@@ -42,20 +43,20 @@ class Provenance(Document):
 
 
 def patient_digest(patient: str) -> str:
-    """What stands for a patient's name."""
+    """SHA-256 that stands for a patient's name."""
     return hashlib.sha256(patient.encode()).hexdigest()
 
 
 def read_provenance(folder: Path) -> Provenance:
-    """The provenance of a segmenter in a folder, at whatever depth.
+    """Read the provenance of the segmenter in a folder, at any depth.
 
     Raises:
-        DataError: If there is none, or several.
+        DataError: If there is none, or more than one.
     """
     found = sorted(folder.rglob(FILE))
     if len(found) != 1:
         raise DataError(
-            f"{folder}: expected one {FILE}, found {len(found)}; it comes with "
-            "segmenters that `segpipe register` registered"
+            f"{folder}: expected one {FILE}, found {len(found)}; `segpipe register` "
+            "writes it into each version"
         )
     return Provenance.read(found[0])

@@ -1,7 +1,7 @@
-"""Serving: the code of a registered segmenter, as MLflow loads and runs it.
+"""Serving: the code of a registered segmenter, which MLflow loads and runs.
 
-MLflow copies this file into the model (models from code) and runs it when the model is
-loaded, so nothing is pickled. The work is segpipe's own: it must be installed there.
+MLflow copies this file into the model (models from code) and executes it when the model
+is loaded, so nothing is pickled. The file imports segpipe, which must be installed.
 """
 
 import os
@@ -18,36 +18,32 @@ from segpipe.images.grid import Grid
 from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance
-from segpipe.segmenter.compute import ComputeParams, build_compute
 from segpipe.segmenter.preprocessing import label_dtype
 from segpipe.segmenter.segmenter import (
     Inference,
     Segmenter,
+    build_inference,
     ensemble_digest,
     segmenter_digest,
 )
+from segpipe.segmenter.settings import SegmentSettings
 from segpipe.segmenter.spec import SegmenterSpec
 
 SEGMENTER = "segmenter"  # the folder among the model's artifacts
 
 
-def build_inference() -> Inference:
-    """How a registered segmenter runs, and how `segpipe segment` does unless told."""
-    values = ComputeParams(
-        device="auto",
-        precision="auto",
-        threads=len(os.sched_getaffinity(0)),
-        workers=0,
-        compile=False,
-    )
-    return Inference(0.5, "gaussian", 4.0, mirror=False, compute=build_compute(values))
+def default_inference() -> Inference:
+    """How a registered segmenter runs: as `segpipe segment` does without options."""
+    settings = SegmentSettings(threads=len(os.sched_getaffinity(0)))
+    return build_inference(settings)
 
 
 def build_signature(spec: SegmenterSpec) -> ModelSignature:
-    """What a registered segmenter takes and gives.
+    """Inputs, outputs and parameters of a registered segmenter.
 
-    One image (1, channel, i, j, k) of float32, raw intensities on its own grid; a label
-    map (1, i, j, k) in the data set's values; the parameter ``affine`` of 16 numbers.
+    Input: one image (1, channel, i, j, k) of float32, raw intensities on its own grid.
+    Output: a label map (1, i, j, k) in the data set's values. Parameter: ``affine``, 16
+    numbers.
     """
     image = TensorSpec(np.dtype("float32"), (1, len(spec.plan.channels), -1, -1, -1))
     labels = TensorSpec(label_dtype(spec.plan), (1, -1, -1, -1))
@@ -62,12 +58,13 @@ def numbered_folders(folder: Path) -> list[Path]:
 
 
 class RegisteredSegmenter(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """A segmenter of one or several folds behind MLflow's interface."""
+    """A segmenter of one or more folds behind MLflow's interface."""
 
     def load_context(self, context: Any) -> None:
-        """Read the folds onto the device that this machine has.
+        """Load the folds onto this machine's device.
 
-        MLflow passes ``context`` by name.
+        Args:
+            context: Paths of the model's files; MLflow passes it by name.
 
         Raises:
             DataError: If the files are not those that were registered.
@@ -79,10 +76,10 @@ class RegisteredSegmenter(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         if digest != expected:
             raise DataError(
                 f"{folder}: expected the segmenter {expected[:12]} that {FILE} names, "
-                f"found {digest[:12]}; fetch it again, or register it again"
+                f"found {digest[:12]}; fetch or register it again"
             )
         self._segmenter = Segmenter.ensemble(folders)
-        self._inference = build_inference()
+        self._inference = default_inference()
 
     def predict(
         self,
@@ -94,22 +91,22 @@ class RegisteredSegmenter(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
         Args:
             context: Not used.
-            model_input: Array (1, channel, i, j, k), as the signature demands.
-            params: ``affine``: 16 numbers, row after row, from voxel indices to world
-                coordinates (RAS+, in the unit of the data set, mm unless told).
+            model_input: Array (1, channel, i, j, k), as the signature requires.
+            params: ``affine``: 16 numbers, row by row, from voxel indices to world
+                coordinates (RAS+, in the unit of the data set, usually mm).
 
         Returns:
             The label map (1, i, j, k), in the data set's values.
 
         Raises:
-            DataError: If the affine is missing or none, or intensities are not finite.
+            DataError: If the affine is missing or wrong, or intensities are not finite.
         """
         array = model_input[0]
         affine = _affine((params or {}).get("affine"))
         if not np.isfinite(array).all():
             raise DataError(
                 "image: expected finite intensities, found NaN or infinite ones; "
-                "replace them before"
+                "replace them first"
             )
         _, i, j, k = array.shape
         grid = Grid((i, j, k), affine, self._segmenter.spec.plan.unit)
@@ -118,13 +115,13 @@ class RegisteredSegmenter(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
 
 def _affine(values: Any) -> Float64[np.ndarray, "4 4"]:
-    """Geometry is never guessed: spacing and sides of the patient stand in it."""
+    """Check the affine, which is never guessed: it holds spacing and patient sides."""
     flat = np.array([] if values is None else values, dtype=np.float64).ravel()
     affine = flat.reshape(4, 4) if flat.size == 16 else np.zeros((4, 4))
     whole = np.isfinite(affine).all() and (affine[3] == (0, 0, 0, 1)).all()
     if not whole or not abs(np.linalg.det(affine)) > 0:
         raise DataError(
-            "affine: expected 16 numbers, row after row, that take voxel indices to "
+            "affine: expected 16 numbers, row by row, that take voxel indices to "
             f"RAS+ coordinates, the last row 0 0 0 1; found {flat.tolist() or 'none'}; "
             "with nibabel: params={'affine': image.affine.ravel().tolist()}"
         )

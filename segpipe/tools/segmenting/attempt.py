@@ -14,8 +14,8 @@ from typing import Literal
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 from segpipe.tools.segmenting.case import is_finished, record_inputs, segment_study
-from segpipe.tools.segmenting.options import Work
 from segpipe.tools.segmenting.studies import Study
+from segpipe.tools.segmenting.work import Work
 
 Fine = Literal["done", "finished", "elsewhere"]
 Fault = Literal["data", "killed", "late", "system", "error"]

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from segpipe.project.commit import git_tags
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
-from segpipe.registry.commit import git_tags
 from segpipe.segmenter.compute import Stopwatch
 from segpipe.tools.segmenting.manifest import InputRecord, Manifest, manifest_path
 from segpipe.tools.segmenting.opening import (
@@ -14,9 +14,9 @@ from segpipe.tools.segmenting.opening import (
     warn_of_grid,
     warn_of_intensities,
 )
-from segpipe.tools.segmenting.options import Work
 from segpipe.tools.segmenting.outputs import OutputFiles, build_preview
 from segpipe.tools.segmenting.studies import Study
+from segpipe.tools.segmenting.work import Work
 
 ML_PER_MM3 = 0.001
 
@@ -54,13 +54,13 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
     Raises:
         DataError: If the study cannot be read or is not for this segmenter.
     """
-    watch, options, plan = Stopwatch(), work.options, work.segmenter.spec.plan
+    watch, settings, plan = Stopwatch(), work.settings, work.segmenter.spec.plan
     with watch.phase("read"):
         opened = open_study(
             study,
             plan,
-            spacing_mm=options.spacing_mm,
-            resample_tilt=options.resample_tilt,
+            spacing_mm=settings.spacing_mm,
+            resample_tilt=settings.resample_tilt,
         )
     source = opened.source
     warnings = [*opened.warnings, *warn_of_grid(source.grid, plan)]
@@ -68,7 +68,7 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
     found.run()
     with watch.phase("overlay"):
         preview = build_preview(source, found.parts, found.profile, plan.values)
-        if options.outputs.overlay:
+        if settings.overlay:
             found.write_overlay(preview.views)
     warnings += warn_of_intensities(preview.medians, plan)
     voxels = {
@@ -87,9 +87,9 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
         inputs=inputs,
         outputs={path.name: digest_file(path) for path in found.written},
         segmenter=work.record,
-        settings=options.to_json(),
+        settings=settings.to_json(),
         segpipe={"version": version("segpipe"), **git_tags(Path(__file__).parent)},
-        device=str(options.inference.compute),
+        device=str(work.inference.compute),
         shape=source.grid.shape,
         spacing=source.grid.spacing,
         unit=source.grid.unit,

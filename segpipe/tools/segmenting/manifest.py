@@ -5,7 +5,7 @@ from typing import Literal
 
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
-from segpipe.registry.versions import SegmenterRecord
+from segpipe.registry.mlflow_model.fetch import SegmenterRecord
 
 
 class InputRecord(Document):

@@ -24,8 +24,8 @@ from segpipe.segmenter.postprocessing import apply_rules
 from segpipe.segmenter.preprocessing import label_dtype
 from segpipe.segmenter.segmenter import LabelSlab
 from segpipe.tools.segmenting.opening import Opened
-from segpipe.tools.segmenting.options import Work
 from segpipe.tools.segmenting.studies import Study
+from segpipe.tools.segmenting.work import Work
 
 SAMPLES = 10_000  # voxels of structures, about, whose intensities are looked at
 Parts = Callable[[], Iterable[np.ndarray]]
@@ -170,7 +170,7 @@ class OutputFiles:
 
     def run(self) -> None:
         """Segment and write: slice by slice if format, rules and wishes allow it."""
-        wishes = self._work.options.outputs
+        wishes = self._work.settings
         in_slices = self._label.name.lower().endswith(nifti.SUFFIXES)
         at_once = wishes.instances or self._rules or not in_slices
         kept: list[np.ndarray] = []
@@ -229,12 +229,12 @@ class OutputFiles:
 
     def _slabs(self) -> Iterator[LabelSlab]:
         """What the segmenter gives, with a bar over the slices."""
-        wishes = self._work.options.outputs
+        wishes = self._work.settings
         total = self._grid.shape[2]
         with tqdm(total=total, unit="slice", leave=False, disable=None) as bar:
             for slab in self._work.segmenter.slabs(
                 self._opened.source,
-                self._work.options.inference,
+                self._work.inference,
                 probabilities=wishes.probabilities,
                 uncertainty=wishes.uncertainty,
                 stopwatch=self._watch,
@@ -252,7 +252,7 @@ class OutputFiles:
         self, stack: ExitStack, *, with_labels: bool
     ) -> dict[str, nifti.SliceWriter]:
         """A writer for each file that is written slice by slice."""
-        plan, wishes = self._work.segmenter.spec.plan, self._work.options.outputs
+        plan, wishes = self._work.segmenter.spec.plan, self._work.settings
         names = [*plan.structures[1:]] if wishes.probabilities else []
         maps = [f"probability_{name}" for name in names]
         maps += ["entropy", "disagreement"] if wishes.uncertainty else []
@@ -295,7 +295,7 @@ class OutputFiles:
         else:
             formats.write_label(self._label, labels, self._grid)
         self.written.append(self._label)
-        if self._work.options.outputs.instances:
+        if self._work.settings.instances:
             found: Int32[np.ndarray, "i j k"] = instances_of_structures(
                 labels, ignore=None
             )

@@ -11,11 +11,12 @@ from tqdm import tqdm
 
 from segpipe.project.documents import write_text
 from segpipe.project.paths import Paths
-from segpipe.registry.versions import load_segmenter
+from segpipe.registry.mlflow_model.fetch import load_segmenter
+from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.attempt import attempt_case
 from segpipe.tools.segmenting.manifest import Manifest
-from segpipe.tools.segmenting.options import SegmentOptions, Work
 from segpipe.tools.segmenting.studies import find_studies
+from segpipe.tools.segmenting.work import build_work
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def segment(
     model: str,
     inputs: list[Path],
     output: Path,
-    options: SegmentOptions,
+    settings: SegmentSettings,
     *,
     force: bool,
     paths: Paths,
@@ -61,14 +62,15 @@ def segment(
         model: Folder of a segmenter, or of its folds, or ``models:/NAME@ALIAS``.
         inputs: Files and folders.
         output: Folder for the results.
-        options: What the user chose.
+        settings: What the user chose.
         force: Whether finished cases are segmented again.
         paths: Of the project, if there is one, for the registry's address.
 
     Raises:
-        DataError: If there is no such segmenter, or nothing to segment.
+        DataError: If there is no such segmenter or device, or nothing to segment.
     """
     segmenter, record = load_segmenter(model, paths)
+    work = build_work(segmenter, record, settings, output)
     channels = len(segmenter.spec.plan.channels)
     studies = find_studies(inputs, channels=channels, output=output)
     log.info(
@@ -76,9 +78,8 @@ def segment(
         len(studies),
         record.name,
         len(record.folds),
-        options.inference.compute,
+        work.inference.compute,
     )
-    work = Work(segmenter, record, options, output)
     done, skipped, failed = [], [], dict[str, str]()
     bar = tqdm(studies, desc="segment", unit="case", disable=None)
     for study in bar:

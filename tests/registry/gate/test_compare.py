@@ -21,7 +21,7 @@ from segpipe.registry.gate.compare import (
     compare_with_champion,
     comparison_file,
 )
-from segpipe.registry.gate.comparison import Comparison
+from segpipe.registry.gate.comparison import Comparison, Rule
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance, patient_digest
 from segpipe.segmenter.segmenter import Segmenter, segmenter_digest
 from segpipe.stages import evaluate
@@ -59,14 +59,14 @@ def provenance(folder: Path, digest: str, knows: tuple[str, ...] = ()) -> Path:
 
 
 def compare(paths: Paths, model: str, champion: Path, **values: Any) -> Comparison:
-    arguments = {"margin": 0.02, "minimum_patients": 2, **values}
+    rule = Rule(**{"minimum_patients": 2, **values})
     return compare_with_champion(
         model,
         champion,
         champion_name="seg/1",
+        rule=rule,
         compute=one_thread(),
         paths=paths,
-        **arguments,
     )
 
 

@@ -18,7 +18,7 @@ from segpipe.registry.mlflow_model.load_back import (
 )
 from segpipe.registry.mlflow_model.pack import Packed, log_model
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance
-from segpipe.registry.runs import connect
+from segpipe.registry.store import connect
 from segpipe.segmenter.segmenter import Segmenter, segmenter_digest
 from tests.support.phantoms import write_dataset
 from tests.support.projects import PATIENTS, run_to_split
@@ -55,7 +55,7 @@ def test_labels_that_differ_in_a_voxel_are_found(paths: Paths) -> None:
     signature = serving.build_signature(segmenter.spec)
     code = Path(serving.__file__)
     model = log_model(Packed(folder, code, signature, (), {}), run, paths)
-    inference = serving.build_inference()
+    inference = serving.default_inference()
 
     check_loads_back(model, segmenter, inference, paths)
 

@@ -13,7 +13,7 @@ from segpipe.registry.mlflow_model.pack import (
     load_model,
     log_model,
 )
-from segpipe.registry.runs import connect
+from segpipe.registry.store import connect
 from segpipe.segmenter.segmenter import Segmenter
 from tests.support.segmenters import make_plan, save_segmenter
 

@@ -11,7 +11,6 @@ from segpipe.registry.mlflow_model.provenance import (
     patient_digest,
     read_provenance,
 )
-from segpipe.segmenter.segmenter import ensemble_digest
 
 MADE = Provenance(
     format_version=1,
@@ -39,8 +38,3 @@ def test_a_patient_is_known_by_a_digest_and_not_by_name(tmp_path: Path) -> None:
 def test_a_folder_without_provenance_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected one provenance"):
         read_provenance(tmp_path)
-
-
-def test_a_single_fold_is_known_by_its_own_digest_and_several_by_all() -> None:
-    assert ensemble_digest(["a"]) == "a"
-    assert len({ensemble_digest(n) for n in (["a", "b"], ["b", "a"], ["a"])}) == 3

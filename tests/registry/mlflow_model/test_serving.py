@@ -15,8 +15,8 @@ from segpipe.project.errors import DataError
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance
 from segpipe.registry.mlflow_model.serving import (
     RegisteredSegmenter,
-    build_inference,
     build_signature,
+    default_inference,
     numbered_folders,
 )
 from segpipe.segmenter.segmenter import Segmenter, ensemble_digest, segmenter_digest
@@ -68,7 +68,7 @@ def test_it_gives_the_labels_of_the_ensemble_on_the_images_own_grid(
 
     ensemble = Segmenter.ensemble([folder / "2", folder / "10"])
     grid = Grid((16, 18, 20), AFFINE, "mm")
-    expected = ensemble.segment(Image(image[0], grid), build_inference()).array
+    expected = ensemble.segment(Image(image[0], grid), default_inference()).array
     np.testing.assert_array_equal(labels[0], expected)
     assert set(np.unique(labels)) <= {0, 3, 7}
     assert labels.dtype == build_signature(ensemble.spec).outputs.inputs[0].type
@@ -87,7 +87,7 @@ def test_it_gives_the_labels_of_the_ensemble_on_the_images_own_grid(
     ],
 )
 def test_geometry_is_never_guessed(folder: Path, params: Any) -> None:
-    with pytest.raises(DataError, match=r"affine: expected 16 numbers, row after row"):
+    with pytest.raises(DataError, match=r"affine: expected 16 numbers, row by row"):
         load(folder).predict(None, draw(), params)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from segpipe.project.errors import DataError
-from segpipe.registry.versions import SegmenterRecord
+from segpipe.registry.mlflow_model.fetch import SegmenterRecord
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.tools.segmenting.attempt import (
     attempt_case,
@@ -17,18 +17,18 @@ from segpipe.tools.segmenting.attempt import (
     describe_error,
     remove_parts,
 )
-from segpipe.tools.segmenting.options import Work
 from segpipe.tools.segmenting.studies import Study
+from segpipe.tools.segmenting.work import Work, build_work
 from tests.support.places import ROOT
 from tests.support.segmenters import make_plan, save_segmenter
-from tests.tools.segmenting.test_run import options, write_volume
+from tests.tools.segmenting.test_run import PLAIN, write_volume
 
 
 @pytest.fixture
 def work(tmp_path: Path) -> Work:
     made = Segmenter.load(save_segmenter(tmp_path / "m", make_plan()))
     record = SegmenterRecord(name="m", version=None, digest="d", folds=("d",), run=None)
-    return Work(made, record, options(), tmp_path / "out")
+    return build_work(made, record, PLAIN, tmp_path / "out")
 
 
 def study(folder: Path) -> Study:

@@ -7,13 +7,13 @@ from segpipe.images.formats import files as formats
 from segpipe.images.formats import nifti
 from segpipe.images.instances import components
 from segpipe.segmenter.postprocessing import StructureRule
-from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.segmenter import Segmenter, build_inference
 from segpipe.tools.segmenting.case import record_inputs
 from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.tools.segmenting.studies import Study, find_studies
 from tests.support.dicoms import SERIES, write_series
 from tests.support.segmenters import make_plan, save_segmenter
-from tests.tools.segmenting.test_run import ALL, options, run, write_volume
+from tests.tools.segmenting.test_run import ALL, PLAIN, run, write_volume
 
 
 def test_inputs_are_known_by_their_bytes(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_in_slices_or_at_once_the_same_comes_out(
     """Small files are read at once; with a limit of 0 voxels, slice by slice."""
     model = save_segmenter(tmp_path / "m", make_plan())
     write_volume(tmp_path / "a.nii.gz", shape=(16, 18, 40))
-    run(model, [tmp_path / "a.nii.gz"], tmp_path / "once", options(ALL))
+    run(model, [tmp_path / "a.nii.gz"], tmp_path / "once", ALL)
     monkeypatch.setattr(nifti, "LARGEST_WHOLE", 0)
     run(model, [tmp_path / "a.nii.gz"], tmp_path / "slices")
 
@@ -67,7 +67,7 @@ def test_the_rules_of_the_segmenter_are_applied_to_the_whole(tmp_path: Path) -> 
 
     label = formats.read_label(tmp_path / "out" / "a.nii.gz").array
     expected = Segmenter.load(model).segment(
-        nifti.read_image(tmp_path / "a.nii.gz"), options().inference
+        nifti.read_image(tmp_path / "a.nii.gz"), build_inference(PLAIN)
     )
     assert (label == expected.array).all()
     assert components(label == 3, connectivity="all").max() == 1
@@ -79,7 +79,7 @@ def test_instances_are_numbered_through_all_structures(tmp_path: Path) -> None:
     model = save_segmenter(tmp_path / "m", make_plan())
     write_volume(tmp_path / "a.nii.gz")
 
-    run(model, [tmp_path / "a.nii.gz"], tmp_path / "out", options(ALL))
+    run(model, [tmp_path / "a.nii.gz"], tmp_path / "out", ALL)
 
     label = formats.read_label(tmp_path / "out" / "a.nii.gz").array
     found = formats.read_label(tmp_path / "out" / "a_instances.nii.gz").array

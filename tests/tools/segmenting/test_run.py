@@ -8,7 +8,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 from pydicom import Dataset
 from pydicom.uid import UID
 
@@ -19,19 +18,24 @@ from segpipe.images.formats import itk, nifti, raster
 from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.versions import find_folds, load_segmenter
-from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import Inference
+from segpipe.registry.mlflow_model.fetch import find_folds, load_segmenter
+from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.manifest import Manifest
-from segpipe.tools.segmenting.options import Outputs, SegmentOptions
 from segpipe.tools.segmenting.run import segment
 from tests.support.dicoms import SECRETS, write_series
 from tests.support.segmenters import NONE, make_plan, save_segmenter
 
 REAL = os.environ.get("SEGPIPE_REAL_DATA")
-COMPUTE = Compute(torch.device("cpu"), "fp32", 1)
-PLAIN = Outputs(probabilities=False, uncertainty=False, instances=False, overlay=False)
-ALL = Outputs(probabilities=True, uncertainty=True, instances=True, overlay=True)
+PLAIN = SegmentSettings(
+    overlap_fraction=0.25,
+    memory_gb=1.0,
+    device="cpu",
+    precision="fp32",
+    overlay=False,
+)
+ALL = PLAIN.model_copy(
+    update=dict.fromkeys(["probabilities", "uncertainty", "instances", "overlay"], True)
+)
 
 
 SCAN = np.random.default_rng(1).integers(-500, 900, (16, 18, 20)).astype(np.int16)
@@ -46,18 +50,12 @@ def another_series(header: Dataset, number: int) -> None:
     header.SeriesInstanceUID = UID("1.2.826.0.1.3680043.10.99.8")
 
 
-def options(outputs: Outputs = PLAIN, **changes) -> SegmentOptions:
-    inference = Inference(0.25, "gaussian", 1.0, False, COMPUTE)
-    given = {"spacing_mm": None, "resample_tilt": False, **changes}
-    return SegmentOptions(outputs=outputs, inference=inference, **given)
-
-
-def run(model, inputs, output, given=None, *, force=False, root=None):
+def run(model, inputs, output, given=PLAIN, *, force=False, root=None):
     return segment(
         str(model),
         inputs,
         output,
-        given or options(),
+        given,
         force=force,
         paths=Paths(root or output.parent),
     )
@@ -98,7 +96,7 @@ def test_a_label_map_comes_in_the_inputs_format_on_its_grid(
 def test_the_manifest_says_where_a_mask_came_from(model: Path, tmp_path: Path) -> None:
     write_volume(tmp_path / "a.nii.gz")
 
-    run(model, [tmp_path / "a.nii.gz"], tmp_path / "out", options(ALL))
+    run(model, [tmp_path / "a.nii.gz"], tmp_path / "out", ALL)
 
     manifest = Manifest.read(tmp_path / "out" / "a.json")
     label = formats.read_label(tmp_path / "out" / "a.nii.gz")
@@ -136,7 +134,7 @@ def test_probabilities_are_those_that_the_labels_won_by(
     model: Path, tmp_path: Path
 ) -> None:
     write_volume(tmp_path / "a.nii")
-    run(model, [tmp_path / "a.nii"], tmp_path / "out", options(ALL))
+    run(model, [tmp_path / "a.nii"], tmp_path / "out", ALL)
 
     read = {
         name: nib.load(tmp_path / "out" / f"a_{name}.nii.gz").get_fdata()
@@ -165,7 +163,7 @@ def test_finished_cases_are_skipped_unless_something_changed(
     write_volume(tmp_path / "in" / "b.nii.gz", seed=3)
     third = run(model, [tmp_path / "in"], tmp_path / "out")
     forced = run(model, [tmp_path / "in"], tmp_path / "out", force=True)
-    other = run(model, [tmp_path / "in"], tmp_path / "out", options(ALL))
+    other = run(model, [tmp_path / "in"], tmp_path / "out", ALL)
 
     assert (first.done, first.skipped) == (("a", "b"), ())
     assert (again.done, again.skipped) == ((), ("a", "b"))
@@ -218,7 +216,7 @@ def test_pictures_of_several_kinds_are_segmented_as_pictures(tmp_path: Path) -> 
     coloured = np.concatenate([grey, grey, 255 - grey])
     raster.write_image(tmp_path / "in" / "d.png", coloured)
 
-    summary = run(model, [tmp_path / "in"], tmp_path / "out", options(ALL))
+    summary = run(model, [tmp_path / "in"], tmp_path / "out", ALL)
 
     a, b, c = (
         formats.read_label(tmp_path / "out" / name).array
@@ -255,7 +253,7 @@ def test_a_dicom_series_becomes_a_dicom_seg_and_names_no_patient(
     write_series(other, voxels=SCAN, change=another_series)
     sorted(other.iterdir())[9].unlink()
 
-    summary = run(model, [tmp_path / "in"], tmp_path / "out", options(ALL))
+    summary = run(model, [tmp_path / "in"], tmp_path / "out", ALL)
 
     assert (len(summary.done), len(summary.failed)) == (1, 1)
     said = json.dumps(summary.lines()) + caplog.text
@@ -307,15 +305,15 @@ def test_the_memory_stays_flat_over_fifty_volumes(model: Path, tmp_path: Path) -
     script = """
 import sys
 from pathlib import Path
-from tests.tools.segmenting.test_run import ALL, options, run
+from tests.tools.segmenting.test_run import ALL, run
 def resident():
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 model, folder = Path(sys.argv[1]), Path(sys.argv[2])
 files = sorted((folder / "in").iterdir())
-run(model, files[:15], folder / "out", options(ALL))
+run(model, files[:15], folder / "out", ALL)
 before = resident()
-run(model, files[15:], folder / "out", options(ALL))
+run(model, files[15:], folder / "out", ALL)
 print(before, resident())
 """
     done = subprocess.run(

@@ -14,12 +14,11 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from segpipe.project.errors import DataError
-from segpipe.segmenter.compute import build_compute
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.tools.segmenting.attempt import attempt_case
-from segpipe.tools.segmenting.inbox.order import Order, compute_params
-from segpipe.tools.segmenting.options import Work
+from segpipe.tools.segmenting.inbox.order import Order
 from segpipe.tools.segmenting.studies import Study
+from segpipe.tools.segmenting.work import Work, build_work
 
 IDLE_S = 120.0  # without a case: memory is for others
 STUDY: TypeAdapter[Study] = TypeAdapter(Study)
@@ -31,7 +30,6 @@ def load_work(order: Order) -> Work:
     Raises:
         DataError: If folders or device that the order names are not at hand here.
     """
-    compute = build_compute(compute_params(order.settings))
     folders = [Path(folder) for folder in order.folders]
     missing = [str(path) for path in folders if not path.is_dir()]
     if missing:
@@ -39,9 +37,8 @@ def load_work(order: Order) -> Work:
             f"{missing[0]}: expected the segmenter, found no such folder here; "
             "machines of a cluster need it under the same path, on shared storage"
         )
-    options = order.options()
-    assert options.inference.compute.to_json() == compute.to_json()
-    return Work(Segmenter.ensemble(folders), order.record, options, Path(order.output))
+    segmenter, output = Segmenter.ensemble(folders), Path(order.output)
+    return build_work(segmenter, order.record, order.settings, output)
 
 
 def serve(pipe: Connection) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from segpipe.project.paths import Paths
+from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.attempt import Outcome, attempt_case
 from segpipe.tools.segmenting.inbox.inbox import Inbox, sort_inbox
-from segpipe.tools.segmenting.inbox.order import Order, SegmentSettings, prepare_order
+from segpipe.tools.segmenting.inbox.order import Order, prepare_order
 from segpipe.tools.segmenting.inbox.pool import write_failure
 from segpipe.tools.segmenting.inbox.worker import load_work
 from tests.support.segmenters import make_plan, save_segmenter

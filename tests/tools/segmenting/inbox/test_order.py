@@ -5,16 +5,16 @@ import pytest
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.versions import load_segmenter
+from segpipe.registry.mlflow_model.fetch import load_segmenter
+from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.case import record_inputs
 from segpipe.tools.segmenting.inbox.order import (
     Order,
-    SegmentSettings,
     prepare_order,
     workers_at_once,
 )
-from segpipe.tools.segmenting.options import Work
 from segpipe.tools.segmenting.studies import Study
+from segpipe.tools.segmenting.work import build_work
 from tests.support.segmenters import make_plan, save_segmenter
 from tests.tools.segmenting.test_run import write_volume
 
@@ -30,7 +30,7 @@ def test_an_order_reaches_a_process_whole(order: Order) -> None:
     again = Order.model_validate_json(order.model_dump_json())
 
     assert again == order
-    assert again.options() == order.options()
+    assert again.settings.to_json() == order.settings.to_json()
     assert order.channels == 2
 
 
@@ -45,7 +45,7 @@ def test_a_case_has_the_key_that_the_command_line_gives_it(
     write_volume(tmp_path / "a.nii")
     inputs = record_inputs(Study("a", (tmp_path / "a.nii",)))
     segmenter, record = load_segmenter(str(tmp_path / "m"), Paths(tmp_path))
-    work = Work(segmenter, record, order.options(), tmp_path)
+    work = build_work(segmenter, record, order.settings, tmp_path)
 
     assert order.key(inputs) == work.key(inputs)
 

@@ -10,9 +10,10 @@ import psutil
 import pytest
 
 from segpipe.project.paths import Paths
+from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.case import record_inputs
 from segpipe.tools.segmenting.inbox.inbox import WaitingStudy
-from segpipe.tools.segmenting.inbox.order import Order, SegmentSettings, prepare_order
+from segpipe.tools.segmenting.inbox.order import Order, prepare_order
 from segpipe.tools.segmenting.inbox.pool import (
     StoppedError,
     WorkerPool,

@@ -1,9 +1,10 @@
 from pathlib import Path
 
-from segpipe.registry.versions import SegmenterRecord
+from segpipe.registry.mlflow_model.fetch import SegmenterRecord
+from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.attempt import Outcome
 from segpipe.tools.segmenting.inbox.inbox import Inbox
-from segpipe.tools.segmenting.inbox.order import Order, SegmentSettings
+from segpipe.tools.segmenting.inbox.order import Order
 from segpipe.tools.segmenting.inbox.report import NAMES, ROWS, InboxReport
 from segpipe.tools.segmenting.manifest import Failure
 from tests.tools.segmenting.test_manifest import failure

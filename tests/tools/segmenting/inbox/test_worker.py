@@ -9,8 +9,9 @@ import pytest
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.attempt import Outcome
-from segpipe.tools.segmenting.inbox.order import Order, SegmentSettings, prepare_order
+from segpipe.tools.segmenting.inbox.order import Order, prepare_order
 from segpipe.tools.segmenting.inbox.worker import STUDY, load_work
 from segpipe.tools.segmenting.studies import find_studies
 from tests.support.dicoms import SERIES, write_series

@@ -1,4 +1,4 @@
-"""Following: a training that a command started is streamed to MLflow and watched."""
+"""Observer: reports a training to MLflow and to the watchdog."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +12,12 @@ from segpipe.training.record import TrainingRecord
 
 
 @contextmanager
-def follow(record: TrainingRecord, compute: Compute) -> Iterator[Observer]:
-    """Log each epoch as it ends, and stop the process where nothing happens any more.
+def observe(record: TrainingRecord, compute: Compute) -> Iterator[Observer]:
+    """Log each epoch when it ends, and end the process if the training stalls.
 
     Args:
         record: What the training is made from.
-        compute: Where it runs.
+        compute: Device, precision and threads.
     """
     name = f"{record.model}-{record.fold}"
     with (

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.services.__main__ import Services, Starter, clear, read_services, start, stop
 from flows.services.daemons import MARK, family, lives
 from flows.services.ports import listener, owner
+from flows.services.services import Services, Starter, clear, read_services, start, stop
 from segpipe.project.errors import DataError
 from tests.support.deployed import ask, build_project, run, state
 from tests.support.servers import free_port, postgres_server, wait_until
@@ -32,10 +32,10 @@ pytestmark = [
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A project whose services run; a silent run is lost after 20 s, not 90."""
     folder = build_project(tmp_path_factory.mktemp("services") / "project")
-    code = (folder / "flows" / "automations.py").read_text()
+    code = (folder / "flows" / "deployments" / "automations.py").read_text()
     shorter = code.replace("seconds=90", "seconds=20")
     assert shorter != code
-    (folder / "flows" / "automations.py").write_text(shorter)
+    (folder / "flows" / "deployments" / "automations.py").write_text(shorter)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEGPIPE_PREFECT_PORT", str(free_port()))
         patch.setenv("SEGPIPE_MLFLOW_PORT", str(free_port()))

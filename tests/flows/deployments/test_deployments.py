@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from flows.deployments.__main__ import install
 from flows.deployments.automations import WITHIN
+from flows.deployments.deployments import install
 from tests.support.deployed import ask
 from tests.support.places import ROOT
 

@@ -1,7 +1,7 @@
 import subprocess
 from pathlib import Path
 
-from segpipe.registry.commit import data_version, git_tags
+from segpipe.project.commit import data_version, git_tags
 
 
 def test_the_commit_and_whether_files_differ_from_it(tmp_path: Path) -> None:

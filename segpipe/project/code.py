@@ -1,0 +1,138 @@
+"""Code as a dependency: which modules stand behind a module, and a digest of each."""
+
+import ast
+import hashlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+# Errors are raised, never written into a result.
+WITHOUT_INFLUENCE = frozenset({"segpipe.project.errors"})
+CATALOGUE = "segpipe.networks.catalogue"
+
+
+def code_behind(module: str, *, networks: Collection[str] = ()) -> dict[str, str]:
+    """Digest a module and all modules of segpipe that it imports, directly or not.
+
+    The catalogue of networks imports every network, but a model uses one. Only the
+    networks that are named count, so that a new network or a change in another one
+    leaves a model's digests as they are.
+
+    Args:
+        module: Dotted name; the module is read, not imported.
+        networks: Names in the catalogue.
+
+    Returns:
+        Digest of each module by its dotted name, in the order of names. Packages (their
+        ``__init__`` is a docstring) and modules without influence on a result are left
+        out.
+    """
+    chosen = {network_module(name) for name in networks}
+    digests, open_ends, seen = {}, {module}, set(WITHOUT_INFLUENCE)
+    while open_ends:
+        name = open_ends.pop()
+        seen.add(name)
+        if name == CATALOGUE:
+            open_ends |= chosen - seen
+            continue
+        source = _read(name)
+        open_ends |= source.imports - seen
+        if source.digest is not None:
+            digests[name] = source.digest
+    return dict(sorted(digests.items()))
+
+
+def network_module(network: str) -> str:
+    """The dotted name of the module that defines a network of the catalogue."""
+    return f"segpipe.networks.{network}"
+
+
+def module_exists(module: str) -> bool:
+    """Whether segpipe has a module of that dotted name."""
+    return _path(module) is not None
+
+
+def uses_networks(module: str) -> bool:
+    """Whether the catalogue of networks stands behind a module."""
+    imports = (_read(name).imports for name in code_behind(module))
+    return any(CATALOGUE in found for found in imports)
+
+
+def digest_source(source: str) -> str:
+    """SHA-256 of a source file's syntax: no comment, docstring or layout changes it."""
+    text = "\n".join(_syntax(ast.parse(source)))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a module imports of segpipe, and its digest unless it is a package."""
+
+    imports: frozenset[str]
+    digest: str | None
+
+
+@cache  # once a process, as Python reads its modules itself
+def _read(module: str) -> _Source:
+    path = _path(module)
+    assert path is not None, module
+    text = path.read_text(encoding="utf-8")
+    digest = None if path.name == "__init__.py" else digest_source(text)
+    return _Source(frozenset(_imports(text)), digest)
+
+
+@cache
+def _path(module: str) -> Path | None:
+    """The source file of a dotted name; None if it names something in a module."""
+    folder = Path(__file__).parents[2].joinpath(*module.split("."))
+    for path in (folder.with_suffix(".py"), folder / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _imports(source: str) -> Iterator[str]:
+    """Name the modules of segpipe that a source file imports, wherever in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.startswith("segpipe.") and _path(name):
+                yield name
+
+
+def _syntax(node: Any) -> Iterator[str]:
+    """Spell a syntax tree out, the same in each version of Python.
+
+    Empty fields are left out, since newer versions have more of them.
+    """
+    if isinstance(node, ast.AST):
+        yield type(node).__name__
+        for name, value in ast.iter_fields(node):
+            if value is not None and value != []:
+                yield name
+                yield from _syntax(value)
+        yield "."
+    elif isinstance(node, list):
+        for item in node:
+            if not _is_text(item):
+                yield from _syntax(item)
+        yield ","
+    else:
+        yield repr(node)
+
+
+def _is_text(node: Any) -> bool:
+    """Whether a statement is a string that does nothing, such as a docstring."""
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

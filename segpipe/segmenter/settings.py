@@ -1,0 +1,70 @@
+"""SegmentSettings: how a segmenter is used and what is written, with the defaults.
+
+The command, the flow and the manifest share it. It imports nothing heavy, so that the
+command line can show the defaults.
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "fp32", "bf16"]
+Blending = Literal["gaussian", "constant"]
+
+
+class SegmentSettings(BaseModel):
+    """What a user may choose; the same settings give the same key and the same mask.
+
+    The stages predict and train take their own from params.yaml, which has no defaults.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    blending: ClassVar[Blending] = "gaussian"
+
+    overlap_fraction: float = Field(
+        0.5, ge=0, le=0.9, description="Overlap of neighbouring tiles."
+    )
+    memory_gb: float = Field(
+        4.0, ge=0, description="Memory for a forward pass: sets the size of tiles."
+    )
+    mirror: bool = Field(
+        False, description="Average over mirrored images, which is slower."
+    )
+    device: Device = Field("auto", description="auto, cpu or cuda.")
+    precision: Precision = Field("auto", description="auto, fp32 or bf16.")
+    threads: int = Field(1, ge=1, description="CPU threads of each case.")
+    probabilities: bool = Field(
+        False, description="Write the probabilities, one file per structure."
+    )
+    uncertainty: bool = Field(
+        False, description="Write the entropy and the disagreement of the folds."
+    )
+    instances: bool = Field(
+        False, description="Write the connected components, numbered."
+    )
+    overlay: bool = Field(True, description="Draw the structures over the image.")
+    spacing_mm: tuple[float, float] | None = Field(
+        None,
+        strict=False,  # a form gives a list
+        description="Spacing of pictures that carry none: columns, rows.",
+    )
+    resample_tilt: bool = Field(
+        False, description="Straighten DICOM slices of a tilted gantry."
+    )
+
+    def to_json(self) -> dict[str, str | int | float | bool]:
+        """All that may change a result, for the manifest and for the key.
+
+        Device and precision must be resolved: the key names what ran, not ``auto``.
+        """
+        assert self.device != "auto", self
+        assert self.precision != "auto", self
+        chosen = self.model_dump()
+        return {
+            "overlap_fraction": chosen.pop("overlap_fraction"),
+            "blending": self.blending,
+            **chosen,
+            "spacing_mm": ",".join(map(str, self.spacing_mm or ())),
+        }

@@ -1,0 +1,70 @@
+"""Work: what all studies of a run share, and the key of a study's results."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from segpipe.project.fingerprint import digest_json
+from segpipe.registry.mlflow_model.fetch import SegmenterRecord
+from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.segmenter import Inference, Segmenter, build_inference
+from segpipe.segmenter.settings import SegmentSettings
+from segpipe.tools.segmenting.manifest import InputRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What all studies share.
+
+    Attributes:
+        segmenter: The loaded segmenter.
+        record: Which segmenter it is.
+        settings: The user's choice, with device and precision resolved.
+        inference: How the segmenter runs by these settings.
+        output: Folder for the results.
+    """
+
+    segmenter: Segmenter
+    record: SegmenterRecord
+    settings: SegmentSettings
+    inference: Inference
+    output: Path
+
+    def key(self, inputs: tuple[InputRecord, ...]) -> str:
+        """The key of the results of these inputs."""
+        return case_key(inputs, self.record, self.settings)
+
+
+def build_work(
+    segmenter: Segmenter,
+    record: SegmenterRecord,
+    settings: SegmentSettings,
+    output: Path,
+) -> Work:
+    """Prepare this process for a segmenter and settings.
+
+    Raises:
+        DataError: If a GPU is asked for and there is none.
+    """
+    inference = build_inference(settings)
+    resolved = resolve_settings(settings, inference.compute)
+    return Work(segmenter, record, resolved, inference, output)
+
+
+def resolve_settings(settings: SegmentSettings, compute: Compute) -> SegmentSettings:
+    """The settings with this machine's device and precision in place of ``auto``."""
+    return settings.model_copy(
+        update={"device": compute.device.type, "precision": compute.precision}
+    )
+
+
+def case_key(
+    inputs: tuple[InputRecord, ...], record: SegmenterRecord, settings: SegmentSettings
+) -> str:
+    """Digest of inputs, segmenter and settings: the same key, the same mask."""
+    return digest_json(
+        {
+            "inputs": [one.sha256 for one in inputs],
+            "segmenter": record.digest,
+            "settings": settings.to_json(),
+        }
+    )

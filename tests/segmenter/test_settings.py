@@ -1,0 +1,106 @@
+"""One place for the defaults of use: the command, the flow and the manifest agree."""
+
+import inspect
+import json
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from flows.segment import segment as flow
+from segpipe.cli.tools import segment as command
+from segpipe.registry.mlflow_model.serving import default_inference
+from segpipe.segmenter.settings import SegmentSettings
+from tests.support.places import ROOT
+
+RESOLVED = SegmentSettings(device="cpu", precision="fp32", spacing_mm=(0.5, 0.25))
+
+
+def test_the_manifest_keeps_its_keys_and_values() -> None:
+    """Keys of cases are digests of these: a change would segment all cases again."""
+    assert RESOLVED.to_json() == {
+        "overlap_fraction": 0.5,
+        "blending": "gaussian",
+        "memory_gb": 4.0,
+        "mirror": False,
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+        "probabilities": False,
+        "uncertainty": False,
+        "instances": False,
+        "overlay": True,
+        "spacing_mm": "0.5,0.25",
+        "resample_tilt": False,
+    }
+
+
+def test_no_spacing_is_an_empty_text() -> None:
+    none = RESOLVED.model_copy(update={"spacing_mm": None})
+
+    assert none.to_json()["spacing_mm"] == ""
+
+
+def test_the_manifest_names_what_ran_and_not_auto() -> None:
+    with pytest.raises(AssertionError):
+        SegmentSettings().to_json()
+
+
+def test_the_command_has_the_defaults_of_the_settings() -> None:
+    """But for threads: one case at a time may use all cores."""
+    options = inspect.signature(command).parameters
+    for name, field in SegmentSettings.model_fields.items():
+        expected = 0 if name == "threads" else field.default
+        assert options[name].default == expected
+
+
+def test_the_flow_offers_every_setting_in_words() -> None:
+    schema = flow.parameters.model_dump()["definitions"]["SegmentSettings"]
+
+    assert set(schema["properties"]) == set(SegmentSettings.model_fields)
+    assert all(one["description"] for one in schema["properties"].values())
+
+
+def test_a_registered_segmenter_runs_by_the_same_defaults() -> None:
+    settings, inference = SegmentSettings(), default_inference()
+
+    assert inference.overlap_fraction == settings.overlap_fraction
+    assert inference.memory_gb == settings.memory_gb
+    assert inference.mirror == settings.mirror
+
+
+def test_a_list_from_a_form_is_a_spacing() -> None:
+    given = json.loads('{"spacing_mm": [0.5, 0.25], "overlap_fraction": 0}')
+
+    settings = SegmentSettings.model_validate(given)
+
+    assert settings.spacing_mm == (0.5, 0.25)
+    assert repr(settings.overlap_fraction) == "0.0"
+    assert SegmentSettings.model_validate_json(settings.model_dump_json()) == settings
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"overlap_fraction": 0.95},
+        {"memory_gb": "4"},
+        {"device": "gpu"},
+        {"threads": 0},
+        {"spacing_mm": [1.0]},
+        {"blending": "constant"},
+    ],
+)
+def test_what_is_wrong_or_unknown_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        SegmentSettings.model_validate(wrong)
+
+
+def test_the_defaults_are_read_without_torch() -> None:
+    """The command line shows them in --help."""
+    code = (
+        "import sys, segpipe.segmenter.settings; "
+        "sys.exit(bool({'torch', 'numpy', 'mlflow'} & set(sys.modules)))"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from segpipe.registry.mlflow_model.fetch import SegmenterRecord
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.settings import SegmentSettings
+from segpipe.tools.segmenting.manifest import InputRecord
+from segpipe.tools.segmenting.work import Work, build_work, case_key
+from tests.support.segmenters import make_plan, save_segmenter
+
+RECORD = SegmenterRecord(name="m", version=None, digest="d", folds=("d",), run=None)
+INPUTS = (InputRecord(name="a.nii", files=1, sha256="0"),)
+ON_CPU = SegmentSettings(device="cpu", precision="fp32")
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    made = Segmenter.load(save_segmenter(tmp_path / "m", make_plan()))
+    return build_work(made, RECORD, SegmentSettings(mirror=True), tmp_path / "out")
+
+
+def test_what_is_auto_is_resolved(work: Work) -> None:
+    compute = work.inference.compute
+
+    assert work.settings.device == compute.device.type
+    assert work.settings.precision == compute.precision
+    assert work.settings.mirror
+    assert work.inference.mirror
+    assert torch.get_num_threads() == work.settings.threads
+
+
+def test_a_key_changes_with_inputs_segmenter_and_settings() -> None:
+    keys = [
+        case_key(INPUTS, RECORD, ON_CPU),
+        case_key((*INPUTS, *INPUTS), RECORD, ON_CPU),
+        case_key(INPUTS, RECORD.model_copy(update={"digest": "e"}), ON_CPU),
+        case_key(INPUTS, RECORD, ON_CPU.model_copy(update={"memory_gb": 1.0})),
+    ]
+
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_key_is_the_one_that_older_manifests_hold() -> None:
+    """Computed by segpipe before the settings became one model."""
+    assert case_key(INPUTS, RECORD, ON_CPU) == (
+        "5e0ad780bd6e528b55951d8e62753cb370609c869e84e46f603c081b7bb5815d"
+    )
