@@ -1,12 +1,12 @@
 """What `segment` is given in tests: images of noise, options, failures of before."""
 
 import torch
+from segpipe.tools.segmenting.options import Outputs, SegmentOptions
 
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Inference
 from segpipe.tools.segmenting.manifest import Failure, InputRecord
-from segpipe.tools.segmenting.options import Outputs, SegmentOptions
 from segpipe.tools.segmenting.run import segment
 
 COMPUTE = Compute(torch.device("cpu"), "fp32", 1)
