@@ -31,6 +31,7 @@ from segpipe.segmenter.plan import (
 log = logging.getLogger(__name__)
 Spacing = tuple[float, float, float]
 Kind = Literal["zscore", "ct", "none"]
+PERCENTILES = (0.5, 50, 99.5)  # of intensities: low, median, high
 COARSE = 3.0  # an axis this much coarser than the others counts as anisotropic
 
 
@@ -126,8 +127,7 @@ def _build_plan(
             for axis in spacings.T
         ),
         intensities=tuple(
-            _three(np.percentile(channel, [0.5, 50, 99.5]).tolist())
-            for channel in samples
+            _three(np.percentile(channel, PERCENTILES).tolist()) for channel in samples
         ),
         class_frequencies=tuple((counts / max(1, counts.sum())).tolist()),
     )
@@ -188,7 +188,7 @@ def _normalization_of(kind: Kind, samples: np.ndarray) -> Normalization:
     """Figures of the data set where they are used: else a new case changes nothing."""
     low = high = mean = deviation = 0.0
     if kind == "ct":
-        low, high = np.percentile(samples, [0.5, 99.5]).tolist()
+        low, _, high = np.percentile(samples, PERCENTILES).tolist()
         mean, deviation = float(samples.mean()), float(samples.std())
     return Normalization(
         kind=kind, low=low, high=high, mean=mean, standard_deviation=deviation
