@@ -30,7 +30,7 @@ def components(
 def instances_of_structures(
     label: Integer[np.ndarray, "i j k"], *, ignore: int | None
 ) -> Int32[np.ndarray, "i j k"]:
-    """Connected components (all neighbours) of each structure, numbered on.
+    """Connected components (all neighbours) of each structure, numbered from 1.
 
     Args:
         label: Structure of each voxel; 0 is background.
