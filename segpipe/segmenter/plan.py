@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ConfigDict, Field
+
 from segpipe.project.documents import Document, Unit
 
 
@@ -38,8 +40,10 @@ class Plan(Document):
         structures: Name of each class.
         values: The label files' value of each class.
         ignore: The label files' value for *not annotated*.
-        fingerprint: Of the non-test cases: shapes, spacings, intensities, classes.
+        profile: Shapes, spacings, intensities and classes of the non-test cases.
     """
+
+    model_config = ConfigDict(populate_by_name=True)
 
     format_version: Literal[1]
     dimensions: Literal[2, 3]
@@ -50,7 +54,7 @@ class Plan(Document):
     structures: tuple[str, ...]
     values: tuple[int, ...]
     ignore: int | None
-    fingerprint: "DatasetProfile"
+    profile: "DatasetProfile" = Field(alias="fingerprint")  # the key in older files
 
 
 class DatasetProfile(Document):

@@ -27,6 +27,7 @@ from segpipe.evaluation.scores import (
     summarize,
 )
 from segpipe.images.formats.files import read_label
+from segpipe.images.grid import SAME_GRID
 from segpipe.images.instances import InstanceMatch, components, match_instances
 from segpipe.project.documents import Unit, write_json, write_text
 from segpipe.project.errors import DataError
@@ -34,7 +35,6 @@ from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 
 log = logging.getLogger(__name__)
-SAME_GRID = 0.01  # of the unit: predictions lie on the grid of the reference
 
 
 class EvaluateParams(Params):

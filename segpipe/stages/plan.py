@@ -114,7 +114,7 @@ def _build_plan(
     prepared = np.array([look.grid.shape_at(spacing) for look in looks])
     counts = np.sum([look.counts for look in looks], axis=0)
     spacings = np.array([look.grid.spacing for look in looks])
-    fingerprint = DatasetProfile(
+    profile = DatasetProfile(
         cases=len(looks),
         median_shape=_triple(np.median(shapes, axis=0).round().astype(int)),
         median_prepared_shape=_triple(np.median(prepared, axis=0).round().astype(int)),
@@ -139,13 +139,13 @@ def _build_plan(
         structures=cases.structures,
         values=cases.values,
         ignore=cases.ignore,
-        fingerprint=fingerprint,
+        profile=profile,
     )
     log.info(
         "plan: spacing %s %s, median prepared shape %s",
         " x ".join(f"{value:.3g}" for value in spacing),
         cases.unit,
-        " x ".join(map(str, fingerprint.median_prepared_shape)),
+        " x ".join(map(str, profile.median_prepared_shape)),
     )
     return plan
 
@@ -215,7 +215,7 @@ def _plan_model(
     try:
         patch = plan_patch(
             spec,
-            fingerprint=plan.fingerprint,
+            profile=plan.profile,
             slice_axis=slice_axis,
             patch_size=model.patch_size,
             batch_size=model.batch_size,
@@ -254,7 +254,7 @@ def _three(values: Iterable[float]) -> Spacing:
 def plan_patch(
     spec: NetworkSpec,
     *,
-    fingerprint: DatasetProfile,
+    profile: DatasetProfile,
     slice_axis: int | None,
     patch_size: Literal["auto", "full"] | Triple,
     batch_size: Literal["auto"] | int,
@@ -268,7 +268,7 @@ def plan_patch(
 
     Args:
         spec: The network.
-        fingerprint: Of the cases, for their prepared shapes.
+        profile: What the cases look like, for their prepared shapes.
         slice_axis: Of a 2-D network.
         patch_size: Fixed by the user, or ``auto``; ``full`` covers the largest case.
         batch_size: Fixed by the user, or ``auto``.
@@ -282,10 +282,10 @@ def plan_patch(
         network = build_network(spec)
     if patch_size == "auto":
         wanted = 2 if batch_size == "auto" else batch_size
-        median = fingerprint.median_prepared_shape
+        median = profile.median_prepared_shape
         size = _largest(network, median, slice_axis, wanted, memory_gb)
     elif patch_size == "full":
-        size = _covering(network, fingerprint.largest_prepared_shape, slice_axis)
+        size = _covering(network, profile.largest_prepared_shape, slice_axis)
     else:
         _check(network, patch_size, slice_axis)
         size = patch_size

@@ -11,7 +11,7 @@ import torch
 from segpipe.dataset.prepared import ClassCounts
 from segpipe.dataset.split import read_split
 from segpipe.networks.build import NetworkSpec, build_network
-from segpipe.networks.catalogue import Network, NetworkName
+from segpipe.networks.catalogue import NETWORKS, Network, NetworkName
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_json
 from segpipe.project.params import Params
@@ -95,7 +95,7 @@ class TrainParams(Params):
     @property
     def dimensions(self) -> int:
         """2 or 3: what the network convolves over."""
-        return 2 if self.network == "unet2d" else 3
+        return NETWORKS[self.network].dimensions
 
 
 @dataclass(frozen=True, eq=False)
