@@ -1,7 +1,7 @@
 """Segmenter: from an image to a label map, with one network per fold."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Integer
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from segpipe.images.grid import Orientation, Triple
 from segpipe.images.volume import Image, ImageStream, LabelMap
-from segpipe.networks.build import apply_network, build_network
+from segpipe.networks.build import apply_network
 from segpipe.networks.catalogue import Network
 from segpipe.project.errors import DataError
-from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.segmenter.compute import (
     Compute,
     ComputeParams,
@@ -29,7 +27,12 @@ from segpipe.segmenter.postprocessing import apply_rules, combine_rules
 from segpipe.segmenter.preprocessing import prepared_parts, values_of
 from segpipe.segmenter.settings import Blending, SegmentSettings
 from segpipe.segmenter.sliding_window import Slab, resampled_slabs, slabs
-from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.spec import (
+    SegmenterSpec,
+    read_networks,
+    spec_file,
+    write_networks,
+)
 from segpipe.segmenter.tiling import plan_tiling
 
 
@@ -92,43 +95,15 @@ class Segmenter:
         """Read a segmenter; nothing is unpickled.
 
         Raises:
-            DataError: If spec.json or weights are missing or have another format.
+            DataError: If spec or weights are missing or have another format.
         """
-        spec = SegmenterSpec.read(folder / "spec.json")
-        files = weight_files(folder)
-        if not files:
-            raise DataError(
-                f"{folder}: expected weights-0.safetensors, found none; "
-                "is it the complete folder of a segmenter?"
-            )
-        networks = []
-        for file in files:
-            network = build_network(spec.network)
-            try:
-                network.load_state_dict(load_file(file))
-            except (RuntimeError, ValueError) as error:
-                raise DataError(
-                    f"{file}: expected the weights of {spec.network.name}, found "
-                    f"{str(error).splitlines()[0]}; were folders mixed up?"
-                ) from error
-            networks.append(network.eval())
-        if len(networks) != len(spec.temperatures):
-            raise DataError(
-                f"{folder}: expected {len(spec.temperatures)} files of weights, as "
-                f"spec.json says, found {len(networks)}; copy the whole folder"
-            )
-        return cls(spec, tuple(networks))
+        spec = SegmenterSpec.read(spec_file(folder))
+        return cls(spec, read_networks(folder, spec))
 
     def save(self, folder: Path) -> None:
-        """Write spec.json and the weights; equal segmenters give equal bytes."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for number, network in enumerate(self.networks):
-            state = {
-                name: value.detach().cpu().contiguous()
-                for name, value in network.state_dict().items()
-            }
-            (folder / f"weights-{number}.safetensors").write_bytes(save(state))
-        self.spec.write(folder / "spec.json")
+        """Write spec and weights; equal segmenters give equal bytes."""
+        write_networks(folder, self.networks)
+        self.spec.write(spec_file(folder))
 
     @classmethod
     def ensemble(cls, folders: list[Path]) -> "Segmenter":
@@ -401,33 +376,3 @@ def _turn_back(tiles: Tensor, slices_at: int, *, backwards: bool) -> Tensor:
     """The inverse of _turn."""
     moved = tiles.movedim(2 + slices_at, 2)
     return moved.flip(2) if backwards else moved
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """Files of weights in a segmenter's folder, in numerical order: 2 before 10."""
-    files = folder.glob("weights-*.safetensors")
-    return sorted(files, key=lambda file: (len(file.name), file.name))
-
-
-def segmenter_digest(folder: Path) -> str:
-    """Identity of a segmenter: SHA-256 over its spec and weights."""
-    files = [folder / "spec.json", *weight_files(folder)]
-    return digest_json({file.name: digest_file(file) for file in files})
-
-
-def ensemble_digest(folds: Sequence[str]) -> str:
-    """Identity of a segmenter, from the digests of its folds in their order.
-
-    Manifests, provenance and the tags of registered versions carry it: the digest of a
-    single fold itself, else a digest of the list.
-    """
-    return folds[0] if len(folds) == 1 else predictions_digest(folds)
-
-
-def predictions_digest(folds: Sequence[str]) -> str:
-    """Identity of a segmenter as predictions.json has it: always a digest of the list.
-
-    It differs from ensemble_digest for a single fold only, and stays, because
-    predictions that were written before must still be known.
-    """
-    return digest_json(list(folds))

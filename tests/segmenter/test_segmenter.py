@@ -1,4 +1,3 @@
-import hashlib
 import itertools
 import json
 
@@ -13,14 +12,9 @@ from segpipe.images.volume import Image, ImageStream
 from segpipe.project.errors import DataError
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.postprocessing import NOTHING, StructureRule, apply_rules
-from segpipe.segmenter.segmenter import (
-    Inference,
-    Segmenter,
-    ensemble_digest,
-    predictions_digest,
-    segmenter_digest,
-)
+from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.segmenter.sliding_window import Slab, resampled_slabs
+from segpipe.segmenter.spec import segmenter_digest
 from tests.support.segmenters import NONE, make_plan, make_segmenter
 
 LARGEST = StructureRule(keep_largest=True, smallest_mm3=0.0, fill_holes=False)
@@ -216,16 +210,3 @@ def test_a_segmenter_from_before_there_were_rules_has_none(tmp_path) -> None:
     (tmp_path / "spec.json").write_text(json.dumps(document))
 
     assert Segmenter.load(tmp_path).spec.rules == {}
-
-
-def test_a_single_fold_is_known_by_its_own_digest_and_several_by_all() -> None:
-    assert ensemble_digest(["a"]) == "a"
-    assert len({ensemble_digest(n) for n in (["a", "b"], ["b", "a"], ["a"])}) == 3
-
-
-def test_predictions_keep_the_digest_that_they_were_written_with() -> None:
-    """It is the SHA-256 of the JSON list, also for a single fold."""
-    of_one = hashlib.sha256(b'["a"]').hexdigest()
-
-    assert predictions_digest(["a"]) == of_one
-    assert predictions_digest(["a", "b"]) == ensemble_digest(["a", "b"])

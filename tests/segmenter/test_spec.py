@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
 from segpipe.segmenter.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec, ensemble_digest, predictions_digest
 from tests.support.segmenters import make_plan, save_segmenter
 
 
@@ -44,3 +45,16 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="format_version"):
         SegmenterSpec.read(file)
+
+
+def test_a_single_fold_is_known_by_its_own_digest_and_several_by_all() -> None:
+    assert ensemble_digest(["a"]) == "a"
+    assert len({ensemble_digest(n) for n in (["a", "b"], ["b", "a"], ["a"])}) == 3
+
+
+def test_predictions_keep_the_digest_that_they_were_written_with() -> None:
+    """It is the SHA-256 of the JSON list, also for a single fold."""
+    of_one = hashlib.sha256(b'["a"]').hexdigest()
+
+    assert predictions_digest(["a"]) == of_one
+    assert predictions_digest(["a", "b"]) == ensemble_digest(["a", "b"])
