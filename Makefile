@@ -17,7 +17,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("segpipe needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.11 ...") if not (3, 11) <= sys.version_info < (3, 14) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-compile --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
@@ -46,7 +46,7 @@ floors: $(VENV)/installed
 	lint-imports
 
 tests: $(VENV)/installed
-	python -m pytest --numprocesses 2 --dist worksteal
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist worksteal
 
 drawings: $(VENV)/installed
 	python -m docs.drawings

@@ -3,11 +3,19 @@
 import fcntl
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from segpipe.project.paths import Paths
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Set torch back to one thread: threads that wait for each other cost half."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

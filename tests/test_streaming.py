@@ -5,7 +5,6 @@ and numpy, with everything in memory at once; and the same volume stored otherwi
 """
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,15 +38,6 @@ STORED = [
     for flips in itertools.product([False, True], repeat=3)
 ]
 TIE = 1e-5  # two largest probabilities that are nearer may come in either order
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """With thousands of small tiles, threads would mostly wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def inference(**changes) -> Inference:
