@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from segpipe.images.grid import Triple
 from segpipe.networks.build import NetworkSpec, apply_network, build_network
 from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import SegmenterSpec
-
-Triple = tuple[int, int, int]
 
 
 def build_plan(classes: int) -> Plan:
