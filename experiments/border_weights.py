@@ -1,4 +1,4 @@
-"""Border weights separate touching nuclei: with and without, the rest equal.
+"""Border weights separate touching nuclei: trainings with and without them.
 
 Source:
     Ronneberger 2015, arXiv:1505.04597, section 3 (figure 3).
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def bring_in(source: Path, data: Path) -> None:
-    """Import the data set once, with the stain of each image."""
+    """Import the data set with the stain of each image, unless it is there."""
     if data.is_dir():
         return
     with (source / "index.csv").open(encoding="utf-8", newline="") as file:
@@ -71,7 +71,7 @@ def bring_in(source: Path, data: Path) -> None:
 
 
 def figures(document: dict[str, Any]) -> Figures:
-    """What counts: separation, not overlap."""
+    """Figures of the comparison: they measure separation, and overlap only by Dice."""
     whole = document["instances"]
     stained = document["groups"]["stain"]["fluorescence"]["instances"]
     return {

@@ -1,4 +1,4 @@
-"""V-Net learns better by its Dice loss than by multinomial logistic loss.
+"""V-Net learns better with its Dice loss than with the multinomial logistic loss.
 
 Source:
     Milletari 2016, arXiv:1606.04797, sections 3 and 5 (table 2, figure 6).
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def figures(document: dict[str, Any]) -> Figures:
-    """The paper's figures, by structure where there is room."""
+    """The paper's figures; Dice also by structure."""
     test, structures = document["test"], document["structures"]
     return {
         "Dice": test["dice_mean"],

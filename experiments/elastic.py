@@ -1,4 +1,4 @@
-"""Elastic deformation lets a U-Net learn from few images: with and without.
+"""Elastic deformation lets a U-Net learn from few images: with and without it.
 
 Source:
     Ronneberger 2015, arXiv:1505.04597, section 3.1.
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def sides(source: Path, seed: int) -> dict[str, str]:
-    """Few sections to learn from, another draw a seed; the same ones to test."""
+    """Draw few sections for training, others for each seed; keep the test sections."""
     names = sorted(file.stem for file in (source / "images").iterdir())
     test, rest = names[-TEST:], names[:-TEST]
     drawn = np.random.default_rng(seed).permutation(rest).tolist()
@@ -79,7 +79,7 @@ def sides(source: Path, seed: int) -> dict[str, str]:
 
 
 def figures(document: dict[str, Any]) -> Figures:
-    """The membrane is what is hard: the background of these labels."""
+    """Figures of the membrane, the hard structure: the background of these labels."""
     pooled = document["dataset"]
     return {
         "Dice membrane": pooled["dice_dataset"]["background"],
