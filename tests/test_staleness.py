@@ -180,24 +180,50 @@ def test_compiled_files_make_nothing_stale(project: Path) -> None:
     assert not reproduce(project)
 
 
-def test_what_another_machine_made_stays_valid(project: Path, tmp_path: Path) -> None:
-    """By dvc pull, and by the run-cache, of another folder with the same commit."""
-    remote = tmp_path / "remote"
-    dvc(project, "remote", "add", "-q", "-d", "shared", str(remote))
+@pytest.fixture
+def clone(project: Path, tmp_path: Path) -> Path:
+    """Another machine's folder of the same commit, with the project's DVC remote."""
+    remote = str(tmp_path / "remote")
+    dvc(project, "remote", "add", "-q", "-d", "shared", remote)
     dvc(project, "push", "--run-cache")
-    clones = {}
-    for name in ("pulled", "restored"):
-        clone = clones[name] = lay_out(tmp_path / name)
-        shutil.copy(project / "dvc.lock", clone)
-        dvc(clone, "remote", "add", "-q", "-d", "shared", str(remote))
+    clone = lay_out(tmp_path / "clone")
+    shutil.copy(project / "dvc.lock", clone)
+    dvc(clone, "remote", "add", "-q", "-d", "shared", remote)
+    return clone
 
-    dvc(clones["pulled"], "pull", "--run-cache")
-    assert not reproduce(clones["pulled"])
-    (clones["restored"] / "dvc.lock").unlink()
-    dvc(clones["restored"], "fetch", "--run-cache")
-    said = dvc(clones["restored"], "repro", "--pull")
-    assert not re.findall(r"^> .*", said, flags=re.MULTILINE)  # no command ran
-    assert dvc(clones["restored"], "status") == dvc(project, "status")
+
+def commands_run(said: str) -> list[str]:
+    """What DVC started, as it prints it."""
+    return re.findall(r"^> (.*)", said, flags=re.MULTILINE)
+
+
+def test_what_dvc_pull_brings_stays_valid(clone: Path) -> None:
+    dvc(clone, "pull")
+
+    assert not commands_run(dvc(clone, "repro"))
+
+
+def test_what_the_run_cache_restores_stays_valid(clone: Path) -> None:
+    (clone / "dvc.lock").unlink()
+    dvc(clone, "fetch", "--run-cache")
+
+    assert not commands_run(dvc(clone, "repro", "--pull"))
+
+
+def test_a_workers_clone_trains_its_one_network_and_nothing_twice(
+    clone: Path, tmp_path: Path
+) -> None:
+    """As the flow train does: dvc repro --pull of one stage, in a clone that is new."""
+    shutil.rmtree(tmp_path / "remote" / "runs")  # nobody trained it before
+    yaml = YAML()
+    lock = yaml.load((clone / "dvc.lock").read_text())
+    del lock["stages"]["train@deep-0"]
+    yaml.dump(lock, clone / "dvc.lock")
+
+    first = commands_run(dvc(clone, "repro", "--pull", "train@deep-0"))
+    assert [words.split()[-1] for words in first] == ["artifacts/train/deep/0"]
+    shutil.rmtree(clone / "artifacts")
+    assert not commands_run(dvc(clone, "repro", "--pull", "train@deep-0"))
 
 
 def test_a_study_without_the_source_depends_on_the_pins(
