@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from experiments.pages import points, save_plot, write_page
+from experiments.pages import publish
 from experiments.trials import (
     Figures,
     parse_arguments,
@@ -43,9 +43,9 @@ def main() -> None:
     bring_in(given.data, given.paths.data)
     prepare(given.paths, base)
     found = run_arms(base, ARMS, figures, paths=given.paths, seeds=given.seeds)
-    write_page("border-weights", found)
-    names = ("merges", "splits", "instance F1", "F1, fluorescence")
-    save_plot("border-weights", [points(found, name) for name in names])
+    publish(
+        "border-weights", found, ("merges", "splits", "instance F1", "F1, fluorescence")
+    )
 
 
 def bring_in(source: Path, data: Path) -> None:

@@ -6,7 +6,7 @@ Source:
 
 from typing import Any
 
-from experiments.pages import points, save_plot, write_page
+from experiments.pages import publish
 from experiments.trials import (
     HIPPOCAMPUS,
     ONE_PROCESS,
@@ -42,9 +42,7 @@ def main() -> None:
     import_whole(given.data, given.paths.data, HIPPOCAMPUS)
     prepare(given.paths, base)
     found = run_arms(base, ARMS, figures, paths=given.paths, seeds=given.seeds)
-    write_page("dice-loss", found)
-    names = ("Dice", "HD95 mm", "volume error")
-    save_plot("dice-loss", [points(found, name) for name in names])
+    publish("dice-loss", found, ("Dice", "HD95 mm", "volume error"))
 
 
 def figures(document: dict[str, Any]) -> Figures:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.pages import points, save_plot, write_page
+from experiments.pages import publish
 from experiments.trials import (
     ONE_PROCESS,
     Figures,
@@ -63,9 +63,7 @@ def main() -> None:
         more = run_arms(base, ARMS, figures, paths=paths, seeds=[seed])
         for arm, rows in more.items():
             found.setdefault(arm, []).extend(rows)
-    write_page("elastic", found)
-    names = ("Dice membrane", "IoU membrane", "PA")
-    save_plot("elastic", [points(found, name) for name in names])
+    publish("elastic", found, ("Dice membrane", "IoU membrane", "PA"))
 
 
 def sides(source: Path, seed: int) -> dict[str, str]:

@@ -19,6 +19,12 @@ PAGES = HOME / "docs" / "experiments"
 TABLE, END = "<!-- table -->", "<!-- end -->"
 
 
+def publish(name: str, found: Found, figures: Sequence[str]) -> None:
+    """Write the page of an experiment, and its plot with a panel for each figure."""
+    write_page(name, found)
+    save_plot(name, [points(found, figure) for figure in figures])
+
+
 def write_page(name: str, found: Found) -> None:
     """Write the table into docs/experiments/NAME.md, and all trials into NAME.csv.
 

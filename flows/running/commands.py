@@ -107,23 +107,17 @@ def _wait(process: subprocess.Popen[str]) -> None:
         process.kill()
 
 
-def output(root: str | Path, words: list[str], *, missing: str | None = None) -> str:
+def output(root: str | Path, words: list[str]) -> str:
     """Output of a module of this environment, such as ``dvc stage list``.
 
     Args:
         root: Working directory.
         words: Module and arguments, after ``python -m``.
-        missing: Output to return where the command fails; None lets it fail.
 
     Raises:
         CommandError: If the exit status is not 0.
     """
-    try:
-        return _answer(root, [sys.executable, "-m", *words])
-    except CommandError:
-        if missing is None:
-            raise
-        return missing
+    return _answer(root, [sys.executable, "-m", *words])
 
 
 def git(

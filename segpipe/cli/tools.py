@@ -9,6 +9,7 @@ import typer
 from segpipe.cli.options import TOOLS, SpacingMm, parse_numbers
 from segpipe.cli.project import HERE, read_compute
 from segpipe.project.errors import DataError
+from segpipe.project.params import parse_section
 from segpipe.registry.gate.comparison import Rule
 from segpipe.segmenter.settings import SegmentSettings
 
@@ -71,7 +72,6 @@ def segment(
 
     Example: segpipe segment artifacts/train/unet3d ~/new --output ~/masks
     """
-    from segpipe.project.params import parse_section
     from segpipe.tools.segmenting.run import segment as tool
 
     spacing = parse_numbers("--spacing-mm", spacing_mm)
