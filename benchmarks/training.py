@@ -70,8 +70,7 @@ class Ours:
     def __init__(self, folder: Path) -> None:
         """Build a task as the stage does."""
         params, compute, paths = prepare(folder)
-        record = {"fingerprint": "benchmark"}
-        self.task = build_task(params, "m", 0, compute, paths, record, World())
+        self.task = build_task(params, "m", 0, compute, paths, "benchmark", World())
         self.progress = start_or_resume(self.task)
         self.step, self.waiting = 0, 0.0
 

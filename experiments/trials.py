@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from segpipe.evaluation.figures import read_figures
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.fingerprint import digest_file, fingerprint
 from segpipe.project.params import parse_section, read_params
@@ -163,7 +164,7 @@ def prepare(paths: Paths, sections: Sections) -> None:
 
 
 def train_and_test(trial: Trial, compute: Compute, paths: Paths) -> dict[str, Any]:
-    """Run the stages from plan to evaluate; returns the document metrics.json."""
+    """Run the stages from plan to evaluate; returns the figures of evaluate."""
     sections, model = trial.sections, trial.name
     plan.run(sections.plan, models={model: sections.train}, paths=paths)
     preprocess.run(sections.preprocess, paths=paths)
@@ -172,9 +173,7 @@ def train_and_test(trial: Trial, compute: Compute, paths: Paths) -> dict[str, An
     train.run(sections.train, model=model, fold=0, compute=compute, paths=paths)
     predict.run(sections.predict, model=model, folds=[0], compute=compute, paths=paths)
     evaluate.run(sections.evaluate, model=model, paths=paths)
-    file = paths.artifacts / "evaluate" / model / "metrics.json"
-    document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return document
+    return read_figures(paths.artifacts, model).model_dump()
 
 
 def run_arms(
@@ -190,8 +189,8 @@ def run_arms(
     Args:
         base: Sections that all arms share.
         arms: Name of an arm to its changes of the sections.
-        figures: Selects figures from metrics.json, to which ``minutes``, the time of
-            all stages, is added.
+        figures: Selects figures from those of evaluate and ``minutes``, the time of
+            all stages.
         paths: Folders of the scratch project.
         seeds: Seeds of the trainings.
     """

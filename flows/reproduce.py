@@ -28,9 +28,11 @@ from flows.running.commands import CommandError, output, retried, stream
 from flows.running.page import show_picture, tag_run
 from flows.running.workspace import occupied
 from flows.train import LIMIT, TRAIN, say_device
+from segpipe.evaluation.page import CASES, picture_file
 from segpipe.project.commit import data_version, git_tags
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
 
 DATA = "data.dvc"
 SEEN = ".cache/data-seen.yaml"  # not *.dvc, which DVC would read
@@ -209,7 +211,7 @@ def show_results(root: str) -> None:
     if uri.startswith("http"):
         create_link_artifact(uri, link_text="Runs in MLflow", key="runs")
     show_picture(
-        Path(root) / "artifacts" / "report" / "cases.png",
+        picture_file(Paths(Path(root)).artifacts, CASES),
         key="report",
         description="Test cases, model by model; the report: artifacts/report",
     )

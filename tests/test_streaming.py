@@ -24,16 +24,14 @@ from segpipe.images.volume import Image, ImageStream, LabelMap
 from segpipe.networks.build import NetworkSpec, apply_network, build_network
 from segpipe.networks.unet2d import UNet2d
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
+from segpipe.segmenter.plan import Normalization, Plan
 from segpipe.segmenter.preprocessing import prepare_image, prepared_parts
 from segpipe.segmenter.segmenter import Inference, Segmenter, _leading
 from segpipe.segmenter.sliding_window import blend_weights, tile_starts
-from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.segmenter.tiling import plan_tiling
+from tests.support.segmenters import NONE, ZSCORE, make_plan, make_segmenter
 
 CPU = Compute(torch.device("cpu"), "fp32", 2)
-NONE = Normalization(kind="none", low=0, high=1, mean=0, standard_deviation=1)
-ZSCORE = NONE.model_copy(update={"kind": "zscore"})
 CT = Normalization(kind="ct", low=0.2, high=0.9, mean=0.4, standard_deviation=0.2)
 STORED = [
     Orientation(axes, flips)
@@ -57,25 +55,13 @@ def inference(**changes) -> Inference:
 
 
 def plan(spacing, *normalization: Normalization, values=(0, 1)) -> Plan:
-    return Plan(
-        format_version=1,
-        dimensions=3,
-        unit="mm",
+    return make_plan(
         spacing=spacing,
         channels=tuple(f"c{n}" for n in range(len(normalization))),
+        shape=(16, 16, 16),
         normalization=normalization,
         structures=tuple(f"s{value}" for value in values),
         values=values,
-        ignore=None,
-        fingerprint=DatasetProfile(
-            cases=1,
-            median_shape=(16, 16, 16),
-            median_prepared_shape=(16, 16, 16),
-            largest_prepared_shape=(16, 16, 16),
-            spacings=(),
-            intensities=(),
-            class_frequencies=(),
-        ),
     )
 
 
@@ -89,30 +75,17 @@ def segmenter(
 ) -> Segmenter:
     """A small network with random weights; tiles have at least 16 voxels of output."""
     spec = NetworkSpec(
-        name=network,
-        in_channels=len(made.channels),
-        out_channels=len(made.values),
-        base_channels=2,
-        padding=padding,
+        name=network, in_channels=1, out_channels=1, base_channels=2, padding=padding
     )
-    networks = []
-    for seed in seeds:
-        torch.manual_seed(seed)
-        networks.append(build_network(spec).eval())
-    patch = [networks[0].input_size(16)] * 3
+    patch = [build_network(spec).input_size(16)] * 3
     if slice_axis is not None:
         patch[slice_axis] = 1
-    return Segmenter(
-        SegmenterSpec(
-            format_version=1,
-            model="m",
-            network=spec,
-            plan=made,
-            patch_size=(patch[0], patch[1], patch[2]),
-            slice_axis=slice_axis,
-            temperatures=(1.0,) * len(seeds),
-        ),
-        tuple(networks),
+    return make_segmenter(
+        made,
+        network=network,
+        padding=padding,
+        patch_size=(patch[0], patch[1], patch[2]),
+        seeds=seeds,
     )
 
 

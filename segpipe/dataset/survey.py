@@ -39,14 +39,16 @@ def survey_case(paths: Paths, cases: CaseList, case: Case) -> CaseSurvey:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if not cache.fetch(key, folder):
-            looks = _look_at(paths.data, cases, case)
-            np.save(folder / "samples.npy", looks.samples)
-            np.save(folder / "counts.npy", looks.counts)
-            write_json(folder / "grid.json", looks.grid.to_json())
+            found = _look_at(paths.data, cases, case)
+            np.save(folder / "samples.npy", found.samples)
+            np.save(folder / "class_counts.npy", found.counts)
+            write_json(folder / "canonical_grid.json", found.grid.to_json())
             cache.store(key, folder)
-        grid = Grid.from_json(json.loads((folder / "grid.json").read_text()))
+        grid = json.loads((folder / "canonical_grid.json").read_text(encoding="utf-8"))
         return CaseSurvey(
-            grid, np.load(folder / "samples.npy"), np.load(folder / "counts.npy")
+            Grid.from_json(grid),
+            np.load(folder / "samples.npy"),
+            np.load(folder / "class_counts.npy"),
         )
 
 

@@ -1,9 +1,11 @@
-"""Plan, PatchPlan and Split: what the stages plan and split decide for the rest."""
+"""Plan and PatchPlan: what the stage plan decides for the stages after it."""
 
 from pathlib import Path
 from typing import Literal
 
-from segpipe.project.documents import Document, Unit
+from segpipe.project.documents import Document, Unit, write_folder
+
+PLAN, PATCHES = "plan.json", "patches"
 
 
 class Normalization(Document):
@@ -96,11 +98,42 @@ class PatchPlan(Document):
 Plan.model_rebuild()
 
 
+def plan_file(artifacts: Path) -> Path:
+    """The file of the plan of all models."""
+    return artifacts / "plan" / PLAN
+
+
+def patch_plan_file(artifacts: Path, model: str) -> Path:
+    """The file of the patch plan of a model."""
+    return artifacts / "plan" / PATCHES / f"{model}.json"
+
+
 def read_plan(artifacts: Path) -> Plan:
-    """What the stage plan wrote."""
-    return Plan.read(artifacts / "plan" / "plan.json")
+    """Read the plan that the stage plan wrote."""
+    return Plan.read(plan_file(artifacts))
 
 
 def read_patch_plan(artifacts: Path, model: str) -> PatchPlan:
-    """What the stage plan wrote for a model."""
-    return PatchPlan.read(artifacts / "plan" / "patches" / f"{model}.json")
+    """Read the patch plan that the stage plan wrote for a model."""
+    return PatchPlan.read(patch_plan_file(artifacts, model))
+
+
+def write_plans(artifacts: Path, plan: Plan, patches: dict[str, PatchPlan]) -> None:
+    """Write the plan, and the patch plan of each model, as one folder.
+
+    Args:
+        artifacts: Folder of all stages.
+        plan: Plan of all models.
+        patches: Patch plan of each model, by its name.
+    """
+    with write_folder(artifacts / "plan") as folder:
+        plan.write(folder / PLAN)
+        for model, patch in patches.items():
+            patch.write(folder / PATCHES / f"{model}.json")
+
+
+def coarsest_axis(plan: Plan) -> int:
+    """The axis of the largest spacing; the last one where several are alike."""
+    if plan.dimensions == 2:
+        return 2
+    return max(range(3), key=lambda axis: (round(plan.spacing[axis], 6), axis))

@@ -29,7 +29,7 @@ from segpipe.segmenter.postprocessing import apply_rules, combine_rules
 from segpipe.segmenter.preprocessing import prepared_parts, values_of
 from segpipe.segmenter.settings import Blending, SegmentSettings
 from segpipe.segmenter.sliding_window import Slab, resampled_slabs, slabs
-from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec, spec_file
 from segpipe.segmenter.tiling import plan_tiling
 
 
@@ -94,7 +94,7 @@ class Segmenter:
         Raises:
             DataError: If spec.json or weights are missing or of another format.
         """
-        spec = SegmenterSpec.read(folder / "spec.json")
+        spec = SegmenterSpec.read(spec_file(folder))
         files = weight_files(folder)
         if not files:
             raise DataError(
@@ -114,8 +114,8 @@ class Segmenter:
             networks.append(network.eval())
         if len(networks) != len(spec.temperatures):
             raise DataError(
-                f"{folder}: expected {len(spec.temperatures)} files of weights, as "
-                f"spec.json says, found {len(networks)}; copy the whole folder"
+                f"{folder}: expected {len(spec.temperatures)} files of weights, as the "
+                f"spec says, found {len(networks)}; copy the whole folder"
             )
         return cls(spec, tuple(networks))
 
@@ -128,7 +128,7 @@ class Segmenter:
                 for name, value in network.state_dict().items()
             }
             (folder / f"weights-{number}.safetensors").write_bytes(save(state))
-        self.spec.write(folder / "spec.json")
+        self.spec.write(spec_file(folder))
 
     @classmethod
     def ensemble(cls, folders: list[Path]) -> "Segmenter":
@@ -405,7 +405,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 def segmenter_digest(folder: Path) -> str:
     """SHA-256 over a segmenter's spec and weights: which segmenter it is."""
-    files = [folder / "spec.json", *weight_files(folder)]
+    files = [spec_file(folder), *weight_files(folder)]
     return digest_json({file.name: digest_file(file) for file in files})
 
 

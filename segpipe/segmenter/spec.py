@@ -1,5 +1,6 @@
 """SegmenterSpec: all that a segmenter needs besides its weights."""
 
+from pathlib import Path
 from typing import Literal
 
 from segpipe.networks.build import NetworkSpec
@@ -7,9 +8,16 @@ from segpipe.project.documents import Document
 from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.postprocessing import StructureRule
 
+SPEC = "spec.json"
+
+
+def spec_file(folder: Path) -> Path:
+    """The file of the spec in the folder of a segmenter."""
+    return folder / SPEC
+
 
 class SegmenterSpec(Document):
-    """spec.json: all that use needs besides the weights.
+    """All that the use of a segmenter needs besides the weights.
 
     Attributes:
         format_version: Of this document.

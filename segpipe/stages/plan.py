@@ -1,7 +1,6 @@
 """plan: the fingerprint of the non-test cases, and what follows from it."""
 
 import logging
-import shutil
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Literal, Protocol, runtime_checkable
@@ -20,7 +19,14 @@ from segpipe.networks.memory import training_memory_gb
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
-from segpipe.segmenter.plan import DatasetProfile, Normalization, PatchPlan, Plan
+from segpipe.segmenter.plan import (
+    DatasetProfile,
+    Normalization,
+    PatchPlan,
+    Plan,
+    coarsest_axis,
+    write_plans,
+)
 
 log = logging.getLogger(__name__)
 Spacing = tuple[float, float, float]
@@ -78,7 +84,7 @@ class ModelShape(Protocol):
 
 
 def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -> None:
-    """Write artifacts/plan/plan.json and patches/MODEL.json; test cases are not read.
+    """Write the plan and the patch plans to artifacts/plan; test cases are not read.
 
     Raises:
         DataError: If a fixed value does not fit the data or a network.
@@ -93,14 +99,10 @@ def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -
         describe="plan",
     )
     plan = _build_plan(params, cases, looks, paths)
-    part = paths.artifacts / ".plan.part"
-    shutil.rmtree(part, ignore_errors=True)
-    plan.write(part / "plan.json")
-    for name, model in models.items():
-        _plan_model(params, name, model, plan).write(part / "patches" / f"{name}.json")
-    goal = paths.artifacts / "plan"
-    shutil.rmtree(goal, ignore_errors=True)
-    part.rename(goal)
+    patches = {
+        name: _plan_model(params, name, model, plan) for name, model in models.items()
+    }
+    write_plans(paths.artifacts, plan, patches)
 
 
 def _build_plan(
@@ -210,7 +212,7 @@ def _plan_model(
     slice_axis = None
     if spec.dimensions == 2:
         slice_axis = (
-            _slice_axis(plan) if model.slice_axis == "auto" else model.slice_axis
+            coarsest_axis(plan) if model.slice_axis == "auto" else model.slice_axis
         )
     try:
         patch = plan_patch(
@@ -232,13 +234,6 @@ def _plan_model(
         patch.memory_gb,
     )
     return patch
-
-
-def _slice_axis(plan: Plan) -> int:
-    """The axis of the largest spacing; the last one where several are alike."""
-    if plan.dimensions == 2:
-        return 2
-    return max(range(3), key=lambda axis: (round(plan.spacing[axis], 6), axis))
 
 
 def _triple(values: np.ndarray) -> tuple[int, int, int]:

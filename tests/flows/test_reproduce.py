@@ -17,7 +17,9 @@ from prefect.client.schemas.sorting import FlowRunSort
 from flows.reproduce import list_stages, reproduce
 from flows.running.commands import CommandError
 from flows.running.workspace import occupied
-from segpipe.project.documents import write_json, write_text
+from segpipe.project.documents import write_json
+from segpipe.project.paths import Paths
+from tests.support.trainings import write_training
 
 STAGES = """\
 stages:
@@ -70,20 +72,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "params.yaml").write_text(
         "format_version: 1\nvalue: 1\nmodels: [m]\nfolds: [0]\n"
     )
-    trained = tmp_path / "artifacts" / "train" / "m" / "0"
-    write_text(trained / "history.csv", "epoch,step,training_loss\n1,10,0.5\n")
-    write_json(
-        trained / "fingerprint.json",
-        {
-            "model": "m",
-            "fold": 0,
-            "fingerprint": "f",
-            "parent": "p",
-            "params": {},
-            "inputs": {},
-            "compute": {"device": "cpu", "precision": "fp32", "threads": 1},
-        },
-    )
+    write_training(Paths(tmp_path), "m", 0)
     summary = {
         "dice_mean": 0.75,
         "iou_mean": 0.6,

@@ -19,9 +19,9 @@ from flows.segment import runner_at, segment
 from segpipe.project.errors import DataError
 from segpipe.tools.segmenting.manifest import Failure
 from tests.support.dicoms import SECRETS, write_series
+from tests.support.phantoms import write_volume
 from tests.support.places import ROOT
 from tests.support.segmenters import make_plan, save_segmenter
-from tests.tools.segmenting.test_run import write_volume
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
 

@@ -7,8 +7,11 @@ from prefect import flow
 
 from flows.train import find_workspace, say_device, train
 from segpipe.project.errors import DataError
-from tests.flows.test_distribution import PARAMS
 
+PARAMS = """\
+format_version: 1
+compute: {device: auto, precision: fp32, threads: 1, workers: 0, compile: false}
+"""
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
 

@@ -10,30 +10,7 @@ from segpipe.project.paths import Paths
 from segpipe.registry.record import record
 from segpipe.registry.runs import find_run
 from segpipe.registry.store import connect
-
-HISTORY = """\
-epoch,step,training_loss,learning_rate,validation_dice,validation_iou,validation_pa
-1,10,1.5,0.01,,,
-2,20,0.5,0.001,0.75,0.6,0.9
-"""
-
-
-def write_training(paths: Paths, model: str, fold: int) -> None:
-    folder = paths.artifacts / "train" / model / str(fold)
-    write_text(folder / "history.csv", HISTORY)
-    write_text(folder / "segmenter" / "spec.json", f"{model} {fold}")
-    write_json(
-        folder / "fingerprint.json",
-        {
-            "model": model,
-            "fold": fold,
-            "fingerprint": f"{model}-{fold}",
-            "parent": model,
-            "params": {"network": "vnet"},
-            "inputs": {},
-            "compute": {"device": "cpu", "precision": "bf16", "threads": 2},
-        },
-    )
+from tests.support.trainings import write_training
 
 
 def write_figures(paths: Paths, model: str, *, dice: float) -> None:
@@ -68,7 +45,7 @@ def test_a_restored_training_gets_its_run_and_the_parent_the_figures(
     record(paths)
 
     client, experiment = connect(paths)
-    parent, child = (find_run(client, experiment, key) for key in ("a", "a-1"))
+    parent, child = (find_run(client, experiment, key) for key in ("a-0", "a-1-0"))
     assert parent
     assert parent.data.metrics["test/dice"] == 0.8
     assert parent.data.metrics["test/pa"] == 0.9
@@ -78,7 +55,7 @@ def test_a_restored_training_gets_its_run_and_the_parent_the_figures(
     assert [file.path for file in files] == ["report/index.html"]
     assert child
     assert child.data.metrics["validation_iou"] == 0.6
-    assert child.data.tags["device"] == "cpu, bf16, 2 threads"
+    assert child.data.tags["device"] == "cpu, fp32, 1 threads"
 
 
 def test_recording_twice_changes_nothing(paths: Paths) -> None:
@@ -104,7 +81,7 @@ def test_new_figures_complete_the_run_that_is_there(paths: Paths) -> None:
     assert lines[0].startswith("unchanged")
     assert lines[1].startswith("recorded")
     client, experiment = connect(paths)
-    parent = find_run(client, experiment, "a")
+    parent = find_run(client, experiment, "a-0")
     assert parent
     assert parent.data.metrics["test/dice"] == 0.9
     assert len(client.search_runs([experiment])) == 2

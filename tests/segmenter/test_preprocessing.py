@@ -7,7 +7,7 @@ import SimpleITK
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
-from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
+from segpipe.segmenter.plan import Normalization, Plan
 from segpipe.segmenter.preprocessing import (
     classes_of,
     normalize,
@@ -17,34 +17,21 @@ from segpipe.segmenter.preprocessing import (
     values_of,
     vanished_slices,
 )
+from tests.support.segmenters import NONE, ZSCORE, make_plan
 
-Z = Normalization(kind="zscore", low=0.0, high=0.0, mean=0.0, standard_deviation=0.0)
-NONE = Z.model_copy(update={"kind": "none"})
 CT = Normalization(
     kind="ct", low=-100.0, high=300.0, mean=50.0, standard_deviation=80.0
 )
 
 
 def plan(spacing: tuple[float, float, float], *kinds: Normalization) -> Plan:
-    return Plan(
-        format_version=1,
-        dimensions=3,
-        unit="mm",
+    return make_plan(
         spacing=spacing,
         channels=tuple(f"c{n}" for n in range(len(kinds))),
         normalization=kinds,
         structures=("background", "liver", "spleen"),
         values=(0, 2, 7),
         ignore=255,
-        fingerprint=DatasetProfile(
-            cases=1,
-            median_shape=(1, 1, 1),
-            median_prepared_shape=(1, 1, 1),
-            largest_prepared_shape=(1, 1, 1),
-            spacings=(),
-            intensities=(),
-            class_frequencies=(),
-        ),
     )
 
 
@@ -138,12 +125,12 @@ def test_labels_are_never_interpolated() -> None:
 
 def test_z_scores_have_mean_0_and_deviation_1() -> None:
     channel = smooth((20, 20, 20)) * 40 + 1000
-    normalize(channel, Z)
+    normalize(channel, ZSCORE)
 
     assert abs(channel.mean()) < 1e-4
     assert channel.std() == pytest.approx(1, abs=1e-4)
     flat = np.full((3, 3, 3), 7, dtype=np.float32)
-    normalize(flat, Z)
+    normalize(flat, ZSCORE)
     assert not flat.any()
 
 

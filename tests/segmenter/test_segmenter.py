@@ -10,10 +10,8 @@ from torch.nn import functional as F
 from segpipe.images.grid import Grid
 from segpipe.images.instances import components
 from segpipe.images.volume import Image, ImageStream
-from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.project.errors import DataError
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
 from segpipe.segmenter.postprocessing import NOTHING, StructureRule, apply_rules
 from segpipe.segmenter.segmenter import (
     Inference,
@@ -23,63 +21,23 @@ from segpipe.segmenter.segmenter import (
     segmenter_digest,
 )
 from segpipe.segmenter.sliding_window import Slab, resampled_slabs
-from segpipe.segmenter.spec import SegmenterSpec
+from tests.support.segmenters import NONE, make_plan, make_segmenter
 
 LARGEST = StructureRule(keep_largest=True, smallest_mm3=0.0, fill_holes=False)
 COMPUTE = Compute(torch.device("cpu"), "fp32", 2)
 INFERENCE = Inference(0.5, "gaussian", 0.001, False, COMPUTE)
 
 
-def plan(*, spacing=(1.0, 1.0, 1.0), values=(0, 7)) -> Plan:
-    return Plan(
-        format_version=1,
-        dimensions=3,
-        unit="mm",
-        spacing=spacing,
-        channels=("MR",),
-        normalization=(
-            Normalization(kind="none", low=0, high=1, mean=0, standard_deviation=1),
-        ),
+def segmenter(
+    *, network="unet3d", patch_size=(16, 16, 16), seed=0, values=(0, 7)
+) -> Segmenter:
+    plan = make_plan(
+        shape=(16, 16, 16),
+        normalization=(NONE,),
         structures=tuple(f"s{value}" for value in values),
         values=values,
-        ignore=None,
-        fingerprint=DatasetProfile(
-            cases=1,
-            median_shape=(16, 16, 16),
-            median_prepared_shape=(16, 16, 16),
-            largest_prepared_shape=(16, 16, 16),
-            spacings=((1, 1, 1),) * 3,
-            intensities=((0, 0.5, 1),),
-            class_frequencies=(0.5, 0.5),
-        ),
     )
-
-
-def segmenter(*, network="unet3d", slice_axis=None, seed=0, **changes) -> Segmenter:
-    torch.manual_seed(seed)
-    made = plan(**changes)
-    spec = NetworkSpec(
-        name=network,
-        in_channels=1,
-        out_channels=len(made.values),
-        base_channels=2,
-        padding="same",
-    )
-    patch = [16, 16, 16]
-    if slice_axis is not None:
-        patch[slice_axis] = 1
-    return Segmenter(
-        SegmenterSpec(
-            format_version=1,
-            model="m",
-            network=spec,
-            plan=made,
-            patch_size=tuple(patch),
-            slice_axis=slice_axis,
-            temperatures=(1.0,),
-        ),
-        (build_network(spec).eval(),),
-    )
+    return make_segmenter(plan, network=network, patch_size=patch_size, seeds=(seed,))
 
 
 @pytest.mark.parametrize("goal", [(9, 8, 7), (30, 5, 12), (4, 20, 7), (23, 31, 3)])
@@ -121,7 +79,8 @@ def test_a_saved_segmenter_segments_alike(tmp_path) -> None:
 @pytest.mark.parametrize("slice_axis", [0, 1, 2])
 def test_a_2d_network_segments_a_volume_slice_by_slice(slice_axis: int) -> None:
     """Each slice alone gives what it gives within the volume."""
-    made = segmenter(network="unet2d", slice_axis=slice_axis)
+    patch_size = tuple(1 if axis == slice_axis else 16 for axis in range(3))
+    made = segmenter(network="unet2d", patch_size=patch_size)
     array = np.random.default_rng(0).random((1, 16, 16, 16)).astype(np.float32)
     grid = Grid.from_spacing((16, 16, 16), (1.0, 1.0, 1.0), "mm")
     one = np.take(array, [5], axis=1 + slice_axis)

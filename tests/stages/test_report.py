@@ -11,18 +11,12 @@ from segpipe.dataset.case import read_cases
 from segpipe.dataset.split import read_split
 from segpipe.images.formats.files import write_label
 from segpipe.images.formats.nifti import read_label
-from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.stages import evaluate, report
 from tests.support.phantoms import write_dataset
 from tests.support.projects import EVALUATE, PATIENTS, run_to_split
-
-HISTORY = """\
-epoch,step,training_loss,learning_rate,validation_dice,validation_iou,validation_pa
-1,10,1.5,0.01,,,
-2,20,0.5,0.001,0.75,0.6,0.9
-"""
+from tests.support.trainings import write_training
 
 
 def write_model(paths: Paths, model: str, *, shift: int) -> None:
@@ -33,18 +27,7 @@ def write_model(paths: Paths, model: str, *, shift: int) -> None:
         moved = np.roll(label.array, shift, axis=1)
         file = paths.artifacts / "predict" / model / f"{name}.nii"
         write_label(file, moved, label.grid)
-    trained = paths.artifacts / "train" / model / "0"
-    write_text(trained / "history.csv", HISTORY)
-    settings = {
-        "network": "unet3d",
-        "loss": {"name": "cross_entropy"},
-        "border_weights": True,
-        "sparse_annotation": False,
-        "epochs": 2,
-        "steps_per_epoch": 10,
-    }
-    compute = {"device": "cpu", "precision": "fp32", "threads": 1}
-    write_json(trained / "fingerprint.json", {"params": settings, "compute": compute})
+    write_training(paths, model, 0)
     evaluate.run(EVALUATE, model=model, paths=paths)
 
 

@@ -7,9 +7,8 @@ from pydicom import Dataset
 
 from segpipe.images.dicom.seg.writing import Algorithm, write_seg
 from segpipe.images.dicom.series import DicomImage, find_series, read_series
-from tests.images.dicom.test_rtstruct import box, contour_of
-from tests.images.dicom.test_rtstruct import write as write_rtstruct
 from tests.support.dicoms import SERIES, SHAPE, VOXELS, Change, write_series
+from tests.support.structure_sets import box, contour_of, write_structure_set
 
 NAMES = {1: "liver", 2: "spleen"}
 
@@ -68,5 +67,5 @@ def add_rtstruct(path: Path, image: DicomImage, name: str = "cord") -> Path:
     """Write a structure set with one region: i 3 and 4, j 0 and 1, of slice 4."""
     square = contour_of(image, box((2.5, -0.5), (4.5, 1.5), k=4))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_rtstruct(path, image, {name: [square]})
+    write_structure_set(path, image, {name: [square]})
     return path

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segpipe.images.formats import itk, nifti
 from segpipe.images.formats.nifti import write_image, write_label
 from segpipe.images.formats.raster import write_label as write_png
 from segpipe.images.grid import Grid
@@ -125,3 +126,17 @@ def _write(
             write_image(path, array, grid)
         else:
             write_label(path, array, grid)
+
+
+def write_volume(path: Path, shape=(16, 18, 20), seed=0) -> Grid:
+    """Write noise on a grid with an origin of its own, in the format of the name."""
+    noise = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    affine[:3, 3] = (3, -7, 11)
+    grid = Grid(shape, affine, "mm")
+    if path.name.endswith((".nii", ".nii.gz")):
+        nifti.write_image(path, noise, grid)
+    else:
+        whole = (noise * 50).astype(np.int16)
+        itk.write_label(path, whole, grid)
+    return grid

@@ -13,6 +13,7 @@ from segpipe.stages import evaluate
 from tests.support.phantoms import write_dataset
 from tests.support.projects import EVALUATE, PATIENTS, run_to_split
 from tests.support.segmenters import make_plan, save_segmenter
+from tests.support.trainings import write_training
 
 FOLDS = (0, 1)
 MODEL = "m"
@@ -34,21 +35,9 @@ def train(paths: Paths, *, seed: int) -> None:
     """Folds of another seed, as if trained anew, and their figures."""
     for fold in FOLDS:
         folder = paths.artifacts / "train" / MODEL / str(fold)
+        write_training(paths, MODEL, fold, seed=seed)
         plan = make_plan(spacing=(1.0, 1.0, 2.0), shape=(24, 20, 16))
         save_segmenter(folder / "segmenter", plan, seed=seed + fold)
-        write_text(folder / "history.csv", "epoch,step,training_loss\n1,10,1.5\n")
-        write_json(
-            folder / "fingerprint.json",
-            {
-                "model": MODEL,
-                "fold": fold,
-                "fingerprint": f"{MODEL}-{fold}-{seed}",
-                "parent": f"{MODEL}-{seed}",
-                "params": {"network": "vnet"},
-                "inputs": {},
-                "compute": {"device": "cpu", "precision": "fp32", "threads": 1},
-            },
-        )
     measure(paths)
 
 

@@ -1,9 +1,10 @@
-"""Segmenters that tests write to disk: small, with random weights."""
+"""Plans and segmenters: small, with random weights."""
 
 from pathlib import Path
 
 import torch
 
+from segpipe.images.grid import Triple
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
 from segpipe.segmenter.postprocessing import StructureRule
@@ -20,19 +21,25 @@ def make_plan(
     dimensions: int = 3,
     unit: str = "mm",
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
-    shape: tuple[int, int, int] = (16, 18, 20),
-    normalization: Normalization = ZSCORE,
+    shape: Triple = (16, 18, 20),
+    normalization: tuple[Normalization, ...] = (ZSCORE,),
+    structures: tuple[str, ...] = ("background", "liver", "left kidney"),
+    values: tuple[int, ...] = (0, 3, 7),
+    ignore: int | None = None,
 ) -> Plan:
+    """A plan for training cases of one shape; one normalization serves all channels."""
+    if len(normalization) == 1:
+        normalization *= len(channels)
     return Plan(
         format_version=1,
         dimensions=dimensions,
         unit=unit,
         spacing=spacing,
         channels=channels,
-        normalization=(normalization,) * len(channels),
-        structures=("background", "liver", "left kidney"),
-        values=(0, 3, 7),
-        ignore=None,
+        normalization=normalization,
+        structures=structures,
+        values=values,
+        ignore=ignore,
         fingerprint=DatasetProfile(
             cases=4,
             median_shape=shape,
@@ -40,9 +47,44 @@ def make_plan(
             largest_prepared_shape=shape,
             spacings=tuple((step, step, step) for step in spacing),
             intensities=((-5.0, 0.0, 5.0),) * len(channels),
-            class_frequencies=(0.8, 0.1, 0.1),
+            class_frequencies=(0.8, *[0.2 / (len(values) - 1)] * (len(values) - 1)),
         ),
     )
+
+
+def make_segmenter(
+    plan: Plan,
+    *,
+    network: str = "vnet",
+    padding: str = "same",
+    patch_size: Triple = (16, 16, 16),
+    seeds: tuple[int, ...] = (0,),
+    temperatures: tuple[float, ...] | None = None,
+    postprocessing: tuple[StructureRule, ...] = (),
+) -> Segmenter:
+    """A segmenter with one network a seed; a patch of one slice sets the slice axis."""
+    spec = NetworkSpec(
+        name=network,
+        in_channels=len(plan.channels),
+        out_channels=len(plan.values),
+        base_channels=2,
+        padding=padding,
+    )
+    networks = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        networks.append(build_network(spec).eval())
+    made = SegmenterSpec(
+        format_version=1,
+        model="m",
+        network=spec,
+        plan=plan,
+        patch_size=patch_size,
+        slice_axis=patch_size.index(1) if 1 in patch_size else None,
+        temperatures=temperatures or (1.0,) * len(seeds),
+        postprocessing=postprocessing,
+    )
+    return Segmenter(made, tuple(networks))
 
 
 def save_segmenter(
@@ -50,28 +92,17 @@ def save_segmenter(
     plan: Plan,
     *,
     network: str = "vnet",
-    patch_size: tuple[int, int, int] = (16, 16, 16),
+    patch_size: Triple = (16, 16, 16),
     seed: int = 0,
     postprocessing: tuple[StructureRule, ...] = (),
 ) -> Path:
-    """Write it and give its folder back."""
-    torch.manual_seed(seed)
-    spec = NetworkSpec(
-        name=network,
-        in_channels=len(plan.channels),
-        out_channels=len(plan.values),
-        base_channels=2,
-        padding="same",
-    )
-    made = SegmenterSpec(
-        format_version=1,
-        model="m",
-        network=spec,
-        plan=plan,
+    """Write a segmenter of one fold and return its folder."""
+    made = make_segmenter(
+        plan,
+        network=network,
         patch_size=patch_size,
-        slice_axis=2 if network == "unet2d" else None,
-        temperatures=(1.0,),
+        seeds=(seed,),
         postprocessing=postprocessing,
     )
-    Segmenter(made, (build_network(spec).eval(),)).save(folder)
+    made.save(folder)
     return folder

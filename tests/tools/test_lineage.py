@@ -9,9 +9,10 @@ from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.fetch import load_segmenter
 from segpipe.registry.record import record
 from segpipe.tools.lineage import lineage
-from tests.registry.test_record import write_training
+from tests.support.phantoms import write_volume
+from tests.support.segmentations import run
 from tests.support.segmenters import make_plan, save_segmenter
-from tests.tools.segmenting.test_run import run, write_volume
+from tests.support.trainings import write_training
 
 LOCK = """\
 stages:

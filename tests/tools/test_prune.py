@@ -2,16 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from segpipe.dataset.prepared import CaseIndex
-from segpipe.project.documents import write_json
 from segpipe.project.paths import Paths
 from segpipe.registry.runs import find_or_create_pair
 from segpipe.registry.store import connect
 from segpipe.tools.prune import find_prunable, prune
+from tests.support.trainings import training_record, write_training
 
 LONG_AGO = 1e9
 
@@ -22,17 +21,6 @@ def write_entry(folder: Path, *, old: bool) -> Path:
     if old:
         os.utime(folder, (LONG_AGO, LONG_AGO))
     return folder
-
-
-def trained(key: str) -> dict[str, Any]:
-    return {
-        "model": "vnet",
-        "fold": 0,
-        "fingerprint": key,
-        "parent": f"parent-{key}",
-        "params": {},
-        "inputs": {},
-    }
 
 
 @pytest.fixture
@@ -82,10 +70,10 @@ def test_interrupted_trainings_go_when_nobody_went_on(paths: Paths) -> None:
 
 def test_runs_go_whose_training_lies_no_longer_in_artifacts(paths: Paths) -> None:
     client, experiment = connect(paths)
-    for key in ("gone", "here"):
-        find_or_create_pair(client, experiment, record=trained(key), tags={})
-    folder = paths.artifacts / "train" / "vnet" / "0"
-    write_json(folder / "fingerprint.json", trained("here"))
+    for seed in (1, 2):
+        record = training_record("vnet", 0, seed=seed)
+        find_or_create_pair(client, experiment, record=record, tags={})
+    write_training(paths, "vnet", 0, seed=2)
 
     assert not find_prunable(paths)  # too young
     items = find_prunable(paths, days=-1.0)
@@ -93,12 +81,12 @@ def test_runs_go_whose_training_lies_no_longer_in_artifacts(paths: Paths) -> Non
 
     assert len(items) == 2
     left = {run.data.tags["segpipe.key"] for run in client.search_runs([experiment])}
-    assert left == {"here", "parent-here"}
+    assert left == {"vnet-0-2", "vnet-2"}
 
 
 def test_the_runs_of_a_registered_segmenter_stay(paths: Paths) -> None:
     client, experiment = connect(paths)
-    record = trained("gone")
+    record = training_record("vnet", 0)
     parent, _ = find_or_create_pair(client, experiment, record=record, tags={})
     client.create_registered_model("liver")
     client.create_model_version("liver", str(paths.root), parent.info.run_id)
@@ -111,7 +99,8 @@ def test_the_run_of_a_long_training_stays_while_it_saves_checkpoints(
 ) -> None:
     key = "a" * 64
     client, experiment = connect(paths)
-    find_or_create_pair(client, experiment, record=trained(key), tags={})
+    record = {**training_record("vnet", 0), "fingerprint": key}
+    find_or_create_pair(client, experiment, record=record, tags={})
     assert len(find_prunable(paths, days=-1.0)) == 2
     folder = write_entry(paths.checkpoints / "train" / key[:20], old=False)
     os.utime(folder, (4e9, 4e9))  # after the time that a negative age means

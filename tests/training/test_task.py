@@ -29,7 +29,6 @@ from segpipe.training.task import (
     start_or_resume,
 )
 from segpipe.training.validation import calibrate
-from tests.segmenter.test_segmenter import segmenter
 from tests.support.phantoms import write_dataset
 from tests.support.projects import (
     PATIENTS,
@@ -39,6 +38,7 @@ from tests.support.projects import (
     run_to_annotate,
     with_loss,
 )
+from tests.support.segmenters import make_plan, save_segmenter
 
 PARAMS = changed(
     TRAIN, network="vnet", loss=with_loss("dice"), patch_size=(16, 16, 16), batch_size=4
@@ -137,7 +137,8 @@ def test_pretrained_weights_must_be_where_they_are_said_to_be(
 
 @pytest.fixture
 def named(tmp_path: Path) -> str:
-    segmenter().save(tmp_path / "old")
+    plan = make_plan(structures=("background", "liver"), values=(0, 7))
+    save_segmenter(tmp_path / "old", plan, network="unet3d")
     return f"old@{segmenter_digest(tmp_path / 'old')[:12]}"
 
 

@@ -7,65 +7,28 @@ import pytest
 import torch
 
 from segpipe.evaluation.metrics import dice, iou
-from segpipe.networks.build import NetworkSpec
-from segpipe.networks.unet3d import UNet3d
 from segpipe.segmenter.compute import ComputeParams, build_compute
-from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
+from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.segmenter import Inference, Segmenter
-from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.training.patches.sampling import TrainingCase
 from segpipe.training.validation import fit_temperature, validate, validation_names
+from tests.support.segmenters import NONE, make_plan, make_segmenter
 
 SHAPE = (16, 8, 8)
 
 
 def plan(*structures: str) -> Plan:
-    return Plan(
-        format_version=1,
-        dimensions=3,
-        unit="mm",
-        spacing=(1.0, 1.0, 1.0),
+    return make_plan(
         channels=("x",),
-        normalization=(
-            Normalization(
-                kind="none", low=0.0, high=0.0, mean=0.0, standard_deviation=0.0
-            ),
-        ),
+        shape=SHAPE,
+        normalization=(NONE,),
         structures=("background", *structures),
         values=tuple(range(len(structures) + 1)),
-        ignore=None,
-        fingerprint=DatasetProfile(
-            cases=1,
-            median_shape=SHAPE,
-            median_prepared_shape=SHAPE,
-            largest_prepared_shape=SHAPE,
-            spacings=(),
-            intensities=(),
-            class_frequencies=(),
-        ),
     )
 
 
 def segmenter(about: Plan) -> Segmenter:
-    network = NetworkSpec(
-        name="unet3d",
-        in_channels=1,
-        out_channels=len(about.values),
-        base_channels=2,
-        padding="same",
-    )
-    spec = SegmenterSpec(
-        format_version=1,
-        model="m",
-        network=network,
-        plan=about,
-        patch_size=SHAPE,
-        slice_axis=None,
-        temperatures=(1.0,),
-    )
-    return Segmenter(
-        spec, (UNet3d(1, len(about.values), base_channels=2, padding="same"),)
-    )
+    return make_segmenter(about, network="unet3d", patch_size=SHAPE)
 
 
 def case(seed: int, classes: int) -> TrainingCase:

@@ -18,7 +18,7 @@ from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.fetch import load_segmenter
-from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec, spec_file
 
 PACKAGES = ("onnx", "onnxruntime")
 OPSET = 18
@@ -76,7 +76,7 @@ def export(model: str, output: Path, paths: Paths) -> str:
                     "; are its weights finite, and did its training converge?"
                 )
             found.append(parity)
-        segmenter.spec.write(part / "spec.json")
+        segmenter.spec.write(spec_file(part))
         shutil.copyfile(RUNNER, part / "run.py")
         _write_parity(part, record.digest, found)
     return _sentence(output, found)

@@ -11,73 +11,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Polygon
 from pydicom import Dataset, dcmread
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
 
 from segpipe.images.dicom.rtstruct import inside, read_rtstruct
-from segpipe.images.dicom.series import DicomImage, find_series, read_series
+from segpipe.images.dicom.series import find_series, read_series
 from segpipe.project.errors import DataError
 from tests.support.dicoms import SECRETS, load, oblique, write_series
+from tests.support.structure_sets import (
+    box,
+    contour_of,
+    write_structure_set,
+)
 
 SHAPE = (24, 20, 4)
-Corners = list[tuple[float, float, float]]  # in voxels of the image
-
-
-def box(low: tuple[float, float], high: tuple[float, float], k: float = 1) -> Corners:
-    (i, j), (to_i, to_j) = low, high
-    return [(i, j, k), (to_i, j, k), (to_i, to_j, k), (i, to_j, k)]
 
 
 def image(folder: Path, degrees: tuple[float, float, float] = (10.8, -3, 25)):
     write_series(folder, voxels=np.zeros(SHAPE, np.int16), directions=oblique(degrees))
     return load(folder)
-
-
-def contour_of(
-    source: DicomImage, corners: Corners, kind: str = "CLOSED_PLANAR"
-) -> Dataset:
-    item = Dataset()
-    item.ContourGeometricType = kind
-    item.NumberOfContourPoints = len(corners)
-    points = source.image.grid.points_of(np.array(corners, np.float64)) * (-1, -1, 1)
-    item.ContourData = [f"{n:.8f}" for n in points.ravel()]
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = source.slices[0].SOPClassUID
-    k = min(max(round(corners[0][2]), 0), len(source.slices) - 1)
-    reference.ReferencedSOPInstanceUID = source.slices[k].SOPInstanceUID
-    item.ContourImageSequence = [reference]
-    return item
-
-
-def write(
-    path: Path,
-    source: DicomImage,
-    regions: dict[str, list[Dataset]],
-    change: Callable[[Dataset], None] = lambda dataset: None,
-) -> None:
-    """Write a structure set as PS3.3, sections C.8.8.5 and C.8.8.6, describe it."""
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.SOPClassUID, dataset.SOPInstanceUID = RTStructureSetStorage, "1.2.3.9.1"
-    dataset.SeriesInstanceUID, dataset.Modality = "1.2.3.9", "RTSTRUCT"
-    dataset.PatientName, dataset.PatientID = f"{SECRETS[1]}^{SECRETS[0]}", SECRETS[2]
-    frame, study, series = Dataset(), Dataset(), Dataset()
-    frame.FrameOfReferenceUID = source.slices[0].FrameOfReferenceUID
-    series.SeriesInstanceUID = source.slices[0].SeriesInstanceUID
-    study.RTReferencedSeriesSequence = [series]
-    frame.RTReferencedStudySequence = [study]
-    dataset.ReferencedFrameOfReferenceSequence = [frame]
-    dataset.StructureSetROISequence, dataset.ROIContourSequence = [], []
-    for number, (name, contours) in enumerate(regions.items(), start=4):
-        roi, drawn = Dataset(), Dataset()
-        roi.ROINumber, roi.ROIName = number, name
-        roi.ReferencedFrameOfReferenceUID = frame.FrameOfReferenceUID
-        drawn.ReferencedROINumber, drawn.ContourSequence = number, contours
-        dataset.StructureSetROISequence.append(roi)
-        dataset.ROIContourSequence.insert(0, drawn)  # in no order
-    change(dataset)
-    dataset.save_as(path, enforce_file_format=True)
 
 
 @given(
@@ -140,7 +90,7 @@ def test_regions_lie_in_their_slices_with_their_holes(
     other = [
         contour_of(source, box((12.5, 3.5), (15.5, 5.5), k)) for k in (0.0, 1.0, 3.0)
     ]
-    write(tmp_path / "rt.dcm", source, {"ring": ring, "beside": other})
+    write_structure_set(tmp_path / "rt.dcm", source, {"ring": ring, "beside": other})
 
     found = read_rtstruct(tmp_path / "rt.dcm", source)
 
@@ -159,7 +109,9 @@ def test_pixels_on_a_shared_edge_belong_to_one_region(tmp_path: Path) -> None:
     left = [contour_of(source, box((2, 2), (6, 6)))]
     right = [contour_of(source, box((6, 2), (9, 6)))]
     below = [contour_of(source, box((2, 6), (9, 8)))]
-    write(tmp_path / "rt.dcm", source, {"left": left, "right": right, "below": below})
+    write_structure_set(
+        tmp_path / "rt.dcm", source, {"left": left, "right": right, "below": below}
+    )
 
     found = read_rtstruct(tmp_path / "rt.dcm", source).label.array
 
@@ -177,7 +129,7 @@ def test_open_contours_and_points_are_left_out_with_a_warning(
             contour_of(source, box((9, 9), (12, 12)), "OPEN_PLANAR"),
         ],
     }
-    write(tmp_path / "rt.dcm", source, regions)
+    write_structure_set(tmp_path / "rt.dcm", source, regions)
 
     found = read_rtstruct(tmp_path / "rt.dcm", source)
 
@@ -231,7 +183,7 @@ def test_structures_of_another_image_or_damaged_are_refused(
 ) -> None:
     source = image(tmp_path / "series")
     contours = [contour_of(source, box((2, 2), (6, 6)))]
-    write(tmp_path / "rt.dcm", source, {"ball": contours}, change)
+    write_structure_set(tmp_path / "rt.dcm", source, {"ball": contours}, change)
 
     with pytest.raises(DataError, match=words) as caught:
         read_rtstruct(tmp_path / "rt.dcm", source)
@@ -245,7 +197,7 @@ def test_contours_between_or_beyond_the_slices_are_refused(
 ) -> None:
     source = image(tmp_path / "series")
     contours = [contour_of(source, box((2, 2), (6, 6), k))]
-    write(tmp_path / "rt.dcm", source, {"ball": contours})
+    write_structure_set(tmp_path / "rt.dcm", source, {"ball": contours})
 
     with pytest.raises(DataError, match=f"found one at slice {k:.2f} to {k:.2f} of 4"):
         read_rtstruct(tmp_path / "rt.dcm", source)
@@ -257,7 +209,7 @@ def test_regions_that_overlap_are_refused_by_name(tmp_path: Path) -> None:
         "body": [contour_of(source, box((1.5, 1.5), (14.5, 14.5)))],
         "liver": [contour_of(source, box((3.5, 3.5), (6.5, 5.5)))],
     }
-    write(tmp_path / "rt.dcm", source, regions)
+    write_structure_set(tmp_path / "rt.dcm", source, regions)
 
     with pytest.raises(DataError, match="'body' and 'liver' overlapping in 6 voxels"):
         read_rtstruct(tmp_path / "rt.dcm", source)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from segpipe.registry.gate.comparison import Comparison
 from segpipe.registry.gate.judge import refuse
-from tests.registry.gate.test_judge import (
+from tests.support.comparisons import (
     CANDIDATE,
     CHAMPION,
     RULE,

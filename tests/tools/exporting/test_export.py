@@ -13,10 +13,10 @@ from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
+from segpipe.segmenter.plan import Normalization
 from segpipe.segmenter.segmenter import Inference, Segmenter, segmenter_digest
-from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.tools.exporting.export import compare, export, write_onnx
+from tests.support.segmenters import ZSCORE, make_plan, make_segmenter
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -33,11 +33,11 @@ NETWORKS = [
     ("vnet", "same"),
 ]
 PATCHES = {
-    ("unet2d", "valid"): ((204, 220, 1), 2),
-    ("unet2d", "same"): ((32, 1, 16), 1),
-    ("unet3d", "valid"): ((100, 108, 100), None),
-    ("unet3d", "same"): ((16, 24, 16), None),
-    ("vnet", "same"): ((32, 16, 16), None),
+    ("unet2d", "valid"): (204, 220, 1),
+    ("unet2d", "same"): (32, 1, 16),
+    ("unet3d", "valid"): (100, 108, 100),
+    ("unet3d", "same"): (16, 24, 16),
+    ("vnet", "same"): (32, 16, 16),
 }
 
 
@@ -50,38 +50,21 @@ def network_spec(name: str, padding: str) -> NetworkSpec:
 def segmenter(name: str, padding: str) -> Segmenter:
     """Two folds of two channels, one as CT; the classes' labels are not their index."""
     ct = Normalization(kind="ct", low=-1, high=1.5, mean=0.1, standard_deviation=0.8)
-    own = Normalization(kind="zscore", low=0, high=0, mean=0, standard_deviation=0)
-    plan = Plan(
-        format_version=1,
-        dimensions=3,
-        unit="mm",
+    plan = make_plan(
         spacing=(1.0, 1.2, 2.0),
         channels=("CT", "MR"),
-        normalization=(ct, own),
+        normalization=(ct, ZSCORE),
         structures=("background", "a", "b"),
         values=(0, 300, 7),
-        ignore=None,
-        fingerprint=DatasetProfile(
-            cases=1,
-            median_shape=(16, 16, 16),
-            median_prepared_shape=(16, 16, 16),
-            largest_prepared_shape=(16, 16, 16),
-            spacings=((1, 1, 1),) * 3,
-            intensities=((0, 0.5, 1),) * 2,
-            class_frequencies=(0.5, 0.3, 0.2),
-        ),
     )
-    patch_size, slice_axis = PATCHES[name, padding]
-    spec = SegmenterSpec(
-        format_version=1,
-        model="m",
-        network=network_spec(name, padding),
-        plan=plan,
-        patch_size=patch_size,
-        slice_axis=slice_axis,
+    return make_segmenter(
+        plan,
+        network=name,
+        padding=padding,
+        patch_size=PATCHES[name, padding],
+        seeds=(0, 1),
         temperatures=(0.7, 1.6),
     )
-    return Segmenter(spec, (network(spec.network, 0), network(spec.network, 1)))
 
 
 def network(spec: NetworkSpec, seed: int):

@@ -19,9 +19,10 @@ from segpipe.tools.segmenting.attempt import (
 )
 from segpipe.tools.segmenting.studies import Study
 from segpipe.tools.segmenting.work import Work, build_work
+from tests.support.phantoms import write_volume
 from tests.support.places import ROOT
+from tests.support.segmentations import PLAIN
 from tests.support.segmenters import make_plan, save_segmenter
-from tests.tools.segmenting.test_run import PLAIN, write_volume
 
 
 @pytest.fixture

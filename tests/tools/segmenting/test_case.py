@@ -12,8 +12,9 @@ from segpipe.tools.segmenting.case import record_inputs
 from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.tools.segmenting.studies import Study, find_studies
 from tests.support.dicoms import SERIES, write_series
+from tests.support.phantoms import write_volume
+from tests.support.segmentations import ALL, PLAIN, run
 from tests.support.segmenters import make_plan, save_segmenter
-from tests.tools.segmenting.test_run import ALL, PLAIN, run, write_volume
 
 
 def test_inputs_are_known_by_their_bytes(tmp_path: Path) -> None:

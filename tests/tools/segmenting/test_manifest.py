@@ -7,7 +7,6 @@ import pytest
 from segpipe.project.errors import DataError
 from segpipe.registry.mlflow_model.fetch import SegmenterRecord
 from segpipe.tools.segmenting.manifest import (
-    Failure,
     InputRecord,
     Manifest,
     failure_path,
@@ -15,6 +14,7 @@ from segpipe.tools.segmenting.manifest import (
     manifest_path,
     read_failure,
 )
+from tests.support.segmentations import failure
 
 MANIFEST = Manifest(
     format_version=1,
@@ -54,19 +54,6 @@ def test_another_document_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="expected a Manifest"):
         Manifest.read(tmp_path / "a.json")
-
-
-def failure(kind: str, **changes) -> Failure:
-    given = {"case": "x", "limit_s": 60.0, **changes}
-    return Failure(
-        format_version=1,
-        made="2026-11-21T00:00:00+00:00",
-        key="k",
-        inputs=(InputRecord(name="x.nii", files=1, sha256="0"),),
-        kind=kind,
-        reason="r",
-        **given,
-    )
 
 
 @pytest.mark.parametrize("kind", ["data", "killed", "late"])

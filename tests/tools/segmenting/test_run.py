@@ -14,28 +14,18 @@ from pydicom.uid import UID
 from segpipe.images.dicom import series as dicom
 from segpipe.images.dicom.seg.reading import read_seg
 from segpipe.images.formats import files as formats
-from segpipe.images.formats import itk, nifti, raster
+from segpipe.images.formats import nifti, raster
 from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.fetch import find_folds, load_segmenter
-from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.manifest import Manifest
-from segpipe.tools.segmenting.run import segment
 from tests.support.dicoms import SECRETS, write_series
+from tests.support.phantoms import write_volume
+from tests.support.segmentations import ALL, run
 from tests.support.segmenters import NONE, make_plan, save_segmenter
 
 REAL = os.environ.get("SEGPIPE_REAL_DATA")
-PLAIN = SegmentSettings(
-    overlap_fraction=0.25,
-    memory_gb=1.0,
-    device="cpu",
-    precision="fp32",
-    overlay=False,
-)
-ALL = PLAIN.model_copy(
-    update=dict.fromkeys(["probabilities", "uncertainty", "instances", "overlay"], True)
-)
 
 
 SCAN = np.random.default_rng(1).integers(-500, 900, (16, 18, 20)).astype(np.int16)
@@ -48,30 +38,6 @@ def thick(header: Dataset, number: int) -> None:
 
 def another_series(header: Dataset, number: int) -> None:
     header.SeriesInstanceUID = UID("1.2.826.0.1.3680043.10.99.8")
-
-
-def run(model, inputs, output, given=PLAIN, *, force=False, root=None):
-    return segment(
-        str(model),
-        inputs,
-        output,
-        given,
-        force=force,
-        paths=Paths(root or output.parent),
-    )
-
-
-def write_volume(path: Path, shape=(16, 18, 20), seed=0) -> Grid:
-    noise = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-    affine = np.diag([1.0, 1.0, 1.0, 1.0])
-    affine[:3, 3] = (3, -7, 11)
-    grid = Grid(shape, affine, "mm")
-    if path.name.endswith((".nii", ".nii.gz")):
-        nifti.write_image(path, noise, grid)
-    else:
-        whole = (noise * 50).astype(np.int16)
-        itk.write_label(path, whole, grid)
-    return grid
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +170,7 @@ def test_an_input_unlike_the_training_is_segmented_with_a_warning(
 
 
 def test_pictures_of_several_kinds_are_segmented_as_pictures(tmp_path: Path) -> None:
-    plan = make_plan(dimensions=2, unit="px", shape=(32, 48, 1), normalization=NONE)
+    plan = make_plan(dimensions=2, unit="px", shape=(32, 48, 1), normalization=(NONE,))
     model = save_segmenter(
         tmp_path / "m", plan, network="unet2d", patch_size=(32, 48, 1)
     )
@@ -305,7 +271,7 @@ def test_the_memory_stays_flat_over_fifty_volumes(model: Path, tmp_path: Path) -
     script = """
 import sys
 from pathlib import Path
-from tests.tools.segmenting.test_run import ALL, run
+from tests.support.segmentations import ALL, run
 def resident():
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024

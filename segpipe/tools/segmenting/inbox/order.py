@@ -9,7 +9,7 @@ from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.fetch import SegmenterRecord, locate_segmenter
 from segpipe.segmenter.segmenter import build_inference
 from segpipe.segmenter.settings import SegmentSettings
-from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec, spec_file
 from segpipe.tools.segmenting.manifest import InputRecord
 from segpipe.tools.segmenting.work import case_key, resolve_settings
 
@@ -62,7 +62,7 @@ def prepare_order(
     return Order(
         folders=tuple(str(folder.absolute()) for folder in folders),
         record=record,
-        channels=len(SegmenterSpec.read(folders[0] / "spec.json").plan.channels),
+        channels=len(SegmenterSpec.read(spec_file(folders[0])).plan.channels),
         settings=resolve_settings(settings, compute),
         output=str(output),
     )

@@ -11,8 +11,8 @@ from segpipe.tools.segmenting.inbox.inbox import Inbox, sort_inbox
 from segpipe.tools.segmenting.inbox.order import Order, prepare_order
 from segpipe.tools.segmenting.inbox.pool import write_failure
 from segpipe.tools.segmenting.inbox.worker import load_work
+from tests.support.phantoms import write_volume
 from tests.support.segmenters import make_plan, save_segmenter
-from tests.tools.segmenting.test_run import write_volume
 
 
 @pytest.fixture

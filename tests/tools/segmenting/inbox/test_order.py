@@ -15,8 +15,8 @@ from segpipe.tools.segmenting.inbox.order import (
 )
 from segpipe.tools.segmenting.studies import Study
 from segpipe.tools.segmenting.work import build_work
+from tests.support.phantoms import write_volume
 from tests.support.segmenters import make_plan, save_segmenter
-from tests.tools.segmenting.test_run import write_volume
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from segpipe.tools.segmenting.inbox.pool import (
 )
 from segpipe.tools.segmenting.manifest import read_failure
 from segpipe.tools.segmenting.studies import Study
+from tests.support.phantoms import write_volume
 from tests.support.segmenters import make_plan, save_segmenter
-from tests.tools.segmenting.test_run import write_volume
 
 pytestmark = pytest.mark.slow
 

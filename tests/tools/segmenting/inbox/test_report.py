@@ -7,7 +7,7 @@ from segpipe.tools.segmenting.inbox.inbox import Inbox
 from segpipe.tools.segmenting.inbox.order import Order
 from segpipe.tools.segmenting.inbox.report import NAMES, ROWS, InboxReport
 from segpipe.tools.segmenting.manifest import Failure
-from tests.tools.segmenting.test_manifest import failure
+from tests.support.segmentations import failure
 
 RECORD = SegmenterRecord(
     name="liver", version="3", digest="d" * 64, folds=("a", "b"), run=None
