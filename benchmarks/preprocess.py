@@ -84,16 +84,15 @@ def main() -> None:
     mine, theirs = ([pair[n]["seconds"] for pair in rounds] for n in (0, 1))
     peaks = [max(pair[n]["peak_mb"] for pair in rounds) - before[n] for n in (0, 1)]
     case_mb = np.prod(SHAPE) * np.prod(SPACING) * 4 / 1e6
-    say = sys.stdout.write
-    say(f"{CASES} cases of {SHAPE} at {SPACING} mm to 1 mm ({case_mb:.0f} MB each)\n")
-    say(f"{'':12}{'s a case':>10}{'peak MB above start':>22}\n")
+    print(f"{CASES} cases of {SHAPE} at {SPACING} mm to 1 mm ({case_mb:.0f} MB each)")
+    print(f"{'':12}{'s a case':>10}{'peak MB above start':>22}")
     for label, times, peak in zip(
         ("ours", "nnU-Net"), (mine, theirs), peaks, strict=True
     ):
         middle = sorted(times)[len(times) // 2] / CASES
-        say(f"{label:12}{middle:10.2f}{peak:22.0f}\n")
-    say(f"memory: nnU-Net needs {peaks[1] / peaks[0]:.1f} times ours\n")
-    say(last_line("preprocess", ratios(mine, theirs)) + "\n")
+        print(f"{label:12}{middle:10.2f}{peak:22.0f}")
+    print(f"memory: nnU-Net needs {peaks[1] / peaks[0]:.1f} times ours")
+    print(last_line("preprocess", ratios(mine, theirs)))
 
 
 def _round(

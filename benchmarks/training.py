@@ -9,7 +9,6 @@ step draws and augments its patches in the same process; nnU-Net cuts them from 
 """
 
 import statistics
-import sys
 import tempfile
 import time
 from functools import partial
@@ -148,31 +147,26 @@ def report(ours: Ours, rounds: dict[str, list[float]]) -> None:
     """Print the table."""
     compute = ours.task.compute
     middle = {name: statistics.median(found) for name, found in rounds.items()}
-    print_line(f"3D U-Net {BASE}, patch {PATCH}, batch {BATCH}, {compute}")
-    print_line(f"{'':24}{'ours ms':>10}{'nnU-Net ms':>12}{'ratio':>8}")
+    print(f"3D U-Net {BASE}, patch {PATCH}, batch {BATCH}, {compute}")
+    print(f"{'':24}{'ours ms':>10}{'nnU-Net ms':>12}{'ratio':>8}")
     for label, mine, theirs in (
         ("whole step", "ours, 1", "peer"),
         ("network only", "ours, network", "peer, network"),
     ):
         a, b = (1000 * middle[name] / STEPS for name in (mine, theirs))
-        print_line(f"{label:24}{a:10.0f}{b:12.0f}{b / a:8.1f}")
+        print(f"{label:24}{a:10.0f}{b:12.0f}{b / a:8.1f}")
     for workers in (0, 1, 2):
         share = middle[f"waiting, {workers}"] / middle[f"ours, {workers}"]
-        print_line(f"waiting for patches, {workers} workers: {100 * share:.1f} %")
+        print(f"waiting for patches, {workers} workers: {100 * share:.1f} %")
     each = middle["ours, network"] / STEPS
     rate, peak = operations(ours) / each, peak_rate(compute)
-    print_line(
+    print(
         f"limit: {rate / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s of a matrix product, "
         f"{100 * rate / peak:.0f} %"
     )
     alone = ratios(rounds["ours, network"], rounds["peer, network"])
-    print_line(last_line("training_network", alone))
-    print_line(last_line("training", ratios(rounds["ours, 1"], rounds["peer"])))
-
-
-def print_line(text: str) -> None:
-    """Write a line to standard output."""
-    sys.stdout.write(text + "\n")
+    print(last_line("training_network", alone))
+    print(last_line("training", ratios(rounds["ours, 1"], rounds["peer"])))
 
 
 if __name__ == "__main__":
