@@ -130,10 +130,7 @@ def choose_options(root: str, status: dict[str, Any], force: bool) -> list[str]:
 
 def has_remote(root: str) -> bool:
     """Whether a DVC remote is set, for this clone or for all."""
-    try:
-        return bool(output(root, ["dvc", "config", "core.remote"]).strip())
-    except CommandError:
-        return False
+    return bool(output(root, ["dvc", "config", "core.remote"], missing="").strip())
 
 
 @task(task_run_name="state", cache_policy=NO_CACHE)

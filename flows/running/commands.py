@@ -107,17 +107,23 @@ def _wait(process: subprocess.Popen[str]) -> None:
         process.kill()
 
 
-def output(root: str | Path, words: list[str]) -> str:
+def output(root: str | Path, words: list[str], *, missing: str | None = None) -> str:
     """Output of a module of this environment, such as ``dvc stage list``.
 
     Args:
         root: Working directory.
         words: Module and arguments, after ``python -m``.
+        missing: Output to return if the command fails; None lets it fail.
 
     Raises:
         CommandError: If the exit status is not 0.
     """
-    return _answer(root, [sys.executable, "-m", *words])
+    try:
+        return _answer(root, [sys.executable, "-m", *words])
+    except CommandError:
+        if missing is None:
+            raise
+        return missing
 
 
 def git(
