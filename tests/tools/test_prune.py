@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from segpipe.dataset.prepared import CaseIndex
+from segpipe.dataset.prepared import CaseIndex, index_file
 from segpipe.project.paths import Paths
 from segpipe.registry.runs import find_or_create_pair
 from segpipe.registry.store import connect
@@ -35,7 +35,7 @@ def test_finished_cases_go_that_are_old_and_in_no_index(paths: Paths) -> None:
     used = write_entry(cache / "used", old=True)
     recent = write_entry(cache / "recent", old=False)
     index = CaseIndex(format_version=1, cases={"case_00": "used"})
-    index.write(paths.artifacts / "preprocess" / "index.json")
+    index.write(index_file(paths.artifacts / "preprocess"))
 
     items = find_prunable(paths)
     assert unused.is_dir()
@@ -99,7 +99,7 @@ def test_the_run_of_a_long_training_stays_while_it_saves_checkpoints(
 ) -> None:
     key = "a" * 64
     client, experiment = connect(paths)
-    record = {**training_record("vnet", 0), "fingerprint": key}
+    record = training_record("vnet", 0).model_copy(update={"fingerprint": key})
     find_or_create_pair(client, experiment, record=record, tags={})
     assert len(find_prunable(paths, days=-1.0)) == 2
     folder = write_entry(paths.checkpoints / "train" / key[:20], old=False)
