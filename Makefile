@@ -1,6 +1,7 @@
 # make demo   the whole chain on the embedded data set     make test   all checks
 # make serve  Prefect, MLflow and workers on this machine  make stop   end just these
 # make lock   refresh requirements.lock                    make clean  remove what demo made
+# make drawings   renew the drawings of the house and the chain in docs/concepts/
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +11,7 @@ export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: demo serve stop test lint types floors tests lock clean
+.PHONY: demo serve stop test lint types floors tests drawings lock clean
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("segpipe needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.11 ...") if not (3, 11) <= sys.version_info < (3, 14) else None'
@@ -46,6 +47,9 @@ floors: $(VENV)/installed
 
 tests: $(VENV)/installed
 	python -m pytest --numprocesses 2 --dist worksteal
+
+drawings: $(VENV)/installed
+	python -m docs.drawings
 
 # Every version of a fresh install of pyproject.toml's ranges. Local suffixes (+cpu) go,
 # so that pip takes the build that suits the machine.

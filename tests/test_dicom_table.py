@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from segpipe.images.dicom.file import is_dicom
 from segpipe.images.dicom.rtstruct import read_rtstruct
 from segpipe.images.dicom.seg.reading import read_seg
-from segpipe.images.dicom.series import DicomImage, find_series, is_dicom, read_series
+from segpipe.images.dicom.series import DicomImage, find_series, read_series
 from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
 

@@ -1,8 +1,16 @@
-"""One name everywhere, and no stage that goes stale in silence."""
+"""One name everywhere, nine a level, and no stage that goes stale in silence."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
+from docs.drawings.house import imports_of
+from segpipe.__main__ import app
+from segpipe.cli.tools import device
 from segpipe.project.code import uses_networks
 from segpipe.project.fingerprint import NUMERICS
 from segpipe.project.params import read_params
@@ -10,8 +18,37 @@ from tests.support.places import ROOT
 
 DVC = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
 STAGES = list(DVC)
-WITHOUT_LOGIC = {"__init__.py", "errors.py", "paths.py"}
 SHARED = {"compute", "folds", "models"}  # sections and lists that stages share
+
+MODULES = sorted(
+    path.relative_to(ROOT)
+    for top in ("segpipe", "flows")
+    for path in (ROOT / top).rglob("*.py")
+    if path.name != "__init__.py"
+)
+TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
+COMMANDS = {
+    command.name or command.callback.__name__: inspect.getsource(command.callback)
+    for group in app.registered_groups
+    for command in group.typer_instance.registered_commands
+    if command.callback is not device  # which calls no tool
+}
+BEARING = {"promote": "promotion", "rollback": "promotion"}
+EQUALS = {"segpipe", "segpipe/networks", "segpipe/stages", "segpipe/tools"}
+WITHOUT_LOGIC = {
+    "flows/deployments/__main__.py",
+    "flows/services/__main__.py",
+    "segpipe/project/errors.py",
+    "segpipe/project/paths.py",
+}
+OF_THE_WHOLE = {
+    "test_dicom_table.py",
+    "test_layout.py",
+    "test_nasty.py",
+    "test_project.py",
+    "test_staleness.py",
+    "test_streaming.py",
+}
 
 
 def test_the_stages_are_the_houses_and_in_their_order() -> None:
@@ -93,17 +130,104 @@ def test_the_pins_that_stages_depend_on_are_the_locks() -> None:
     assert not [line for line in lock if "+" in line or "==" not in line]
 
 
-def test_every_module_has_its_test() -> None:
+def test_nine_modules_or_folders_a_level() -> None:
+    """Lists of equals may be longer: floors, networks, stages, commands."""
+    levels: dict[Path, set[str]] = {}
+    for path in MODULES:
+        for level in path.parents[:-1]:
+            levels.setdefault(level, set()).add(path.relative_to(level).parts[0])
+
+    crowded = {
+        str(level): sorted(entries)
+        for level, entries in levels.items()
+        if len(entries) > 9 and str(level) not in EQUALS
+    }
+    assert not crowded
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_calls_the_file_or_folder_that_bears_its_name(command: str) -> None:
+    """The command segment calls what is in the folder segmenting/."""
+    names = {BEARING.get(command, command), f"{command.removesuffix('e')}ing"}
+
+    called = [Path(*name.split(".")) for name in imports_of(COMMANDS[command])]
+    files = [file for path in called for file in (path, path.parent)]
+    assert any(
+        (ROOT / file).with_suffix(".py").is_file() and names & set(file.parts)
+        for file in files
+    )
+
+
+def test_a_module_has_its_test_at_the_mirrored_place() -> None:
     without = [
-        path.relative_to(ROOT / "segpipe")
-        for path in (ROOT / "segpipe").rglob("*.py")
-        if path.name not in WITHOUT_LOGIC
-        and not (
-            ROOT
-            / "tests"
-            / path.relative_to(ROOT / "segpipe").parent
-            / f"test_{path.name.removeprefix('__').replace('__.py', '.py')}"
-        ).is_file()
+        str(path)
+        for path in MODULES
+        if str(path) not in WITHOUT_LOGIC and not (ROOT / _test_of(path)).is_file()
     ]
 
-    assert not without
+    assert not without, "\n".join(without)
+
+
+def test_a_test_file_mirrors_a_module_or_is_of_the_whole() -> None:
+    experiments = [path.relative_to(ROOT) for path in (ROOT / "experiments").iterdir()]
+    mirrors = {_test_of(path) for path in [*MODULES, *experiments]}
+
+    tests = {path for path in TESTS if path.name.startswith("test_")}
+    rest = {path for path in tests - mirrors if path.parts[1] != "docs"}
+    assert rest == {Path("tests", name) for name in OF_THE_WHOLE}
+
+
+def test_tests_share_only_what_is_in_support() -> None:
+    shared = [
+        f"{path}: {name}"
+        for path in TESTS
+        for name in imports_of((ROOT / path).read_text())
+        if name.startswith("tests.") and not name.startswith("tests.support.")
+    ]
+
+    assert not shared, "\n".join(shared)
+
+
+def test_an_init_file_holds_a_docstring_only() -> None:
+    for top in ("segpipe", "flows", "experiments", "benchmarks", "docs"):
+        for path in (ROOT / top).rglob("__init__.py"):
+            (docstring,) = ast.parse(path.read_text()).body
+            assert isinstance(docstring, ast.Expr), path
+
+
+def test_a_docstring_begins_with_no_other_modules_name() -> None:
+    """Where it begins with a name, it is the module's, or defined in the module."""
+    strange = []
+    for path in MODULES:
+        tree = ast.parse((ROOT / path).read_text())
+        line = (ast.get_docstring(tree) or "").split("\n")[0]
+        defined = [node.name for node in tree.body if hasattr(node, "name")]
+        own = {name.lower() for name in (*path.with_suffix("").parts, *defined)}
+        own |= {name.removesuffix("ing") for name in own}
+        begins = re.match(r"(\w+): ", line)
+        if begins and begins[1].lower() not in own:
+            strange.append(f"{path}: {line}")
+
+    assert not strange, "\n".join(strange)
+
+
+def test_no_line_of_a_docstring_begins_with_of() -> None:
+    """Nor does what is told of an argument: it begins with its subject."""
+    lines = [
+        f"{path}: {line.strip()}"
+        for path in MODULES
+        for node in ast.walk(ast.parse((ROOT / path).read_text()))
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+        for line in (ast.get_docstring(node) or "").splitlines()
+        if re.match(r"\s*(\w+: )?Of\b", line)
+    ]
+
+    assert not lines, "\n".join(lines)
+
+
+def _test_of(path: Path) -> Path:
+    """tests/a/test_b.py of segpipe/a/b.py; other packages keep their name."""
+    folder = path.parent
+    if path.parts[0] == "segpipe":
+        folder = folder.relative_to("segpipe")
+    return Path("tests", folder, f"test_{path.stem.strip('_')}.py")

@@ -175,7 +175,7 @@ def preset(
 
     Example: segpipe preset hippocampus
     """
-    from segpipe.tools.presets import write_preset
+    from segpipe.tools.preset import write_preset
 
     write_preset(name, params=HERE.params, presets=Path("presets"), force=force)
 

@@ -1,1 +1,1 @@
-"""The data set: its cases, their files and what preparation makes of them."""
+"""The cases of a data set: files, split and prepared arrays."""

@@ -13,30 +13,29 @@ from segpipe.project.documents import Document
 
 
 def read_case(data: Path, cases: CaseList, case: Case) -> Image:
-    """All channels of a case, on the grid of the first."""
+    """Read all channels of a case, on the grid of the first."""
     parts = [
         read_image(data / file, spacing_mm=cases.spacing_mm) for file in case.images
     ]
-    grid = parts[0].grid
-    array = (
-        parts[0].array
-        if len(parts) == 1
-        else np.concatenate([part.array for part in parts])
-    )
+    grid, arrays = parts[0].grid, [part.array for part in parts]
+    array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     return Image(array, Grid(grid.shape, grid.affine, cases.unit))
 
 
 def read_case_label(data: Path, cases: CaseList, case: Case) -> LabelMap:
-    """The label map of a case."""
-    label = read_label(data / case.label, spacing_mm=cases.spacing_mm)
-    return LabelMap(label.array, Grid(label.grid.shape, label.grid.affine, cases.unit))
+    """Read the label map of a case."""
+    return _read_labels(data, cases, case.label)
 
 
 def read_case_instances(data: Path, cases: CaseList, case: Case) -> LabelMap | None:
-    """The instance ids of a case, 0 where there is none; None without such a file."""
+    """Read the instance ids of a case, 0 for no instance; None without such a file."""
     if case.instances is None:
         return None
-    label = read_label(data / case.instances, spacing_mm=cases.spacing_mm)
+    return _read_labels(data, cases, case.instances)
+
+
+def _read_labels(data: Path, cases: CaseList, file: str) -> LabelMap:
+    label = read_label(data / file, spacing_mm=cases.spacing_mm)
     return LabelMap(label.array, Grid(label.grid.shape, label.grid.affine, cases.unit))
 
 

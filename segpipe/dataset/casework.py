@@ -1,4 +1,4 @@
-"""map_cases: the same work on many cases, in processes that say what went wrong."""
+"""Work case by case: in several processes, and with a cache of finished cases."""
 
 import logging
 import multiprocessing
@@ -29,21 +29,21 @@ def map_cases(
     name: Callable[[T], str],
     describe: str,
 ) -> list[R]:
-    """Call a function on each item.
+    """Call a function on each item, in this process or in several.
 
     Args:
-        function: Picklable: a function of a module, or functools.partial of one.
-        items: One a case.
-        workers: Processes; 0 and 1 work in this process.
-        name: What to call an item in errors.
-        describe: What is done, for the progress bar and the log.
+        function: A function of a module, or functools.partial of one: picklable.
+        items: One item for each case.
+        workers: Number of processes; 0 and 1 work in this process.
+        name: Returns the name of an item for errors.
+        describe: Name of the work for the progress bar and the log.
 
     Returns:
         The results, in the order of the items.
 
     Raises:
-        DataError: What the function raised, after the name of the case; or that a
-            worker was killed, with the cases that were at work.
+        DataError: If the function raises one: its message after the name of the case.
+            If a worker is killed: the cases that were being worked on.
     """
     bar = tqdm(total=len(items), desc=describe, unit="case", disable=None)
     with bar:
@@ -84,8 +84,8 @@ def _in_processes(
     except BrokenProcessPool as error:
         running = [case for future, case in futures.items() if _was_lost(future)]
         raise DataError(
-            f"a worker was killed while at work on one of {', '.join(running[:8])}; "
-            "most likely memory ran out: set workers lower"
+            f"a worker was killed while it worked on one of {', '.join(running[:8])}; "
+            "most likely memory ran out: set fewer workers"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -97,14 +97,14 @@ def _was_lost(future: "Future[R]") -> bool:
 
 
 def _single_thread() -> None:
-    """Workers share the cores: each computes on one."""
+    """Let a worker compute on one core: the workers share them."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = "1"
 
 
 @dataclass(frozen=True)
 class CaseCache:
-    """A folder with one folder a finished case.
+    """A cache of finished cases, each in a folder named by its key.
 
     Attributes:
         folder: ``.cache/STAGE``.
@@ -113,19 +113,20 @@ class CaseCache:
     folder: Path
 
     def fetch(self, key: str, goal: Path) -> bool:
-        """Copy a finished case to where it is wanted, if it is known.
+        """Copy a finished case to the folder goal; return whether the key is known.
 
-        Copied, not linked: as root, a write through a link would change both.
+        The files are copied, not linked: as root, a write through a link would change
+        the cache, too.
         """
         entry = self.folder / key
         if not entry.is_dir():
             return False
         shutil.copytree(entry, goal, dirs_exist_ok=True)
-        os.utime(entry)  # pruning goes by when an entry was last wanted
+        os.utime(entry)  # prune looks at when an entry was last used
         return True
 
     def store(self, key: str, source: Path) -> None:
-        """Keep a copy of a finished case, complete or not at all."""
+        """Keep a copy of a finished case: all of its files or none."""
         self.folder.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=".part-", dir=self.folder))
         shutil.copytree(source, part, dirs_exist_ok=True)

@@ -1,4 +1,4 @@
-"""Description: dataset.json, what a data set says of itself."""
+"""The description of a data set: dataset.json, read and checked."""
 
 import json
 from collections import Counter
@@ -7,23 +7,23 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from segpipe.project.documents import Unit
+from segpipe.project.documents import Unit, validation_faults
 from segpipe.project.errors import DataError
 
 NIFTI = (".nii", ".nii.gz")
-Spacing = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Description(BaseModel):
-    """dataset.json; keys of nnU-Net that change nothing here are let pass.
+    """The content of dataset.json; other keys of nnU-Net are ignored.
 
     Attributes:
-        name: Of the data set; may be missing.
-        channel_names: Number of the channel, from "0", to its name.
-        labels: Structure name to value; background is 0, ``ignore`` not annotated.
+        name: Name of the data set; may be missing.
+        channel_names: Name of each channel by its number, from "0".
+        labels: Value of each structure; background is 0, ``ignore`` is not annotated.
         numTraining: Number of cases.
-        file_ending: Of the images and labels, such as ``.nii.gz``.
-        spacing_mm: Distance of columns and of rows in 2-D images without their own.
+        file_ending: Ending of the images and labels, such as ``.nii.gz``.
+        spacing_mm: Distance of columns and of rows, for 2-D images that store none.
         unit: ``px`` for NIfTI files without a physical spacing.
     """
 
@@ -34,12 +34,12 @@ class Description(BaseModel):
     labels: dict[str, int]
     numTraining: int  # noqa: N815
     file_ending: str
-    spacing_mm: tuple[Spacing, Spacing] | None = None
+    spacing_mm: tuple[Length, Length] | None = None
     unit: Unit | None = None
 
     @property
     def true_unit(self) -> Unit:
-        """Of all spacings: NIfTI says mm unless told, other files px unless told."""
+        """Unit of all spacings; by default mm for NIfTI, px for others."""
         if self.file_ending.lower() in NIFTI:
             return self.unit or "mm"
         return "px" if self.spacing_mm is None else "mm"
@@ -49,13 +49,13 @@ def read_description(data: Path) -> Description:
     """Read and check dataset.json.
 
     Raises:
-        DataError: If it is missing or cannot be used, with all that is wrong in it.
+        DataError: If it is missing or cannot be used; lists all faults.
     """
     path = data / "dataset.json"
     if not path.is_file():
         raise DataError(
             f"{path}: expected the description of the data set, found no file; "
-            "bring data in with `segpipe import`, or write the example with "
+            "import data with `segpipe import`, or write the example with "
             "`segpipe phantom data`"
         )
     try:
@@ -67,11 +67,8 @@ def read_description(data: Path) -> Description:
         description = Description.model_validate_json(json.dumps(document))
     except ValidationError as error:
         known = tuple(fault.split(":")[0] for fault in faults)
-        for item in error.errors():
-            where = ".".join(map(str, item["loc"])) or "dataset.json"
-            if not where.startswith(known):
-                found = json.dumps(item["input"])[:80]
-                faults.append(f"{where}: {item['msg']}, found {found}")
+        lines = validation_faults(error, whole="dataset.json")
+        faults += [line for line in lines if not line.startswith(known)]
     else:
         faults += _contradictions(description)
     if faults:
@@ -80,7 +77,7 @@ def read_description(data: Path) -> Description:
 
 
 def _described_faults(document: Any) -> list[str]:
-    """What a reader of nnU-Net's or the MSD's files may meet, named with its mend."""
+    """Features of nnU-Net and the MSD that are not supported, with what to do."""
     if not isinstance(document, dict):
         return []
     faults = []
@@ -96,7 +93,7 @@ def _described_faults(document: Any) -> list[str]:
         if labels and all(isinstance(name, str) for name in labels.values()):
             faults.append(
                 'labels: expected names to values ("liver": 1), found values to names; '
-                "bring an MSD folder in with `segpipe import`"
+                "import an MSD folder with `segpipe import`"
             )
     if "dataset" in document:
         faults.append(

@@ -1,4 +1,4 @@
-"""Finding: what one case looks like and what is wrong with it."""
+"""Inspection of one case: its grid and values, and what is wrong with its files."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Float32
 
 from segpipe.dataset.layout import CaseFiles, Dataset
-from segpipe.images.formats import files as formats
+from segpipe.images.formats.files import read_image, read_label
 from segpipe.images.grid import Grid
 from segpipe.images.volume import LabelMap
 from segpipe.project.errors import DataError
 
-# Whatever the tolerance in mm, grids agree this well: voxels of cells are far smaller.
+# An upper bound of the tolerance in mm, for microscopy with its small voxels.
 TOLERANCE_VOXELS = 0.1
 EMPTY = "no structure is drawn"
 T = TypeVar("T")
@@ -24,11 +24,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Limits:
-    """What is let pass.
+    """What an inspection accepts.
 
     Attributes:
-        grid_tolerance_mm: How far corners of two grids may lie apart; never more than a
-            tenth of a voxel.
+        grid_tolerance_mm: Largest distance between corners of two grids; never more
+            than a tenth of a voxel.
         spacing_mm: Smallest and largest credible spacing.
         empty_is_fault: Whether a label without any structure is refused.
     """
@@ -40,15 +40,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Finding:
-    """What was seen of one case.
+    """Result of inspecting one case.
 
     Attributes:
-        files: Of the case.
-        grid: Of its first image; None if that could not be read.
-        faults: Texts: file, expected, found, mend.
-        warnings: Texts: what is strange, but no fault.
-        digest: Of the voxels of all its images: the same for copies.
-        counts: Value in the label map to its number of voxels.
+        files: Files of the case.
+        grid: Grid of the first image; None if that could not be read.
+        faults: Texts that name the file, what was expected and found, and what to do.
+        warnings: Texts about what is strange, but no fault.
+        digest: Digest of the voxels of all images: the same for copies.
+        counts: Number of voxels with each value of the label map.
     """
 
     files: CaseFiles
@@ -59,7 +59,7 @@ class Finding:
     counts: dict[int, int]
 
     def to_json(self) -> dict[str, Any]:
-        """A document for JSON of a case without faults; its files are left out."""
+        """The finding of a case without faults as JSON, without the files."""
         assert self.grid is not None
         assert not self.faults
         return {
@@ -71,7 +71,7 @@ class Finding:
 
     @classmethod
     def from_json(cls, document: dict[str, Any], files: CaseFiles) -> "Finding":
-        """The finding that ``to_json`` described, of the same files."""
+        """Build a finding from ``to_json`` and its files."""
         return cls(
             files=files,
             grid=Grid.from_json(document["grid"]),
@@ -85,7 +85,7 @@ class Finding:
 def inspect_case(
     files: CaseFiles, *, data: Path, dataset: Dataset, limits: Limits
 ) -> Finding:
-    """Read every file of a case, whole, one after the other, and list all faults."""
+    """Read all files of a case, one after the other, and list all faults."""
     faults: list[str] = []
     grid, digest = _inspect_images(files, data, dataset, limits, faults)
     counts: dict[int, int] = {}
@@ -100,7 +100,7 @@ def inspect_case(
             if limits.empty_is_fault:
                 faults.append(
                     f"{data / files.label}: expected at least one structure, found "
-                    "none; draw it, or let empty labels pass: verify.empty_label: warn"
+                    "none; draw it, or accept empty labels: verify.empty_label: warn"
                 )
             else:
                 warnings.append(EMPTY)
@@ -115,7 +115,7 @@ def inspect_case(
 
 
 def _try(read: Callable[[], T], faults: list[str]) -> T | None:
-    """What was read, or None and one fault more."""
+    """What was read; on a DataError None, with the error added to the faults."""
     try:
         return read()
     except DataError as error:
@@ -124,7 +124,7 @@ def _try(read: Callable[[], T], faults: list[str]) -> T | None:
 
 
 def _read_label(path: Path, dataset: Dataset) -> LabelMap:
-    return formats.read_label(path, spacing_mm=dataset.spacing_mm)
+    return read_label(path, spacing_mm=dataset.spacing_mm)
 
 
 def _inspect_images(
@@ -136,7 +136,7 @@ def _inspect_images(
     channels, readable = 0, True
     for file in files.images:
         path = data / file
-        read = partial(formats.read_image, path, spacing_mm=dataset.spacing_mm)
+        read = partial(read_image, path, spacing_mm=dataset.spacing_mm)
         image = _try(read, faults)
         if image is None:
             readable = False
@@ -159,7 +159,7 @@ def _inspect_images(
 
 
 def _apart(path: Path, grid: Grid, first: Grid | None, limits: Limits) -> Iterator[str]:
-    """A fault if a grid is not that of the case's first image."""
+    """A fault if a grid differs from that of the case's first image."""
     if first is None:
         return
     tolerance = min(limits.grid_tolerance_mm, TOLERANCE_VOXELS * min(first.spacing))
@@ -245,14 +245,14 @@ def _instance_faults(path: Path, instances: LabelMap) -> Iterator[str]:
     if low < 0 or high > np.iinfo(np.int32).max:
         yield (
             f"{path}: expected instance ids from 1 and 0 for none, found {low} to "
-            f"{high}; number the instances anew"
+            f"{high}; renumber the instances"
         )
 
 
 def _strays(
     instances: LabelMap, label: LabelMap | None, ignore: int | None
 ) -> Iterator[str]:
-    """A warning if instances and structures are not drawn on the same voxels."""
+    """A warning if instances lie on voxels without a structure."""
     if label is None or label.array.shape != instances.array.shape:
         return
     annotated = np.ones(label.array.shape, bool)

@@ -1,4 +1,4 @@
-"""Dataset: the raw data in the layout of nnU-Net v2, and what is wrong with it."""
+"""Dataset: the files of the data folder in the layout of nnU-Net v2, checked."""
 
 import csv
 import re
@@ -17,10 +17,10 @@ class CaseFiles:
 
     Attributes:
         name: Unique name, in Unicode's composed form.
-        patient: Whose case it is.
-        images: In the order of the channels.
-        label: The label map.
-        instances: The instance ids, if the data set has them.
+        patient: Patient of the case.
+        images: Image files in the order of the channels.
+        label: File of the label map.
+        instances: File of the instance ids, if the data set has them.
         attributes: Free columns of patients.csv.
     """
 
@@ -34,17 +34,17 @@ class CaseFiles:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The data folder: what it says of itself, and its complete cases.
+    """The data folder: its description and its complete cases.
 
     Attributes:
         channels: Names of the channels.
-        labels: Structure name to value, without ``ignore``; background is 0.
+        labels: Value of each structure, without ``ignore``; background is 0.
         ignore: The value that means *not annotated*, if there is one.
-        file_ending: Of the images and labels.
-        unit: Of all spacings.
-        spacing_mm: Of 2-D images without a spacing of their own.
-        cases: Those of which no file is missing, by name.
-        faults: What is wrong with the layout, one text a fault.
+        file_ending: Ending of the images and labels.
+        unit: Unit of all spacings.
+        spacing_mm: Distance of columns and of rows, for 2-D images that store none.
+        cases: The cases of which no file is missing, by name.
+        faults: What is wrong with the layout, one text for each fault.
     """
 
     channels: tuple[str, ...]
@@ -61,10 +61,10 @@ def read_dataset(data: Path) -> Dataset:
     """Read dataset.json and patients.csv and list the files; no image is opened.
 
     Returns:
-        The data set; what is wrong with its files stands in ``faults``.
+        The data set, with what is wrong with its files in ``faults``.
 
     Raises:
-        DataError: If dataset.json cannot be used, with all that is wrong in it.
+        DataError: If dataset.json cannot be used; lists all faults.
 
     Source:
         Layout: nnU-Net v2, documentation/dataset_format.md.
@@ -101,7 +101,7 @@ def read_dataset(data: Path) -> Dataset:
 
 @dataclass(frozen=True)
 class _Files:
-    """The files of the data folder by case: images also by number of the channel."""
+    """The files of the data folder by case, images also by number of the channel."""
 
     images: dict[str, dict[int, str]]
     labels: dict[str, str]
@@ -110,7 +110,7 @@ class _Files:
 
 
 def _find_files(data: Path, about: Description) -> tuple[_Files, list[str]]:
-    """Sort the files to cases; say what is missing, extra or doubled."""
+    """Assign the files to cases; list what is missing, extra or doubled."""
     ending = about.file_ending
     stems, faults = _list_files(data, "imagesTr", ending)
     images: dict[str, dict[int, str]] = defaultdict(dict)
@@ -118,7 +118,7 @@ def _find_files(data: Path, about: Description) -> tuple[_Files, list[str]]:
         if match := re.fullmatch(r"(.+)_(\d{4})", stem):
             images[match[1]][int(match[2])] = file
         else:
-            faults.append(_stranger(data / file, f"CASE_0000{ending}"))
+            faults.append(_unexpected(data / file, f"CASE_0000{ending}"))
     labels, more = _list_files(data, "labelsTr", ending)
     faults += more
     instances: dict[str, str] = {}
@@ -134,7 +134,7 @@ def _find_files(data: Path, about: Description) -> tuple[_Files, list[str]]:
         faults.append(
             f"{data / 'dataset.json'}: expected numTraining {about.numTraining} label "
             f"files, found {len(labels)} in labelsTr; set it to {len(labels)}, or "
-            "fetch the missing files"
+            "add the missing files"
         )
     return _Files(dict(images), labels, instances, tuple(complete)), faults
 
@@ -142,12 +142,13 @@ def _find_files(data: Path, about: Description) -> tuple[_Files, list[str]]:
 def _list_files(
     data: Path, folder: str, ending: str
 ) -> tuple[dict[str, str], list[str]]:
-    """The files with the right ending by stem, and the faults; hidden ones are let be.
+    """The files with the right ending by stem, and the faults.
 
-    Names are compared in Unicode's composed form: macOS writes the decomposed one.
+    Hidden files are ignored. Names are compared in Unicode's composed form, because
+    macOS writes the decomposed one.
     """
     if not (data / folder).is_dir():
-        mend = "bring data in with `segpipe import`"
+        mend = "import data with `segpipe import`"
         return {}, [f"{data / folder}: expected a folder, found none; {mend}"]
     found: dict[str, str] = {}
     alike: dict[str, str] = {}
@@ -156,7 +157,7 @@ def _list_files(
         if path.name.startswith("."):
             continue
         if not path.is_file() or not path.name.endswith(ending):
-            faults.append(_stranger(path, f"files that end in {ending}"))
+            faults.append(_unexpected(path, f"files that end in {ending}"))
             continue
         stem = unicodedata.normalize("NFC", path.name.removesuffix(ending))
         if stem.casefold() in alike:
@@ -168,7 +169,7 @@ def _list_files(
     return found, faults
 
 
-def _stranger(path: Path, expected: str) -> str:
+def _unexpected(path: Path, expected: str) -> str:
     return (
         f"{path}: expected {expected}, found another name; "
         "rename it, or move it out of the folder"
@@ -181,7 +182,7 @@ def _image_faults(
     labels: dict[str, str],
     about: Description,
 ) -> dict[str, str]:
-    """By case: images without a label, labels without all their images."""
+    """Fault by case: images without a label, labels without all their images."""
     ending, wanted = about.file_ending, list(range(len(about.channel_names)))
     faults = {}
     for name in sorted(set(images) | set(labels)):
@@ -196,14 +197,14 @@ def _image_faults(
             files = ", ".join(f"{name}_{n:04d}{ending}" for n in wanted)
             faults[name] = (
                 f"{data / labels[name]}: expected in imagesTr {files}, found "
-                f"{', '.join(images.get(name, {}).values()) or 'none'}; add what is "
-                "missing and move out what is too much"
+                f"{', '.join(images.get(name, {}).values()) or 'none'}; add the "
+                "missing files and move the extra ones out"
             )
     return faults
 
 
 def _holds_channels(ending: str) -> bool:
-    """Whether one file may hold all channels (RGB): verify counts them."""
+    """Whether one file may hold all channels, as RGB does; verify counts them."""
     return not ending.lower().startswith(".nii")
 
 
@@ -226,7 +227,7 @@ def _instance_faults(
 def _read_patients(
     data: Path, names: set[str]
 ) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """patients.csv: case to patient and free columns; without it no rows."""
+    """Read patients.csv: the row of each case, and the faults; without it no rows."""
     path = data / "patients.csv"
     if not path.is_file():
         return {}, []
@@ -235,11 +236,11 @@ def _read_patients(
             table = csv.DictReader(file, strict=True)
             columns, lines = table.fieldnames or [], list(table)
     except (UnicodeDecodeError, csv.Error) as error:
-        return {}, [f"{path}: expected CSV in UTF-8, found {error}; save it as such"]
+        return {}, [f"{path}: expected CSV in UTF-8, found {error}; save it so"]
     if not {"case", "patient"} <= set(columns):
         return {}, [
             f"{path}: expected the columns case and patient between commas, found "
-            f"{', '.join(columns) or 'none'}; write for example: case,patient,site"
+            f"{', '.join(columns) or 'none'}; begin for example with case,patient,site"
         ]
     rows: dict[str, dict[str, str]] = {}
     faults = []
@@ -250,11 +251,13 @@ def _read_patients(
                 f"{len(columns)} cells, found fewer or more; quote cells with commas"
             )
         elif not line["patient"].strip():
-            fault = f"a patient for {name}, found none; write whose case it is"
+            fault = f"a patient for {name}, found none; add it"
         elif name in rows:
             fault = f"one row a case, found {name} again; keep one"
         elif name not in names:
-            fault = f"a case of labelsTr, found {name}; mend the name or delete the row"
+            fault = (
+                f"a case of labelsTr, found {name}; correct the name or delete the row"
+            )
         else:
             rows[name] = {key: line[key] for key in columns if key != "case"}
             continue
@@ -262,6 +265,7 @@ def _read_patients(
     if missing := sorted(names - set(rows)):
         faults.append(
             f"{path}: expected a row for every case, found none for "
-            f"{', '.join(missing)}; without a row a patient may end up on two sides"
+            f"{', '.join(missing)}; add the rows, so that split can keep the cases of "
+            "a patient together"
         )
     return rows, faults

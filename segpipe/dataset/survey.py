@@ -1,4 +1,4 @@
-"""A survey of the cases: shapes, spacings, intensities and classes."""
+"""Survey: the grid, sampled intensities and class counts of a case, cached."""
 
 import json
 import tempfile
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32, Int
 
 from segpipe.dataset.case import Case, CaseList
 from segpipe.dataset.case_files import read_case, read_case_label
@@ -15,20 +16,26 @@ from segpipe.project.documents import write_json
 from segpipe.project.fingerprint import digest_file, fingerprint
 from segpipe.project.paths import Paths
 
-SAMPLES = 10_000  # voxels a case that stand for its intensities
+SAMPLES = 10_000  # voxels that represent the intensities of a case
 
 
 @dataclass(frozen=True, eq=False)
 class CaseSurvey:
-    """What one case looks like, on its canonical axes."""
+    """Grid, intensities and classes of one case.
+
+    Attributes:
+        grid: Grid of the image on its canonical axes.
+        samples: Intensities of sampled foreground voxels.
+        counts: Number of annotated voxels of each class.
+    """
 
     grid: Grid
-    samples: np.ndarray  # channel n: intensities of sampled foreground voxels
-    counts: np.ndarray  # annotated voxels of each class
+    samples: Float32[np.ndarray, "channel n"]
+    counts: Int[np.ndarray, " classes"]
 
 
 def survey_case(paths: Paths, cases: CaseList, case: Case) -> CaseSurvey:
-    """Look at a case, unless the same files were looked at before."""
+    """Survey a case, or return the survey of the same files from the cache."""
     key = fingerprint(
         __name__,
         files=[digest_file(paths.data / file) for file in (*case.images, case.label)],
@@ -39,10 +46,10 @@ def survey_case(paths: Paths, cases: CaseList, case: Case) -> CaseSurvey:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if not cache.fetch(key, folder):
-            found = _look_at(paths.data, cases, case)
-            np.save(folder / "samples.npy", found.samples)
-            np.save(folder / "class_counts.npy", found.counts)
-            write_json(folder / "canonical_grid.json", found.grid.to_json())
+            survey = _survey(paths.data, cases, case)
+            np.save(folder / "samples.npy", survey.samples)
+            np.save(folder / "class_counts.npy", survey.counts)
+            write_json(folder / "canonical_grid.json", survey.grid.to_json())
             cache.store(key, folder)
         grid = json.loads((folder / "canonical_grid.json").read_text(encoding="utf-8"))
         return CaseSurvey(
@@ -52,7 +59,7 @@ def survey_case(paths: Paths, cases: CaseList, case: Case) -> CaseSurvey:
         )
 
 
-def _look_at(data: Path, cases: CaseList, case: Case) -> CaseSurvey:
+def _survey(data: Path, cases: CaseList, case: Case) -> CaseSurvey:
     image = read_case(data, cases, case)
     label = read_case_label(data, cases, case)
     values = label.array.reshape(-1)

@@ -1,1 +1,1 @@
-"""Evaluation: how good predictions are, and how that is shown."""
+"""How good predictions are, in figures, plots, tables and a page."""

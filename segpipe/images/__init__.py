@@ -1,1 +1,1 @@
-"""Images: volumes and label maps on grids in space, and what is computed on them."""
+"""Volumes and label maps on grids in space, read and written."""

@@ -1,4 +1,4 @@
-"""The border-weight map of U-Net: it teaches to keep touching instances apart."""
+"""The border weights of U-Net, and borders between touching instances."""
 
 import itertools
 import math
@@ -9,11 +9,12 @@ import numpy as np
 from jaxtyping import Float32, Integer
 from scipy import ndimage
 
+from segpipe.images.grid import Spacing
+
 Domain = Literal["background", "all"]
-Spacing = tuple[float, float, float]
-NEGLIGIBLE = 1e-6  # weights below count as 0
-PARALLEL_FROM = 1_000_000  # voxels; below, starting threads costs more
-SAME = 1e-5  # relative difference of squared distances that is rounding
+NEGLIGIBLE = 1e-6  # smaller weights count as 0
+PARALLEL_FROM = 1_000_000  # voxels; for fewer, starting threads takes longer
+SAME = 1e-5  # a smaller relative difference of squared distances is rounding
 
 
 def border_weights(
@@ -29,17 +30,17 @@ def border_weights(
     """The border term w0 * exp(-(d1 + d2)^2 / (2 sigma^2)) of every voxel.
 
     Args:
-        instances: Ids of instances, 0 where there is none.
+        instances: Instance ids; 0 for no instance.
         w0: Weight where two instances meet.
-        sigma: How fast it falls, in the unit of the spacing.
-        spacing: Of the voxels; (1, 1, 1) for distances in voxels.
-        dimensions: 3, or 2 for each slice across slice_axis alone.
+        sigma: Width of the term, in the unit of the spacing.
+        spacing: Voxel spacing; (1, 1, 1) for distances in voxels.
+        dimensions: 3, or 2 to treat each slice across slice_axis alone.
         domain: ``background`` leaves voxels of instances at 0; ``all`` does not.
-        slice_axis: For two dimensions.
+        slice_axis: Axis across which slices are taken, if dimensions is 2.
 
     Returns:
-        The term, with d1 and d2 the distances from a voxel's centre to the nearest
-        voxel centres of the nearest and the second nearest instance; 0 where there are
+        The term, where d1 and d2 are the distances from a voxel's centre to the closest
+        voxel centres of the nearest and the second nearest instance; 0 if there are
         fewer than two instances.
 
     Source:
@@ -68,7 +69,7 @@ def _weigh(
     spacing: tuple[float, ...],
     domain: Domain,
 ) -> None:
-    """Write the term of one volume or slice into the zeros of goal."""
+    """Write the term of one volume or slice into goal, which holds zeros."""
     numbers, count = _numbered(instances)
     if count < 2:
         return
@@ -88,7 +89,7 @@ def _weigh(
 
 
 def _numbered(instances: np.ndarray) -> tuple[np.ndarray, int]:
-    """Instances numbered from 1 (0: none), and how many there are."""
+    """Instances renumbered from 1, with 0 for none, and their count."""
     if instances.min() < 0 or instances.max() > 50 * instances.size:
         ids, numbers = np.unique(instances, return_inverse=True)
         shift = int(0 not in ids)
@@ -102,9 +103,10 @@ def _numbered(instances: np.ndarray) -> tuple[np.ndarray, int]:
 def _colours(
     numbers: np.ndarray, count: int, spacing: tuple[float, ...], reach: float
 ) -> np.ndarray:
-    """Colours from 1 such that instances of one colour are beyond each other's reach.
+    """Colours from 1 such that instances within reach of each other differ in colour.
 
-    Reach is measured between bounding boxes, never more than between the instances.
+    The distance between bounding boxes decides: it is never larger than the distance
+    between the instances.
 
     Returns:
         The colour of each number; 0 for none.
@@ -126,17 +128,18 @@ def _two_nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Squared distances to the nearest colour and to the second nearest, everywhere.
 
-    Not one distance transform a colour: each colour belongs to half of a few groups,
-    and no two to the same ones. The nearest colour's groups are those at the smallest
-    distance; some group holds the second nearest without the nearest. So the second
-    nearest lies at the next larger distance of a group; or at the smallest one, when
-    more than half of the groups lie there, which are then those of two colours. Exact,
-    with about log2(count) + 2 transforms.
+    Instead of one distance transform for each colour, there is one for each of a few
+    groups: each colour is in half of the groups, and no two colours are in the same
+    ones. The groups at the smallest distance are those of the nearest colour, and at
+    least one group holds the second nearest colour without the nearest. So the second
+    nearest lies at the next larger distance of a group, or at the smallest one if more
+    than half of the groups lie there: those are the groups of two colours. The result
+    is exact and takes about log2(count) + 2 transforms.
 
     Args:
-        colours: From 1 to count; 0 where there is no instance.
-        count: Of colours, at least 2.
-        spacing: Of the voxels.
+        colours: Colours from 1 to count; 0 where there is no instance.
+        count: Number of colours, at least 2.
+        spacing: Voxel spacing.
     """
     groups = next(m for m in itertools.count(2) if math.comb(m, m // 2) >= count)
     codes = itertools.combinations(range(groups), groups // 2)
@@ -160,7 +163,7 @@ def _two_nearest(
 
 
 def _squared_distance(outside: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
-    """Squared distance from every voxel to the nearest of the zeros."""
+    """Squared distance from every voxel to the nearest zero."""
     threads = 1 if outside.size < PARALLEL_FROM else 0
     result: np.ndarray = edt.edtsq(
         outside, anisotropy=spacing, black_border=False, parallel=threads
@@ -174,14 +177,14 @@ def separate_touching(
     dimensions: Literal[2, 3],
     slice_axis: int = 2,
 ) -> Integer[np.ndarray, "i j k"]:
-    """Instances with a line of background where they touch, one voxel from each side.
+    """Separate touching instances by background, one voxel from each side.
 
-    A voxel goes where its 3 x 3 (x 3) neighbourhood holds another instance.
+    A voxel becomes background if its 3 x 3 (x 3) neighbourhood holds another instance.
 
     Args:
-        instances: Ids of instances, 0 where there is none.
+        instances: Instance ids; 0 for no instance.
         dimensions: 3, or 2 for neighbourhoods within slices across slice_axis.
-        slice_axis: For two dimensions.
+        slice_axis: Axis across which slices are taken, if dimensions is 2.
 
     Source:
         Ronneberger 2015, arXiv:1505.04597, section 3: a separation border "computed

@@ -1,4 +1,4 @@
-"""Where voxels lie in the world: the only affine arithmetic of the project."""
+"""Grid: where voxels lie in the world; the only affine arithmetic of the project."""
 
 import itertools
 from dataclasses import dataclass
@@ -9,9 +9,8 @@ from jaxtyping import Float64
 
 from segpipe.project.documents import Unit
 
-Axes = tuple[int, int, int]
-
-Triple = tuple[int, int, int]
+Triple = tuple[int, int, int]  # i, j, k
+Spacing = tuple[float, float, float]  # along i, j, k
 
 
 @dataclass(frozen=True)
@@ -20,14 +19,14 @@ class Orientation:
 
     Attributes:
         permutation: New axis n is old axis ``permutation[n]``.
-        flips: Whether new axis n runs backwards.
+        flips: Whether each new axis runs backwards.
     """
 
-    permutation: Axes
+    permutation: Triple
     flips: tuple[bool, bool, bool]
 
     def apply(self, array: np.ndarray) -> np.ndarray:
-        """A view of the array (its last three axes are i, j, k) in the new axes."""
+        """A view of the array, whose last three axes are i, j, k, in the new axes."""
         lead = array.ndim - 3
         axes = (*range(lead), *(lead + axis for axis in self.permutation))
         i, j, k = (slice(None, None, -1 if flip else 1) for flip in self.flips)
@@ -43,10 +42,10 @@ class Orientation:
 
     @property
     def slices_first(self) -> "Orientation":
-        """The same axes, but old axis k first and as it was: the order of slices.
+        """The same change, but with old axis k first and not flipped: the slices.
 
-        The other two follow in their new order and direction. The new axis that old k
-        became is ``slices_at``.
+        The other two axes keep their new order and direction. ``slices_at`` is the new
+        axis that old axis k becomes.
         """
         a, b = (n for n in range(3) if n != self.slices_at)
         permutation, flips = self.permutation, self.flips
@@ -56,7 +55,7 @@ class Orientation:
 
     @property
     def slices_at(self) -> int:
-        """The new axis that old axis k became."""
+        """The new axis that old axis k becomes."""
         return self.permutation.index(2)
 
 
@@ -66,11 +65,11 @@ class Grid:
 
     Attributes:
         shape: Number of voxels along i, j, k; a 2-D image has one k.
-        affine: Voxel indices to world coordinates, RAS+, in the unit.
+        affine: From voxel indices to world coordinates, RAS+, in the unit.
         unit: ``mm``, or ``px`` for an image without a physical spacing.
     """
 
-    shape: Axes
+    shape: Triple
     affine: Float64[np.ndarray, "4 4"]
     unit: Unit
 
@@ -78,21 +77,19 @@ class Grid:
         self.affine.setflags(write=False)
 
     @classmethod
-    def from_spacing(
-        cls, shape: Axes, spacing: tuple[float, float, float], unit: Unit
-    ) -> "Grid":
-        """A grid along the world axes with its first voxel centre at the origin."""
+    def from_spacing(cls, shape: Triple, spacing: Spacing, unit: Unit) -> "Grid":
+        """Build a grid along the world axes; its first voxel centre is the origin."""
         return cls(shape, np.diag([*spacing, 1.0]), unit)
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Grid":
-        """The grid that ``to_json`` described."""
+        """Build a grid from ``to_json``."""
         affine = np.asarray(document["affine"], dtype=np.float64)
         i, j, k = document["shape"]
         return cls((i, j, k), affine, document["unit"])
 
     def to_json(self) -> dict[str, Any]:
-        """A document for JSON, exact to the last bit of the affine."""
+        """The grid as JSON, with the affine exact to the last bit."""
         return {
             "shape": list(self.shape),
             "affine": self.affine.tolist(),
@@ -100,7 +97,7 @@ class Grid:
         }
 
     @property
-    def spacing(self) -> tuple[float, float, float]:
+    def spacing(self) -> Spacing:
         """Distance of neighbouring voxel centres along i, j, k, in the unit."""
         i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(i), float(j), float(k)
@@ -120,13 +117,13 @@ class Grid:
     def points_of(
         self, indices: Float64[np.ndarray, "n 3"]
     ) -> Float64[np.ndarray, "n 3"]:
-        """World coordinates of places given in voxels, whole or between them."""
+        """World coordinates of voxel indices, which may be fractions."""
         return np.asarray(indices @ self.affine[:3, :3].T + self.affine[:3, 3])
 
     def indices_of(
         self, points: Float64[np.ndarray, "n 3"]
     ) -> Float64[np.ndarray, "n 3"]:
-        """Where points of the world lie, in voxels: the inverse of points_of."""
+        """Voxel indices of points in the world: the inverse of points_of."""
         offsets = points - self.affine[:3, 3]
         return np.asarray(np.linalg.solve(self.affine[:3, :3], offsets.T).T)
 
@@ -137,21 +134,21 @@ class Grid:
         return float(np.abs(directions.T @ directions - np.eye(3)).max())
 
     def distance(self, other: "Grid") -> float:
-        """Largest distance of corresponding corners, in the unit; inf for other shapes.
+        """Largest distance of corresponding corners in the unit; inf if shapes differ.
 
-        Unlike a comparison of affine entries this is a length in the patient.
+        Unlike a difference of affine entries, this is a length in the world.
         """
         if self.shape != other.shape:
             return float("inf")
         return float(np.linalg.norm(self.corners - other.corners, axis=1).max())
 
     def matches(self, other: "Grid", *, tolerance: float) -> bool:
-        """Whether no corner lies further than the tolerance from the other's."""
+        """Whether no two corresponding corners are further apart than the tolerance."""
         return self.distance(other) <= tolerance
 
     @property
     def to_canonical(self) -> Orientation:
-        """The change of axes after which i, j, k run as nearly as can be R, A, S."""
+        """The change of axes after which i, j, k are closest to R, A, S."""
         directions = self.affine[:3, :3] / np.array(self.spacing)
         permutation = max(
             itertools.permutations(range(3)),
@@ -165,7 +162,7 @@ class Grid:
 
     @property
     def directions(self) -> str:
-        """Towards which sides of the patient i, j, k run, such as LPS."""
+        """The sides of the patient towards which i, j, k run, such as LPS."""
         turn = self.to_canonical
         letters = ["", "", ""]
         for new, old in enumerate(turn.permutation):
@@ -183,15 +180,15 @@ class Grid:
         i, j, k = (self.shape[old] for old in orientation.permutation)
         return Grid((i, j, k), self.affine @ change, self.unit)
 
-    def resampled(self, shape: Axes) -> "Grid":
+    def resampled(self, shape: Triple) -> "Grid":
         """The grid of another shape that covers the same box, edge to edge."""
         scale = np.array(self.shape) / np.array(shape)
         change = np.diag([*scale, 1.0])
         change[:3, 3] = (scale - 1) / 2
         return Grid(shape, self.affine @ change, self.unit)
 
-    def shape_at(self, spacing: tuple[float, float, float]) -> Axes:
-        """The shape that comes nearest to a spacing over the same box, at least 1."""
+    def shape_at(self, spacing: Spacing) -> Triple:
+        """The shape, at least 1, whose spacing over the same box is closest to this."""
         sizes = [
             max(1, round(size * mine / wanted))
             for size, mine, wanted in zip(

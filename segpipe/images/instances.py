@@ -1,4 +1,4 @@
-"""Instances: connected components of structures, and their matching."""
+"""Instances: connected components of structures, and how instances match."""
 
 import math
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ def components(
     """Connected components, numbered from 1; 0 outside the mask.
 
     Args:
-        mask: Where a structure is; a 2-D image has one k.
-        connectivity: Over ``faces`` (edges in 2-D), or over corners too: ``all``.
+        mask: Voxels of a structure; a 2-D image has one k.
+        connectivity: Over ``faces`` (edges in 2-D) only, or over corners, too: ``all``.
     """
     flat = mask.shape[2] == 1
     ways = {"faces": 4, "all": 8} if flat else {"faces": 6, "all": 26}
@@ -28,18 +28,17 @@ def components(
 
 
 def instances_of_structures(
-    label: Integer[np.ndarray, "i j k"], *, background: int = 0, ignore: int | None
+    label: Integer[np.ndarray, "i j k"], *, ignore: int | None
 ) -> Int32[np.ndarray, "i j k"]:
-    """Connected components (all neighbours) of each structure, numbered through.
+    """Connected components (all neighbours) of each structure, numbered on.
 
     Args:
-        label: Structure of each voxel.
-        background: Value that is no structure.
-        ignore: Value that is not annotated, if any.
+        label: Structure of each voxel; 0 is background.
+        ignore: Value of voxels that are not annotated, if any.
     """
     result = np.zeros(label.shape, dtype=np.int32)
     for value in np.unique(label):
-        if value != background and value != ignore:
+        if value != 0 and value != ignore:
             found = components(label == value, connectivity="all")
             found[found > 0] += result.max()
             result += found
@@ -48,17 +47,18 @@ def instances_of_structures(
 
 @dataclass(frozen=True)
 class InstanceMatch:
-    """How predicted instances match those of the reference.
+    """Counts of predicted instances that match those of the reference.
 
     Attributes:
-        n_reference: Instances of the reference.
-        n_predicted: Predicted instances.
-        true_positives: Pairs whose IoU exceeds the threshold: at most one a piece.
-        merges: Predicted instances that hold the larger part of two or more reference
-            instances.
-        splits: Reference instances that hold the larger part of two or more predicted
-            ones.
-        mean_iou: Of the pairs; NaN without any.
+        n_reference: Number of instances of the reference.
+        n_predicted: Number of predicted instances.
+        true_positives: Number of pairs whose IoU exceeds the threshold; an instance is
+            in at most one pair.
+        merges: Number of predicted instances that cover more than half of each of two
+            or more reference instances.
+        splits: Number of reference instances that cover more than half of each of two
+            or more predicted instances.
+        mean_iou: Mean IoU of the pairs; NaN if there is no pair.
     """
 
     n_reference: int
@@ -70,12 +70,12 @@ class InstanceMatch:
 
     @property
     def false_positives(self) -> int:
-        """Predicted instances without a partner."""
+        """Number of predicted instances without a partner."""
         return self.n_predicted - self.true_positives
 
     @property
     def false_negatives(self) -> int:
-        """Instances of the reference without a partner."""
+        """Number of reference instances without a partner."""
         return self.n_reference - self.true_positives
 
     @property
@@ -95,9 +95,9 @@ def match_instances(
     """Match instances whose IoU is above the threshold.
 
     Args:
-        reference: Ids, in any numbering; 0 where there is none.
-        prediction: Ids likewise, on the same grid.
-        iou_threshold: At least 0.5, so that a pair is unique.
+        reference: Instance ids in any numbering; 0 for no instance.
+        prediction: Predicted instance ids on the same grid.
+        iou_threshold: At least 0.5, so that pairs are unique.
         ignore: Voxels to leave out.
 
     Source:
@@ -115,7 +115,7 @@ def match_instances(
     r, p, shared = r[both], p[both], counts[both]
     iou = shared / (areas_r[r] + areas_p[p] - shared)
     matched = iou > iou_threshold
-    # A piece belongs to whoever holds more than half of it: to one at most.
+    # At most one instance covers more than half of another.
     holds = np.bincount(p[shared > areas_r[r] / 2], minlength=len(ids_p))
     held = np.bincount(r[shared > areas_p[p] / 2], minlength=len(ids_r))
     return InstanceMatch(

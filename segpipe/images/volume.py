@@ -1,4 +1,4 @@
-"""Image, LabelMap, ImageStream: voxels on a Grid, whole or slice by slice."""
+"""Image, LabelMap and ImageStream: voxels on a Grid, whole or slice by slice."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Integer
 
-from segpipe.images.grid import Grid
+from segpipe.images.grid import Grid, Triple
 
-SLICES = 16  # that are read at a time
+SLICES = 16  # read at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """What was measured; may be interpolated.
+    """A measured image; may be interpolated.
 
     Attributes:
-        array: Intensities, one channel after the other.
+        array: Intensities of each channel.
         grid: Where the voxels lie.
     """
 
@@ -29,10 +29,10 @@ class Image:
 
 @dataclass(frozen=True, eq=False)
 class LabelMap:
-    """What was drawn or predicted; nearest neighbour only.
+    """A drawn or predicted label map; interpolated by nearest neighbour only.
 
     Attributes:
-        array: The value of the structure at each voxel, as the data set writes it.
+        array: The value of the structure at each voxel, as in the data set's files.
         grid: Where the voxels lie.
     """
 
@@ -45,12 +45,12 @@ class LabelMap:
 
 @dataclass(frozen=True, eq=False)
 class ImageStream:
-    """An image that is read slice by slice, as often as need be, and never whole.
+    """An image that is read slice by slice, any number of times, and never whole.
 
     Attributes:
         grid: Where the voxels lie.
-        channels: How many there are.
-        read: Starts anew and gives all voxels, some slices along k at a time.
+        channels: Number of channels.
+        read: Starts again and yields all voxels, some slices along k at a time.
     """
 
     grid: Grid
@@ -59,7 +59,7 @@ class ImageStream:
 
     @classmethod
     def of(cls, image: Image) -> "ImageStream":
-        """An image that is in memory."""
+        """Build a stream from an image in memory."""
 
         def read() -> Iterator[np.ndarray]:
             for start in range(0, image.grid.shape[2], SLICES):
@@ -68,12 +68,10 @@ class ImageStream:
         return cls(image.grid, len(image.array), read)
 
 
-def mirrored_window(
-    array: np.ndarray, start: tuple[int, int, int], size: tuple[int, int, int]
-) -> np.ndarray:
-    """A window of a volume that may reach beyond its edges, which act as mirrors.
+def mirrored_window(array: np.ndarray, start: Triple, size: Triple) -> np.ndarray:
+    """Cut a window out of a volume, mirrored where it reaches beyond the edges.
 
-    Reads no more of a memory-mapped array than the window needs.
+    Reads only the part of a memory-mapped array that the window needs.
 
     Args:
         array: The volume; its last three axes are i, j, k.
@@ -81,8 +79,8 @@ def mirrored_window(
         size: Voxels of the window; may be larger than the volume.
 
     Returns:
-        A copy of the window in the array's type; beyond an edge the volume goes on
-        mirrored at the edge voxel, which is not repeated.
+        A copy of the window in the array's type. Beyond an edge the volume is mirrored
+        at the edge voxel, which is not repeated.
 
     Source:
         Mirroring at image borders: Ronneberger 2015, arXiv:1505.04597, section 2.
@@ -97,7 +95,7 @@ def mirrored_window(
 def take_box(
     array: np.ndarray, indices: tuple[np.ndarray, np.ndarray, np.ndarray]
 ) -> np.ndarray:
-    """The voxels at the indices along the last three axes: a view where it can be."""
+    """The voxels at the indices along the last three axes; a view where possible."""
     block = array
     for axis, along in enumerate(indices):
         place = array.ndim - 3 + axis
@@ -109,9 +107,9 @@ def take_box(
 
 
 def mirrored_indices(start: int, size: int, length: int) -> np.ndarray:
-    """Indices into an axis of a length for a run that may reach beyond its ends.
+    """Indices into an axis for consecutive voxels, mirrored beyond its ends.
 
-    Beyond an end the axis goes on mirrored at the last voxel, which is not repeated.
+    The voxel at an end, where the axis is mirrored, is not repeated.
     """
     if length == 1:
         return np.zeros(size, dtype=np.intp)
@@ -121,7 +119,7 @@ def mirrored_indices(start: int, size: int, length: int) -> np.ndarray:
 
 
 class RollingSlices:
-    """Consecutive slices of a stream, of which only a moving window is held."""
+    """Consecutive slices of a stream, with only a moving window in memory."""
 
     def __init__(self, parts: Iterator[np.ndarray], *, axis: int) -> None:
         self._parts = parts
@@ -130,9 +128,9 @@ class RollingSlices:
         self._start = 0
 
     def window(self, start: int, stop: int) -> np.ndarray:
-        """The slices from start to stop; start never goes back.
+        """The slices from start to stop; start never decreases.
 
-        What comes before start is given up. Do not write to the result.
+        Slices before start are released. Do not write to the result.
         """
         lead = (slice(None),) * self._axis
         held = [] if self._held is None else [self._held]

@@ -1,1 +1,1 @@
-"""One system of the literature a file, faithful to its paper."""
+"""One published network per file, faithful to its paper."""

@@ -1,1 +1,1 @@
-"""The project: its folders, its params and the documents that stages exchange."""
+"""A project's paths, params and JSON documents."""

@@ -1,4 +1,4 @@
-"""Document: a typed JSON file that one stage hands to the next, written atomically."""
+"""Document: a typed JSON file that one stage writes for the next, atomically."""
 
 import json
 import os
@@ -14,10 +14,11 @@ from segpipe.project.errors import DataError
 
 # Not typing.Self: beartype, which checks types in the tests, refuses it in methods.
 D = TypeVar("D", bound="Document")
+Unit = Literal["mm", "px"]  # of lengths; px without a physical spacing
 
 
 class Document(BaseModel):
-    """Frozen and strict: what is not declared is refused."""
+    """A frozen, strict model: a key that is not declared is refused."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -48,8 +49,22 @@ class Document(BaseModel):
         write_json(path, self.model_dump(mode="json"))
 
 
+def validation_faults(error: ValidationError, *, whole: str) -> list[str]:
+    """One line for each fault: the key, what is wrong with it, what was found.
+
+    Args:
+        error: What pydantic raised.
+        whole: What stands for the key if the fault concerns the whole document.
+    """
+    return [
+        f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}, "
+        f"found {json.dumps(fault['input'])[:80]}"
+        for fault in error.errors()
+    ]
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, then rename it."""
+    """Write a text file in UTF-8 under a temporary name, then rename it."""
     write_bytes(path, text.encode())
 
 
@@ -81,6 +96,3 @@ def write_json(path: Path, document: Any) -> None:
     """Write JSON that people can read; NaN is refused (write null)."""
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
-
-
-Unit = Literal["mm", "px"]

@@ -1,5 +1,5 @@
-"""DataError: the data, not the code, are wrong."""
+"""DataError: the error for wrong data, as opposed to wrong code."""
 
 
 class DataError(ValueError):
-    """The data are wrong: names the file, the expected, the found and the mend."""
+    """Wrong data: names the file, what was expected and found, and what to do."""

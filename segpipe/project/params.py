@@ -1,4 +1,4 @@
-"""params.yaml: read as DVC reads it, checked strictly."""
+"""The parameters: params.yaml, read as DVC reads it and checked strictly."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from segpipe.project.documents import validation_faults
 from segpipe.project.errors import DataError
 
 FORMAT_VERSION = 1
@@ -23,18 +24,18 @@ Section = TypeVar("Section", bound=BaseModel)
 
 
 def read_params(path: Path) -> dict[str, Any]:
-    """The whole of params.yaml as plain dictionaries, lists and scalars.
+    """Read all of params.yaml as plain dictionaries, lists and scalars.
 
-    YAML 1.2, as DVC reads it: PyYAML would take ``1e-3`` for a word.
+    YAML 1.2, as DVC reads it: PyYAML would read ``1e-3`` as a string.
 
     Raises:
-        DataError: If the file is missing, is no YAML, has no sections, or was written
-            for another version.
+        DataError: If the file is missing, is not YAML, has no sections, or has another
+            format version.
     """
     if not path.is_file():
         raise DataError(
             f"{path}: expected the parameters, found no file; "
-            "run from the project's root, or write them with `segpipe preset NAME`"
+            "run from the project's root, or write the file with `segpipe preset NAME`"
         )
     try:
         document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
@@ -52,30 +53,26 @@ def read_params(path: Path) -> dict[str, Any]:
 
 
 def parse_section(model: type[Section], values: Any, *, where: str) -> Section:
-    """Check values against a model.
+    """Check the values of a section against its model.
 
     Args:
-        model: What the section must look like.
-        values: What was found, as JSON types.
+        model: The section's fields and types.
+        values: The section as read, in JSON types.
         where: The file and section, for the error.
 
     Raises:
-        DataError: With one line for each fault: the key, what was expected, what was
-            found.
+        DataError: If the values do not fit the model, with one line for each fault.
     """
     try:
         return model.model_validate_json(json.dumps(values))
     except ValidationError as error:
-        faults = [
-            f"  {'.'.join(map(str, fault['loc'])) or '(section)'}: {fault['msg']}, "
-            f"found {json.dumps(fault['input'])[:80]}"
-            for fault in error.errors()
-        ]
-        raise DataError(f"{where}:\n" + "\n".join(faults)) from error
+        faults = validation_faults(error, whole="(section)")
+        lines = "\n".join(f"  {fault}" for fault in faults)
+        raise DataError(f"{where}:\n{lines}") from error
 
 
 def read_section(path: Path, name: str, model: type[Section]) -> Section:
-    """One section of params.yaml, checked.
+    """Read and check one section of params.yaml.
 
     Raises:
         DataError: If the section is missing or anything in it is wrong.

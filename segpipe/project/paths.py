@@ -1,4 +1,4 @@
-"""Paths: the folders of a project."""
+"""The folders of a project."""
 
 import os
 from dataclasses import dataclass
@@ -7,27 +7,27 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Paths:
-    """Where a project keeps what.
+    """Where a project keeps its files.
 
     Attributes:
-        root: The folder of params.yaml and dvc.yaml.
+        root: The folder with params.yaml and dvc.yaml.
     """
 
     root: Path
 
     @property
     def params(self) -> Path:
-        """Every value that can change a result."""
+        """The file with every value that can change a result."""
         return self.root / "params.yaml"
 
     @property
     def data(self) -> Path:
-        """The data set: raw, immutable, tracked by data.dvc."""
+        """The raw, immutable data set, tracked by data.dvc."""
         return self.root / "data"
 
     @property
     def artifacts(self) -> Path:
-        """What the stages wrote: a folder a stage."""
+        """The outputs of the stages, one folder each."""
         return self.root / "artifacts"
 
     @property
@@ -37,12 +37,12 @@ class Paths:
 
     @property
     def cache(self) -> Path:
-        """Finished cases of preprocess and weigh, by fingerprint; can be pruned."""
+        """Finished cases by fingerprint; can be pruned."""
         return self.root / ".cache"
 
     @property
     def checkpoints(self) -> Path:
-        """Where interrupted trainings go on from; can be pruned.
+        """The checkpoints of interrupted trainings; can be pruned.
 
         SEGPIPE_CHECKPOINTS names another folder, such as one that workers share.
         """

@@ -1,1 +1,1 @@
-"""MLflow: the record of all runs, and the registered versions of segmenters."""
+"""The record of all runs and the registered segmenters, in MLflow."""

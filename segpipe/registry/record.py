@@ -12,8 +12,6 @@ from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
 from segpipe.registry.runs import (
-    DATA,
-    SEGMENTER,
     attach,
     find_or_create_pair,
     finish,
@@ -21,7 +19,7 @@ from segpipe.registry.runs import (
     metric_name,
     set_tags,
 )
-from segpipe.registry.store import reachable, tracking_uri
+from segpipe.registry.store import DATA, SEGMENTER, reachable, tracking_uri
 from segpipe.segmenter.segmenter import segmenter_digest
 from segpipe.segmenter.spec import spec_file
 from segpipe.training.record import (

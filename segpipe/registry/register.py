@@ -26,7 +26,7 @@ from segpipe.registry.mlflow_model.load_back import check_loads_back
 from segpipe.registry.mlflow_model.pack import Packed, close_model, log_model
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance, patient_digest
 from segpipe.registry.record import HEADLINES, figures, record_model
-from segpipe.registry.runs import DATA, SEGMENTER
+from segpipe.registry.store import DATA, SEGMENTER
 from segpipe.registry.versions import (
     PENDING,
     REVIEW,

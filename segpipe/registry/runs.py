@@ -17,14 +17,12 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from segpipe.project.paths import Paths
-from segpipe.registry.store import all_pages, reachable
+from segpipe.registry.store import SEGMENTER, all_pages, reachable
 from segpipe.training.record import TrainingRecord
 
 PARENT = MLFLOW_PARENT_RUN_ID
 KEY = "segpipe.key"
 ATTACHED = "segpipe.attached"
-SEGMENTER = "segpipe.segmenter"
-DATA = "segpipe.data"
 NUMBER = "segpipe.number"  # of a parent run, in the order of arrival
 PATIENCE_S = 10.0
 BATCH = 500  # metrics in a request

@@ -1,1 +1,1 @@
-"""The segmenter: a trained network with all that its use needs."""
+"""A trained network with everything that its use needs."""

@@ -1,1 +1,1 @@
-"""The verbs of dvc.yaml: one module a stage, each with its Params and one run()."""
+"""The verbs of dvc.yaml: one module per stage, with Params and run()."""

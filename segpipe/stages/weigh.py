@@ -111,9 +111,7 @@ def _write_case(job: _Job) -> None:
     label = np.array(prepared.label)
     drawn = prepared.instances
     instances = (
-        instances_of_structures(label, background=0, ignore=-1)
-        if drawn is None
-        else np.array(drawn)
+        instances_of_structures(label, ignore=-1) if drawn is None else np.array(drawn)
     )
     wanted = job.params.slice_axis
     axis = coarsest_axis(job.plan) if wanted == "auto" else wanted

@@ -9,8 +9,8 @@ from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.fetch import SegmenterRecord
-from segpipe.registry.runs import DATA, find_training
-from segpipe.registry.store import tracking_uri
+from segpipe.registry.runs import find_training
+from segpipe.registry.store import DATA, tracking_uri
 from segpipe.segmenter.segmenter import segmenter_digest
 from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.training.record import find_trainings, read_record, segmenter_folder

@@ -1,1 +1,1 @@
-"""Training: from prepared cases to the weights of one network."""
+"""From prepared cases to the weights of one network."""

@@ -52,7 +52,9 @@ def test_a_failing_worker_names_the_case_and_the_cause(workers: int) -> None:
 
 
 def test_a_killed_worker_ends_in_a_sentence_not_in_a_hang() -> None:
-    with pytest.raises(DataError, match="most likely memory ran out: set workers"):
+    with pytest.raises(
+        DataError, match="most likely memory ran out: set fewer workers"
+    ):
         map_cases(die, range(4), workers=2, name=str, describe="die")
 
 

@@ -40,7 +40,7 @@ def test_components_are_scipys(
 def test_structures_that_touch_are_different_instances() -> None:
     label = np.zeros((6, 6, 1), dtype=np.int16)
     label[0:2, 0:2], label[2:4, 2:4], label[5, 5], label[0, 5] = 1, 2, 1, 7
-    found = instances_of_structures(label, background=0, ignore=7)
+    found = instances_of_structures(label, ignore=7)
 
     assert sorted(np.unique(found)) == [0, 1, 2, 3]
     assert found[0, 5, 0] == 0

@@ -1,31 +1,28 @@
-"""What `segment` is given in tests: images of noise, options, failures of before."""
-
-import torch
-from segpipe.tools.segmenting.options import Outputs, SegmentOptions
+"""Segmenting in tests: settings, the call itself, a failure of an earlier run."""
 
 from segpipe.project.paths import Paths
-from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import Inference
+from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.manifest import Failure, InputRecord
 from segpipe.tools.segmenting.run import segment
 
-COMPUTE = Compute(torch.device("cpu"), "fp32", 1)
-PLAIN = Outputs(probabilities=False, uncertainty=False, instances=False, overlay=False)
-ALL = Outputs(probabilities=True, uncertainty=True, instances=True, overlay=True)
+PLAIN = SegmentSettings(
+    overlap_fraction=0.25,
+    memory_gb=1.0,
+    device="cpu",
+    precision="fp32",
+    overlay=False,
+)
+ALL = PLAIN.model_copy(
+    update=dict.fromkeys(["probabilities", "uncertainty", "instances", "overlay"], True)
+)
 
 
-def options(outputs: Outputs = PLAIN, **changes) -> SegmentOptions:
-    inference = Inference(0.25, "gaussian", 1.0, False, COMPUTE)
-    given = {"spacing_mm": None, "resample_tilt": False, **changes}
-    return SegmentOptions(outputs=outputs, inference=inference, **given)
-
-
-def run(model, inputs, output, given=None, *, force=False, root=None):
+def run(model, inputs, output, given=PLAIN, *, force=False, root=None):
     return segment(
         str(model),
         inputs,
         output,
-        given or options(),
+        given,
         force=force,
         paths=Paths(root or output.parent),
     )

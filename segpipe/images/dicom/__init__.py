@@ -1,1 +1,1 @@
-"""DICOM: series, segmentations and contours."""
+"""DICOM series, segmentations and contours."""

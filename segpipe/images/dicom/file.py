@@ -12,15 +12,14 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
-from pydicom import Dataset as Dataset  # by this name for those outside of io
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.config import disable_value_validation
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID
 
-from segpipe.images.dicom import jpeg as dicom_jpeg
+from segpipe.images.dicom.jpeg import CHECKED_SYNTAXES, jpeg_fault
 from segpipe.project.errors import DataError
 
 WORD = re.compile(r"[A-Z0-9_ ]{0,16}|[0-9.]{1,64}")  # CS or UI: PS3.5, section 6.2
@@ -80,6 +79,11 @@ def is_dicom(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(place)
         return file.read(len(magic)) == magic or path.suffix.lower() == ".dcm"
+
+
+def path_of(header: Dataset) -> Path:
+    """The file that a header was read from."""
+    return Path(str(header.filename))
 
 
 @quiet()
@@ -148,7 +152,7 @@ def text_of(path: Path, dataset: Dataset, keyword: str) -> str:
     """
     value = value_of(path, dataset, keyword)
     if value is None:
-        raise missing(path, keyword)
+        raise missing_tag(path, keyword)
     return str(value)
 
 
@@ -181,7 +185,26 @@ def numbers_of(path: Path, value: Any, keyword: str, count: int) -> tuple[float,
     return tuple(numbers.tolist())
 
 
-def missing(path: Path, keyword: str) -> DataError:
+def number_of(path: Path, dataset: Dataset, keyword: str) -> float:
+    """A value of the header as one finite number.
+
+    Raises:
+        DataError: If it is missing, not one number, or not finite.
+    """
+    return numbers_of(path, value_of(path, dataset, keyword), keyword, 1)[0]
+
+
+def items_of(path: Path, dataset: Dataset, *keywords: str) -> list[Dataset]:
+    """The items of a sequence; of several keywords, each lies in the items before."""
+    items = [dataset]
+    for keyword in keywords:
+        items = [
+            inner for item in items for inner in value_of(path, item, keyword) or ()
+        ]
+    return items
+
+
+def missing_tag(path: Path, keyword: str) -> DataError:
     """The error for a tag that is not there."""
     return DataError(
         f"{path}: expected {keyword}, found none; export the file again with all of "
@@ -248,10 +271,10 @@ def pixels_of(path: Path, dataset: Dataset) -> Shaped[np.ndarray, "frame row col
         )
     syntax = value_of(path, dataset.file_meta, "TransferSyntaxUID")
     if syntax is None:
-        raise missing(path, "TransferSyntaxUID")
+        raise missing_tag(path, "TransferSyntaxUID")
     plugin = _decoder_of(path, UID(syntax))
     try:
-        fault = dicom_jpeg.fault_of(dataset) if syntax in dicom_jpeg.LOOKED_AT else None
+        fault = jpeg_fault(dataset) if syntax in CHECKED_SYNTAXES else None
         array = np.zeros(0) if fault else pixel_array(dataset, decoding_plugin=plugin)
     except PIXEL_FAULTS as error:
         words = QUOTED.sub("...", str(error)).split("\n")[0]

@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.uid import JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1
 
-LOOKED_AT = (JPEGLossless, JPEGLosslessSV1, JPEGExtended12Bit)
+CHECKED_SYNTAXES = (JPEGLossless, JPEGLosslessSV1, JPEGExtended12Bit)
 LOSSLESS, EXTENDED = 0xC3, 0xC1  # start of frame: ITU-T T.81, table B.1
 TABLES, SCAN = 0xC4, 0xDA
 HARMLESS = {0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)}  # quantization, restart, comments
@@ -19,7 +19,7 @@ STRANGE_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7]", re.DOTALL)
 LARGEST_DIFFERENCE = 16  # bits: section H.1.2.2
 
 
-def fault_of(dataset: Dataset) -> str | None:
+def jpeg_fault(dataset: Dataset) -> str | None:
     """What is wrong with the first damaged frame, in words; None if all are sound."""
     count = int(dataset.get("NumberOfFrames") or 1)
     size = (int(dataset.Rows), int(dataset.Columns))

@@ -10,7 +10,7 @@ from pydicom import Dataset
 from segpipe.images.dicom.file import (
     frame_value,
     frames_of,
-    missing,
+    missing_tag,
     numbers_of,
     value_of,
     word_of,
@@ -74,7 +74,7 @@ def planes_of(path: Path, dataset: Dataset) -> tuple[Plane, ...]:
     for keyword in ("Columns", "Rows"):
         value = value_of(path, dataset, keyword)
         if value is None:
-            raise missing(path, keyword)
+            raise missing_tag(path, keyword)
         size.append(int(numbers_of(path, value, keyword, 1)[0]))
     reference = word_of(path, dataset, "FrameOfReferenceUID")
     return tuple(
@@ -93,7 +93,7 @@ def _plane(
     def numbers(keyword: str, count: int) -> tuple[float, ...]:
         value = frame_value(path, dataset, frame, keyword)
         if value is None:
-            raise missing(path, keyword)
+            raise missing_tag(path, keyword)
         return numbers_of(path, value, keyword, count)
 
     def length(keyword: str) -> float | None:

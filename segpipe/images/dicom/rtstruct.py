@@ -8,7 +8,16 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from pydicom import Dataset
 
-from segpipe.images.dicom import file as dicom_file
+from segpipe.images.dicom.file import (
+    items_of,
+    number_of,
+    numbers_of,
+    quiet,
+    read_dataset,
+    value_of,
+    word_of,
+)
+from segpipe.images.dicom.references import RTSTRUCT_SERIES
 from segpipe.images.dicom.seg.reading import SegLabels, check_reference, overlap
 from segpipe.images.dicom.series import DicomImage
 from segpipe.images.grid import Grid
@@ -34,7 +43,7 @@ class _Roi:
     contours: tuple[Float64[np.ndarray, "_ 3"], ...]
 
 
-@dicom_file.quiet()
+@quiet()
 def read_rtstruct(
     path: Path, source: DicomImage, *, only: frozenset[str] = frozenset()
 ) -> SegLabels:
@@ -62,7 +71,7 @@ def read_rtstruct(
     Source:
         DICOM PS3.3, section C.8.8.6 (ROI Contour Module).
     """
-    dataset = dicom_file.read_dataset(path)
+    dataset = read_dataset(path)
     _check_series(path, dataset, source)
     grid = source.image.grid
     array = np.zeros(grid.shape, np.int16)
@@ -87,24 +96,18 @@ def read_rtstruct(
     return SegLabels(LabelMap(array, grid), structures)
 
 
-def _items(path: Path, dataset: Dataset, keyword: str) -> list[Dataset]:
-    return list(dicom_file.value_of(path, dataset, keyword) or ())
-
-
 def _check_series(path: Path, dataset: Dataset, source: DicomImage) -> None:
     """It must be a structure set, and drawn on the series of the image."""
-    if dicom_file.value_of(path, dataset, "SOPClassUID") != SOP_CLASS:
-        modality = dicom_file.word_of(path, dataset, "Modality")
+    if value_of(path, dataset, "SOPClassUID") != SOP_CLASS:
+        modality = word_of(path, dataset, "Modality")
         raise DataError(
             f"{path}: expected an RTSTRUCT, found {modality}; name the structure set"
         )
     uids = {
-        dicom_file.word_of(path, series, "SeriesInstanceUID")
-        for frame in _items(path, dataset, "ReferencedFrameOfReferenceSequence")
-        for study in _items(path, frame, "RTReferencedStudySequence")
-        for series in _items(path, study, "RTReferencedSeriesSequence")
+        word_of(path, series, "SeriesInstanceUID")
+        for series in items_of(path, dataset, *RTSTRUCT_SERIES)
     }
-    mine = dicom_file.word_of(path, source.slices[0], "SeriesInstanceUID")
+    mine = word_of(path, source.slices[0], "SeriesInstanceUID")
     if uids and mine not in uids:
         raise DataError(
             f"{path}: expected contours of the series {mine}, found a reference to "
@@ -112,20 +115,15 @@ def _check_series(path: Path, dataset: Dataset, source: DicomImage) -> None:
         )
 
 
-def _number(path: Path, item: Dataset, keyword: str) -> int:
-    value = dicom_file.value_of(path, item, keyword)
-    return int(dicom_file.numbers_of(path, value, keyword, 1)[0])
-
-
 def _rois(path: Path, dataset: Dataset, source: DicomImage) -> list[_Roi]:
     """The regions that have closed contours, by their number."""
     described = {
-        _number(path, item, "ROINumber"): item
-        for item in _items(path, dataset, "StructureSetROISequence")
+        int(number_of(path, item, "ROINumber")): item
+        for item in items_of(path, dataset, "StructureSetROISequence")
     }
     found: list[tuple[int, _Roi]] = []
-    for item in _items(path, dataset, "ROIContourSequence"):
-        number = _number(path, item, "ReferencedROINumber")
+    for item in items_of(path, dataset, "ROIContourSequence"):
+        number = int(number_of(path, item, "ReferencedROINumber"))
         if number not in described:
             raise DataError(
                 f"{path}: expected contours of regions {sorted(described)}, found "
@@ -138,15 +136,13 @@ def _rois(path: Path, dataset: Dataset, source: DicomImage) -> list[_Roi]:
 
 
 def _roi(path: Path, roi: Dataset, item: Dataset, source: DicomImage) -> _Roi:
-    instances = {
-        dicom_file.word_of(path, header, "SOPInstanceUID") for header in source.slices
-    }
-    name = str(dicom_file.value_of(path, roi, "ROIName") or "unnamed")[:64]
+    instances = {word_of(path, header, "SOPInstanceUID") for header in source.slices}
+    name = str(value_of(path, roi, "ROIName") or "unnamed")[:64]
     contours = []
     named = []
-    for contour in _items(path, item, "ContourSequence"):
+    for contour in items_of(path, item, "ContourSequence"):
         named.append(_names_slice(path, name, contour, instances))
-        kind = dicom_file.word_of(path, contour, "ContourGeometricType")
+        kind = word_of(path, contour, "ContourGeometricType")
         if kind in CLOSED:
             contours.append(_corners(path, contour, source.image.grid))
         else:
@@ -157,7 +153,7 @@ def _roi(path: Path, roi: Dataset, item: Dataset, source: DicomImage) -> _Roi:
                 name,
             )
     if not all(named):  # a named slice tells the world better than a UID of the world
-        reference = dicom_file.word_of(path, roi, "ReferencedFrameOfReferenceUID")
+        reference = word_of(path, roi, "ReferencedFrameOfReferenceUID")
         check_reference(path, reference, source)
     return _Roi(name, tuple(contours))
 
@@ -165,8 +161,8 @@ def _roi(path: Path, roi: Dataset, item: Dataset, source: DicomImage) -> _Roi:
 def _names_slice(path: Path, name: str, contour: Dataset, instances: set[str]) -> bool:
     """Whether a contour names slices of the image; none of another image may be."""
     uids = {
-        dicom_file.word_of(path, item, "ReferencedSOPInstanceUID")
-        for item in _items(path, contour, "ContourImageSequence")
+        word_of(path, item, "ReferencedSOPInstanceUID")
+        for item in items_of(path, contour, "ContourImageSequence")
     }
     strange = sorted(uids - instances)
     if strange:
@@ -182,14 +178,14 @@ def _corners(
     path: Path, contour: Dataset, grid: Grid
 ) -> Float64[np.ndarray, "corner 3"]:
     """The corners of a contour in voxels, k a whole number."""
-    data = dicom_file.value_of(path, contour, "ContourData")
+    data = value_of(path, contour, "ContourData")
     count = len(data) if hasattr(data, "__len__") else 0
     if count < 9 or count % 3:
         raise DataError(
             f"{path}: expected at least 3 corners of 3 numbers in ContourData, found "
             f"{count} numbers; export the structures again"
         )
-    numbers = dicom_file.numbers_of(path, data, "ContourData", count)
+    numbers = numbers_of(path, data, "ContourData", count)
     points = np.array(numbers).reshape(-1, 3) * (-1, -1, 1)  # LPS+ to RAS+
     corners = grid.indices_of(points)
     k = np.rint(corners[:, 2].mean())

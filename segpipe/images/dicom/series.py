@@ -10,7 +10,16 @@ from jaxtyping import Float32, Shaped
 from pydicom import Dataset
 from scipy import ndimage
 
-from segpipe.images.dicom import file as dicom_file
+from segpipe.images.dicom.file import (
+    frame_value,
+    numbers_of,
+    pixels_of,
+    quiet,
+    read_dataset,
+    read_header,
+    text_of,
+    value_of,
+)
 from segpipe.images.dicom.planes import Plane, planes_of
 from segpipe.images.dicom.stack import (
     GAP_TOLERANCE,
@@ -19,6 +28,7 @@ from segpipe.images.dicom.stack import (
     stack_of,
 )
 from segpipe.images.grid import Grid
+from segpipe.images.values import finite_float32
 from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
 
@@ -32,7 +42,6 @@ NO_IMAGES = {
     "PR": "leave it out",
     "KO": "leave it out",
 }
-is_dicom = dicom_file.is_dicom
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class DicomImage:
     warnings: tuple[str, ...]
 
 
-@dicom_file.quiet()
+@quiet()
 def find_series(files: Iterable[Path]) -> list[Series]:
     """Group DICOM files by the series that their headers name; a DICOMDIR is left out.
 
@@ -81,14 +90,12 @@ def find_series(files: Iterable[Path]) -> list[Series]:
     """
     members: dict[str, list[tuple[Path, str, str]]] = defaultdict(list)
     for path in sorted(files):
-        header = dicom_file.read_header(
-            path, ["SeriesInstanceUID", "Modality", "SOPClassUID"]
-        )
-        kind = dicom_file.value_of(path, header.file_meta, "MediaStorageSOPClassUID")
+        header = read_header(path, ["SeriesInstanceUID", "Modality", "SOPClassUID"])
+        kind = value_of(path, header.file_meta, "MediaStorageSOPClassUID")
         if kind == DIRECTORY:
             continue
         uid, modality, sop_class = (
-            dicom_file.text_of(path, header, keyword)
+            text_of(path, header, keyword)
             for keyword in ("SeriesInstanceUID", "Modality", "SOPClassUID")
         )
         members[uid].append((path, modality, sop_class))
@@ -98,7 +105,23 @@ def find_series(files: Iterable[Path]) -> list[Series]:
     ]
 
 
-@dicom_file.quiet()
+def read_instance_uids(series: Series) -> list[str]:
+    """SOPInstanceUID of each file.
+
+    Raises:
+        DataError: If a file is damaged or has none.
+    """
+    tag = "SOPInstanceUID"
+    return [text_of(path, read_header(path, [tag]), tag) for path in series.files]
+
+
+def read_patient_id(series: Series) -> str:
+    """PatientID of the first file, stripped; empty if there is none."""
+    path, tag = series.files[0], "PatientID"
+    return str(value_of(path, read_header(path, [tag]), tag) or "").strip()
+
+
+@quiet()
 def read_series(series: Series, *, resample_tilt: bool = False) -> DicomImage:
     """Read a series of CT, MR or the like as one volume, where its slices lie.
 
@@ -119,7 +142,7 @@ def read_series(series: Series, *, resample_tilt: bool = False) -> DicomImage:
         C.7.6.16 (frames).
     """
     _check_images(series)
-    headers = {path: dicom_file.read_header(path) for path in series.files}
+    headers = {path: read_header(path) for path in series.files}
     planes = [plane for path in headers for plane in planes_of(path, headers[path])]
     stack = stack_of(planes)
     tilted = stack.tilt_degrees > LARGEST_TILT_DEGREES
@@ -174,7 +197,7 @@ def _voxels(stack: Stack, headers: dict[Path, Dataset]) -> Float32[np.ndarray, "
     for k, plane in enumerate(stack.planes):
         places[plane.path].append((k, plane))
     for path, members in places.items():
-        frames = dicom_file.pixels_of(path, dicom_file.read_dataset(path))
+        frames = pixels_of(path, read_dataset(path))
         for k, plane in members:
             stored = frames[plane.frame or 0]
             if stored.T.shape != plane.shape:
@@ -189,29 +212,24 @@ def _voxels(stack: Stack, headers: dict[Path, Dataset]) -> Float32[np.ndarray, "
 def _rescaled(
     path: Path, header: Dataset, frame: int | None, stored: Shaped[np.ndarray, "j i"]
 ) -> Float32[np.ndarray, "j i"]:
-    if dicom_file.value_of(path, header, "ModalityLUTSequence") is not None:
+    if value_of(path, header, "ModalityLUTSequence") is not None:
         raise DataError(
             f"{path}: expected a rescale slope, found a modality look-up table; "
             "export the series with its values looked up"
         )
     numbers = []
     for keyword, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)):
-        value = dicom_file.frame_value(path, header, frame, keyword)
+        value = frame_value(path, header, frame, keyword)
         value = default if value is None else value
-        numbers.append(dicom_file.numbers_of(path, value, keyword, 1)[0])
+        numbers.append(numbers_of(path, value, keyword, 1)[0])
     slope, intercept = numbers
     if slope == 0:
         raise DataError(
             f"{path}: expected a RescaleSlope, found 0; export the series again"
         )
-    with np.errstate(over="ignore"):  # becomes infinite and is refused
-        values = (stored.astype(np.float64) * slope + intercept).astype(np.float32)
-    if not np.isfinite(values).all():
-        raise DataError(
-            f"{path}: expected finite pixels, found NaN or infinite ones; mask or fill "
-            "them where the image is made"
-        )
-    return values
+    with np.errstate(over="ignore"):  # an overflow becomes infinite and is refused
+        values = stored.astype(np.float64) * slope + intercept
+    return finite_float32(path, values)
 
 
 def straightened(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segpipe.images.dicom.file import missing
+from segpipe.images.dicom.file import missing_tag
 from segpipe.images.dicom.planes import Plane, grid_of
 from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
@@ -88,7 +88,7 @@ def _multiples(steps: np.ndarray, gap: float) -> bool:
 def _told_gap(plane: Plane) -> float:
     gap = plane.gap or plane.thickness
     if gap is None:
-        raise missing(plane.path, "SpacingBetweenSlices or SliceThickness")
+        raise missing_tag(plane.path, "SpacingBetweenSlices or SliceThickness")
     return gap
 
 

@@ -10,9 +10,9 @@ from segpipe.images.grid import Grid
 from segpipe.images.volume import Image, ImageStream, LabelMap
 from segpipe.project.errors import DataError
 
-SUFFIXES = (*nifti.SUFFIXES, *raster.SUFFIXES, *itk.SUFFIXES)
+IMAGE_SUFFIXES = (*nifti.SUFFIXES, *raster.SUFFIXES, *itk.SUFFIXES)
 # Formats of images that no door takes yet: how to convert them.
-FOREIGN = {
+FOREIGN_FORMATS = {
     ".dcm": "bring DICOM and its SEG or RTSTRUCT in with `segpipe import FOLDER "
     "data`, or convert a series with `dcm2niix -z y FOLDER`",
     ".mgz": "convert it with FreeSurfer's `mri_convert IN.mgz OUT.nii.gz`",
@@ -33,19 +33,20 @@ FOREIGN = {
 }
 
 
-def suffix(path: Path) -> str:
+def suffix_of(path: Path) -> str:
     """The ending that says the format, such as ``.nii.gz``.
 
     Raises:
         DataError: If no door takes it.
     """
-    for ending in SUFFIXES:
+    for ending in IMAGE_SUFFIXES:
         if path.name.lower().endswith(ending):
             return path.name[-len(ending) :]
+    ending = path.suffix.lower()
     raise DataError(
-        f"{path}: expected a name that ends in {', '.join(SUFFIXES)}, found "
+        f"{path}: expected a name that ends in {', '.join(IMAGE_SUFFIXES)}, found "
         f"{path.suffix or 'no ending'}; "
-        f"{FOREIGN.get(path.suffix.lower(), 'convert the file to one of these')}"
+        f"{FOREIGN_FORMATS.get(ending, 'convert the file to one of these')}"
     )
 
 
@@ -59,9 +60,9 @@ def read_image(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> 
     Raises:
         DataError: As the format's door says.
     """
-    if suffix(path).lower() in nifti.SUFFIXES:
+    if suffix_of(path).lower() in nifti.SUFFIXES:
         return nifti.read_image(path)
-    if suffix(path).lower() in itk.SUFFIXES:
+    if suffix_of(path).lower() in itk.SUFFIXES:
         return itk.read_image(path)
     return raster.read_image(path, spacing_mm=spacing_mm)
 
@@ -72,7 +73,7 @@ def open_image(path: Path) -> ImageStream:
     Raises:
         DataError: As the format's door says.
     """
-    if suffix(path).lower() in nifti.SUFFIXES:
+    if suffix_of(path).lower() in nifti.SUFFIXES:
         return nifti.open_image(path)
     return ImageStream.of(read_image(path))
 
@@ -85,18 +86,18 @@ def read_label(
     Raises:
         DataError: As the format's door says.
     """
-    if suffix(path).lower() in nifti.SUFFIXES:
+    if suffix_of(path).lower() in nifti.SUFFIXES:
         return nifti.read_label(path)
-    if suffix(path).lower() in itk.SUFFIXES:
+    if suffix_of(path).lower() in itk.SUFFIXES:
         return itk.read_label(path)
     return raster.read_label(path, spacing_mm=spacing_mm)
 
 
 def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> None:
     """Write a label map in the format of the path's name, atomically."""
-    if suffix(path).lower() in nifti.SUFFIXES:
+    if suffix_of(path).lower() in nifti.SUFFIXES:
         nifti.write_label(path, array, grid)
-    elif suffix(path).lower() in itk.SUFFIXES:
+    elif suffix_of(path).lower() in itk.SUFFIXES:
         itk.write_label(path, array, grid)
     else:
         raster.write_label(path, array)

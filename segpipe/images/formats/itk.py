@@ -10,8 +10,8 @@ import numpy as np
 import SimpleITK
 from jaxtyping import Integer
 
-from segpipe.images.formats.labels import whole_labels
 from segpipe.images.grid import Grid
+from segpipe.images.values import finite_float32, whole_labels
 from segpipe.images.volume import Image, LabelMap
 from segpipe.project.errors import DataError
 
@@ -33,14 +33,7 @@ def read_image(path: Path) -> Image:
             its voxels are not finite.
     """
     array, grid = _read(path)
-    with np.errstate(over="ignore"):  # becomes infinite and is refused
-        channels = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(channels).all():
-        raise DataError(
-            f"{path}: expected finite voxels, found NaN or infinite; "
-            "mask or fill them where the image is made"
-        )
-    return Image(channels, grid)
+    return Image(finite_float32(path, array), grid)
 
 
 def read_label(path: Path) -> LabelMap:

@@ -19,9 +19,9 @@ from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
-from segpipe.images.formats import nifti_geometry as geometry
-from segpipe.images.formats.labels import whole_labels
-from segpipe.images.grid import Grid
+from segpipe.images.formats.nifti_geometry import forms_agree, nifti_grid, nifti_shape
+from segpipe.images.grid import Grid, Triple
+from segpipe.images.values import finite_float32, whole_labels
 from segpipe.images.volume import SLICES, Image, ImageStream, LabelMap
 from segpipe.project.errors import DataError
 
@@ -39,13 +39,13 @@ def read_image(path: Path) -> Image:
             its voxels are complex, more than 3-D or not finite.
     """
     image = _load(path)
-    grid = geometry.read_grid(path, image, geometry.read_shape(path, image))
+    grid = nifti_grid(path, image, nifti_shape(path, image))
     array = _voxels(path, image)
     if array.dtype.names:  # RGB24, RGBA32
         channels = np.stack([array[name] for name in array.dtype.names])
     else:
         channels = array[None]
-    return Image(_finite(path, channels.reshape((-1, *grid.shape))), grid)
+    return Image(finite_float32(path, channels.reshape((-1, *grid.shape))), grid)
 
 
 def open_image(path: Path) -> ImageStream:
@@ -55,17 +55,15 @@ def open_image(path: Path) -> ImageStream:
         DataError: As for read_image; of the voxels when they are read.
     """
     image = _read_header(path)
-    shape = geometry.read_shape(path, image)
+    shape = nifti_shape(path, image)
     dtype = image.get_data_dtype()
     if math.prod(shape) <= LARGEST_WHOLE or dtype.kind not in "iuf":
         return ImageStream.of(read_image(path))
-    grid = geometry.read_grid(path, image, shape)
+    grid = nifti_grid(path, image, shape)
     return ImageStream(grid, 1, partial(_read_slices, path, image.dataobj, shape))
 
 
-def _read_slices(
-    path: Path, voxels: ArrayProxy, shape: tuple[int, int, int]
-) -> Iterator[np.ndarray]:
+def _read_slices(path: Path, voxels: ArrayProxy, shape: Triple) -> Iterator[np.ndarray]:
     """Slices along k in the order of the file, which is read to its very end.
 
     Where voxels start and how they are scaled, nibabel keeps with them: in the header
@@ -88,7 +86,7 @@ def _read_slices(
             if (slope, intercept) != (1, 0):
                 array = array.astype(np.float64) * slope + intercept
             block = array.reshape((1, *shape[:2], count), order="F")
-            yield _finite(path, block)
+            yield finite_float32(path, block)
         while file.read(1 << 20):  # to the checksum
             pass
 
@@ -103,20 +101,8 @@ def read_channels(path: Path) -> Image:
     if len(image.shape) != 4 or 0 in image.shape:
         return read_image(path)
     i, j, k, _ = image.shape
-    grid = geometry.read_grid(path, image, (i, j, k))
-    return Image(_finite(path, np.moveaxis(_voxels(path, image), 3, 0)), grid)
-
-
-def _finite(path: Path, array: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # becomes infinite and is refused
-        channels = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(channels).all():
-        count = int((~np.isfinite(channels)).sum())
-        raise DataError(
-            f"{path}: expected finite voxels, found {count} NaN or infinite; "
-            "mask or fill them where the image is made"
-        )
-    return channels
+    grid = nifti_grid(path, image, (i, j, k))
+    return Image(finite_float32(path, np.moveaxis(_voxels(path, image), 3, 0)), grid)
 
 
 def read_label(path: Path) -> LabelMap:
@@ -126,7 +112,7 @@ def read_label(path: Path) -> LabelMap:
         DataError: As for read_image, or if a value is not whole.
     """
     image = _load(path)
-    grid = geometry.read_grid(path, image, geometry.read_shape(path, image))
+    grid = nifti_grid(path, image, nifti_shape(path, image))
     array = _voxels(path, image)
     if array.dtype.names:
         raise DataError(
@@ -139,7 +125,7 @@ def read_label(path: Path) -> LabelMap:
 def read_grid(path: Path) -> Grid:
     """Read where the voxels lie, from the header only: the file may yet be damaged."""
     image = _read_header(path)
-    return geometry.read_grid(path, image, geometry.read_shape(path, image))
+    return nifti_grid(path, image, nifti_shape(path, image))
 
 
 def _read_header(path: Path) -> nib.Nifti1Image:
@@ -150,12 +136,12 @@ def _read_header(path: Path) -> nib.Nifti1Image:
 
 def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> None:
     """Write a label map; the same voxels and grid give the same bytes."""
-    _write(path, array, grid)
+    write_slices(path, grid, array.dtype, [array])
 
 
 def write_image(path: Path, array: np.ndarray, grid: Grid) -> None:
     """Write an image of one channel, in the array's own type."""
-    _write(path, array, grid)
+    write_slices(path, grid, array.dtype, [array])
 
 
 class SliceWriter:
@@ -218,19 +204,13 @@ def write_slices(
             writer.add(part)
 
 
-def _write(path: Path, array: np.ndarray, grid: Grid) -> None:
-    write_slices(path, grid, array.dtype, [array])
-
-
 def _header(path: Path, grid: Grid, dtype: np.dtype) -> bytes:
     empty = np.broadcast_to(np.zeros((), dtype), grid.shape)
     image = nib.Nifti1Image(empty, grid.affine, dtype=dtype)
     image.header.set_xyzt_units("mm" if grid.unit == "mm" else "unknown")
     image.set_qform(grid.affine, code=1)
     image.set_sform(grid.affine, code=1)
-    if not geometry.forms_agree(
-        path, image, grid
-    ):  # a qform cannot hold the slightest shear
+    if not forms_agree(path, image, grid):  # a qform cannot hold the slightest shear
         image.header["qform_code"] = 0
     image.header["magic"] = b"n+1"
     image.header["scl_slope"], image.header["scl_inter"] = 1, 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from segpipe.images.grid import Grid
+from segpipe.images.grid import Grid, Triple
 from segpipe.project.errors import DataError
 
 # qform and sform may differ by rounding; a real disagreement is many times larger.
@@ -16,7 +16,7 @@ LARGEST_SHEAR = 0.01  # cosine between axes: about half a degree
 MM_PER_UNIT = {1: 1000.0, 3: 0.001}  # xyzt_units: metre, micron; all others are mm
 
 
-def read_shape(path: Path, image: nib.Nifti1Image) -> tuple[int, int, int]:
+def nifti_shape(path: Path, image: nib.Nifti1Image) -> Triple:
     """The shape of one channel: axes of size 1 at the end go, a plane gets one k.
 
     Raises:
@@ -34,7 +34,7 @@ def read_shape(path: Path, image: nib.Nifti1Image) -> tuple[int, int, int]:
     return i, j, k
 
 
-def read_grid(path: Path, image: nib.Nifti1Image, shape: tuple[int, int, int]) -> Grid:
+def nifti_grid(path: Path, image: nib.Nifti1Image, shape: Triple) -> Grid:
     """Where the voxels lie, by the sform if it has a code, else by the qform.
 
     Raises:

@@ -2,7 +2,6 @@
 
 import io
 import logging
-import os
 import struct
 import zlib
 from pathlib import Path
@@ -13,9 +12,10 @@ import PIL.Image
 import tifffile
 from jaxtyping import Integer
 
-from segpipe.images.formats.labels import whole_labels
 from segpipe.images.grid import Grid
+from segpipe.images.values import finite_float32, whole_labels
 from segpipe.images.volume import Image, LabelMap
+from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
@@ -48,14 +48,8 @@ def read_image(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> 
     Raises:
         DataError: If the file is damaged, of another kind, or not finite.
     """
-    with np.errstate(over="ignore"):  # becomes infinite and is refused
-        array = _read(path, palette="colours").astype(np.float32)
-    if not np.isfinite(array).all():
-        raise DataError(
-            f"{path}: expected finite pixels, found NaN or infinite; "
-            "mask or fill them where the image is made"
-        )
-    return Image(np.ascontiguousarray(array), _grid(path, array.shape, spacing_mm))
+    array = finite_float32(path, _read(path, palette="colours"))
+    return Image(array, _grid(path, array.shape, spacing_mm))
 
 
 def read_label(
@@ -116,10 +110,7 @@ def _write(path: Path, plane: np.ndarray, *, colours: bool) -> None:
             datetime=None,
         )
         data = buffer.getvalue()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    os.replace(part, path)
+    write_bytes(path, bytes(data))
 
 
 def _png_depth(path: Path, plane: np.ndarray) -> np.ndarray:

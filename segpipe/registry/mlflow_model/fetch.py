@@ -14,8 +14,7 @@ from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_json
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import SEGMENTER
-from segpipe.registry.store import connect, first_line, tracking_uri
+from segpipe.registry.store import SEGMENTER, connect, first_line, tracking_uri
 from segpipe.segmenter.segmenter import Segmenter, ensemble_digest, segmenter_digest
 from segpipe.segmenter.spec import SPEC, SegmenterSpec, spec_file
 

@@ -7,13 +7,12 @@ import numpy as np
 from jaxtyping import Float32
 
 from segpipe.dataset.description import NIFTI
-from segpipe.images.formats import files as formats
 from segpipe.images.formats import nifti
+from segpipe.images.formats.files import read_image, read_label
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image, LabelMap
 from segpipe.project.documents import Unit
 from segpipe.tools.importing import hdf5
-from segpipe.tools.importing.sources import is_hdf5
 
 
 @dataclass(frozen=True)
@@ -80,20 +79,20 @@ class Conversion:
     keep_alpha: bool
 
 
-def read_image(path: Path, options: ImportOptions) -> Image:
+def read_raw_image(path: Path, options: ImportOptions) -> Image:
     """Read an image of any format that can be imported; a fourth axis is channels."""
-    if is_hdf5(path):
+    if hdf5.is_hdf5(path):
         return hdf5.read_image(path, key=options.image_key)
     if path.name.lower().endswith(NIFTI):
         return nifti.read_channels(path)
-    return formats.read_image(path)
+    return read_image(path)
 
 
-def read_label(path: Path, options: ImportOptions) -> LabelMap:
+def read_raw_label(path: Path, options: ImportOptions) -> LabelMap:
     """Read a label map of any format that can be imported."""
-    if is_hdf5(path):
+    if hdf5.is_hdf5(path):
         return hdf5.read_label(path, key=options.label_key)
-    return formats.read_label(path)
+    return read_label(path)
 
 
 def plain(

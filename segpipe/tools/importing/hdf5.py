@@ -5,13 +5,18 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from segpipe.images.formats.labels import whole_labels
-from segpipe.images.grid import Grid
+from segpipe.images.grid import Grid, Triple
+from segpipe.images.values import finite_float32, whole_labels
 from segpipe.images.volume import Image, LabelMap
 from segpipe.project.errors import DataError
 
 SUFFIXES = (".h5", ".hdf5")
 MM_PER_MICRON = 0.001
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether the name of a file ends as the names of HDF5 files do."""
+    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
 
 
 def read_image(path: Path, *, key: str) -> Image:
@@ -27,16 +32,11 @@ def read_image(path: Path, *, key: str) -> Image:
     """
     array, spacing_mm = _read(path, key)
     planes = array[None] if array.ndim < 4 else array
-    channels = planes.transpose(0, *range(planes.ndim - 1, 0, -1)).astype(np.float32)
+    channels = planes.transpose(0, *range(planes.ndim - 1, 0, -1))
     if channels.ndim == 3:
         channels = channels[..., None]
-    if not np.isfinite(channels).all():
-        raise DataError(
-            f"{path}, {key}: expected finite voxels, found NaN or infinite; "
-            "mask or fill them where the image is made"
-        )
     grid = _grid((channels.shape[1], channels.shape[2], channels.shape[3]), spacing_mm)
-    return Image(np.ascontiguousarray(channels), grid)
+    return Image(finite_float32(f"{path}, {key}", channels), grid)
 
 
 def read_label(path: Path, *, key: str) -> LabelMap:
@@ -105,7 +105,7 @@ def _spacing(path: Path, key: str, size_um: object) -> tuple[float, ...] | None:
     return i, j, k
 
 
-def _grid(shape: tuple[int, int, int], spacing_mm: tuple[float, ...] | None) -> Grid:
+def _grid(shape: Triple, spacing_mm: tuple[float, ...] | None) -> Grid:
     if spacing_mm is None:
         return Grid.from_spacing(shape, (1.0, 1.0, 1.0), "px")
     i, j, k = spacing_mm

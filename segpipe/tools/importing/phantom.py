@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Int16, Int64
 
 from segpipe.images.formats.nifti import write_image, write_label
-from segpipe.images.grid import Grid, Orientation
+from segpipe.images.grid import Grid, Orientation, Triple
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
 
@@ -92,7 +92,7 @@ def folder_md5(folder: Path) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
-class _Dice:
+class _RandomNumbers:
     """Whole random numbers: SplitMix64, whose stream no library can change.
 
     Source:
@@ -102,11 +102,11 @@ class _Dice:
     def __init__(self, seed: int) -> None:
         self._state = seed * 1_000_003 % 2**64
 
-    def throw(self, low: int, high: int) -> int:
+    def integer(self, low: int, high: int) -> int:
         """One number from low to high, both included."""
         return low + int(self._many(1)[0] % np.uint64(high - low + 1))
 
-    def noise(self, shape: tuple[int, int, int]) -> Int64[np.ndarray, "i j k"]:
+    def noise(self, shape: Triple) -> Int64[np.ndarray, "i j k"]:
         """Nearly normal: sums of eight bytes, mean 0, standard deviation 209."""
         bits = self._many(int(np.prod(shape))).reshape(shape)
         total = np.zeros(shape, dtype=np.int64)
@@ -137,15 +137,15 @@ class _Anatomy:
 
 
 def _write_case(data: Path, name: str, number: int, patient: int) -> None:
-    dice = _Dice(number + 1)
+    random = _RandomNumbers(number + 1)
     south = patient % 2 == 1
     spacing = (9, 9, 24) if south else (10, 10, 20)
-    shape = (dice.throw(46, 50), dice.throw(44, 48), dice.throw(20, 23))
-    anatomy = _build_anatomy(dice, shape, spacing)
-    image = _build_image(dice, anatomy, south=south)
+    shape = (random.integer(46, 50), random.integer(44, 48), random.integer(20, 23))
+    anatomy = _build_anatomy(random, shape, spacing)
+    image = _build_image(random, anatomy, south=south)
     label = np.where(anatomy.cells > 0, CELL, 0).astype(np.int16)
     label[anatomy.vessel] = VESSEL
-    grid = _build_grid(dice, shape, spacing)
+    grid = _build_grid(random, shape, spacing)
     stored = STORED[number % len(STORED)]
     grid = grid.reoriented(stored)
 
@@ -158,39 +158,35 @@ def _write_case(data: Path, name: str, number: int, patient: int) -> None:
     write_label(data / "instancesTr" / f"{name}.nii", ids, grid)
 
 
-def _build_grid(
-    dice: _Dice, shape: tuple[int, int, int], spacing: tuple[int, int, int]
-) -> Grid:
+def _build_grid(random: _RandomNumbers, shape: Triple, spacing: Triple) -> Grid:
     """Oblique: turned about k, then about i."""
     affine = np.diag([*(step * STEP_MM for step in spacing), 1.0])
     for axes in ((0, 1), (1, 2)):
-        opposite, adjacent, hypotenuse = TILTS[dice.throw(0, len(TILTS) - 1)]
+        opposite, adjacent, hypotenuse = TILTS[random.integer(0, len(TILTS) - 1)]
         turn = np.eye(4)
         turn[axes[0], axes[0]] = turn[axes[1], axes[1]] = adjacent / hypotenuse
         turn[axes[0], axes[1]] = -opposite / hypotenuse
         turn[axes[1], axes[0]] = opposite / hypotenuse
         affine = turn @ affine
-    affine[:3, 3] = [dice.throw(-100, 100) / 4 for _ in range(3)]
+    affine[:3, 3] = [random.integer(-100, 100) / 4 for _ in range(3)]
     return Grid(shape, affine, "mm")
 
 
-def _build_anatomy(
-    dice: _Dice, shape: tuple[int, int, int], spacing: tuple[int, int, int]
-) -> _Anatomy:
+def _build_anatomy(random: _RandomNumbers, shape: Triple, spacing: Triple) -> _Anatomy:
     axes = [np.arange(n) * step for n, step in zip(shape, spacing, strict=True)]
     where = list(np.meshgrid(*axes, indexing="ij"))
     extent = [(n - 1) * step for n, step in zip(shape, spacing, strict=True)]
     tissue = np.ones(shape, dtype=bool)
     for place, end in zip(where, extent, strict=True):
-        low, high = dice.throw(20, 50), end - dice.throw(20, 50)
+        low, high = random.integer(20, 50), end - random.integer(20, 50)
         tissue &= (place >= low) & (place <= high)
-    vessel = _build_vessel(dice, where, extent) & tissue
-    cells, membrane = _build_cells(dice, where, extent)
+    vessel = _build_vessel(random, where, extent) & tissue
+    cells, membrane = _build_cells(random, where, extent)
     cells[vessel | ~tissue] = 0
     debris = np.zeros(shape, dtype=bool)
-    for _ in range(dice.throw(4, 8)):
-        center = [dice.throw(30, end - 30) for end in extent]
-        debris |= _squares(where, center) < dice.throw(14, 24) ** 2
+    for _ in range(random.integer(4, 8)):
+        center = [random.integer(30, end - 30) for end in extent]
+        debris |= _squares(where, center) < random.integer(14, 24) ** 2
     return _Anatomy(tissue, cells, membrane, vessel, debris & tissue)
 
 
@@ -202,13 +198,13 @@ def _squares(where: list[np.ndarray], center: list[int]) -> Int64[np.ndarray, "i
 
 
 def _build_vessel(
-    dice: _Dice, where: list[np.ndarray], extent: list[int]
+    random: _RandomNumbers, where: list[np.ndarray], extent: list[int]
 ) -> Bool[np.ndarray, "i j k"]:
     """A bent tube from one side to the other: 64 balls along a parabola."""
-    ends = [[dice.throw(60, end - 60) for end in extent] for _ in range(2)]
+    ends = [[random.integer(60, end - 60) for end in extent] for _ in range(2)]
     ends[0][0], ends[1][0] = 0, extent[0]
-    bend = [0, dice.throw(-90, 90), dice.throw(-60, 60)]
-    radius = dice.throw(20, 32)
+    bend = [0, random.integer(-90, 90), random.integer(-60, 60)]
+    radius = random.integer(20, 32)
     vessel = np.zeros(where[0].shape, dtype=bool)
     for t in range(65):
         center = [
@@ -220,7 +216,7 @@ def _build_vessel(
 
 
 def _build_cells(
-    dice: _Dice, where: list[np.ndarray], extent: list[int]
+    random: _RandomNumbers, where: list[np.ndarray], extent: list[int]
 ) -> tuple[Int16[np.ndarray, "i j k"], Bool[np.ndarray, "i j k"]]:
     """Balls of different sizes that press against each other, and where they touch.
 
@@ -229,8 +225,8 @@ def _build_cells(
     """
     balls: list[tuple[list[int], int]] = []
     for _ in range(900):
-        radius = dice.throw(32, 76)
-        center = [dice.throw(24, end - 24) for end in extent]
+        radius = random.integer(32, 76)
+        center = [random.integer(24, end - 24) for end in extent]
         # Overlap at most a quarter of the radii.
         if all(
             16 * sum((a - b) ** 2 for a, b in zip(center, other, strict=True))
@@ -254,25 +250,25 @@ def _build_cells(
 
 
 def _build_image(
-    dice: _Dice, anatomy: _Anatomy, *, south: bool
+    random: _RandomNumbers, anatomy: _Anatomy, *, south: bool
 ) -> Int16[np.ndarray, "i j k"]:
     """Brightness by cell, blur, bias field and noise; the south sees less contrast."""
     gain = 3 if south else 4
     image = np.where(anatomy.tissue, 900, 300).astype(np.int64)
     image[anatomy.debris] += 140 * gain
     for cell in range(1, int(anatomy.cells.max()) + 1):
-        image[anatomy.cells == cell] += dice.throw(110, 230) * gain
+        image[anatomy.cells == cell] += random.integer(110, 230) * gain
     image[anatomy.membrane] -= 70 * gain
-    image[anatomy.vessel] += dice.throw(250, 320) * gain
+    image[anatomy.vessel] += random.integer(250, 320) * gain
     for axis in range(3):
         image = _blurred(image, axis)
     places = np.meshgrid(*(np.arange(n) for n in image.shape), indexing="ij")
     bias = np.full(image.shape, 4096, dtype=np.int64)
     for place, size in zip(places, image.shape, strict=True):
-        bias += (2 * place - size) * dice.throw(-900, 900) // size
+        bias += (2 * place - size) * random.integer(-900, 900) // size
     image = image * bias // 4096
-    strength = dice.throw(8, 13) if south else dice.throw(5, 10)
-    image += dice.noise(anatomy.cells.shape) * strength // 20
+    strength = random.integer(8, 13) if south else random.integer(5, 10)
+    image += random.noise(anatomy.cells.shape) * strength // 20
     return np.clip(image, 0, 32767).astype(np.int16)
 
 

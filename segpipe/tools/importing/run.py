@@ -9,6 +9,7 @@ from tqdm import tqdm
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.dicom.run import holds_dicom, import_dicom
+from segpipe.tools.importing.hdf5 import is_hdf5
 from segpipe.tools.importing.replacing import (
     check_layout,
     read_existing,
@@ -25,7 +26,6 @@ from segpipe.tools.importing.sources import (
     find_described,
     find_hdf5,
     find_pairs,
-    is_hdf5,
 )
 from segpipe.tools.importing.survey import choose_conversion
 from segpipe.tools.importing.writing import write_case

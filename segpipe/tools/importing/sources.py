@@ -10,7 +10,7 @@ from pathlib import Path
 
 from segpipe.dataset.description import read_description
 from segpipe.dataset.layout import read_dataset
-from segpipe.images.formats import files as formats
+from segpipe.images.formats.files import FOREIGN_FORMATS, IMAGE_SUFFIXES, suffix_of
 from segpipe.project.errors import DataError
 from segpipe.tools.importing import hdf5
 
@@ -137,7 +137,7 @@ def _listed_images(image: Path) -> tuple[Path, ...]:
     """The listed image, or its channels: nnU-Net v1 lists CASE for CASE_0000."""
     if image.is_file():
         return (image,)
-    ending = formats.suffix(image)
+    ending = suffix_of(image)
     stem = image.name.removesuffix(ending)
     found = sorted(image.parent.glob(f"*_[0-9][0-9][0-9][0-9]{ending}"))
     exact = [file for file in found if file.name[: -len(ending) - 5] == stem]
@@ -223,17 +223,12 @@ def _without(stem: str, suffix: str) -> str:
 
 def find_hdf5(images: Path) -> RawCases:
     """The cases of a folder of HDF5 files, each with image and label."""
-    files = [file for file in sorted(images.iterdir()) if is_hdf5(file)]
+    files = [file for file in sorted(images.iterdir()) if hdf5.is_hdf5(file)]
     return RawCases(tuple(RawCase(_stem(file), (file,), file) for file in files))
 
 
-def is_hdf5(path: Path) -> bool:
-    """Whether a file is called as HDF5 files are."""
-    return path.name.lower().endswith(hdf5.SUFFIXES) and not path.name.startswith(".")
-
-
 def _stem(path: Path) -> str:
-    for ending in (*formats.SUFFIXES, *hdf5.SUFFIXES):
+    for ending in (*IMAGE_SUFFIXES, *hdf5.SUFFIXES):
         if path.name.lower().endswith(ending):
             return unicodedata.normalize("NFC", path.name[: -len(ending)])
     return unicodedata.normalize("NFC", path.stem)
@@ -249,7 +244,7 @@ def _list_images(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not path.is_file():
             continue
-        if path.name.lower().endswith(formats.SUFFIXES):
+        if path.name.lower().endswith(IMAGE_SUFFIXES):
             stem = _stem(path)
             if stem in found:
                 raise DataError(
@@ -257,8 +252,8 @@ def _list_images(folder: Path) -> dict[str, Path]:
                     "beside it; move one out"
                 )
             found[stem] = path
-        elif path.suffix.lower() in formats.FOREIGN:
-            formats.suffix(path)  # says how to convert it
+        elif path.suffix.lower() in FOREIGN_FORMATS:
+            suffix_of(path)  # says how to convert it
         else:
             log.info("left out %s: no image", path)
     return found

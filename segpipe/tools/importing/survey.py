@@ -14,8 +14,8 @@ from segpipe.tools.importing.conversion import (
     ImportOptions,
     placed_grid,
     plain,
-    read_image,
-    read_label,
+    read_raw_image,
+    read_raw_label,
 )
 from segpipe.tools.importing.sources import RawCases
 
@@ -38,7 +38,7 @@ def choose_conversion(
         DataError: If the files contradict each other, the options or the data set.
     """
     first = sources.cases[0]
-    image = read_image(first.images[0], options)
+    image = read_raw_image(first.images[0], options)
     spacing_mm = _choose_spacing(image, first.images[0], sources, options, existing)
     values = _survey_labels(sources, options)
     labels, ignore = _choose_labels(sources, options, existing, values)
@@ -52,7 +52,7 @@ def choose_conversion(
     keep_alpha = (
         len(channels) in (2, 4) if channels else _survey_alpha(sources, options)
     )
-    images = [read_image(file, options) for file in first.images]
+    images = [read_raw_image(file, options) for file in first.images]
     count = sum(len(plain(part.array, keep_alpha, options)) for part in images)
     return Conversion(
         options=options,
@@ -168,7 +168,7 @@ def _survey_alpha(sources: RawCases, options: ImportOptions) -> bool:
     if not files[0].name.lower().endswith(raster.SUFFIXES):
         return True  # no colours: all channels count
     for file in tqdm(files, desc="look at images", unit="file", disable=None):
-        array = read_image(file, options).array
+        array = read_raw_image(file, options).array
         if len(array) in (2, 4) and array[-1].min() < array[-1].max():
             return True
     return False
@@ -184,7 +184,7 @@ def _survey_labels(sources: RawCases, options: ImportOptions) -> dict[int, Path]
     """Each value (of instances the extremes), and a file in which it was seen."""
     seen: dict[int, Path] = {}
     for case in tqdm(sources.cases, desc="look at labels", unit="file", disable=None):
-        array = read_label(case.label, options).array
+        array = read_raw_label(case.label, options).array
         found = [array.min(), array.max()] if options.instances else np.unique(array)
         for value in found:
             seen.setdefault(int(value), case.label)

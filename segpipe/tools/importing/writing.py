@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from segpipe.dataset.description import NIFTI
-from segpipe.images.formats import files as formats
 from segpipe.images.formats import nifti, raster
+from segpipe.images.formats.files import read_label, write_label
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image, LabelMap
 from segpipe.project.errors import DataError
@@ -16,8 +16,8 @@ from segpipe.tools.importing.conversion import (
     Conversion,
     placed_grid,
     plain,
-    read_image,
-    read_label,
+    read_raw_image,
+    read_raw_label,
 )
 from segpipe.tools.importing.sources import RawCase
 
@@ -33,7 +33,7 @@ def write_case(case: RawCase, conversion: Conversion, data: Path) -> None:
     """
     parts = []
     for file in case.images:
-        image = read_image(file, conversion.options)
+        image = read_raw_image(file, conversion.options)
         array = plain(image.array, conversion.keep_alpha, conversion.options)
         parts.append(Image(array, placed_grid(image.grid, conversion.spacing_mm)))
     count = sum(len(part.array) for part in parts)
@@ -89,7 +89,7 @@ def _write_labels(
     case: RawCase, grid: Grid, conversion: Conversion, data: Path
 ) -> None:
     options, file = conversion.options, f"{case.name}{conversion.ending}"
-    label = read_label(case.label, options)
+    label = read_raw_label(case.label, options)
     place = _label_grid(label, grid, conversion)
     array = label.array
     if options.instances:
@@ -99,12 +99,12 @@ def _write_labels(
         array = np.where(ids > 0, structure, 0)
         array[unknown] = conversion.ignore or 0
         goal = data / "instancesTr" / file
-        formats.write_label(goal, compact(ids), place)
-    formats.write_label(data / "labelsTr" / file, compact(array), place)
+        write_label(goal, compact(ids), place)
+    write_label(data / "labelsTr" / file, compact(array), place)
     if case.instances is not None:
-        drawn = formats.read_label(case.instances)
+        drawn = read_label(case.instances)
         place = _label_grid(drawn, grid, conversion)
-        formats.write_label(data / "instancesTr" / file, compact(drawn.array), place)
+        write_label(data / "instancesTr" / file, compact(drawn.array), place)
 
 
 def _label_grid(label: LabelMap, grid: Grid, conversion: Conversion) -> Grid:

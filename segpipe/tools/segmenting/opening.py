@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from segpipe.images.dicom import series as dicom
-from segpipe.images.formats import files as formats
+from segpipe.images.dicom.series import DicomImage, read_series
 from segpipe.images.formats import raster
+from segpipe.images.formats.files import open_image
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image, ImageStream
 from segpipe.project.errors import DataError
@@ -30,7 +30,7 @@ class Opened:
     """
 
     source: ImageStream
-    dicom: dicom.DicomImage | None
+    dicom: DicomImage | None
     warnings: tuple[str, ...]
 
 
@@ -56,7 +56,7 @@ def open_study(
     if study.fault is not None:
         raise DataError(study.fault)
     if study.series is not None:
-        series = dicom.read_series(study.series, resample_tilt=resample_tilt)
+        series = read_series(study.series, resample_tilt=resample_tilt)
         source = ImageStream.of(series.image)
         warnings = tuple(study.without_places(words) for words in series.warnings)
     else:
@@ -77,7 +77,7 @@ def _open_files(
 ) -> tuple[ImageStream, tuple[str, ...]]:
     if files[0].name.lower().endswith(raster.SUFFIXES):
         return _open_raster(files, plan, spacing_mm)
-    parts = [formats.open_image(file) for file in files]
+    parts = [open_image(file) for file in files]
     for file, part in zip(files, parts, strict=True):
         if not part.grid.matches(parts[0].grid, tolerance=GRID_TOLERANCE_MM):
             raise DataError(

@@ -13,8 +13,8 @@ from tqdm import tqdm
 from segpipe.evaluation.overlays import View, plot_overlay
 from segpipe.evaluation.views import PLANES, aspect_of, cut_plane, numbered, show_plane
 from segpipe.images.dicom.seg.writing import Algorithm, write_seg
-from segpipe.images.formats import files as formats
 from segpipe.images.formats import nifti
+from segpipe.images.formats.files import write_label
 from segpipe.images.grid import Grid
 from segpipe.images.instances import instances_of_structures
 from segpipe.images.volume import SLICES, ImageStream
@@ -293,7 +293,7 @@ class OutputFiles:
                 ),
             )
         else:
-            formats.write_label(self._label, labels, self._grid)
+            write_label(self._label, labels, self._grid)
         self.written.append(self._label)
         if self._work.settings.instances:
             found: Int32[np.ndarray, "i j k"] = instances_of_structures(
@@ -301,7 +301,7 @@ class OutputFiles:
             )
             ending = self._label.suffix if self._grid.unit == "px" else ".nii.gz"
             path = self._named(f"_instances{ending}")
-            formats.write_label(path, found, self._grid)
+            write_label(path, found, self._grid)
             self.written.append(path)
 
 

@@ -6,8 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from segpipe.images.dicom import series as dicom
-from segpipe.images.formats import files as formats
+from segpipe.images.dicom.file import is_dicom
+from segpipe.images.dicom.series import NO_IMAGES, Series, find_series
+from segpipe.images.formats.files import IMAGE_SUFFIXES, suffix_of
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 
@@ -29,7 +30,7 @@ class Study:
 
     name: str
     files: tuple[Path, ...]
-    series: dicom.Series | None = None
+    series: Series | None = None
     fault: str | None = None
 
     @property
@@ -37,7 +38,7 @@ class Study:
         """Of the label map: the input's own or .dcm for a DICOM-SEG; never lossy."""
         if self.series is not None:
             return ".dcm"
-        own = formats.suffix(self.files[0]).lower()
+        own = suffix_of(self.files[0]).lower()
         return {".jpg": ".png", ".jpeg": ".png", ".nhdr": ".nrrd"}.get(own, own)
 
     def without_places(self, text: str) -> str:
@@ -80,19 +81,19 @@ def find_studies(
                 files[path] = path.relative_to(item).as_posix()
     images, others = {}, []
     for path, name in files.items():
-        if path.name.lower().endswith(formats.SUFFIXES):
+        if path.name.lower().endswith(IMAGE_SUFFIXES):
             images[path] = name
-        elif dicom.is_dicom(path):
+        elif is_dicom(path):
             others.append(path)
         elif path in inputs:
-            formats.suffix(path)  # says what is wrong with it
+            suffix_of(path)  # says what is wrong with it
         else:
             log.info("left out %s: no image", path.name)
     studies = [*_by_case(images, channels), *_by_series(others)]
     if len(studies) < at_least:
         raise DataError(
             f"{', '.join(map(str, inputs))}: expected images, found none; "
-            f"known are {', '.join(formats.SUFFIXES)} and DICOM"
+            f"known are {', '.join(IMAGE_SUFFIXES)} and DICOM"
         )
     _check_names(studies)
     return sorted(studies, key=lambda study: study.name)
@@ -102,7 +103,7 @@ def _by_case(images: dict[Path, str], channels: int) -> list[Study]:
     """Files with their channels together; raw data of a header of its own go along."""
     cases: dict[str, list[tuple[str, Path]]] = defaultdict(list)
     for path, name in images.items():
-        stem = name[: -len(formats.suffix(path))]
+        stem = name[: -len(suffix_of(path))]
         numbered = re.fullmatch(r"(.+)_(\d{4})", stem)
         if numbered and (channels > 1 or numbered[2] == "0000"):
             cases[numbered[1]].append((numbered[2], path))
@@ -129,16 +130,16 @@ def _by_case(images: dict[Path, str], channels: int) -> list[Study]:
 
 def _word(path: Path) -> str:
     """The ending as a word, for files that else are named alike."""
-    return formats.suffix(path).strip(".").replace(".", "_")
+    return suffix_of(path).strip(".").replace(".", "_")
 
 
 def _by_series(files: list[Path]) -> list[Study]:
     """DICOM files by series; one that cannot be read is a study of its own."""
-    members: dict[str, dicom.Series] = {}
+    members: dict[str, Series] = {}
     faults: list[Study] = []
     for path in files:
         try:
-            found = dicom.find_series([path])
+            found = find_series([path])
         except DataError as error:
             faults.append(_unreadable(path, str(error), faults))
             continue
@@ -151,7 +152,7 @@ def _by_series(files: list[Path]) -> list[Study]:
             )
     studies = []
     for uid, series in members.items():
-        if series.modality in dicom.NO_IMAGES:
+        if series.modality in NO_IMAGES:
             log.info("left out series %s: %s is no image", uid, series.modality)
         else:
             studies.append(Study(uid, series.files, series))

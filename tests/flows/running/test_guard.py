@@ -68,7 +68,7 @@ def test_a_command_that_ignores_polite_signals_is_killed(tmp_path: Path) -> None
     deaf = "import signal; signal.signal(2, signal.SIG_IGN); "
     deaf += "signal.signal(15, signal.SIG_IGN)\n"
     code = (
-        "from flows import guard; import signal, sys\n"
+        "from flows.running import guard; import signal, sys\n"
         "guard.STEPS = ((signal.SIGINT, .2), (signal.SIGTERM, .2), (signal.SIGKILL, 5))"
         "\nsys.exit(guard.main())"
     )

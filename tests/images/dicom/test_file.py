@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.uid import JPEGLSLossless, RLELossless
 
-from segpipe.images.dicom.series import find_series, is_dicom, read_series
+from segpipe.images.dicom.file import is_dicom
+from segpipe.images.dicom.series import find_series, read_series
 from segpipe.project.errors import DataError
 from tests.support.dicoms import SECRETS, VOXELS, load, recompress, write_series
 

@@ -8,7 +8,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate, generate_frames
 
-from segpipe.images.dicom.jpeg import fault_of
+from segpipe.images.dicom.jpeg import jpeg_fault
 from tests.support.dicoms import VOXELS, recompress, write_series
 
 
@@ -20,7 +20,7 @@ def slice_of(folder: Path) -> Dataset:
 
 
 def test_a_sound_frame_has_no_fault(tmp_path: Path) -> None:
-    assert fault_of(slice_of(tmp_path)) is None
+    assert jpeg_fault(slice_of(tmp_path)) is None
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_damaged_header_is_named(
     damaged[damaged.rindex(bytes([0xFF, marker])) + place] = value
     slice_.PixelData = encapsulate([bytes(damaged)])
 
-    assert words in str(fault_of(slice_))
+    assert words in str(jpeg_fault(slice_))
 
 
 def test_every_cut_is_found(tmp_path: Path) -> None:
@@ -57,6 +57,6 @@ def test_every_cut_is_found(tmp_path: Path) -> None:
     faults = []
     for length in range(2, len(whole)):
         slice_.PixelData = encapsulate([whole[:length]])
-        faults.append(fault_of(slice_))
+        faults.append(jpeg_fault(slice_))
 
     assert all(faults)

@@ -17,7 +17,8 @@ from pydicom.uid import (
     UltrasoundMultiFrameImageStorage,
 )
 
-from segpipe.images.dicom.series import DicomImage, find_series, is_dicom, read_series
+from segpipe.images.dicom.file import is_dicom
+from segpipe.images.dicom.series import DicomImage, find_series, read_series
 from segpipe.project.errors import DataError
 from tests.support.dicoms import (
     ORIGIN,

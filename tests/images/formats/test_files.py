@@ -1,11 +1,11 @@
-"""The formats together: which one reads a file."""
+"""The name of a file decides which format reads and writes it."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from segpipe.images.formats import files as formats
+from segpipe.images.formats.files import read_label, suffix_of, write_label
 from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
 
@@ -20,7 +20,7 @@ from segpipe.project.errors import DataError
     ],
 )
 def test_the_ending_says_the_format(name: str, ending: str) -> None:
-    assert formats.suffix(Path(name)) == ending
+    assert suffix_of(Path(name)) == ending
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_the_ending_says_the_format(name: str, ending: str) -> None:
 )
 def test_a_foreign_format_is_refused_with_its_own_mend(name: str, mend: str) -> None:
     with pytest.raises(DataError, match=f"(?s){name}: expected.*{mend}"):
-        formats.suffix(Path(name))
+        suffix_of(Path(name))
 
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".tif", ".png"])
@@ -44,7 +44,7 @@ def test_a_label_map_comes_back_through_every_door(tmp_path: Path, ending: str) 
     array = np.arange(12, dtype=np.int32).reshape(4, 3, 1)
     grid = Grid.from_spacing((4, 3, 1), (1.0, 1.0, 1.0), "mm")
 
-    formats.write_label(tmp_path / f"a{ending}", array, grid)
+    write_label(tmp_path / f"a{ending}", array, grid)
 
-    found = formats.read_label(tmp_path / f"a{ending}").array
+    found = read_label(tmp_path / f"a{ending}").array
     np.testing.assert_array_equal(found, array)

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from segpipe.images.formats.nifti_geometry import forms_agree, read_grid, read_shape
+from segpipe.images.formats.nifti_geometry import forms_agree, nifti_grid, nifti_shape
 from segpipe.project.errors import DataError
 
 PATH = Path("scan.nii")
@@ -24,14 +24,14 @@ def image(
 
 @pytest.mark.parametrize(("sform", "qform"), [(1, 1), (1, 0), (0, 1), (4, 2)])
 def test_either_form_is_enough(sform: int, qform: int) -> None:
-    grid = read_grid(PATH, image(sform=sform, qform=qform), (4, 5, 6))
+    grid = nifti_grid(PATH, image(sform=sform, qform=qform), (4, 5, 6))
 
     assert grid.spacing == pytest.approx((0.5, 0.6, 2.0))
 
 
 def test_no_form_is_no_position() -> None:
     with pytest.raises(DataError, match="qform and sform code 0"):
-        read_grid(PATH, image(sform=0, qform=0), (4, 5, 6))
+        nifti_grid(PATH, image(sform=0, qform=0), (4, 5, 6))
 
 
 def test_two_forms_that_contradict_each_other_are_refused() -> None:
@@ -41,9 +41,9 @@ def test_two_forms_that_contradict_each_other_are_refused() -> None:
     made.set_qform(other, code=1)
 
     with pytest.raises(DataError, match="corners 1 mm apart"):
-        read_grid(PATH, made, (4, 5, 6))
+        nifti_grid(PATH, made, (4, 5, 6))
     made.header["qform_code"] = 0
-    assert read_grid(PATH, made, (4, 5, 6)).affine[0, 3] == 0
+    assert nifti_grid(PATH, made, (4, 5, 6)).affine[0, 3] == 0
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("meter", 1000), ("micron", 0.001)])
@@ -51,7 +51,7 @@ def test_other_units_become_mm(unit: str, factor: float) -> None:
     made = image()
     made.header.set_xyzt_units(unit)
 
-    grid = read_grid(PATH, made, (4, 5, 6))
+    grid = nifti_grid(PATH, made, (4, 5, 6))
     assert grid.spacing == pytest.approx((0.5 * factor, 0.6 * factor, 2 * factor))
 
 
@@ -60,7 +60,7 @@ def test_a_shear_is_refused() -> None:
     sheared[0, 1] = 0.1
 
     with pytest.raises(DataError, match="expected axes at right angles"):
-        read_grid(PATH, image(affine=sheared, qform=0), (4, 5, 6))
+        nifti_grid(PATH, image(affine=sheared, qform=0), (4, 5, 6))
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
@@ -71,7 +71,7 @@ def test_an_affine_that_cannot_be_inverted_is_refused(value: float) -> None:
     made.header["srow_z"] = broken[2]
 
     with pytest.raises(DataError, match="an affine that can be inverted"):
-        read_grid(PATH, made, (4, 5, 6))
+        nifti_grid(PATH, made, (4, 5, 6))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -84,7 +84,7 @@ def test_rounding_of_a_turned_qform_is_no_contradiction(seed: int) -> None:
     affine[:3, 3] = rng.uniform(-300, 300, 3)
     made = image(affine=affine)
 
-    grid = read_grid(PATH, made, (4, 5, 6))
+    grid = nifti_grid(PATH, made, (4, 5, 6))
     assert forms_agree(PATH, made, grid)
 
 
@@ -97,7 +97,7 @@ def test_axes_of_one_voxel_at_the_end_go(
 ) -> None:
     made = nib.Nifti1Image(np.zeros(shape, np.uint8), AFFINE)
 
-    assert read_shape(PATH, made) == read
+    assert nifti_shape(PATH, made) == read
 
 
 @pytest.mark.parametrize("shape", [(4, 5, 6, 2), (4,), (4, 0, 6)])
@@ -105,4 +105,4 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     made = nib.Nifti1Image(np.zeros(shape, np.uint8), AFFINE)
 
     with pytest.raises(DataError, match="an image of 2 or 3 axes"):
-        read_shape(PATH, made)
+        nifti_shape(PATH, made)

@@ -27,7 +27,6 @@ from tests.support.segmenters import NONE, make_plan, save_segmenter
 
 REAL = os.environ.get("SEGPIPE_REAL_DATA")
 
-
 SCAN = np.random.default_rng(1).integers(-500, 900, (16, 18, 20)).astype(np.int16)
 
 

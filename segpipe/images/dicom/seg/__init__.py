@@ -1,1 +1,1 @@
-"""DICOM-SEG: segmentations that lie on a series."""
+"""DICOM-SEG: segmentations on the grid of a series."""

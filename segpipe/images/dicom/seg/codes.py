@@ -8,7 +8,7 @@ ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
 ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 TISSUE = Code("85756007", "SCT", "Tissue")
 
-# DICOM PS3.16 and pydicom's codes.SCT, which tests/io/test_dicom_seg.py compares.
+# DICOM PS3.16; tests/images/dicom/seg/test_codes.py compares with pydicom's codes.SCT.
 ANATOMICAL = {
     "adrenal gland": ("23451007", "Adrenal gland"),
     "amygdala": ("4958002", "Amygdala"),

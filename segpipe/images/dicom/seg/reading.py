@@ -8,7 +8,18 @@ import numpy as np
 from jaxtyping import Bool, Int, Shaped
 from pydicom import Dataset
 
-from segpipe.images.dicom import file as dicom_file
+from segpipe.images.dicom.file import (
+    frame_value,
+    items_of,
+    missing_tag,
+    number_of,
+    numbers_of,
+    pixels_of,
+    quiet,
+    read_dataset,
+    value_of,
+    word_of,
+)
 from segpipe.images.dicom.planes import Plane, plane_grid, planes_of
 from segpipe.images.dicom.series import DicomImage
 from segpipe.images.dicom.stack import slab_of
@@ -37,7 +48,7 @@ class SegLabels:
     structures: dict[str, int]
 
 
-@dicom_file.quiet()
+@quiet()
 def read_seg(path: Path, source: DicomImage | None = None) -> SegLabels:
     """Read a segmentation of any type: BINARY, FRACTIONAL (from 0.5 on) or LABELMAP.
 
@@ -50,9 +61,9 @@ def read_seg(path: Path, source: DicomImage | None = None) -> SegLabels:
         DataError: If the file is no segmentation or damaged, if two segments claim the
             same voxel, or if the segments do not lie on the grid of the source.
     """
-    dataset = dicom_file.read_dataset(path)
-    if dicom_file.value_of(path, dataset, "SOPClassUID") not in SOP_CLASSES:
-        modality = dicom_file.word_of(path, dataset, "Modality")
+    dataset = read_dataset(path)
+    if value_of(path, dataset, "SOPClassUID") not in SOP_CLASSES:
+        modality = word_of(path, dataset, "Modality")
         raise DataError(
             f"{path}: expected a DICOM segmentation, found {modality}; name the SEG "
             "file"
@@ -74,7 +85,7 @@ def check_reference(path: Path, reference: str, source: DicomImage) -> None:
     Raises:
         DataError: If both name a frame of reference, and not the same.
     """
-    image = dicom_file.word_of(path, source.slices[0], "FrameOfReferenceUID")
+    image = word_of(path, source.slices[0], "FrameOfReferenceUID")
     if reference and image and reference != image:
         raise DataError(
             f"{path}: expected the frame of reference {image} of the image, found "
@@ -85,15 +96,14 @@ def check_reference(path: Path, reference: str, source: DicomImage) -> None:
 def _names(path: Path, dataset: Dataset) -> dict[int, str]:
     """The name of each segment; a name that comes twice gets its number."""
     names: dict[int, str] = {}
-    for item in dicom_file.value_of(path, dataset, "SegmentSequence") or ():
-        value = dicom_file.value_of(path, item, "SegmentNumber")
-        number = int(dicom_file.numbers_of(path, value, "SegmentNumber", 1)[0])
+    for item in items_of(path, dataset, "SegmentSequence"):
+        number = int(number_of(path, item, "SegmentNumber"))
         if number == 0:  # a LABELMAP may describe its background
             continue
-        name = str(dicom_file.value_of(path, item, "SegmentLabel") or number)[:64]
+        name = str(value_of(path, item, "SegmentLabel") or number)[:64]
         names[number] = f"{name} ({number})" if name in names.values() else name
     if not names:
-        raise dicom_file.missing(path, "SegmentSequence")
+        raise missing_tag(path, "SegmentSequence")
     return names
 
 
@@ -101,8 +111,8 @@ def _masks(
     path: Path, dataset: Dataset, planes: tuple[Plane, ...], names: dict[int, str]
 ) -> Iterator[tuple[Plane, int, Bool[np.ndarray, "row column"]]]:
     """Where each frame shows each of its segments."""
-    frames = dicom_file.pixels_of(path, dataset)
-    kind = dicom_file.word_of(path, dataset, "SegmentationType")
+    frames = pixels_of(path, dataset)
+    kind = word_of(path, dataset, "SegmentationType")
     if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
         raise DataError(
             f"{path}: expected a SegmentationType of BINARY, FRACTIONAL or LABELMAP, "
@@ -115,19 +125,16 @@ def _masks(
         )
     least = 1.0
     if kind == "FRACTIONAL":
-        value = dicom_file.value_of(path, dataset, "MaximumFractionalValue")
-        value = dicom_file.numbers_of(path, value, "MaximumFractionalValue", 1)[0]
-        least = max(value * THRESHOLD, 1e-9)  # 0 is never inside
+        largest = number_of(path, dataset, "MaximumFractionalValue")
+        least = max(largest * THRESHOLD, 1e-9)  # 0 is never inside
     for frame, plane in enumerate(planes):
         stored = frames[frame]
         if kind == "LABELMAP":
             numbers = np.unique(stored)
             masks = [(int(n), stored == n) for n in numbers.tolist() if n != 0]
         else:
-            value = dicom_file.frame_value(
-                path, dataset, frame, "ReferencedSegmentNumber"
-            )
-            found = dicom_file.numbers_of(path, value, "ReferencedSegmentNumber", 1)
+            value = frame_value(path, dataset, frame, "ReferencedSegmentNumber")
+            found = numbers_of(path, value, "ReferencedSegmentNumber", 1)
             masks = [(int(found[0]), stored >= least)]
         for number, mask in masks:
             if number not in names:

@@ -3,12 +3,11 @@
 import copy
 import hashlib
 import uuid
-from pathlib import Path
 
 from pydicom import Dataset
 from pydicom.uid import UID
 
-from segpipe.images.dicom.file import value_of
+from segpipe.images.dicom.file import path_of, value_of
 from segpipe.images.dicom.stack import Stack
 
 # What highdicom needs to know of the image: nothing of the patient, whose name it
@@ -58,11 +57,6 @@ PATIENT_AND_STUDY = (
     "DeidentificationMethodCodeSequence",
     "StudyDescription",
 )
-
-
-def path_of(header: Dataset) -> Path:
-    """The file that a header was read from."""
-    return Path(str(header.filename))
 
 
 def reference_of(header: Dataset, stack: Stack) -> Dataset:

@@ -18,14 +18,13 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
-from segpipe.images.dicom.file import quiet, value_of
+from segpipe.images.dicom.file import path_of, quiet, value_of
 from segpipe.images.dicom.planes import LPS_TO_RAS, planes_of
 from segpipe.images.dicom.seg.codes import codes_of
 from segpipe.images.dicom.seg.source import (
     copy_patient,
     cosines_of,
     derived_uid,
-    path_of,
     reference_of,
 )
 from segpipe.images.dicom.series import DicomImage

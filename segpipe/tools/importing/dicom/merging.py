@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, Integer
 
-from segpipe.images.dicom import file as dicom_file
+from segpipe.images.dicom.file import read_header, word_of
 from segpipe.images.dicom.rtstruct import read_rtstruct
 from segpipe.images.dicom.seg.reading import SegLabels, read_seg
 from segpipe.images.dicom.series import DicomImage
@@ -52,8 +52,8 @@ def read_labels(
 
 
 def _read_label(path: Path, image: DicomImage, only: frozenset[str]) -> SegLabels:
-    header = dicom_file.read_header(path, ["Modality"])
-    if dicom_file.word_of(path, header, "Modality") == "RTSTRUCT":
+    header = read_header(path, ["Modality"])
+    if word_of(path, header, "Modality") == "RTSTRUCT":
         return read_rtstruct(path, image, only=only)
     return read_seg(path, source=image)
 

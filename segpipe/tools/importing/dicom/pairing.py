@@ -6,8 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from segpipe.images.dicom import file as dicom_file
-from segpipe.images.dicom.series import NO_IMAGES, Series, find_series, is_dicom
+from segpipe.images.dicom.file import is_dicom
+from segpipe.images.dicom.references import read_references
+from segpipe.images.dicom.series import (
+    NO_IMAGES,
+    Series,
+    find_series,
+    read_instance_uids,
+)
 from segpipe.project.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -68,14 +74,18 @@ def find_labelled(source: Path) -> list[LabelledSeries]:
 
 def _pair(labels: list[Path], images: dict[str, Series]) -> dict[str, list[Path]]:
     """The labels of each series, by its UID."""
-    named = {path: _named_series(path) & set(images) for path in labels}
-    if any(len(uids) != 1 for uids in named.values()):  # instances tell it better
-        holders = _holders(images)
+    references = {path: read_references(path) for path in labels}
+    named = {path: found.series & set(images) for path, found in references.items()}
+    if any(len(uids) != 1 for uids in named.values()):  # single images tell more
+        holders = {
+            instance: uid
+            for uid, series in images.items()
+            for instance in read_instance_uids(series)
+        }
         for path, uids in named.items():
             if len(uids) != 1:
-                instances = _named_instances(path)
-                found = {holders[uid] for uid in instances if uid in holders}
-                named[path] = found or uids
+                instances = references[path].instances & set(holders)
+                named[path] = frozenset(holders[uid] for uid in instances) or uids
     faults = [_fault(path, uids) for path, uids in named.items() if len(uids) != 1]
     if faults:
         raise DataError("\n".join(faults))
@@ -85,7 +95,7 @@ def _pair(labels: list[Path], images: dict[str, Series]) -> dict[str, list[Path]
     return dict(drawn)
 
 
-def _fault(path: Path, uids: set[str]) -> str:
+def _fault(path: Path, uids: frozenset[str]) -> str:
     if uids:
         return (
             f"{path}: expected labels of one image series, found references to "
@@ -95,63 +105,6 @@ def _fault(path: Path, uids: set[str]) -> str:
         f"{path}: expected its image series beside it, found none that it refers to; "
         "add the series that it was drawn on, or leave the file out"
     )
-
-
-def _items(
-    path: Path, dataset: dicom_file.Dataset, *keywords: str
-) -> list[dicom_file.Dataset]:
-    """The items of a sequence within the items of sequences."""
-    items = [dataset]
-    for keyword in keywords:
-        items = [
-            inner
-            for item in items
-            for inner in dicom_file.value_of(path, item, keyword) or ()
-        ]
-    return items
-
-
-def _named_series(path: Path) -> set[str]:
-    """The series that an object says it was drawn on.
-
-    Source:
-        DICOM PS3.3, sections C.12.1.1 (SEG) and C.8.8.5 (RTSTRUCT).
-    """
-    header = dicom_file.read_header(path)
-    items = _items(path, header, "ReferencedSeriesSequence")
-    items += _items(
-        path,
-        header,
-        "ReferencedFrameOfReferenceSequence",
-        "RTReferencedStudySequence",
-        "RTReferencedSeriesSequence",
-    )
-    return {str(dicom_file.value_of(path, item, "SeriesInstanceUID")) for item in items}
-
-
-def _named_instances(path: Path) -> set[str]:
-    """The images that the contours or the frames of an object name."""
-    header = dicom_file.read_header(path)
-    items = _items(
-        path, header, "ROIContourSequence", "ContourSequence", "ContourImageSequence"
-    )
-    derived = ("DerivationImageSequence", "SourceImageSequence")
-    for group in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        items += _items(path, header, group, *derived)
-    return {
-        str(dicom_file.value_of(path, item, "ReferencedSOPInstanceUID"))
-        for item in items
-    }
-
-
-def _holders(images: dict[str, Series]) -> dict[str, str]:
-    """The series of each image, by the image's SOPInstanceUID."""
-    holders = {}
-    for uid, series in images.items():
-        for path in series.files:
-            header = dicom_file.read_header(path, ["SOPInstanceUID"])
-            holders[dicom_file.text_of(path, header, "SOPInstanceUID")] = uid
-    return holders
 
 
 def _log_left_out(source: Path, found: list[Series], unlabelled: int) -> None:

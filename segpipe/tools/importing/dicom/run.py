@@ -9,9 +9,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from segpipe.dataset.layout import read_dataset
-from segpipe.images.dicom import file as dicom_file
-from segpipe.images.dicom.seg.source import path_of
-from segpipe.images.dicom.series import read_series
+from segpipe.images.dicom.file import path_of
+from segpipe.images.dicom.series import read_patient_id, read_series
 from segpipe.images.formats import nifti
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import Conversion, ImportOptions
@@ -27,6 +26,7 @@ from segpipe.tools.importing.dicom.survey import (
     refuse_options,
     refuse_unseen,
 )
+from segpipe.tools.importing.hdf5 import is_hdf5
 from segpipe.tools.importing.replacing import (
     check_layout,
     read_existing,
@@ -36,7 +36,6 @@ from segpipe.tools.importing.replacing import (
     write_description,
     write_patients,
 )
-from segpipe.tools.importing.sources import is_hdf5
 from segpipe.tools.importing.writing import compact
 
 log = logging.getLogger(__name__)
@@ -107,13 +106,11 @@ def _patients(cases: dict[str, LabelledSeries]) -> list[dict[str, str]]:
     """Rows of patients.csv."""
     rows, faults = [], []
     for name, pair in cases.items():
-        path = pair.images.files[0]
-        header = dicom_file.read_header(path, ["PatientID"])
-        patient = str(dicom_file.value_of(path, header, "PatientID") or "").strip()
+        patient = read_patient_id(pair.images)
         if not patient:
             faults.append(
-                f"{path}: expected a PatientID, found none; give each patient one "
-                "(any code), or cases of one patient may end up on two sides"
+                f"{pair.images.files[0]}: expected a PatientID, found none; give each "
+                "patient a code, so that split can keep the cases of a patient together"
             )
         digest = hashlib.sha256(patient.encode()).hexdigest()[:DIGITS]
         rows.append({"case": name, "patient": digest})

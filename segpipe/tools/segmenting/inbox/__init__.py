@@ -1,1 +1,1 @@
-"""An inbox of studies: what waits, who works on it, and how it went."""
+"""The inbox of studies: what waits, who works on it, what is reported."""

@@ -3,11 +3,11 @@
 import pytest
 from pydicom.sr.codedict import codes
 
-from segpipe.images.dicom.seg import codes as dicom_codes
+from segpipe.images.dicom.seg.codes import ANATOMICAL, PATHOLOGICAL, codes_of
 
 
 def test_codes_are_those_of_pydicom() -> None:
-    table = {**dicom_codes.ANATOMICAL, **dicom_codes.PATHOLOGICAL}
+    table = {**ANATOMICAL, **PATHOLOGICAL}
     for name, (value, meaning) in table.items():
         keyword = "".join(word.capitalize() for word in name.split())
         code = getattr(codes.SCT, keyword)
@@ -27,4 +27,4 @@ def test_codes_are_those_of_pydicom() -> None:
     ],
 )
 def test_a_structure_has_the_code_of_its_name(name: str, kind: object) -> None:
-    assert dicom_codes.codes_of(name)[1] == kind
+    assert codes_of(name)[1] == kind

@@ -9,7 +9,7 @@ import torch
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.project.errors import DataError
 from segpipe.project.params import parse_section, read_params
-from segpipe.tools.presets import list_presets, write_preset
+from segpipe.tools.preset import list_presets, write_preset
 from segpipe.training.task import TrainParams
 from tests.support.places import ROOT
 

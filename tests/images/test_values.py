@@ -1,11 +1,11 @@
-"""Label values come out whole, signed and of at most 32 bits."""
+"""Images come out finite in float32; labels whole, signed and of at most 32 bits."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from segpipe.images.formats.labels import whole_labels
+from segpipe.images.values import whole_labels
 from segpipe.project.errors import DataError
 
 PATH = Path("scan.nii")
@@ -46,5 +46,5 @@ def test_fractions_are_refused_with_the_likely_cause(value: float) -> None:
 
 @pytest.mark.parametrize("value", [2.0**31, -(2.0**31) - 1])
 def test_more_than_32_bits_are_refused(value: float) -> None:
-    with pytest.raises(DataError, match="number the structures anew"):
+    with pytest.raises(DataError, match="renumber the structures"):
         whole_labels(PATH, labels(0, value, kind="i8"))
