@@ -27,7 +27,7 @@ def build_plan(classes: int) -> Plan:
         structures=tuple(f"structure {n}" for n in range(classes)),
         values=tuple(range(classes)),
         ignore=None,
-        fingerprint=DatasetProfile(
+        profile=DatasetProfile(
             cases=1,
             median_shape=(128, 128, 128),
             median_prepared_shape=(128, 128, 128),

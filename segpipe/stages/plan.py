@@ -31,6 +31,7 @@ from segpipe.segmenter.plan import (
 log = logging.getLogger(__name__)
 Spacing = tuple[float, float, float]
 Kind = Literal["zscore", "ct", "none"]
+PERCENTILES = (0.5, 50, 99.5)  # of intensities: low, median, high
 COARSE = 3.0  # an axis this much coarser than the others counts as anisotropic
 
 
@@ -116,7 +117,7 @@ def _build_plan(
     prepared = np.array([look.grid.shape_at(spacing) for look in looks])
     counts = np.sum([look.counts for look in looks], axis=0)
     spacings = np.array([look.grid.spacing for look in looks])
-    fingerprint = DatasetProfile(
+    profile = DatasetProfile(
         cases=len(looks),
         median_shape=_triple(np.median(shapes, axis=0).round().astype(int)),
         median_prepared_shape=_triple(np.median(prepared, axis=0).round().astype(int)),
@@ -126,8 +127,7 @@ def _build_plan(
             for axis in spacings.T
         ),
         intensities=tuple(
-            _three(np.percentile(channel, [0.5, 50, 99.5]).tolist())
-            for channel in samples
+            _three(np.percentile(channel, PERCENTILES).tolist()) for channel in samples
         ),
         class_frequencies=tuple((counts / max(1, counts.sum())).tolist()),
     )
@@ -141,13 +141,13 @@ def _build_plan(
         structures=cases.structures,
         values=cases.values,
         ignore=cases.ignore,
-        fingerprint=fingerprint,
+        profile=profile,
     )
     log.info(
         "plan: spacing %s %s, median prepared shape %s",
         " x ".join(f"{value:.3g}" for value in spacing),
         cases.unit,
-        " x ".join(map(str, fingerprint.median_prepared_shape)),
+        " x ".join(map(str, profile.median_prepared_shape)),
     )
     return plan
 
@@ -188,7 +188,7 @@ def _normalization_of(kind: Kind, samples: np.ndarray) -> Normalization:
     """Figures of the data set where they are used: else a new case changes nothing."""
     low = high = mean = deviation = 0.0
     if kind == "ct":
-        low, high = np.percentile(samples, [0.5, 99.5]).tolist()
+        low, _, high = np.percentile(samples, PERCENTILES).tolist()
         mean, deviation = float(samples.mean()), float(samples.std())
     return Normalization(
         kind=kind, low=low, high=high, mean=mean, standard_deviation=deviation
@@ -217,7 +217,7 @@ def _plan_model(
     try:
         patch = plan_patch(
             spec,
-            fingerprint=plan.fingerprint,
+            profile=plan.profile,
             slice_axis=slice_axis,
             patch_size=model.patch_size,
             batch_size=model.batch_size,
@@ -249,7 +249,7 @@ def _three(values: Iterable[float]) -> Spacing:
 def plan_patch(
     spec: NetworkSpec,
     *,
-    fingerprint: DatasetProfile,
+    profile: DatasetProfile,
     slice_axis: int | None,
     patch_size: Literal["auto", "full"] | Triple,
     batch_size: Literal["auto"] | int,
@@ -263,7 +263,7 @@ def plan_patch(
 
     Args:
         spec: The network.
-        fingerprint: Of the cases, for their prepared shapes.
+        profile: What the cases look like, for their prepared shapes.
         slice_axis: Of a 2-D network.
         patch_size: Fixed by the user, or ``auto``; ``full`` covers the largest case.
         batch_size: Fixed by the user, or ``auto``.
@@ -277,10 +277,10 @@ def plan_patch(
         network = build_network(spec)
     if patch_size == "auto":
         wanted = 2 if batch_size == "auto" else batch_size
-        median = fingerprint.median_prepared_shape
+        median = profile.median_prepared_shape
         size = _largest(network, median, slice_axis, wanted, memory_gb)
     elif patch_size == "full":
-        size = _covering(network, fingerprint.largest_prepared_shape, slice_axis)
+        size = _covering(network, profile.largest_prepared_shape, slice_axis)
     else:
         _check(network, patch_size, slice_axis)
         size = patch_size

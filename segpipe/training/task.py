@@ -11,15 +11,15 @@ import torch
 from segpipe.dataset.prepared import read_counts
 from segpipe.dataset.split import read_split
 from segpipe.networks.build import NetworkSpec, build_network
-from segpipe.networks.catalogue import Network, NetworkName
+from segpipe.networks.catalogue import NETWORKS, Network, NetworkName
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_json
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.plan import PatchPlan, Plan, read_patch_plan, read_plan
-from segpipe.segmenter.segmenter import Segmenter, segmenter_digest
-from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import SegmenterSpec, segmenter_digest
 from segpipe.training.checkpoints import Progress
 from segpipe.training.distributed import World
 from segpipe.training.losses import Loss, LossParams, build_loss
@@ -92,7 +92,7 @@ class TrainParams(Params):
     @property
     def dimensions(self) -> int:
         """2 or 3: what the network convolves over."""
-        return 2 if self.network == "unet2d" else 3
+        return NETWORKS[self.network].dimensions
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,8 +21,8 @@ from segpipe.registry.mlflow_model.fetch import find_folds
 from segpipe.registry.mlflow_model.provenance import Provenance, read_provenance
 from segpipe.registry.register import Trained, check_predictions, find_trained
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import (
-    Segmenter,
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import (
     ensemble_digest,
     segmenter_digest,
 )

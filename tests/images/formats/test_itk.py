@@ -252,7 +252,7 @@ def test_a_header_without_geometry_is_refused(
     """SimpleITK would make up a spacing of 1 mm."""
     (tmp_path / name).write_bytes(header.encode() + RAW)
 
-    with pytest.raises(DataError, match=r"expected a header that says where voxels"):
+    with pytest.raises(DataError, match=r"expected a header with the geometry"):
         itk.read_image(tmp_path / name)
 
 

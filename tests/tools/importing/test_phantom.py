@@ -87,7 +87,7 @@ def test_it_never_overwrites_other_data(data: Path, tmp_path: Path) -> None:
     own.mkdir()
     (own / "mine.txt").write_text("mine")
 
-    with pytest.raises(DataError, match="stay as they are"):
+    with pytest.raises(DataError, match="are left unchanged"):
         write_phantom(own)
 
     assert [path.name for path in own.iterdir()] == ["mine.txt"]
