@@ -166,7 +166,10 @@ def test_each_stored_orientation_gives_the_label_map_of_its_own_voxels(
 
         np.testing.assert_array_equal(found.array, image.array[0] > 0.5)
         assert found.grid.matches(image.grid, tolerance=1e-4)
-        assert found.grid.affine.tobytes() == nifti.read_grid(source).affine.tobytes()
+        assert (
+            found.grid.affine.tobytes()
+            == nifti.open_image(source).grid.affine.tobytes()
+        )
 
 
 @settings(max_examples=15, deadline=None)

@@ -12,7 +12,7 @@ from segpipe.dataset.case import CaseList, read_cases
 from segpipe.dataset.casework import map_cases
 from segpipe.dataset.split import read_split
 from segpipe.dataset.survey import CaseSurvey, survey_case
-from segpipe.images.grid import Triple
+from segpipe.images.grid import Spacing, Triple
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import Network, NetworkName
 from segpipe.networks.memory import training_memory_gb
@@ -29,7 +29,6 @@ from segpipe.segmenter.plan import (
 )
 
 log = logging.getLogger(__name__)
-Spacing = tuple[float, float, float]
 Kind = Literal["zscore", "ct", "none"]
 PERCENTILES = (0.5, 50, 99.5)  # of intensities: low, median, high
 COARSE = 3.0  # an axis this much coarser than the others counts as anisotropic

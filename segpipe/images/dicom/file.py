@@ -197,7 +197,7 @@ def number_of(path: Path, dataset: Dataset, keyword: str) -> float:
 
 
 def items_of(path: Path, dataset: Dataset, *keywords: str) -> list[Dataset]:
-    """The items of a sequence; of several keywords, each lies in the items before."""
+    """The items of a sequence, or of a sequence in the items of other sequences."""
     items = [dataset]
     for keyword in keywords:
         items = [

@@ -139,13 +139,8 @@ def _directions(path: Path, cosines: tuple[float, ...]) -> tuple[Point, Point]:
     return (a, b, c), (d, e, f)
 
 
-def plane_grid(plane: Plane) -> Grid:
-    """The grid of one slice, with one k."""
-    return grid_of(plane, 1, plane.normal)
-
-
 def grid_of(first: Plane, count: int, step: Float64[np.ndarray, "3"]) -> Grid:
-    """The grid of slices like the first, each one step (LPS+, mm) after the last."""
+    """The grid of slices like the first, each one step (LPS+, mm) after another."""
     affine = np.eye(4)
     affine[:3, 0] = np.array(first.along_i) * first.spacing[0]
     affine[:3, 1] = np.array(first.along_j) * first.spacing[1]

@@ -54,7 +54,8 @@ def open_image(path: Path) -> ImageStream:
     Raises:
         DataError: As for read_image; for faults of the voxels while they are read.
     """
-    image = _read_header(path)
+    with _damage_named(path), _open(path) as file:
+        image = _parse(path, file.read(HEADER_BYTES), header_only=True)
     shape = nifti_shape(path, image)
     dtype = image.get_data_dtype()
     if math.prod(shape) <= LARGEST_WHOLE or dtype.kind not in "iuf":
@@ -120,18 +121,6 @@ def read_label(path: Path) -> LabelMap:
             "write the label map as whole numbers"
         )
     return LabelMap(whole_labels(path, array.reshape(grid.shape)), grid)
-
-
-def read_grid(path: Path) -> Grid:
-    """Read the grid from the header only; the rest of the file may be damaged."""
-    image = _read_header(path)
-    return nifti_grid(path, image, nifti_shape(path, image))
-
-
-def _read_header(path: Path) -> nib.Nifti1Image:
-    with _damage_named(path), _open(path) as file:
-        data = file.read(HEADER_BYTES)
-    return _parse(path, data, header_only=True)
 
 
 def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> None:

@@ -15,7 +15,7 @@ MM_PER_MICRON = 0.001
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether the name of a file ends as the names of HDF5 files do."""
+    """Whether a file is HDF5, by the ending of its name."""
     return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
 
 

@@ -1,4 +1,4 @@
-"""Attempts: one case, segmented under its lock; an error becomes an outcome."""
+"""Attempt: one case, segmented under its lock; an error becomes an outcome."""
 
 import fcntl
 import logging

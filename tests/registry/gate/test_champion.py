@@ -42,9 +42,8 @@ def test_the_champions_figures_are_those_that_evaluate_gives_it(paths: Paths) ->
     found = figures(paths)
 
     rows = read_rows(paths.artifacts, "poor")
-    assert found.keys() == rows.keys()
-    for key, row in rows.items():
-        assert repr(found[key]) == repr(row)  # NaN is NaN
+    assert len(found) > 2
+    assert str(found) == str(rows)  # NaN equals NaN
 
 
 def test_a_label_map_is_of_one_image(paths: Paths) -> None:

@@ -64,8 +64,7 @@ def test_what_only_the_candidate_invents_is_a_loss_and_a_failure() -> None:
     assert found.overall.difference == pytest.approx(-1 / 5)
     assert found.new_failures == [invented]
     assert (
-        "0 structures of cases missed, 1 found that are absent"
-        in (found.reasons[-1])
+        "0 structures of cases missed, 1 found that are absent" in (found.reasons[-1])
     )
 
 

@@ -20,7 +20,7 @@ from segpipe.images.dicom.file import (
     value_of,
     word_of,
 )
-from segpipe.images.dicom.planes import Plane, plane_grid, planes_of
+from segpipe.images.dicom.planes import Plane, grid_of, planes_of
 from segpipe.images.dicom.series import DicomImage
 from segpipe.images.dicom.stack import slab_of
 from segpipe.images.grid import Grid
@@ -151,7 +151,7 @@ def _places(
     """The voxels of the grid that lie in the mask of a frame."""
     if not mask.any():
         return np.zeros((0, 3), np.intp)
-    flat = plane_grid(plane)
+    flat = grid_of(plane, 1, plane.normal)
     steps = np.array([(0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)])
     start, right, down = grid.indices_of(flat.points_of(steps))
     moves = np.abs(np.array([right - start, down - start]))

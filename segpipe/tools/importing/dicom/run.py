@@ -40,7 +40,7 @@ from segpipe.tools.importing.writing import compact
 
 log = logging.getLogger(__name__)
 NUMBERED = re.compile(r"case_(\d+)", re.IGNORECASE)
-DIGITS = 12  # of a patient's digest: a million patients collide once in 560 times
+DIGITS = 12  # of a patient's digest: of a million, two agree once in 560 times
 
 
 def holds_dicom(source: Path, options: ImportOptions) -> bool:
