@@ -23,7 +23,7 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
-from flows.distribution import TrainOn, choose_place, train_on_workers
+from flows.distribution import DEPLOYMENT, TrainOn, choose_place, train_on_workers
 from flows.running.commands import CommandError, output, retried, stream
 from flows.running.page import show_picture, tag_run
 from flows.running.workspace import occupied
@@ -45,7 +45,7 @@ def reproduce(
     root: str = ".",
     force: bool = False,
     train_on: TrainOn = "auto",
-    deployment: str = "train/train",
+    deployment: str = DEPLOYMENT,
     repository: str | None = None,
 ) -> bool:
     """Run every stage that is not up to date, record the runs, show the results.

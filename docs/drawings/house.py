@@ -51,13 +51,7 @@ def _read_room(name: str, rooms: dict[str, Path], guests: set[str]) -> Row:
     parts = {folder: _modules(folder) for folder in path.iterdir() if folder.is_dir()}
     parts |= {file: [file] for file in files if file.parent == path}
     used = {part: _imported(parts[part]) & guests for part in sorted(parts)}
-    times = Counter(guest for found in used.values() for guest in found)
-    own = {
-        guest
-        for part, found in used.items()
-        for guest in found
-        if times[guest] > 1 or part.is_file()
-    }
+    own = _at_home_in_room(used)
     words = [
         Word(f"{part.name} {len(parts[part])}", "folder", _sorted(found - own))
         for part, found in used.items()
@@ -73,6 +67,17 @@ def _read_room(name: str, rooms: dict[str, Path], guests: set[str]) -> Row:
         stops=_count(files, name, rooms),
         shape="roof" if name == next(iter(rooms)) else "box",
     )
+
+
+def _at_home_in_room(used: dict[Path, set[str]]) -> set[str]:
+    """Guests of more than one part of a room, or of a module that is in no folder."""
+    times = Counter(guest for found in used.values() for guest in found)
+    return {
+        guest
+        for part, found in used.items()
+        for guest in found
+        if times[guest] > 1 or part.is_file()
+    }
 
 
 def _modules(folder: Path) -> list[Path]:

@@ -107,7 +107,7 @@ def draw(title: str, subtitle: str, legend: dict[str, str], rows: list[Row]) -> 
         *_draw_ground(rows, y - GAP),
         "</svg>",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(line for line in lines if line) + "\n"
 
 
 def _draw_words(row: Row, top: float) -> tuple[list[str], float]:
@@ -143,14 +143,12 @@ def _draw_word(word: Word, x: float, y: float) -> list[str]:
     if word.kind in {"plain", "key"}:
         return [_text(x, y, word.text, f"small {word.kind}")]
     width = _width(word)
-    guests = [
-        _text(x + width - 7, y, " ".join(word.guests), "small guest-text end")
-    ] * bool(word.guests)
+    guests = " ".join(word.guests)
     return [
         f'<rect class="frame {word.kind}" x="{x:.1f}" y="{y - 12.5:.1f}" '
         f'width="{width:.1f}" height="17" rx="8.5"/>',
         _text(x + 7, y, word.text, f"small {word.kind}-text"),
-        *guests,
+        _text(x + width - 7, y, guests, "small guest-text end") if guests else "",
     ]
 
 

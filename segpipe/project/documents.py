@@ -46,7 +46,7 @@ class Document(BaseModel):
 
     def write(self, path: Path) -> None:
         """Write the document; the same content gives the same bytes."""
-        write_json(path, self.model_dump(mode="json"))
+        write_json(path, self.model_dump(mode="json", by_alias=True))
 
 
 def validation_faults(error: ValidationError, *, whole: str) -> list[str]:

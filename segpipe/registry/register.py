@@ -35,13 +35,13 @@ from segpipe.registry.versions import (
     create_version,
     find_segmenter,
 )
-from segpipe.segmenter.segmenter import (
-    Segmenter,
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import (
     ensemble_digest,
     predictions_digest,
     segmenter_digest,
+    spec_file,
 )
-from segpipe.segmenter.spec import spec_file
 from segpipe.training.record import segmenter_folder, training_folder
 
 LOCK, MODEL = "segpipe.lock", "segpipe.model"

@@ -28,6 +28,7 @@ from segpipe.evaluation.scores import (
     sum_instances,
     summarize,
 )
+from segpipe.images.grid import SAME_GRID
 from segpipe.images.instances import InstanceMatch, components, match_instances
 from segpipe.project.documents import Unit
 from segpipe.project.errors import DataError
@@ -35,7 +36,6 @@ from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 
 log = logging.getLogger(__name__)
-SAME_GRID = 0.01  # of the unit: predictions lie on the grid of the reference
 
 
 class EvaluateParams(Params):

@@ -12,7 +12,7 @@ from segpipe.dataset.case import CaseList, read_cases
 from segpipe.dataset.casework import map_cases
 from segpipe.dataset.split import read_split
 from segpipe.dataset.survey import CaseSurvey, survey_case
-from segpipe.images.grid import Triple
+from segpipe.images.grid import Spacing, Triple
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import Network
 from segpipe.networks.memory import training_memory_gb
@@ -29,8 +29,8 @@ from segpipe.segmenter.plan import (
 )
 
 log = logging.getLogger(__name__)
-Spacing = tuple[float, float, float]
 Kind = Literal["zscore", "ct", "none"]
+PERCENTILES = (0.5, 50, 99.5)  # of intensities: low, median, high
 COARSE = 3.0  # an axis is coarse if its spacing is this many times the others'
 
 
@@ -126,8 +126,7 @@ def _build_plan(
             for axis in spacings.T
         ),
         intensities=tuple(
-            _three(np.percentile(channel, [0.5, 50, 99.5]).tolist())
-            for channel in samples
+            _three(np.percentile(channel, PERCENTILES).tolist()) for channel in samples
         ),
         class_frequencies=tuple((counts / max(1, counts.sum())).tolist()),
     )
@@ -141,7 +140,7 @@ def _build_plan(
         structures=cases.structures,
         values=cases.values,
         ignore=cases.ignore,
-        fingerprint=profile,
+        profile=profile,
     )
     log.info(
         "plan: spacing %s %s, median prepared shape %s",
@@ -193,7 +192,7 @@ def _normalization_of(kind: Kind, samples: np.ndarray) -> Normalization:
     """
     low = high = mean = deviation = 0.0
     if kind == "ct":
-        low, high = np.percentile(samples, [0.5, 99.5]).tolist()
+        low, _, high = np.percentile(samples, PERCENTILES).tolist()
         mean, deviation = float(samples.mean()), float(samples.std())
     return Normalization(
         kind=kind, low=low, high=high, mean=mean, standard_deviation=deviation
@@ -216,7 +215,7 @@ def _plan_model(
     try:
         patch = plan_patch(
             spec,
-            profile=plan.fingerprint,
+            profile=plan.profile,
             slice_axis=slice_axis,
             patch_size=model.patch_size,
             batch_size=model.batch_size,

@@ -1,7 +1,6 @@
 """predict: sliding-window inference of the test cases, mean over a model's folds."""
 
 import logging
-from typing import Literal
 
 from tqdm import tqdm
 
@@ -18,12 +17,9 @@ from segpipe.project.documents import write_folder
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import (
-    Inference,
-    Segmenter,
-    predictions_digest,
-    segmenter_digest,
-)
+from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.settings import Blending
+from segpipe.segmenter.spec import predictions_digest, segmenter_digest
 from segpipe.training.record import segmenter_folder, training_folder
 
 log = logging.getLogger(__name__)
@@ -40,9 +36,13 @@ class PredictParams(Params):
     """
 
     overlap_fraction: float
-    blending: Literal["gaussian", "constant"]
+    blending: Blending
     memory_gb: float
     mirror: bool
+
+    def inference(self, compute: Compute) -> Inference:
+        """How a segmenter runs by these parameters."""
+        return Inference(**self.model_dump(), compute=compute)
 
 
 def run(
@@ -63,13 +63,7 @@ def run(
         for fold in folds
     ]
     segmenter = Segmenter.ensemble(folders)
-    inference = Inference(
-        overlap_fraction=params.overlap_fraction,
-        blending=params.blending,
-        memory_gb=params.memory_gb,
-        mirror=params.mirror,
-        compute=compute,
-    )
+    inference = params.inference(compute)
     log.info("predict %s, mean of %d folds, on %s", model, len(folds), compute)
     names = read_split(paths.artifacts).test
     record = PredictionRecord(

@@ -76,7 +76,7 @@ def densify(
     train.run(section, model=model, fold=0, compute=compute, paths=work)
     training = training_folder(work.artifacts, model, 0)
     segmenter = Segmenter.load(segmenter_folder(training))
-    inference = Inference(**params.predict.model_dump(), compute=compute)
+    inference = params.predict.inference(compute)
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

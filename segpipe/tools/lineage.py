@@ -11,7 +11,7 @@ from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.fetch import SegmenterRecord
 from segpipe.registry.runs import find_training
 from segpipe.registry.store import DATA, tracking_uri
-from segpipe.segmenter.segmenter import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.training.record import find_trainings, read_record, segmenter_folder
 

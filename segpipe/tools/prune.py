@@ -36,7 +36,7 @@ class Prunable:
         return f"{self.size / 1e6:9.1f} MB  {what}  {self.why}"
 
 
-def find_prunable(paths: Paths, *, days: float = 7.0) -> list[Prunable]:
+def find_prunable(paths: Paths, *, days: float) -> list[Prunable]:
     """Find what artifacts/ does not need and what has not changed for some days.
 
     Args:

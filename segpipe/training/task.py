@@ -18,8 +18,8 @@ from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.plan import PatchPlan, Plan, read_patch_plan, read_plan
-from segpipe.segmenter.segmenter import Segmenter, segmenter_digest
-from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import SegmenterSpec, segmenter_digest
 from segpipe.training.checkpoints import Progress
 from segpipe.training.distributed import World
 from segpipe.training.losses import Loss, LossParams, build_loss

@@ -67,7 +67,8 @@ def apply(root: Path, verb: str, path: str, block: str) -> None:
             lines = hunk.splitlines(keepends=True)
             old = "".join(line[1:] for line in lines if line[0] != "+")
             new = "".join(line[1:] for line in lines if line[0] != "-")
-            assert text.count(old) == 1, f"{path} has {text.count(old)} times:\n{old}"
+            count = f"\n{text}".count(f"\n{old}")  # whole lines
+            assert count == 1, f"{path} has these lines {count} times:\n{old}"
             text = text.replace(old, new)
     file.write_text(text, encoding="utf-8")
 

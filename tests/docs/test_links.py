@@ -75,3 +75,21 @@ def test_a_page_that_a_file_names_is_there() -> None:
     ]
 
     assert not missing
+
+
+def test_the_tests_that_answer_a_pain_are_there() -> None:
+    page = (ROOT / "docs" / "decisions" / "0007-pains.md").read_text(encoding="utf-8")
+    tests = "".join(
+        f"{name}\n{(ROOT / name).read_text(encoding='utf-8')}"
+        for name in TRACKED
+        if name.startswith("tests/")
+        and name.endswith(".py")
+        and (ROOT / name).is_file()
+    )
+
+    missing = [
+        name
+        for name in re.findall(r"\btest_\w+\b", page)
+        if f"def {name}(" not in tests and f"/{name}.py" not in tests
+    ]
+    assert not missing

@@ -1,5 +1,6 @@
-"""Plan and PatchPlan are read as they were written, and nothing else is."""
+"""Plans are read as they were written, and other documents are refused."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,18 @@ def test_another_format_is_refused_with_a_clear_word(tmp_path: Path) -> None:
 def test_before_plan_the_mend_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="run `dvc repro`"):
         read_plan(tmp_path)
+
+
+def test_the_profile_keeps_its_key_in_the_file(tmp_path: Path) -> None:
+    """Plans and segmenters that were written before have the key fingerprint."""
+    plan = make_plan()
+    plan.write(tmp_path / "plan" / "plan.json")
+
+    document = json.loads((tmp_path / "plan" / "plan.json").read_text())
+    assert "profile" not in document
+    assert document["fingerprint"]["cases"] == plan.profile.cases
+    assert list(document)[-1] == "fingerprint"
+    assert read_plan(tmp_path) == plan
 
 
 def test_slices_lie_across_the_coarsest_axis_and_the_last_of_equals() -> None:

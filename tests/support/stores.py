@@ -7,7 +7,7 @@ from segpipe.project.paths import Paths
 from segpipe.registry.promotion import promote
 from segpipe.registry.store import connect
 from segpipe.registry.versions import create_version, list_versions
-from segpipe.segmenter.segmenter import ensemble_digest, segmenter_digest
+from segpipe.segmenter.spec import ensemble_digest, segmenter_digest
 from segpipe.training.record import TrainingRecord
 from tests.support.segmenters import make_plan, save_segmenter
 

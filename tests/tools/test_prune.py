@@ -37,7 +37,7 @@ def test_finished_cases_go_that_are_old_and_in_no_index(paths: Paths) -> None:
     index = CaseIndex(format_version=1, cases={"case_00": "used"})
     index.write(index_file(paths.artifacts / "preprocess"))
 
-    items = find_prunable(paths)
+    items = find_prunable(paths, days=7.0)
     assert unused.is_dir()
     prune(paths, items)
 
@@ -52,7 +52,7 @@ def test_a_case_of_a_stage_without_index_goes_by_age_alone(paths: Paths) -> None
     old = write_entry(paths.cache / "plan" / "old", old=True)
     write_entry(paths.cache / "plan" / "recent", old=False)
 
-    (item,) = find_prunable(paths)
+    (item,) = find_prunable(paths, days=7.0)
 
     assert item.place == old
     assert "not used lately" in item.why
@@ -62,7 +62,7 @@ def test_interrupted_trainings_go_when_nobody_went_on(paths: Paths) -> None:
     old = write_entry(paths.checkpoints / "train" / "a", old=True)
     write_entry(paths.checkpoints / "train" / "b", old=False)
 
-    items = find_prunable(paths)
+    items = find_prunable(paths, days=7.0)
 
     assert [item.place for item in items] == [old]
     assert "interrupted" in str(items[0])
@@ -75,7 +75,7 @@ def test_runs_go_whose_training_lies_no_longer_in_artifacts(paths: Paths) -> Non
         find_or_create_pair(client, experiment, record=record, tags={})
     write_training(paths, "vnet", 0, seed=2)
 
-    assert not find_prunable(paths)  # too young
+    assert not find_prunable(paths, days=7.0)  # too young
     items = find_prunable(paths, days=-1.0)
     prune(paths, items)
 

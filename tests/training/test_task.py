@@ -11,7 +11,8 @@ from segpipe.dataset.split import read_split
 from segpipe.networks.build import build_network
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.segmenter.segmenter import Segmenter, segmenter_digest
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import segmenter_digest
 from segpipe.training.task import (
     load_pretrained,
     start_from,

@@ -20,7 +20,7 @@ from segpipe.project.fingerprint import digest_file, fingerprint
 from segpipe.project.params import read_section
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.segmenter import Segmenter
 from segpipe.stages import evaluate
 from segpipe.stages.predict import PredictParams
 
@@ -82,7 +82,7 @@ def _segment(
 ) -> None:
     """Write the champion's label maps into a folder, from the cache where possible."""
     params = read_section(paths.params, "predict", PredictParams)
-    inference = Inference(**params.model_dump(), compute=compute)
+    inference = params.inference(compute)
     cache = CaseCache(paths.cache / "comparison")
     goal.mkdir(parents=True)
     network = segmenter.spec.network.name

@@ -25,13 +25,13 @@ from segpipe.registry.gate.judge import judge, refuse
 from segpipe.registry.mlflow_model.fetch import find_folds
 from segpipe.registry.mlflow_model.provenance import Provenance, read_provenance
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import (
-    Segmenter,
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import (
     ensemble_digest,
     predictions_digest,
     segmenter_digest,
+    spec_file,
 )
-from segpipe.segmenter.spec import spec_file
 from segpipe.training.record import (
     read_history,
     read_record,

@@ -15,8 +15,14 @@ from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_json
 from segpipe.project.paths import Paths
 from segpipe.registry.store import SEGMENTER, connect, first_line, tracking_uri
-from segpipe.segmenter.segmenter import Segmenter, ensemble_digest, segmenter_digest
-from segpipe.segmenter.spec import SPEC, SegmenterSpec, spec_file
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import (
+    SPEC,
+    SegmenterSpec,
+    ensemble_digest,
+    segmenter_digest,
+    spec_file,
+)
 
 SCHEME = "models:/"
 
