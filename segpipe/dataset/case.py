@@ -37,11 +37,11 @@ class CaseList(Document):
     """cases.json: the verified data set.
 
     Attributes:
-        format_version: Of this document.
+        format_version: Version of this document.
         dimensions: 2 for images, 3 for volumes.
         unit: ``mm``, or ``px`` without a physical spacing.
         spacing_mm: In-plane spacing of 2-D images whose format carries none.
-        file_ending: Of the images and labels, such as ``.nii.gz``.
+        file_ending: Ending of the image and label files, such as ``.nii.gz``.
         channels: Names of the channels.
         labels: Structure name to the value in the label files; background is 0.
         ignore: The value that means *not annotated*, if the data set has one.
