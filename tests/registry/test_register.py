@@ -47,10 +47,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Paths, Version]:
 
 
 @pytest.fixture
-def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+def paths(paths: Paths) -> Paths:
     """A project of which nothing is registered."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return write_project(tmp_path)
+    return write_project(paths.root)
 
 
 def test_a_version_says_what_it_is(whole: tuple[Paths, Version]) -> None:

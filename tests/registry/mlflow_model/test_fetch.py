@@ -35,10 +35,10 @@ def test_what_is_not_registered_is_said(store: Paths, uri: str) -> None:
 
 
 def test_version_1_of_another_store_is_not_taken_for_this_one(
-    store: Paths, empty: Path, monkeypatch: pytest.MonkeyPatch
+    store: Paths, tables: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = fetch("models:/liver/1", store)
-    shutil.copyfile(empty, store.root / "other.db")
+    shutil.copyfile(tables, store.root / "other.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store.root}/other.db")
     add_version(store)
 
