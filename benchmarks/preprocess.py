@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from benchmarks.peer import Peer, parse_peer
 from benchmarks.timing import last_line, ratios
-from segpipe.dataset.split import Split
+from segpipe.dataset.split import Split, split_file
 from segpipe.images.formats.nifti import write_image, write_label
 from segpipe.images.grid import Grid
 from segpipe.project.documents import write_json
@@ -62,9 +62,7 @@ def prepare(paths: Paths) -> None:
         networks={"m": 3},
         paths=paths,
     )
-    Split(format_version=1, test=(), folds=()).write(
-        paths.artifacts / "split" / "split.json"
-    )
+    Split(format_version=1, test=(), folds=()).write(split_file(paths.artifacts))
     params = parse_section(plan.PlanParams, document["plan"], where="plan")
     plan.run(params, models={}, paths=paths)
 

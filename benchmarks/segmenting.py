@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from segpipe.images.grid import Triple
 from segpipe.networks.build import NetworkSpec, apply_network, build_network
 from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import SegmenterSpec
-
-Triple = tuple[int, int, int]
 
 
 def build_plan(classes: int) -> Plan:
@@ -28,7 +27,7 @@ def build_plan(classes: int) -> Plan:
         structures=tuple(f"structure {n}" for n in range(classes)),
         values=tuple(range(classes)),
         ignore=None,
-        fingerprint=DatasetProfile(
+        profile=DatasetProfile(
             cases=1,
             median_shape=(128, 128, 128),
             median_prepared_shape=(128, 128, 128),

@@ -29,6 +29,12 @@ from segpipe.tools.importing.phantom import write_phantom
 from segpipe.training import task as training
 from segpipe.training.distributed import World
 from segpipe.training.patches.ahead import ahead
+from segpipe.training.step import (
+    Patches,
+    augment_patches,
+    draw_patches,
+    train_step,
+)
 
 HOME = Path(__file__).parents[1]
 PATCH, BATCH, BASE, MARGIN = (40, 56, 40), 2, 16, (0, 0, 0)
@@ -70,31 +76,32 @@ class Ours:
     def __init__(self, folder: Path) -> None:
         """Prepare a task as the stage does."""
         params, compute, paths = prepare(folder)
-        record = {"fingerprint": "benchmark"}
-        self.task = training.build_task(params, "m", 0, compute, paths, record, World())
-        self.progress = training.begin(self.task)
+        self.task = training.build_task(
+            params, "m", 0, compute, paths, "benchmark", World()
+        )
+        self.progress = training.start_or_resume(self.task)
         self.step, self.waiting = 0, 0.0
 
     def whole(self, workers: int) -> None:
         """Some steps, each with patches of its own, cut ahead by some threads."""
         steps = range(self.step, self.step + STEPS)
-        drawn = ahead(partial(training.draw, self.task, MARGIN), steps, workers=workers)
+        drawn = ahead(partial(draw_patches, self.task, MARGIN), steps, workers=workers)
         for step in steps:
             began = time.perf_counter()
             patches = next(drawn)
             self.waiting += time.perf_counter() - began
-            self.learn(step, training.vary(self.task, patches))
+            self.learn(step, augment_patches(self.task, patches))
         self.step = steps.stop
 
     def network(self) -> None:
         """Some steps, all with the same patches."""
-        patches = training.vary(self.task, training.draw(self.task, MARGIN, 0))
+        patches = augment_patches(self.task, draw_patches(self.task, MARGIN, 0))
         for _ in range(STEPS):
             self.learn(self.step, patches)
 
-    def learn(self, step: int, patches: training.Patches) -> None:
+    def learn(self, step: int, patches: Patches) -> None:
         """Forward, backward, update."""
-        training.learn(self.task, self.progress, step, patches)
+        train_step(self.task, self.progress, step, patches)
 
 
 def peak_rate(compute: Compute) -> float:
@@ -107,7 +114,7 @@ def peak_rate(compute: Compute) -> float:
 
 def operations(ours: Ours) -> int:
     """Of the convolutions of one step, forward and backward."""
-    patches = training.vary(ours.task, training.draw(ours.task, MARGIN, 0))
+    patches = augment_patches(ours.task, draw_patches(ours.task, MARGIN, 0))
     with FlopCounterMode(display=False) as counter:
         ours.learn(0, patches)
     return int(counter.get_total_flops())

@@ -7,7 +7,6 @@ Source:
     Çiçek 2016, arXiv:1606.06650, sections 3 and 4 (tables 2 and 3).
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from experiments.trials import (
 )
 from segpipe.dataset.case import read_cases
 from segpipe.dataset.case_files import read_case_label
+from segpipe.dataset.prepared import read_shares
 from segpipe.evaluation.metrics import confusion_matrix, dice_of, iou_of, mean_of
 from segpipe.images.formats.files import read_label
 from segpipe.project.paths import Paths
@@ -95,8 +95,7 @@ def run_automated(given: Arguments) -> Found:
 
     def work(trial: Trial, compute: Compute) -> Figures:
         test = train_and_test(trial, compute, paths)["test"]
-        file = paths.artifacts / "annotate" / "shares.json"
-        shares = json.loads(file.read_text(encoding="utf-8"))["shares"]
+        shares = read_shares(paths.artifacts)
         return {
             "annotated %": 100 * float(np.mean(list(shares.values()))),
             "IoU": test["iou_mean"],

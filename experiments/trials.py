@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from segpipe.evaluation.figures import read_figures
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.fingerprint import digest_file, fingerprint
 from segpipe.project.params import parse_section, read_params
@@ -163,7 +164,7 @@ def prepare(paths: Paths, sections: Sections) -> None:
 
 
 def train_and_test(trial: Trial, compute: Compute, paths: Paths) -> dict[str, Any]:
-    """Plan to evaluate; the document metrics.json."""
+    """Run the stages from plan to evaluate; returns the figures of evaluate."""
     sections, model = trial.sections, trial.name
     plan.run(sections.plan, models={model: sections.train}, paths=paths)
     preprocess.run(sections.preprocess, paths=paths)
@@ -172,9 +173,7 @@ def train_and_test(trial: Trial, compute: Compute, paths: Paths) -> dict[str, An
     train.run(sections.train, model=model, fold=0, compute=compute, paths=paths)
     predict.run(sections.predict, model=model, folds=[0], compute=compute, paths=paths)
     evaluate.run(sections.evaluate, model=model, paths=paths)
-    file = paths.artifacts / "evaluate" / model / "metrics.json"
-    document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return document
+    return read_figures(paths.artifacts, model).model_dump()
 
 
 def run_arms(
@@ -190,7 +189,7 @@ def run_arms(
     Args:
         base: What all have in common.
         arms: Name to the sections that differ.
-        figures: Those that count, of metrics.json; ``minutes`` of all stages beside it.
+        figures: Those that count, of evaluate and ``minutes`` of all stages.
         paths: Of the scratch project.
         seeds: Of the trainings.
     """

@@ -21,6 +21,7 @@ from flows.running.workspace import branch_of, commit_run, has_git, remote_of
 from segpipe.project.errors import DataError
 
 TrainOn = Literal["auto", "here", "workers"]
+DEPLOYMENT = "train/train"  # of the flow train, as prefect.yaml names it
 ATTEMPTS = 3  # of a training whose worker was lost; each continues from its checkpoint
 LOOKS_S = 5.0  # between looks at the runs
 RESTORED = "is cached - skipping run"  # in the words of dvc repro
@@ -69,7 +70,7 @@ def _missing(root: str, deployment: str) -> str | None:
         try:
             pool = client.read_deployment_by_name(deployment).work_pool_name
         except ObjectNotFound:
-            return f"no deployment {deployment}; `make serve` deploys train/train"
+            return f"no deployment {deployment}; `make serve` deploys {DEPLOYMENT}"
         if pool is None:
             return f"no work pool for the deployment {deployment}"
         if not client.read_workers_for_work_pool(pool, worker_filter=online):

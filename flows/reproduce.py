@@ -23,14 +23,16 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
-from flows.distribution import TrainOn, choose_place, train_on_workers
+from flows.distribution import DEPLOYMENT, TrainOn, choose_place, train_on_workers
 from flows.running.commands import CommandError, output, retried, stream
 from flows.running.page import show_picture, tag_run
 from flows.running.workspace import occupied
 from flows.train import LIMIT, TRAIN, say_device
+from segpipe.evaluation.page import CASES, picture_file
 from segpipe.project.commit import data_version, git_tags
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
 
 DATA = "data.dvc"
 SEEN = ".cache/data-seen.yaml"  # not *.dvc, which DVC would read
@@ -43,7 +45,7 @@ def reproduce(
     root: str = ".",
     force: bool = False,
     train_on: TrainOn = "auto",
-    deployment: str = "train/train",
+    deployment: str = DEPLOYMENT,
     repository: str | None = None,
 ) -> bool:
     """Run every stage that is not up to date, record the runs, show the results.
@@ -206,7 +208,7 @@ def show_results(root: str) -> None:
     if uri.startswith("http"):
         create_link_artifact(uri, link_text="Runs in MLflow", key="runs")
     show_picture(
-        Path(root) / "artifacts" / "report" / "cases.png",
+        picture_file(Paths(Path(root)).artifacts, CASES),
         key="report",
         description="Test cases, model by model; the report: artifacts/report",
     )

@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
 
-from flows.distribution import TrainOn
+from flows.distribution import DEPLOYMENT, TrainOn
 from flows.reproduce import bring_data, remember_data, reproduce
 from flows.running.commands import CommandError, stream
 from flows.running.page import show_picture
@@ -54,7 +54,7 @@ def retrain(
     import_options: list[str] | None = None,
     settle_s: float = 60.0,
     train_on: TrainOn = "auto",
-    deployment: str = "train/train",
+    deployment: str = DEPLOYMENT,
     repository: str | None = None,
 ) -> str:
     """Import new data, reproduce, compare with the champion, register a candidate.

@@ -226,25 +226,22 @@ def main() -> None:
         description="Segment the new studies of an inbox, a Prefect task run for each.",
         epilog="example: PREFECT_API_URL=http://127.0.0.1:4200/api python -m "
         "flows.segment ~/inbox --output ~/masks --model models:/liver@champion",
+        argument_default=argparse.SUPPRESS,  # the flow and its settings have them
     )
     parser.add_argument("inbox", nargs="+", help="folders and files of studies")
     parser.add_argument("--output", required=True, help="folder for the results")
     parser.add_argument("--model", required=True, help="folder, or models:/NAME@ALIAS")
-    parser.add_argument("--workers", type=int, default=0, help="cases at a time")
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=SegmentSettings().threads,
-        help="CPU threads of a case",
-    )
+    parser.add_argument("--workers", type=int, help="cases at a time")
+    parser.add_argument("--threads", type=int, help="CPU threads of a case")
     parser.add_argument("--dask", help="address of a scheduler, tcp://HOST:8786")
-    parser.add_argument("--settle-s", type=float, default=30.0)
-    parser.add_argument("--case-timeout-s", type=float, default=3600.0)
+    parser.add_argument("--settle-s", type=float)
+    parser.add_argument("--case-timeout-s", type=float)
     parser.add_argument(
         "--retry-failed", action="store_true", help="try known failures again, too"
     )
     arguments = vars(parser.parse_args())
-    settings = SegmentSettings(threads=arguments.pop("threads"))
+    threads = {"threads": arguments.pop("threads")} if "threads" in arguments else {}
+    settings = SegmentSettings(**threads)
     try:
         state = segment(**arguments, settings=settings, return_state=True)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Inference in a stream gives what inference on the whole volume gives.
+"""Inference in a stream gives the same result as on the whole volume.
 
 Known answers: a network that is the identity; the textbook way in a few lines of torch
 and numpy, with everything in memory at once; and the same volume stored otherwise.
@@ -43,7 +43,7 @@ TIE = 1e-5  # two largest probabilities that are nearer may come in either order
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Thousands of small tiles: threads that wait for each other take minutes."""
+    """With thousands of small tiles, threads would mostly wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -130,7 +130,7 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def smooth_noise(*shape: int) -> np.ndarray:
-    """Blobs of some voxels, as far from 0 to 1 as they come."""
+    """Blobs of some voxels, scaled from 0 to 1."""
     fine = torch.from_numpy(noise(1, *shape))
     soft = F.avg_pool3d(fine, 3, stride=1, padding=1, count_include_pad=False).numpy()
     return (soft - soft.min()) / (soft.max() - soft.min())
@@ -151,7 +151,7 @@ def segment_file(made: Segmenter, source: Path, goal: Path) -> None:
 def test_each_stored_orientation_gives_the_label_map_of_its_own_voxels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file in, a file out, and not one voxel elsewhere: 48 orientations, oblique."""
+    """From file to file, in 48 oblique orientations, no voxel moves."""
     monkeypatch.setattr(nifti, "LARGEST_WHOLE", 0)
     shape, spacing = (7, 19, 23), (0.7, 1.1, 3.2)
     start = Image(noise(1, *shape), Grid(shape, oblique(spacing), "mm"))
@@ -166,7 +166,10 @@ def test_each_stored_orientation_gives_the_label_map_of_its_own_voxels(
 
         np.testing.assert_array_equal(found.array, image.array[0] > 0.5)
         assert found.grid.matches(image.grid, tolerance=1e-4)
-        assert found.grid.affine.tobytes() == nifti.read_grid(source).affine.tobytes()
+        assert (
+            found.grid.affine.tobytes()
+            == nifti.open_image(source).grid.affine.tobytes()
+        )
 
 
 @settings(max_examples=15, deadline=None)
@@ -198,7 +201,7 @@ def test_any_shape_spacing_and_turn_gives_the_label_map_of_its_own_voxels(
 def test_the_same_places_get_the_same_labels_however_they_are_stored(
     network: str,
 ) -> None:
-    """All but numerical ties, with tiles and resampling along each axis."""
+    """Except at numerical ties, with tiles and resampling along each axis."""
     shape = (17, 14, 20)
     start = Image(smooth_noise(*shape), Grid(shape, oblique((1, 1.5, 2)), "mm"))
     made = segmenter(plan((1.2, 1.1, 1.9), ZSCORE, values=(0, 3, 7)), network=network)
@@ -265,7 +268,7 @@ def textbook(made: Segmenter, image: Image, how: Inference) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Way:
-    """One of the ways to run."""
+    """One way to run."""
 
     network: str
     padding: str = "same"
@@ -293,7 +296,7 @@ WAYS = {
     ids=["own", "i and j", "all"],
 )
 def test_slabs_are_what_the_whole_volume_gives(way: Way, spacing) -> None:
-    """The same labels at all voxels but ties, where two classes are within 1e-5."""
+    """The labels are the same except at ties, where two classes are within 1e-5."""
     made = segmenter(
         plan(spacing, ZSCORE, values=(0, 1, 2)),
         network=way.network,
@@ -318,7 +321,7 @@ def test_slabs_are_what_the_whole_volume_gives(way: Way, spacing) -> None:
 
 
 def test_a_valid_networks_tiles_are_the_whole_images_pass() -> None:
-    """At offsets of whole strides, as where tiles overlap by none."""
+    """Tiles lie at offsets of whole strides, without overlap."""
     made = segmenter(
         plan((1.0, 1.0, 1.0), NONE), network="unet2d", padding="valid", slice_axis=2
     )
@@ -376,7 +379,7 @@ def test_parts_together_are_the_prepared_image(spacing, kinds) -> None:
     ("network", "slice_axis"), [("unet3d", None), ("vnet", None), ("unet2d", 1)]
 )
 def test_a_mirrored_image_gets_the_mirrored_prediction(network, slice_axis) -> None:
-    """One tile: the mean over all mirrorings knows neither left nor right."""
+    """With one tile, the mean over all mirrored images is symmetric."""
     made = segmenter(
         plan((1.0, 1.0, 1.0), NONE), network=network, slice_axis=slice_axis
     )
@@ -411,7 +414,7 @@ def uncertainties(seeds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_one_fold_never_disagrees_with_itself() -> None:
-    """Not even twice: what blending and resampling add is no disagreement."""
+    """Also with the same fold twice: blending and resampling add no disagreement."""
     for seeds in [(0,), (0, 0)]:
         entropy, disagreement = uncertainties(seeds)
 

@@ -75,9 +75,14 @@ class CaseList(Document):
         return next(case for case in self.cases if case.name == name)
 
 
+def cases_file(artifacts: Path) -> Path:
+    """The file of the verified data set."""
+    return artifacts / "verify" / "cases.json"
+
+
 def read_cases(artifacts: Path) -> CaseList:
-    """What the stage verify wrote."""
-    return CaseList.read(artifacts / "verify" / "cases.json")
+    """Read the data set that the stage verify wrote."""
+    return CaseList.read(cases_file(artifacts))
 
 
 def pseudonyms(cases: list[str]) -> dict[str, str]:

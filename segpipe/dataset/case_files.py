@@ -1,13 +1,15 @@
-"""Read the images, labels and instances of a case, whatever their format."""
+"""The files of a case: images, label and instances, and what a model predicted."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from segpipe.dataset.case import Case, CaseList
-from segpipe.images.formats.files import read_image, read_label
+from segpipe.images.formats.files import read_image, read_label, write_label
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image, LabelMap
+from segpipe.project.documents import Document
 
 
 def read_case(data: Path, cases: CaseList, case: Case) -> Image:
@@ -35,3 +37,61 @@ def read_case_instances(data: Path, cases: CaseList, case: Case) -> LabelMap | N
 def _read_labels(data: Path, cases: CaseList, file: str) -> LabelMap:
     label = read_label(data / file, spacing_mm=cases.spacing_mm)
     return LabelMap(label.array, Grid(label.grid.shape, label.grid.affine, cases.unit))
+
+
+class PredictionRecord(Document):
+    """Which segmenter predicted which cases.
+
+    Attributes:
+        format_version: Version of this document.
+        model: Name of the model.
+        folds: Numbers of the folds; a prediction is the mean over them.
+        segmenter: Digest of the segmenters of the folds.
+        cases: Names of the predicted cases.
+    """
+
+    format_version: Literal[1]
+    model: str
+    folds: tuple[int, ...]
+    segmenter: str
+    cases: tuple[str, ...]
+
+
+def predictions_folder(artifacts: Path, model: str) -> Path:
+    """The folder of the label maps that a model predicted, and of their record."""
+    return artifacts / "predict" / model
+
+
+def prediction_record_file(folder: Path) -> Path:
+    """The file of the record in a folder of predictions."""
+    return folder / "predictions.json"
+
+
+def read_prediction_record(artifacts: Path, model: str) -> PredictionRecord:
+    """Read which segmenter made the predictions of a model.
+
+    Raises:
+        DataError: If the model predicted nothing yet.
+    """
+    folder = predictions_folder(artifacts, model)
+    return PredictionRecord.read(prediction_record_file(folder))
+
+
+def prediction_file(folder: Path, cases: CaseList, name: str) -> Path:
+    """The file of the predicted label map of a case in a folder of predictions."""
+    return folder / f"{name}{cases.file_ending}"
+
+
+def read_prediction(
+    artifacts: Path, model: str, cases: CaseList, name: str
+) -> LabelMap | None:
+    """Read the label map that a model predicted for a case; None if it is missing."""
+    file = prediction_file(predictions_folder(artifacts, model), cases, name)
+    if not file.is_file():
+        return None
+    return read_label(file, spacing_mm=cases.spacing_mm)
+
+
+def write_prediction(folder: Path, cases: CaseList, name: str, label: LabelMap) -> None:
+    """Write the predicted label map of a case into a folder of predictions."""
+    write_label(prediction_file(folder, cases, name), label.array, label.grid)

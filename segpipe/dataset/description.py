@@ -39,7 +39,7 @@ class Description(BaseModel):
 
     @property
     def true_unit(self) -> Unit:
-        """Unit of all spacings; by default mm for NIfTI, px for others."""
+        """Unit of all spacings: mm for NIfTI by default, for others with spacing_mm."""
         if self.file_ending.lower() in NIFTI:
             return self.unit or "mm"
         return "px" if self.spacing_mm is None else "mm"

@@ -1,19 +1,199 @@
-"""What preparation writes for each case: prepared arrays, class counts, the index."""
+"""Prepared cases: the files that preprocess, weigh and annotate write, case by case."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from segpipe.project.documents import Document
+import numpy as np
+from jaxtyping import Bool, Float32, Int16, Int32, Int64
+
+from segpipe.images.grid import Grid
+from segpipe.project.documents import Document, write_json
+
+
+class CaseIndex(Document):
+    """The digest of what a stage wrote for each case.
+
+    Attributes:
+        format_version: Version of this document.
+        cases: Digest of each case, by the name of the case.
+    """
+
+    format_version: Literal[1]
+    cases: dict[str, str]
+
+
+def index_file(folder: Path) -> Path:
+    """The file of the index in the folder of a stage that works case by case."""
+    return folder / "index.json"
 
 
 class ClassCounts(Document):
-    """counts.json of weigh: how many annotated voxels of each class a case has."""
+    """How many annotated voxels of each class a case has.
+
+    Attributes:
+        format_version: Version of this document.
+        counts: Annotated voxels of each class, by the name of the case.
+    """
 
     format_version: Literal[1]
     counts: dict[str, tuple[int, ...]]
 
 
-class CaseIndex(Document):
-    """index.json of a stage that works case by case: a digest of what it wrote."""
+def counts_file(folder: Path) -> Path:
+    """The file of the class counts in the folder of weigh."""
+    return folder / "counts.json"
+
+
+def read_counts(artifacts: Path) -> dict[str, tuple[int, ...]]:
+    """Read the annotated voxels of each class that weigh counted, by case."""
+    return ClassCounts.read(counts_file(artifacts / "weigh")).counts
+
+
+class LabelledShares(Document):
+    """The share of the voxels of each case that counts as labelled.
+
+    Attributes:
+        format_version: Version of this document.
+        shares: Share from 0 to 1, by the name of the case.
+    """
 
     format_version: Literal[1]
-    cases: dict[str, str]
+    shares: dict[str, float]
+
+
+def shares_file(folder: Path) -> Path:
+    """The file of the labelled shares in the folder of annotate."""
+    return folder / "shares.json"
+
+
+def read_shares(artifacts: Path) -> dict[str, float]:
+    """Read the labelled share of each case that annotate wrote."""
+    return LabelledShares.read(shares_file(artifacts / "annotate")).shares
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """A case that preprocess wrote, on the prepared grid.
+
+    The arrays are memory-mapped: they are read as they are used.
+
+    Attributes:
+        folder: Folder of the case.
+    """
+
+    folder: Path
+
+    @property
+    def image(self) -> Float32[np.ndarray, "channel i j k"]:
+        """Normalized intensities."""
+        return _open(self.folder / "image.npy")
+
+    @property
+    def label(self) -> Int16[np.ndarray, "i j k"]:
+        """Class indices; negative where not annotated."""
+        return _open(self.folder / "label.npy")
+
+    @property
+    def instances(self) -> Int32[np.ndarray, "i j k"] | None:
+        """Instance ids, 0 where there is none; None if the case has no such file."""
+        return _open_if_there(self.folder / "instances.npy")
+
+    def save_image(self, image: Float32[np.ndarray, "channel i j k"]) -> None:
+        """Write the normalized intensities."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        np.save(self.folder / "image.npy", image)
+
+    def save_label(self, label: Int16[np.ndarray, "i j k"]) -> None:
+        """Write the class indices."""
+        np.save(self.folder / "label.npy", label)
+
+    def save_instances(self, instances: Int32[np.ndarray, "i j k"]) -> None:
+        """Write the instance ids."""
+        np.save(self.folder / "instances.npy", instances)
+
+    def save_grids(self, *, original: Grid, prepared: Grid) -> None:
+        """Write the grid of the image file and the prepared grid, for people."""
+        write_json(
+            self.folder / "grid.json",
+            {
+                "format_version": 1,
+                "original": original.to_json(),
+                "prepared": prepared.to_json(),
+            },
+        )
+
+
+def prepared_case(artifacts: Path, name: str) -> PreparedCase:
+    """The case of a name as preprocess wrote it."""
+    return PreparedCase(artifacts / "preprocess" / name)
+
+
+@dataclass(frozen=True)
+class WeighedCase:
+    """The weight map of a case that weigh wrote; the maps are memory-mapped.
+
+    Attributes:
+        folder: Folder of the case.
+    """
+
+    folder: Path
+
+    @property
+    def border(self) -> Float32[np.ndarray, "i j k"]:
+        """The border term of the weight; 0 where not annotated."""
+        return _open(self.folder / "border.npy")
+
+    @property
+    def separation(self) -> Bool[np.ndarray, "i j k"] | None:
+        """Voxels between touching instances; None if instances were not separated."""
+        return _open_if_there(self.folder / "separation.npy")
+
+    @property
+    def counts(self) -> Int64[np.ndarray, " classes"]:
+        """Annotated voxels of each class."""
+        return _open(self.folder / "counts.npy")
+
+    def save(
+        self,
+        *,
+        border: Float32[np.ndarray, "i j k"],
+        separation: Bool[np.ndarray, "i j k"] | None,
+        counts: Int64[np.ndarray, " classes"],
+    ) -> None:
+        """Write the maps and the counts."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        np.save(self.folder / "border.npy", border)
+        if separation is not None:
+            np.save(self.folder / "separation.npy", separation)
+        np.save(self.folder / "counts.npy", counts)
+
+
+def weighed_case(artifacts: Path, name: str) -> WeighedCase:
+    """The weight map of the case of a name as weigh wrote it."""
+    return WeighedCase(artifacts / "weigh" / name)
+
+
+def save_annotated(
+    folder: Path, name: str, annotated: Bool[np.ndarray, "i j k"]
+) -> None:
+    """Write where the label of a case counts, into the folder of annotate."""
+    np.save(_annotated_file(folder, name), annotated)
+
+
+def open_annotated(artifacts: Path, name: str) -> Bool[np.ndarray, "i j k"]:
+    """Where the label of a case counts, as annotate wrote it; memory-mapped."""
+    return _open(_annotated_file(artifacts / "annotate", name))
+
+
+def _annotated_file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.npy"
+
+
+def _open(file: Path) -> np.ndarray:
+    array: np.ndarray = np.load(file, mmap_mode="r")
+    return array
+
+
+def _open_if_there(file: Path) -> np.ndarray | None:
+    return _open(file) if file.is_file() else None

@@ -1,4 +1,4 @@
-"""Split: on which side each case stands."""
+"""Split: which cases train, validate and test."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,18 +7,18 @@ from segpipe.project.documents import Document
 
 
 class Fold(Document):
-    """Cases to learn from and cases to choose the best network by."""
+    """Cases to train on and cases that choose the best network."""
 
     training: tuple[str, ...]
     validation: tuple[str, ...]
 
 
 class Split(Document):
-    """split.json: on which side each case stands; a patient stands on one only.
+    """The cases to test and the folds; all cases of a patient are on one side.
 
     Attributes:
-        format_version: Of this document.
-        test: Cases that nothing before predict looks at.
+        format_version: Version of this document.
+        test: Cases that no stage before predict reads, except verify.
         folds: One training and validation set a fold.
     """
 
@@ -27,6 +27,11 @@ class Split(Document):
     folds: tuple[Fold, ...]
 
 
+def split_file(artifacts: Path) -> Path:
+    """The file of the split."""
+    return artifacts / "split" / "split.json"
+
+
 def read_split(artifacts: Path) -> Split:
-    """What the stage split wrote."""
-    return Split.read(artifacts / "split" / "split.json")
+    """Read the split that the stage split wrote."""
+    return Split.read(split_file(artifacts))

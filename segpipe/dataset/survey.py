@@ -48,12 +48,14 @@ def survey_case(paths: Paths, cases: CaseList, case: Case) -> CaseSurvey:
         if not cache.fetch(key, folder):
             survey = _survey(paths.data, cases, case)
             np.save(folder / "samples.npy", survey.samples)
-            np.save(folder / "counts.npy", survey.counts)
-            write_json(folder / "grid.json", survey.grid.to_json())
+            np.save(folder / "class_counts.npy", survey.counts)
+            write_json(folder / "canonical_grid.json", survey.grid.to_json())
             cache.store(key, folder)
-        grid = Grid.from_json(json.loads((folder / "grid.json").read_text()))
+        grid = json.loads((folder / "canonical_grid.json").read_text(encoding="utf-8"))
         return CaseSurvey(
-            grid, np.load(folder / "samples.npy"), np.load(folder / "counts.npy")
+            Grid.from_json(grid),
+            np.load(folder / "samples.npy"),
+            np.load(folder / "class_counts.npy"),
         )
 
 

@@ -1,10 +1,17 @@
 """The report's page: one HTML file that needs nothing else."""
 
 import base64
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+
+from segpipe.project.documents import write_bytes, write_text
+
+SUMMARY, CASES = "report", "cases"  # names of pictures
 
 TEMPLATE = """\
 <!doctype html>
@@ -131,6 +138,35 @@ class Part:
     text: str = ""
     table: Table | None = None
     pictures: tuple[Picture, ...] = ()
+
+
+def page_file(artifacts: Path) -> Path:
+    """The file of the page."""
+    return artifacts / "report" / "index.html"
+
+
+def picture_file(artifacts: Path, name: str) -> Path:
+    """The file of a picture of the page, by the name of the picture."""
+    return artifacts / "report" / f"{name}.png"
+
+
+def write_report(
+    artifacts: Path, page: str, parts: Sequence[Part], summary: bytes
+) -> None:
+    """Write the page and its pictures in place of earlier ones.
+
+    Args:
+        artifacts: Folder of all stages.
+        page: The HTML document.
+        parts: Sections of the page; each of their pictures becomes a file of its own.
+        summary: PNG of the whole report in one picture.
+    """
+    shutil.rmtree(page_file(artifacts).parent, ignore_errors=True)
+    write_text(page_file(artifacts), page)
+    write_bytes(picture_file(artifacts, SUMMARY), summary)
+    for part in parts:
+        for picture in part.pictures:
+            write_bytes(picture_file(artifacts, picture.name), picture.png)
 
 
 def build_page(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from segpipe.dataset.case import CaseList
+from segpipe.evaluation.figures import ROWS, Figures, Rows
 from segpipe.evaluation.page import Card, Part, Row, Table
 from segpipe.evaluation.scores import mean_interval
 
@@ -17,36 +18,38 @@ ABSENT = "\N{EN DASH}"
 
 @dataclass(frozen=True, eq=False)
 class Evaluated:
-    """What evaluate and train say of one model.
+    """The results of one model.
 
     Attributes:
-        metrics: metrics.json.
-        rows: Case and structure to their line of cases.csv.
-        settings: Params and compute of the training, from its fingerprint.json.
+        figures: Means and sums over the test cases.
+        rows: Figures of each case and structure.
+        params: The section train.MODEL of its training.
+        compute: Device and precision of its training.
     """
 
-    metrics: dict[str, Any]
-    rows: dict[tuple[str, str], dict[str, str]]
-    settings: dict[str, Any]
+    figures: Figures
+    rows: Rows
+    params: dict[str, Any]
+    compute: dict[str, Any]
 
 
 def build_cards(evaluated: dict[str, Evaluated]) -> list[Card]:
     """The mean test Dice of each model, the best one marked."""
-    dice = {m: e.metrics["test"]["dice_mean"] for m, e in evaluated.items()}
+    dice = {m: e.figures.test["dice_mean"] for m, e in evaluated.items()}
     best = max(dice, key=lambda model: dice[model] or 0)
     return [
         Card(
             model,
             _text(dice[model], 3),
-            f"mean test Dice · {e.metrics['test']['n_failed']} of "
-            f"{e.metrics['test']['n']} failed",
+            f"mean test Dice · {e.figures.test['n_failed']} of "
+            f"{e.figures.test['n']} failed",
             best=model == best and len(dice) > 1,
         )
         for model, e in evaluated.items()
     ]
 
 
-# What is shown, where it stands in metrics.json, digits, and which way is better.
+# What is shown, where it stands in the figures, digits, and which way is better.
 Line = tuple[str, tuple[str, ...], int, int]
 
 
@@ -93,12 +96,12 @@ def _lines(cases: CaseList, with_instances: bool) -> dict[str, list[Line]]:
 
 def build_comparison(evaluated: dict[str, Evaluated], cases: CaseList) -> Part:
     """Every figure of every model, the best of a line marked."""
-    with_instances = all(e.metrics["instances"] for e in evaluated.values())
+    with_instances = all(e.figures.instances for e in evaluated.values())
     rows: list[Row] = []
     for heading, lines in _lines(cases, with_instances).items():
         rows.append(Row((heading,)))
         for name, keys, digits, better in lines:
-            values = [_find(e.metrics, keys) for e in evaluated.values()]
+            values = [_find(e.figures, keys) for e in evaluated.values()]
             rows.append(_row(name, values, digits=digits, better=better))
     return Part(
         "Models side by side",
@@ -107,10 +110,11 @@ def build_comparison(evaluated: dict[str, Evaluated], cases: CaseList) -> Part:
     )
 
 
-def _find(document: Any, keys: tuple[str, ...]) -> float | None:
-    for key in keys:
-        document = document[key]
-    return None if document is None else float(document)
+def _find(figures: Figures, keys: tuple[str, ...]) -> float | None:
+    found = getattr(figures, keys[0])
+    for key in keys[1:]:
+        found = found[key]
+    return None if found is None else float(found)
 
 
 def _row(name: str, values: list[float | None], *, digits: int, better: int) -> Row:
@@ -130,13 +134,13 @@ def _text(value: float | None, digits: int) -> str:
 
 def build_groups(evaluated: dict[str, Evaluated]) -> list[Part]:
     """Mean Dice by site, scanner or whatever patients.csv says; nothing without."""
-    first = next(iter(evaluated.values())).metrics["groups"]
+    first = next(iter(evaluated.values())).figures.groups
     rows: list[Row] = []
     for column, groups in first.items():
         if groups:
             rows.append(Row((column,)))
         for value in groups:
-            summaries = [e.metrics["groups"][column][value] for e in evaluated.values()]
+            summaries = [e.figures.groups[column][value] for e in evaluated.values()]
             name = f"{value} (n = {summaries[0]['n']})"
             figures = [summary["dice_mean"] for summary in summaries]
             rows.append(_row(name, figures, digits=3, better=1))
@@ -239,13 +243,11 @@ def build_worst(
         for structure in cases.structures[1:]:
             found = [e.rows[case, structure] for e in evaluated.values()]
             cells = [
-                _text(float(row[name] or "nan"), digits)
+                _text(row[name], digits)
                 for name, digits in (("dice", 3), (f"hd95_{cases.unit}", 1))
                 for row in found
             ]
-            failed = [
-                place for place, row in enumerate(found) if row["failed"] == "True"
-            ]
+            failed = [place for place, row in enumerate(found) if row["failed"]]
             both = (*failed, *(place + len(found) for place in failed))
             rows.append(
                 Row(
@@ -259,6 +261,6 @@ def build_worst(
     return Part(
         "Worst cases first",
         f"Look at these before you trust the means. Failed ones are red; HD95 in "
-        f"{cases.unit}. All cases by name: artifacts/evaluate/MODEL/cases.csv.",
+        f"{cases.unit}. All cases by name: artifacts/evaluate/MODEL/{ROWS}.",
         Table(("", *columns), tuple(rows)),
     )

@@ -3,10 +3,14 @@
 import numpy as np
 
 from segpipe.dataset.case import CaseList
-from segpipe.dataset.case_files import read_case, read_case_instances, read_case_label
+from segpipe.dataset.case_files import (
+    read_case,
+    read_case_instances,
+    read_case_label,
+    read_prediction,
+)
 from segpipe.evaluation.overlays import View
 from segpipe.evaluation.plots import COLOURS
-from segpipe.images.formats.files import read_label
 from segpipe.images.grid import Grid
 from segpipe.images.instances import components
 from segpipe.project.paths import Paths
@@ -66,11 +70,11 @@ def numbered(labels: np.ndarray, values: tuple[int, ...]) -> np.ndarray:
 
 
 def _predicted(paths: Paths, model: str, cases: CaseList, name: str) -> np.ndarray:
-    """Classes of a prediction; background where the file is missing."""
-    file = paths.artifacts / "predict" / model / f"{name}{cases.file_ending}"
-    if not file.is_file():
+    """The predicted classes of a case; background where the prediction is missing."""
+    predicted = read_prediction(paths.artifacts, model, cases, name)
+    if predicted is None:
         return np.zeros(cases[name].shape, dtype=np.int32)
-    return numbered(read_label(file, spacing_mm=cases.spacing_mm).array, cases.values)
+    return numbered(predicted.array, cases.values)
 
 
 def _components(classes: np.ndarray, counted: set[int]) -> np.ndarray:

@@ -11,6 +11,7 @@ from segpipe.project.documents import Unit
 
 Triple = tuple[int, int, int]  # i, j, k
 Spacing = tuple[float, float, float]  # along i, j, k
+SAME_GRID = 0.01  # of the unit: corners of two files of one grid lie closer
 
 
 @dataclass(frozen=True)

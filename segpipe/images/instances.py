@@ -30,7 +30,7 @@ def components(
 def instances_of_structures(
     label: Integer[np.ndarray, "i j k"], *, ignore: int | None
 ) -> Int32[np.ndarray, "i j k"]:
-    """Connected components (all neighbours) of each structure, numbered on.
+    """Connected components (all neighbours) of each structure, numbered from 1.
 
     Args:
         label: Structure of each voxel; 0 is background.
@@ -67,16 +67,6 @@ class InstanceMatch:
     merges: int
     splits: int
     mean_iou: float
-
-    @property
-    def false_positives(self) -> int:
-        """Number of predicted instances without a partner."""
-        return self.n_predicted - self.true_positives
-
-    @property
-    def false_negatives(self) -> int:
-        """Number of reference instances without a partner."""
-        return self.n_reference - self.true_positives
 
     @property
     def f1(self) -> float:

@@ -1,4 +1,4 @@
-"""Layers and rules that more than one of the papers shares."""
+"""Layers and rules that several of the papers share."""
 
 import math
 from typing import Literal
@@ -13,7 +13,7 @@ Padding = Literal["valid", "same"]
 
 
 def initialize(network: nn.Module) -> None:
-    """Draw weights from N(0, sqrt(2 / N)), N incoming nodes of an output; biases are 0.
+    """Draw weights from N(0, sqrt(2 / N)) for N inputs of an output; biases are 0.
 
     For a transposed convolution whose kernel is as wide as its stride, each output
     gathers one kernel element of every input channel: N is in_channels, where torch's
@@ -37,7 +37,7 @@ def initialize(network: nn.Module) -> None:
 
 
 def crop_like(features: Float[Tensor, "..."], goal: Float[Tensor, "..."]) -> Tensor:
-    """The centre of a feature map, in the spatial shape of another: a no-op if same."""
+    """Cut the centre of a feature map to the spatial shape of another."""
     for axis in range(2, features.ndim):
         surplus = features.shape[axis] - goal.shape[axis]
         if surplus:
@@ -46,12 +46,12 @@ def crop_like(features: Float[Tensor, "..."], goal: Float[Tensor, "..."]) -> Ten
 
 
 class SizeRule:
-    """Which sizes a network takes along an axis, and what comes out.
+    """Sizes that a network takes along an axis, and the sizes of its outputs.
 
     Attributes:
         stride: Total down-sampling.
-        offset: Valid inputs are ``stride * m + offset``.
-        margin: Input minus output, a side.
+        offset: Remainder: valid inputs are ``stride * m + offset``.
+        margin: Voxels by which the output is smaller on each side.
     """
 
     def __init__(self, name: str, *, stride: int, offset: int, margin: int) -> None:
@@ -62,14 +62,14 @@ class SizeRule:
 
     @property
     def smallest(self) -> int:
-        """The smallest input with an output of at least one."""
+        """The smallest input whose output has at least one voxel."""
         return self.input_size(1)
 
     def output_size(self, size: int) -> int:
-        """The output's size for an input's.
+        """Size of the output for a size of the input.
 
         Raises:
-            DataError: If some pooling would meet an odd size, or nothing would be left.
+            DataError: If a pooling would meet an odd size, or no output would be left.
         """
         fits = (size - self.offset) % self.stride == 0
         if not fits or size < self.smallest:
@@ -81,13 +81,13 @@ class SizeRule:
         return size - 2 * self.margin
 
     def input_size(self, at_least: int) -> int:
-        """The smallest valid input whose output is at least so large."""
+        """The smallest valid input whose output has at least this size."""
         steps = math.ceil((at_least + 2 * self.margin - self.offset) / self.stride)
         return max(steps, 1) * self.stride + self.offset
 
 
 class Conv3d(nn.Conv3d):
-    """A convolution that takes no shortcut where bf16 on CPUs is wrong.
+    """A convolution in float32 where bf16 on CPUs gives wrong gradients.
 
     oneDNN's bf16 gradient of the weights is garbage (random memory) where the first
     axis of the features is shorter than the kernel, as at the bottom of a network: seen
@@ -105,11 +105,11 @@ class Conv3d(nn.Conv3d):
 
 
 class CurrentStatisticsNorm(nn.BatchNorm3d):
-    """Batch normalization by current statistics, at test time too.
+    """Batch normalization by current statistics, also at test time.
 
-    In training over the batch, as usual. At test time each sample has its own
-    statistics, as with the paper's batches of one: what is predicted for a tile never
-    depends on which tiles share its batch.
+    Training takes them over the batch, as usual. At test time each sample has its own,
+    as with the paper's batches of one: the prediction of a tile does not depend on the
+    tiles that share its batch.
 
     Source:
         Çiçek 2016, arXiv:1606.06650, section 2.

@@ -1,78 +1,83 @@
-"""The memory that a network needs for a pass, measured on its layers."""
+"""The memory that a pass through a network takes, from the shapes of its layers."""
 
 import math
 from functools import cache
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from segpipe.networks.build import NetworkSpec, apply_network, build_network
 from segpipe.networks.catalogue import Network
 
 FLOAT_BYTES = 4
-
-
-@cache
-def forward_bytes(
-    spec: NetworkSpec, size: tuple[int, int, int], slice_axis: int | None
-) -> int:
-    """What a forward pass of one tile holds at its peak, by shapes alone, in float32.
-
-    Twice the layer whose input and output together are largest (its input was put
-    together from two others that are still there), or what becomes of the logits.
-    """
-    largest = 0
-
-    def look(_: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal largest
-        largest = max(largest, given[0].numel() + output.numel())
-
-    with torch.device("meta"):
-        network = build_network(spec).eval()
-        hooks = [
-            layer.register_forward_hook(look)
-            for layer in network.modules()
-            if not list(layer.children())
-        ]
-        image = torch.zeros(1, spec.in_channels, *size)
-        logits = apply_network(network, image, slice_axis)
-    for hook in hooks:
-        hook.remove()
-    voxels = max(2 * largest, largest + 3 * logits.numel())
-    return FLOAT_BYTES * (voxels + math.prod(image.shape))
-
-
 # A training step keeps each layer's output and, going backward, a gradient of the size.
 OUTPUTS_KEPT = 2
 # Weights, gradients, momentum and the copy of the best weights.
 WEIGHTS_KEPT = 4
 
 
+@cache
+def forward_bytes(
+    spec: NetworkSpec, size: tuple[int, int, int], slice_axis: int | None
+) -> int:
+    """Bytes that a forward pass of one tile holds at its peak, in float32.
+
+    Twice the layer whose input and output together are largest (its input was put
+    together from two others that are still held), or what becomes of the logits.
+
+    Args:
+        spec: The network.
+        size: Input voxels of the tile.
+        slice_axis: The axis across which a 2-D network takes slices; None in 3-D.
+    """
+    with torch.device("meta"):
+        network = build_network(spec).eval()
+        image = torch.zeros(1, spec.in_channels, *size)
+    layers, logits = _pass(network, image, slice_axis)
+    largest = max(given + output for given, output in layers)
+    values = max(2 * largest, largest + 3 * logits)
+    return FLOAT_BYTES * (values + math.prod(image.shape))
+
+
 def training_memory_gb(
     network: Network, patch_size: tuple[int, int, int], slice_axis: int | None
 ) -> tuple[float, float]:
-    """What a patch needs in a training step, and what the weights need.
+    """Memory of a training step: GB for each patch, and GB for the weights.
 
-    Measured on shapes alone (torch's meta device): the outputs of all layers that hold
-    no other layer, in float32.
+    Args:
+        network: On torch's meta device.
+        patch_size: Input voxels.
+        slice_axis: The axis across which a 2-D network takes slices; None in 3-D.
     """
-    outputs = 0
+    channels = next(network.parameters()).shape[1]
+    image = torch.zeros(1, channels, *patch_size, device="meta")
+    layers, _ = _pass(network, image, slice_axis)
+    outputs = sum(output for _, output in layers)
+    weights = sum(weight.numel() for weight in network.parameters())
+    return (
+        outputs * FLOAT_BYTES * OUTPUTS_KEPT / 1e9,
+        weights * FLOAT_BYTES * WEIGHTS_KEPT / 1e9,
+    )
 
-    def count(_: nn.Module, __: object, output: Float[Tensor, "..."]) -> None:
-        nonlocal outputs
-        outputs += output.numel()
+
+def _pass(
+    network: Network, image: Tensor, slice_axis: int | None
+) -> tuple[list[tuple[int, int]], int]:
+    """Values in and out of each layer that holds no other layer, and of the logits.
+
+    The network and the image lie on torch's meta device: only shapes are computed.
+    """
+    layers: list[tuple[int, int]] = []
+
+    def look(_: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+        layers.append((given[0].numel(), output.numel()))
 
     hooks = [
-        layer.register_forward_hook(count)
+        layer.register_forward_hook(look)
         for layer in network.modules()
         if not list(layer.children())
     ]
-    channels = next(network.parameters()).shape[1]
-    apply_network(
-        network, torch.zeros(1, channels, *patch_size, device="meta"), slice_axis
-    )
+    logits = apply_network(network, image, slice_axis)
     for hook in hooks:
         hook.remove()
-    weights = sum(weight.numel() for weight in network.parameters())
-    return outputs * 4 * OUTPUTS_KEPT / 1e9, weights * 4 * WEIGHTS_KEPT / 1e9
+    return layers, logits.numel()

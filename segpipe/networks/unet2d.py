@@ -17,9 +17,9 @@ class UNet2d(nn.Module):
     channels, each followed by the concatenation of the cropped features of its level.
 
     Args:
-        in_channels: Of the image.
+        in_channels: Channels of the image.
         out_channels: Classes, background included.
-        base_channels: Of the first level; the paper's is 64.
+        base_channels: Channels of the first level; the paper has 64.
         padding: ``valid`` as in the paper (572 -> 388), or ``same`` (sizes of 16 m).
         dropout: Probability at the end of the contracting path. The paper gives no
             rate; the authors' released network has 0.5, on the last two levels.
@@ -27,6 +27,7 @@ class UNet2d(nn.Module):
 
     dimensions: ClassVar[int] = 2
     stride: ClassVar[int] = 16
+    sees_tile_statistics: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -40,7 +41,10 @@ class UNet2d(nn.Module):
         super().__init__()
         valid = padding == "valid"
         self.sizes = SizeRule(
-            "unet2d", stride=16, offset=12 if valid else 0, margin=92 if valid else 0
+            "unet2d",
+            stride=self.stride,
+            offset=12 if valid else 0,
+            margin=92 if valid else 0,
         )
         self.margin = self.sizes.margin
         self.output_size = self.sizes.output_size

@@ -21,18 +21,19 @@ class UNet3d(nn.Module):
 
     Three times two 3 x 3 x 3 convolutions and a 2 x 2 x 2 max-pooling; channels double
     in the second convolution, before the pooling, against bottlenecks. Up again by
-    2 x 2 x 2 up-convolutions (without bias: so the paper's count comes out), with
+    2 x 2 x 2 up-convolutions (without bias, which gives the paper's count), with
     batch normalization before each ReLU.
 
     Args:
-        in_channels: Of the image.
+        in_channels: Channels of the image.
         out_channels: Classes, background included.
-        base_channels: Of the first convolution; the paper's is 32.
+        base_channels: Channels of the first convolution; the paper has 32.
         padding: ``valid`` as in the paper (132 -> 44), or ``same`` (sizes of 8 m).
     """
 
     dimensions: ClassVar[int] = 3
     stride: ClassVar[int] = 8
+    sees_tile_statistics: ClassVar[bool] = True  # section 2: no running means
 
     def __init__(
         self,
@@ -45,7 +46,10 @@ class UNet3d(nn.Module):
         super().__init__()
         valid = padding == "valid"
         self.sizes = SizeRule(
-            "unet3d", stride=8, offset=4 if valid else 0, margin=44 if valid else 0
+            "unet3d",
+            stride=self.stride,
+            offset=4 if valid else 0,
+            margin=44 if valid else 0,
         )
         self.margin = self.sizes.margin
         self.output_size = self.sizes.output_size

@@ -20,15 +20,16 @@ class VNet(nn.Module):
     nor normalization nor dropout.
 
     Args:
-        in_channels: Of the image. The first stage's residual is the image repeated to
-            base_channels (the paper has one channel; several repeat cyclically).
+        in_channels: Channels of the image, repeated cyclically to base_channels for the
+            first stage's residual (the paper has one channel).
         out_channels: Classes, background included.
-        base_channels: Of the first stage; the paper's is 16.
+        base_channels: Channels of the first stage; the paper has 16.
     """
 
     dimensions: ClassVar[int] = 3
     stride: ClassVar[int] = 16
     margin: ClassVar[int] = 0
+    sees_tile_statistics: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -36,10 +37,10 @@ class VNet(nn.Module):
         out_channels: int,
         *,
         base_channels: int = 16,
-        padding: Padding = "same",  # always, as in the paper: it has no other
+        padding: Padding = "same",  # not read: the paper pads always
     ) -> None:
         super().__init__()
-        self.sizes = SizeRule("vnet", stride=16, offset=0, margin=0)
+        self.sizes = SizeRule("vnet", stride=self.stride, offset=0, margin=0)
         self.output_size = self.sizes.output_size
         self.input_size = self.sizes.input_size
         widths = [base_channels * 2**level for level in range(5)]
@@ -51,7 +52,7 @@ class VNet(nn.Module):
         self.shrink = nn.ModuleList(
             _Resize(nn.Conv3d(width, 2 * width, 2, stride=2)) for width in widths[:-1]
         )
-        # Up to half of what the next stage works on: the other half is the left side's.
+        # Up to half the channels of the next stage; the left side gives the other half.
         self.grow = nn.ModuleList(
             _Resize(nn.ConvTranspose3d(before, width, 2, stride=2))
             for before, width in zip(

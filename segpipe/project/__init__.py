@@ -1,1 +1,1 @@
-"""A project's paths, params and JSON documents."""
+"""A project's paths, params, JSON documents, code and commit."""

@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -43,7 +46,7 @@ class Document(BaseModel):
 
     def write(self, path: Path) -> None:
         """Write the document; the same content gives the same bytes."""
-        write_json(path, self.model_dump(mode="json"))
+        write_json(path, self.model_dump(mode="json", by_alias=True))
 
 
 def validation_faults(error: ValidationError, *, whole: str) -> list[str]:
@@ -71,6 +74,22 @@ def write_bytes(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content)
     os.replace(part, path)
+
+
+@contextmanager
+def write_folder(folder: Path) -> Iterator[Path]:
+    """Write a folder under a temporary name, then put it in the place of the old one.
+
+    Yields:
+        The empty folder to write into; it replaces the old one when the block ends
+        without an error.
+    """
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    yield part
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
 
 
 def write_json(path: Path, document: Any) -> None:

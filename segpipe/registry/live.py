@@ -7,7 +7,6 @@ A server that cannot be reached stops no training: one warning says so, and
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -18,6 +17,7 @@ from segpipe.project.commit import git_tags
 from segpipe.project.paths import Paths
 from segpipe.registry.runs import find_or_create_pair, log_rows
 from segpipe.registry.store import connect, first_line, tracking_uri
+from segpipe.training.record import TrainingRecord
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class LiveRun:
     def __init__(self) -> None:
         self._run: tuple[MlflowClient, Run] | None = None
 
-    def start(self, paths: Paths, record: dict[str, Any], tags: dict[str, str]) -> str:
+    def start(self, paths: Paths, record: TrainingRecord, tags: dict[str, str]) -> str:
         """Find or create the run and mark it as running; returns its id."""
         client, experiment = connect(paths)
         _, run = find_or_create_pair(client, experiment, record=record, tags=tags)
@@ -67,13 +67,13 @@ class LiveRun:
 
 @contextmanager
 def live_run(
-    paths: Paths, *, record: dict[str, Any], tags: dict[str, str]
+    paths: Paths, *, record: TrainingRecord, tags: dict[str, str]
 ) -> Iterator[LiveRun]:
     """Stream a training and the load of its machine to MLflow.
 
     Args:
         paths: The project's folders.
-        record: What the training is made from, as in its fingerprint.json.
+        record: What the training is made from.
         tags: Further tags of a new run, such as the device.
     """
     live = LiveRun()

@@ -1,19 +1,17 @@
 """record: create or complete the MLflow runs of the trainings in artifacts/."""
 
-import csv
-import json
 import logging
 from pathlib import Path
 from typing import Any
 
+from segpipe.evaluation.figures import figures_file, read_figures
+from segpipe.evaluation.page import page_file
 from segpipe.project.commit import data_version, git_tags
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
 from segpipe.registry.runs import (
-    DATA,
-    SEGMENTER,
     attach,
     find_or_create_pair,
     finish,
@@ -21,11 +19,18 @@ from segpipe.registry.runs import (
     metric_name,
     set_tags,
 )
-from segpipe.registry.store import reachable, tracking_uri
-from segpipe.segmenter.segmenter import segmenter_digest
+from segpipe.registry.store import DATA, SEGMENTER, reachable, tracking_uri
+from segpipe.segmenter.spec import segmenter_digest, spec_file
+from segpipe.training.record import (
+    history_file,
+    read_history,
+    read_record,
+    segmenter_folder,
+    training_folder,
+)
 
 log = logging.getLogger(__name__)
-# The figures that readers look for first: tag to group and figure of metrics.json.
+# The figures that readers look for first: tag to group and figure.
 HEADLINES = {
     "test/dice": ("test", "dice_mean"),
     "test/iou": ("test", "iou_mean"),
@@ -49,10 +54,10 @@ def record(paths: Paths) -> list[str]:
     lines: list[str] = []
     for model in document["models"]:
         trained = [
-            paths.artifacts / "train" / str(model) / str(fold)
+            training_folder(paths.artifacts, str(model), fold)
             for fold in document["folds"]
         ]
-        found = [folder for folder in trained if (folder / "history.csv").is_file()]
+        found = [folder for folder in trained if history_file(folder).is_file()]
         if found:
             lines += record_model(paths, str(model), found)[1]
     if not lines:
@@ -83,17 +88,16 @@ def record_model(
     lines = []
     with reachable(paths) as (client, experiment):
         for folder in trained:
-            made_from = json.loads((folder / "fingerprint.json").read_text())
-            tags = {"device": _device(made_from["compute"]), **git_tags(paths.root)}
+            made_from = read_record(folder)
+            tags = {"device": _device(made_from.compute), **git_tags(paths.root)}
             parent, child = find_or_create_pair(
                 client, experiment, record=made_from, tags=tags
             )
             set_tags(client, child, _origin(folder, paths))
-            rows = _read_history(folder / "history.csv")
-            new = log_rows(client, child, rows)
+            new = log_rows(client, child, read_history(folder))
             ended = finish(client, child)
             done = "recorded" if new or ended else "unchanged"
-            lines.append(f"{done:9}  {model}, fold {made_from['fold']}")
+            lines.append(f"{done:9}  {model}, fold {made_from.fold}")
         metrics, files = figures(paths, model), _files(paths, model)
         digest = digest_json(
             [metrics, {place: digest_file(file) for place, file in files.items()}]
@@ -115,8 +119,9 @@ def _origin(folder: Path, paths: Paths) -> dict[str, str]:
     """Tags by which lineage finds the run of a segmenter, and the data behind it."""
     data = data_version(paths.root)
     known = {} if data is None else {DATA: data}
-    if (folder / "segmenter" / "spec.json").is_file():
-        known[SEGMENTER] = segmenter_digest(folder / "segmenter")
+    segmenter = segmenter_folder(folder)
+    if spec_file(segmenter).is_file():
+        known[SEGMENTER] = segmenter_digest(segmenter)
     return known
 
 
@@ -135,20 +140,11 @@ def _device(compute: dict[str, Any]) -> str:
     return f"{compute['device']}, {compute['precision']}, {compute['threads']} threads"
 
 
-def _read_history(path: Path) -> list[dict[str, float]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            {name: float(value) for name, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]
-
-
 def figures(paths: Paths, model: str) -> dict[str, float]:
     """Figures of the test set, flat: ``structures/liver/dice_mean`` and so on."""
-    path = paths.artifacts / "evaluate" / model / "metrics.json"
-    if not path.is_file():
+    if not figures_file(paths.artifacts, model).is_file():
         return {}
-    document = json.loads(path.read_text(encoding="utf-8"))
+    document = read_figures(paths.artifacts, model).model_dump()
     flat = _flatten({name: v for name, v in document.items() if isinstance(v, dict)})
     for name, (group, figure) in HEADLINES.items():
         if document[group][figure] is not None:
@@ -170,8 +166,8 @@ def _flatten(document: dict[str, Any], lead: str = "") -> dict[str, float]:
 def _files(paths: Paths, model: str) -> dict[str, Path]:
     """Files attached to a model's run: the report, its pictures and the tables."""
     found = {
-        "evaluate": paths.artifacts / "evaluate" / model,
-        "report": paths.artifacts / "report",
+        "evaluate": figures_file(paths.artifacts, model).parent,
+        "report": page_file(paths.artifacts).parent,
     }
     return {
         f"{name}/{file.name}": file

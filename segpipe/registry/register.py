@@ -1,7 +1,6 @@
 """register: make the folds of a trained model a version in MLflow's registry."""
 
 import hashlib
-import json
 import re
 import shutil
 import tempfile
@@ -10,8 +9,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from segpipe.dataset.case import read_cases
+from segpipe.dataset.case_files import (
+    prediction_record_file,
+    predictions_folder,
+    read_prediction_record,
+)
 from segpipe.dataset.description import read_description
 from segpipe.dataset.split import read_split
+from segpipe.evaluation.figures import figures_file
 from segpipe.project.commit import data_version, git_tags
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import NUMERICS
@@ -21,7 +26,7 @@ from segpipe.registry.mlflow_model.load_back import check_loads_back
 from segpipe.registry.mlflow_model.pack import Packed, close_model, log_model
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance, patient_digest
 from segpipe.registry.record import HEADLINES, figures, record_model
-from segpipe.registry.runs import DATA, SEGMENTER
+from segpipe.registry.store import DATA, SEGMENTER
 from segpipe.registry.versions import (
     PENDING,
     REVIEW,
@@ -30,12 +35,14 @@ from segpipe.registry.versions import (
     create_version,
     find_segmenter,
 )
-from segpipe.segmenter.segmenter import (
-    Segmenter,
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import (
     ensemble_digest,
     predictions_digest,
     segmenter_digest,
+    spec_file,
 )
+from segpipe.training.record import segmenter_folder, training_folder
 
 LOCK, MODEL = "segpipe.lock", "segpipe.model"
 PACKAGES = ("mlflow", "safetensors", *NUMERICS)
@@ -120,11 +127,11 @@ def find_trained(model: str, paths: Paths) -> Trained:
             f"{', '.join(map(str, document['models']))}; name one of these"
         )
     folders = {
-        fold: paths.artifacts / "train" / model / str(fold) / "segmenter"
+        fold: segmenter_folder(training_folder(paths.artifacts, model, fold))
         for fold in sorted(document["folds"])
     }
     for folder in folders.values():
-        if not (folder / "spec.json").is_file():
+        if not spec_file(folder).is_file():
             raise DataError(
                 f"{folder}: expected a trained segmenter, found none; run `dvc repro`, "
                 "or take the fold off the list folds in params.yaml"
@@ -163,25 +170,23 @@ def build_provenance(trained: Trained, paths: Paths) -> Provenance:
 
 def _check_figures(trained: Trained, paths: Paths) -> None:
     """Refuse figures that do not belong to the segmenter that is registered."""
-    path = paths.artifacts / "predict" / trained.model / "predictions.json"
-    scores = paths.artifacts / "evaluate" / trained.model / "metrics.json"
-    for file in (path, scores):
+    path = prediction_record_file(predictions_folder(paths.artifacts, trained.model))
+    for file in (path, figures_file(paths.artifacts, trained.model)):
         if not file.is_file():
             raise DataError(
                 f"{file}: expected the figures of the test set, found no file; "
                 "run `dvc repro`: a segmenter that was never measured is not registered"
             )
-    document = json.loads(path.read_text(encoding="utf-8"))
+    predicted = read_prediction_record(paths.artifacts, trained.model)
     digests = {n: segmenter_digest(one) for n, one in trained.folders.items()}
-    listed = document["folds"]
+    listed = predicted.folds
     right = sorted(listed) == list(digests) and (
-        document["segmenter"] == predictions_digest([digests[fold] for fold in listed])
+        predicted.segmenter == predictions_digest([digests[fold] for fold in listed])
     )
     if not right:
         raise DataError(
-            f"{path}: expected predictions of the segmenter in "
-            f"{paths.artifacts / 'train' / trained.model}, found those of another; "
-            "run `dvc repro`"
+            f"{path}: expected predictions of the segmenter that {trained.model} "
+            "trained, found those of another; run `dvc repro`"
         )
 
 

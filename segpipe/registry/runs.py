@@ -17,13 +17,12 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from segpipe.project.paths import Paths
-from segpipe.registry.store import all_pages, reachable
+from segpipe.registry.store import SEGMENTER, all_pages, reachable
+from segpipe.training.record import TrainingRecord
 
 PARENT = MLFLOW_PARENT_RUN_ID
 KEY = "segpipe.key"
 ATTACHED = "segpipe.attached"
-SEGMENTER = "segpipe.segmenter"
-DATA = "segpipe.data"
 NUMBER = "segpipe.number"  # of a parent run, in the order of arrival
 PATIENCE_S = 10.0
 BATCH = 500  # metrics in a request
@@ -93,7 +92,7 @@ def find_or_create_pair(
     client: MlflowClient,
     experiment: str,
     *,
-    record: dict[str, Any],
+    record: TrainingRecord,
     tags: dict[str, str],
 ) -> tuple[Run, Run]:
     """The two runs of a training: the parent (its model) and the child (its fold).
@@ -104,36 +103,36 @@ def find_or_create_pair(
     Args:
         client: Client of the store.
         experiment: Id of the experiment.
-        record: What the training is made from, as in its fingerprint.json.
+        record: What the training is made from.
         tags: Further tags of a new child.
     """
-    model, params = record["model"], record["params"]
-    inputs = {f"segpipe.inputs.{k}": v for k, v in record["inputs"].items()}
+    model, params = record.model, record.params
+    inputs = {f"segpipe.inputs.{k}": v for k, v in record.inputs.items()}
     about = {"segpipe.stage": "train", "segpipe.model": model, **inputs}
-    parent = _agree(client, experiment, record["parent"])
+    parent = _agree(client, experiment, record.parent)
     if parent is None:
         mine = create_run(
             client,
             experiment,
-            key=record["parent"],
+            key=record.parent,
             name=model,
             params=params,
             tags=about,
             parent=None,
         )
-        _take_number(client, experiment, record["parent"], mine)
-        parent = _agree(client, experiment, record["parent"]) or mine
+        _take_number(client, experiment, record.parent, mine)
+        parent = _agree(client, experiment, record.parent) or mine
         if parent.info.run_id != mine.info.run_id:
             client.delete_run(mine.info.run_id)
-    child = find_run(client, experiment, record["fingerprint"])
+    child = find_run(client, experiment, record.fingerprint)
     if child is None:
         child = create_run(
             client,
             experiment,
-            key=record["fingerprint"],
-            name=f"{model}-{record['fold']}",
+            key=record.fingerprint,
+            name=f"{model}-{record.fold}",
             params=params,
-            tags={**about, "segpipe.fold": str(record["fold"]), **tags},
+            tags={**about, "segpipe.fold": str(record.fold), **tags},
             parent=parent.info.run_id,
         )
     set_tags(client, child, {PARENT: parent.info.run_id})

@@ -14,6 +14,8 @@ from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 
 EXPERIMENT = "segpipe"
+# Tags of runs and versions: digest of the segmenter, md5 of the data.
+SEGMENTER, DATA = "segpipe.segmenter", "segpipe.data"
 
 
 def tracking_uri(paths: Paths) -> str:

@@ -9,8 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import SEGMENTER
-from segpipe.registry.store import all_pages, reachable
+from segpipe.registry.store import SEGMENTER, all_pages, reachable
 
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 REVIEW = "review.status"

@@ -1,4 +1,4 @@
-"""Where and how numbers are computed: device, precision, threads."""
+"""Device, precision and threads of computations; their time and memory."""
 
 import logging
 import os
@@ -20,16 +20,16 @@ log = logging.getLogger(__name__)
 
 
 class ComputeParams(Params):
-    """Section compute of params.yaml: it changes the bytes of a result.
+    """Section compute of params.yaml, which changes the bytes of a result.
 
     Attributes:
-        device: ``auto`` takes the first GPU if there is one.
-        precision: ``auto`` takes bf16 where the device has it in hardware.
+        device: ``auto`` is the first GPU if there is one, else the CPU.
+        precision: ``auto`` is bf16 where the device has it in hardware, else fp32.
         threads: CPU threads inside one operation.
         workers: Threads that cut patches ahead of a training step; 0 cuts them in the
-            step. It changes no result.
-        compile: Let torch.compile write code for the network that is trained; it needs
-            a C++ compiler, and pays off in long trainings only.
+            step. They change no result.
+        compile: Whether torch.compile compiles the network for training; it needs a C++
+            compiler and pays off in long trainings only.
     """
 
     device: Device
@@ -41,13 +41,13 @@ class ComputeParams(Params):
 
 @dataclass(frozen=True)
 class Compute:
-    """What the section was resolved to, by the device's capability alone.
+    """The section with ``auto`` resolved, which depends on the device only.
 
     Attributes:
-        device: Where tensors live.
-        precision: Of convolutions; weights, losses and sums stay float32.
+        device: Device of the tensors.
+        precision: Precision of convolutions; weights, losses and sums stay float32.
         threads: CPU threads inside one operation.
-        compile: Whether the network that is trained is compiled.
+        compile: Whether the network is compiled for training.
         workers: Threads that cut patches ahead.
     """
 
@@ -58,7 +58,7 @@ class Compute:
     workers: int = 0
 
     def __str__(self) -> str:
-        """For people: ``cpu, bf16, 2 threads`` or ``cuda (NAME), bf16``."""
+        """In words: ``cpu, bf16, 2 threads`` or ``cuda (NAME), bf16``."""
         compiled = ", compiled" if self.compile else ""
         if self.device.type == "cuda":
             name = torch.cuda.get_device_name(self.device)
@@ -66,13 +66,13 @@ class Compute:
         return f"cpu, {self.precision}, {self.threads} threads{compiled}"
 
     def autocast(self) -> torch.autocast:
-        """The context in which convolutions run in the precision."""
+        """Context in which convolutions run in this precision."""
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.precision == "bf16"
         )
 
     def to_json(self) -> dict[str, str | int | bool]:
-        """For fingerprints: the type of the device, not which one of its kind."""
+        """Values for fingerprints: the type of the device, but not its number."""
         return {
             "device": self.device.type,
             "precision": self.precision,
@@ -83,10 +83,13 @@ class Compute:
 
 @contextmanager
 def memory_demanded(mend: str) -> Iterator[None]:
-    """Say of a true lack of memory, and of nothing else, how to need less.
+    """Turn errors of torch for lack of memory, and no others, into a DataError.
+
+    Args:
+        mend: How to need less memory.
 
     Raises:
-        DataError: If torch found no memory on the device.
+        DataError: If the memory is too small.
     """
     try:
         yield
@@ -99,7 +102,7 @@ def memory_demanded(mend: str) -> Iterator[None]:
 
 
 def _has_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bf16 in hardware."""
+    """Whether the device has bf16 arithmetic in hardware."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     capabilities = torch.cpu.get_capabilities()
@@ -107,10 +110,10 @@ def _has_bf16(device: torch.device) -> bool:
 
 
 def build_compute(params: ComputeParams) -> Compute:
-    """Resolve ``auto``, set threads and determinism of this process.
+    """Resolve ``auto``, and set threads and determinism of this process.
 
     Raises:
-        DataError: If a GPU is asked for and there is none: never silently the CPU.
+        DataError: If a GPU is asked for and there is none; the CPU never replaces it.
     """
     if params.device == "cuda" and not torch.cuda.is_available():
         raise DataError(
@@ -127,7 +130,7 @@ def build_compute(params: ComputeParams) -> Compute:
     torch.set_num_threads(params.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(mode=True, warn_only=device.type == "cuda")
-    # Nothing here reads memory before it is written: no need to fill it first.
+    # No code here reads memory before it writes it, so filling is not needed.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     return Compute(device, precision, params.threads, params.compile, params.workers)
@@ -137,7 +140,7 @@ T = TypeVar("T")
 
 
 class Stopwatch:
-    """Seconds by phase; while an inner phase runs, the outer one stands still."""
+    """Seconds by phase; an outer phase stops while an inner one runs."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
@@ -147,7 +150,7 @@ class Stopwatch:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """What runs inside belongs to the phase."""
+        """Count the time inside the block for a phase."""
         self._turn()
         self._phases.append(name)
         try:
@@ -157,7 +160,7 @@ class Stopwatch:
             self._phases.pop()
 
     def of(self, name: str, items: Iterable[T]) -> Iterator[T]:
-        """The items; what it takes to make each belongs to the phase."""
+        """Pass items on, and count the time of making each for a phase."""
         iterator = iter(items)
         while True:
             with self.phase(name):

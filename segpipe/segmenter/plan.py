@@ -1,21 +1,27 @@
-"""Plan, PatchPlan and Split: what the stages plan and split decide for the rest."""
+"""Plan and PatchPlan: what the stage plan decides for the stages after it."""
 
 from pathlib import Path
 from typing import Literal
 
-from segpipe.project.documents import Document, Unit
+from pydantic import ConfigDict, Field
+
+from segpipe.project.documents import Document, Unit, write_folder
+
+PLAN, PATCHES = "plan.json", "patches"
 
 
 class Normalization(Document):
-    """How the intensities of one channel become numbers of size one.
+    """How the intensities of one channel are normalized.
 
     Attributes:
-        kind: ``zscore`` by the case's own mean and deviation, ``ct`` clips to the
-            percentiles of the data set and uses its mean and deviation, ``none``.
-        low: Clip below, in the image's unit; this and the rest are 0 unless ``ct``.
-        high: Clip above.
-        mean: Of foreground voxels of the non-test cases.
-        standard_deviation: Likewise.
+        kind: ``zscore`` uses mean and deviation of the case; ``ct`` clips to
+            percentiles of the data set and uses its mean and deviation; ``none`` keeps
+            the intensities.
+        low: Lower limit of clipping, in the image's unit; all limits and moments are 0
+            unless the kind is ``ct``.
+        high: Upper limit of clipping.
+        mean: Mean of foreground voxels of the non-test cases.
+        standard_deviation: Standard deviation of the same voxels.
     """
 
     kind: Literal["zscore", "ct", "none"]
@@ -26,20 +32,22 @@ class Normalization(Document):
 
 
 class Plan(Document):
-    """plan.json: what preparation does to every case, now and in use.
+    """Preprocessing of every case, in training and in use.
 
     Attributes:
-        format_version: Of this document.
+        format_version: Format of this document.
         dimensions: 2 for images, 3 for volumes.
-        unit: Of the spacing.
-        spacing: Of the prepared grid along the canonical axes.
+        unit: Unit of the spacing.
+        spacing: Spacing of the prepared grid along the canonical axes.
         channels: Names of the channels.
-        normalization: One a channel.
+        normalization: Normalization of each channel.
         structures: Name of each class.
-        values: The label files' value of each class.
-        ignore: The label files' value for *not annotated*.
-        fingerprint: Of the non-test cases: shapes, spacings, intensities, classes.
+        values: Value of each class in label files.
+        ignore: Value of voxels without annotation in label files.
+        profile: Shapes, spacings, intensities and classes of the non-test cases.
     """
+
+    model_config = ConfigDict(populate_by_name=True)
 
     format_version: Literal[1]
     dimensions: Literal[2, 3]
@@ -50,19 +58,19 @@ class Plan(Document):
     structures: tuple[str, ...]
     values: tuple[int, ...]
     ignore: int | None
-    fingerprint: "DatasetProfile"
+    profile: "DatasetProfile" = Field(alias="fingerprint")  # the key in older files
 
 
 class DatasetProfile(Document):
-    """What the non-test cases look like, before preparation.
+    """Profile of the non-test cases, before preprocessing.
 
     Attributes:
-        cases: How many.
-        median_shape: Along the canonical axes, in voxels.
-        median_prepared_shape: The same once resampled to the plan's spacing.
-        largest_prepared_shape: The largest of each axis, likewise.
-        spacings: Smallest, median and largest along each canonical axis.
-        intensities: Of each channel: percentiles 0.5, 50, 99.5 over sampled voxels.
+        cases: Number of cases.
+        median_shape: Median shape along the canonical axes, in voxels.
+        median_prepared_shape: Median shape after resampling to the plan's spacing.
+        largest_prepared_shape: Largest size along each axis after resampling.
+        spacings: Smallest, median and largest spacing along each canonical axis.
+        intensities: Percentiles 0.5, 50 and 99.5 of sampled voxels of each channel.
         class_frequencies: Share of the annotated voxels of each class.
     """
 
@@ -76,14 +84,14 @@ class DatasetProfile(Document):
 
 
 class PatchPlan(Document):
-    """patches/MODEL.json: what a network sees at once.
+    """Patches and batches of a model.
 
     Attributes:
-        format_version: Of this document.
+        format_version: Format of this document.
         patch_size: Input voxels along i, j, k; a 2-D network has 1 along slice_axis.
-        batch_size: Patches a step.
+        batch_size: Patches per step.
         slice_axis: The axis across which a 2-D network takes slices; None in 3-D.
-        memory_gb: Estimated for a training step.
+        memory_gb: Estimated memory of a training step.
     """
 
     format_version: Literal[1]
@@ -96,11 +104,42 @@ class PatchPlan(Document):
 Plan.model_rebuild()
 
 
+def plan_file(artifacts: Path) -> Path:
+    """The file of the plan of all models."""
+    return artifacts / "plan" / PLAN
+
+
+def patch_plan_file(artifacts: Path, model: str) -> Path:
+    """The file of the patch plan of a model."""
+    return artifacts / "plan" / PATCHES / f"{model}.json"
+
+
 def read_plan(artifacts: Path) -> Plan:
-    """What the stage plan wrote."""
-    return Plan.read(artifacts / "plan" / "plan.json")
+    """Read the plan that the stage plan wrote."""
+    return Plan.read(plan_file(artifacts))
 
 
 def read_patch_plan(artifacts: Path, model: str) -> PatchPlan:
-    """What the stage plan wrote for a model."""
-    return PatchPlan.read(artifacts / "plan" / "patches" / f"{model}.json")
+    """Read the patch plan that the stage plan wrote for a model."""
+    return PatchPlan.read(patch_plan_file(artifacts, model))
+
+
+def write_plans(artifacts: Path, plan: Plan, patches: dict[str, PatchPlan]) -> None:
+    """Write the plan, and the patch plan of each model, as one folder.
+
+    Args:
+        artifacts: Folder of all stages.
+        plan: Plan of all models.
+        patches: Patch plan of each model, by its name.
+    """
+    with write_folder(artifacts / "plan") as folder:
+        plan.write(folder / PLAN)
+        for model, patch in patches.items():
+            patch.write(folder / PATCHES / f"{model}.json")
+
+
+def coarsest_axis(plan: Plan) -> int:
+    """The axis with the largest spacing; of equal ones the last."""
+    if plan.dimensions == 2:
+        return 2
+    return max(range(3), key=lambda axis: (round(plan.spacing[axis], 6), axis))

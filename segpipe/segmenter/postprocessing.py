@@ -1,4 +1,4 @@
-"""Post-processing: what is put right in a label map, structure by structure."""
+"""Post-processing: rules that correct a label map, structure by structure."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,17 +13,17 @@ from segpipe.project.documents import Document, Unit
 
 Labels = Integer[np.ndarray, "i j k"]
 Box = tuple[slice, slice, slice]
-MARGIN = 0.002  # of mean Dice: docs/decisions/0008-postprocessing.md
+MARGIN = 0.002  # in mean Dice: docs/decisions/0008-postprocessing.md
 
 
 class StructureRule(Document):
-    """What is done to one structure of a label map.
+    """How one structure of a label map is corrected.
 
     Attributes:
-        keep_largest: Keep its largest connected component only.
-        smallest_mm3: Drop its components smaller than this; in voxels of the image if
-            it has no physical spacing; 0 drops none.
-        fill_holes: Give it the background that it encloses.
+        keep_largest: Whether only its largest connected component is kept.
+        smallest_mm3: Smaller components are dropped; in voxels of the image if it has
+            no physical spacing; 0 drops none.
+        fill_holes: Whether background that it encloses becomes part of it.
     """
 
     keep_largest: bool
@@ -32,11 +32,11 @@ class StructureRule(Document):
 
     @property
     def drops(self) -> bool:
-        """Whether it takes anything away."""
+        """Whether the rule can remove voxels."""
         return self.keep_largest or self.smallest_mm3 > 0
 
     def words(self, unit: Unit) -> str:
-        """What it does, for people."""
+        """The rule in words."""
         size = f"{self.smallest_mm3:.4g} {'mm³' if unit == 'mm' else 'voxels'}"
         parts = [
             "keep the largest component" if self.keep_largest else "",
@@ -51,12 +51,13 @@ NOTHING = StructureRule(keep_largest=False, smallest_mm3=0.0, fill_holes=False)
 
 @dataclass(frozen=True)
 class Choice:
-    """What validation cases chose for a structure.
+    """Rule that was chosen for a structure on the validation cases.
 
     Attributes:
         rule: The rule.
-        dice_before: Mean over the cases without any rule; NaN if none holds it.
-        dice_after: With the rule.
+        dice_before: Mean Dice over the cases without a rule; NaN if no case has the
+            structure.
+        dice_after: Mean Dice with the rule.
     """
 
     rule: StructureRule
@@ -69,14 +70,14 @@ def apply_rules(
 ) -> Labels:
     """Drop components of all structures, then fill the holes of all.
 
-    Components touch over corners, too. A hole is background that reaches the border of
-    the volume (of the image, in 2-D) only through the structure, and that the structure
-    itself borders on. What a rule drops becomes background; only background is filled.
+    Voxels of a component may touch at corners only. A hole is background that reaches
+    the border of the volume (of the image, in 2-D) only through the structure, and that
+    touches the structure. Dropped voxels become background; only background is filled.
 
     Args:
         label: Values of the structures; 0 is the background.
-        rules: By value; a structure without a rule stays as it is.
-        voxel_volume: Of the label map's grid, in mm³; in px³ without physical spacing.
+        rules: Rule by value; a structure without a rule is not changed.
+        voxel_volume: Volume of a voxel in mm³; in px³ without physical spacing.
 
     Returns:
         A new label map, or the same one if no rule does anything.
@@ -87,7 +88,7 @@ def apply_rules(
 
 
 def _open_axes(shape: tuple[int, ...]) -> list[int]:
-    """The axes along which a border is one: a 2-D image has none along its k."""
+    """The axes along which the label map has a border: not k of a 2-D image."""
     return [axis for axis, size in enumerate(shape) if size > 1]
 
 
@@ -97,7 +98,7 @@ def _apply(
     voxel_volume: float,
     open_axes: list[int],
 ) -> Labels:
-    """``apply_rules`` to a volume or a part of one that holds the structures whole."""
+    """``apply_rules`` to a volume, or to a part of it with the whole structures."""
     result = label.copy()
     boxes = {value: box for value, box in _boxes(label).items() if value in rules}
     for value, box in boxes.items():
@@ -112,7 +113,7 @@ def _apply(
 
 
 def _boxes(label: Labels) -> dict[int, Box]:
-    """The bounding box of each structure that there is, in the order of the values."""
+    """Bounding box of each structure that is present, in the order of the values."""
     boxes = enumerate(ndimage.find_objects(label), start=1)
     return {value: box for value, box in boxes if box is not None}
 
@@ -120,10 +121,10 @@ def _boxes(label: Labels) -> dict[int, Box]:
 def _dropped(
     mask: Bool[np.ndarray, "i j k"], rule: StructureRule, voxel_volume: float
 ) -> Bool[np.ndarray, "i j k"]:
-    """The components that a rule drops; the first of the largest always stays.
+    """The components that a rule drops; the first of the largest is always kept.
 
-    A rule that could drop all would turn a structure that was found in part into one
-    that was missed.
+    A rule that drops all of them would turn a structure that was found in part into a
+    missed one.
     """
     found = components(mask, connectivity="all")
     sizes = _sizes(found)
@@ -136,7 +137,7 @@ def _dropped(
 
 
 def _sizes(found: Integer[np.ndarray, "i j k"]) -> Integer[np.ndarray, " n"]:
-    """Voxels of each number, 0 included; plane by plane, as bincount copies."""
+    """Voxels of each number from 0; plane by plane, because bincount copies."""
     n = int(found.max()) + 1
     total = np.zeros(n, dtype=np.int64)
     for plane in found:
@@ -147,9 +148,9 @@ def _sizes(found: Integer[np.ndarray, "i j k"]) -> Integer[np.ndarray, " n"]:
 def _holes(
     label: Labels, value: int, open_axes: list[int]
 ) -> Bool[np.ndarray, "i j k"]:
-    """Background that a structure encloses and borders on.
+    """Background that a structure encloses and touches.
 
-    What lies within another structure inside it is left to that one.
+    A hole within another, enclosed structure belongs to that one.
     """
     mask = label == value
     around = components(~mask, connectivity="faces")
@@ -171,14 +172,18 @@ def _holes(
 def smallest_components(
     references: Iterable[Labels], *, n_structures: int, voxel_volume: float
 ) -> tuple[float | None, ...]:
-    """The volume of the smallest drawn component of each structure; None without any.
+    """Volume of the smallest component of each structure in the references.
 
-    Of sparsely annotated references these are pieces: too small, so little is dropped.
+    In sparsely annotated references components are cut into pieces. These are too
+    small, so rules drop less.
 
     Args:
         references: Class indices, negative where not annotated; read one at a time.
-        n_structures: Background left out.
-        voxel_volume: Of their grid, in its unit cubed.
+        n_structures: Number of structures without background.
+        voxel_volume: Volume of a voxel, in the grid's unit cubed.
+
+    Returns:
+        One volume per structure; None for a structure that no reference has.
     """
     smallest: list[float | None] = [None] * n_structures
     for reference in references:
@@ -191,10 +196,10 @@ def smallest_components(
 
 
 def candidates(smallest_mm3: float | None) -> tuple[StructureRule, ...]:
-    """The rules that are tried for a structure: nothing first, then what takes more.
+    """The rules that are tried for a structure: none first, then stronger ones.
 
     Args:
-        smallest_mm3: Volume of its smallest drawn component, if there is any.
+        smallest_mm3: Volume of its smallest component in the references, if any.
     """
     sizes = () if smallest_mm3 is None else (smallest_mm3 / 2, smallest_mm3)
     drops = [(False, 0.0), *((False, size) for size in sizes), (True, 0.0)]
@@ -212,20 +217,20 @@ def choose_rules(
     n_structures: int,
     voxel_volume: float,
 ) -> tuple[Choice, ...]:
-    """For each structure the candidate with the best mean Dice, if it is worth it.
+    """Choose for each structure the rule with the best mean Dice on held-out cases.
 
-    A candidate must beat doing nothing by more than MARGIN. Structures are tried one
-    by one; a case that holds a structure on neither side does not count for it.
+    A rule must beat doing nothing by more than MARGIN. Structures are tried one by one;
+    a case without the structure in reference and prediction does not count for it.
 
     Args:
         references: Class indices, negative where not annotated; read twice, one at a
             time.
         predictions: Class indices on the same grids; read once, one at a time.
-        n_structures: Background left out.
-        voxel_volume: Of these grids, in their unit cubed.
+        n_structures: Number of structures without background.
+        voxel_volume: Volume of a voxel of these grids, in their unit cubed.
 
     Returns:
-        One a structure, in the order of the classes.
+        One choice per structure, in the order of the classes.
     """
     smallest = smallest_components(
         references, n_structures=n_structures, voxel_volume=voxel_volume
@@ -247,7 +252,7 @@ def _scores(
     tried: tuple[tuple[StructureRule, ...], ...],
     voxel_volume: float,
 ) -> list[list[float]]:
-    """Dice of each structure of a case under each rule that is tried for it."""
+    """Dice of each structure of a case with each rule that is tried for it."""
     boxes, open_axes = _boxes(prediction), _open_axes(prediction.shape)
     scores = []
     for value, rules in enumerate(tried, start=1):
@@ -262,13 +267,13 @@ def _scores(
 
 
 def _dice(reference: Labels, prediction: Labels, value: int, drawn: int) -> float:
-    """Dice of a structure within a box that holds its whole prediction.
+    """Dice of a structure, from a box that holds its whole prediction.
 
     Args:
-        reference: In the box.
-        prediction: In the box.
-        value: Of the structure.
-        drawn: Its voxels in the reference, also those outside the box.
+        reference: Reference in the box.
+        prediction: Prediction in the box.
+        value: Value of the structure.
+        drawn: Voxels of the structure in the reference, also outside the box.
     """
     found = (prediction == value) & (reference >= 0)
     total = drawn + int(np.count_nonzero(found))
@@ -279,10 +284,10 @@ def _dice(reference: Labels, prediction: Labels, value: int, drawn: int) -> floa
 def _best(
     rules: tuple[StructureRule, ...], scores: Float64[np.ndarray, "case candidate"]
 ) -> Choice:
-    """The first of the best candidates, or the first of all: nothing.
+    """The first of the best candidates; without one, the first, which does nothing.
 
-    Its mean gain must exceed the margin and its own standard error over the cases: of
-    few cases one alone must not decide. A single case decides nothing.
+    The mean gain must exceed the margin and its own standard error over the cases, so
+    that one of few cases cannot decide alone. A single case decides nothing.
     """
     counted = (~np.isnan(scores)).sum(axis=0)
     means = np.where(counted > 0, np.nansum(scores, axis=0), np.nan)
@@ -293,7 +298,7 @@ def _best(
     gains = gains[~np.isnan(gains).any(axis=1)]
     gain = gains.mean(axis=0)
     doubt = gains.std(axis=0, ddof=1) / math.sqrt(len(gains)) if len(gains) > 1 else 1
-    # 1.01: where one case alone gains, its mean gain is just its standard error.
+    # 1.01, because a gain in one case alone equals its standard error.
     sure = gain > np.maximum(MARGIN, 1.01 * doubt)
     best = int(np.where(sure, gain, 0).argmax())
     return Choice(rules[best], float(means[0]), float(means[best]))
@@ -302,13 +307,13 @@ def _best(
 def combine_rules(
     folds: Sequence[tuple[StructureRule, ...]],
 ) -> tuple[StructureRule, ...]:
-    """The rules of an ensemble: of each structure's only what all folds chose.
+    """Combine the rules of folds: an ensemble keeps only what all of them chose.
 
     Args:
-        folds: The rules of each fold, one a structure, or none at all.
+        folds: Rules of each fold, one per structure, or none at all.
 
     Returns:
-        One a structure; none if a fold has none.
+        One rule per structure; none if a fold has none.
     """
     if not all(folds):
         return ()

@@ -1,4 +1,4 @@
-"""Reorient, resample, normalize: the same code in training and in use."""
+"""Preprocessing: reorient, resample, normalize, in training and in use alike."""
 
 import math
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from segpipe.project.errors import DataError
 from segpipe.segmenter.plan import Normalization, Plan
 
 BLOCK = 1 << 19  # voxels that are resampled at once
-NOT_ANNOTATED = -1  # class index of voxels that nobody labelled
+NOT_ANNOTATED = -1  # class index of voxels without a label
 
 
 def prepare_image(
@@ -23,8 +23,8 @@ def prepare_image(
     """Reorient an image to the canonical axes, resample and normalize it.
 
     Args:
-        image: On any grid.
-        plan: The spacing and the normalization of each channel.
+        image: Image on any grid.
+        plan: Spacing, and normalization of each channel.
 
     Returns:
         The prepared voxels and their grid.
@@ -44,9 +44,9 @@ def resample_image(
     """Resample linearly to another shape over the same box, one axis at a time.
 
     Along an axis that shrinks, each output voxel is the mean over its extent, so that
-    detail finer than the new grid does not alias; along one that grows, neighbouring
-    voxel centres are joined linearly. Axes do not mix, so thick slices stay apart from
-    the fine in-plane detail.
+    detail finer than the new grid does not alias; along one that grows, it is linear
+    between neighbouring voxel centres. Axes are treated separately, so in-plane detail
+    does not mix across thick slices.
 
     Returns:
         A new array in C order, channel by channel within one copy of the volume.
@@ -54,7 +54,7 @@ def resample_image(
     result = np.empty((len(array), *shape), dtype=np.float32)
     for channel, goal in zip(array, result, strict=True):
         step = channel
-        # Shrink before growing: the fewest voxels in between.
+        # Shrink before growing, for the fewest voxels in between.
         order = sorted(range(3), key=lambda axis: shape[axis] / channel.shape[axis])
         changing = [axis for axis in order if shape[axis] != channel.shape[axis]]
         for axis in changing[:-1]:
@@ -68,7 +68,7 @@ def resample_image(
 
 
 def _resample_axis(array: np.ndarray, axis: int, goal: np.ndarray) -> np.ndarray:
-    """Fill the goal, which differs in size along one axis."""
+    """Resample along one axis into the goal."""
     run = AxisRun(array.shape[axis], goal.shape[axis], 0, goal.shape[axis])
     return _resample_run(array, axis, goal, run)
 
@@ -78,10 +78,10 @@ class AxisRun:
     """A run of resampled places along an axis.
 
     Attributes:
-        length: Of the whole axis.
-        size: Of the whole axis, resampled.
+        length: Length of the whole axis.
+        size: Length of the whole axis after resampling.
         start: First resampled place of the run.
-        stop: The place after its last.
+        stop: Resampled place after the last.
     """
 
     length: int
@@ -91,7 +91,7 @@ class AxisRun:
 
     @property
     def needed(self) -> tuple[int, int]:
-        """First place of the axis that the run is made from, and the one after."""
+        """First place of the axis that the run needs, and the place after the last."""
         if self.size == self.length:
             return self.start, self.stop
         if self.size < self.length:
@@ -103,7 +103,7 @@ class AxisRun:
 
     @property
     def neighbours(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The places below and above, and the share of the one above."""
+        """The places below and above each output, and the weight of the one above."""
         places = np.arange(self.start, self.stop) + 0.5
         places = np.clip(places * self.length / self.size - 0.5, 0, self.length - 1)
         low = np.floor(places).astype(np.intp)
@@ -114,7 +114,7 @@ class AxisRun:
 def _resample_run(
     array: np.ndarray, axis: int, goal: np.ndarray, run: AxisRun
 ) -> np.ndarray:
-    """Fill the goal from the places that the run needs; some MB at a time."""
+    """Resample a run into the goal, some MB at a time."""
     if run.size < run.length:
         return _shrink_run(array, axis, goal, run)
     low, high, share = run.neighbours
@@ -139,7 +139,7 @@ def _resample_run(
 def _shrink_run(
     array: np.ndarray, axis: int, goal: np.ndarray, run: AxisRun
 ) -> np.ndarray:
-    """The mean over each output voxel's extent, parts of voxels counted in part."""
+    """Average over each output voxel's extent; parts of voxels count in part."""
     scale = run.length / run.size
     moved, sink = np.moveaxis(array, axis, 0), np.moveaxis(goal, axis, 0)
     sink[...] = 0
@@ -158,7 +158,7 @@ def _shrink_run(
 def resample_classes(
     classes: Integer[np.ndarray, "i j k"], shape: Triple
 ) -> Integer[np.ndarray, "i2 j2 k2"]:
-    """Resample by the nearest voxel centre: no class arises that was not there."""
+    """Resample by the nearest voxel centre, so that no new class appears."""
     indices = [
         np.minimum(
             ((np.arange(size) + 0.5) * length / size).astype(np.intp), length - 1
@@ -169,7 +169,7 @@ def resample_classes(
 
 
 def normalize(channel: Float32[np.ndarray, "i j k"], how: Normalization) -> None:
-    """Normalize a channel in place: it is a fresh copy and may be large.
+    """Normalize a channel in place, because it may be large.
 
     Source:
         z-score of the case, and for CT clipping with the data set's mean and deviation:
@@ -184,7 +184,7 @@ def normalize(channel: Float32[np.ndarray, "i j k"], how: Normalization) -> None
 def _apply(
     channel: np.ndarray, how: Normalization, moments: tuple[float, float]
 ) -> None:
-    """Normalize voxels in place, with the case's mean and deviation for z-scores."""
+    """Normalize voxels in place; z-scores take the case's mean and deviation."""
     if how.kind == "none":
         return
     mean, deviation = moments
@@ -197,7 +197,7 @@ def _apply(
 
 
 class Moments:
-    """Mean and standard deviation of what is added, slice by slice.
+    """Mean and standard deviation of slices that are added one by one.
 
     Source:
         Chan 1983, doi:10.1080/00031305.1983.10483115: means and sums of squares of
@@ -208,7 +208,7 @@ class Moments:
         self._count, self._mean, self._squares = 0, 0.0, 0.0
 
     def add(self, slices: Float32[np.ndarray, "n j k"]) -> None:
-        """Take in slices, in double precision."""
+        """Add slices, in double precision."""
         for part in slices:
             values = part.astype(np.float64)
             mean = float(values.mean())
@@ -221,21 +221,21 @@ class Moments:
 
     @property
     def mean_and_deviation(self) -> tuple[float, float]:
-        """Of all that was added."""
+        """Mean and standard deviation of all slices."""
         return self._mean, math.sqrt(self._squares / max(1, self._count))
 
 
 def prepared_parts(
     source: ImageStream, plan: Plan
 ) -> Iterator[Float32[np.ndarray, "channel n j k"]]:
-    """What prepare_image gives, some slices at a time, however long the volume.
+    """Prepare an image of any length as prepare_image does, some slices at a time.
 
-    Slices come in the order of the source's axis k, which leads; the axes stand as in
+    Slices come in the order of the source's axis k, which leads; the axes are those of
     ``Orientation.slices_first``. For z-scores the source is read twice.
 
     Args:
-        source: On any grid.
-        plan: The spacing and the normalization of each channel.
+        source: Image on any grid.
+        plan: Spacing, and normalization of each channel.
     """
     moments = [(0.0, 0.0)] * source.channels
     if any(how.kind == "zscore" for how in plan.normalization):
@@ -256,7 +256,7 @@ def _moments_of_channels(source: ImageStream, plan: Plan) -> list[tuple[float, f
 
 
 def _resampled_parts(source: ImageStream, plan: Plan) -> Iterator[np.ndarray]:
-    """Slices of the reoriented, resampled source: new arrays."""
+    """Slices of the source, reoriented and resampled into new arrays."""
     orientation = source.grid.to_canonical
     frame, at = orientation.slices_first, orientation.slices_at
     canonical = source.grid.reoriented(orientation)
@@ -277,7 +277,7 @@ def _resampled_parts(source: ImageStream, plan: Plan) -> Iterator[np.ndarray]:
 
 
 def _resized(part: np.ndarray, plane: list[int]) -> np.ndarray:
-    """Slices resampled within their planes."""
+    """Resample slices within their planes."""
     if list(part.shape[2:]) == plane:
         return part
     return resample_image(part, (part.shape[1], plane[0], plane[1]))
@@ -289,7 +289,7 @@ def classes_of(
     """The class index of each voxel; NOT_ANNOTATED where the value is ignore.
 
     Raises:
-        DataError: If a value is neither a structure's nor ignore.
+        DataError: If a value is neither that of a structure nor ignore.
     """
     known = np.unique(values)
     meaning = {value: index for index, value in enumerate(plan.values)}
@@ -313,7 +313,7 @@ def values_of(
 
 
 def label_dtype(plan: Plan) -> np.dtype:
-    """The smallest type that holds the data set's values."""
+    """The smallest integer type that holds the data set's values."""
     return np.result_type(*(np.min_scalar_type(value) for value in plan.values))
 
 
@@ -323,8 +323,8 @@ def vanished_slices(
 ) -> list[tuple[int, int]]:
     """Annotated slices of a sparse label map that resampling would lose.
 
-    A slice counts where it is annotated and a neighbour is not: between slices that
-    nobody annotated, nothing else could stand for it.
+    A slice counts if it is annotated and a neighbour is not, because no other annotated
+    slice could replace it.
 
     Returns:
         Axis and index of each such slice, along the canonical axes.

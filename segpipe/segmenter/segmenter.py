@@ -1,7 +1,7 @@
-"""Segmenter: Image -> LabelMap; networks (one a fold) and all they need around them."""
+"""Segmenter: from an image to a label map, with one network per fold."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -9,15 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Integer
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from segpipe.images.grid import Orientation, Triple
 from segpipe.images.volume import Image, ImageStream, LabelMap
-from segpipe.networks.build import apply_network, build_network
+from segpipe.networks.build import apply_network
 from segpipe.networks.catalogue import Network
 from segpipe.project.errors import DataError
-from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.segmenter.compute import (
     Compute,
     ComputeParams,
@@ -29,21 +27,26 @@ from segpipe.segmenter.postprocessing import apply_rules, combine_rules
 from segpipe.segmenter.preprocessing import prepared_parts, values_of
 from segpipe.segmenter.settings import Blending, SegmentSettings
 from segpipe.segmenter.sliding_window import Slab, resampled_slabs, slabs
-from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.spec import (
+    SegmenterSpec,
+    read_networks,
+    spec_file,
+    write_networks,
+)
 from segpipe.segmenter.tiling import plan_tiling
 
 
 @dataclass(frozen=True)
 class Inference:
-    """How a segmenter runs: it may change by a hair what comes out.
+    """How a segmenter runs; results may differ slightly between choices.
 
     Attributes:
         overlap_fraction: Share of a tile that its neighbour covers too.
-        blending: Of overlapping tiles.
-        memory_gb: Of a forward pass; the size of tiles follows from it, and where
-            outputs are blended: on the device if they take no more than this, too.
-        mirror: Whether the mean is taken over mirrored images as well.
-        compute: Device, precision, threads.
+        blending: Weights of overlapping tiles.
+        memory_gb: Memory for a forward pass. The size of the tiles follows from it;
+            outputs are blended on the device if they take no more than this, too.
+        mirror: Whether probabilities are averaged over mirrored images, too.
+        compute: Device, precision and threads.
     """
 
     overlap_fraction: float
@@ -77,11 +80,11 @@ def build_inference(settings: SegmentSettings) -> Inference:
 
 @dataclass(frozen=True, eq=False)
 class Segmenter:
-    """What is trained, registered and used.
+    """Networks with their spec: what is trained, registered and used.
 
     Attributes:
-        spec: All that use needs besides the weights.
-        networks: One a fold; their probabilities are averaged.
+        spec: All that is needed besides the weights.
+        networks: One network per fold; their probabilities are averaged.
     """
 
     spec: SegmenterSpec
@@ -92,50 +95,24 @@ class Segmenter:
         """Read a segmenter; nothing is unpickled.
 
         Raises:
-            DataError: If spec.json or weights are missing or of another format.
+            DataError: If spec or weights are missing or have another format.
         """
-        spec = SegmenterSpec.read(folder / "spec.json")
-        files = weight_files(folder)
-        if not files:
-            raise DataError(
-                f"{folder}: expected weights-0.safetensors, found none; "
-                "is it a whole segmenter folder?"
-            )
-        networks = []
-        for file in files:
-            network = build_network(spec.network)
-            try:
-                network.load_state_dict(load_file(file))
-            except (RuntimeError, ValueError) as error:
-                raise DataError(
-                    f"{file}: expected the weights of {spec.network.name}, found "
-                    f"{str(error).splitlines()[0]}; was the folder mixed up?"
-                ) from error
-            networks.append(network.eval())
-        if len(networks) != len(spec.temperatures):
-            raise DataError(
-                f"{folder}: expected {len(spec.temperatures)} files of weights, as "
-                f"spec.json says, found {len(networks)}; copy the whole folder"
-            )
-        return cls(spec, tuple(networks))
+        spec = SegmenterSpec.read(spec_file(folder))
+        return cls(spec, read_networks(folder, spec))
 
     def save(self, folder: Path) -> None:
-        """Write spec.json and the weights; the same segmenter gives the same bytes."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for number, network in enumerate(self.networks):
-            state = {
-                name: value.detach().cpu().contiguous()
-                for name, value in network.state_dict().items()
-            }
-            (folder / f"weights-{number}.safetensors").write_bytes(save(state))
-        self.spec.write(folder / "spec.json")
+        """Write spec and weights; equal segmenters give equal bytes."""
+        write_networks(folder, self.networks)
+        self.spec.write(spec_file(folder))
 
     @classmethod
     def ensemble(cls, folders: list[Path]) -> "Segmenter":
-        """The segmenters of several folds as one, with the post-processing of all.
+        """Read the segmenters of several folds as one.
+
+        Only post-processing that all folds chose is kept.
 
         Raises:
-            DataError: If they were not made by the same plan and network.
+            DataError: If they differ in plan or network.
         """
         members = [cls.load(folder) for folder in folders]
         temperatures = tuple(t for one in members for t in one.spec.temperatures)
@@ -146,7 +123,7 @@ class Segmenter:
             if spec != specs[0]:
                 raise DataError(
                     f"{folder}: expected the plan and network of {folders[0]}, found "
-                    "others; run `dvc repro` so that all folds are of one making"
+                    "others; run `dvc repro` so that all folds share them"
                 )
         networks = tuple(net for member in members for net in member.networks)
         return cls(specs[0], networks)
@@ -167,13 +144,14 @@ class Segmenter:
         Args:
             parts: The prepared slices, in order; their axis leads, the other two follow
                 in canonical order.
-            shape: Of the prepared volume, along the canonical axes.
-            inference: How.
+            shape: Shape of the prepared volume, along the canonical axes.
+            inference: How the networks run.
             slices_at: The canonical axis along which slices come.
-            backwards: Whether they come last first.
-            with_disagreement: Add one more channel, that of the folds at each voxel of
-                a tile: tiles and interpolated voxels that differ are no disagreement.
-            stopwatch: Learns what the network takes.
+            backwards: Whether the last slice comes first.
+            with_disagreement: Whether a last channel holds the disagreement of the
+                folds. It is computed within each tile, so that differences between
+                tiles do not count.
+            stopwatch: Measures the time in the network.
         """
         device, axis = inference.compute.device, self.spec.slice_axis
         tiling = plan_tiling(
@@ -229,7 +207,7 @@ class Segmenter:
         axes = [2 + n for n in range(3) if n != axis] if inference.mirror else []
         flips = [f for n in range(len(axes) + 1) for f in combinations(axes, n)]
         total: Tensor | None = None
-        own: Tensor | None = None  # entropies of the folds
+        own: Tensor | None = None  # sum of the entropies of the folds
         with torch.inference_mode(), compute.autocast():
             for network, temperature in zip(
                 networks, self.spec.temperatures, strict=True
@@ -265,20 +243,21 @@ class Segmenter:
     ) -> Iterator["LabelSlab"]:
         """Segment an image of any length, some slices along its own axis k at a time.
 
-        Probabilities (mean over folds, mirrorings and overlapping tiles) are resampled
-        linearly to the image's own grid; the largest wins. Post-processing needs the
-        whole label map and is left out: whoever collects slabs calls ``apply_rules``
-        with ``spec.rules`` on the whole, as ``segment`` does.
+        Probabilities (mean over folds, mirrored images and overlapping tiles) are
+        resampled linearly to the image's own grid; the class with the largest one wins.
+        Post-processing is left out, because it needs the whole label map: the caller
+        applies ``apply_rules`` with ``spec.rules`` to it, as ``segment`` does.
 
         Args:
-            source: On any grid.
-            inference: How.
-            probabilities: Give those, too.
-            uncertainty: Give entropy and disagreement of the folds, too.
-            stopwatch: Learns what read, prepare, network, blend, resample, label take.
+            source: Image on any grid.
+            inference: How the networks run.
+            probabilities: Whether slabs hold the probabilities.
+            uncertainty: Whether slabs hold entropy and disagreement of the folds.
+            stopwatch: Measures the phases read, prepare, network, blend, resample and
+                label.
 
         Raises:
-            DataError: If the image has other channels than the segmenter learnt from.
+            DataError: If the image has other channels than the training images.
         """
         plan = self.spec.plan
         if source.channels != len(plan.channels):
@@ -319,12 +298,13 @@ class Segmenter:
             yield labelled
 
     def segment(self, image: Image, inference: Inference) -> LabelMap:
-        """Segment an image: the label map lies on its grid, in the data set's values.
+        """Segment an image, with post-processing.
 
-        The rules of the post-processing are applied to the whole of it.
+        Returns:
+            The label map on the image's grid, in the values of the data set.
 
         Raises:
-            DataError: If the image has other channels than the segmenter learnt from.
+            DataError: If the image has other channels than the training images.
         """
         slabs_found = self.slabs(ImageStream.of(image), inference)
         whole = np.concatenate([slab.labels for slab in slabs_found], axis=2)
@@ -339,11 +319,12 @@ class LabelSlab:
 
     Attributes:
         start: Index of the first slice along k.
-        labels: Values of the data set.
-        probabilities: Of each class, if asked for.
-        entropy: Of these, from 0 (certain) to 1 (all classes alike), if asked for.
-        disagreement: What of the entropy comes from folds that differ: entropy of the
-            mean minus mean of the entropies; 0 for a single fold.
+        labels: Labels in the values of the data set.
+        probabilities: Probability of each class, if asked for.
+        entropy: Entropy of the probabilities, from 0 (certain) to 1 (all classes
+            equally likely), if asked for.
+        disagreement: Part of the entropy that comes from differences between folds:
+            entropy of the mean minus mean of the entropies; 0 for a single fold.
 
     Source:
         Houlsby 2011, arXiv:1112.5745, section 2, the objective of BALD.
@@ -357,7 +338,7 @@ class LabelSlab:
 
 
 def entropy_of(shares: Float[Tensor, "n classes ..."]) -> Float[Tensor, "n 1 ..."]:
-    """Entropy over the classes, divided by that of classes all alike: 0 to 1."""
+    """Entropy over the classes, divided by that of equally likely classes: 0 to 1."""
     logs = shares.clamp(min=torch.finfo(shares.dtype).tiny).log_()
     return -(logs.mul_(shares)).sum(1, keepdim=True) / math.log(shares.shape[1])
 
@@ -365,7 +346,7 @@ def entropy_of(shares: Float[Tensor, "n classes ..."]) -> Float[Tensor, "n 1 ...
 def _uncertainties(
     frame: Orientation, values: Tensor, shares: Tensor
 ) -> dict[str, np.ndarray]:
-    """Entropy from shares; disagreement as it came after them."""
+    """Entropy, computed from the shares, and disagreement, the channel after them."""
     disagreement = values[:, shares.shape[1] :].clamp(min=0)
     return {
         "entropy": _stored(frame, entropy_of(shares))[0],
@@ -374,20 +355,20 @@ def _uncertainties(
 
 
 def _stored(frame: Orientation, values: Tensor | np.ndarray) -> np.ndarray:
-    """Slices in the axes of their file: (n j k) or (n class j k) with n as last."""
+    """Turn slices (n j k) or (n class j k) to the axes of their file, with n last."""
     if isinstance(values, Tensor):
         values = values.transpose(0, 1).cpu().numpy()
     return np.ascontiguousarray(frame.undo(values))
 
 
 def _leading(triple: Triple, axis: int) -> Triple:
-    """The entry of an axis first, then the others."""
+    """The entry of one axis first, then the others in order."""
     rest = [value for n, value in enumerate(triple) if n != axis]
     return triple[axis], rest[0], rest[1]
 
 
 def _turn(tiles: Tensor, slices_at: int, *, backwards: bool) -> Tensor:
-    """From the order in which slices come to the canonical axes."""
+    """Turn tiles from the order in which slices come to the canonical axes."""
     return (tiles.flip(2) if backwards else tiles).movedim(2, 2 + slices_at)
 
 
@@ -395,33 +376,3 @@ def _turn_back(tiles: Tensor, slices_at: int, *, backwards: bool) -> Tensor:
     """The inverse of _turn."""
     moved = tiles.movedim(2 + slices_at, 2)
     return moved.flip(2) if backwards else moved
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The weights of a segmenter's networks, in their order: 2 before 10."""
-    files = folder.glob("weights-*.safetensors")
-    return sorted(files, key=lambda file: (len(file.name), file.name))
-
-
-def segmenter_digest(folder: Path) -> str:
-    """SHA-256 over a segmenter's spec and weights: which segmenter it is."""
-    files = [folder / "spec.json", *weight_files(folder)]
-    return digest_json({file.name: digest_file(file) for file in files})
-
-
-def ensemble_digest(folds: Sequence[str]) -> str:
-    """Identity of a segmenter, from the digests of its folds in their order.
-
-    Manifests, provenance and the tags of registered versions carry it: the digest of a
-    single fold itself, else a digest of the list.
-    """
-    return folds[0] if len(folds) == 1 else predictions_digest(folds)
-
-
-def predictions_digest(folds: Sequence[str]) -> str:
-    """Identity of a segmenter as predictions.json has it: always a digest of the list.
-
-    It differs from ensemble_digest for a single fold only, and stays, because
-    predictions that were written before must still be known.
-    """
-    return digest_json(list(folds))

@@ -1,7 +1,7 @@
-"""Tiles over a stream of slices, blended and handed on as soon as they are finished.
+"""Sliding window: tiles over a stream of slices, blended and passed on when finished.
 
-Slices come and go along the first axis. Held are the input that the tiles at work need
-and the sums of the output that later tiles still touch: memory does not grow with the
+Slices come along the first axis. Only the input of the current tiles is held, and the
+sums of the output to which later tiles still add. So memory does not grow with the
 length of the volume, and with the number of classes only by one row of tiles.
 """
 
@@ -21,21 +21,23 @@ from segpipe.images.volume import RollingSlices, mirrored_indices, take_box
 from segpipe.segmenter.settings import Blending
 
 Infer = Callable[[Tensor], Tensor]
-SLAB_BYTES = 1 << 26  # finished slices are handed on in slabs of about this size
+SLAB_BYTES = 1 << 26  # approximate size of a slab of finished slices
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a volume is cut.
+    """How a volume is cut into tiles.
 
     Attributes:
         window: Output voxels of a tile.
-        margin: Input beyond the output, a side: context of a valid-convolution network.
+        margin: Voxels of input beyond the output on each side, the context of a
+            network with valid convolutions.
         overlap_fraction: Share of a tile that its neighbour covers too, from 0 to 0.9.
-        blending: ``gaussian`` trusts a tile's centre most, ``constant`` all alike.
-        batch_size: Tiles a forward pass, at most.
-        backwards: Whether slices come last first. Tiles then lie where they would lie
-            if they came the right way round.
+        blending: ``gaussian`` weighs a tile's centre most, ``constant`` all its voxels
+            equally.
+        batch_size: Largest number of tiles per forward pass.
+        backwards: Whether the last slice comes first. Tiles lie at the same places as
+            in the other direction.
     """
 
     window: Triple
@@ -47,7 +49,7 @@ class Tiling:
 
     @property
     def slices_held(self) -> int:
-        """Slices of sums that are held at once."""
+        """Slices of the sums that are held at once."""
         return max(self.window[0], self.batch_size)
 
 
@@ -56,7 +58,7 @@ class Slab:
     """Finished slices of a volume.
 
     Attributes:
-        start: Index of the first slice along i, in the order in which slices come.
+        start: Index of the first slice along i, in the order of the slices.
         values: Blended output of the network.
     """
 
@@ -66,7 +68,7 @@ class Slab:
 
 @dataclass(frozen=True, eq=False)
 class _Tile:
-    """One tile: its place, and per axis the weights of the voxels inside the volume."""
+    """One tile: its place, and for each axis the weights of voxels in the volume."""
 
     start: Triple
     inside: tuple[slice, slice, slice]
@@ -74,7 +76,7 @@ class _Tile:
 
 
 def blend_weights(size: int, blending: Blending) -> Float32[Tensor, " size"]:
-    """The weight of a tile's voxels along one axis, at most 1 and never 0.
+    """Weights of a tile's voxels along one axis, at most 1 and never 0.
 
     Source:
         Gaussian with standard deviation size / 8, as in nnU-Net (Isensee 2021,
@@ -88,7 +90,7 @@ def blend_weights(size: int, blending: Blending) -> Float32[Tensor, " size"]:
 
 
 def tile_starts(length: int, window: int, overlap_fraction: float) -> list[int]:
-    """First voxels of the fewest evenly spread tiles that overlap at least so much.
+    """First voxels of the fewest evenly spread tiles with at least this overlap.
 
     The first tile starts at 0 and the last ends at the end; a volume shorter than the
     window gets one tile around its middle.
@@ -113,11 +115,12 @@ def slabs(
 
     Args:
         parts: The prepared slices, in order; beyond its edges the volume is mirrored.
-        shape: Of the whole volume along i, j, k.
-        infer: Tiles (B channel i j k) with margin to outputs (B class i j k) without.
+        shape: Shape of the whole volume along i, j, k.
+        infer: Maps tiles (B channel i j k) with margin to outputs (B class i j k)
+            without margin.
         tiling: How the volume is cut.
-        device: Where the network runs.
-        sums_on: Where outputs are blended and slabs lie; there too unless said.
+        device: Device of the network.
+        sums_on: Device on which outputs are blended and slabs lie; by default the same.
 
     Yields:
         Slabs in order, which together cover each slice once.
@@ -127,7 +130,7 @@ def slabs(
     tiles = _tiles(shape, tiling, place)
     held = tiling.slices_held
     sums: Tensor | None = None
-    base = 0  # slices before it have been handed on
+    base = 0  # slices before it have been yielded
     for batch, after in _batches(tiles, tiling):
         outputs = infer(_cut(source, batch, shape, tiling).to(device))
         for tile, output in zip(batch, outputs, strict=True):
@@ -137,7 +140,7 @@ def slabs(
         assert sums is not None
         done = shape[0] if after is None else max(base, after.start[0])
         each = max(1, SLAB_BYTES // (4 * sums[0].numel()))
-        while base < done:  # up to the end of the ring, or of a slab
+        while base < done:  # up to the end of the ring buffer or of a slab
             end = min(done, base + each, base - base % held + held)
             ready = sums[base % held : (end - 1) % held + 1]
             yield Slab(base, ready.clone())
@@ -148,9 +151,9 @@ def slabs(
 def _tiles(shape: Triple, tiling: Tiling, place: torch.device) -> list[_Tile]:
     """All tiles in the order in which they run: along the last axis first.
 
-    Tiles lie on a grid and their weights are products of one weight an axis, so the
-    weights that overlapping tiles add up to is a product, too: divided by it axis by
-    axis, all weights of a voxel add up to 1.
+    Tiles lie on a grid and their weights are products of one weight per axis. So the
+    sum of the weights of overlapping tiles is a product, too. Divided by it axis by
+    axis, the weights of each voxel add up to 1.
     """
     axes = []
     for axis, (length, window) in enumerate(zip(shape, tiling.window, strict=True)):
@@ -177,7 +180,7 @@ def _tiles(shape: Triple, tiling: Tiling, place: torch.device) -> list[_Tile]:
 def _batches(
     tiles: list[_Tile], tiling: Tiling
 ) -> Iterator[tuple[list[_Tile], _Tile | None]]:
-    """Runs of tiles whose slices can be held at once, and the tile after each run."""
+    """Batches of tiles whose slices can be held at once, each with the next tile."""
     first = 0
     while first < len(tiles):
         limit = max(0, tiles[first].start[0]) + tiling.slices_held - tiling.window[0]
@@ -194,7 +197,7 @@ def _batches(
 def _cut(
     source: RollingSlices, batch: list[_Tile], shape: Triple, tiling: Tiling
 ) -> Float32[Tensor, "B channel i j k"]:
-    """The input of tiles."""
+    """Cut the input of tiles, with margin."""
     indices = [
         [
             mirrored_indices(start - margin, window + 2 * margin, length)
@@ -213,7 +216,7 @@ def _cut(
 
 
 def _add(sums: Tensor, tile: _Tile, output: Float[Tensor, "class i j k"]) -> None:
-    """Add a tile's output, times its weights, to the ring of slices (in place)."""
+    """Add a tile's output, times its weights, to the ring buffer, in place."""
     i, j, k = tile.weights
     plane = j[:, None] * k
     inside = output[:, tile.inside[0], tile.inside[1], tile.inside[2]].float()
@@ -222,7 +225,7 @@ def _add(sums: Tensor, tile: _Tile, output: Float[Tensor, "class i j k"]) -> Non
         for start, part in zip(tile.start, tile.inside, strict=True)
     )
     held, done = len(sums), 0
-    while done < len(i):  # two runs where the ring's end lies inside the tile
+    while done < len(i):  # twice where the end of the ring buffer lies inside the tile
         slot = (goal[0].start + done) % held
         count = min(len(i) - done, held - slot)
         part = slice(done, done + count)
@@ -235,26 +238,26 @@ def _add(sums: Tensor, tile: _Tile, output: Float[Tensor, "class i j k"]) -> Non
 def resampled_slabs(
     parts: Iterator[Slab], source: Triple, goal: Triple
 ) -> Iterator[Slab]:
-    """Resample slabs linearly to another shape over the same box, as they come.
+    """Resample slabs linearly to another shape over the same box, one after the other.
 
-    Output slice x lies at source position (x + 1/2) * source / goal - 1/2, held inside
-    the volume: the grids share their outer edges (Grid.resampled). Of what came before,
-    one slice is kept.
+    Output slice x lies at source position (x + 1/2) * source / goal - 1/2, clipped to
+    the volume, because the grids share their outer edges (Grid.resampled). One slice of
+    the slab before is kept.
 
     Args:
         parts: Slabs of the source, in order.
         source: Shape of the source along i, j, k.
-        goal: Shape wanted.
+        goal: Shape of the output.
 
     Yields:
-        Slabs that together cover the goal once.
+        Slabs that together cover the output once.
     """
     if tuple(source) == tuple(goal):
         yield from parts
         return
     length, scale = source[0], source[0] / goal[0]
     kept: Tensor | None = None
-    done, have = 0, 0  # slices of the goal given out; slices of the source seen
+    done, have = 0, 0  # slices of the output that were yielded, of the source read
     for slab in parts:
         values = slab.values
         if tuple(source[1:]) != tuple(goal[1:]):

@@ -1,27 +1,39 @@
-"""SegmenterSpec: all that a segmenter needs besides its weights."""
+"""The folder of a segmenter: spec, weights, and the digests that identify it."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
-from segpipe.networks.build import NetworkSpec
+from safetensors.torch import load_file, save
+
+from segpipe.networks.build import NetworkSpec, build_network
+from segpipe.networks.catalogue import Network
 from segpipe.project.documents import Document
+from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.postprocessing import StructureRule
 
+SPEC = "spec.json"
+
+
+def spec_file(folder: Path) -> Path:
+    """The file of the spec in the folder of a segmenter."""
+    return folder / SPEC
+
 
 class SegmenterSpec(Document):
-    """spec.json: all that use needs besides the weights.
+    """All that is needed to use a segmenter, besides the weights.
 
     Attributes:
-        format_version: Of this document.
+        format_version: Format of this document.
         model: Name of the model in params.yaml.
-        network: Which network.
-        plan: Preparation, structures and fingerprint of the training data.
-        patch_size: Input voxels of a tile.
-        slice_axis: The axis across which a 2-D network takes slices.
-        temperatures: By which the logits of each network are divided; 1 unless
-            calibrated.
-        postprocessing: What is put right in the label map: one a structure, background
-            left out; or none at all.
+        network: The network, the same for all folds.
+        plan: Plan of the training data: preprocessing, structures and profile.
+        patch_size: Input voxels of a training patch.
+        slice_axis: The axis across which a 2-D network takes slices; None in 3-D.
+        temperatures: Divisor of the logits of each network; 1 unless calibrated.
+        postprocessing: Rule of each structure, without background; or none at all.
     """
 
     format_version: Literal[1]
@@ -35,6 +47,78 @@ class SegmenterSpec(Document):
 
     @property
     def rules(self) -> dict[int, StructureRule]:
-        """The post-processing that does something, by the data set's values."""
+        """The rules that do something, by the structures' values in the data set."""
         pairs = zip(self.plan.values[1:], self.postprocessing, strict=False)
         return {v: rule for v, rule in pairs if rule.drops or rule.fill_holes}
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Files of weights in a segmenter's folder, in numerical order: 2 before 10."""
+    files = folder.glob("weights-*.safetensors")
+    return sorted(files, key=lambda file: (len(file.name), file.name))
+
+
+def read_networks(folder: Path, spec: SegmenterSpec) -> tuple[Network, ...]:
+    """Read the networks from the files of weights; nothing is unpickled.
+
+    Raises:
+        DataError: If weights are missing, or do not fit the spec.
+    """
+    files = weight_files(folder)
+    if not files:
+        raise DataError(
+            f"{folder}: expected weights-0.safetensors, found none; "
+            "is it the complete folder of a segmenter?"
+        )
+    networks = []
+    for file in files:
+        network = build_network(spec.network)
+        try:
+            network.load_state_dict(load_file(file))
+        except (RuntimeError, ValueError) as error:
+            raise DataError(
+                f"{file}: expected the weights of {spec.network.name}, found "
+                f"{str(error).splitlines()[0]}; were folders mixed up?"
+            ) from error
+        networks.append(network.eval())
+    if len(networks) != len(spec.temperatures):
+        raise DataError(
+            f"{folder}: expected {len(spec.temperatures)} files of weights, as the "
+            f"spec says, found {len(networks)}; copy the whole folder"
+        )
+    return tuple(networks)
+
+
+def write_networks(folder: Path, networks: Sequence[Network]) -> None:
+    """Write one file of weights per network; equal weights give equal bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, network in enumerate(networks):
+        state = {
+            name: value.detach().cpu().contiguous()
+            for name, value in network.state_dict().items()
+        }
+        (folder / f"weights-{number}.safetensors").write_bytes(save(state))
+
+
+def segmenter_digest(folder: Path) -> str:
+    """Identity of a segmenter: SHA-256 over its spec and weights."""
+    files = [spec_file(folder), *weight_files(folder)]
+    return digest_json({file.name: digest_file(file) for file in files})
+
+
+def ensemble_digest(folds: Sequence[str]) -> str:
+    """Identity of a segmenter, from the digests of its folds in their order.
+
+    Manifests, provenance and the tags of registered versions carry it: the digest of a
+    single fold itself, else a digest of the list.
+    """
+    return folds[0] if len(folds) == 1 else predictions_digest(folds)
+
+
+def predictions_digest(folds: Sequence[str]) -> str:
+    """Identity of a segmenter as predictions.json has it: always a digest of the list.
+
+    It differs from ensemble_digest for a single fold only, and stays, because
+    predictions that were written before must still be known.
+    """
+    return digest_json(list(folds))

@@ -1,4 +1,4 @@
-"""How large a tile of a network fits a stated memory budget, when nothing is learnt."""
+"""The size of tiles that fits a memory budget in inference."""
 
 import math
 
@@ -12,7 +12,7 @@ from segpipe.segmenter.settings import Blending
 from segpipe.segmenter.sliding_window import Tiling
 
 LARGEST_BATCH = 8
-# On CPUs a batch of large tiles is slower than one after the other: 18 % at 64^3.
+# On CPUs a batch of large tiles is slower than single tiles: by 18 % at 64^3.
 CPU_VOXELS = 1 << 17
 
 
@@ -27,23 +27,22 @@ def plan_tiling(
     memory_gb: float,
     on_cpu: bool,
 ) -> Tiling:
-    """The largest tile that fits, between the patch of the training and the volume.
+    """Choose the largest tile that fits, between the training patch and the volume.
 
-    A large tile has less overlap to compute twice. A network that normalizes by the
-    statistics of its input keeps the patch that it learnt with. A function of its
-    arguments alone: the same on every machine.
+    Large tiles have less overlap to compute twice. A network that normalizes by the
+    statistics of its input keeps the size of its training patches. The result depends
+    on the arguments only, so it is the same on every machine.
 
     Args:
         spec: The network.
         patch_size: Input voxels in training; no tile is smaller, even beyond the
             budget.
-        slice_axis: Of a 2-D network.
-        shape: Of the prepared volume, along the canonical axes.
+        slice_axis: The axis across which a 2-D network takes slices; None in 3-D.
+        shape: Shape of the prepared volume, along the canonical axes.
         overlap_fraction: Share of a tile that its neighbour covers too.
-        blending: Of overlapping tiles.
-        memory_gb: For a forward pass.
-        on_cpu: Whether it runs on a CPU, which is not faster with batches of large
-            tiles.
+        blending: Weights of overlapping tiles.
+        memory_gb: Memory for a forward pass.
+        on_cpu: Whether it runs on a CPU, where batches of large tiles do not pay.
     """
     with torch.device("meta"):
         network = build_network(spec)
@@ -72,7 +71,7 @@ def _grown(
     shape: Triple,
     memory_gb: float,
 ) -> Triple:
-    """From the whole volume, the largest axis is cut by steps until the tile fits."""
+    """Shrink the largest axis step by step, from the whole volume, until it fits."""
     size = [
         side if axis == slice_axis else max(side, network.input_size(length))
         for axis, (side, length) in enumerate(zip(patch_size, shape, strict=True))

@@ -2,14 +2,20 @@
 
 import hashlib
 import logging
-import shutil
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Int16
 
-from segpipe.dataset.prepared import CaseIndex
-from segpipe.project.documents import write_json
+from segpipe.dataset.prepared import (
+    CaseIndex,
+    LabelledShares,
+    index_file,
+    prepared_case,
+    save_annotated,
+    shares_file,
+)
+from segpipe.project.documents import write_folder
 from segpipe.project.fingerprint import fingerprint
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
@@ -34,7 +40,7 @@ class AnnotateParams(Params):
 
 
 def run(params: AnnotateParams, *, paths: Paths) -> None:
-    """Write artifacts/annotate: a mask a case, shares.json, index.json.
+    """Write artifacts/annotate: a mask a case, the labelled shares and an index.
 
     What the data's own ignore says is not annotated never counts. A 2-D image is
     annotated as a whole, whatever the rule.
@@ -42,24 +48,19 @@ def run(params: AnnotateParams, *, paths: Paths) -> None:
     Source:
         Çiçek 2016, arXiv:1606.06650, section 3.1: slices in three directions.
     """
-    index = CaseIndex.read(paths.artifacts / "preprocess" / "index.json").cases
-    part = paths.artifacts / ".annotate.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    index = CaseIndex.read(index_file(paths.artifacts / "preprocess")).cases
     keys, shares = {}, {}
-    for name, digest in index.items():
-        file = paths.artifacts / "preprocess" / name / "label.npy"
-        annotated = choose_voxels(np.load(file), params, case=name)
-        np.save(part / f"{name}.npy", annotated)
-        shares[name] = float(annotated.mean())
-        keys[name] = fingerprint(
-            __name__, prepared=digest, params=params.model_dump(mode="json")
-        )
-    write_json(part / "shares.json", {"format_version": 1, "shares": shares})
-    CaseIndex(format_version=1, cases=keys).write(part / "index.json")
-    goal = paths.artifacts / "annotate"
-    shutil.rmtree(goal, ignore_errors=True)
-    part.rename(goal)
+    with write_folder(paths.artifacts / "annotate") as part:
+        for name, digest in index.items():
+            label = np.array(prepared_case(paths.artifacts, name).label)
+            annotated = choose_voxels(label, params, case=name)
+            save_annotated(part, name, annotated)
+            shares[name] = float(annotated.mean())
+            keys[name] = fingerprint(
+                __name__, prepared=digest, params=params.model_dump(mode="json")
+            )
+        LabelledShares(format_version=1, shares=shares).write(shares_file(part))
+        CaseIndex(format_version=1, cases=keys).write(index_file(part))
     log.info(
         "annotate: %.1f %% of the voxels count as labelled",
         100 * sum(shares.values()) / len(shares),

@@ -1,10 +1,6 @@
 """evaluate: predictions against references, by case and structure; worst first."""
 
-import csv
-import io
 import logging
-import math
-import shutil
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
@@ -13,28 +9,33 @@ from typing import Any
 import numpy as np
 
 from segpipe.dataset.case import Case, CaseList, read_cases
-from segpipe.dataset.case_files import read_case_instances, read_case_label
+from segpipe.dataset.case_files import (
+    prediction_file,
+    predictions_folder,
+    read_case_instances,
+    read_case_label,
+    read_prediction,
+)
 from segpipe.dataset.casework import map_cases
 from segpipe.dataset.split import read_split
 from segpipe.evaluation import metrics
+from segpipe.evaluation.figures import Figures, write_figures
 from segpipe.evaluation.scores import (
     POLICY,
     Row,
     compare,
-    mean_known,
     pool,
     sum_instances,
     summarize,
 )
-from segpipe.images.formats.files import read_label
+from segpipe.images.grid import SAME_GRID
 from segpipe.images.instances import InstanceMatch, components, match_instances
-from segpipe.project.documents import Unit, write_json, write_text
+from segpipe.project.documents import Unit
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 
 log = logging.getLogger(__name__)
-SAME_GRID = 0.01  # of the unit: predictions lie on the grid of the reference
 
 
 class EvaluateParams(Params):
@@ -63,7 +64,7 @@ class _Result:
 
 
 def run(params: EvaluateParams, *, model: str, paths: Paths) -> None:
-    """Write artifacts/evaluate/MODEL: metrics.json, cases.csv, confusion.csv."""
+    """Write the figures of a model to artifacts/evaluate/MODEL."""
     cases = read_cases(paths.artifacts)
     chosen = [cases[name] for name in read_split(paths.artifacts).test]
     results = map_cases(
@@ -77,37 +78,30 @@ def run(params: EvaluateParams, *, model: str, paths: Paths) -> None:
     )
     rows = [row for result in results for row in result.rows]
     confusion = np.sum([result.confusion for result in results], axis=0)
-    goal = paths.artifacts / "evaluate" / model
-    shutil.rmtree(goal, ignore_errors=True)
     test = summarize(rows, cases.unit)
-    document = {
-        "format_version": 1,
-        "model": model,
-        "policy": POLICY,
-        "unit": cases.unit,
-        "cases": len(chosen),
-        "test": test,
-        "structures": {
+    figures = Figures(
+        format_version=1,
+        model=model,
+        policy=POLICY,
+        unit=cases.unit,
+        cases=len(chosen),
+        test=test,
+        structures={
             name: summarize(
                 [row for row in rows if row["structure"] == name], cases.unit
             )
             for name in cases.structures[1:]
         },
-        "dataset": pool(confusion, cases.structures),
-        "instances": sum_instances([result.instances for result in results]),
-        "groups": _groups(params, chosen, results, cases.unit),
-    }
-    write_json(goal / "metrics.json", _without_nan(document))
-    write_text(goal / "cases.csv", _csv(_worst_first(rows)))
-    names = cases.structures
-    write_text(
-        goal / "confusion.csv",
-        _csv(
-            [
-                {"reference": name, **dict(zip(names, line.tolist(), strict=True))}
-                for name, line in zip(names, confusion, strict=True)
-            ]
-        ),
+        dataset=pool(confusion, cases.structures),
+        instances=sum_instances([result.instances for result in results]),
+        groups=_groups(params, chosen, results, cases.unit),
+    )
+    write_figures(
+        paths.artifacts,
+        figures,
+        rows=rows,
+        confusion=confusion,
+        structures=cases.structures,
     )
     log.info(
         "evaluate %s: Dice %.4f over %d cases, %d failed",
@@ -123,17 +117,17 @@ def _evaluate(
 ) -> _Result:
     """Compare one case; a missing prediction is an empty one that failed."""
     label = read_case_label(paths.data, cases, case)
-    file = paths.artifacts / "predict" / model / f"{case.name}{cases.file_ending}"
-    missing = not file.is_file()
-    if missing:
+    other = read_prediction(paths.artifacts, model, cases, case.name)
+    if other is None:
         log.warning("%s: no prediction of %s: counted as failed", case.name, model)
         predicted = np.zeros_like(label.array)
     else:
-        other = read_label(file, spacing_mm=cases.spacing_mm)
         if not label.grid.matches(other.grid, tolerance=SAME_GRID):
+            folder = predictions_folder(paths.artifacts, model)
             raise DataError(
-                f"{file}: expected the grid of {case.label}, found another "
-                f"({other.grid.shape} against {label.grid.shape}); run predict again"
+                f"{prediction_file(folder, cases, case.name)}: expected the grid of "
+                f"{case.label}, found another ({other.grid.shape} against "
+                f"{label.grid.shape}); run predict again"
             )
         predicted = other.array
     known = np.ones(label.array.shape, dtype=bool)
@@ -212,40 +206,3 @@ def _groups(
             for value, found in sorted(members.items())
         }
     return groups
-
-
-def _worst_first(rows: list[Row]) -> list[Row]:
-    """Rows of the case with the lowest mean Dice first; empty structures last."""
-    scores = defaultdict(list)
-    for row in rows:
-        scores[row["case"]].append(row["dice"])
-
-    def rank(row: Row) -> tuple[float, str]:
-        mean = mean_known(scores[row["case"]])
-        return (2.0 if math.isnan(mean) else mean, row["case"])
-
-    return sorted(rows, key=rank)
-
-
-def _csv(rows: list[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _cell(value) for name, value in row.items()})
-    return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.6g}"
-    return value
-
-
-def _without_nan(document: Any) -> Any:
-    """The document with null for NaN, which JSON does not know."""
-    if isinstance(document, dict):
-        return {name: _without_nan(value) for name, value in document.items()}
-    if isinstance(document, float) and math.isnan(document):
-        return None
-    return document

@@ -1,7 +1,6 @@
 """plan: the fingerprint of the non-test cases, and what follows from it."""
 
 import logging
-import shutil
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Literal, Protocol, runtime_checkable
@@ -13,18 +12,25 @@ from segpipe.dataset.case import CaseList, read_cases
 from segpipe.dataset.casework import map_cases
 from segpipe.dataset.split import read_split
 from segpipe.dataset.survey import CaseSurvey, survey_case
-from segpipe.images.grid import Triple
+from segpipe.images.grid import Spacing, Triple
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import Network, NetworkName
 from segpipe.networks.memory import training_memory_gb
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
-from segpipe.segmenter.plan import DatasetProfile, Normalization, PatchPlan, Plan
+from segpipe.segmenter.plan import (
+    DatasetProfile,
+    Normalization,
+    PatchPlan,
+    Plan,
+    coarsest_axis,
+    write_plans,
+)
 
 log = logging.getLogger(__name__)
-Spacing = tuple[float, float, float]
 Kind = Literal["zscore", "ct", "none"]
+PERCENTILES = (0.5, 50, 99.5)  # of intensities: low, median, high
 COARSE = 3.0  # an axis this much coarser than the others counts as anisotropic
 
 
@@ -78,7 +84,7 @@ class ModelShape(Protocol):
 
 
 def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -> None:
-    """Write artifacts/plan/plan.json and patches/MODEL.json; test cases are not read.
+    """Write the plan and the patch plans to artifacts/plan; test cases are not read.
 
     Raises:
         DataError: If a fixed value does not fit the data or a network.
@@ -93,14 +99,10 @@ def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -
         describe="plan",
     )
     plan = _build_plan(params, cases, looks, paths)
-    part = paths.artifacts / ".plan.part"
-    shutil.rmtree(part, ignore_errors=True)
-    plan.write(part / "plan.json")
-    for name, model in models.items():
-        _plan_model(params, name, model, plan).write(part / "patches" / f"{name}.json")
-    goal = paths.artifacts / "plan"
-    shutil.rmtree(goal, ignore_errors=True)
-    part.rename(goal)
+    patches = {
+        name: _plan_model(params, name, model, plan) for name, model in models.items()
+    }
+    write_plans(paths.artifacts, plan, patches)
 
 
 def _build_plan(
@@ -114,7 +116,7 @@ def _build_plan(
     prepared = np.array([look.grid.shape_at(spacing) for look in looks])
     counts = np.sum([look.counts for look in looks], axis=0)
     spacings = np.array([look.grid.spacing for look in looks])
-    fingerprint = DatasetProfile(
+    profile = DatasetProfile(
         cases=len(looks),
         median_shape=_triple(np.median(shapes, axis=0).round().astype(int)),
         median_prepared_shape=_triple(np.median(prepared, axis=0).round().astype(int)),
@@ -124,8 +126,7 @@ def _build_plan(
             for axis in spacings.T
         ),
         intensities=tuple(
-            _three(np.percentile(channel, [0.5, 50, 99.5]).tolist())
-            for channel in samples
+            _three(np.percentile(channel, PERCENTILES).tolist()) for channel in samples
         ),
         class_frequencies=tuple((counts / max(1, counts.sum())).tolist()),
     )
@@ -139,13 +140,13 @@ def _build_plan(
         structures=cases.structures,
         values=cases.values,
         ignore=cases.ignore,
-        fingerprint=fingerprint,
+        profile=profile,
     )
     log.info(
         "plan: spacing %s %s, median prepared shape %s",
         " x ".join(f"{value:.3g}" for value in spacing),
         cases.unit,
-        " x ".join(map(str, fingerprint.median_prepared_shape)),
+        " x ".join(map(str, profile.median_prepared_shape)),
     )
     return plan
 
@@ -186,7 +187,7 @@ def _normalization_of(kind: Kind, samples: np.ndarray) -> Normalization:
     """Figures of the data set where they are used: else a new case changes nothing."""
     low = high = mean = deviation = 0.0
     if kind == "ct":
-        low, high = np.percentile(samples, [0.5, 99.5]).tolist()
+        low, _, high = np.percentile(samples, PERCENTILES).tolist()
         mean, deviation = float(samples.mean()), float(samples.std())
     return Normalization(
         kind=kind, low=low, high=high, mean=mean, standard_deviation=deviation
@@ -210,12 +211,12 @@ def _plan_model(
     slice_axis = None
     if spec.dimensions == 2:
         slice_axis = (
-            _slice_axis(plan) if model.slice_axis == "auto" else model.slice_axis
+            coarsest_axis(plan) if model.slice_axis == "auto" else model.slice_axis
         )
     try:
         patch = plan_patch(
             spec,
-            fingerprint=plan.fingerprint,
+            profile=plan.profile,
             slice_axis=slice_axis,
             patch_size=model.patch_size,
             batch_size=model.batch_size,
@@ -234,13 +235,6 @@ def _plan_model(
     return patch
 
 
-def _slice_axis(plan: Plan) -> int:
-    """The axis of the largest spacing; the last one where several are alike."""
-    if plan.dimensions == 2:
-        return 2
-    return max(range(3), key=lambda axis: (round(plan.spacing[axis], 6), axis))
-
-
 def _triple(values: np.ndarray) -> tuple[int, int, int]:
     i, j, k = (max(1, int(value)) for value in values)
     return i, j, k
@@ -254,7 +248,7 @@ def _three(values: Iterable[float]) -> Spacing:
 def plan_patch(
     spec: NetworkSpec,
     *,
-    fingerprint: DatasetProfile,
+    profile: DatasetProfile,
     slice_axis: int | None,
     patch_size: Literal["auto", "full"] | Triple,
     batch_size: Literal["auto"] | int,
@@ -268,7 +262,7 @@ def plan_patch(
 
     Args:
         spec: The network.
-        fingerprint: Of the cases, for their prepared shapes.
+        profile: What the cases look like, for their prepared shapes.
         slice_axis: Of a 2-D network.
         patch_size: Fixed by the user, or ``auto``; ``full`` covers the largest case.
         batch_size: Fixed by the user, or ``auto``.
@@ -282,10 +276,10 @@ def plan_patch(
         network = build_network(spec)
     if patch_size == "auto":
         wanted = 2 if batch_size == "auto" else batch_size
-        median = fingerprint.median_prepared_shape
+        median = profile.median_prepared_shape
         size = _largest(network, median, slice_axis, wanted, memory_gb)
     elif patch_size == "full":
-        size = _covering(network, fingerprint.largest_prepared_shape, slice_axis)
+        size = _covering(network, profile.largest_prepared_shape, slice_axis)
     else:
         _check(network, patch_size, slice_axis)
         size = patch_size

@@ -1,25 +1,26 @@
 """predict: sliding-window inference of the test cases, mean over a model's folds."""
 
 import logging
-import shutil
-from typing import Literal
 
 from tqdm import tqdm
 
 from segpipe.dataset.case import read_cases
-from segpipe.dataset.case_files import read_case
+from segpipe.dataset.case_files import (
+    PredictionRecord,
+    prediction_record_file,
+    predictions_folder,
+    read_case,
+    write_prediction,
+)
 from segpipe.dataset.split import read_split
-from segpipe.images.formats.files import write_label
-from segpipe.project.documents import write_json
+from segpipe.project.documents import write_folder
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import (
-    Inference,
-    Segmenter,
-    predictions_digest,
-    segmenter_digest,
-)
+from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.settings import Blending
+from segpipe.segmenter.spec import predictions_digest, segmenter_digest
+from segpipe.training.record import segmenter_folder, training_folder
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +36,13 @@ class PredictParams(Params):
     """
 
     overlap_fraction: float
-    blending: Literal["gaussian", "constant"]
+    blending: Blending
     memory_gb: float
     mirror: bool
+
+    def inference(self, compute: Compute) -> Inference:
+        """How a segmenter runs by these parameters."""
+        return Inference(**self.model_dump(), compute=compute)
 
 
 def run(
@@ -54,36 +59,24 @@ def run(
     """
     cases = read_cases(paths.artifacts)
     folders = [
-        paths.artifacts / "train" / model / str(fold) / "segmenter" for fold in folds
+        segmenter_folder(training_folder(paths.artifacts, model, fold))
+        for fold in folds
     ]
     segmenter = Segmenter.ensemble(folders)
-    inference = Inference(
-        overlap_fraction=params.overlap_fraction,
-        blending=params.blending,
-        memory_gb=params.memory_gb,
-        mirror=params.mirror,
-        compute=compute,
-    )
+    inference = params.inference(compute)
     log.info("predict %s, mean of %d folds, on %s", model, len(folds), compute)
-    goal = paths.artifacts / "predict" / model
-    part = goal.with_name(f".{model}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     names = read_split(paths.artifacts).test
-    for name in tqdm(names, desc=f"predict {model}", unit="case", disable=None):
-        image = read_case(paths.data, cases, cases[name])
-        label = segmenter.segment(image, inference)
-        write_label(part / f"{name}{cases.file_ending}", label.array, label.grid)
-    write_json(
-        part / "predictions.json",
-        {
-            "format_version": 1,
-            "model": model,
-            "folds": folds,
-            "segmenter": predictions_digest([segmenter_digest(one) for one in folders]),
-            "cases": list(names),
-        },
+    record = PredictionRecord(
+        format_version=1,
+        model=model,
+        folds=tuple(folds),
+        segmenter=predictions_digest([segmenter_digest(folder) for folder in folders]),
+        cases=names,
     )
-    shutil.rmtree(goal, ignore_errors=True)
-    part.rename(goal)
+    goal = predictions_folder(paths.artifacts, model)
+    with write_folder(goal) as part:
+        for name in tqdm(names, desc=f"predict {model}", unit="case", disable=None):
+            image = read_case(paths.data, cases, cases[name])
+            write_prediction(part, cases, name, segmenter.segment(image, inference))
+        record.write(prediction_record_file(part))
     log.info("%d cases written to %s", len(names), goal)

@@ -1,7 +1,6 @@
 """preprocess: every case reoriented, resampled, normalized: ready for patches."""
 
 import logging
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +9,8 @@ import numpy as np
 from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import read_case, read_case_instances, read_case_label
 from segpipe.dataset.casework import CaseCache, map_cases
-from segpipe.dataset.prepared import CaseIndex
-from segpipe.project.documents import write_json
+from segpipe.dataset.prepared import CaseIndex, PreparedCase, index_file
+from segpipe.project.documents import write_folder
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, fingerprint
 from segpipe.project.params import Params
@@ -49,7 +48,7 @@ class _Job:
 
 
 def run(params: PreprocessParams, *, paths: Paths) -> None:
-    """Write artifacts/preprocess: a folder a case, and index.json with their digests.
+    """Write artifacts/preprocess: a folder a case, and an index of their digests.
 
     Finished cases are taken from .cache/preprocess where files, code and the plan's
     values are the same.
@@ -58,24 +57,18 @@ def run(params: PreprocessParams, *, paths: Paths) -> None:
         DataError: If an annotated slice would vanish, or a file cannot be read.
     """
     cases, plan = read_cases(paths.artifacts), read_plan(paths.artifacts)
-    goal = paths.artifacts / "preprocess"
-    part = paths.artifacts / ".preprocess.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     slim = cases.model_copy(update={"cases": ()})
-    digests = map_cases(
-        _prepare,
-        [_Job(case, slim, plan, paths, part / case.name) for case in cases.cases],
-        workers=params.workers,
-        name=lambda job: job.case.name,
-        describe="preprocess",
-    )
     names = [case.name for case in cases.cases]
-    CaseIndex(format_version=1, cases=dict(zip(names, digests, strict=True))).write(
-        part / "index.json"
-    )
-    shutil.rmtree(goal, ignore_errors=True)
-    part.rename(goal)
+    with write_folder(paths.artifacts / "preprocess") as part:
+        digests = map_cases(
+            _prepare,
+            [_Job(case, slim, plan, paths, part / case.name) for case in cases.cases],
+            workers=params.workers,
+            name=lambda job: job.case.name,
+            describe="preprocess",
+        )
+        index = dict(zip(names, digests, strict=True))
+        CaseIndex(format_version=1, cases=index).write(index_file(part))
 
 
 def _prepare(job: _Job) -> str:
@@ -95,7 +88,7 @@ def _key(job: _Job) -> str:
     return fingerprint(
         __name__,
         files=[digest_file(data / file) for file in files],
-        plan=job.plan.model_dump(mode="json", exclude={"fingerprint", "structures"}),
+        plan=job.plan.model_dump(mode="json", exclude={"profile", "structures"}),
         spacing_mm=job.cases.spacing_mm,
     )
 
@@ -105,8 +98,8 @@ def _write_case(job: _Job) -> None:
     image = read_case(data, job.cases, case)
     original = image.grid
     prepared, grid = prepare_image(image, job.plan)
-    job.goal.mkdir(parents=True, exist_ok=True)
-    np.save(job.goal / "image.npy", prepared)
+    written = PreparedCase(job.goal)
+    written.save_image(prepared)
     del image, prepared
     orientation = original.to_canonical
     label = read_case_label(data, job.cases, case)
@@ -127,16 +120,9 @@ def _write_case(job: _Job) -> None:
             job.plan.structures[int(index)],
             job.plan.spacing,
         )
-    np.save(job.goal / "label.npy", classes)
+    written.save_label(classes)
     instances = read_case_instances(data, job.cases, case)
     if instances is not None:
         ids = orientation.apply(instances.array).astype(np.int32)
-        np.save(job.goal / "instances.npy", resample_classes(ids, grid.shape))
-    write_json(
-        job.goal / "grid.json",
-        {
-            "format_version": 1,
-            "original": original.to_json(),
-            "prepared": grid.to_json(),
-        },
-    )
+        written.save_instances(resample_classes(ids, grid.shape))
+    written.save_grids(original=original, prepared=grid)

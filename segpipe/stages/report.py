@@ -1,19 +1,24 @@
 """report: one page and one picture with all models side by side."""
 
-import csv
-import json
 import logging
 import math
-import os
-import shutil
-from pathlib import Path
 
 import numpy as np
 
 from segpipe.dataset.case import CaseList, pseudonyms, read_cases
 from segpipe.dataset.split import Split, read_split
+from segpipe.evaluation.figures import read_figures, read_rows
 from segpipe.evaluation.overlays import View, plot_overlay
-from segpipe.evaluation.page import Part, Picture, Row, Table, build_page
+from segpipe.evaluation.page import (
+    CASES,
+    Part,
+    Picture,
+    Row,
+    Table,
+    build_page,
+    page_file,
+    write_report,
+)
 from segpipe.evaluation.plots import Curve, plot_cases, plot_curves
 from segpipe.evaluation.summary import plot_summary
 from segpipe.evaluation.tables import (
@@ -27,10 +32,9 @@ from segpipe.evaluation.tables import (
     build_worst,
 )
 from segpipe.evaluation.views import build_views
-from segpipe.project.documents import write_text
-from segpipe.project.errors import DataError
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
+from segpipe.training.record import read_history, read_record, training_folder
 
 log = logging.getLogger(__name__)
 Scores = dict[str, dict[str, np.ndarray]]
@@ -51,7 +55,7 @@ class ReportParams(Params):
 def run(
     params: ReportParams, *, models: list[str], folds: list[int], paths: Paths
 ) -> None:
-    """Write artifacts/report: index.html, which needs nothing else, and its pictures.
+    """Write artifacts/report: a page that needs nothing else, and its pictures.
 
     Only what the lists name is read: folders of models or folds that were dropped from
     the lists stay out.
@@ -88,7 +92,7 @@ def run(
         subtitle=_subtitle(cases, split),
         cards=build_cards(evaluated),
         parts=parts,
-        footer=evaluated[models[0]].metrics["policy"],
+        footer=evaluated[models[0]].figures.policy,
     )
     summary = plot_summary(
         f"{len(models)} model{'s' * (len(models) > 1)} on {len(split.test)} test cases",
@@ -96,53 +100,23 @@ def run(
         scores=scores,
         views=shown["Median"][1][:1] if "Median" in shown else [],
     )
-    _write(paths.artifacts / "report", page, parts, summary)
-
-
-def _write(goal: Path, page: str, parts: list[Part], summary: bytes) -> None:
-    shutil.rmtree(goal, ignore_errors=True)
-    write_text(goal / "index.html", page)
-    _write_bytes(goal / "report.png", summary)
-    for part in parts:
-        for picture in part.pictures:
-            _write_bytes(goal / f"{picture.name}.png", picture.png)
-    log.info("report: %s", goal / "index.html")
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
+    write_report(paths.artifacts, page, parts, summary)
+    log.info("report: %s", page_file(paths.artifacts))
 
 
 def _read(paths: Paths, model: str, folds: list[int]) -> Evaluated:
-    folder = paths.artifacts / "evaluate" / model
-    if not (folder / "metrics.json").is_file():
-        raise DataError(
-            f"{folder}: expected the figures of {model}, found none; run `dvc repro`"
-        )
-    with (folder / "cases.csv").open(encoding="utf-8", newline="") as file:
-        rows = {(row["case"], row["structure"]): row for row in csv.DictReader(file)}
-    trained = paths.artifacts / "train" / model / str(folds[0]) / "fingerprint.json"
+    figures = read_figures(paths.artifacts, model)
+    record = read_record(training_folder(paths.artifacts, model, folds[0]))
     return Evaluated(
-        json.loads((folder / "metrics.json").read_text(encoding="utf-8")),
-        rows,
-        json.loads(trained.read_text(encoding="utf-8")),
+        figures, read_rows(paths.artifacts, model), record.params, record.compute
     )
 
 
-def _history(paths: Paths, model: str, fold: int) -> list[dict[str, str]]:
-    """What train wrote of each epoch."""
-    path = paths.artifacts / "train" / model / str(fold) / "history.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def _curve(paths: Paths, model: str, fold: int) -> Curve:
-    rows = _history(paths, model, fold)
+    rows = read_history(training_folder(paths.artifacts, model, fold))
 
     def column(name: str) -> np.ndarray:
-        return np.array([float(row[name] or "nan") for row in rows])
+        return np.array([row[name] for row in rows])
 
     by_structure = [name for name in rows[0] if name.startswith("validation_dice/")]
     return Curve(
@@ -157,7 +131,8 @@ def _curve(paths: Paths, model: str, fold: int) -> Curve:
 
 def _best(paths: Paths, model: str, fold: int) -> dict[str, float]:
     """The validation figures of the epoch whose network was kept, by what they are."""
-    rows = [row for row in _history(paths, model, fold) if row["validation_dice"]]
+    history = read_history(training_folder(paths.artifacts, model, fold))
+    rows = [row for row in history if not math.isnan(row["validation_dice"])]
     names = {
         "validation_dice": "Dice",
         "validation_iou": "IoU",
@@ -165,10 +140,10 @@ def _best(paths: Paths, model: str, fold: int) -> dict[str, float]:
     }
     if not rows:
         return dict.fromkeys(names.values(), math.nan)
-    best = max(rows, key=lambda row: float(row["validation_dice"]))
+    best = max(rows, key=lambda row: row["validation_dice"])
     return {
-        names.get(column) or f"Dice, {column.split('/', 1)[1]}": float(text or "nan")
-        for column, text in best.items()
+        names.get(column) or f"Dice, {column.split('/', 1)[1]}": value
+        for column, value in best.items()
         if column.startswith("validation_")
     }
 
@@ -178,10 +153,7 @@ def _scores(evaluated: dict[str, Evaluated], cases: CaseList, split: Split) -> S
     return {
         structure: {
             model: np.array(
-                [
-                    float(of_model.rows[case, structure]["dice"] or "nan")
-                    for case in split.test
-                ]
+                [of_model.rows[case, structure]["dice"] for case in split.test]
             )
             for model, of_model in evaluated.items()
         }
@@ -227,7 +199,7 @@ def _cases_part(scores: Scores) -> Part:
         "Every test case",
         "A dot is a case; grey lines join the same case; the bar is the median.",
         pictures=(
-            Picture("cases", plot_cases(scores), "Dice of every test case by model"),
+            Picture(CASES, plot_cases(scores), "Dice of every test case by model"),
         ),
     )
 
@@ -237,7 +209,7 @@ def _training(
 ) -> Part:
     rows = []
     for model, e in evaluated.items():
-        used, compute = e.settings["params"], e.settings["compute"]
+        used, compute = e.params, e.compute
         extras = [
             word
             for word, on in {

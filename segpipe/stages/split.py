@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from segpipe.dataset.case import read_cases
-from segpipe.dataset.split import Fold, Split
+from segpipe.dataset.split import Fold, Split, split_file
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
@@ -32,7 +32,7 @@ class SplitParams(Params):
 
 
 def run(params: SplitParams, *, paths: Paths) -> None:
-    """Write artifacts/split/split.json.
+    """Write the split to artifacts/split.
 
     A patient's side is a hash of the seed and the patient's name, so that new patients
     move nobody; the shares are therefore met on average only. data/splits.csv (columns
@@ -63,9 +63,8 @@ def run(params: SplitParams, *, paths: Paths) -> None:
         Fold(training=members(*(m for m in numbers if m != n)), validation=members(n))
         for n in numbers
     )
-    Split(format_version=1, test=members(TEST), folds=folds).write(
-        paths.artifacts / "split" / "split.json"
-    )
+    document = Split(format_version=1, test=members(TEST), folds=folds)
+    document.write(split_file(paths.artifacts))
     log.info(
         "split %d patients, %d cases: %d cases to test, %s to validate",
         len(of_patient),

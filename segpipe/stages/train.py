@@ -1,34 +1,40 @@
 """train: one network of one fold; the training loop, in plain sight."""
 
-import csv
-import io
 import logging
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from segpipe.dataset.prepared import index_file
+from segpipe.dataset.split import split_file
 from segpipe.networks.build import build_network, margin_of
 from segpipe.networks.catalogue import Network
-from segpipe.project.documents import write_json, write_text
+from segpipe.project.documents import write_folder
 from segpipe.project.fingerprint import digest_file, digest_json, fingerprint
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.plan import patch_plan_file, plan_file
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.training.checkpoints import Progress, drop_checkpoint
 from segpipe.training.distributed import World
 from segpipe.training.patches.ahead import ahead
 from segpipe.training.patches.sampling import TrainingCase
+from segpipe.training.record import (
+    TrainingRecord,
+    record_file,
+    segmenter_folder,
+    training_folder,
+    write_history,
+)
 from segpipe.training.step import augment_patches, draw_patches, rate_of, train_step
 from segpipe.training.task import Task, TrainParams, build_task, start_or_resume
 from segpipe.training.validation import (
@@ -56,12 +62,12 @@ class Observer:
 
 
 @contextmanager
-def unobserved(record: dict[str, Any], compute: Compute) -> Iterator[Observer]:
+def unobserved(record: TrainingRecord, compute: Compute) -> Iterator[Observer]:
     """Nobody follows the training."""
     yield Observer(log=lambda rows: None, alive=lambda: None)
 
 
-Observe = Callable[[dict[str, Any], Compute], AbstractContextManager[Observer]]
+Observe = Callable[[TrainingRecord, Compute], AbstractContextManager[Observer]]
 
 
 def run(
@@ -93,7 +99,7 @@ def run(
     record = _made_from(
         params, model=model, fold=fold, compute=compute, world=world, paths=paths
     )
-    task = build_task(params, model, fold, compute, paths, record, world)
+    task = build_task(params, model, fold, compute, paths, record.fingerprint, world)
     progress = start_or_resume(task)
     if world.first:
         _lead(task, progress, record, paths, fold, observe)
@@ -107,7 +113,7 @@ def run(
 def _lead(
     task: Task,
     progress: Progress,
-    record: dict[str, Any],
+    record: TrainingRecord,
     paths: Paths,
     fold: int,
     observe: Observe,
@@ -122,7 +128,10 @@ def _lead(
             row = _train_epoch(task, progress, name=name, alive=observer.alive)
             observer.log([row])
             task.world.wait()
-    _write(task, progress, record, paths.artifacts / "train" / model / str(fold))
+    with write_folder(training_folder(paths.artifacts, model, fold)) as folder:
+        _finish(task, progress).save(segmenter_folder(folder))
+        write_history(folder, progress.history)
+        record.write(record_file(folder))
     drop_checkpoint(task.checkpoints)
 
 
@@ -134,33 +143,33 @@ def _made_from(
     compute: Compute,
     world: World,
     paths: Paths,
-) -> dict[str, Any]:
-    """fingerprint.json: what the training is made from, and a key that says so."""
+) -> TrainingRecord:
+    """The record of the training, before it begins."""
     artifacts = paths.artifacts
     files = {
-        "preprocess": artifacts / "preprocess" / "index.json",
-        "weigh": artifacts / "weigh" / "index.json",
-        "annotate": artifacts / "annotate" / "index.json",
-        "plan": artifacts / "plan" / "plan.json",
-        "patch": artifacts / "plan" / "patches" / f"{model}.json",
-        "split": artifacts / "split" / "split.json",
+        "preprocess": index_file(artifacts / "preprocess"),
+        "weigh": index_file(artifacts / "weigh"),
+        "annotate": index_file(artifacts / "annotate"),
+        "plan": plan_file(artifacts),
+        "patch": patch_plan_file(artifacts, model),
+        "split": split_file(artifacts),
     }
-    document = {
+    document: dict[str, Any] = {
         "model": model,
         "params": params.model_dump(mode="json"),
         "compute": {**compute.to_json(), "processes": world.size},
         "inputs": {name: digest_file(path) for name, path in files.items()},
         "versions": {"numpy": np.__version__, "torch": torch.__version__},
     }
-    return {
-        "format_version": 1,
-        "fingerprint": fingerprint(
+    return TrainingRecord(
+        format_version=1,
+        fingerprint=fingerprint(
             __name__, networks=[params.network], fold=fold, **document
         ),
-        "parent": digest_json(document),
-        "fold": fold,
+        parent=digest_json(document),
+        fold=fold,
         **document,
-    }
+    )
 
 
 def _train_epoch(
@@ -267,24 +276,3 @@ def _finish(task: Task, progress: Progress) -> Segmenter:
         spec = made.spec.model_copy(update={"postprocessing": rules})
         made = replace(made, spec=spec)
     return made
-
-
-def _write(
-    task: Task, progress: Progress, record: dict[str, Any], folder: Path
-) -> None:
-    """Write the best network, the history and what they are made from."""
-    made = _finish(task, progress)
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    made.save(part / "segmenter")
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(progress.history[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in progress.history:
-        writer.writerow(
-            {k: "" if math.isnan(v) else f"{v:.9g}" for k, v in row.items()}
-        )
-    write_text(part / "history.csv", text.getvalue())
-    write_json(part / "fingerprint.json", record)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)

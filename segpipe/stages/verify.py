@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from segpipe.dataset.case import Case, CaseList
+from segpipe.dataset.case import Case, CaseList, cases_file
 from segpipe.dataset.casework import map_cases
 from segpipe.dataset.inspection import EMPTY, Finding, Limits, inspect_case
 from segpipe.dataset.layout import CaseFiles, Dataset, read_dataset
@@ -41,7 +41,7 @@ class VerifyParams(Params):
 
 
 def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None:
-    """Write artifacts/verify/cases.json.
+    """Write the verified data set to artifacts/verify.
 
     A case that passed before is known again by its files' content, from .cache/verify.
 
@@ -73,7 +73,7 @@ def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None
     dimensions, more = _dimensions(findings, networks, paths.data)
     _raise_all([*faults, *more], len(findings), paths.data)
     cases = _list_cases(dataset, findings, dimensions)
-    cases.write(paths.artifacts / "verify" / "cases.json")
+    cases.write(cases_file(paths.artifacts))
     _report(cases, findings)
 
 

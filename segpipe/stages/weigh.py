@@ -1,6 +1,5 @@
 """weigh: the border term of the weight map and the class counts of every case."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -8,13 +7,21 @@ from typing import Literal
 import numpy as np
 
 from segpipe.dataset.casework import CaseCache, map_cases
-from segpipe.dataset.prepared import CaseIndex, ClassCounts
+from segpipe.dataset.prepared import (
+    CaseIndex,
+    ClassCounts,
+    WeighedCase,
+    counts_file,
+    index_file,
+    prepared_case,
+)
 from segpipe.images.borders import border_weights, separate_touching
 from segpipe.images.instances import instances_of_structures
+from segpipe.project.documents import write_folder
 from segpipe.project.fingerprint import fingerprint
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
-from segpipe.segmenter.plan import Plan, read_plan
+from segpipe.segmenter.plan import Plan, coarsest_axis, read_plan
 
 
 class WeighParams(Params):
@@ -55,7 +62,7 @@ class _Job:
 
 
 def run(params: WeighParams, *, paths: Paths) -> None:
-    """Write artifacts/weigh: a folder a case, counts.json, index.json.
+    """Write artifacts/weigh: a folder a case, the class counts and an index.
 
     The class weight w_c is not in the map: train computes it from the counts of its
     fold's training cases.
@@ -64,28 +71,25 @@ def run(params: WeighParams, *, paths: Paths) -> None:
         Ronneberger 2015, arXiv:1505.04597, section 3, equation 2.
     """
     plan = read_plan(paths.artifacts)
-    index = CaseIndex.read(paths.artifacts / "preprocess" / "index.json").cases
-    part = paths.artifacts / ".weigh.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    jobs = [
-        _Job(name, digest, params, plan, paths, part / name)
-        for name, digest in index.items()
-    ]
-    results = map_cases(
-        _weigh,
-        jobs,
-        workers=params.workers,
-        name=lambda job: job.name,
-        describe="weigh",
-    )
-    counts = {job.name: count for job, (_, count) in zip(jobs, results, strict=True)}
-    ClassCounts(format_version=1, counts=counts).write(part / "counts.json")
-    keys = {job.name: key for job, (key, _) in zip(jobs, results, strict=True)}
-    CaseIndex(format_version=1, cases=keys).write(part / "index.json")
-    goal = paths.artifacts / "weigh"
-    shutil.rmtree(goal, ignore_errors=True)
-    part.rename(goal)
+    index = CaseIndex.read(index_file(paths.artifacts / "preprocess")).cases
+    with write_folder(paths.artifacts / "weigh") as part:
+        results = map_cases(
+            _weigh,
+            [
+                _Job(name, digest, params, plan, paths, part / name)
+                for name, digest in index.items()
+            ],
+            workers=params.workers,
+            name=lambda job: job.name,
+            describe="weigh",
+        )
+        keys, counts = zip(*results, strict=True)
+        ClassCounts(
+            format_version=1, counts=dict(zip(index, counts, strict=True))
+        ).write(counts_file(part))
+        CaseIndex(format_version=1, cases=dict(zip(index, keys, strict=True))).write(
+            index_file(part)
+        )
 
 
 def _weigh(job: _Job) -> tuple[str, tuple[int, ...]]:
@@ -99,23 +103,22 @@ def _weigh(job: _Job) -> tuple[str, tuple[int, ...]]:
     if not cache.fetch(key, job.goal):
         _write_case(job)
         cache.store(key, job.goal)
-    counts = np.load(job.goal / "counts.npy").tolist()
-    return key, tuple(counts)
+    return key, tuple(WeighedCase(job.goal).counts.tolist())
 
 
 def _write_case(job: _Job) -> None:
-    prepared = job.paths.artifacts / "preprocess" / job.name
-    label = np.load(prepared / "label.npy")
-    file = prepared / "instances.npy"
+    prepared = prepared_case(job.paths.artifacts, job.name)
+    label = np.array(prepared.label)
+    drawn = prepared.instances
     instances = (
-        np.load(file) if file.is_file() else instances_of_structures(label, ignore=-1)
+        instances_of_structures(label, ignore=-1) if drawn is None else np.array(drawn)
     )
-    job.goal.mkdir(parents=True, exist_ok=True)
-    axis = _slice_axis(job)
-    dimensions = job.params.dimensions
+    wanted = job.params.slice_axis
+    axis = coarsest_axis(job.plan) if wanted == "auto" else wanted
+    dimensions, separation = job.params.dimensions, None
     if job.params.separate_touching:
         separated = separate_touching(instances, dimensions=dimensions, slice_axis=axis)
-        np.save(job.goal / "separation.npy", (separated == 0) & (instances != 0))
+        separation = (separated == 0) & (instances != 0)
         instances = separated
     border = border_weights(
         instances,
@@ -127,14 +130,5 @@ def _write_case(job: _Job) -> None:
         slice_axis=axis,
     )
     border[label < 0] = 0
-    np.save(job.goal / "border.npy", border)
     counts = np.bincount(label[label >= 0], minlength=len(job.plan.values))
-    np.save(job.goal / "counts.npy", counts)
-
-
-def _slice_axis(job: _Job) -> int:
-    if job.params.slice_axis != "auto":
-        return job.params.slice_axis
-    if job.plan.dimensions == 2:
-        return 2
-    return max(range(3), key=lambda axis: (round(job.plan.spacing[axis], 6), axis))
+    WeighedCase(job.goal).save(border=border, separation=separation, counts=counts)

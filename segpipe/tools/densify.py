@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import read_case, read_case_label
-from segpipe.dataset.split import Fold, Split
+from segpipe.dataset.split import Fold, Split, split_file
 from segpipe.images.formats.files import write_label
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
@@ -18,6 +18,7 @@ from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.stages import annotate, plan, preprocess, train, verify, weigh
 from segpipe.stages.predict import PredictParams
+from segpipe.training.record import segmenter_folder, training_folder
 from segpipe.training.task import NONE, TrainParams
 
 log = logging.getLogger(__name__)
@@ -73,8 +74,9 @@ def densify(
         place = str(paths.root.resolve() / section.start_from)
         section = section.model_copy(update={"start_from": place})
     train.run(section, model=model, fold=0, compute=compute, paths=work)
-    segmenter = Segmenter.load(work.artifacts / "train" / model / "0" / "segmenter")
-    inference = Inference(**params.predict.model_dump(), compute=compute)
+    training = training_folder(work.artifacts, model, 0)
+    segmenter = Segmenter.load(segmenter_folder(training))
+    inference = params.predict.inference(compute)
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -113,7 +115,7 @@ def _prepare(params: DensifyParams, model: str, work: Paths) -> CaseList:
     names = tuple(case.name for case in cases.cases)
     everything = Fold(training=names, validation=names)
     split = Split(format_version=1, test=(), folds=(everything,))
-    split.write(work.artifacts / "split" / "split.json")
+    split.write(split_file(work.artifacts))
     plan.run(params.plan, models={model: params.train}, paths=work)
     preprocess.run(params.preprocess, paths=work)
     weigh.run(params.weigh, paths=work)

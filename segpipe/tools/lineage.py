@@ -1,6 +1,5 @@
 """lineage: trace a mask back to its segmenter, run, commit and data."""
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,10 +9,11 @@ from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.fetch import SegmenterRecord
-from segpipe.registry.runs import DATA, find_training
-from segpipe.registry.store import tracking_uri
-from segpipe.segmenter.segmenter import segmenter_digest
+from segpipe.registry.runs import find_training
+from segpipe.registry.store import DATA, tracking_uri
+from segpipe.segmenter.spec import segmenter_digest
 from segpipe.tools.segmenting.manifest import Manifest
+from segpipe.training.record import find_trainings, read_record, segmenter_folder
 
 SHOWN = 12  # characters of a digest
 
@@ -101,10 +101,8 @@ def _trace_fold(digest: str, run_id: str | None, paths: Paths) -> list[str]:
     folder = find_segmenter(digest, paths)
     if folder is not None:
         lines.append(_line("found in", f"{folder} ({digest[:SHOWN]})"))
-        record = folder.parent / "fingerprint.json"
-        if record.is_file():
-            made_from = json.loads(record.read_text(encoding="utf-8"))
-            lines.append(_line("made from", f"fingerprint {made_from['fingerprint']}"))
+        made_from = read_record(folder.parent)
+        lines.append(_line("made from", f"fingerprint {made_from.fingerprint}"))
     else:
         where = paths.artifacts / "train"
         lines.append(_line("found in", f"not in {where} ({digest[:SHOWN]})"))
@@ -131,7 +129,8 @@ def _trace_fold(digest: str, run_id: str | None, paths: Paths) -> list[str]:
 
 def find_segmenter(digest: str, paths: Paths) -> Path | None:
     """Find the folder in the project's artifacts whose segmenter has a digest."""
-    for spec in sorted((paths.artifacts / "train").glob("*/*/segmenter/spec.json")):
-        if segmenter_digest(spec.parent) == digest:
-            return spec.parent
+    for training in find_trainings(paths.artifacts):
+        folder = segmenter_folder(training)
+        if segmenter_digest(folder) == digest:
+            return folder
     return None

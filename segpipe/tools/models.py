@@ -2,8 +2,7 @@
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import DATA
-from segpipe.registry.store import tracking_uri
+from segpipe.registry.store import DATA, tracking_uri
 from segpipe.registry.versions import REVIEW, Version, list_versions
 
 ABSENT = "-"

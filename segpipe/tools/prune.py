@@ -1,17 +1,17 @@
 """prune: list, and then delete, caches, checkpoints and runs that nothing needs."""
 
-import json
 import logging
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from segpipe.dataset.prepared import CaseIndex
+from segpipe.dataset.prepared import CaseIndex, index_file
 from segpipe.project.paths import Paths
 from segpipe.registry.runs import PARENT, find_stale_runs
 from segpipe.registry.store import reachable, tracking_uri
 from segpipe.registry.versions import list_versions
+from segpipe.training.record import find_trainings, read_record
 
 log = logging.getLogger(__name__)
 DAY = 86_400.0
@@ -36,7 +36,7 @@ class Prunable:
         return f"{self.size / 1e6:9.1f} MB  {what}  {self.why}"
 
 
-def find_prunable(paths: Paths, *, days: float = 7.0) -> list[Prunable]:
+def find_prunable(paths: Paths, *, days: float) -> list[Prunable]:
     """Find what artifacts/ does not need and what has not changed for some days.
 
     Args:
@@ -70,7 +70,7 @@ def _cached(paths: Paths, before: float) -> list[Prunable]:
     """Finished cases that no index lists; without an index, those not used lately."""
     found = []
     for stage in _folders(paths.cache):
-        index = paths.artifacts / stage.name / "index.json"
+        index = index_file(paths.artifacts / stage.name)
         used, why = set[str](), "not used lately"
         if index.is_file():
             used = set(CaseIndex.read(index).cases.values())
@@ -103,9 +103,9 @@ def _runs(paths: Paths, before: float) -> list[Prunable]:
         log.info("prune: the runs on %s may belong to others and are kept", uri)
         return []
     keep: set[str] = set()
-    for file in paths.artifacts.glob("train/*/*/fingerprint.json"):
-        document = json.loads(file.read_text(encoding="utf-8"))
-        keep |= {document["fingerprint"], document["parent"]}
+    for training in find_trainings(paths.artifacts):
+        record = read_record(training)
+        keep |= {record.fingerprint, record.parent}
     with reachable(paths) as (client, experiment):
         stale = find_stale_runs(
             client, experiment, keep=keep, saved=_saved(paths, before), before=before

@@ -1,9 +1,9 @@
 """results: show the figures of all models in the terminal, and where to look next."""
 
-import json
 import os
-from typing import Any
 
+from segpipe.evaluation.figures import Figures, figures_file, read_figures
+from segpipe.evaluation.page import page_file
 from segpipe.project.errors import DataError
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
@@ -17,27 +17,27 @@ def results(paths: Paths) -> list[str]:
     Raises:
         DataError: If no listed model has been evaluated.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for model in read_params(paths.params)["models"]:
-        file = paths.artifacts / "evaluate" / str(model) / "metrics.json"
-        if file.is_file():
-            found[str(model)] = json.loads(file.read_text(encoding="utf-8"))
+    found = {
+        str(model): read_figures(paths.artifacts, str(model))
+        for model in read_params(paths.params)["models"]
+        if figures_file(paths.artifacts, str(model)).is_file()
+    }
     if not found:
         raise DataError(
             f"{paths.artifacts / 'evaluate'}: expected figures, found none; "
             "run `dvc repro`"
         )
-    rows = [_row(model, document) for model, document in found.items()]
+    rows = [_row(model, figures) for model, figures in found.items()]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     table = [columns, *([row.get(name, ABSENT) for name in columns] for row in rows)]
     widths = [max(len(line[n]) for line in table) for n in range(len(columns))]
-    cases = next(iter(found.values()))["cases"]
+    cases = next(iter(found.values())).cases
     return [
         f"Means over {cases} test cases",
         "",
         *(_aligned(line, widths) for line in table),
         "",
-        f"Report   {paths.artifacts / 'report' / 'index.html'}",
+        f"Report   {page_file(paths.artifacts)}",
         f"Runs     {_where_runs_are()}",
     ]
 
@@ -48,20 +48,20 @@ def _where_runs_are() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or local
 
 
-def _row(model: str, document: dict[str, Any]) -> dict[str, str]:
-    test, unit = document["test"], document["unit"]
+def _row(model: str, figures: Figures) -> dict[str, str]:
+    test, unit = figures.test, figures.unit
     row = {"model": model}
-    if len(document["structures"]) > 1:
-        for name, figures in document["structures"].items():
-            row[f"Dice {name}"] = _text(figures["dice_mean"])
+    if len(figures.structures) > 1:
+        for name, summary in figures.structures.items():
+            row[f"Dice {name}"] = _text(summary["dice_mean"])
     row |= {
         "Dice": _text(test["dice_mean"]),
         "IoU": _text(test["iou_mean"]),
-        "PA": _text(document["dataset"]["pixel_accuracy"]),
+        "PA": _text(figures.dataset["pixel_accuracy"]),
         f"HD95 {unit}": _text(test[f"hd95_{unit}_mean"], 2),
         "failed": f"{test['n_failed']}/{test['n']}",
     }
-    instances = document["instances"]
+    instances = figures.instances
     if instances:
         row |= {
             "instance F1": _text(instances["f1"]),

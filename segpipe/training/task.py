@@ -3,23 +3,23 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
-from segpipe.dataset.prepared import ClassCounts
+from segpipe.dataset.prepared import read_counts
 from segpipe.dataset.split import read_split
 from segpipe.networks.build import NetworkSpec, build_network
-from segpipe.networks.catalogue import Network, NetworkName
+from segpipe.networks.catalogue import NETWORKS, Network, NetworkName
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_json
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.plan import PatchPlan, Plan, read_patch_plan, read_plan
-from segpipe.segmenter.segmenter import Segmenter, segmenter_digest
-from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import SegmenterSpec, segmenter_digest
 from segpipe.training.checkpoints import Progress
 from segpipe.training.distributed import World
 from segpipe.training.losses import Loss, LossParams, build_loss
@@ -28,10 +28,7 @@ from segpipe.training.optimization import (
     build_optimizer,
 )
 from segpipe.training.patches.augmentation import AugmentationParams
-from segpipe.training.patches.sampling import (
-    TrainingCase,
-    read_case,
-)
+from segpipe.training.patches.sampling import TrainingCase, read_training_case
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +92,7 @@ class TrainParams(Params):
     @property
     def dimensions(self) -> int:
         """2 or 3: what the network convolves over."""
-        return 2 if self.network == "unet2d" else 3
+        return NETWORKS[self.network].dimensions
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +136,7 @@ def build_task(
     fold: int,
     compute: Compute,
     paths: Paths,
-    record: dict[str, Any],
+    fingerprint: str,
     world: World,
 ) -> Task:
     """Read what a training needs.
@@ -150,7 +147,7 @@ def build_task(
         fold: Which cases are held out.
         compute: Where and how.
         paths: Of the project.
-        record: What it is made from, with its ``fingerprint``.
+        fingerprint: Key of the training; its start names the folder of checkpoints.
         world: The processes that share each batch.
 
     Raises:
@@ -167,7 +164,7 @@ def build_task(
 
     def read(names: tuple[str, ...]) -> list[TrainingCase]:
         return [
-            read_case(
+            read_training_case(
                 paths.artifacts,
                 name,
                 border=params.border_weights,
@@ -217,7 +214,7 @@ def build_task(
         pretrained=load_pretrained(params.start_from, paths.root),
         world=world,
         seed=int(digest_json([params.seed, model, fold])[:8], 16),
-        checkpoints=paths.checkpoints / "train" / record["fingerprint"][:20],
+        checkpoints=paths.checkpoints / "train" / fingerprint[:20],
     )
 
 
@@ -232,7 +229,7 @@ def _class_weights(
     """
     if params.class_weights == "none":
         return np.ones(len(plan.values), dtype=np.float32)
-    counts = ClassCounts.read(paths.artifacts / "weigh" / "counts.json").counts
+    counts = read_counts(paths.artifacts)
     total = np.sum([counts[name] for name in training], axis=0).astype(np.float64)
     weights = total.sum() / (len(total) * np.maximum(total, 1))
     return np.where(total > 0, weights, 0).astype(np.float32)

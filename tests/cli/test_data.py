@@ -1,14 +1,18 @@
 """Data sets from the command line."""
 
+import inspect
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from segpipe.__main__ import app
+from segpipe.cli.data import import_
 from segpipe.dataset.layout import read_dataset
 from segpipe.project.errors import DataError
+from segpipe.tools.importing.conversion import ImportOptions
 from tests.support.phantoms import write_dataset
 from tests.support.places import ROOT
 
@@ -78,3 +82,11 @@ def test_densify_asks_for_a_new_folder_and_a_known_model(
     assert isinstance(result.exception, DataError)
     assert words in str(result.exception)
     assert [path.name for path in project.iterdir()] == ["params.yaml"]
+
+
+def test_the_command_import_has_the_defaults_of_its_options() -> None:
+    parameters = inspect.signature(import_).parameters
+    shared = [one for one in fields(ImportOptions) if one.name in parameters]
+
+    assert len(shared) > 8
+    assert all(parameters[one.name].default == one.default for one in shared)

@@ -1,13 +1,26 @@
-"""The files of a case are read together, in the unit of the data set."""
+"""A case is read whole, whatever its format; a prediction is read as it was written."""
 
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from segpipe.dataset.case import Case, CaseList
-from segpipe.dataset.case_files import read_case, read_case_instances, read_case_label
+from segpipe.dataset.case_files import (
+    PredictionRecord,
+    prediction_record_file,
+    predictions_folder,
+    read_case,
+    read_case_instances,
+    read_case_label,
+    read_prediction,
+    read_prediction_record,
+    write_prediction,
+)
 from segpipe.images.formats import nifti, raster
 from segpipe.images.grid import Grid
+from segpipe.images.volume import LabelMap
+from segpipe.project.errors import DataError
 
 GRID = Grid.from_spacing((4, 3, 2), (1.0, 2.0, 3.0), "mm")
 
@@ -75,3 +88,32 @@ def test_the_spacing_of_the_data_set_reaches_its_images(tmp_path: Path) -> None:
     cases = case_list(one, spacing_mm=(0.2, 0.3), dimensions=2, file_ending=".png")
 
     assert read_case(tmp_path, cases, one).grid.spacing == (0.2, 0.3, 1)
+
+
+def test_a_prediction_is_read_as_it_was_written_and_may_be_missing(
+    tmp_path: Path,
+) -> None:
+    cases = case_list(case(("a.nii",), "l.nii"))
+    array = np.arange(24, dtype=np.uint8).reshape(GRID.shape)
+
+    write_prediction(
+        predictions_folder(tmp_path, "m"), cases, "one", LabelMap(array, GRID)
+    )
+
+    found = read_prediction(tmp_path, "m", cases, "one")
+    assert found is not None
+    assert found.grid.matches(GRID, tolerance=1e-6)
+    np.testing.assert_array_equal(found.array, array)
+    assert (tmp_path / "predict" / "m" / "one.nii").is_file()
+    assert read_prediction(tmp_path, "other", cases, "one") is None
+
+
+def test_predictions_say_which_segmenter_made_them(tmp_path: Path) -> None:
+    record = PredictionRecord(
+        format_version=1, model="m", folds=(0, 1), segmenter="abc", cases=("one",)
+    )
+    record.write(prediction_record_file(predictions_folder(tmp_path, "m")))
+
+    assert read_prediction_record(tmp_path, "m") == record
+    with pytest.raises(DataError, match="run `dvc repro`"):
+        read_prediction_record(tmp_path, "other")

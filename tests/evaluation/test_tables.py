@@ -14,6 +14,7 @@ from segpipe.evaluation.tables import (
     build_groups,
     build_pairs,
 )
+from tests.support.evaluations import make_figures
 
 CASES = CaseList(
     format_version=1,
@@ -29,30 +30,7 @@ CASES = CaseList(
 
 
 def evaluated(dice: float | None, *, failed: int = 0, sites: Any = None) -> Evaluated:
-    test = {
-        "n": 4,
-        "n_failed": failed,
-        "dice_mean": dice,
-        "iou_mean": 0.5,
-        "precision_mean": 0.5,
-        "recall_mean": 0.5,
-        "hd95_mm_mean": 2.0 - (dice or 0),
-        "surface_dice_mean": None,
-        "volume_error_absolute_mean": 0.1,
-        "dice_worst": 0.2,
-    }
-    dataset = dict.fromkeys(
-        ("pixel_accuracy", "mean_pixel_accuracy", "mean_iou", "frequency_weighted_iou"),
-        0.9,
-    )
-    metrics = {
-        "test": test,
-        "structures": {"liver": test},
-        "dataset": dataset,
-        "instances": None,
-        "groups": {"site": sites or {}},
-    }
-    return Evaluated(metrics, {}, {})
+    return Evaluated(make_figures(dice, failed=failed, sites=sites), {}, {}, {})
 
 
 def lines(part: Any) -> dict[str, Any]:
@@ -79,7 +57,7 @@ def test_the_best_card_is_marked_and_failures_stand_on_it() -> None:
     cards = build_cards({"a": evaluated(None, failed=4), "b": evaluated(0.8)})
 
     assert [card.best for card in cards] == [False, True]
-    assert "4 of 4 failed" in cards[0].note
+    assert "4 of 8 failed" in cards[0].note
 
 
 def test_groups_are_shown_only_where_there_are_some() -> None:

@@ -17,8 +17,8 @@ from prefect.client.schemas.sorting import FlowRunSort
 from flows.reproduce import list_stages, reproduce
 from flows.running.commands import CommandError
 from flows.running.workspace import occupied
-from segpipe.project.documents import write_json
 from segpipe.project.paths import Paths
+from tests.support.evaluations import make_figures, write_figures
 from tests.support.trainings import write_training
 
 STAGES = """\
@@ -73,24 +73,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "format_version: 1\nvalue: 1\nmodels: [m]\nfolds: [0]\n"
     )
     write_training(Paths(tmp_path), "m", 0)
-    summary = {
-        "dice_mean": 0.75,
-        "iou_mean": 0.6,
-        "hd95_mm_mean": 1.0,
-        "n_failed": 0,
-        "n": 1,
-    }
-    write_json(
-        tmp_path / "artifacts" / "evaluate" / "m" / "metrics.json",
-        {
-            "unit": "mm",
-            "cases": 1,
-            "test": summary,
-            "structures": {},
-            "dataset": {"pixel_accuracy": 0.9},
-            "instances": None,
-        },
-    )
+    write_figures(Paths(tmp_path), make_figures())
     return tmp_path
 
 

@@ -52,7 +52,7 @@ def test_equal_instances_match_in_any_numbering() -> None:
 
     assert (match.true_positives, match.f1, match.mean_iou) == (3, 1, 1)
     assert (match.merges, match.splits) == (0, 0)
-    assert (match.false_positives, match.false_negatives) == (0, 0)
+    assert (match.n_reference, match.n_predicted) == (3, 3)
 
 
 def test_an_iou_of_one_half_does_not_match() -> None:

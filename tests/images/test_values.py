@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segpipe.images.values import whole_labels
+from segpipe.images.values import finite_float32, whole_labels
 from segpipe.project.errors import DataError
 
 PATH = Path("scan.nii")
@@ -48,3 +48,18 @@ def test_fractions_are_refused_with_the_likely_cause(value: float) -> None:
 def test_more_than_32_bits_are_refused(value: float) -> None:
     with pytest.raises(DataError, match="renumber the structures"):
         whole_labels(PATH, labels(0, value, kind="i8"))
+
+
+@pytest.mark.parametrize("kind", ["u1", ">i2", "i8", "f2", "f8"])
+def test_intensities_become_contiguous_float32(kind: str) -> None:
+    found = finite_float32(PATH, np.arange(6).reshape(2, 3).astype(kind).T)
+
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
+    assert found.tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
+def test_values_beyond_float32_are_refused_and_counted(value: float) -> None:
+    with pytest.raises(DataError, match=r"scan\.nii: expected finite voxels, found 2 "):
+        finite_float32(PATH, np.array([value, 1.0, value]))

@@ -2,9 +2,6 @@ import pytest
 import torch
 
 from segpipe.networks.build import NetworkSpec, apply_network, build_network, margin_of
-from segpipe.segmenter.postprocessing import StructureRule
-from segpipe.segmenter.segmenter import Segmenter
-from tests.support.segmenters import make_plan, save_segmenter
 
 
 def spec(name: str, padding: str = "same") -> NetworkSpec:
@@ -30,7 +27,7 @@ def test_a_2d_network_sees_slices_across_its_axis(axis: int) -> None:
 
 
 def test_one_channel_comes_with_its_channels_last() -> None:
-    """Torch calls a single channel either way; the convolutions go by the strides."""
+    """Torch takes a single channel for either layout; convolutions read the strides."""
     strides = []
 
     class Look(torch.nn.Module):
@@ -49,11 +46,3 @@ def test_a_network_for_all_specs_and_its_margin() -> None:
     assert margin_of(build_network(spec("vnet")), None) == (0, 0, 0)
     assert spec("unet3d").sees_tile_statistics
     assert not spec("vnet").sees_tile_statistics
-
-
-def test_only_rules_that_do_something_count(tmp_path) -> None:
-    idle = StructureRule(keep_largest=False, smallest_mm3=0.0, fill_holes=False)
-    busy = StructureRule(keep_largest=True, smallest_mm3=0.0, fill_holes=False)
-    save_segmenter(tmp_path, make_plan(), postprocessing=(idle, busy))
-
-    assert Segmenter.load(tmp_path).spec.rules == {7: busy}

@@ -1,4 +1,4 @@
-"""What the papers' networks share."""
+"""The layers that the papers' networks share."""
 
 import math
 
@@ -41,7 +41,7 @@ def test_weights_are_normal_with_variance_two_over_the_incoming_nodes(
 
 
 def test_signals_keep_their_size_through_layers_with_relu() -> None:
-    """What He's initialisation is for: the second moment stays the same."""
+    """The purpose of He's initialization: the second moment stays the same."""
     torch.manual_seed(0)
     layers = [nn.Sequential(nn.Conv2d(64, 64, 3), nn.ReLU()) for _ in range(8)]
     network = nn.Sequential(*layers)
@@ -77,7 +77,7 @@ def test_a_size_that_does_not_fit_is_answered_with_the_next() -> None:
 def test_the_gradient_of_a_bf16_convolution_is_right_for_short_axes(
     kernel: int, size: int
 ) -> None:
-    """Where oneDNN's own is random memory. Eight channels do not show it."""
+    """oneDNN's own gradient is random memory here. Eight channels do not show it."""
     torch.manual_seed(0)
     layer = Conv3d(32, 32, kernel, padding=kernel // 2)
     features = torch.randn(2, 32, size, 8, 8)
@@ -95,7 +95,7 @@ def test_the_gradient_of_a_bf16_convolution_is_right_for_short_axes(
 
 
 def test_a_tile_is_normalized_by_itself_at_test_time() -> None:
-    """What is predicted for a tile never depends on which tiles share its batch."""
+    """The prediction of a tile does not depend on the tiles that share its batch."""
     norm = CurrentStatisticsNorm(3).eval()
     tiles = torch.randn(4, 3, 5, 6, 7) * torch.arange(1, 5).reshape(4, 1, 1, 1, 1)
 

@@ -25,7 +25,7 @@ def widest(module: nn.Module) -> list[int]:
 
 
 def test_the_receptive_fields_are_table_1s() -> None:
-    """A kernel k adds (k - 1) steps, a step is the product of the strides so far."""
+    """A kernel k adds k - 1 steps; a step is the product of the strides before it."""
     with torch.device("meta"):
         network = VNet(1, 2)
     fields, field, step = [], 1, 1
@@ -47,8 +47,8 @@ def test_the_receptive_fields_are_table_1s() -> None:
 
 
 def test_the_left_stages_see_what_table_1_says() -> None:
-    """By the gradient. Right of them table 1 is a bound: its up-convolutions count one
-    step each, whereas an output of theirs comes from a single input.
+    """Measured by the gradient. For the right side, table 1 is a bound: it counts one
+    step for each up-convolution, whose outputs come from a single input.
     """
     network = VNet(1, 2, base_channels=1)
     for parameter in network.parameters():
@@ -75,7 +75,7 @@ def test_the_papers_volume_comes_out_in_its_size() -> None:
 
 
 def test_a_stage_learns_a_residual() -> None:
-    """With weights of zero a stage passes on what came in."""
+    """With zero weights a stage returns its input."""
     network = VNet(1, 2, base_channels=2)
     stage = network.stages[0]
     for layer in stage.modules():

@@ -83,7 +83,7 @@ def test_how_busy_the_machine_is_stands_beside_the_curves(
         time.sleep(1)
 
     client, experiment = connect(paths)
-    run = find_run(client, experiment, made_from()["fingerprint"])
+    run = find_run(client, experiment, made_from().fingerprint)
     assert run is not None
     assert 0 <= run.data.metrics["system/cpu_utilization_percentage"] <= 100
     assert run.data.metrics["system/system_memory_usage_megabytes"] > 0

@@ -74,7 +74,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from segpipe.registry import promotion
 from segpipe.project.paths import Paths
-from segpipe.segmenter.segmenter import ensemble_digest
+from segpipe.segmenter.spec import ensemble_digest
 left = int(sys.argv[3])
 def counted(name):
     whole = getattr(MlflowClient, name)

@@ -4,28 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from segpipe.project.documents import write_json, write_text
+from segpipe.evaluation.page import page_file
+from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.record import record
 from segpipe.registry.runs import find_run
 from segpipe.registry.store import connect
+from tests.support.evaluations import make_figures, write_figures
 from tests.support.trainings import write_training
 
 
-def write_figures(paths: Paths, model: str, *, dice: float) -> None:
-    write_json(
-        paths.artifacts / "evaluate" / model / "metrics.json",
-        {
-            "policy": "words",
-            "cases": 3,
-            "test": {"dice_mean": dice, "iou_mean": 0.5, "n_failed": 0},
-            "dataset": {"pixel_accuracy": 0.9, "dice_dataset": {"left (L)": 0.7}},
-            "structures": {},
-            "instances": None,
-        },
-    )
-    write_text(paths.artifacts / "report" / "index.html", f"<p>{dice}</p>")
+def write_results(paths: Paths, model: str, *, dice: float) -> None:
+    dataset = {"dice_dataset": {"left (L)": 0.7}}
+    write_figures(paths, make_figures(dice, model=model, dataset=dataset))
+    write_text(page_file(paths.artifacts), f"<p>{dice}</p>")
 
 
 @pytest.fixture
@@ -41,7 +34,7 @@ def test_a_restored_training_gets_its_run_and_the_parent_the_figures(
 ) -> None:
     write_training(paths, "a", 0)
     write_training(paths, "a", 1)
-    write_figures(paths, "a", dice=0.8)
+    write_results(paths, "a", dice=0.8)
     record(paths)
 
     client, experiment = connect(paths)
@@ -60,7 +53,7 @@ def test_a_restored_training_gets_its_run_and_the_parent_the_figures(
 
 def test_recording_twice_changes_nothing(paths: Paths) -> None:
     write_training(paths, "a", 0)
-    write_figures(paths, "a", dice=0.8)
+    write_results(paths, "a", dice=0.8)
 
     first, second = record(paths), record(paths)
 
@@ -73,9 +66,9 @@ def test_recording_twice_changes_nothing(paths: Paths) -> None:
 def test_new_figures_complete_the_run_that_is_there(paths: Paths) -> None:
     write_training(paths, "a", 0)
     record(paths)
-    write_figures(paths, "a", dice=0.8)
+    write_results(paths, "a", dice=0.8)
     record(paths)
-    write_figures(paths, "a", dice=0.9)
+    write_results(paths, "a", dice=0.9)
     lines = record(paths)
 
     assert lines[0].startswith("unchanged")

@@ -39,14 +39,17 @@ from pathlib import Path
 from segpipe.project.paths import Paths
 from segpipe.registry.runs import find_or_create_pair
 from segpipe.registry.store import connect
+from segpipe.training.record import TrainingRecord
 root, fold = Path(sys.argv[1]), int(sys.argv[2])
 client, experiment = connect(Paths(root))
 for n in range(10):
     (root / f"{n}-{fold}").touch()
     while not (root / f"{n}-{1 - fold}").exists():
         pass
-    record = {"model": "vnet", "fold": fold, "fingerprint": f"{n}-{fold}",
-              "parent": f"{n}", "params": {"a": 1}, "inputs": {}}
+    record = TrainingRecord(
+        format_version=1, fingerprint=f"{n}-{fold}", parent=f"{n}", fold=fold,
+        model="vnet", params={"a": 1}, compute={}, inputs={}, versions={},
+    )
     find_or_create_pair(client, experiment, record=record, tags={})
 """
 

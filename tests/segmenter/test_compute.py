@@ -1,5 +1,3 @@
-"""TODO"""
-
 from collections.abc import Iterator
 
 import pytest
@@ -70,7 +68,7 @@ def test_another_fault_is_not_called_a_lack_of_memory() -> None:
 
 
 class Clock:
-    """A clock that goes only when it is told to."""
+    """A clock that the test sets."""
 
     now = 0.0
 

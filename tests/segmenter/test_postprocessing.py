@@ -1,4 +1,4 @@
-"""Post-processing of shapes whose right answer is plain to see."""
+"""Post-processing of shapes with an obvious right answer."""
 
 import math
 from collections.abc import Iterator
@@ -134,7 +134,7 @@ def test_an_image_is_flat_along_whichever_axis(axis: int) -> None:
 
 
 def test_rings_within_rings_fill_what_they_border_on() -> None:
-    """Background within the inner ring belongs to it, not to the outer one."""
+    """Background within the inner ring belongs to the inner ring."""
     outer = square(start=2, size=34, hollow=4)
     inner = square(start=12, size=14, hollow=4)
     label = labels(v1=outer, v2=inner)
@@ -196,7 +196,7 @@ def test_rules_that_do_nothing_are_the_identity(label, voxel_volume) -> None:
 @given(label=label_maps, rules=some_rules)
 @settings(deadline=None, max_examples=200)
 def test_structures_overwrite_nothing_but_background(label, rules) -> None:
-    """What a structure loses its own rule drops, and it gains only by filling."""
+    """A structure loses voxels only by its own rule and gains them only by filling."""
     result = apply_rules(label, rules, voxel_volume=1.0)
 
     for value in range(1, 4):
@@ -227,7 +227,7 @@ def test_holes_of_a_single_structure_are_scipys(label) -> None:
 def cases(
     *, organ: float = 9.0, speck: float = 0.0, hollow: float = 0.0
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """References of a ball; predictions with a speck far away, or with a hole."""
+    """A ball as reference; predictions with a distant speck, or with a hole."""
     for at in (16, 17):
         drawn = ball(organ, center=(at, 16, 16))
         predicted = drawn & ~ball(hollow, center=(at, 16, 16)) if hollow else drawn
@@ -264,7 +264,7 @@ def test_a_speck_larger_than_half_is_dropped_by_the_whole() -> None:
 
 
 def test_where_small_ones_are_drawn_too_only_the_largest_stays() -> None:
-    """A lone small organ elsewhere forbids a size; the speck there is its like."""
+    """A small organ in another case forbids a size: the speck is as large as it."""
     small = labels(v1=ball(3))
     (choice,) = choose([*cases(speck=5), (small, small)])
 
@@ -290,7 +290,7 @@ def test_a_gain_within_the_margin_changes_nothing() -> None:
 
 
 def test_scattered_instances_are_left_alone() -> None:
-    """Cells: many components, some missed, none invented, rings among them."""
+    """Cells: many components, rings among them; some are missed, none is invented."""
     cells = [
         ball(5, center=(i, j, k)) for i in (8, 24) for j in (8, 40) for k in (8, 24, 40)
     ]
@@ -302,7 +302,7 @@ def test_scattered_instances_are_left_alone() -> None:
 
 
 def test_an_invented_structure_counts_and_an_absent_one_does_not() -> None:
-    """Dice 1, 0 and, absent on both sides, none: mean 1/2. No rule drops it whole."""
+    """Dice is 1, 0 and, absent on both sides, none: the mean is 1/2."""
     right = labels(v1=ball(9))
     nothing = np.zeros(SHAPE, dtype=np.uint8)
     pairs = [(right, right), (nothing, labels(v1=ball(3))), (nothing, nothing)]
@@ -313,7 +313,7 @@ def test_an_invented_structure_counts_and_an_absent_one_does_not() -> None:
 
 
 def test_one_case_of_several_does_not_decide() -> None:
-    """Its gain is as large as the standard error of the mean gain."""
+    """The gain of one case equals the standard error of the mean gain."""
     right = labels(v1=ball(9))
     speckled = right | labels(v1=ball(4, center=(38, 38, 38)))
     few = [(right, speckled)] + [(right, right)] * 4

@@ -1,4 +1,4 @@
-"""Preparation against other libraries and analytic images."""
+"""Preprocessing against other libraries and analytic images."""
 
 import numpy as np
 import pytest
@@ -83,7 +83,7 @@ def test_a_constant_stays_constant_and_the_mean_is_kept(
 
 
 def test_a_ramp_stays_a_ramp_in_the_world() -> None:
-    """Right to a seventh of a voxel: half a voxel off would be 0.7 here."""
+    """The error is below a seventh of a voxel; a shift of half a voxel would be 0.7."""
     grid = Grid.from_spacing((30, 20, 10), (1.0, 1.5, 3.0), "mm")
     where = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"))
     world = where * np.array(grid.spacing).reshape(3, 1, 1, 1)

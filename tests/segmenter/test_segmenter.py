@@ -1,4 +1,3 @@
-import hashlib
 import itertools
 import json
 
@@ -13,14 +12,9 @@ from segpipe.images.volume import Image, ImageStream
 from segpipe.project.errors import DataError
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.postprocessing import NOTHING, StructureRule, apply_rules
-from segpipe.segmenter.segmenter import (
-    Inference,
-    Segmenter,
-    ensemble_digest,
-    predictions_digest,
-    segmenter_digest,
-)
+from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.segmenter.sliding_window import Slab, resampled_slabs
+from segpipe.segmenter.spec import segmenter_digest
 from tests.support.segmenters import NONE, make_plan, make_segmenter
 
 LARGEST = StructureRule(keep_largest=True, smallest_mm3=0.0, fill_holes=False)
@@ -78,7 +72,7 @@ def test_a_saved_segmenter_segments_alike(tmp_path) -> None:
 
 @pytest.mark.parametrize("slice_axis", [0, 1, 2])
 def test_a_2d_network_segments_a_volume_slice_by_slice(slice_axis: int) -> None:
-    """Each slice alone gives what it gives within the volume."""
+    """A slice alone gets the same labels as within the volume."""
     patch_size = tuple(1 if axis == slice_axis else 16 for axis in range(3))
     made = segmenter(network="unet2d", patch_size=patch_size)
     array = np.random.default_rng(0).random((1, 16, 16, 16)).astype(np.float32)
@@ -93,7 +87,7 @@ def test_a_2d_network_segments_a_volume_slice_by_slice(slice_axis: int) -> None:
 
 
 def test_a_label_map_lies_on_the_images_own_grid() -> None:
-    """However the image is stored, the same places get the same labels."""
+    """The same places get the same labels, however the image is stored."""
     made = segmenter()
     array = np.random.default_rng(0).random((1, 16, 24, 16)).astype(np.float32)
     straight = Grid.from_spacing((16, 24, 16), (1.0, 1.0, 1.0), "mm")
@@ -142,7 +136,7 @@ def test_what_does_not_fit_is_refused_with_its_name(tmp_path) -> None:
 
     with pytest.raises(DataError, match="expected 1 channels"):
         made.segment(two_channels, INFERENCE)
-    with pytest.raises(DataError, match="of one making"):
+    with pytest.raises(DataError, match="so that all folds share them"):
         Segmenter.ensemble([tmp_path / "a", tmp_path / "b"])
     (tmp_path / "a" / "weights-0.safetensors").unlink()
     with pytest.raises(DataError, match="whole segmenter folder"):
@@ -157,7 +151,7 @@ def with_rules(made: Segmenter, *rules: StructureRule) -> Segmenter:
 
 
 def test_rules_are_applied_to_the_whole_label_map_on_its_own_grid() -> None:
-    """Voxels of 2 mm³ in the image, of 1 mm³ where it is prepared."""
+    """Voxels have 2 mm³ in the image and 1 mm³ on the prepared grid."""
     array = np.random.default_rng(0).random((1, 16, 18, 22)).astype(np.float32)
     image = Image(array, Grid.from_spacing((16, 18, 22), (1.0, 1.0, 2.0), "mm"))
     plain = segmenter(values=(0, 7, 9), seed=4)
@@ -216,16 +210,3 @@ def test_a_segmenter_from_before_there_were_rules_has_none(tmp_path) -> None:
     (tmp_path / "spec.json").write_text(json.dumps(document))
 
     assert Segmenter.load(tmp_path).spec.rules == {}
-
-
-def test_a_single_fold_is_known_by_its_own_digest_and_several_by_all() -> None:
-    assert ensemble_digest(["a"]) == "a"
-    assert len({ensemble_digest(n) for n in (["a", "b"], ["b", "a"], ["a"])}) == 3
-
-
-def test_predictions_keep_the_digest_that_they_were_written_with() -> None:
-    """SHA-256 of the JSON list, also where it holds a single fold."""
-    of_one = hashlib.sha256(b'["a"]').hexdigest()
-
-    assert predictions_digest(["a"]) == of_one
-    assert predictions_digest(["a", "b"]) == ensemble_digest(["a", "b"])

@@ -1,9 +1,10 @@
-"""One place for the defaults of use: the command, the flow and the manifest agree."""
+"""The command, the flow and the manifest share the settings and their defaults."""
 
 import inspect
 import json
 import subprocess
 import sys
+from typing import get_type_hints
 
 import pytest
 from pydantic import ValidationError
@@ -12,13 +13,14 @@ from flows.segment import segment as flow
 from segpipe.cli.tools import segment as command
 from segpipe.registry.mlflow_model.serving import default_inference
 from segpipe.segmenter.settings import SegmentSettings
+from segpipe.tools.exporting.export import RUNNER
 from tests.support.places import ROOT
 
 RESOLVED = SegmentSettings(device="cpu", precision="fp32", spacing_mm=(0.5, 0.25))
 
 
 def test_the_manifest_keeps_its_keys_and_values() -> None:
-    """Keys of cases are digests of these: a change would segment all cases again."""
+    """A change would change the keys of cases, so that all are segmented again."""
     assert RESOLVED.to_json() == {
         "overlap_fraction": 0.5,
         "blending": "gaussian",
@@ -48,7 +50,7 @@ def test_the_manifest_names_what_ran_and_not_auto() -> None:
 
 
 def test_the_command_has_the_defaults_of_the_settings() -> None:
-    """But for threads: one case at a time may use all cores."""
+    """Except threads: the command runs one case at a time, which may use all cores."""
     options = inspect.signature(command).parameters
     for name, field in SegmentSettings.model_fields.items():
         expected = 0 if name == "threads" else field.default
@@ -104,3 +106,20 @@ def test_the_defaults_are_read_without_torch() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_command_has_the_bounds_of_the_settings() -> None:
+    options = get_type_hints(command, include_extras=True)
+    for name in ("overlap_fraction", "memory_gb"):
+        (option,) = options[name].__metadata__
+        field = SegmentSettings.model_fields[name]
+        bounds = {type(one).__name__: one for one in field.metadata}
+        assert option.min == bounds["Ge"].ge
+        assert option.max == (bounds["Le"].le if "Le" in bounds else None)
+
+
+def test_the_exported_runner_has_the_overlap_of_the_settings() -> None:
+    """The runner works without segpipe, so it has the number itself."""
+    default = f'"--overlap", type=float, default={SegmentSettings().overlap_fraction}'
+
+    assert default in RUNNER.read_text()

@@ -52,7 +52,7 @@ def test_the_identity_gives_the_image_back(shape, window, overlap, blending) -> 
 
 
 def test_a_valid_network_sees_mirrored_context_and_gives_each_voxel_once() -> None:
-    """Overlap-tile: the centre crop of what it sees is the image itself."""
+    """The network returns the centre of its input, which is the image itself."""
     image = np.random.default_rng(0).normal(size=(1, 21, 18, 11)).astype(np.float32)
     how = tiling((8, 8, 8), margin=(5, 5, 5), overlap=0.0, blending="constant")
 
@@ -111,7 +111,7 @@ def test_a_tile_is_trusted_most_in_its_centre() -> None:
 
 
 def test_slices_that_come_last_first_meet_the_same_tiles() -> None:
-    """Even where tiles cannot be spread symmetrically, as 3 of 8 over 13."""
+    """Also where tiles cannot be spread symmetrically, such as 3 of 8 over 13."""
     image = np.random.default_rng(0).normal(size=(1, 13, 9, 9)).astype(np.float32)
     seen: dict[bool, list[np.ndarray]] = {False: [], True: []}
 
@@ -130,7 +130,7 @@ def test_slices_that_come_last_first_meet_the_same_tiles() -> None:
 
 
 def test_only_the_slices_that_tiles_need_are_held() -> None:
-    """The input is read no further than the tile at work, and finished output goes."""
+    """Input is read only up to the current tile, and finished output is passed on."""
     image = np.zeros((1, 200, 8, 8), dtype=np.float32)
     read = 0
 

@@ -45,7 +45,7 @@ def plan_of(paths: Paths, **values: object) -> Plan:
 
 
 def test_the_fingerprint_is_what_the_cases_are(paths: Paths) -> None:
-    found = plan_of(paths).fingerprint
+    found = plan_of(paths).profile
 
     assert found.cases == 10 - len(read_split(paths.artifacts).test)
     assert found.median_shape == (24, 20, 16)
@@ -69,7 +69,7 @@ def test_only_new_cases_are_looked_at_again(paths: Paths) -> None:
     before = plan_of(paths)
     cache = paths.cache / "plan"
     known = {entry.name for entry in cache.iterdir()}
-    assert len(known) == before.fingerprint.cases
+    assert len(known) == before.profile.cases
     assert plan_of(paths) == before
     name = read_split(paths.artifacts).folds[0].training[0]
     file = paths.data / "imagesTr" / f"{name}_0000.nii"
@@ -77,7 +77,7 @@ def test_only_new_cases_are_looked_at_again(paths: Paths) -> None:
     write_image(file, image.array[0] * 2, image.grid)
 
     after = plan_of(paths)
-    assert after.fingerprint.intensities != before.fingerprint.intensities
+    assert after.profile.intensities != before.profile.intensities
     assert len({entry.name for entry in cache.iterdir()} - known) == 1
 
 
@@ -86,7 +86,7 @@ def test_fixed_values_are_kept(paths: Paths) -> None:
 
     assert found.spacing == (2, 1, 2)
     assert found.normalization[0].kind == "none"
-    assert found.fingerprint.median_prepared_shape == (12, 20, 16)
+    assert found.profile.median_prepared_shape == (12, 20, 16)
 
 
 def test_normalizations_are_one_a_channel(paths: Paths) -> None:
@@ -166,7 +166,7 @@ def choose(
 ) -> PatchPlan:
     return plan_patch(
         network,
-        fingerprint=DatasetProfile(
+        profile=DatasetProfile(
             cases=1,
             median_shape=shape,
             median_prepared_shape=shape,

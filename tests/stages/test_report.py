@@ -108,5 +108,5 @@ def test_the_picture_is_a_picture_of_a_readable_size(paths: Paths) -> None:
 
 
 def test_a_model_without_figures_is_said_by_name(paths: Paths) -> None:
-    with pytest.raises(DataError, match="the figures of absent"):
+    with pytest.raises(DataError, match=r"evaluate/absent/.*an earlier stage"):
         read_page(paths, ["good", "absent"])

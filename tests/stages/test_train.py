@@ -22,7 +22,8 @@ from segpipe.images.formats.nifti import read_image, read_label
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
-from segpipe.segmenter.segmenter import Inference, Segmenter, segmenter_digest
+from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.spec import segmenter_digest
 from segpipe.stages import plan
 from segpipe.training.task import TrainParams
 from segpipe.training.validation import choose_postprocessing

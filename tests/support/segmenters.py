@@ -40,7 +40,7 @@ def make_plan(
         structures=structures,
         values=values,
         ignore=ignore,
-        fingerprint=DatasetProfile(
+        profile=DatasetProfile(
             cases=4,
             median_shape=shape,
             median_prepared_shape=shape,

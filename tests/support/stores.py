@@ -2,13 +2,13 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from segpipe.project.paths import Paths
 from segpipe.registry.promotion import promote
 from segpipe.registry.store import connect
 from segpipe.registry.versions import create_version, list_versions
-from segpipe.segmenter.segmenter import ensemble_digest, segmenter_digest
+from segpipe.segmenter.spec import ensemble_digest, segmenter_digest
+from segpipe.training.record import TrainingRecord
 from tests.support.segmenters import make_plan, save_segmenter
 
 ROWS = [
@@ -22,16 +22,19 @@ ROWS = [
 ]
 
 
-def made_from(fold: int = 0, key: str = "k") -> dict[str, Any]:
-    """What a training is made from, as in its fingerprint.json."""
-    return {
-        "model": "vnet",
-        "fold": fold,
-        "fingerprint": f"{key}{fold}",
-        "parent": f"parent-{key}",
-        "params": {"network": "vnet", "optimizer": {"learning_rate": 0.01}},
-        "inputs": {"plan": "abc"},
-    }
+def made_from(fold: int = 0, key: str = "k") -> TrainingRecord:
+    """The record of a training."""
+    return TrainingRecord(
+        format_version=1,
+        fingerprint=f"{key}{fold}",
+        parent=f"parent-{key}",
+        fold=fold,
+        model="vnet",
+        params={"network": "vnet", "optimizer": {"learning_rate": 0.01}},
+        compute={"device": "cpu"},
+        inputs={"plan": "abc"},
+        versions={},
+    )
 
 
 def write_store(paths: Paths, empty: Path) -> None:

@@ -1,9 +1,15 @@
 """What a training leaves in artifacts/train, written without training."""
 
-from typing import Any
-
-from segpipe.project.documents import write_json, write_text
+from segpipe.project.documents import write_text
 from segpipe.project.paths import Paths
+from segpipe.segmenter.spec import spec_file
+from segpipe.training.record import (
+    TrainingRecord,
+    history_file,
+    record_file,
+    segmenter_folder,
+    training_folder,
+)
 
 HISTORY = """\
 epoch,step,training_loss,learning_rate,validation_dice,validation_iou,validation_pa
@@ -12,14 +18,15 @@ epoch,step,training_loss,learning_rate,validation_dice,validation_iou,validation
 """
 
 
-def training_record(model: str, fold: int, *, seed: int = 0) -> dict[str, Any]:
-    """What is known of a training before it begins."""
-    return {
-        "model": model,
-        "fold": fold,
-        "fingerprint": f"{model}-{fold}-{seed}",
-        "parent": f"{model}-{seed}",
-        "params": {
+def training_record(model: str, fold: int, *, seed: int = 0) -> TrainingRecord:
+    """The record of a training before it begins."""
+    return TrainingRecord(
+        format_version=1,
+        fingerprint=f"{model}-{fold}-{seed}",
+        parent=f"{model}-{seed}",
+        fold=fold,
+        model=model,
+        params={
             "network": "vnet",
             "loss": {"name": "cross_entropy"},
             "border_weights": True,
@@ -27,15 +34,15 @@ def training_record(model: str, fold: int, *, seed: int = 0) -> dict[str, Any]:
             "epochs": 2,
             "steps_per_epoch": 10,
         },
-        "inputs": {},
-        "compute": {"device": "cpu", "precision": "fp32", "threads": 1},
-    }
+        compute={"device": "cpu", "precision": "fp32", "threads": 1},
+        inputs={},
+        versions={},
+    )
 
 
 def write_training(paths: Paths, model: str, fold: int, *, seed: int = 0) -> None:
     """Write the record and the history of a training, and a stand-in for its spec."""
-    folder = paths.artifacts / "train" / model / str(fold)
-    write_text(folder / "history.csv", HISTORY)
-    write_text(folder / "segmenter" / "spec.json", f"{model} {fold}")
-    record = training_record(model, fold, seed=seed)
-    write_json(folder / "fingerprint.json", record)
+    folder = training_folder(paths.artifacts, model, fold)
+    write_text(history_file(folder), HISTORY)
+    write_text(spec_file(segmenter_folder(folder)), f"{model} {fold}")
+    training_record(model, fold, seed=seed).write(record_file(folder))

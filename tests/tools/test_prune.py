@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from segpipe.dataset.prepared import CaseIndex
+from segpipe.dataset.prepared import CaseIndex, index_file
 from segpipe.project.paths import Paths
 from segpipe.registry.runs import find_or_create_pair
 from segpipe.registry.store import connect
@@ -35,9 +35,9 @@ def test_finished_cases_go_that_are_old_and_in_no_index(paths: Paths) -> None:
     used = write_entry(cache / "used", old=True)
     recent = write_entry(cache / "recent", old=False)
     index = CaseIndex(format_version=1, cases={"case_00": "used"})
-    index.write(paths.artifacts / "preprocess" / "index.json")
+    index.write(index_file(paths.artifacts / "preprocess"))
 
-    items = find_prunable(paths)
+    items = find_prunable(paths, days=7.0)
     assert unused.is_dir()
     prune(paths, items)
 
@@ -52,7 +52,7 @@ def test_a_case_of_a_stage_without_index_goes_by_age_alone(paths: Paths) -> None
     old = write_entry(paths.cache / "plan" / "old", old=True)
     write_entry(paths.cache / "plan" / "recent", old=False)
 
-    (item,) = find_prunable(paths)
+    (item,) = find_prunable(paths, days=7.0)
 
     assert item.place == old
     assert "not used lately" in item.why
@@ -62,7 +62,7 @@ def test_interrupted_trainings_go_when_nobody_went_on(paths: Paths) -> None:
     old = write_entry(paths.checkpoints / "train" / "a", old=True)
     write_entry(paths.checkpoints / "train" / "b", old=False)
 
-    items = find_prunable(paths)
+    items = find_prunable(paths, days=7.0)
 
     assert [item.place for item in items] == [old]
     assert "interrupted" in str(items[0])
@@ -75,7 +75,7 @@ def test_runs_go_whose_training_lies_no_longer_in_artifacts(paths: Paths) -> Non
         find_or_create_pair(client, experiment, record=record, tags={})
     write_training(paths, "vnet", 0, seed=2)
 
-    assert not find_prunable(paths)  # too young
+    assert not find_prunable(paths, days=7.0)  # too young
     items = find_prunable(paths, days=-1.0)
     prune(paths, items)
 
@@ -99,7 +99,7 @@ def test_the_run_of_a_long_training_stays_while_it_saves_checkpoints(
 ) -> None:
     key = "a" * 64
     client, experiment = connect(paths)
-    record = {**training_record("vnet", 0), "fingerprint": key}
+    record = training_record("vnet", 0).model_copy(update={"fingerprint": key})
     find_or_create_pair(client, experiment, record=record, tags={})
     assert len(find_prunable(paths, days=-1.0)) == 2
     folder = write_entry(paths.checkpoints / "train" / key[:20], old=False)

@@ -1,43 +1,32 @@
 """The table in the terminal."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from segpipe.project.documents import write_json, write_text
+from segpipe.evaluation.figures import Figures
+from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.tools.results import results
+from tests.support.evaluations import make_figures, write_figures
 
 
-def figures(dice: float | None, *, instances: Any = None) -> dict[str, Any]:
-    test = {
-        "dice_mean": dice,
-        "iou_mean": 0.5,
-        "hd95_mm_mean": 2.25,
-        "n_failed": 1,
-        "n": 8,
-    }
-    return {
-        "unit": "mm",
-        "cases": 4,
-        "test": test,
-        "structures": {"liver": test, "spleen": test},
-        "dataset": {"pixel_accuracy": 0.98},
-        "instances": instances,
-    }
-
-
-def write(paths: Paths, **models: dict[str, Any]) -> None:
-    write_text(paths.params, f"format_version: 1\nmodels: [{', '.join(models)}]\n")
-    for model, document in models.items():
-        write_json(paths.artifacts / "evaluate" / model / "metrics.json", document)
+def write(paths: Paths, *models: Figures) -> None:
+    names = ", ".join(figures.model for figures in models)
+    write_text(paths.params, f"format_version: 1\nmodels: [{names}]\n")
+    for figures in models:
+        write_figures(paths, figures)
 
 
 def test_a_line_a_model_under_its_columns(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
-    write(paths, unet3d=figures(0.8), vnet=figures(None))
+    of_both = ("liver", "spleen")
+    write(
+        paths,
+        make_figures(0.75, model="unet3d", structures=of_both),
+        make_figures(None, model="vnet", structures=of_both),
+    )
 
     lines = results(paths)
 
@@ -54,10 +43,10 @@ def test_a_line_a_model_under_its_columns(tmp_path: Path) -> None:
         "failed",
     ]
     assert [w.strip() for w in first if w][-5:] == [
-        "0.800",
+        "0.750",
         "0.500",
-        "0.980",
-        "2.25",
+        "0.900",
+        "1.25",
         "1/8",
     ]
     assert "-" in [word.strip() for word in second]
@@ -67,7 +56,7 @@ def test_a_line_a_model_under_its_columns(tmp_path: Path) -> None:
 def test_instances_are_shown_where_there_are_some(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     counted = {"f1": 0.7, "merges": 3, "splits": 2}
-    write(paths, a=figures(0.8, instances=counted), b=figures(0.7))
+    write(paths, make_figures(model="a", instances=counted), make_figures(model="b"))
 
     lines = results(paths)
 
@@ -80,7 +69,7 @@ def test_it_says_where_to_look_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = Paths(tmp_path)
-    write(paths, a=figures(0.8))
+    write(paths, make_figures(model="a"))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     local = "\n".join(results(paths))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from segpipe.dataset.prepared import ClassCounts
+from segpipe.dataset.prepared import read_counts
 from segpipe.dataset.split import read_split
 from segpipe.networks.build import build_network
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.segmenter.segmenter import Segmenter, segmenter_digest
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import segmenter_digest
 from segpipe.training.distributed import World
 from segpipe.training.step import (
     Patches,
@@ -60,7 +61,7 @@ def build(paths: Paths, world: World | None = None, fold: int = 0, **changes) ->
         fold,
         one_thread(),
         paths,
-        {"fingerprint": "0" * 64},
+        "0" * 64,
         world or World(),
     )
 
@@ -72,7 +73,7 @@ def patches_of(task: Task, step: int) -> Patches:
 def test_class_weights_have_mean_one_under_the_training_cases(paths: Paths) -> None:
     """N / (K N_k): what each class has in voxels times its weight is alike."""
     task = build(paths)
-    counts = ClassCounts.read(paths.artifacts / "weigh" / "counts.json").counts
+    counts = read_counts(paths.artifacts)
     of_fold = [counts[name] for name in read_split(paths.artifacts).folds[0].training]
     total = np.sum(of_fold, axis=0)
 

@@ -1,4 +1,4 @@
-"""One DICOM file: its header and its pixels, or an error that names no patient."""
+"""One DICOM file: its header and its pixels, with errors that name no patient."""
 
 import logging
 import re
@@ -25,8 +25,8 @@ from segpipe.project.errors import DataError
 WORD = re.compile(r"[A-Z0-9_ ]{0,16}|[0-9.]{1,64}")  # CS or UI: PS3.5, section 6.2
 QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"?")
 MAGIC = 128, b"DICM"  # PS3.10, section 7.1
-# What pydicom and the decoders behind it raise on damaged files. Their words may quote
-# values of the header, the patient's among them: an error keeps the type only.
+# What pydicom and its decoders raise on damaged files. Their messages may quote the
+# header with the patient's name: our errors keep only the type.
 HEADER_FAULTS = (
     InvalidDicomError,
     BytesLengthException,
@@ -43,8 +43,8 @@ HEADER_FAULTS = (
     zlib.error,
 )
 PIXEL_FAULTS = (*HEADER_FAULTS, RuntimeError)
-# Where a multi-frame object keeps what a single-frame one has at its root: PS3.3,
-# sections C.7.6.16 and C.8.20.3.
+# Sequences in which a multi-frame object stores what a single-frame one has at its
+# root: PS3.3, sections C.7.6.16 and C.8.20.3.
 MACROS = {
     "ImagePositionPatient": "PlanePositionSequence",
     "ImageOrientationPatient": "PlaneOrientationSequence",
@@ -59,7 +59,7 @@ MACROS = {
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Leave out pydicom's warnings, which quote values such as a patient's name."""
+    """Silence pydicom's warnings, which quote values such as a patient's name."""
     logger = logging.getLogger("pydicom")
     level = logger.level
     with warnings.catch_warnings(), disable_value_validation():
@@ -72,7 +72,7 @@ def quiet() -> Iterator[None]:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file says that it is DICOM: by its magic, or by the name .dcm."""
+    """Whether a file is DICOM, by its magic bytes or by the ending .dcm."""
     if not path.is_file():
         return False
     place, magic = MAGIC
@@ -88,27 +88,27 @@ def path_of(header: Dataset) -> Path:
 
 @quiet()
 def read_header(path: Path, tags: list[str] | None = None) -> Dataset:
-    """Everything but the pixels, or only the tags of these keywords.
+    """Read all of a header, without the pixels, or only the tags of these keywords.
 
     Raises:
-        DataError: If the file is no DICOM, or its header is damaged.
+        DataError: If the file is not DICOM, or its header is damaged.
     """
     return _read(path, pixels=False, tags=tags)
 
 
 @quiet()
 def read_dataset(path: Path) -> Dataset:
-    """The whole file, its pixels not yet decoded.
+    """Read the whole file, without decoding its pixels.
 
     Raises:
-        DataError: If the file is no DICOM, or damaged.
+        DataError: If the file is not DICOM, or damaged.
     """
     return _read(path, pixels=True, tags=None)
 
 
 def _read(path: Path, *, pixels: bool, tags: list[str] | None) -> Dataset:
     if not path.is_file():
-        raise DataError(f"{path}: expected a DICOM file, found none; mend the path")
+        raise DataError(f"{path}: expected a DICOM file, found none; correct the path")
     try:
         return dcmread(
             path, stop_before_pixels=not pixels, specific_tags=list(tags or []) or None
@@ -121,23 +121,23 @@ def _read(path: Path, *, pixels: bool, tags: list[str] | None) -> Dataset:
     except HEADER_FAULTS as error:
         raise DataError(
             f"{path}: expected a whole DICOM file, found damage "
-            f"({type(error).__name__}); fetch it again from where it came"
+            f"({type(error).__name__}); fetch it again from its source"
         ) from None
 
 
 @quiet()
 def value_of(path: Path, dataset: Dataset, keyword: str) -> Any:
-    """A value of the header; None where it is missing or empty.
+    """A value of the header; None if it is missing or empty.
 
     Raises:
-        DataError: If the value is not one of its type.
+        DataError: If the value cannot be decoded.
     """
     try:
         value = dataset.get(keyword)
     except HEADER_FAULTS as error:
         raise DataError(
             f"{path}: expected a readable {keyword}, found damage "
-            f"({type(error).__name__}); mend the tag or export the file again"
+            f"({type(error).__name__}); correct the tag or export the file again"
         ) from None
     if value is None or (hasattr(value, "__len__") and len(value) == 0):
         return None
@@ -157,10 +157,10 @@ def text_of(path: Path, dataset: Dataset, keyword: str) -> str:
 
 
 def word_of(path: Path, dataset: Dataset, keyword: str) -> str:
-    """A code or a UID, to be quoted in an error: damage may hold the patient's name.
+    """A code or UID that an error may quote, because it cannot hold a patient's name.
 
     Returns:
-        The word, empty if it is missing.
+        The word; empty if it is missing, "a damaged word" if it is no code or UID.
     """
     value = str(value_of(path, dataset, keyword) or "")
     return value if WORD.fullmatch(value) else "a damaged word"
@@ -170,17 +170,19 @@ def numbers_of(path: Path, value: Any, keyword: str, count: int) -> tuple[float,
     """A value of the header as that many finite numbers.
 
     Raises:
-        DataError: If there are more, fewer, or strange ones.
+        DataError: If the count differs, or a value is no finite number.
     """
     try:
         numbers = np.atleast_1d(np.asarray(value, np.float64))
     except (TypeError, ValueError):
         numbers = np.empty(0)
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
-        found = numbers[:6].tolist() or "none"  # a damaged text could be the patient's
+        found = (
+            numbers[:6].tolist() or "none"
+        )  # never the text: it could name the patient
         raise DataError(
             f"{path}: expected {count} finite numbers in {keyword}, found {found}; "
-            "mend the tag or export the file again"
+            "correct the tag or export the file again"
         )
     return tuple(numbers.tolist())
 
@@ -195,7 +197,7 @@ def number_of(path: Path, dataset: Dataset, keyword: str) -> float:
 
 
 def items_of(path: Path, dataset: Dataset, *keywords: str) -> list[Dataset]:
-    """The items of a sequence; of several keywords, each lies in the items before."""
+    """The items of a sequence, or of a sequence in the items of other sequences."""
     items = [dataset]
     for keyword in keywords:
         items = [
@@ -205,7 +207,7 @@ def items_of(path: Path, dataset: Dataset, *keywords: str) -> list[Dataset]:
 
 
 def missing_tag(path: Path, keyword: str) -> DataError:
-    """The error for a tag that is not there."""
+    """The error for a missing tag."""
     return DataError(
         f"{path}: expected {keyword}, found none; export the file again with all of "
         "its header"
@@ -213,13 +215,13 @@ def missing_tag(path: Path, keyword: str) -> DataError:
 
 
 def frame_value(path: Path, dataset: Dataset, frame: int | None, keyword: str) -> Any:
-    """What holds for one frame: its own functional group, or else the shared one.
+    """A value of one frame: from its own functional group, or else from the shared one.
 
     Args:
-        path: Whose header it is, for the error.
+        path: The file, for the error.
         dataset: The header.
         frame: Number of the frame from 0; None in a single-frame object.
-        keyword: What is asked for, one of MACROS.
+        keyword: One of MACROS.
     """
     if frame is None:
         return value_of(path, dataset, keyword)
@@ -237,7 +239,7 @@ def frames_of(path: Path, dataset: Dataset) -> list[int | None]:
     """The numbers of an object's frames; one None if it has a single frame.
 
     Raises:
-        DataError: If frames are announced whose places are not told, as in a cine.
+        DataError: If the header does not give the place of each frame, as in a cine.
     """
     groups = value_of(path, dataset, "PerFrameFunctionalGroupsSequence")
     value = value_of(path, dataset, "NumberOfFrames")
@@ -257,11 +259,11 @@ def frames_of(path: Path, dataset: Dataset) -> list[int | None]:
 
 @quiet()
 def pixels_of(path: Path, dataset: Dataset) -> Shaped[np.ndarray, "frame row column"]:
-    """The stored values, decompressed, not rescaled.
+    """The stored values, decompressed and not rescaled.
 
     Raises:
-        DataError: If they are coloured, cut off, damaged, or compressed in a way that
-            no decoder here can undo.
+        DataError: If they are coloured, cut off or damaged, or if no installed decoder
+            can decompress them.
     """
     samples = value_of(path, dataset, "SamplesPerPixel")
     if samples is not None and samples != 1:
@@ -282,15 +284,15 @@ def pixels_of(path: Path, dataset: Dataset) -> Shaped[np.ndarray, "frame row col
     if fault:
         raise DataError(
             f"{path}: expected whole pixel data ({UID(syntax).name}), found {fault}; "
-            "fetch the file again from where it came"
+            "fetch the file again from its source"
         )
     return array[None] if array.ndim == 2 else array
 
 
 def _decoder_of(path: Path, syntax: UID) -> str:
-    """The plugin to decode by; none is named for what is not compressed.
+    """The plugin that decodes a transfer syntax; empty if it is not compressed.
 
-    gdcm comes last: on damaged data it may end the process.
+    gdcm is the last choice: on damaged data it may end the process.
     """
     try:
         if not syntax.is_encapsulated:

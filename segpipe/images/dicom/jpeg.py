@@ -1,6 +1,6 @@
-"""Whether a JPEG frame is sound: gdcm ends the whole process on one that is not.
+"""Check JPEG frames before gdcm decodes them: it ends the process on damaged ones.
 
-Only what pydicom leaves to gdcm alone is looked at: lossless and 12-bit JPEG.
+Only lossless and 12-bit JPEG are checked, which gdcm alone decodes.
 """
 
 import re
@@ -20,7 +20,7 @@ LARGEST_DIFFERENCE = 16  # bits: section H.1.2.2
 
 
 def jpeg_fault(dataset: Dataset) -> str | None:
-    """What is wrong with the first damaged frame, in words; None if all are sound."""
+    """What is wrong with the first damaged frame, in words; None if all are valid."""
     count = int(dataset.get("NumberOfFrames") or 1)
     size = (int(dataset.Rows), int(dataset.Columns))
     for frame in generate_frames(dataset.PixelData, number_of_frames=count):
@@ -43,10 +43,10 @@ def _frame_fault(data: bytes, size: tuple[int, int], bits: int) -> str | None:
             if found != size or not 2 <= segment[0] <= bits or len(segment) != 9:
                 return f"a JPEG frame of {found} pixels of {segment[0]} bits"
         elif marker == TABLES and start is not None:
-            if not _tables_sound(segment, tables, lossless=start == LOSSLESS):
+            if not _valid_tables(segment, tables, lossless=start == LOSSLESS):
                 return "a JPEG with a damaged code table"
         elif marker == SCAN and start is not None:
-            if not _scan_sound(segment, tables, lossless=start == LOSSLESS):
+            if not _valid_scan(segment, tables, lossless=start == LOSSLESS):
                 return "a JPEG with a damaged scan header"
             return _coded_fault(data[coded:])
         elif marker not in HARMLESS:
@@ -59,7 +59,7 @@ def _word(data: bytes, place: int) -> int:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """Marker, content and end of each segment of a header: section B.1.1.4."""
+    """Yield marker, content and end of each segment of a header: section B.1.1.4."""
     place = 2 if data[:2] == b"\xff\xd8" else len(data)
     while place < len(data):
         end = place + 2 + _word(data, place + 2)
@@ -68,8 +68,8 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes, int]]:
         place = max(end, place + 4)
 
 
-def _tables_sound(segment: bytes, tables: set[int], *, lossless: bool) -> bool:
-    """Whether the Huffman tables are codes; their numbers join the set."""
+def _valid_tables(segment: bytes, tables: set[int], *, lossless: bool) -> bool:
+    """Whether the Huffman tables are valid; adds their numbers to the set."""
     place = 0
     while place < len(segment):
         number, counts = segment[place], segment[place + 1 : place + 17]
@@ -85,8 +85,8 @@ def _tables_sound(segment: bytes, tables: set[int], *, lossless: bool) -> bool:
     return True
 
 
-def _scan_sound(segment: bytes, tables: set[int], *, lossless: bool) -> bool:
-    """Whether one component is coded by tables that are there: section B.2.3."""
+def _valid_scan(segment: bytes, tables: set[int], *, lossless: bool) -> bool:
+    """Whether the scan has one component with known tables: section B.2.3."""
     if len(segment) != 6 or segment[0] != 1:
         return False
     direct, alternating = segment[2] >> 4, segment[2] & 15 | 16
@@ -96,7 +96,7 @@ def _scan_sound(segment: bytes, tables: set[int], *, lossless: bool) -> bool:
 
 
 def _coded_fault(coded: bytes) -> str | None:
-    coded = coded.rstrip(b"\0")  # to an even length
+    coded = coded.rstrip(b"\0")  # padding to an even length
     if not coded.endswith(b"\xff\xd9") or STRANGE_MARKER.search(coded[:-2]):
         return "a JPEG that is cut off or damaged"
     return None

@@ -1,4 +1,4 @@
-"""Where single DICOM slices lie, as their headers tell it."""
+"""Planes: where single DICOM slices lie, read from their headers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,18 +26,18 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Plane:
-    """Where one slice lies, in DICOM's own world: LPS+ in mm.
+    """Where one slice lies, in DICOM coordinates: LPS+ in mm.
 
     Attributes:
-        path: The file of the slice.
-        frame: Its number in the file, from 0; None in a single-frame file.
+        path: File of the slice.
+        frame: Number of the frame in the file, from 0; None in a single-frame file.
         shape: Number of columns (i) and of rows (j).
         position: Centre of the first pixel.
         along_i: Unit vector from column to column.
         along_j: Unit vector from row to row.
         spacing: Distance of columns and of rows.
-        thickness: SliceThickness, where told.
-        gap: SpacingBetweenSlices, where told; not trusted where positions tell.
+        thickness: SliceThickness, if given.
+        gap: SpacingBetweenSlices, if given; positions of slices take precedence.
         reference: FrameOfReferenceUID, or empty.
     """
 
@@ -60,15 +60,15 @@ class Plane:
 
     @property
     def height(self) -> float:
-        """Where the slice lies along its normal, in mm."""
+        """Position of the slice along its normal, in mm."""
         return float(self.normal @ np.array(self.position))
 
 
 def planes_of(path: Path, dataset: Dataset) -> tuple[Plane, ...]:
-    """Where the slices of one object lie, in the order of its frames.
+    """The planes of one object, in the order of its frames.
 
     Raises:
-        DataError: If a tag of the geometry is missing or strange.
+        DataError: If a tag of the geometry is missing or invalid.
     """
     size = []
     for keyword in ("Columns", "Rows"):
@@ -139,13 +139,8 @@ def _directions(path: Path, cosines: tuple[float, ...]) -> tuple[Point, Point]:
     return (a, b, c), (d, e, f)
 
 
-def plane_grid(plane: Plane) -> Grid:
-    """Where the pixels of one slice lie: a grid of one k."""
-    return grid_of(plane, 1, plane.normal)
-
-
 def grid_of(first: Plane, count: int, step: Float64[np.ndarray, "3"]) -> Grid:
-    """The grid of slices like the first, each a step (LPS+, mm) after the other."""
+    """The grid of slices like the first, each one step (LPS+, mm) after another."""
     affine = np.eye(4)
     affine[:3, 0] = np.array(first.along_i) * first.spacing[0]
     affine[:3, 1] = np.array(first.along_j) * first.spacing[1]

@@ -1,4 +1,4 @@
-"""RTSTRUCT contours, filled on the grid of their image: pixel centres decide."""
+"""RTSTRUCT contours, filled on the grid of their image by its pixel centres."""
 
 import logging
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ from segpipe.project.errors import DataError
 
 SOP_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"  # RT Structure Set Storage
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
-OFF_SLICE = 0.2  # of the gap: a contour further from a slice was drawn on others
-LOG = logging.getLogger(__name__)
+OFF_SLICE = 0.2  # gaps; a contour further from a slice belongs to another image
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class _Roi:
 
     Attributes:
         name: ROIName.
-        contours: Corners i, j, k of each.
+        contours: Corners i, j, k of each contour.
     """
 
     name: str
@@ -47,26 +47,25 @@ class _Roi:
 def read_rtstruct(
     path: Path, source: DicomImage, *, only: frozenset[str] = frozenset()
 ) -> SegLabels:
-    """Fill the closed planar contours of all regions on the grid of their image.
+    """Read a structure set: its closed planar contours, filled on the image's grid.
 
     A pixel belongs to a region if its centre lies within an odd number of the region's
-    contours on that slice: contours within contours are holes. A centre exactly on an
-    edge belongs to one of the two sides only, so regions side by side do not overlap.
-    Contours that are open or points enclose nothing and are left out with a warning.
+    contours on that slice, so contours within contours are holes. A centre exactly on
+    an edge belongs to one of its sides only, so adjacent regions do not overlap. Open
+    contours and points enclose nothing and are left out with a warning.
 
     Args:
         path: The RTSTRUCT file.
         source: The image that it was drawn on.
-        only: Names of the regions to take; all if empty. Clinical sets hold some that
-            overlap all others, such as the body's outline.
+        only: Names of the regions to read; all if empty. Clinical sets hold regions
+            that overlap all others, such as the body's outline.
 
     Returns:
-        Values from 1 in the order of the file's ROINumber, regions without a closed
-        contour left out.
+        The regions with a closed contour, with values from 1 in the order of ROINumber.
 
     Raises:
-        DataError: If the file is no RTSTRUCT or damaged; if contours refer to another
-            image or lie between its slices; if regions overlap.
+        DataError: If the file is not an RTSTRUCT or damaged; if contours refer to
+            another image or lie between its slices; if regions overlap.
 
     Source:
         DICOM PS3.3, section C.8.8.6 (ROI Contour Module).
@@ -97,7 +96,7 @@ def read_rtstruct(
 
 
 def _check_series(path: Path, dataset: Dataset, source: DicomImage) -> None:
-    """It must be a structure set, and drawn on the series of the image."""
+    """Check that the file is a structure set that was drawn on the image's series."""
     if value_of(path, dataset, "SOPClassUID") != SOP_CLASS:
         modality = word_of(path, dataset, "Modality")
         raise DataError(
@@ -116,7 +115,7 @@ def _check_series(path: Path, dataset: Dataset, source: DicomImage) -> None:
 
 
 def _rois(path: Path, dataset: Dataset, source: DicomImage) -> list[_Roi]:
-    """The regions that have closed contours, by their number."""
+    """The regions that have closed contours, sorted by their number."""
     described = {
         int(number_of(path, item, "ROINumber")): item
         for item in items_of(path, dataset, "StructureSetROISequence")
@@ -146,20 +145,20 @@ def _roi(path: Path, roi: Dataset, item: Dataset, source: DicomImage) -> _Roi:
         if kind in CLOSED:
             contours.append(_corners(path, contour, source.image.grid))
         else:
-            LOG.warning(
+            log.warning(
                 "%s: a %s contour of %r is left out: it encloses nothing",
                 path,
                 kind,
                 name,
             )
-    if not all(named):  # a named slice tells the world better than a UID of the world
+    if not all(named):  # a named slice implies the frame of reference
         reference = word_of(path, roi, "ReferencedFrameOfReferenceUID")
         check_reference(path, reference, source)
     return _Roi(name, tuple(contours))
 
 
 def _names_slice(path: Path, name: str, contour: Dataset, instances: set[str]) -> bool:
-    """Whether a contour names slices of the image; none of another image may be."""
+    """Whether a contour names slices of the image; others are refused."""
     uids = {
         word_of(path, item, "ReferencedSOPInstanceUID")
         for item in items_of(path, contour, "ContourImageSequence")
@@ -205,7 +204,7 @@ def _filled(path: Path, roi: _Roi, grid: Grid) -> Bool[np.ndarray, "i j k"]:
     for corners in roi.contours:
         low, high = corners[:, :2].min(axis=0), corners[:, :2].max(axis=0)
         if (low < -0.5).any() or (high > np.array(grid.shape[:2]) - 0.5).any():
-            LOG.warning("%s: %r reaches beyond the image and is cut", path, roi.name)
+            log.warning("%s: %r reaches beyond the image and is cut", path, roi.name)
         mask[:, :, int(corners[0, 2])] ^= inside(corners[:, :2], grid.shape[:2])
     return mask
 
@@ -216,12 +215,12 @@ def inside(
     """Which pixel centres lie inside a polygon, by the even-odd rule.
 
     Args:
-        corners: In pixels i, j; the last is joined to the first.
-        shape: Pixels along i and j.
+        corners: Corners in pixels i, j; the last is connected to the first.
+        shape: Number of pixels along i and j.
 
     Source:
-        Ray crossing, Shimrat 1962, doi:10.1145/368637.368653: each edge counts from
-        its lower end up to, but without, its upper end.
+        Ray crossing, Shimrat 1962, doi:10.1145/368637.368653: each edge includes its
+        lower end and excludes its upper end.
     """
     crossings: list[list[float]] = [[] for _ in range(shape[1])]
     for (i, j), (to_i, to_j) in zip(

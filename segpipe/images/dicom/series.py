@@ -1,4 +1,4 @@
-"""DICOM series, through pydicom: grouped by their headers, read whole and checked."""
+"""DICOM series: files grouped by their headers, read as one checked volume."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -50,14 +50,12 @@ class Series:
 
     Attributes:
         uid: SeriesInstanceUID.
-        modality: As the header says it: CT, MR, SEG, RTSTRUCT …
-        sop_class: SOPClassUID of the first file.
-        files: By name.
+        modality: Modality of the first file, such as CT, MR, SEG or RTSTRUCT.
+        files: All files, sorted by name.
     """
 
     uid: str
     modality: str
-    sop_class: str
     files: tuple[Path, ...]
 
 
@@ -68,9 +66,9 @@ class DicomImage:
     Attributes:
         image: The rescaled values (Hounsfield units of a CT), i = column, j = row,
             k = slice along the normal.
-        slices: The headers: one a slice, in the order of k; a multi-frame object has
-            one for all.
-        warnings: What was mended or not believed, in words.
+        slices: One header for each slice, in the order of k; a multi-frame object has
+            one for all slices.
+        warnings: What was resampled or ignored, in words.
     """
 
     image: Image
@@ -83,24 +81,24 @@ def find_series(files: Iterable[Path]) -> list[Series]:
     """Group DICOM files by the series that their headers name; a DICOMDIR is left out.
 
     Returns:
-        Sorted by uid.
+        The series, sorted by UID.
 
     Raises:
-        DataError: If a file is no DICOM, damaged, or names no series.
+        DataError: If a file is not DICOM, is damaged, or names no series.
     """
-    members: dict[str, list[tuple[Path, str, str]]] = defaultdict(list)
+    members: dict[str, list[tuple[Path, str]]] = defaultdict(list)
     for path in sorted(files):
         header = read_header(path, ["SeriesInstanceUID", "Modality", "SOPClassUID"])
         kind = value_of(path, header.file_meta, "MediaStorageSOPClassUID")
         if kind == DIRECTORY:
             continue
-        uid, modality, sop_class = (
+        uid, modality, _ = (
             text_of(path, header, keyword)
             for keyword in ("SeriesInstanceUID", "Modality", "SOPClassUID")
         )
-        members[uid].append((path, modality, sop_class))
+        members[uid].append((path, modality))
     return [
-        Series(uid, found[0][1], found[0][2], tuple(path for path, _, _ in found))
+        Series(uid, found[0][1], tuple(path for path, _ in found))
         for uid, found in sorted(members.items())
     ]
 
@@ -123,19 +121,20 @@ def read_patient_id(series: Series) -> str:
 
 @quiet()
 def read_series(series: Series, *, resample_tilt: bool = False) -> DicomImage:
-    """Read a series of CT, MR or the like as one volume, where its slices lie.
+    """Read a series of CT, MR or another kind of images as one volume.
 
-    The grid follows the positions of the slices; their announced thickness and spacing
-    are not believed, except for a single slice.
+    The grid follows from the positions of the slices; their stated thickness and
+    spacing are used only for a single slice.
 
     Args:
-        series: One of find_series.
-        resample_tilt: Straighten slices that were taken with a tilted gantry, linearly;
-            without it they are refused.
+        series: A series from find_series.
+        resample_tilt: Whether slices of a tilted gantry are resampled linearly to a
+            straight grid; otherwise they are refused.
 
     Raises:
         DataError: If slices are missing, doubled, uneven, tilted or of several volumes;
-            if the geometry is missing; if pixels are coloured, damaged or undecodable.
+            if the geometry is missing; if pixels are coloured or damaged, or cannot be
+            decoded.
 
     Source:
         DICOM PS3.3, sections C.7.6.2.1.1 (positions), C.11.1.1.2 (rescaling) and
@@ -186,12 +185,12 @@ def _thickness(stack: Stack) -> list[str]:
         return []
     return [
         f"{first.path}: SliceThickness is {thick:g} mm, but the slices lie "
-        f"{gap:.4g} mm apart; their positions are believed"
+        f"{gap:.4g} mm apart; their positions are used"
     ]
 
 
 def _voxels(stack: Stack, headers: dict[Path, Dataset]) -> Float32[np.ndarray, "i j k"]:
-    """The rescaled values; one file's pixels at a time are in memory."""
+    """The rescaled values, read with the pixels of one file at a time in memory."""
     array = np.empty(stack.grid.shape, np.float32)
     places: dict[Path, list[tuple[int, Plane]]] = defaultdict(list)
     for k, plane in enumerate(stack.planes):
@@ -215,7 +214,7 @@ def _rescaled(
     if value_of(path, header, "ModalityLUTSequence") is not None:
         raise DataError(
             f"{path}: expected a rescale slope, found a modality look-up table; "
-            "export the series with its values looked up"
+            "export the series with the table applied"
         )
     numbers = []
     for keyword, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)):
@@ -235,10 +234,10 @@ def _rescaled(
 def straightened(
     array: Float32[np.ndarray, "i j k"], grid: Grid
 ) -> tuple[Float32[np.ndarray, "more_i more_j k"], Grid]:
-    """Slices of a tilted gantry on a grid at right angles that holds all of them.
+    """Resample slices of a tilted gantry to a grid at right angles that holds them all.
 
-    Each slice is shifted in its own plane, linearly; what no slice shows gets the
-    lowest value of the volume (air, in a CT).
+    Each slice is shifted linearly in its plane. Voxels outside every slice get the
+    lowest value of the volume, which is air in a CT.
     """
     straight = _straight(grid)
     starts = np.array([(0.0, 0.0, float(k)) for k in range(grid.shape[2])])
@@ -260,7 +259,7 @@ def straightened(
 
 
 def _straight(grid: Grid) -> Grid:
-    """The grid with its slices along their normal, at the same distance."""
+    """The grid with its slices stacked along their normal at the same distance."""
     affine = grid.affine.copy()
     normal = np.cross(affine[:3, 0], affine[:3, 1])
     normal /= np.linalg.norm(normal)

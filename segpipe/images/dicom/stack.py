@@ -1,4 +1,4 @@
-"""Whether DICOM slices are the one straight stack of an image, and its grid."""
+"""Stack: DICOM slices checked to be one evenly spaced volume, and its grid."""
 
 import math
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from segpipe.images.dicom.planes import Plane, grid_of
 from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
 
-GAP_TOLERANCE = 0.01  # of the gap between slices,
-GAP_TOLERANCE_MM = 0.01  # but never less than scanners round positions to
-LARGEST_TILT_DEGREES = 0.5  # cosine 0.009: below what the NIfTI door takes for shear
+GAP_TOLERANCE = 0.01  # as a fraction of the gap between slices
+GAP_TOLERANCE_MM = 0.01  # the least tolerance: scanners round positions to this
+LARGEST_TILT_DEGREES = 0.5  # cosine 0.009: less than what NIfTI refuses as shear
 DIRECTION_TOLERANCE = 1e-4  # per direction cosine: 0.006 degrees
 
 
@@ -23,8 +23,8 @@ class Stack:
 
     Attributes:
         planes: The slices in the order of k, along their normal.
-        grid: Where their voxels lie; sheared by the tilt, if there is one.
-        tilt_degrees: Angle between the way from slice to slice and their normal.
+        grid: Grid of their voxels; sheared if the stack is tilted.
+        tilt_degrees: Angle between the step from slice to slice and their normal.
     """
 
     planes: tuple[Plane, ...]
@@ -33,17 +33,19 @@ class Stack:
 
 
 def stack_of(planes: Sequence[Plane]) -> Stack:
-    """The one volume that the slices make up, tilted or not.
+    """Stack slices to one volume, tilted or not.
 
     Raises:
-        DataError: If they are of several volumes, or some are missing, doubled or
+        DataError: If they belong to several volumes, or some are missing, doubled or
             unevenly spaced.
     """
     _check_alike(planes)
     ordered = sorted(planes, key=lambda plane: plane.height)
     first, last = ordered[0], ordered[-1]
     if len(ordered) == 1:
-        return Stack((first,), grid_of(first, 1, first.normal * _told_gap(first)), 0.0)
+        return Stack(
+            (first,), grid_of(first, 1, first.normal * _stated_gap(first)), 0.0
+        )
     _check_gaps(ordered)
     way = np.array(last.position) - np.array(first.position)
     step = way / (len(ordered) - 1)
@@ -54,10 +56,10 @@ def stack_of(planes: Sequence[Plane]) -> Stack:
 
 
 def slab_of(planes: Sequence[Plane]) -> Grid:
-    """The smallest grid that holds the planes; places between them may be empty.
+    """The smallest grid that holds the planes, which may leave slices of it empty.
 
     Raises:
-        DataError: If the planes are of several volumes or lie on no regular grid.
+        DataError: If the planes belong to several volumes or lie on no regular grid.
     """
     _check_alike(planes)
     ordered = sorted(planes, key=lambda plane: plane.height)
@@ -66,7 +68,7 @@ def slab_of(planes: Sequence[Plane]) -> Grid:
     steps = np.diff(heights)
     steps = steps[steps > GAP_TOLERANCE_MM]
     if not len(steps):
-        return grid_of(first, 1, first.normal * _told_gap(first))
+        return grid_of(first, 1, first.normal * _stated_gap(first))
     for gap in (first.gap, float(steps.min())):
         if gap is not None and _multiples(steps, gap):
             count = round(float(heights[-1]) / gap)
@@ -85,7 +87,7 @@ def _multiples(steps: np.ndarray, gap: float) -> bool:
     return bool((counts >= 1).all() and (abs(steps - counts * gap) <= tolerance).all())
 
 
-def _told_gap(plane: Plane) -> float:
+def _stated_gap(plane: Plane) -> float:
     gap = plane.gap or plane.thickness
     if gap is None:
         raise missing_tag(plane.path, "SpacingBetweenSlices or SliceThickness")
@@ -161,12 +163,12 @@ def _doubled(one: Plane, other: Plane) -> DataError:
 
 
 def _check_line(ordered: Sequence[Plane], step: np.ndarray) -> None:
-    """Even a tilted stack has its first pixels on one line."""
+    """Check that the first pixels lie on one line, as in a tilted stack, too."""
     start = np.array(ordered[0].position)
     tolerance = max(GAP_TOLERANCE * float(np.linalg.norm(step)), GAP_TOLERANCE_MM)
     for place, plane in enumerate(ordered):
         away = np.array(plane.position) - start - place * step
-        away -= plane.normal * (plane.normal @ away)  # the gaps are checked already
+        away -= plane.normal * (plane.normal @ away)  # the gaps were checked before
         if float(np.linalg.norm(away)) > tolerance:
             raise DataError(
                 f"{plane.path}: expected the slices on one line, found this one "

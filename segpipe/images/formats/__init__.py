@@ -1,1 +1,1 @@
-"""File formats other than DICOM."""
+"""Files of images and label maps in formats other than DICOM."""

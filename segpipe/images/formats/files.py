@@ -1,4 +1,4 @@
-"""Picks the door of a file by its name."""
+"""Read and write any known format, chosen by the ending of the file's name."""
 
 from pathlib import Path
 
@@ -11,17 +11,17 @@ from segpipe.images.volume import Image, ImageStream, LabelMap
 from segpipe.project.errors import DataError
 
 IMAGE_SUFFIXES = (*nifti.SUFFIXES, *raster.SUFFIXES, *itk.SUFFIXES)
-# Formats of images that no door takes yet: how to convert them.
+# Formats of images that cannot be read, and how to convert them.
 FOREIGN_FORMATS = {
-    ".dcm": "bring DICOM and its SEG or RTSTRUCT in with `segpipe import FOLDER "
-    "data`, or convert a series with `dcm2niix -z y FOLDER`",
+    ".dcm": "import DICOM with its SEG or RTSTRUCT by `segpipe import FOLDER data`, "
+    "or convert a series with `dcm2niix -z y FOLDER`",
     ".mgz": "convert it with FreeSurfer's `mri_convert IN.mgz OUT.nii.gz`",
     ".mgh": "convert it with FreeSurfer's `mri_convert IN.mgh OUT.nii.gz`",
     ".hdr": "an Analyze or NIfTI pair: join .hdr and .img into one .nii.gz",
     ".img": "an Analyze or NIfTI pair: join .hdr and .img into one .nii.gz",
     ".mnc": "convert it with `mnc2nii`",
-    ".h5": "bring it in with `segpipe import`, --image-key and --label-key",
-    ".hdf5": "bring it in with `segpipe import`, --image-key and --label-key",
+    ".h5": "import it with `segpipe import`, --image-key and --label-key",
+    ".hdf5": "import it with `segpipe import`, --image-key and --label-key",
     ".npy": "it has no geometry: write it as .nii.gz with its affine",
     ".npz": "it has no geometry: write it as .nii.gz with its affine",
     ".bmp": "convert it to .png",
@@ -34,10 +34,10 @@ FOREIGN_FORMATS = {
 
 
 def suffix_of(path: Path) -> str:
-    """The ending that says the format, such as ``.nii.gz``.
+    """The ending that decides the format, such as ``.nii.gz``.
 
     Raises:
-        DataError: If no door takes it.
+        DataError: If the format is not known; says how to convert a common one.
     """
     for ending in IMAGE_SUFFIXES:
         if path.name.lower().endswith(ending):
@@ -55,10 +55,10 @@ def read_image(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> 
 
     Args:
         path: The file.
-        spacing_mm: Of a 2-D image, whose format carries no spacing.
+        spacing_mm: Distance of columns and of rows, for formats that store none.
 
     Raises:
-        DataError: As the format's door says.
+        DataError: As for the reader of the format.
     """
     if suffix_of(path).lower() in nifti.SUFFIXES:
         return nifti.read_image(path)
@@ -68,10 +68,10 @@ def read_image(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> 
 
 
 def open_image(path: Path) -> ImageStream:
-    """An image of any known format, read as it is needed where the format allows it.
+    """Open an image of any known format, read slice by slice if the format allows it.
 
     Raises:
-        DataError: As the format's door says.
+        DataError: As for the reader of the format.
     """
     if suffix_of(path).lower() in nifti.SUFFIXES:
         return nifti.open_image(path)
@@ -84,7 +84,7 @@ def read_label(
     """Read a label map of any known format, whole and checked.
 
     Raises:
-        DataError: As the format's door says.
+        DataError: As for the reader of the format.
     """
     if suffix_of(path).lower() in nifti.SUFFIXES:
         return nifti.read_label(path)

@@ -1,4 +1,4 @@
-"""NRRD and MetaImage files, through SimpleITK: read whole and checked."""
+"""NRRD and MetaImage files, read and written through SimpleITK, and checked."""
 
 import gzip
 import os
@@ -17,7 +17,7 @@ from segpipe.project.errors import DataError
 
 SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 HEADER_BYTES = 1 << 16
-# What a header must say of where voxels lie: SimpleITK would make it up in silence.
+# Fields of the geometry, one of which a header must have: SimpleITK fills in defaults.
 GEOMETRY = {
     ".nrrd": (b"space directions:",),
     ".mha": (b"ElementSpacing", b"ElementSize"),
@@ -29,8 +29,8 @@ def read_image(path: Path) -> Image:
     """Read an image; components of a voxel become channels.
 
     Raises:
-        DataError: If the file is damaged or says nothing of where its voxels lie, or
-            its voxels are not finite.
+        DataError: If the file is damaged or has no geometry, or if its voxels are not
+            finite.
     """
     array, grid = _read(path)
     return Image(finite_float32(path, array), grid)
@@ -59,23 +59,23 @@ def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> 
     image.SetOrigin(affine[:3, 3].tolist())
     image.SetDirection((affine[:3, :3] / np.array(grid.spacing)).ravel().tolist())
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".part.{path.name}")  # the ending says the format
+    part = path.with_name(f".part.{path.name}")  # the ending decides the format
     SimpleITK.WriteImage(image, str(part), useCompression=True)
     os.replace(part, path)
 
 
 def _read(path: Path) -> tuple[np.ndarray, Grid]:
-    """Channels and grid."""
+    """The voxels as channel i j k, in the file's own type, and their grid."""
     _check_header(path)
     try:
         image = SimpleITK.ReadImage(str(path))
         array = SimpleITK.GetArrayFromImage(image)
     except RuntimeError as error:
-        # MetaImage's errors end in a reason that is left over from another call.
+        # MetaImage's errors end in a stale reason from another call.
         reason = str(error).partition("\nReason:")[0].strip().splitlines()[-1]
         raise DataError(
             f"{path}: expected a whole image, found {reason}; "
-            "fetch the file again from where it came"
+            "fetch the file again from its source"
         ) from error
     if path.suffix.lower() in (".mha", ".mhd"):
         _check_zlib(path, array.nbytes)
@@ -101,7 +101,7 @@ def _read(path: Path) -> tuple[np.ndarray, Grid]:
 
 
 def _check_header(path: Path) -> None:
-    """Refuse what SimpleITK would fill up: no geometry, missing bytes."""
+    """Refuse what SimpleITK fills in silently: a missing geometry, missing bytes."""
     if not path.is_file():
         raise DataError(f"{path}: expected an image, found none")
     with path.open("rb") as file:
@@ -109,13 +109,13 @@ def _check_header(path: Path) -> None:
     kind = ".nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else ".mha"
     if kind == ".nrrd" and not start.startswith(b"NRRD"):
         raise DataError(
-            f"{path}: expected an NRRD file, found another; is its name right?"
+            f"{path}: expected an NRRD file, found another format; is its name right?"
         )
     if not any(word in start for word in GEOMETRY[kind]):
         raise DataError(
-            f"{path}: expected a header that says where voxels lie, found none of "
+            f"{path}: expected a header with the geometry, found none of "
             f"{', '.join(word.decode() for word in GEOMETRY[kind])}; write the image "
-            "anew with its spacing and directions"
+            "again with its spacing and directions"
         )
     head, _, rest = start.partition(b"\n\n")
     if kind == ".nrrd" and b"encoding: gz" in head:
@@ -127,7 +127,7 @@ def _check_header(path: Path) -> None:
 
 
 def _check_gzip(path: Path, packed: Path, offset: int) -> None:
-    """Read compressed voxels to their end, so that length and checksum are checked."""
+    """Read compressed voxels to the end, which checks their length and checksum."""
     with packed.open("rb") as file:
         file.seek(offset)
         try:
@@ -137,14 +137,14 @@ def _check_gzip(path: Path, packed: Path, offset: int) -> None:
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(
                 f"{path}: expected whole gzip data, found {error}; "
-                "the copy is damaged: fetch it again from where it came"
+                "the file is damaged: fetch it again from its source"
             ) from error
 
 
 def _check_zlib(path: Path, needed: int) -> None:
-    """Unpack compressed MetaImage voxels: SimpleITK keeps what a damaged file gives.
+    """Unpack compressed MetaImage voxels: SimpleITK reports no damage.
 
-    Without the size of the packed data it reads from a wrong place, in silence, too.
+    Without the size of the packed data, SimpleITK also reads from a wrong place.
     """
     with path.open("rb") as file:
         start = file.read(HEADER_BYTES)
@@ -171,6 +171,6 @@ def _check_zlib(path: Path, needed: int) -> None:
     if not unpacker.eof or found != needed:
         raise DataError(
             f"{path}: expected {needed} bytes of voxels in whole zlib data, as large "
-            f"as CompressedDataSize says, found {found}; the copy is damaged: fetch it "
-            "again from where it came"
+            f"as CompressedDataSize says, found {found}; the file is damaged: "
+            "fetch it again from its source"
         )

@@ -1,4 +1,4 @@
-"""NIfTI files, through nibabel: whole or in slices, checked, written atomically."""
+"""NIfTI files, read through nibabel and checked; written atomically, also in slices."""
 
 import gzip
 import io
@@ -32,7 +32,7 @@ HEADER_BYTES = 1 << 20  # the header with its extensions, if any
 
 
 def read_image(path: Path) -> Image:
-    """Read an image; RGB voxels become channels, axes of size 1 at the end go.
+    """Read an image; RGB voxels become channels, trailing axes of size 1 are dropped.
 
     Raises:
         DataError: If the file is damaged, its geometry is missing or contradictory, or
@@ -49,12 +49,13 @@ def read_image(path: Path) -> Image:
 
 
 def open_image(path: Path) -> ImageStream:
-    """An image that is read as it is needed; small ones, and colours, at once.
+    """Open an image that is read slice by slice; small or coloured ones are read whole.
 
     Raises:
-        DataError: As for read_image; of the voxels when they are read.
+        DataError: As for read_image; for faults of the voxels while they are read.
     """
-    image = _read_header(path)
+    with _damage_named(path), _open(path) as file:
+        image = _parse(path, file.read(HEADER_BYTES), header_only=True)
     shape = nifti_shape(path, image)
     dtype = image.get_data_dtype()
     if math.prod(shape) <= LARGEST_WHOLE or dtype.kind not in "iuf":
@@ -64,10 +65,10 @@ def open_image(path: Path) -> ImageStream:
 
 
 def _read_slices(path: Path, voxels: ArrayProxy, shape: Triple) -> Iterator[np.ndarray]:
-    """Slices along k in the order of the file, which is read to its very end.
+    """Read slices along k in the order of the file, to its end.
 
-    Where voxels start and how they are scaled, nibabel keeps with them: in the header
-    of an image that was read it puts zero and NaN.
+    The offset and the scaling come from nibabel's array proxy: in the header of an
+    image that was read, nibabel sets them to zero and NaN.
     """
     dtype, slope, intercept = voxels.dtype, voxels.slope, voxels.inter
     each = shape[0] * shape[1]
@@ -79,8 +80,8 @@ def _read_slices(path: Path, voxels: ArrayProxy, shape: Triple) -> Iterator[np.n
             if len(data) < count * each * dtype.itemsize:
                 raise DataError(
                     f"{path}: expected {shape[2]} slices, found the end of the file "
-                    f"after {start}; the copy is cut off: fetch it again from where it "
-                    "came"
+                    f"after {start}; the file is cut off: fetch it again from its "
+                    "source"
                 )
             array = np.frombuffer(data, dtype)
             if (slope, intercept) != (1, 0):
@@ -122,18 +123,6 @@ def read_label(path: Path) -> LabelMap:
     return LabelMap(whole_labels(path, array.reshape(grid.shape)), grid)
 
 
-def read_grid(path: Path) -> Grid:
-    """Read where the voxels lie, from the header only: the file may yet be damaged."""
-    image = _read_header(path)
-    return nifti_grid(path, image, nifti_shape(path, image))
-
-
-def _read_header(path: Path) -> nib.Nifti1Image:
-    with _damage_named(path), _open(path) as file:
-        data = file.read(HEADER_BYTES)
-    return _parse(path, data, header_only=True)
-
-
 def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> None:
     """Write a label map; the same voxels and grid give the same bytes."""
     write_slices(path, grid, array.dtype, [array])
@@ -145,13 +134,13 @@ def write_image(path: Path, array: np.ndarray, grid: Grid) -> None:
 
 
 class SliceWriter:
-    """Writes slices along k as they come; the file appears when the last is there.
+    """Writes slices along k one by one; the file appears when it is complete.
 
     Args:
-        path: Ends in .nii.gz or .nii.
-        grid: Of all slices together.
-        dtype: Of the voxels.
-        compresslevel: Of gzip, 1 to 9.
+        path: File whose name ends in .nii.gz or .nii.
+        grid: Grid of all slices together.
+        dtype: Type of the stored voxels.
+        compresslevel: Level of gzip, 1 to 9.
     """
 
     def __init__(
@@ -164,7 +153,7 @@ class SliceWriter:
         self._slices = 0
 
     def __enter__(self) -> "SliceWriter":
-        """Begin the file under a temporary name."""
+        """Start the file under a temporary name."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._part.open("wb")
         self._put(_header(self.path, self._grid, self._dtype))
@@ -181,7 +170,7 @@ class SliceWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give the file its name, or remove it if something failed."""
+        """Give the file its name, or remove it after an error."""
         if self._packed:
             self._file.write(self._packer.flush())
         self._file.close()
@@ -198,7 +187,7 @@ class SliceWriter:
 def write_slices(
     path: Path, grid: Grid, dtype: np.dtype, parts: Iterable[np.ndarray]
 ) -> None:
-    """Write a grid whose slices along k (axes i, j, n) come in parts."""
+    """Write voxels that come in parts (axes i j n) of some slices along k."""
     with SliceWriter(path, grid, dtype) as writer:
         for part in parts:
             writer.add(part)
@@ -219,13 +208,13 @@ def _header(path: Path, grid: Grid, dtype: np.dtype) -> bytes:
 
 
 def _open(path: Path) -> io.BufferedIOBase:
-    """The file's content, decompressed where the name says so."""
+    """Open a file, decompressed if its name ends in .gz."""
     if not path.is_file():
         raise DataError(f"{path}: expected a NIfTI file, found none")
     if path.stat().st_size == 0:
         raise DataError(
             f"{path}: expected a NIfTI file, found 0 bytes; "
-            "the copy failed: fetch it again from where it came"
+            "the copy failed: fetch it again from its source"
         )
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
@@ -242,7 +231,7 @@ def _open(path: Path) -> io.BufferedIOBase:
 
 
 def _load(path: Path) -> nib.Nifti1Image:
-    """The whole file: reading to the end makes gzip check length and checksum."""
+    """Load the whole file: read to the end, gzip checks length and checksum."""
     with _damage_named(path), _open(path) as file:
         data = file.read()
     return _parse(path, data, header_only=False)
@@ -255,7 +244,7 @@ def _damage_named(path: Path) -> Iterator[None]:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
             f"{path}: expected a whole gzip file, found {error}; "
-            "the copy is damaged: fetch it again from where it came"
+            "the file is damaged: fetch it again from its source"
         ) from error
 
 
@@ -264,7 +253,7 @@ def _parse(path: Path, data: bytes, *, header_only: bool) -> nib.Nifti1Image:
     if size < 348:
         raise DataError(
             f"{path}: expected a NIfTI header of 348 bytes, found {size} bytes; "
-            "the copy is damaged: fetch it again from where it came"
+            "the file is damaged: fetch it again from its source"
         )
     first = {*struct.unpack("<i", data[:4]), *struct.unpack(">i", data[:4])}
     kind = nib.Nifti2Image if 540 in first else nib.Nifti1Image
@@ -283,13 +272,13 @@ def _parse(path: Path, data: bytes, *, header_only: bool) -> nib.Nifti1Image:
     if not header_only and size < needed:
         raise DataError(
             f"{path}: expected {needed} bytes for {header.get_data_shape()} voxels, "
-            f"found {size}; the copy is cut off: fetch it again from where it came"
+            f"found {size}; the file is cut off: fetch it again from its source"
         )
     return image
 
 
 def _check_spacings(path: Path, kind: type[nib.Nifti1Image], data: bytes) -> None:
-    """Look at the header as it was written: nibabel mends spacings in silence."""
+    """Check the spacings as stored: nibabel corrects them silently."""
     size = 540 if kind is nib.Nifti2Image else 348
     header = kind.header_class(data[:size], check=False)
     axes = min(max(int(header["dim"][0]), 1), 3)
@@ -302,7 +291,7 @@ def _check_spacings(path: Path, kind: type[nib.Nifti1Image], data: bytes) -> Non
 
 
 def _voxels(path: Path, image: nib.Nifti1Image) -> np.ndarray:
-    """The voxels, scaled by slope and intercept as NIfTI-1 says (slope 0: not)."""
+    """The voxels, scaled by slope and intercept; in NIfTI-1 a slope of 0 means none."""
     if np.issubdtype(image.get_data_dtype(), np.complexfloating):
         raise DataError(
             f"{path}: expected real voxels, found {image.get_data_dtype()}; "
@@ -313,5 +302,5 @@ def _voxels(path: Path, image: nib.Nifti1Image) -> np.ndarray:
     except (OSError, HeaderDataError, ValueError) as error:
         raise DataError(
             f"{path}: expected readable voxels, found {error}; "
-            "fetch the file again, or write it anew"
+            "fetch the file again from its source, or write it again"
         ) from error

@@ -1,4 +1,4 @@
-"""Where a NIfTI file says that its voxels lie: sform, qform, unit, and their faults."""
+"""The geometry of a NIfTI header: sform, qform and unit, and their faults."""
 
 import math
 from pathlib import Path
@@ -9,15 +9,15 @@ import numpy as np
 from segpipe.images.grid import Grid, Triple
 from segpipe.project.errors import DataError
 
-# qform and sform may differ by rounding; a real disagreement is many times larger.
+# qform and sform may differ by rounding; real disagreements are much larger.
 FORMS_TOLERANCE_VOXELS = 0.01
-FLATTEST = 1e-3  # volume that three unit axes span, below which they lie in a plane
+FLATTEST = 1e-3  # three unit axes that span a smaller volume lie in a plane
 LARGEST_SHEAR = 0.01  # cosine between axes: about half a degree
 MM_PER_UNIT = {1: 1000.0, 3: 0.001}  # xyzt_units: metre, micron; all others are mm
 
 
 def nifti_shape(path: Path, image: nib.Nifti1Image) -> Triple:
-    """The shape of one channel: axes of size 1 at the end go, a plane gets one k.
+    """The shape of one channel, without trailing axes of size 1; a plane gets one k.
 
     Raises:
         DataError: If there are more than three axes, fewer than two, or no voxels.
@@ -35,11 +35,10 @@ def nifti_shape(path: Path, image: nib.Nifti1Image) -> Triple:
 
 
 def nifti_grid(path: Path, image: nib.Nifti1Image, shape: Triple) -> Grid:
-    """Where the voxels lie, by the sform if it has a code, else by the qform.
+    """The grid by the sform if it has a code, else by the qform.
 
     Raises:
-        DataError: If there is no geometry, or one that is flat, sheared or contradicts
-            itself.
+        DataError: If there is no geometry, or if it is flat, sheared or contradictory.
     """
     grid = Grid(shape, _affine(path, image), "mm")
     if grid.largest_shear > LARGEST_SHEAR:
@@ -52,17 +51,17 @@ def nifti_grid(path: Path, image: nib.Nifti1Image, shape: Triple) -> Grid:
         other = Grid(shape, _qform(path, image), "mm")
         raise DataError(
             f"{path}: expected qform and sform to agree, found corners "
-            f"{grid.distance(other):.4g} mm apart; keep the one that is right and "
-            "set the code of the other to 0"
+            f"{grid.distance(other):.4g} mm apart; keep the right one and set the "
+            "code of the other to 0"
         )
     return grid
 
 
 def forms_agree(path: Path, image: nib.Nifti1Image, grid: Grid) -> bool:
-    """Whether the qform says the same as the grid, but for rounding.
+    """Whether the qform agrees with the grid except for rounding.
 
-    The header keeps three float32 numbers of a unit quaternion. The fourth follows from
-    them, and near a half turn loses up to the root of their precision.
+    The header stores three numbers of a unit quaternion in float32. The fourth is
+    computed from them, and near a half turn it is only precise to the root of theirs.
     """
     other = Grid(grid.shape, _qform(path, image), "mm")
     rounding = 4 * float(np.finfo(np.float32).eps)
@@ -82,8 +81,8 @@ def _qform(path: Path, image: nib.Nifti1Image) -> np.ndarray:
         affine = np.asarray(image.get_qform(), np.float64)
     except ValueError as error:
         raise DataError(
-            f"{path}: expected a qform that turns, found {error}; "
-            "set the qform anew, or its code to 0 if the sform is right"
+            f"{path}: expected a qform that is a rotation, found {error}; "
+            "set the qform again, or its code to 0 if the sform is right"
         ) from error
     return _in_mm(image, affine)
 
@@ -100,7 +99,7 @@ def _affine(path: Path, image: nib.Nifti1Image) -> np.ndarray:
     if header["qform_code"] <= 0 and header["sform_code"] <= 0:
         raise DataError(
             f"{path}: expected a position in space, found qform and sform code 0; "
-            "set one of them where the image is made"
+            "set one of them in the program that writes the image"
         )
     if header["sform_code"] > 0:
         affine = _in_mm(image, np.asarray(image.get_sform(), np.float64))
@@ -114,6 +113,6 @@ def _affine(path: Path, image: nib.Nifti1Image) -> np.ndarray:
     ):
         raise DataError(
             f"{path}: expected an affine that can be inverted, found "
-            f"{affine[:3].tolist()}; set sform or qform anew"
+            f"{affine[:3].tolist()}; set sform or qform again"
         )
     return affine

@@ -1,4 +1,4 @@
-"""PNG, TIFF and JPEG images: column = i, row = j, one k."""
+"""PNG, TIFF and JPEG files: column = i, row = j; pages of a TIFF = k."""
 
 import io
 import logging
@@ -19,7 +19,7 @@ from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
-# What the decoders were seen to raise over damaged files, and what they derive from.
+# What the decoders raised on damaged files in tests, or base classes of it.
 DECODER_ERRORS = (
     ArithmeticError,
     LookupError,
@@ -55,15 +55,15 @@ def read_image(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> 
 def read_label(
     path: Path, *, spacing_mm: tuple[float, float] | None = None
 ) -> LabelMap:
-    """Read a label map: one whole number a pixel; a palette is read as its indices.
+    """Read a label map of one whole number a pixel; a palette is read as its indices.
 
     Raises:
-        DataError: If the file is damaged, coloured or not whole.
+        DataError: If the file is damaged or coloured, or if a value is not whole.
     """
     if path.suffix.lower() in LOSSY:
         raise DataError(
             f"{path}: expected a label map without loss, found JPEG, which changes the "
-            "values at every edge; fetch the original, as PNG or TIFF"
+            "values at edges; use the original, as PNG or TIFF"
         )
     array = _read(path, palette="indices")
     colours = array[:1] if len(array) == 2 else array[:3]  # without alpha
@@ -81,9 +81,9 @@ def write_label(path: Path, array: Integer[np.ndarray, "i j k"]) -> None:
 
 
 def write_image(path: Path, array: np.ndarray) -> None:
-    """Write channels first (channel i j k, one k) as grey, RGB or RGBA.
+    """Write an image (channel i j k, with one k) as grey, RGB or RGBA.
 
-    PNG takes whole numbers from 0 to 65535, TIFF floats as well.
+    PNG stores whole numbers from 0 to 65535, TIFF also floats.
     """
     assert len(array) in (1, 3, 4), array.shape
     plane = array[..., 0].transpose(2, 1, 0)
@@ -155,16 +155,16 @@ def _read(path: Path, *, palette: str) -> np.ndarray:
     except DECODER_ERRORS as error:
         raise DataError(
             f"{path}: expected a whole {path.suffix[1:]} image, found {error}; "
-            "the copy is damaged: fetch it again from where it came"
+            "the file is damaged: fetch it again from its source"
         ) from error
     planes = array[..., None] if array.ndim == 2 else array
     return planes.transpose(2, 1, 0)[..., None]
 
 
 def _decode_png(data: bytes, palette: str) -> np.ndarray:
-    """Decode at full depth: Pillow alone would cut 16-bit colours to 8 in silence."""
+    """Decode at full depth: Pillow alone reduces 16-bit colours to 8 bits silently."""
     with PIL.Image.open(io.BytesIO(data)) as image:
-        image.load()  # notices what is cut off, which the fast decoder fills in
+        image.load()  # refuses a truncated file, which the fast decoder would fill in
         if image.mode == "1":
             return np.asarray(image).astype(np.uint8)
         if image.mode == "P":
@@ -178,15 +178,15 @@ def _decode_jpeg(path: Path, data: bytes) -> np.ndarray:
         turned = image.getexif().get(EXIF_ORIENTATION, 1)
         if turned not in (0, 1):
             raise DataError(
-                f"{path}: expected pixels as they are to be seen, found EXIF "
+                f"{path}: expected pixels in their final orientation, found EXIF "
                 f"orientation {turned}; apply it (`mogrify -auto-orient`), so that "
-                "image and label map lie the same way"
+                "image and label map agree"
             )
         return np.asarray(image)
 
 
-class _Complaints(logging.Handler):
-    """What tifffile only logs: a file that is cut off loses its last pages so."""
+class _LoggedErrors(logging.Handler):
+    """Collects the errors that tifffile only logs, as for missing pages at the end."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -197,19 +197,20 @@ class _Complaints(logging.Handler):
 
 
 def _decode_tiff(path: Path, data: bytes, palette: str) -> np.ndarray:
-    complaints = _Complaints()
+    errors = _LoggedErrors()
     logger = logging.getLogger("tifffile")
-    logger.addHandler(complaints)
+    logger.addHandler(errors)
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
+            # Reduced images are thumbnails.
             whole = [item for item in file.series if not item.keyframe.is_reduced]
-            series = whole[0]  # is_reduced: a thumbnail
+            series = whole[0]
             array, axes = np.asarray(series.asarray()), str(series.axes)
             number, photometric = len(whole), series.keyframe.photometric
     finally:
-        logger.removeHandler(complaints)
-    if complaints.texts:
-        raise ValueError("; ".join(complaints.texts))
+        logger.removeHandler(errors)
+    if errors.texts:
+        raise ValueError("; ".join(errors.texts))
     kind = tifffile.PHOTOMETRIC(photometric).name
     if kind == "MINISWHITE" or (kind == "PALETTE" and palette == "colours"):
         raise DataError(

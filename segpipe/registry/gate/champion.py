@@ -1,28 +1,30 @@
 """Champion: segment the project's test cases with it, and evaluate the label maps."""
 
-import csv
 import shutil
 import tempfile
 from pathlib import Path
 
 from tqdm import tqdm
 
-from segpipe.dataset.case import Case, CaseList
-from segpipe.dataset.case_files import read_case
+from segpipe.dataset.case import Case, CaseList, cases_file
+from segpipe.dataset.case_files import (
+    prediction_file,
+    predictions_folder,
+    read_case,
+    write_prediction,
+)
 from segpipe.dataset.casework import CaseCache
-from segpipe.dataset.split import Split
-from segpipe.images.formats.files import write_label
-from segpipe.project.errors import DataError
+from segpipe.dataset.split import Split, split_file
+from segpipe.evaluation.figures import Rows, read_rows
 from segpipe.project.fingerprint import digest_file, fingerprint
 from segpipe.project.params import read_section
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.segmenter import Segmenter
 from segpipe.stages import evaluate
 from segpipe.stages.predict import PredictParams
 
 CHAMPION = "champion"
-Rows = dict[tuple[str, str], dict[str, str]]  # by case and structure
 
 
 def evaluate_champion(
@@ -59,14 +61,14 @@ def evaluate_champion(
     with tempfile.TemporaryDirectory(prefix=".work-", dir=folder) as root:
         work = Paths(Path(root))
         work.data.symlink_to(paths.data.resolve(), target_is_directory=True)
-        cases.write(work.artifacts / "verify" / "cases.json")
+        cases.write(cases_file(work.artifacts))
         split = Split(format_version=1, test=tuple(names), folds=())
-        split.write(work.artifacts / "split" / "split.json")
-        goal = work.artifacts / "predict" / CHAMPION
+        split.write(split_file(work.artifacts))
+        goal = predictions_folder(work.artifacts, CHAMPION)
         _segment(segmenter, digest, cases, names, compute, paths, goal)
         section = read_section(paths.params, "evaluate", evaluate.EvaluateParams)
         evaluate.run(section, model=CHAMPION, paths=work)
-        return read_rows(work.artifacts / "evaluate" / CHAMPION / "cases.csv")
+        return read_rows(work.artifacts, CHAMPION)
 
 
 def _segment(
@@ -80,7 +82,7 @@ def _segment(
 ) -> None:
     """Write the champion's label maps into a folder, from the cache where possible."""
     params = read_section(paths.params, "predict", PredictParams)
-    inference = Inference(**params.model_dump(), compute=compute)
+    inference = params.inference(compute)
     cache = CaseCache(paths.cache / "comparison")
     goal.mkdir(parents=True)
     network = segmenter.spec.network.name
@@ -92,10 +94,9 @@ def _segment(
             continue
         label = segmenter.segment(read_case(paths.data, cases, case), inference)
         with tempfile.TemporaryDirectory(dir=goal.parent) as made:
-            file = Path(made) / f"{name}{cases.file_ending}"
-            write_label(file, label.array, label.grid)
+            write_prediction(Path(made), cases, name, label)
             cache.store(key, Path(made))
-            shutil.move(file, goal)
+            shutil.move(prediction_file(Path(made), cases, name), goal)
 
 
 def _key(
@@ -115,19 +116,7 @@ def _key(
         params=params.model_dump(mode="json"),
         compute=compute.to_json(),
         images=[digest_file(paths.data / file) for file in case.images],
-        file=f"{case.name}{cases.file_ending}",
+        file=prediction_file(Path(), cases, case.name).name,
         spacing_mm=cases.spacing_mm,
         unit=cases.unit,
     )
-
-
-def read_rows(path: Path) -> Rows:
-    """cases.csv as evaluate wrote it.
-
-    Raises:
-        DataError: If it is not there.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: expected figures, found none; run `dvc repro`")
-    with path.open(encoding="utf-8", newline="") as file:
-        return {(row["case"], row["structure"]): row for row in csv.DictReader(file)}

@@ -1,30 +1,43 @@
 """compare: judge a candidate against the champion on patients unknown to both."""
 
-import csv
-import json
 import logging
 import math
 from pathlib import Path
 
 from segpipe.dataset.case import CaseList, pseudonyms, read_cases
-from segpipe.dataset.split import Split, read_split
+from segpipe.dataset.case_files import (
+    prediction_record_file,
+    predictions_folder,
+    read_prediction_record,
+)
+from segpipe.dataset.split import Split, read_split, split_file
+from segpipe.evaluation.figures import Rows, read_rows, rows_file
 from segpipe.evaluation.plots import plot_pairs
+from segpipe.evaluation.scores import Row
 from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
-from segpipe.registry.gate.champion import Rows, evaluate_champion, read_rows
+from segpipe.registry.gate.champion import evaluate_champion
 from segpipe.registry.gate.comparison import Comparison, Pair, Rule, Side
 from segpipe.registry.gate.judge import judge, refuse
 from segpipe.registry.mlflow_model.fetch import find_folds
 from segpipe.registry.mlflow_model.provenance import Provenance, read_provenance
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import (
-    Segmenter,
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import (
     ensemble_digest,
     predictions_digest,
     segmenter_digest,
+    spec_file,
+)
+from segpipe.training.record import (
+    read_history,
+    read_record,
+    record_file,
+    segmenter_folder,
+    training_folder,
 )
 
 log = logging.getLogger(__name__)
@@ -80,12 +93,12 @@ def compare_with_champion(
         return _keep(refuse(*sides, rule, differences), paths)
     left_out = _left_out(cases, split, provenance)
     names = [name for name in split.test if name not in left_out]
-    found = read_rows(paths.artifacts / "evaluate" / model / "cases.csv")
+    found = read_rows(paths.artifacts, model)
     other = evaluate_champion(
         segmenter, sides[1].digest, cases, names, compute=compute, paths=paths
     )
     comparison = judge(
-        _pairs(cases, names, found, other, model),
+        _pairs(cases, names, found, other, rows_file(paths.artifacts, model)),
         candidate=sides[0],
         champion=sides[1],
         rule=rule,
@@ -100,7 +113,7 @@ def choose_model(paths: Paths) -> tuple[str, dict[str, float]]:
     """Choose the model with the best validation Dice to compare with the champion.
 
     The figure of a model is the mean over its folds of the best validation Dice in
-    history.csv, which is that of the epoch whose network was kept. The test set is not
+    the history, which is that of the epoch whose network was kept. The test set is not
     used: a model chosen by it would look better there than it is. Among equal models
     the first in params.yaml is chosen.
 
@@ -120,14 +133,9 @@ def choose_model(paths: Paths) -> tuple[str, dict[str, float]]:
 
 def _validation_dice(paths: Paths, model: str, fold: int) -> float:
     """Validation Dice of the network that train kept; 0 if it was never validated."""
-    path = paths.artifacts / "train" / model / str(fold) / "history.csv"
-    if not path.is_file():
-        raise DataError(
-            f"{path}: expected a finished training, found none; `dvc repro`"
-        )
-    with path.open(encoding="utf-8", newline="") as file:
-        texts = [row["validation_dice"] for row in csv.DictReader(file)]
-    return max((float(text) for text in texts if text), default=0.0)
+    history = read_history(training_folder(paths.artifacts, model, fold))
+    scores = [row["validation_dice"] for row in history]
+    return max((score for score in scores if not math.isnan(score)), default=0.0)
 
 
 def comparison_file(comparison: Comparison, paths: Paths) -> Path:
@@ -166,10 +174,12 @@ def _candidate_folders(model: str, paths: Paths) -> list[Path]:
             f"{paths.params}, models: expected {model} among them, found "
             f"{', '.join(map(str, params['models']))}; add it and run `dvc repro`"
         )
-    folder = paths.artifacts / "train" / model
-    folders = [folder / str(fold) / "segmenter" for fold in params["folds"]]
+    folders = [
+        segmenter_folder(training_folder(paths.artifacts, model, fold))
+        for fold in params["folds"]
+    ]
     for one in folders:
-        if not (one / "spec.json").is_file():
+        if not spec_file(one).is_file():
             raise DataError(f"{one}: expected a segmenter, found none; run `dvc repro`")
     return folders
 
@@ -197,22 +207,21 @@ def _check(model: str, folders: list[Path], paths: Paths) -> None:
         DataError: If not: figures of another network or split would be compared.
     """
     again = "run `dvc repro` to bring artifacts/ up to date"
-    split = paths.artifacts / "split" / "split.json"
+    split = split_file(paths.artifacts)
     for folder in folders:
-        record = folder.parent / "fingerprint.json"
-        trained = json.loads(record.read_text(encoding="utf-8"))
-        if trained["inputs"]["split"] != digest_file(split):
+        training = folder.parent
+        if read_record(training).inputs["split"] != digest_file(split):
             raise DataError(
-                f"{record}: expected a training on {split}, found one on another "
-                f"split, which may have held test patients; {again}"
+                f"{record_file(training)}: expected a training on {split}, found one "
+                f"on another split, which may have held test patients; {again}"
             )
-    record = paths.artifacts / "predict" / model / "predictions.json"
-    if not record.is_file():
-        raise DataError(f"{record}: expected predictions, found none; {again}")
-    made_by = json.loads(record.read_text(encoding="utf-8"))["segmenter"]
+    file = prediction_record_file(predictions_folder(paths.artifacts, model))
+    if not file.is_file():
+        raise DataError(f"{file}: expected predictions, found none; {again}")
+    made_by = read_prediction_record(paths.artifacts, model).segmenter
     if made_by != predictions_digest([segmenter_digest(one) for one in folders]):
         raise DataError(
-            f"{record}: expected the predictions of the current {model}, found those "
+            f"{file}: expected the predictions of the current {model}, found those "
             f"of another training; {again}"
         )
 
@@ -254,15 +263,15 @@ def _left_out(cases: CaseList, split: Split, provenance: Provenance) -> dict[str
 
 
 def _pairs(
-    cases: CaseList, names: list[str], found: Rows, other: Rows, model: str
+    cases: CaseList, names: list[str], found: Rows, other: Rows, file: Path
 ) -> list[Pair]:
     pairs = []
     for name in names:
         for structure in cases.structures[1:]:
             if (name, structure) not in found:
                 raise DataError(
-                    f"artifacts/evaluate/{model}/cases.csv: expected {structure} of "
-                    f"{name}, found no such row; run `dvc repro`"
+                    f"{file}: expected {structure} of {name}, found no such row; "
+                    "run `dvc repro`"
                 )
             ours, theirs = found[name, structure], other[name, structure]
             pairs.append(
@@ -271,14 +280,14 @@ def _pairs(
                     structure=structure,
                     candidate=_dice(ours),
                     champion=_dice(theirs),
-                    candidate_failed=ours["failed"] == "True",
-                    champion_failed=theirs["failed"] == "True",
+                    candidate_failed=ours["failed"],
+                    champion_failed=theirs["failed"],
                 )
             )
     return pairs
 
 
-def _dice(row: dict[str, str]) -> float | None:
+def _dice(row: Row) -> float | None:
     """Dice of a row; None where the structure is absent and was not found."""
-    dice = float(row["dice"] or "nan")
+    dice: float = row["dice"]
     return None if math.isnan(dice) else dice

@@ -14,10 +14,15 @@ from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_json
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import SEGMENTER
-from segpipe.registry.store import connect, first_line, tracking_uri
-from segpipe.segmenter.segmenter import Segmenter, ensemble_digest, segmenter_digest
-from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.registry.store import SEGMENTER, connect, first_line, tracking_uri
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import (
+    SPEC,
+    SegmenterSpec,
+    ensemble_digest,
+    segmenter_digest,
+    spec_file,
+)
 
 SCHEME = "models:/"
 
@@ -147,7 +152,7 @@ def locate_segmenter(model: str, paths: Paths) -> tuple[list[Path], SegmenterRec
     folders = find_folds(folder)
     digests = tuple(segmenter_digest(one) for one in folders)
     record = SegmenterRecord(
-        name=name or SegmenterSpec.read(folders[0] / "spec.json").model,
+        name=name or SegmenterSpec.read(spec_file(folders[0])).model,
         version=version,
         digest=ensemble_digest(digests),
         folds=digests,
@@ -168,10 +173,10 @@ def find_folds(folder: Path) -> list[Path]:
     Raises:
         DataError: If there is none.
     """
-    if (folder / "spec.json").is_file():
+    if spec_file(folder).is_file():
         return [folder]
     found = sorted(
-        (spec.parent for spec in folder.glob("**/spec.json")),
+        (spec.parent for spec in folder.glob(f"**/{SPEC}")),
         key=lambda path: [
             (not part.isdecimal(), int(part) if part.isdecimal() else 0, part)
             for part in path.relative_to(folder).parts
@@ -179,7 +184,7 @@ def find_folds(folder: Path) -> list[Path]:
     )
     if not found:
         raise DataError(
-            f"{folder}: expected a segmenter (spec.json and weights), or a folder of "
+            f"{folder}: expected a segmenter ({SPEC} and weights), or a folder of "
             "folds such as artifacts/train/MODEL, found none; train one with `dvc "
             f"repro`, or name a registered one: {SCHEME}NAME@ALIAS"
         )

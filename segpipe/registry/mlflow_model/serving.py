@@ -19,15 +19,9 @@ from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance
 from segpipe.segmenter.preprocessing import label_dtype
-from segpipe.segmenter.segmenter import (
-    Inference,
-    Segmenter,
-    build_inference,
-    ensemble_digest,
-    segmenter_digest,
-)
+from segpipe.segmenter.segmenter import Inference, Segmenter, build_inference
 from segpipe.segmenter.settings import SegmentSettings
-from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec, ensemble_digest, segmenter_digest
 
 SEGMENTER = "segmenter"  # the folder among the model's artifacts
 

@@ -1,4 +1,4 @@
-"""export: a segmenter as ONNX networks and a script that runs them without torch."""
+"""export: a segmenter as ONNX networks, with a script that runs them without torch."""
 
 import importlib.util
 import shutil
@@ -18,17 +18,17 @@ from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.fetch import load_segmenter
-from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec, spec_file
 
 PACKAGES = ("onnx", "onnxruntime")
 OPSET = 18
-LIMIT = 1e-3  # of the largest logit: no more may onnxruntime and torch differ
+LIMIT = 1e-3  # largest difference of onnxruntime and torch, by the largest logit
 RUNNER = Path(__file__).with_name("runner.py")
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How well an exported network agrees with torch on one random patch.
+    """Agreement of an exported network with torch on one random patch.
 
     Attributes:
         largest_difference: Largest absolute difference of two logits.
@@ -50,16 +50,15 @@ def export(model: str, output: Path, paths: Paths) -> str:
 
     Args:
         model: Folder of a segmenter, or of its folds, or ``models:/NAME@ALIAS``.
-        output: A new folder. ``python output/run.py --help`` says how to use it.
-        paths: Of the project, if there is one, for the registry's address.
+        output: A new folder. ``python output/run.py --help`` explains its use.
+        paths: Paths of the project, whose registry is asked.
 
     Returns:
         A sentence with the largest difference between onnxruntime and torch.
 
     Raises:
-        DataError: If packages are missing, the output is occupied, the segmenter is not
-            whole, or a network's logits differ by more than 0.001 of the largest.
-            Nothing is left behind.
+        DataError: If packages are missing, the output is not empty, the segmenter is
+            not complete, or logits differ by more than LIMIT. Nothing is left behind.
     """
     _require_packages()
     segmenter, record = load_segmenter(model, paths)
@@ -76,7 +75,7 @@ def export(model: str, output: Path, paths: Paths) -> str:
                     "; are its weights finite, and did its training converge?"
                 )
             found.append(parity)
-        segmenter.spec.write(part / "spec.json")
+        segmenter.spec.write(spec_file(part))
         shutil.copyfile(RUNNER, part / "run.py")
         _write_parity(part, record.digest, found)
     return _sentence(output, found)
@@ -88,7 +87,7 @@ def _sentence(output: Path, found: list[Parity]) -> str:
         f"{output}: {len(found)} network{'s' if len(found) > 1 else ''} of opset "
         f"{OPSET}; onnxruntime differs from torch by at most "
         f"{worst.largest_difference:.2g} ({worst.relative:.1g} of the largest logit); "
-        f"python {output / 'run.py'} --help says how to use it"
+        f"python {output / 'run.py'} --help explains its use"
     )
 
 
@@ -96,12 +95,12 @@ def write_onnx(network: Network, file: Path) -> None:
     """Write a network with its weights: ``image`` (B c i j k) in, ``logits`` out.
 
     The 2-D U-Net takes (B c i j). Batch and spatial axes are free at run time, within
-    the sizes that the network takes; its margin stands in the file's metadata.
+    the sizes that the network takes; the metadata of the file hold its margin.
 
-    The TorchScript exporter it is: torch.export of torch 2.13 cannot follow the crops
-    of valid convolutions at sizes that are free. What tracing warns of is harmless
-    here: how much is cropped follows from the network, not from the size, and Conv3d
-    chooses between two ways only for bf16.
+    This uses the TorchScript exporter, because torch.export of torch 2.13 cannot follow
+    the crops of valid convolutions at free sizes. The warnings of tracing are harmless
+    here: the crop depends on the network and not on the size, and Conv3d branches for
+    bf16 only.
     """
     import onnx
 
@@ -130,25 +129,25 @@ def write_onnx(network: Network, file: Path) -> None:
 
 
 def _in_channels(network: Network) -> int:
-    """Of the first convolution: whatever the network, it reads the image."""
+    """Input channels of the first convolution, which reads the image."""
     first = next(iter(network.parameters()))
     return first.shape[1]
 
 
 def _traced_size(network: Network) -> list[int]:
-    """A small size that is more than one voxel at the network's bottom."""
+    """A small size with more than one voxel at the lowest level of the network."""
     return [network.input_size(network.stride + 1)] * network.dimensions
 
 
 def draw_patch(spec: SegmenterSpec) -> Float32[Tensor, "1 c ..."]:
-    """A patch of standard normal noise of the size that tiles have, always the same."""
+    """Draw a patch of standard normal noise, as large as a tile and always the same."""
     size = [n for axis, n in enumerate(spec.patch_size) if axis != spec.slice_axis]
     generator = torch.Generator().manual_seed(0)
     return torch.randn(1, spec.network.in_channels, *size, generator=generator)
 
 
 def compare(network: Network, file: Path, image: Float32[Tensor, "B c ..."]) -> Parity:
-    """Run a network and its export on the same image, on the CPU."""
+    """Compare a network and its export on the same image, on the CPU."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
@@ -193,10 +192,10 @@ def _require_packages() -> None:
 
 @contextmanager
 def _new_folder(output: Path) -> Iterator[Path]:
-    """A folder to write into, which becomes the output if nothing fails."""
+    """A temporary folder, which becomes the output if nothing fails."""
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise DataError(
-            f"{output}: expected a new or an empty folder, found something there; "
+            f"{output}: expected a new or an empty folder, found files there; "
             "choose another name, or remove it"
         )
     goal = output.resolve()
@@ -208,6 +207,6 @@ def _new_folder(output: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(part)
         raise
-    if goal.exists():  # empty: not everywhere may a rename replace it
+    if goal.exists():  # an empty folder, which rename cannot replace on all systems
         goal.rmdir()
     part.rename(goal)

@@ -1,7 +1,7 @@
 """Segment NIfTI images with the ONNX networks that lie beside this file.
 
-Needs Python 3.11, numpy, onnxruntime and nibabel, and spec.json as `segpipe export`
-wrote it. Probabilities are held whole: 4 bytes a class and resampled voxel.
+It needs Python 3.11, numpy, onnxruntime and nibabel, and the spec.json of `segpipe
+export`. It holds all probabilities: 4 bytes per class and resampled voxel.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import onnxruntime as ort
 
 Array = np.ndarray  # [i, j, k], channels or classes first
 FOLDER = Path(__file__).resolve().parent
-MM_PER_UNIT = {1: 1000.0, 3: 0.001}  # of NIfTI's xyzt_units: metre, micron
+MM_PER_UNIT = {1: 1000.0, 3: 0.001}  # by NIfTI's xyzt_units: metre, micrometre
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def read_channels(paths: list[str], names: list[str]) -> tuple[Array, Array, Any]:
-    """The image (channel i j k) in float32, its affine in mm, the first file."""
+    """Read the image (channel i j k) in float32, affine in mm, and the first file."""
     files = [read_image(path) for path in paths]
     array, affine, first = files[0]
     for path, (other, where, _) in zip(paths, files, strict=True):
@@ -60,14 +60,14 @@ def read_channels(paths: list[str], names: list[str]) -> tuple[Array, Array, Any
 
 
 def read_image(path: str) -> tuple[Array, Array, Any]:
-    """Channels (channel i j k; of RGB, three), affine in mm, and the file itself."""
+    """Read the channels (channel i j k; RGB has three), affine in mm and the file."""
     try:
         image: Any = nib.load(path)
         voxels = np.asanyarray(image.dataobj)
     except (OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
         sys.exit(f"{path}: expected a NIfTI file, found {error}")
     head, shape = image.header, (*image.shape, 1)[: max(3, len(image.shape))]
-    right = isinstance(image, nib.Nifti1Image)  # NIfTI-2 is one, too
+    right = isinstance(image, nib.Nifti1Image)  # so is NIfTI-2
     if not right or len(shape) < 3 or any(size > 1 for size in shape[3:]):
         sys.exit(f"{path}: expected NIfTI of 2 or 3 axes, found {image.shape}")
     if head["qform_code"] <= 0 and head["sform_code"] <= 0:
@@ -84,7 +84,7 @@ def read_image(path: str) -> tuple[Array, Array, Any]:
 def segment(
     array: Array, affine: Array, spec: Any, networks: Any, overlap: float
 ) -> Array:
-    """The label map (i j k) of an image (channel i j k), in the data set's values."""
+    """Segment an image (channel i j k): label map (i j k) in the data set's values."""
     plan = spec["plan"]
     axes, flips = canonical(affine)
     array = np.stack([np.flip(one.transpose(axes), flips) for one in array])
@@ -106,7 +106,7 @@ def segment(
 
 
 def canonical(affine: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The old axis of each new one, and which then to flip, for i, j, k to be RAS."""
+    """The old axis of each new one, and the axes to flip then, to reach RAS order."""
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     ways = itertools.permutations(range(3))
     axes = max(ways, key=lambda way: float(np.abs(directions[range(3), way]).sum()))
@@ -114,7 +114,7 @@ def canonical(affine: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def resample(array: Array, axis: int, size: int, *, average: bool) -> Array:
-    """Another size along an axis: means over extents, or centres joined linearly."""
+    """Resample along an axis: by means over extents, or linearly between centres."""
     length = array.shape[axis]
     if size == length:
         return array
@@ -130,7 +130,7 @@ def resample(array: Array, axis: int, size: int, *, average: bool) -> Array:
 
 
 def normalize(channel: Array, how: Any) -> Array:
-    """A channel (i j k) normalized as the plan says."""
+    """Normalize a channel (i j k) as the plan says."""
     if how["kind"] == "none":
         return channel
     if how["kind"] == "ct":
@@ -176,7 +176,7 @@ def infer(tile: Array, networks: Any, temperatures: Any, cut: int | None) -> Arr
 
 
 def tile_starts(length: int, window: int, overlap: float) -> list[int]:
-    """First voxels of the fewest evenly spread tiles that overlap at least so much."""
+    """First voxels of the fewest evenly spread tiles with at least this overlap."""
     if length <= window:
         return [-((window - length) // 2)]
     step = max(1, math.floor(window * (1 - overlap)))

@@ -1,1 +1,1 @@
-"""Import of a lab's own images and labels into data/."""
+"""The command import: bring images and label maps of other folders into data/."""

@@ -1,4 +1,4 @@
-"""Conversion: what becomes of images and label maps when they are imported."""
+"""Options and decisions of an import, and reading the files to import."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from segpipe.tools.importing import hdf5
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What the folders do not say themselves.
+    """What the command line states about the folders to import.
 
     Attributes:
         images: Folder of images inside the source.
@@ -25,16 +25,16 @@ class ImportOptions:
         channel_suffixes: Endings of the stems that name the channels.
         label_suffix: Ending of the label maps' stems.
         channels: Names of the channels.
-        structures: Structure name to value; empty for all values that are found.
+        structures: Value of each structure; empty for all values that are found.
         ignore: The value that means *not annotated*.
         instances: Whether the label maps are instance ids of one structure.
-        spacing_mm: Columns, rows (and slices) of files that carry no spacing.
+        spacing_mm: Distance of columns, rows (and slices) in files that store none.
         grey: Whether images whose colours are all equal become one channel.
         image_key: Data set of the image in HDF5 files.
         label_key: Data set of the label map in HDF5 files.
-        patients: CSV file with the columns case, patient and free ones.
-        replace: Whether data that are there are given up.
-        add: Whether the cases join the data that are there.
+        patients: CSV file with the columns case and patient, and free ones.
+        replace: Whether the new cases replace existing data.
+        add: Whether the new cases join existing data.
     """
 
     images: str | None = None
@@ -56,17 +56,17 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was decided for all files at once.
+    """Decisions for all files of an import.
 
     Attributes:
-        options: What the user said.
-        ending: Of all files.
+        options: Options of the command line.
+        ending: Ending of all written images and label maps.
         channels: Names of the channels.
-        labels: Structure name to value, without ``ignore``.
+        labels: Value of each structure, without ``ignore``.
         ignore: The value that means *not annotated*.
-        spacing_mm: Of files that carry none.
-        unit: Of all spacings.
-        keep_alpha: Whether the last of two or four channels says something.
+        spacing_mm: Distance of columns, rows (and slices) in files that store none.
+        unit: Unit of all spacings.
+        keep_alpha: Whether the last of two or four channels carries information.
     """
 
     options: ImportOptions
@@ -95,20 +95,20 @@ def read_raw_label(path: Path, options: ImportOptions) -> LabelMap:
     return read_label(path)
 
 
-def plain(
+def drop_redundant_channels(
     array: Float32[np.ndarray, "channel i j k"],
     keep_alpha: bool,
     options: ImportOptions,
-) -> Float32[np.ndarray, "plain i j k"]:
-    """Without an alpha channel that says nothing; one channel for equal colours."""
+) -> Float32[np.ndarray, "kept i j k"]:
+    """Drop an alpha channel without information, and equal colours but one."""
     kept = array if keep_alpha or len(array) not in (2, 4) else array[:-1]
     if options.grey and len(kept) == 3 and (kept == kept[:1]).all():
         return kept[:1]
     return kept
 
 
-def placed_grid(grid: Grid, spacing_mm: tuple[float, ...] | None) -> Grid:
-    """The grid with the spacing that its file did not carry."""
+def grid_with_spacing(grid: Grid, spacing_mm: tuple[float, ...] | None) -> Grid:
+    """The grid with the given spacing if its file stores none."""
     if spacing_mm is None or grid.unit == "mm":
         return grid
     i, j, k = (*spacing_mm, 1.0)[:3]

@@ -1,4 +1,4 @@
-"""HDF5 files with named data sets, stored as k, j, i (z, y, x): read whole."""
+"""Read HDF5 files with named data sets, stored as k, j, i (z, y, x)."""
 
 from pathlib import Path
 
@@ -15,20 +15,21 @@ MM_PER_MICRON = 0.001
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether the name of a file ends as the names of HDF5 files do."""
+    """Whether a file is HDF5, by the ending of its name."""
     return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
 
 
 def read_image(path: Path, *, key: str) -> Image:
-    """Read an image: axes k, j, i or channel, k, j, i; a plane has axes j, i.
+    """Read an image with axes k, j, i or channel, k, j, i; a plane has axes j, i.
 
     Args:
         path: The file.
-        key: Name of the data set; its attribute ``element_size_um`` (k, j, i) gives the
-            spacing, without it the unit is px.
+        key: Name of the data set. Its attribute ``element_size_um`` (k, j, i) gives the
+            spacing; without it the unit is px.
 
     Raises:
-        DataError: If the file is damaged, lacks the data set or is not finite.
+        DataError: If the file is damaged or lacks the data set, or if a voxel is not
+            finite.
     """
     array, spacing_mm = _read(path, key)
     planes = array[None] if array.ndim < 4 else array
@@ -40,7 +41,7 @@ def read_image(path: Path, *, key: str) -> Image:
 
 
 def read_label(path: Path, *, key: str) -> LabelMap:
-    """Read a label map of the same axes, without channels.
+    """Read a label map with axes k, j, i; a plane has axes j, i.
 
     Raises:
         DataError: As for read_image, or if the values are not whole.
@@ -57,7 +58,7 @@ def read_label(path: Path, *, key: str) -> LabelMap:
 
 
 def _read(path: Path, key: str) -> tuple[np.ndarray, tuple[float, ...] | None]:
-    """The data set in its own type and axes, and its spacing along i, j, k."""
+    """The data set in its stored type and axes, and its spacing along i, j, k."""
     if not path.is_file():
         raise DataError(f"{path}: expected an HDF5 file, found none")
     try:
@@ -72,12 +73,12 @@ def _read(path: Path, key: str) -> tuple[np.ndarray, tuple[float, ...] | None]:
     except (OSError, RuntimeError, KeyError) as error:
         raise DataError(
             f"{path}: expected a whole HDF5 file, found {error}; "
-            "the copy is damaged: fetch it again from where it came"
+            "the file is damaged: fetch it again from its source"
         ) from error
     if array.ndim not in (2, 3, 4) or array.size == 0 or array.dtype.kind not in "buif":
         raise DataError(
             f"{path}, {key}: expected numbers with axes k, j, i, found shape "
-            f"{array.shape} of {array.dtype}; write a volume a data set"
+            f"{array.shape} of {array.dtype}; write each volume as its own data set"
         )
     return array, _spacing(path, key, size_um)
 
@@ -99,7 +100,7 @@ def _spacing(path: Path, key: str, size_um: object) -> tuple[float, ...] | None:
     if sizes.shape != (3,) or not np.isfinite(sizes).all() or (sizes <= 0).any():
         raise DataError(
             f"{path}, {key}: expected three sizes above 0 in element_size_um, found "
-            f"{sizes.tolist()}; mend or delete the attribute"
+            f"{sizes.tolist()}; correct or delete the attribute"
         )
     k, j, i = (float(size) * MM_PER_MICRON for size in sizes)
     return i, j, k

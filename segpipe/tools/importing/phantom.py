@@ -1,6 +1,6 @@
-"""The embedded default data set: a block of tissue with cells and a vessel.
+"""The embedded example data set: blocks of tissue with cells and a vessel.
 
-Integer arithmetic throughout, so that every machine writes the same bytes.
+All arithmetic is on integers, so that every machine writes the same bytes.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ from segpipe.images.grid import Grid, Orientation, Triple
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
 
-PHANTOM_MD5 = "f6f8ab08afcd99933cc61642d7637d1d"  # as DVC computes it of a folder
+PHANTOM_MD5 = "f6f8ab08afcd99933cc61642d7637d1d"  # as DVC computes it for a folder
 CELL, VESSEL = 1, 3  # values need not be consecutive
 STEP_MM = 0.05  # all lengths are whole multiples
 PATIENTS = (1, 1, 1, 2, 2, 3, 4, 4, 5, 6, 7, 7, 8, 9, 9, 10, 11, 12, 13, 14)
-SITES = ("north", "south")  # of a patient, in turn
+SITES = ("north", "south")  # of the patients, in turn
 # Pythagorean triples: rotations whose sine and cosine are fractions.
 TILTS = ((9, 40, 41), (11, 60, 61), (7, 24, 25), (0, 1, 1))
 STORED = (
@@ -34,9 +34,10 @@ STORED = (
 
 
 def write_phantom(data: Path) -> None:
-    """Write the embedded data set in the nnU-Net v2 layout; a second time is a no-op.
+    """Write the embedded data set in the nnU-Net v2 layout, unless it is there already.
 
-    Twenty volumes of fourteen patients from two sites, with instance ids of the cells.
+    It has twenty volumes of fourteen patients from two sites, with instance ids of the
+    cells.
 
     Raises:
         DataError: If the folder holds anything else.
@@ -46,8 +47,8 @@ def write_phantom(data: Path) -> None:
     if data.is_dir() and any(data.iterdir()):
         raise DataError(
             f"{data}: expected an empty folder or the untouched example, found other "
-            "data; they stay as they are. Run `dvc repro` to use them, or move them "
-            "away to see the example"
+            "data, which are left unchanged. Run `dvc repro` to use them, or move them "
+            "away to write the example"
         )
     part = data.with_name(f".{data.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -73,12 +74,12 @@ def write_phantom(data: Path) -> None:
 
 
 def is_phantom(data: Path) -> bool:
-    """Whether a folder holds the embedded data set, untouched."""
+    """Whether a folder holds the embedded data set, unchanged."""
     return data.is_dir() and folder_md5(data) == PHANTOM_MD5
 
 
 def folder_md5(folder: Path) -> str:
-    """The md5 by which DVC knows a folder, without its ending ``.dir``."""
+    """The md5 by which DVC identifies a folder, without its ending ``.dir``."""
     entries = [
         {
             "md5": hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest(),
@@ -93,7 +94,7 @@ def folder_md5(folder: Path) -> str:
 
 
 class _RandomNumbers:
-    """Whole random numbers: SplitMix64, whose stream no library can change.
+    """Whole random numbers by SplitMix64, independent of any library's generator.
 
     Source:
         Steele 2014, doi:10.1145/2660193.2660195.
@@ -103,11 +104,11 @@ class _RandomNumbers:
         self._state = seed * 1_000_003 % 2**64
 
     def integer(self, low: int, high: int) -> int:
-        """One number from low to high, both included."""
+        """A random number from low to high, both included."""
         return low + int(self._many(1)[0] % np.uint64(high - low + 1))
 
     def noise(self, shape: Triple) -> Int64[np.ndarray, "i j k"]:
-        """Nearly normal: sums of eight bytes, mean 0, standard deviation 209."""
+        """Nearly normal noise: sums of eight bytes, mean 0, standard deviation 209."""
         bits = self._many(int(np.prod(shape))).reshape(shape)
         total = np.zeros(shape, dtype=np.int64)
         for byte in range(8):
@@ -127,7 +128,7 @@ class _RandomNumbers:
 
 @dataclass(frozen=True, eq=False)
 class _Anatomy:
-    """What lies where; lengths in steps of 0.05 mm."""
+    """The voxels of each kind of tissue."""
 
     tissue: Bool[np.ndarray, "i j k"]
     cells: Int16[np.ndarray, "i j k"]
@@ -159,7 +160,7 @@ def _write_case(data: Path, name: str, number: int, patient: int) -> None:
 
 
 def _build_grid(random: _RandomNumbers, shape: Triple, spacing: Triple) -> Grid:
-    """Oblique: turned about k, then about i."""
+    """An oblique grid, turned about k, then about i."""
     affine = np.diag([*(step * STEP_MM for step in spacing), 1.0])
     for axes in ((0, 1), (1, 2)):
         opposite, adjacent, hypotenuse = TILTS[random.integer(0, len(TILTS) - 1)]
@@ -200,7 +201,7 @@ def _squares(where: list[np.ndarray], center: list[int]) -> Int64[np.ndarray, "i
 def _build_vessel(
     random: _RandomNumbers, where: list[np.ndarray], extent: list[int]
 ) -> Bool[np.ndarray, "i j k"]:
-    """A bent tube from one side to the other: 64 balls along a parabola."""
+    """A bent tube from one side to the other: 65 balls along a parabola."""
     ends = [[random.integer(60, end - 60) for end in extent] for _ in range(2)]
     ends[0][0], ends[1][0] = 0, extent[0]
     bend = [0, random.integer(-90, 90), random.integer(-60, 60)]
@@ -218,16 +219,16 @@ def _build_vessel(
 def _build_cells(
     random: _RandomNumbers, where: list[np.ndarray], extent: list[int]
 ) -> tuple[Int16[np.ndarray, "i j k"], Bool[np.ndarray, "i j k"]]:
-    """Balls of different sizes that press against each other, and where they touch.
+    """Balls of different sizes that press against each other, and their membranes.
 
-    Each voxel belongs to the ball with the lowest power (distance squared less radius
-    squared), so that two balls that overlap share a flat wall.
+    Each voxel belongs to the ball with the lowest power (squared distance minus squared
+    radius), so that two overlapping balls share a flat wall.
     """
     balls: list[tuple[list[int], int]] = []
     for _ in range(900):
         radius = random.integer(32, 76)
         center = [random.integer(24, end - 24) for end in extent]
-        # Overlap at most a quarter of the radii.
+        # Balls may overlap by at most a quarter of the sum of their radii.
         if all(
             16 * sum((a - b) ** 2 for a, b in zip(center, other, strict=True))
             > 9 * (radius + size) ** 2
@@ -252,7 +253,7 @@ def _build_cells(
 def _build_image(
     random: _RandomNumbers, anatomy: _Anatomy, *, south: bool
 ) -> Int16[np.ndarray, "i j k"]:
-    """Brightness by cell, blur, bias field and noise; the south sees less contrast."""
+    """Brightness by cell, blur, bias field and noise; less contrast in the south."""
     gain = 3 if south else 4
     image = np.where(anatomy.tissue, 900, 300).astype(np.int64)
     image[anatomy.debris] += 140 * gain
@@ -275,7 +276,7 @@ def _build_image(
 def _blurred(
     image: Int64[np.ndarray, "i j k"], axis: int
 ) -> Int64[np.ndarray, "i j k"]:
-    """Quarter, half, quarter along one axis."""
+    """The image smoothed along one axis with weights 1/4, 1/2, 1/4."""
     width = [(1, 1) if n == axis else (0, 0) for n in range(3)]
     padded = np.pad(image, width, mode="edge")
     size = image.shape[axis]

@@ -1,4 +1,4 @@
-"""Replacing: a data folder is written anew as a whole, or stays as it was."""
+"""Replace the data folder as a whole, or leave it unchanged."""
 
 import csv
 import os
@@ -16,25 +16,25 @@ from segpipe.tools.importing.phantom import is_phantom
 
 
 def refuse_loss(data: Path, options: ImportOptions) -> None:
-    """Let no data go that nobody gave up.
+    """Refuse an import that would lose data without --replace or --add.
 
     Raises:
-        DataError: If the data folder holds other data than the untouched example, and
-            nothing was said of replacing or adding; or if both were said.
+        DataError: If the data folder holds other data than the unchanged example and
+            neither option is given, or if both are given.
     """
     if options.replace and options.add:
-        raise DataError("expected --replace or --add, found both; say one")
+        raise DataError("expected --replace or --add, found both; give one")
     if not _is_filled(data) or options.replace or options.add or is_phantom(data):
         return
     raise DataError(
         f"{data}: expected an empty folder or the untouched example, found other data; "
-        "say --add to join them, or --replace to give them up (they stay in DVC's "
+        "use --add to join them, or --replace to replace them (they stay in DVC's "
         "cache if they were committed)"
     )
 
 
 def read_existing(data: Path, options: ImportOptions) -> Description | None:
-    """What the data say of themselves that the cases are to join, if there are any."""
+    """The description of the data that the new cases join, or None."""
     return read_description(data) if options.add and _is_filled(data) else None
 
 
@@ -44,10 +44,12 @@ def _is_filled(data: Path) -> bool:
 
 @contextmanager
 def replaced(data: Path) -> Iterator[Path]:
-    """A folder to write into, which takes the place of the data if nothing fails."""
+    """Yield a folder to write into, which replaces the data folder if nothing fails."""
     part = data.with_name(f".{data.name}.import")
     aside = data.with_name(f".{data.name}.before-import")
-    if aside.exists() and not data.exists():  # killed between the two renames
+    if (
+        aside.exists() and not data.exists()
+    ):  # the process was killed between the two renames
         aside.rename(data)
     for folder in (part, aside):
         if folder.exists():
@@ -67,16 +69,17 @@ def replaced(data: Path) -> Iterator[Path]:
         shutil.rmtree(aside)
 
 
-def take_over(data: Path, part: Path, names: list[str]) -> None:
-    """Bring in the cases that are there, by hard links: the old folder goes afterwards.
+def link_existing(data: Path, part: Path, names: list[str]) -> None:
+    """Link the files of the existing cases into the folder that replaces the data.
 
     Args:
-        data: The data folder as it is.
-        part: The folder that will take its place.
-        names: Of the new cases.
+        data: The data folder.
+        part: The folder that will replace it.
+        names: Names of the new cases.
 
     Raises:
-        DataError: If the old data are not whole, or hold a case of a new one's name.
+        DataError: If the existing data have faults, or a case with the name of a new
+            one.
     """
     dataset = read_dataset(data)
     if dataset.faults:
@@ -92,21 +95,21 @@ def take_over(data: Path, part: Path, names: list[str]) -> None:
             "both sides; rename the new files"
         )
     shutil.copytree(data, part, copy_function=_link, symlinks=True, dirs_exist_ok=True)
-    for file in ("dataset.json", "patients.csv"):  # written anew: never through a link
+    for file in ("dataset.json", "patients.csv"):  # never written through a link
         (part / file).unlink(missing_ok=True)
 
 
 def _link(source: str, goal: str) -> None:
     try:
         os.link(source, goal)
-    except OSError:  # not within one file system
+    except OSError:  # not on the same file system
         shutil.copy2(source, goal)
 
 
 def write_description(
     part: Path, conversion: Conversion, *, name: str, number: int
 ) -> None:
-    """Write dataset.json: the set's name, what became of the files, how many cases."""
+    """Write dataset.json for a data set of this name with this number of cases."""
     ignore = {} if conversion.ignore is None else {"ignore": conversion.ignore}
     document: dict[str, object] = {
         "name": name,
@@ -126,13 +129,13 @@ def write_description(
 def write_patients(
     part: Path, new: list[dict[str, str]], names: list[str], old_data: Path | None
 ) -> None:
-    """Write patients.csv of the old and the new cases, if either side has one.
+    """Write patients.csv for the old and the new cases, if either has one.
 
     Args:
         part: The folder to write into.
-        new: Rows of the new cases; others are left out.
-        names: Of the new cases.
-        old_data: The data that the cases join, if they join any.
+        new: Rows of the new cases; rows of other cases are left out.
+        names: Names of the new cases.
+        old_data: The data that the new cases join, if any.
 
     Raises:
         DataError: If the old data name patients and the new cases do not.
@@ -141,7 +144,7 @@ def write_patients(
     old = read_rows(before) if old_data and before.is_file() else []
     if old and not new:
         raise DataError(
-            f"{before}: expected the new cases' patients, found none; say --patients "
+            f"{before}: expected the new cases' patients, found none; give --patients "
             "FILE.csv with the columns case and patient"
         )
     if new and old_data and not old:
@@ -158,10 +161,10 @@ def write_patients(
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file by the names of its columns.
+    """Read the rows of a CSV file, each by the names of the columns.
 
     Raises:
-        DataError: If it is not CSV in UTF-8.
+        DataError: If the file is not CSV in UTF-8.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -171,18 +174,20 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def check_layout(part: Path) -> None:
-    """What verify would say of the layout; the images themselves it reads later.
+    """Check the layout as verify does, without reading images.
 
     Raises:
-        DataError: With all faults, if there are any.
+        DataError: If there are faults; lists all of them.
     """
     faults = read_dataset(part).faults
     if faults:
         raise DataError("\n".join(faults).replace(f"{part}/", ""))
 
 
-def tell(data: Path, conversion: Conversion, *, imported: int, number: int) -> str:
-    """What was brought in, in one sentence."""
+def describe_import(
+    data: Path, conversion: Conversion, *, imported: int, number: int
+) -> str:
+    """One sentence on what was imported."""
     return (
         f"imported {imported} cases with the channels "
         f"{', '.join(conversion.channels)} and the structures "

@@ -1,4 +1,4 @@
-"""import: bring other folders' images and label maps into data/, all or nothing."""
+"""import: write the images and label maps of other folders into data/, all or none."""
 
 import shutil
 from dataclasses import replace
@@ -12,12 +12,12 @@ from segpipe.tools.importing.dicom.run import holds_dicom, import_dicom
 from segpipe.tools.importing.hdf5 import is_hdf5
 from segpipe.tools.importing.replacing import (
     check_layout,
+    describe_import,
+    link_existing,
     read_existing,
     read_rows,
     refuse_loss,
     replaced,
-    take_over,
-    tell,
     write_description,
     write_patients,
 )
@@ -35,17 +35,17 @@ def import_dataset(source: Path, data: Path, options: ImportOptions) -> str:
     """Write the cases of a folder into the data folder; on any fault nothing changes.
 
     Args:
-        source: A folder as of nnU-Net or the MSD, a folder of image and label folders,
-            HDF5 files (or a single one), or a folder of DICOM.
+        source: A folder in the layout of nnU-Net or the MSD, a folder with folders of
+            images and labels, HDF5 files (or a single one), or a folder of DICOM.
         data: The data folder of the project.
-        options: What the source does not say itself.
+        options: What the source does not state itself.
 
     Returns:
-        What was brought in, in one sentence.
+        One sentence on what was imported.
 
     Raises:
-        DataError: If the source cannot be brought in, or the data folder holds other
-            data and nothing was said of replacing or adding.
+        DataError: If the source cannot be imported, or if the data folder holds other
+            data and the options say neither replace nor add.
     """
     refuse_loss(data, options)
     if holds_dicom(source, options):
@@ -59,7 +59,7 @@ def import_dataset(source: Path, data: Path, options: ImportOptions) -> str:
     number = len(names) + (existing.numTraining if existing else 0)
     with replaced(data) as part:
         if existing is not None:
-            take_over(data, part, names)
+            link_existing(data, part, names)
         for case in tqdm(sources.cases, desc="import", unit="case", disable=None):
             write_case(case, conversion, part)
         write_description(part, conversion, name=source.resolve().name, number=number)
@@ -69,14 +69,14 @@ def import_dataset(source: Path, data: Path, options: ImportOptions) -> str:
         if splits and splits.is_file() and existing is None:
             shutil.copyfile(splits, part / "splits.csv")
         check_layout(part)
-    return tell(data, conversion, imported=len(names), number=number)
+    return describe_import(data, conversion, imported=len(names), number=number)
 
 
 def parse_structures(texts: list[str]) -> dict[str, int]:
-    """NAME=VALUE as the command line has it.
+    """Parse texts NAME=VALUE of the command line.
 
     Raises:
-        DataError: If a text is not of this form, or a name or value comes twice.
+        DataError: If a text has another form, or a name or value is repeated.
     """
     structures: dict[str, int] = {}
     for text in texts:
@@ -96,7 +96,7 @@ def _find(source: Path, options: ImportOptions) -> RawCases:
         if not is_hdf5(source):
             raise DataError(
                 f"{source}: expected a folder or an HDF5 file, found another file; "
-                "name the folder that holds the images' and the labels' folders"
+                "name the folder that holds the folders of images and labels"
             )
         found = find_hdf5(source.parent)
         return replace(
@@ -111,7 +111,7 @@ def _find(source: Path, options: ImportOptions) -> RawCases:
         inner = sorted(path.name for path in source.iterdir() if path.is_dir())
         raise DataError(
             f"{source}: expected dataset.json, or the names of two folders, found the "
-            f"folders {', '.join(inner) or '(none)'}; say for example --images images "
+            f"folders {', '.join(inner) or '(none)'}; give for example --images images "
             "--labels labels"
         )
     return find_pairs(
@@ -127,7 +127,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _read_patients(sources: RawCases, options: ImportOptions) -> list[dict[str, str]]:
-    """The rows of the file that was named, or of the one beside the cases."""
+    """The rows of the file in the options, or else of the one beside the cases."""
     given = options.patients or (sources.folder and sources.folder / "patients.csv")
     rows = read_rows(given) if given and given.is_file() else []
     if options.patients and not rows:

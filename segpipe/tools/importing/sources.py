@@ -1,4 +1,4 @@
-"""RawCase: a case as it lies outside of the project, and the ways to find them."""
+"""RawCase: a case outside of the project, and how cases are found in folders."""
 
 import json
 import logging
@@ -15,18 +15,18 @@ from segpipe.project.errors import DataError
 from segpipe.tools.importing import hdf5
 
 log = logging.getLogger(__name__)
-SHOWN = 8  # names that an error lists
+SHOWN = 8  # names listed in an error
 
 
 @dataclass(frozen=True)
 class RawCase:
-    """One case.
+    """One case to import.
 
     Attributes:
-        name: What the case will be called.
-        images: One file a channel, or one that holds all.
-        label: The label map; in HDF5 the same file as the image.
-        instances: The instance ids, if they have a file of their own.
+        name: Name that the case will have.
+        images: One file for each channel, or one that holds all.
+        label: File of the label map; in HDF5 the same as the image.
+        instances: File of the instance ids, if there is one.
     """
 
     name: str
@@ -37,14 +37,14 @@ class RawCase:
 
 @dataclass(frozen=True)
 class RawCases:
-    """All cases, and what their folder says of them.
+    """All cases to import, and what their folder states about them.
 
     Attributes:
-        cases: By name.
-        channels: Names of the channels; empty if nothing names them.
-        labels: Structure name to value, ``ignore`` among them; None if unknown.
-        spacing_mm: Of 2-D images.
-        folder: Where patients.csv and splits.csv may lie.
+        cases: The cases, sorted by name.
+        channels: Names of the channels; empty if unknown.
+        labels: Value of each structure and of ``ignore``; None if unknown.
+        spacing_mm: Distance of columns and of rows, for 2-D images that store none.
+        folder: Folder that may hold patients.csv and splits.csv.
     """
 
     cases: tuple[RawCase, ...]
@@ -55,7 +55,7 @@ class RawCases:
 
 
 def find_described(source: Path) -> RawCases:
-    """The cases of a folder with dataset.json: nnU-Net v2, nnU-Net v1 or MSD.
+    """Find the cases of a folder with dataset.json: nnU-Net v2, nnU-Net v1 or MSD.
 
     Raises:
         DataError: If dataset.json is damaged or names files that are missing.
@@ -92,7 +92,7 @@ def find_described(source: Path) -> RawCases:
 
 
 def _find_listed(source: Path, document: dict[str, object]) -> RawCases:
-    """As the MSD and nnU-Net v1 list them: files under training, values to names."""
+    """The cases as the MSD and nnU-Net v1 list them: files, and names by value."""
     path = source / "dataset.json"
     channels = document.get("modality") or document.get("channel_names")
     names, listed = document.get("labels"), document["training"]
@@ -100,7 +100,7 @@ def _find_listed(source: Path, document: dict[str, object]) -> RawCases:
     if not isinstance(channels, dict) or not isinstance(names, dict):
         raise DataError(
             f"{path}: expected labels and modality with a name each, found none; "
-            "mend it, or import the folders: --images imagesTr --labels labelsTr"
+            "correct it, or import the folders: --images imagesTr --labels labelsTr"
         )
     cases = []
     for entry in listed:
@@ -115,7 +115,7 @@ def _find_listed(source: Path, document: dict[str, object]) -> RawCases:
             if not file.is_file():
                 raise DataError(
                     f"{file}: expected the file that dataset.json lists, found none; "
-                    "fetch it, or take its case from the list training"
+                    "add it, or remove its case from the list training"
                 )
         cases.append(RawCase(_stem(label), images, label))
     try:
@@ -147,16 +147,16 @@ def _listed_images(image: Path) -> tuple[Path, ...]:
 def find_pairs(
     images: Path, labels: Path, *, channel_suffixes: tuple[str, ...], label_suffix: str
 ) -> RawCases:
-    """The cases of two folders, by the names of the files.
+    """Find the cases of two folders by the names of the files.
 
     Args:
         images: Folder of images.
-        labels: Folder of label maps, or the same.
-        channel_suffixes: Endings of the stems that name the channels, in their order.
+        labels: Folder of label maps; may be the same.
+        channel_suffixes: Endings of the stems that name the channels, in this order.
         label_suffix: Ending of the label maps' stems after the name of the case.
 
     Raises:
-        DataError: If a label has no image or an image no label; all are named.
+        DataError: If a label has no image or an image no label; lists them.
     """
     drawn = {}
     for stem, file in _list_images(labels).items():
@@ -180,14 +180,14 @@ def find_pairs(
         raise DataError(
             f"{images}: expected an image and a label of each case, found without a "
             f"partner {_shown(alone) or 'nothing: no label at all'}; move them out, or "
-            "say how the names differ: --channel-suffix, --label-suffix"
+            "give the part that differs by --channel-suffix or --label-suffix"
         )
     wanted = channel_suffixes or tuple(sorted(set().union(*by_case.values())))
     for name, files in sorted(by_case.items()):
         if set(files) != set(wanted):
             raise DataError(
                 f"{images / name}: expected the channels {', '.join(wanted)}, found "
-                f"{', '.join(sorted(files))}; fetch the missing files"
+                f"{', '.join(sorted(files))}; add the missing files"
             )
     cases = tuple(
         RawCase(name, tuple(by_case[name][part] for part in wanted), drawn[name])
@@ -199,7 +199,7 @@ def find_pairs(
 def _by_case(
     files: dict[str, Path], names: set[str], suffixes: tuple[str, ...]
 ) -> dict[str, dict[str, Path]]:
-    """Case to channel to file; without suffixes _0000 counts if the labels say so."""
+    """Files by case and channel; without suffixes, by _0000 if a label has the stem."""
     found: dict[str, dict[str, Path]] = defaultdict(dict)
     for stem, file in files.items():
         numbered = re.fullmatch(r"(.+)_(\d{4})", stem)
@@ -222,7 +222,7 @@ def _without(stem: str, suffix: str) -> str:
 
 
 def find_hdf5(images: Path) -> RawCases:
-    """The cases of a folder of HDF5 files, each with image and label."""
+    """Find the cases of a folder of HDF5 files, each with image and label."""
     files = [file for file in sorted(images.iterdir()) if hdf5.is_hdf5(file)]
     return RawCases(tuple(RawCase(_stem(file), (file,), file) for file in files))
 
@@ -235,7 +235,7 @@ def _stem(path: Path) -> str:
 
 
 def _list_images(folder: Path) -> dict[str, Path]:
-    """Stem to file; what is no image is let be, an image of a foreign format is not."""
+    """Image files by stem; other files are left out, foreign formats are refused."""
     if not folder.is_dir():
         raise DataError(
             f"{folder}: expected a folder, found none; see --images, --labels"
@@ -253,9 +253,9 @@ def _list_images(folder: Path) -> dict[str, Path]:
                 )
             found[stem] = path
         elif path.suffix.lower() in FOREIGN_FORMATS:
-            suffix_of(path)  # says how to convert it
+            suffix_of(path)  # raises: how to convert it
         else:
-            log.info("left out %s: no image", path)
+            log.info("left out %s: not an image", path)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Choosing: looks at all files of an import before anything is written."""
+"""Survey all files of an import and choose its conversion, before it writes."""
 
 from pathlib import Path
 
@@ -12,48 +12,48 @@ from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import (
     Conversion,
     ImportOptions,
-    placed_grid,
-    plain,
+    drop_redundant_channels,
+    grid_with_spacing,
     read_raw_image,
     read_raw_label,
 )
 from segpipe.tools.importing.sources import RawCases
 
-# More different values than this are instances or a measurement, but no structures.
+# Label maps with more values hold instances or a measurement, not structures.
 MOST_STRUCTURES = 200
 COLOURS = {3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
 
 
 def choose_conversion(
-    sources: RawCases, options: ImportOptions, existing: Description | None
+    raw: RawCases, options: ImportOptions, existing: Description | None
 ) -> Conversion:
-    """Look at all label maps, and at what images may hide, before anything is written.
+    """Choose the conversion after reading all label maps, and images where needed.
 
     Args:
-        sources: The cases.
-        options: What the user said.
-        existing: Of the data set that the cases are to join.
+        raw: The cases to import.
+        options: Options of the command line.
+        existing: Description of the data set that the cases join, if any.
 
     Raises:
         DataError: If the files contradict each other, the options or the data set.
     """
-    first = sources.cases[0]
+    first = raw.cases[0]
     image = read_raw_image(first.images[0], options)
-    spacing_mm = _choose_spacing(image, first.images[0], sources, options, existing)
-    values = _survey_labels(sources, options)
-    labels, ignore = _choose_labels(sources, options, existing, values)
-    ending = _choose_ending(sources, image, values, existing)
+    spacing_mm = _choose_spacing(image, first.images[0], raw, options, existing)
+    values = _survey_labels(raw, options)
+    labels, ignore = _choose_labels(raw, options, existing, values)
+    ending = _choose_ending(raw, image, values, existing)
     named = existing.channel_names if existing else {}
     channels = (
         tuple(named[str(n)] for n in range(len(named)))
         or options.channels
-        or sources.channels
+        or raw.channels
     )
-    keep_alpha = (
-        len(channels) in (2, 4) if channels else _survey_alpha(sources, options)
-    )
+    keep_alpha = len(channels) in (2, 4) if channels else _survey_alpha(raw, options)
     images = [read_raw_image(file, options) for file in first.images]
-    count = sum(len(plain(part.array, keep_alpha, options)) for part in images)
+    count = sum(
+        len(drop_redundant_channels(part.array, keep_alpha, options)) for part in images
+    )
     return Conversion(
         options=options,
         ending=ending,
@@ -61,7 +61,7 @@ def choose_conversion(
         labels=labels,
         ignore=ignore,
         spacing_mm=spacing_mm,
-        unit=placed_grid(image.grid, spacing_mm).unit,
+        unit=grid_with_spacing(image.grid, spacing_mm).unit,
         keep_alpha=keep_alpha,
     )
 
@@ -69,11 +69,11 @@ def choose_conversion(
 def _choose_spacing(
     image: Image,
     path: Path,
-    sources: RawCases,
+    raw: RawCases,
     options: ImportOptions,
     existing: Description | None,
 ) -> tuple[float, ...] | None:
-    wanted = options.spacing_mm or sources.spacing_mm
+    wanted = options.spacing_mm or raw.spacing_mm
     if wanted is None:
         return existing.spacing_mm if existing else None
     if image.grid.unit == "mm":
@@ -96,14 +96,14 @@ def _choose_spacing(
 
 
 def _choose_ending(
-    sources: RawCases,
+    raw: RawCases,
     image: Image,
     values: dict[int, Path],
     existing: Description | None,
 ) -> str:
-    """One ending for all files: NIfTI for volumes, else PNG if it holds all labels."""
-    names = [file.name.lower() for case in sources.cases for file in case.images]
-    names += [case.label.name.lower() for case in sources.cases]
+    """One ending for all files: NIfTI for volumes, else PNG if it stores all labels."""
+    names = [file.name.lower() for case in raw.cases for file in case.images]
+    names += [case.label.name.lower() for case in raw.cases]
     if image.grid.shape[2] > 1 or not names[0].endswith(raster.SUFFIXES):
         plain_nii = all(name.endswith(".nii") for name in names)
         ending = ".nii" if plain_nii else ".nii.gz"
@@ -114,26 +114,26 @@ def _choose_ending(
         return ending
     if (existing.file_ending in NIFTI) != (ending in NIFTI):
         raise DataError(
-            f"{sources.cases[0].images[0]}: expected images as in the data to add to "
-            f"({existing.file_ending}), found images that become {ending}; one data "
-            "set is either NIfTI or PNG or TIFF"
+            f"{raw.cases[0].images[0]}: expected images as in the data to add to "
+            f"({existing.file_ending}), found images that become {ending}; a data "
+            "set is NIfTI, PNG or TIFF, not a mixture"
         )
     return existing.file_ending
 
 
 def _choose_labels(
-    sources: RawCases,
+    raw: RawCases,
     options: ImportOptions,
     existing: Description | None,
     values: dict[int, Path],
 ) -> tuple[dict[str, int], int | None]:
-    """Structure name to value, and the value of ignore."""
-    declared = existing.labels if existing else sources.labels
+    """The value of each structure, and the value of ignore."""
+    declared = existing.labels if existing else raw.labels
     ignore = options.ignore
     if declared is not None:
         if options.structures or ignore not in (None, declared.get("ignore")):
             raise DataError(
-                f"{sources.cases[0].label}: expected the labels that dataset.json "
+                f"{raw.cases[0].label}: expected the labels that dataset.json "
                 f"declares, found --structure or --ignore as well; leave them out"
             )
         labels = {name: value for name, value in declared.items() if name != "ignore"}
@@ -157,14 +157,15 @@ def _choose_labels(
         found_in = ", ".join(f"{value} in {values[value]}" for value in strange[:8])
         raise DataError(
             f"labels: expected {', '.join(f'{k} {v}' for k, v in labels.items())}, "
-            f"found {found_in}; name each with --structure NAME=VALUE, or mend the maps"
+            f"found {found_in}; name each with --structure NAME=VALUE, or correct "
+            "the maps"
         )
     return labels, ignore
 
 
-def _survey_alpha(sources: RawCases, options: ImportOptions) -> bool:
-    """Whether in any image the last of two or four channels varies."""
-    files = [file for case in sources.cases for file in case.images]
+def _survey_alpha(raw: RawCases, options: ImportOptions) -> bool:
+    """Whether the last of two or four channels varies in any image."""
+    files = [file for case in raw.cases for file in case.images]
     if not files[0].name.lower().endswith(raster.SUFFIXES):
         return True  # no colours: all channels count
     for file in tqdm(files, desc="look at images", unit="file", disable=None):
@@ -180,10 +181,10 @@ def _default_channels(count: int) -> tuple[str, ...]:
     return COLOURS.get(count) or tuple(f"channel_{n}" for n in range(1, count + 1))
 
 
-def _survey_labels(sources: RawCases, options: ImportOptions) -> dict[int, Path]:
-    """Each value (of instances the extremes), and a file in which it was seen."""
+def _survey_labels(raw: RawCases, options: ImportOptions) -> dict[int, Path]:
+    """Each value, of instance ids only the extremes, with a file that holds it."""
     seen: dict[int, Path] = {}
-    for case in tqdm(sources.cases, desc="look at labels", unit="file", disable=None):
+    for case in tqdm(raw.cases, desc="look at labels", unit="file", disable=None):
         array = read_raw_label(case.label, options).array
         found = [array.min(), array.max()] if options.instances else np.unique(array)
         for value in found:
@@ -191,11 +192,11 @@ def _survey_labels(sources: RawCases, options: ImportOptions) -> dict[int, Path]
         if options.instances and array[array != options.ignore].min(initial=0) < 0:
             raise DataError(
                 f"{case.label}: expected instance ids from 1 and 0 for none, found "
-                f"{int(array.min())}; if that means not annotated, say --ignore"
+                f"{int(array.min())}; if that means not annotated, use --ignore"
             )
         if not options.instances and len(seen) > MOST_STRUCTURES:
             raise DataError(
                 f"{case.label}: expected structures, found more than {MOST_STRUCTURES} "
-                "values so far; if they are instance ids, say --instances"
+                "values so far; if they are instance ids, use --instances"
             )
     return seen

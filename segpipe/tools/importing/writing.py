@@ -1,4 +1,4 @@
-"""Converting: writes the files of one case in the layout of the data folder."""
+"""Write the files of one case in the layout of the data folder."""
 
 import shutil
 from pathlib import Path
@@ -14,34 +14,36 @@ from segpipe.images.volume import Image, LabelMap
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import (
     Conversion,
-    placed_grid,
-    plain,
+    drop_redundant_channels,
+    grid_with_spacing,
     read_raw_image,
     read_raw_label,
 )
 from segpipe.tools.importing.sources import RawCase
 
 WHOLE_TYPES = (np.uint8, np.int16, np.uint16, np.int32)
-LARGEST_EXACT = 2**24  # of whole numbers in float32
+LARGEST_EXACT = 2**24  # float32 stores whole numbers up to this exactly
 
 
 def write_case(case: RawCase, conversion: Conversion, data: Path) -> None:
     """Write the image, label and instance files of a case.
 
     Raises:
-        DataError: If a file is damaged or unlike the others.
+        DataError: If a file is damaged or differs from the others.
     """
     parts = []
     for file in case.images:
         image = read_raw_image(file, conversion.options)
-        array = plain(image.array, conversion.keep_alpha, conversion.options)
-        parts.append(Image(array, placed_grid(image.grid, conversion.spacing_mm)))
+        array = drop_redundant_channels(
+            image.array, conversion.keep_alpha, conversion.options
+        )
+        parts.append(Image(array, grid_with_spacing(image.grid, conversion.spacing_mm)))
     count = sum(len(part.array) for part in parts)
     if count != len(conversion.channels):
         raise DataError(
             f"{case.images[0]}: expected {len(conversion.channels)} channels "
-            f"({', '.join(conversion.channels)}), found {count}; say --channel for "
-            "each, --grey if all colours are equal, or mend the image"
+            f"({', '.join(conversion.channels)}), found {count}; give --channel for "
+            "each, --grey if all colours are equal, or correct the image"
         )
     if parts[0].grid.unit != conversion.unit:
         raise DataError(
@@ -79,8 +81,8 @@ def _write_raster(
     small = compact(array)
     if path.suffix == ".png" and small.dtype == np.float32:
         raise DataError(
-            f"{source}: expected whole numbers as PNG has them, found others; "
-            "start a data set of .tif images"
+            f"{source}: expected whole numbers from 0 to 65535 for PNG, found others; "
+            "use a data set of .tif images"
         )
     raster.write_image(path, small)
 
@@ -108,14 +110,14 @@ def _write_labels(
 
 
 def _label_grid(label: LabelMap, grid: Grid, conversion: Conversion) -> Grid:
-    """Its own; that of the image if it carries none, as data sets of HDF5 may not."""
+    """The label's own grid, or the image's if it has none, as in HDF5 files."""
     if label.grid.unit == "px" and label.grid.shape == grid.shape:
         return grid
-    return placed_grid(label.grid, conversion.spacing_mm)
+    return grid_with_spacing(label.grid, conversion.spacing_mm)
 
 
 def compact(array: np.ndarray) -> np.ndarray:
-    """The same numbers in the smallest type that holds them exactly."""
+    """The same numbers in the smallest type that stores them exactly."""
     low, high = array.min(initial=0), array.max(initial=0)
     if not np.issubdtype(array.dtype, np.integer):
         whole = max(-low, high) <= LARGEST_EXACT and bool(

@@ -1,4 +1,4 @@
-"""attempt_case: one case and what came of it; no error gets out."""
+"""Attempt: one case, segmented under its lock; an error becomes an outcome."""
 
 import fcntl
 import logging
@@ -9,29 +9,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Literal, get_args
 
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 from segpipe.tools.segmenting.case import is_finished, record_inputs, segment_study
+from segpipe.tools.segmenting.manifest import Fault
+from segpipe.tools.segmenting.outputs import ENDINGS
 from segpipe.tools.segmenting.studies import Study
 from segpipe.tools.segmenting.work import Work
 
 Fine = Literal["done", "finished", "elsewhere"]
-Fault = Literal["data", "killed", "late", "system", "error"]
 
 log = logging.getLogger(__name__)
 
 
 class Outcome(Document):
-    """What came of a case.
+    """Outcome of an attempt at a case.
 
     Attributes:
-        case: Its name.
-        kind: ``done`` now, ``finished`` before, done ``elsewhere`` by another run, or
-            how it failed, as Failure has it; ``worker``: no process could be started.
-        reason: Of a failure, on one line, without names of a patient.
-        seconds: That it took.
+        case: Name of the case.
+        kind: ``done`` now; ``finished`` before; ``elsewhere``: another run is at it; a
+            Fault; or ``worker``: no process could be started.
+        reason: Reason of a failure, on one line, without names of a patient.
+        seconds: Duration of the attempt.
     """
 
     case: str
@@ -41,8 +42,8 @@ class Outcome(Document):
 
     @property
     def failed(self) -> bool:
-        """Whether there is no result."""
-        return self.kind not in ("done", "finished", "elsewhere")
+        """Whether the case has no result."""
+        return self.kind not in get_args(Fine)
 
 
 def attempt_case(study: Study, work: Work, *, force: bool = False) -> Outcome:
@@ -50,7 +51,7 @@ def attempt_case(study: Study, work: Work, *, force: bool = False) -> Outcome:
 
     Args:
         study: The case.
-        work: What is the same for all cases.
+        work: What all cases share.
         force: Whether a finished case is segmented again.
     """
     start = perf_counter()
@@ -58,14 +59,16 @@ def attempt_case(study: Study, work: Work, *, force: bool = False) -> Outcome:
     reason = ""
     try:
         kind = _segment(study, work, force=force)
-    # Whatever is wrong with one study, the others of the night must be done: this
-    # is the one place that stops an error, and it keeps the traceback.
+    # Whatever is wrong with one study, the others must still be segmented: this is
+    # the one place that stops an error, and it logs the traceback.
     except Exception as error:
         kind, reason = _kind(error), describe_error(study, error)
         if kind == "error":
-            # Its frames only: the message may quote where DICOM files lie.
+            # Its frames only: the message may quote the folders of DICOM files.
             frames = "".join(traceback.format_tb(error.__traceback__))
-            log.error("%s: not the data's fault:\n%s", study.name, frames)
+            log.error(
+                "%s: an error of segpipe, not of the data:\n%s", study.name, frames
+            )
     seconds = perf_counter() - start
     return Outcome(case=study.name, kind=kind, reason=reason, seconds=seconds)
 
@@ -88,29 +91,26 @@ def _kind(error: Exception) -> Fault:
 
 
 def describe_error(study: Study, error: Exception) -> str:
-    """One line; where DICOM files lie may be called after a patient."""
-    said = " ".join(str(error).split()) or "no reason was given"
+    """An error on one line, without DICOM folders: their names may name a patient."""
+    line = " ".join(str(error).split()) or "no reason was given"
     if not isinstance(error, DataError):
-        said = f"{type(error).__name__}: {said}"
-    return study.without_places(said)
-
-
-MAPS = r"(_(probability_[^/]*|entropy|disagreement|instances|overlay))?"
+        line = f"{type(error).__name__}: {line}"
+    return study.without_places(line)
 
 
 @contextmanager
 def case_lock(output: Path, case: str) -> Iterator[bool]:
-    """Hold a case while it is done.
+    """Lock a case while it is segmented.
 
-    The kernel gives the lock up when the process ends, however it ends; what a killed
-    one left under temporary names is removed by the next that holds it.
+    The kernel releases the lock when the process ends, even if it is killed; the next
+    process that locks the case removes half-written outputs.
 
     Args:
         output: Folder for the results.
         case: Name of the case.
 
     Yields:
-        Whether it is ours; if not, another run does it now.
+        Whether the case is locked; if not, another run is at it.
     """
     path = output / f"{case}.lock"
     path = path.with_name(f".{path.name}")
@@ -138,7 +138,7 @@ def _take(descriptor: int, path: Path) -> bool:
 def remove_parts(output: Path, case: str) -> None:
     """Remove the half-written outputs of a case; call it while holding the lock."""
     stem = output / case
-    name = re.compile(rf"\.{re.escape(stem.name)}{MAPS}(\.\w+)+\.part")
+    name = re.compile(rf"\.{re.escape(stem.name)}{ENDINGS}(\.\w+)+\.part")
     for path in stem.parent.glob(".*.part"):
         if name.fullmatch(path.name):
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One study of segment: from its files to the mask and to what explains it."""
+"""One study: from its files to the label map, and its manifest."""
 
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,7 +22,7 @@ ML_PER_MM3 = 0.001
 
 
 def record_inputs(study: Study) -> tuple[InputRecord, ...]:
-    """What is read, without names that may be a patient's."""
+    """Names and digests of the input files, without names that may be a patient's."""
     if study.series is not None:
         digests = sorted(digest_file(file) for file in study.files)
         digest = digest_json(digests)
@@ -34,7 +34,7 @@ def record_inputs(study: Study) -> tuple[InputRecord, ...]:
 
 
 def is_finished(study: Study, key: str, output: Path) -> bool:
-    """Whether the same was done before and all of it still lies there."""
+    """Whether a manifest with this key lies there, and all its outputs unchanged."""
     path = manifest_path(output, study.name)
     if not path.is_file():
         return False
@@ -49,10 +49,10 @@ def is_finished(study: Study, key: str, output: Path) -> bool:
 
 
 def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> None:
-    """Write the label map, what was asked for beside it, and last the manifest.
+    """Write the label map, the chosen further outputs, and last the manifest.
 
     Raises:
-        DataError: If the study cannot be read or is not for this segmenter.
+        DataError: If the study cannot be read or does not fit the segmenter.
     """
     watch, settings, plan = Stopwatch(), work.settings, work.segmenter.spec.plan
     with watch.phase("read"):

@@ -1,4 +1,4 @@
-"""Manifest: beside each mask, all that it was made from."""
+"""Records beside the results: the manifest of a label map, or why a case failed."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,14 +7,20 @@ from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 from segpipe.registry.mlflow_model.fetch import SegmenterRecord
 
+# data: the data are wrong. killed: the case killed its process twice. late: it took too
+# long. system: a disk or the network failed. error: an error of segpipe.
+Fault = Literal["data", "killed", "late", "system", "error"]
+# These are tried again in the next run.
+PASSING = frozenset({"system", "error"})
+
 
 class InputRecord(Document):
     """One input of a case.
 
     Attributes:
-        name: Of the file; of a DICOM series its SeriesInstanceUID, never its folder.
-        files: How many.
-        sha256: Of the file; of several, of their sorted digests.
+        name: Name of the file; SeriesInstanceUID of a DICOM series, never its folder.
+        files: Number of files.
+        sha256: Digest of the file, or of the sorted digests of several.
     """
 
     name: str
@@ -23,27 +29,27 @@ class InputRecord(Document):
 
 
 class Manifest(Document):
-    """NAME.json: where a mask came from.
+    """NAME.json: how a label map was made.
 
     Attributes:
-        format_version: Of this document.
+        format_version: Format of this document.
         case: Name of the case.
-        made: When, in UTC.
+        made: Time in UTC.
         key: Digest of inputs, segmenter and settings: the same key, the same mask.
-        inputs: What was read.
+        inputs: Files that were read.
         outputs: File name to SHA-256.
-        segmenter: What segmented it.
-        settings: All that may change the result, as it was.
+        segmenter: Which segmenter it was.
+        settings: SegmentSettings that were used, as its to_json gives them.
         segpipe: Version of the package and, in a checkout, its commit.
         device: Device, precision and threads, in words.
         shape: Voxels along i, j, k.
-        spacing: Along i, j, k, in the unit.
+        spacing: Spacing along i, j, k, in the unit.
         unit: mm or px.
-        orientation: Towards which side i, j, k run, such as LPS.
-        voxels: Of each structure.
-        volumes_ml: Of each structure; empty for images without a physical spacing.
-        seconds: By phase.
-        warnings: What was noticed but let pass, and what was converted.
+        orientation: Sides towards which i, j, k run, such as LPS.
+        voxels: Number of voxels of each structure.
+        volumes_ml: Volume of each structure; empty without a physical spacing.
+        seconds: Duration of each phase.
+        warnings: Sentences on what was unusual, and on what was converted.
     """
 
     format_version: Literal[1]
@@ -67,29 +73,24 @@ class Manifest(Document):
 
 
 def manifest_path(output: Path, case: str) -> Path:
-    """Where the manifest of a case lies."""
+    """Path of the manifest of a case."""
     return output / f"{case}.json"
 
 
-# What the next run tries again by itself: a full disk, a lost share, an error of ours.
-PASSING = frozenset({"system", "error"})
-
-
 class Failure(Document):
-    """CASE.failed.json.
+    """NAME.failed.json: why a case failed.
 
     Attributes:
-        format_version: Of this document.
+        format_version: Format of this document.
         case: Name of the case.
-        made: When, in UTC.
+        made: Time in UTC.
         key: Digest of inputs, segmenter and settings; empty if the inputs could not be
             read.
-        inputs: What was read.
-        kind: ``data``: they are wrong. ``killed``: it killed its process twice.
-            ``late``: it took too long. ``system``: the disk, the network. ``error``:
-            an error of the code.
-        limit_s: How long it was let to take.
-        reason: What was expected, found, and the mend, without names of a patient.
+        inputs: Files that were read.
+        kind: Kind of the failure.
+        limit_s: Time limit of the case.
+        reason: What was expected, what was found, and the remedy, without names of a
+            patient.
     """
 
     format_version: Literal[1]
@@ -97,32 +98,32 @@ class Failure(Document):
     made: str
     key: str
     inputs: tuple[InputRecord, ...]
-    kind: Literal["data", "killed", "late", "system", "error"]
+    kind: Fault
     limit_s: float
     reason: str
 
     def holds(self, key: str, *, limit_s: float) -> bool:
-        """Whether the same would fail again, so that it is not tried."""
+        """Whether the case would fail again and is not tried."""
         if self.kind in PASSING or self.key != key:
             return False
         return self.kind != "late" or limit_s <= self.limit_s
 
 
 def failure_path(output: Path, case: str) -> Path:
-    """Where the failure of a case lies."""
+    """Path of the failure of a case."""
     return output / f"{case}.failed.json"
 
 
 def read_failure(output: Path, case: str) -> Failure | None:
-    """The failure of a case, if it failed when it was last tried."""
+    """Read the failure of a case; None if its last attempt did not fail."""
     try:
         failure = Failure.read(failure_path(output, case))
-    except DataError:  # none, or the manifest of a case that is called so
+    except DataError:  # no file, or the manifest of a case named CASE.failed
         return None
     return failure if failure.case == case else None
 
 
 def forget_failure(output: Path, case: str) -> None:
-    """Remove the failure of a case that is well now."""
+    """Remove the failure of a case that was segmented since."""
     if read_failure(output, case) is not None:
         failure_path(output, case).unlink(missing_ok=True)

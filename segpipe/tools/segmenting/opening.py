@@ -1,4 +1,4 @@
-"""Opening: a study as the segmenter wants it, or the reason why it cannot be."""
+"""Opening a study for a segmenter, and warnings where it is unlike the training."""
 
 import math
 from collections.abc import Iterator
@@ -10,13 +10,14 @@ import numpy as np
 from segpipe.images.dicom.series import DicomImage, read_series
 from segpipe.images.formats import raster
 from segpipe.images.formats.files import open_image
-from segpipe.images.grid import Grid
+from segpipe.images.grid import SAME_GRID, Grid
 from segpipe.images.volume import Image, ImageStream
 from segpipe.project.errors import DataError
-from segpipe.segmenter.plan import DatasetProfile, Plan
+from segpipe.segmenter.plan import Plan
 from segpipe.tools.segmenting.studies import Study
 
-GRID_TOLERANCE_MM = 0.01
+SPACING_FACTOR = 1.25  # beyond the trained range, before a warning
+SIZE_FACTOR = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +25,9 @@ class Opened:
     """A study that can be segmented.
 
     Attributes:
-        source: With the channels of the segmenter.
+        source: Image with the channels of the segmenter.
         dicom: The DICOM series, if it is one.
-        warnings: What was converted or mended, in words.
+        warnings: What was converted or repaired, in sentences.
     """
 
     source: ImageStream
@@ -44,14 +45,14 @@ def open_study(
     """Open a study for a segmenter.
 
     Args:
-        study: One of find_studies.
-        plan: Of the segmenter.
-        spacing_mm: Of images whose format carries none.
+        study: A study from find_studies.
+        plan: Plan of the segmenter.
+        spacing_mm: Spacing of images whose format carries none: columns, rows.
         resample_tilt: Straighten DICOM slices of a tilted gantry.
 
     Raises:
-        DataError: If it is damaged, or of other channels, dimensions or unit than the
-            segmenter was trained for.
+        DataError: If it is damaged, or has other channels, dimensions or another unit
+            than the segmenter was trained for.
     """
     if study.fault is not None:
         raise DataError(study.fault)
@@ -79,7 +80,7 @@ def _open_files(
         return _open_raster(files, plan, spacing_mm)
     parts = [open_image(file) for file in files]
     for file, part in zip(files, parts, strict=True):
-        if not part.grid.matches(parts[0].grid, tolerance=GRID_TOLERANCE_MM):
+        if not part.grid.matches(parts[0].grid, tolerance=SAME_GRID):
             raise DataError(
                 f"{file}: expected the grid of {files[0].name}, {_place(parts[0].grid)}"
                 f", found {_place(part.grid)}; register and resample the channels to "
@@ -99,9 +100,9 @@ def _open_files(
 def _open_raster(
     files: tuple[Path, ...], plan: Plan, spacing_mm: tuple[float, float] | None
 ) -> tuple[ImageStream, tuple[str, ...]]:
-    """Pictures: alpha and colours that say nothing give way, and it is said."""
+    """Open pictures; drop uniform alpha and equal colour channels, with a warning."""
     images = [raster.read_image(file, spacing_mm=spacing_mm) for file in files]
-    array, grid, said = images[0].array, images[0].grid, []
+    array, grid, warnings = images[0].array, images[0].grid, []
     wanted = len(plan.channels)
     if len(images) > 1:
         if any(image.grid.shape != grid.shape for image in images):
@@ -110,12 +111,12 @@ def _open_raster(
     has_alpha = len(array) in (2, 4) and len(array) > wanted and len(images) == 1
     if has_alpha and (array[-1] == array[-1].flat[0]).all():
         array = array[:-1]
-        said.append("the alpha channel, alike everywhere, was left out")
+        warnings.append("the alpha channel, alike everywhere, was left out")
     if wanted == 1 and len(array) == 3 and (array == array[:1]).all():
         array = array[:1]
-        said.append("colours, all equal, became one grey channel")
+        warnings.append("colours, all equal, became one grey channel")
     image = Image(np.ascontiguousarray(array), grid)
-    return ImageStream.of(image), tuple(said)
+    return ImageStream.of(image), tuple(warnings)
 
 
 def _check_kind(path: Path, grid: Grid, plan: Plan) -> None:
@@ -145,25 +146,21 @@ def _place(grid: Grid) -> str:
     return f"{shape} voxels of {spacing} {grid.unit}"
 
 
-SPACING_FACTOR = 1.25  # beyond the trained range, before it is worth a word
-SIZE_FACTOR = 2.0
-
-
 def warn_of_grid(grid: Grid, plan: Plan) -> list[str]:
-    """What of the grid lies outside the training's fingerprint, in words.
+    """Sentences on spacings and extents outside the range of the training data.
 
     Args:
-        grid: Of the image, on any axes.
-        plan: Of the segmenter.
+        grid: Grid of the image, along any axes.
+        plan: Plan of the segmenter.
     """
     canonical = grid.reoriented(grid.to_canonical)
-    fingerprint, unit = plan.fingerprint, plan.unit
-    said = []
+    profile, unit = plan.profile, plan.unit
+    warnings = []
     for name, step, (low, _, high) in zip(
-        "RAS", canonical.spacing, fingerprint.spacings, strict=True
+        "RAS", canonical.spacing, profile.spacings, strict=True
     ):
         if not low / SPACING_FACTOR <= step <= high * SPACING_FACTOR:
-            said.append(
+            warnings.append(
                 f"the spacing along {name}, {step:.4g} {unit}, lies outside the "
                 f"training's {low:.4g} to {high:.4g}"
             )
@@ -171,37 +168,36 @@ def warn_of_grid(grid: Grid, plan: Plan) -> list[str]:
     extents = zip(
         "RAS",
         shape,
-        fingerprint.median_prepared_shape,
-        fingerprint.largest_prepared_shape,
+        profile.median_prepared_shape,
+        profile.largest_prepared_shape,
         plan.spacing,
         strict=True,
     )
     for name, size, median, largest, step in extents:
         if not median / SIZE_FACTOR <= size <= largest * SIZE_FACTOR:
-            said.append(
+            warnings.append(
                 f"the extent along {name}, {size * step:.4g} {unit}, is unlike the "
                 f"training's, about {median * step:.4g} and at most "
                 f"{largest * step:.4g}: another part of the body?"
             )
-    return said
+    return warnings
 
 
 def warn_of_intensities(medians: list[float], plan: Plan) -> list[str]:
-    """Whether the found structures are as bright as those of the training.
+    """Sentences on channels in which structures are brighter or darker than usual.
 
     Args:
-        medians: Of each channel, over voxels of the found structures; NaN if none.
-        plan: Of the segmenter.
+        medians: Median of each channel over the voxels of structures; NaN without any.
+        plan: Plan of the segmenter.
     """
-    fingerprint: DatasetProfile = plan.fingerprint
-    said = []
+    warnings = []
     for name, median, (low, _, high) in zip(
-        plan.channels, medians, fingerprint.intensities, strict=True
+        plan.channels, medians, plan.profile.intensities, strict=True
     ):
         if not math.isnan(median) and not low <= median <= high:
-            said.append(
+            warnings.append(
                 f"{name}: the median of what was found, {median:.4g}, lies outside "
                 f"the training's structures, {low:.4g} to {high:.4g}: another scanner, "
                 "protocol or unit?"
             )
-    return said
+    return warnings

@@ -1,4 +1,8 @@
-"""Preview: three planes of an image with what was found, at bounded memory."""
+"""Outputs of a study: label map, maps, instances and overlay, written slice by slice.
+
+The overlay is a preview: the three planes that show most, cut in a second reading, so
+that a long volume is never held whole.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -27,133 +31,23 @@ from segpipe.tools.segmenting.opening import Opened
 from segpipe.tools.segmenting.studies import Study
 from segpipe.tools.segmenting.work import Work
 
-SAMPLES = 10_000  # voxels of structures, about, whose intensities are looked at
 Parts = Callable[[], Iterable[np.ndarray]]
 
-
-@dataclass(frozen=True, eq=False)
-class Preview:
-    """What one sees of a case at a glance.
-
-    Attributes:
-        views: One of an image; axial, coronal, sagittal of a volume.
-        medians: Intensity of each channel over voxels of structures; NaN without any.
-    """
-
-    views: list[View]
-    medians: list[float]
-
-
-class Profile:
-    """Where structures lie: their voxels in each plane along i, j, k."""
-
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        self._areas = [np.zeros(size, dtype=np.int64) for size in shape]
-        self._slices = 0
-
-    def add(self, labels: np.ndarray) -> None:
-        """Take in the next slices along k (i j n)."""
-        mask = labels != 0
-        count = mask.shape[2]
-        plane = mask.sum(axis=2)
-        self._areas[0] += plane.sum(axis=1)
-        self._areas[1] += plane.sum(axis=0)
-        self._areas[2][self._slices : self._slices + count] = mask.sum(axis=(0, 1))
-        self._slices += count
-
-    @property
-    def voxels(self) -> int:
-        """Of all structures."""
-        return int(self._areas[0].sum())
-
-    @property
-    def fullest(self) -> tuple[int, int, int]:
-        """The plane along each axis that shows most; the middle one of nothing."""
-        i, j, k = (
-            int(areas.argmax()) if areas.any() else len(areas) // 2
-            for areas in self._areas
-        )
-        return i, j, k
-
-
-def build_preview(
-    source: ImageStream, labels: Parts, profile: Profile, values: tuple[int, ...]
-) -> Preview:
-    """Read image and labels once more and keep three planes.
-
-    Args:
-        source: The image.
-        labels: Starts anew and gives all label slices along k, in the image's axes.
-        profile: Of the same labels.
-        values: The data set's value of each class.
-    """
-    place = profile.fullest
-    kept: list[list[tuple[np.ndarray, np.ndarray]]] = [[], [], []]
-    samples, step, start = [], max(1, profile.voxels // SAMPLES), 0
-    for image, drawn in _aligned(source.read(), labels()):
-        for axis in (0, 1):
-            kept[axis].append(
-                (image.take([place[axis]], 1 + axis), drawn.take([place[axis]], axis))
-            )
-        if start <= place[2] < start + drawn.shape[2]:
-            kept[2].append(
-                (
-                    image.take([place[2] - start], 3),
-                    drawn.take([place[2] - start], 2),
-                )
-            )
-        samples.append(image[:, drawn != 0][:, ::step])
-        start += drawn.shape[2]
-    planes = [
-        (np.concatenate(images, -1), numbered(np.concatenate(drawn, -1), values))
-        for images, drawn in (zip(*parts, strict=True) for parts in kept)
-    ]
-    found = np.concatenate(samples, axis=1)
-    medians = [float(np.median(row)) if row.size else float("nan") for row in found]
-    return Preview(_views(source.grid, planes), medians)
-
-
-def _views(grid: Grid, planes: list[tuple[np.ndarray, np.ndarray]]) -> list[View]:
-    """From a plane along each stored axis to what is shown, in RAS+ order."""
-    if grid.shape[2] == 1:
-        pair = [np.swapaxes(array[..., 0], -1, -2) for array in planes[2]]
-        return [show_plane("", pair, [], aspect=aspect_of(grid, 0, 1))]
-    turn = grid.to_canonical
-    canonical, views = grid.reoriented(turn), []
-    for name, axis in PLANES.items():
-        stored = planes[turn.permutation[axis]]
-        pair = [cut_plane(turn.apply(array), axis, 0) for array in stored]
-        across, down = (n for n in range(3) if n != axis)
-        aspect = aspect_of(canonical, across, down)
-        views.append(show_plane(name, pair, [], aspect=aspect))
-    return views
-
-
-def _aligned(
-    images: Iterable[np.ndarray], labels: Iterable[np.ndarray]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Slices of both, cut where either is cut."""
-    ones, others = iter(images), iter(labels)
-    image, drawn = next(ones), next(others)
-    while True:
-        count = min(image.shape[3], drawn.shape[2])
-        yield image[..., :count], drawn[..., :count]
-        image, drawn = image[..., count:], drawn[..., count:]
-        if not image.shape[3]:
-            following = next(ones, None)
-            if following is None:
-                return
-            image = following
-        if not drawn.shape[2]:
-            drawn = next(others)
-
-
+# What follows the name of the case in the names of its outputs, before their suffix.
+ENDINGS = r"(_(probability_[^/]*|entropy|disagreement|instances|overlay))?"
 LONGEST_TITLE = 36  # characters that fit over the picture
 MAPS_COMPRESSION = 1  # noise does not compress well: fast rather than small
+SAMPLES = 10_000  # voxels of structures, about, whose intensities are looked at
 
 
 class OutputFiles:
-    """The outputs of a study, while they are made."""
+    """Segments a study and writes its outputs.
+
+    Attributes:
+        written: Paths of the files, in the order in which they were completed.
+        counts: Voxels of each value of the label map.
+        profile: Where the structures lie.
+    """
 
     def __init__(
         self, study: Study, work: Work, opened: Opened, watch: Stopwatch
@@ -169,10 +63,10 @@ class OutputFiles:
         self._whole: Integer[np.ndarray, "i j k"] | None = None
 
     def run(self) -> None:
-        """Segment and write: slice by slice if format, rules and wishes allow it."""
-        wishes = self._work.settings
+        """Segment and write: slice by slice if format, rules and settings allow it."""
+        settings = self._work.settings
         in_slices = self._label.name.lower().endswith(nifti.SUFFIXES)
-        at_once = wishes.instances or self._rules or not in_slices
+        at_once = settings.instances or self._rules or not in_slices
         kept: list[np.ndarray] = []
         with ExitStack() as stack:
             writers = self._open_writers(stack, with_labels=not at_once)
@@ -197,7 +91,7 @@ class OutputFiles:
                 self._write_whole(self._whole)
 
     def parts(self) -> Iterator[Integer[np.ndarray, "i j _"]]:
-        """The labels once more, slice by slice."""
+        """The labels from the beginning, slice by slice."""
         if self._whole is None:
             for part in nifti.open_image(self._label).read():
                 yield part[0].astype(np.int32)
@@ -206,7 +100,7 @@ class OutputFiles:
             yield self._whole[..., start : start + SLICES]
 
     def write_overlay(self, views: list[View]) -> None:
-        """Draw the planes that show most."""
+        """Write the planes that show most, with the structures drawn on them."""
         plan = self._work.segmenter.spec.plan
         legend = {
             name: number
@@ -228,15 +122,15 @@ class OutputFiles:
         return self._stem.with_name(self._stem.name + ending)
 
     def _slabs(self) -> Iterator[LabelSlab]:
-        """What the segmenter gives, with a bar over the slices."""
-        wishes = self._work.settings
+        """Segment, with a progress bar over the slices."""
+        settings = self._work.settings
         total = self._grid.shape[2]
         with tqdm(total=total, unit="slice", leave=False, disable=None) as bar:
             for slab in self._work.segmenter.slabs(
                 self._opened.source,
                 self._work.inference,
-                probabilities=wishes.probabilities,
-                uncertainty=wishes.uncertainty,
+                probabilities=settings.probabilities,
+                uncertainty=settings.uncertainty,
                 stopwatch=self._watch,
             ):
                 yield slab
@@ -252,10 +146,10 @@ class OutputFiles:
         self, stack: ExitStack, *, with_labels: bool
     ) -> dict[str, nifti.SliceWriter]:
         """A writer for each file that is written slice by slice."""
-        plan, wishes = self._work.segmenter.spec.plan, self._work.settings
-        names = [*plan.structures[1:]] if wishes.probabilities else []
+        plan, settings = self._work.segmenter.spec.plan, self._work.settings
+        names = [*plan.structures[1:]] if settings.probabilities else []
         maps = [f"probability_{name}" for name in names]
-        maps += ["entropy", "disagreement"] if wishes.uncertainty else []
+        maps += ["entropy", "disagreement"] if settings.uncertainty else []
         writers = {
             name: nifti.SliceWriter(
                 self._named(f"_{_plain(name)}.nii.gz"),
@@ -306,5 +200,122 @@ class OutputFiles:
 
 
 def _plain(name: str) -> str:
-    """A structure's name as part of a file's."""
+    """Name of a structure, as part of a file name."""
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """A case at a glance.
+
+    Attributes:
+        views: The image itself; axial, coronal and sagittal planes of a volume.
+        medians: Median of each channel over the voxels of structures; NaN without any.
+    """
+
+    views: list[View]
+    medians: list[float]
+
+
+class Profile:
+    """Voxels of structures in each plane along i, j, k."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self._areas = [np.zeros(size, dtype=np.int64) for size in shape]
+        self._slices = 0
+
+    def add(self, labels: np.ndarray) -> None:
+        """Add the next slices along k (i j n)."""
+        mask = labels != 0
+        count = mask.shape[2]
+        plane = mask.sum(axis=2)
+        self._areas[0] += plane.sum(axis=1)
+        self._areas[1] += plane.sum(axis=0)
+        self._areas[2][self._slices : self._slices + count] = mask.sum(axis=(0, 1))
+        self._slices += count
+
+    @property
+    def voxels(self) -> int:
+        """Voxels of all structures."""
+        return int(self._areas[0].sum())
+
+    @property
+    def fullest(self) -> tuple[int, int, int]:
+        """The plane along each axis that shows most; without any, the middle one."""
+        i, j, k = (
+            int(areas.argmax()) if areas.any() else len(areas) // 2
+            for areas in self._areas
+        )
+        return i, j, k
+
+
+def build_preview(
+    source: ImageStream, labels: Parts, profile: Profile, values: tuple[int, ...]
+) -> Preview:
+    """Read image and labels once more and keep three planes.
+
+    Args:
+        source: The image.
+        labels: Gives all label slices along k from the beginning, in the image's axes.
+        profile: Profile of the same labels.
+        values: Value of each class in the data set.
+    """
+    place = profile.fullest
+    kept: list[list[tuple[np.ndarray, np.ndarray]]] = [[], [], []]
+    samples, step, start = [], max(1, profile.voxels // SAMPLES), 0
+    for image, drawn in _aligned(source.read(), labels()):
+        for axis in (0, 1):
+            kept[axis].append(
+                (image.take([place[axis]], 1 + axis), drawn.take([place[axis]], axis))
+            )
+        if start <= place[2] < start + drawn.shape[2]:
+            kept[2].append(
+                (
+                    image.take([place[2] - start], 3),
+                    drawn.take([place[2] - start], 2),
+                )
+            )
+        samples.append(image[:, drawn != 0][:, ::step])
+        start += drawn.shape[2]
+    planes = [
+        (np.concatenate(images, -1), numbered(np.concatenate(drawn, -1), values))
+        for images, drawn in (zip(*parts, strict=True) for parts in kept)
+    ]
+    found = np.concatenate(samples, axis=1)
+    medians = [float(np.median(row)) if row.size else float("nan") for row in found]
+    return Preview(_views(source.grid, planes), medians)
+
+
+def _views(grid: Grid, planes: list[tuple[np.ndarray, np.ndarray]]) -> list[View]:
+    """Turn a plane along each stored axis into views in RAS+ order."""
+    if grid.shape[2] == 1:
+        pair = [np.swapaxes(array[..., 0], -1, -2) for array in planes[2]]
+        return [show_plane("", pair, [], aspect=aspect_of(grid, 0, 1))]
+    turn = grid.to_canonical
+    canonical, views = grid.reoriented(turn), []
+    for name, axis in PLANES.items():
+        stored = planes[turn.permutation[axis]]
+        pair = [cut_plane(turn.apply(array), axis, 0) for array in stored]
+        across, down = (n for n in range(3) if n != axis)
+        aspect = aspect_of(canonical, across, down)
+        views.append(show_plane(name, pair, [], aspect=aspect))
+    return views
+
+
+def _aligned(
+    images: Iterable[np.ndarray], labels: Iterable[np.ndarray]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Slices of both at the same places, cut where either is cut."""
+    ones, others = iter(images), iter(labels)
+    image, drawn = next(ones), next(others)
+    while True:
+        count = min(image.shape[3], drawn.shape[2])
+        yield image[..., :count], drawn[..., :count]
+        image, drawn = image[..., count:], drawn[..., count:]
+        if not image.shape[3]:
+            following = next(ones, None)
+            if following is None:
+                return
+            image = following
+        if not drawn.shape[2]:
+            drawn = next(others)

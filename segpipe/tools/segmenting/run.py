@@ -1,4 +1,4 @@
-"""segment: images of any known format to label maps, with all that explains them."""
+"""segment: label maps of images in any known format, each with its manifest."""
 
 import csv
 import io
@@ -23,12 +23,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of it.
+    """Cases of a run, by outcome.
 
     Attributes:
         done: Cases that were segmented now.
-        skipped: Cases that had been finished before, or that another run was doing.
-        failed: Case to the reason.
+        skipped: Cases that were finished before, or that another run was segmenting.
+        failed: Case to the reason of its failure.
     """
 
     done: tuple[str, ...]
@@ -36,15 +36,15 @@ class Summary:
     failed: dict[str, str]
 
     def lines(self) -> list[str]:
-        """For people: counts, then a table of what failed and why."""
-        said = f"{len(self.done)} segmented"
+        """Counts, then a table of the failures with their reasons."""
+        counts = f"{len(self.done)} segmented"
         if self.skipped:
-            said += f", {len(self.skipped)} finished before (--force does them again)"
+            counts += f", {len(self.skipped)} finished before (--force does them again)"
         if not self.failed:
-            return [said]
+            return [counts]
         width = max(map(len, self.failed))
         rows = [f"  {name:{width}}  {why}" for name, why in self.failed.items()]
-        return [f"{said}, {len(self.failed)} failed:", *rows]
+        return [f"{counts}, {len(self.failed)} failed:", *rows]
 
 
 def segment(
@@ -64,7 +64,7 @@ def segment(
         output: Folder for the results.
         settings: What the user chose.
         force: Whether finished cases are segmented again.
-        paths: Of the project, if there is one, for the registry's address.
+        paths: Paths of the project, whose registry is asked.
 
     Raises:
         DataError: If there is no such segmenter or device, or nothing to segment.
@@ -96,7 +96,7 @@ def segment(
 
 
 def write_volumes(output: Path) -> None:
-    """volumes.csv: of each case and structure, from all manifests that lie there."""
+    """Write volumes.csv from all manifests in a folder: a row a case and structure."""
     rows = []
     for path in sorted(output.rglob("*.json")):
         if path.name.startswith("."):
@@ -104,7 +104,7 @@ def write_volumes(output: Path) -> None:
         try:
             manifest = Manifest.model_validate_json(path.read_bytes())
         except ValidationError:
-            continue  # someone else's
+            continue  # not a manifest of segpipe
         for structure, voxels in manifest.voxels.items():
             volume = manifest.volumes_ml.get(structure)
             rows.append(

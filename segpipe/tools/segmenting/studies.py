@@ -1,4 +1,4 @@
-"""Studies: which images to segment are among files and folders."""
+"""Studies: the images to segment among files and folders."""
 
 import logging
 import re
@@ -20,10 +20,10 @@ class Study:
     """One image to segment.
 
     Attributes:
-        name: Of the case, and of its outputs: the file's, without its ending and
-            channel, in the folders that it lay in; of a DICOM series its UID, because
-            names of files and folders may be names of patients.
-        files: One a channel; all files of a DICOM series.
+        name: Name of the case and of its outputs: the file's path within the input,
+            without ending and channel number; the UID of a DICOM series, because names
+            of files and folders may be names of patients.
+        files: One file per channel, or all files of a DICOM series.
         series: The DICOM series, if it is one.
         fault: Why it cannot be read, if that is known already.
     """
@@ -35,14 +35,14 @@ class Study:
 
     @property
     def ending(self) -> str:
-        """Of the label map: the input's own or .dcm for a DICOM-SEG; never lossy."""
+        """Ending of the label map: the input's, lossless, or .dcm for a DICOM-SEG."""
         if self.series is not None:
             return ".dcm"
         own = suffix_of(self.files[0]).lower()
         return {".jpg": ".png", ".jpeg": ".png", ".nhdr": ".nrrd"}.get(own, own)
 
     def without_places(self, text: str) -> str:
-        """A text about DICOM files without their folders, which may name a patient."""
+        """A text without the folders of DICOM files, which may name a patient."""
         if self.series is None and self.fault is None:
             return text
         for file in sorted(self.files, key=lambda path: -len(str(path))):
@@ -55,14 +55,14 @@ class Study:
 def find_studies(
     inputs: list[Path], *, channels: int, output: Path, at_least: int = 1
 ) -> list[Study]:
-    """All studies among files and folders, however deep.
+    """Find all studies among files and folders, at any depth.
 
     Args:
         inputs: Files, or folders that are searched.
-        channels: Of the segmenter: with several, or if a name ends so, the files
-            NAME_0000, NAME_0001 … are the channels of NAME.
-        output: Where results go: what lies there is no input.
-        at_least: How many there must be; an inbox may be empty.
+        channels: Channels of the segmenter; with several, the files NAME_0000,
+            NAME_0001 … are the channels of NAME; with one, NAME_0000 is NAME.
+        output: Folder of the results; files in it are no inputs.
+        at_least: Smallest number of studies; an inbox may be empty.
 
     Raises:
         DataError: If an input does not exist, too few are found, or two studies would
@@ -86,9 +86,9 @@ def find_studies(
         elif is_dicom(path):
             others.append(path)
         elif path in inputs:
-            suffix_of(path)  # says what is wrong with it
+            suffix_of(path)  # raises the DataError that says what is wrong
         else:
-            log.info("left out %s: no image", path.name)
+            log.info("left out %s: not an image", path.name)
     studies = [*_by_case(images, channels), *_by_series(others)]
     if len(studies) < at_least:
         raise DataError(
@@ -100,7 +100,7 @@ def find_studies(
 
 
 def _by_case(images: dict[Path, str], channels: int) -> list[Study]:
-    """Files with their channels together; raw data of a header of its own go along."""
+    """Group files by case, the channels of a case together."""
     cases: dict[str, list[tuple[str, Path]]] = defaultdict(list)
     for path, name in images.items():
         stem = name[: -len(suffix_of(path))]
@@ -129,12 +129,12 @@ def _by_case(images: dict[Path, str], channels: int) -> list[Study]:
 
 
 def _word(path: Path) -> str:
-    """The ending as a word, for files that else are named alike."""
+    """The ending as a word, to tell apart files that differ in it only."""
     return suffix_of(path).strip(".").replace(".", "_")
 
 
 def _by_series(files: list[Path]) -> list[Study]:
-    """DICOM files by series; one that cannot be read is a study of its own."""
+    """Group DICOM files by series; one that cannot be read is a study of its own."""
     members: dict[str, Series] = {}
     faults: list[Study] = []
     for path in files:
@@ -153,14 +153,14 @@ def _by_series(files: list[Path]) -> list[Study]:
     studies = []
     for uid, series in members.items():
         if series.modality in NO_IMAGES:
-            log.info("left out series %s: %s is no image", uid, series.modality)
+            log.info("left out series %s: %s is not an image", uid, series.modality)
         else:
             studies.append(Study(uid, series.files, series))
     return studies + faults
 
 
 def _unreadable(path: Path, fault: str, others: list[Study]) -> Study:
-    """Files of many scanners are called alike: those go by their bytes, too."""
+    """A study that names its fault; a digest tells apart files of the same name."""
     name = path.name
     if any(other.name == name for other in others):
         name = f"{name}_{digest_file(path)[:8]}"

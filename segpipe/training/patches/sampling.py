@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
 
+from segpipe.dataset.prepared import open_annotated, prepared_case, weighed_case
 from segpipe.images.grid import Triple
 from segpipe.images.volume import mirrored_window
 
@@ -61,7 +62,7 @@ class Batch:
     quantiles: Float32[np.ndarray, "B 2 channel q"] | None
 
 
-def read_case(
+def read_training_case(
     artifacts: Path,
     name: str,
     *,
@@ -82,23 +83,16 @@ def read_case(
         matched: Whether histograms are to be matched.
         seed: Of the choice of places.
     """
-    folder = artifacts / "preprocess" / name
-    weighed = artifacts / "weigh" / name
-    label = np.load(folder / "label.npy", mmap_mode="r")
-    annotated = None
-    if sparse:
-        annotated = np.load(artifacts / "annotate" / f"{name}.npy", mmap_mode="r")
-    separation = weighed / "separation.npy"
-    image = np.load(folder / "image.npy", mmap_mode="r")
+    prepared, weighed = prepared_case(artifacts, name), weighed_case(artifacts, name)
+    image, label = prepared.image, prepared.label
+    annotated = open_annotated(artifacts, name) if sparse else None
     return TrainingCase(
         name=name,
         image=image,
         label=label,
-        border=np.load(weighed / "border.npy", mmap_mode="r") if border else None,
+        border=weighed.border if border else None,
         annotated=annotated,
-        separation=(
-            np.load(separation, mmap_mode="r") if separation.is_file() else None
-        ),
+        separation=weighed.separation,
         places=_places(label, annotated, balanced, np.random.default_rng(seed)),
         quantiles=_quantiles(image) if matched else None,
     )

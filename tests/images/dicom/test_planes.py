@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from segpipe.images.dicom.planes import plane_grid, planes_of
+from segpipe.images.dicom.planes import grid_of, planes_of
 from tests.support.dicoms import oblique, write_series
 
 
@@ -22,7 +22,7 @@ def test_a_pixel_lies_where_the_standard_puts_it(tmp_path: Path) -> None:
 
     (plane,) = planes_of(file, header)
 
-    found = plane_grid(plane).points_of(np.array([[column, row, 0.0]]))
+    found = grid_of(plane, 1, plane.normal).points_of(np.array([[column, row, 0.0]]))
     assert np.abs(found * (-1, -1, 1) - place).max() < 1e-9
     assert plane.shape == (5, 4)
     assert plane.spacing == (0.75, 1.25)

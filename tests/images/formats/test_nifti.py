@@ -204,21 +204,21 @@ def test_a_value_beyond_float32_is_refused_as_infinite(tmp_path: Path) -> None:
         nifti.read_image(tmp_path / "a.nii")
 
 
-def test_the_grid_alone_is_read_from_the_header(tmp_path: Path) -> None:
+def test_an_opened_image_has_the_grid_of_the_header(tmp_path: Path) -> None:
     grid = write(tmp_path / "a.nii.gz")
 
-    found = nifti.read_grid(tmp_path / "a.nii.gz")
+    found = nifti.open_image(tmp_path / "a.nii.gz").grid
 
     assert found.shape == SHAPE
     np.testing.assert_array_equal(found.affine, grid.affine)
 
 
-def test_a_damaged_header_is_named_when_the_grid_is_read(tmp_path: Path) -> None:
+def test_a_damaged_header_is_named_when_the_image_is_opened(tmp_path: Path) -> None:
     data = gzip.compress(bytes(400))
     (tmp_path / "a.nii.gz").write_bytes(data[: len(data) // 2])
 
     with pytest.raises(DataError, match=r"a\.nii\.gz.*whole gzip file.*fetch it again"):
-        nifti.read_grid(tmp_path / "a.nii.gz")
+        nifti.open_image(tmp_path / "a.nii.gz")
 
 
 def test_header_extensions_are_no_obstacle(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_header_extensions_are_no_obstacle(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         nifti.read_image(tmp_path / "a.nii.gz").array[0], VOXELS
     )
-    assert nifti.read_grid(tmp_path / "a.nii.gz").shape == SHAPE
+    assert nifti.open_image(tmp_path / "a.nii.gz").grid.shape == SHAPE
 
 
 def test_no_flipped_bit_ends_in_a_traceback(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ def test_slices_together_are_the_voxels_that_nibabel_reads(
     np.testing.assert_array_equal(found[0], peer.astype(np.float32))
     np.testing.assert_array_equal(found, nifti.read_image(path).array)
     np.testing.assert_array_equal(found, streamed(path))  # it is read anew
-    assert source.grid.matches(nifti.read_grid(path), tolerance=0.0)
+    assert source.grid.matches(nifti.open_image(path).grid, tolerance=0.0)
     np.testing.assert_allclose(found[0], STREAMED * scaling[0] + scaling[1])
 
 

@@ -23,7 +23,8 @@ from segpipe.registry.gate.compare import (
 )
 from segpipe.registry.gate.comparison import Comparison, Rule
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance, patient_digest
-from segpipe.segmenter.segmenter import Segmenter, segmenter_digest
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import segmenter_digest
 from segpipe.stages import evaluate
 from tests.support.projects import EVALUATE, one_thread
 from tests.support.segmenters import make_plan, save_segmenter

@@ -9,7 +9,7 @@ from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.fetch import fetch, load_segmenter
 from segpipe.registry.store import connect
-from segpipe.segmenter.segmenter import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from tests.support.stores import add_version
 
 

@@ -19,7 +19,8 @@ from segpipe.registry.mlflow_model.serving import (
     default_inference,
     numbered_folders,
 )
-from segpipe.segmenter.segmenter import Segmenter, ensemble_digest, segmenter_digest
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import ensemble_digest, segmenter_digest
 from tests.support.segmenters import make_plan, save_segmenter
 
 AFFINE = np.array([[0, 0, -2, 9], [-0.6, 0.8, 0, 1], [0.8, 0.6, 0, 2], [0, 0, 0, 1]])

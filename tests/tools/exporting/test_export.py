@@ -14,7 +14,8 @@ from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.plan import Normalization
-from segpipe.segmenter.segmenter import Inference, Segmenter, segmenter_digest
+from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.spec import segmenter_digest
 from segpipe.tools.exporting.export import compare, export, write_onnx
 from tests.support.segmenters import ZSCORE, make_plan, make_segmenter
 
@@ -48,7 +49,7 @@ def network_spec(name: str, padding: str) -> NetworkSpec:
 
 
 def segmenter(name: str, padding: str) -> Segmenter:
-    """Two folds of two channels, one as CT; the classes' labels are not their index."""
+    """Two folds, two channels, one of them CT; values differ from class indices."""
     ct = Normalization(kind="ct", low=-1, high=1.5, mean=0.1, standard_deviation=0.8)
     plan = make_plan(
         spacing=(1.0, 1.2, 2.0),
@@ -109,7 +110,7 @@ def test_an_exported_network_takes_other_sizes_and_batches(
 
 @pytest.mark.parametrize(("name", "padding"), NETWORKS)
 def test_the_runner_labels_like_the_segmenter(tmp_path, name, padding) -> None:
-    """But for ties within rounding: fewer than one voxel in a thousand."""
+    """Except for ties within rounding, fewer than one voxel in a thousand."""
     made = segmenter(name, padding)
     made.save(tmp_path / "segmenter")
     files = write_channels(tmp_path)
@@ -176,7 +177,7 @@ def test_an_occupied_output_is_refused_and_an_empty_one_filled(tmp_path) -> None
 
 
 def test_a_network_that_disagrees_leaves_nothing_behind(tmp_path) -> None:
-    """Weights that are not finite: no difference of their logits is small."""
+    """Weights that are not finite give no small difference of logits."""
     made = segmenter("unet2d", "same")
     with torch.no_grad():
         next(iter(made.networks[1].parameters())).fill_(float("nan"))
@@ -191,7 +192,7 @@ def test_a_network_that_disagrees_leaves_nothing_behind(tmp_path) -> None:
 def test_missing_packages_come_with_the_command_that_installs_them(
     tmp_path, monkeypatch
 ) -> None:
-    """None in sys.modules is how Python itself marks a module as absent."""
+    """Python itself marks an absent module by None in sys.modules."""
     monkeypatch.setitem(sys.modules, "onnx", None)
 
     with pytest.raises(DataError, match=r"found no onnx; run `pip install 'segpipe\["):

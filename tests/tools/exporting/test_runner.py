@@ -1,4 +1,4 @@
-"""Piece by piece against the house's own code; the whole stands in test_exporting."""
+"""The runner, piece by piece, against segpipe; test_export.py compares the whole."""
 
 import itertools
 import sys

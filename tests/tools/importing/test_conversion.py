@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from segpipe.images.grid import Grid
-from segpipe.tools.importing.conversion import ImportOptions, placed_grid, plain
+from segpipe.tools.importing.conversion import (
+    ImportOptions,
+    drop_redundant_channels,
+    grid_with_spacing,
+)
 
 OPTIONS = ImportOptions()
 GREY = ImportOptions(grey=True)
@@ -27,22 +31,22 @@ def image(*channels: float) -> np.ndarray:
 def test_an_alpha_that_says_nothing_goes(
     channels: tuple[float, ...], keep_alpha: bool, kept: int
 ) -> None:
-    assert len(plain(image(*channels), keep_alpha, OPTIONS)) == kept
+    assert len(drop_redundant_channels(image(*channels), keep_alpha, OPTIONS)) == kept
 
 
 def test_equal_colours_become_grey_only_if_told() -> None:
     equal, other = image(5.0, 5.0, 5.0), image(5.0, 5.0, 6.0)
 
-    assert len(plain(equal, False, OPTIONS)) == 3
-    assert len(plain(equal, False, GREY)) == 1
-    assert len(plain(other, False, GREY)) == 3
+    assert len(drop_redundant_channels(equal, False, OPTIONS)) == 3
+    assert len(drop_redundant_channels(equal, False, GREY)) == 1
+    assert len(drop_redundant_channels(other, False, GREY)) == 3
 
 
 def test_a_spacing_is_given_only_to_what_has_none() -> None:
     without = Grid.from_spacing((4, 4, 1), (1.0, 1.0, 1.0), "px")
     own = Grid.from_spacing((4, 4, 4), (2.0, 2.0, 2.0), "mm")
 
-    placed = placed_grid(without, (0.5, 0.25))
+    placed = grid_with_spacing(without, (0.5, 0.25))
     assert (placed.spacing, placed.unit) == ((0.5, 0.25, 1.0), "mm")
-    assert placed_grid(own, (0.5, 0.25, 1.0)) is own
-    assert placed_grid(without, None) is without
+    assert grid_with_spacing(own, (0.5, 0.25, 1.0)) is own
+    assert grid_with_spacing(without, None) is without

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segpipe.dataset.layout import read_dataset
-from segpipe.images.formats.nifti import read_grid, read_image, read_label
+from segpipe.images.formats.nifti import open_image, read_image, read_label
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.phantom import (
     PHANTOM_MD5,
@@ -48,7 +48,7 @@ def test_it_is_small_and_a_sound_data_set(data: Path) -> None:
 def test_its_grids_are_anisotropic_oblique_and_stored_in_several_ways(
     data: Path,
 ) -> None:
-    grids = [read_grid(path) for path in sorted((data / "imagesTr").iterdir())]
+    grids = [open_image(path).grid for path in sorted((data / "imagesTr").iterdir())]
 
     assert all(max(grid.spacing) >= 2 * min(grid.spacing) * 0.99 for grid in grids)
     assert len({grid.to_canonical for grid in grids}) == 4
@@ -87,7 +87,7 @@ def test_it_never_overwrites_other_data(data: Path, tmp_path: Path) -> None:
     own.mkdir()
     (own / "mine.txt").write_text("mine")
 
-    with pytest.raises(DataError, match="stay as they are"):
+    with pytest.raises(DataError, match="are left unchanged"):
         write_phantom(own)
 
     assert [path.name for path in own.iterdir()] == ["mine.txt"]

@@ -186,7 +186,7 @@ def test_patients_come_from_a_file_of_their_own(source: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (ImportOptions(), "say for example --images images --labels labels"),
+        (ImportOptions(), "give for example --images images --labels labels"),
         (ImportOptions(images="no", labels="masks"), "no: expected a folder"),
         (ImportOptions(images="scans", labels="masks", add=True, replace=True), "both"),
     ],

@@ -43,7 +43,7 @@ def test_a_series_is_known_however_its_files_are_called(tmp_path: Path) -> None:
 def test_in_slices_or_at_once_the_same_comes_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Small files are read at once; with a limit of 0 voxels, slice by slice."""
+    """Small files are read whole; with a limit of 0 voxels, slice by slice."""
     model = save_segmenter(tmp_path / "m", make_plan())
     write_volume(tmp_path / "a.nii.gz", shape=(16, 18, 40))
     run(model, [tmp_path / "a.nii.gz"], tmp_path / "once", ALL)

@@ -1,5 +1,3 @@
-"""TODO"""
-
 import math
 from pathlib import Path
 
@@ -77,7 +75,7 @@ def test_an_image_like_the_trainings_is_worth_no_word() -> None:
 
 
 def test_spacing_and_extent_are_told_by_side_of_the_patient() -> None:
-    """Stored with its slices first: S of the patient is the file's i."""
+    """The slices are stored first: S of the patient is the file's i."""
     affine = np.zeros((4, 4))
     affine[2, 0], affine[0, 1], affine[1, 2], affine[3, 3] = 5.0, 1.0, 1.0, 1.0
     grid = Grid((200, 40, 60), affine, "mm")

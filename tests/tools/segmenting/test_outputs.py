@@ -53,7 +53,7 @@ def test_each_plane_shows_image_and_classes_of_the_same_place() -> None:
 
 
 def test_however_it_is_stored_the_patient_looks_the_same() -> None:
-    """Two axes turned round: the same voxels at other places of the body."""
+    """With two axes reversed, the same voxels lie at other places of the body."""
     straight = preview(np.diag([1.0, 1.0, 2.0, 1.0])).views
     turned = preview(np.diag([-1.0, -1.0, 2.0, 1.0])).views
 

@@ -31,7 +31,7 @@ SCAN = np.random.default_rng(1).integers(-500, 900, (16, 18, 20)).astype(np.int1
 
 
 def thick(header: Dataset, number: int) -> None:
-    """A thickness that is not believed, and said in a warning."""
+    """A thickness that contradicts the positions, which gives a warning."""
     header.SliceThickness = 9.0
 
 
@@ -212,7 +212,7 @@ def test_channels_are_joined_by_their_numbers(tmp_path: Path) -> None:
 def test_a_dicom_series_becomes_a_dicom_seg_and_names_no_patient(
     model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A folder may be called after a patient: it must not come out again either."""
+    """A folder may be named after a patient: its name must not come out either."""
     write_series(tmp_path / "in" / "QUIETMAN^OSWALD", voxels=SCAN, change=thick)
     other = tmp_path / "in" / "MRN-55021"
     write_series(other, voxels=SCAN, change=another_series)

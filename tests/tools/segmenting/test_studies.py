@@ -30,7 +30,7 @@ def test_images_are_found_however_deep_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_numbers_are_channels_where_the_segmenter_has_several(tmp_path: Path) -> None:
-    """With one channel, _0000 goes, and other numbers belong to names."""
+    """With one channel, _0000 is dropped, and other numbers belong to names."""
     touch(tmp_path, "a_0000.nii", "a_0001.nii", "b_0000.nii", "scan_0007.nii")
 
     assert found(tmp_path, 2) == {

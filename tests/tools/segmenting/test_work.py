@@ -43,7 +43,7 @@ def test_a_key_changes_with_inputs_segmenter_and_settings() -> None:
 
 
 def test_a_key_is_the_one_that_older_manifests_hold() -> None:
-    """Computed by segpipe before the settings became one model."""
+    """The key was computed before the settings became one model."""
     assert case_key(INPUTS, RECORD, ON_CPU) == (
         "5e0ad780bd6e528b55951d8e62753cb370609c869e84e46f603c081b7bb5815d"
     )

@@ -3,7 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segpipe.training.patches.sampling import TrainingCase, draw_batch, read_case
+from segpipe.dataset.prepared import prepared_case, save_annotated, weighed_case
+from segpipe.training.patches.sampling import (
+    TrainingCase,
+    draw_batch,
+    read_training_case,
+)
 
 
 def case(
@@ -135,17 +140,18 @@ def test_a_case_is_read_from_disk_with_its_places(tmp_path) -> None:
     label[4, 4, 4] = 2
     annotated = np.zeros(label.shape, dtype=bool)
     annotated[4] = True
-    for folder in ("preprocess/a", "weigh/a", "annotate"):
-        (tmp_path / folder).mkdir(parents=True)
-    np.save(tmp_path / "preprocess/a/label.npy", label)
-    np.save(tmp_path / "preprocess/a/image.npy", label[None].astype(np.float32))
-    np.save(tmp_path / "weigh/a/border.npy", label.astype(np.float32))
-    np.save(tmp_path / "annotate/a.npy", annotated)
+    prepared_case(tmp_path, "a").save_image(label[None].astype(np.float32))
+    prepared_case(tmp_path, "a").save_label(label)
+    weighed_case(tmp_path, "a").save(
+        border=label.astype(np.float32), separation=None, counts=np.array([214, 1, 1])
+    )
+    (tmp_path / "annotate").mkdir()
+    save_annotated(tmp_path / "annotate", "a", annotated)
 
-    dense = read_case(
+    dense = read_training_case(
         tmp_path, "a", border=True, sparse=False, balanced=False, matched=False, seed=0
     )
-    sparse = read_case(
+    sparse = read_training_case(
         tmp_path, "a", border=False, sparse=True, balanced=True, matched=True, seed=0
     )
 

@@ -1,4 +1,4 @@
-"""What structures are called in SNOMED CT, for the segments of a DICOM-SEG."""
+"""SNOMED CT codes of structures, for the segments of a DICOM-SEG."""
 
 import re
 
@@ -85,8 +85,8 @@ SIDES = {"left", "right", "l", "r", "anterior", "posterior", "upper", "lower"}
 def codes_of(structure: str) -> tuple[Code, Code]:
     """Category and type of a structure, by the words of its name.
 
-    A side is left out of account, and "lung tumour" is a tumour. A name that says more
-    than the table ("liver vessels") is no guess's worth: it is a tissue.
+    Sides are ignored, and "lung tumour" is a tumour. A name that is not in the table,
+    such as "liver vessels", is a tissue: the code is not guessed.
     """
     words = [
         SPELLINGS.get(word, word)

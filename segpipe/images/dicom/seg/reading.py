@@ -1,4 +1,4 @@
-"""DICOM-SEG objects, as label maps on the grid of their image."""
+"""Read DICOM-SEG objects as label maps on the grid of their image."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from segpipe.images.dicom.file import (
     value_of,
     word_of,
 )
-from segpipe.images.dicom.planes import Plane, plane_grid, planes_of
+from segpipe.images.dicom.planes import Plane, grid_of, planes_of
 from segpipe.images.dicom.series import DicomImage
 from segpipe.images.dicom.stack import slab_of
 from segpipe.images.grid import Grid
@@ -31,8 +31,8 @@ SOP_CLASSES = (  # Segmentation Storage, and Label Map Segmentation Storage
     "1.2.840.10008.5.1.4.1.1.66.4",
     "1.2.840.10008.5.1.4.1.1.66.7",
 )
-OFF_GRID_VOXELS = 0.05  # decimal strings round positions far less
-THRESHOLD = 0.5  # of a probability or an occupancy
+OFF_GRID_VOXELS = 0.05  # rounding of decimal strings is far smaller
+THRESHOLD = 0.5  # of a probability or occupancy
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +40,8 @@ class SegLabels:
     """Structures as one label map.
 
     Attributes:
-        label: The number of the structure at each voxel, 0 where there is none.
-        structures: The number of each structure, by its name.
+        label: The value of the structure at each voxel; 0 for none.
+        structures: The value of each structure, by its name.
     """
 
     label: LabelMap
@@ -54,12 +54,12 @@ def read_seg(path: Path, source: DicomImage | None = None) -> SegLabels:
 
     Args:
         path: The DICOM-SEG file.
-        source: The image that it belongs to: the labels then lie on its grid, whole.
-            Without it they lie on the smallest grid that holds the stored frames.
+        source: The image that was segmented: the labels lie on its grid. Without it,
+            they lie on the smallest grid that holds the stored frames.
 
     Raises:
-        DataError: If the file is no segmentation or damaged, if two segments claim the
-            same voxel, or if the segments do not lie on the grid of the source.
+        DataError: If the file is not a segmentation or damaged, if two segments
+            overlap, or if they do not lie on the grid of the source.
     """
     dataset = read_dataset(path)
     if value_of(path, dataset, "SOPClassUID") not in SOP_CLASSES:
@@ -75,15 +75,15 @@ def read_seg(path: Path, source: DicomImage | None = None) -> SegLabels:
     grid = slab_of(planes) if source is None else source.image.grid
     array = np.zeros(grid.shape, np.int16 if max(names) < 2**15 else np.int32)
     for plane, number, mask in _masks(path, dataset, planes, names):
-        _claim(path, array, _places(plane, mask, grid), number, names)
+        _label(path, array, _places(plane, mask, grid), number, names)
     return SegLabels(LabelMap(array, grid), {name: n for n, name in names.items()})
 
 
 def check_reference(path: Path, reference: str, source: DicomImage) -> None:
-    """Refuse coordinates of another world than the image's.
+    """Check that coordinates are in the frame of reference of the image.
 
     Raises:
-        DataError: If both name a frame of reference, and not the same.
+        DataError: If both name a frame of reference, and these differ.
     """
     image = word_of(path, source.slices[0], "FrameOfReferenceUID")
     if reference and image and reference != image:
@@ -94,7 +94,7 @@ def check_reference(path: Path, reference: str, source: DicomImage) -> None:
 
 
 def _names(path: Path, dataset: Dataset) -> dict[int, str]:
-    """The name of each segment; a name that comes twice gets its number."""
+    """The name of each segment by its number; a repeated name gets the number added."""
     names: dict[int, str] = {}
     for item in items_of(path, dataset, "SegmentSequence"):
         number = int(number_of(path, item, "SegmentNumber"))
@@ -110,7 +110,7 @@ def _names(path: Path, dataset: Dataset) -> dict[int, str]:
 def _masks(
     path: Path, dataset: Dataset, planes: tuple[Plane, ...], names: dict[int, str]
 ) -> Iterator[tuple[Plane, int, Bool[np.ndarray, "row column"]]]:
-    """Where each frame shows each of its segments."""
+    """Yield plane, segment and mask of each segment of each frame."""
     frames = pixels_of(path, dataset)
     kind = word_of(path, dataset, "SegmentationType")
     if kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
@@ -121,7 +121,7 @@ def _masks(
     if len(frames) != len(planes):
         raise DataError(
             f"{path}: expected {len(planes)} frames, found {len(frames)}; fetch the "
-            "file again from where it came"
+            "file again from its source"
         )
     least = 1.0
     if kind == "FRACTIONAL":
@@ -148,10 +148,10 @@ def _masks(
 def _places(
     plane: Plane, mask: Bool[np.ndarray, "row column"], grid: Grid
 ) -> Int[np.ndarray, "n 3"]:
-    """The voxels of the grid that a frame claims."""
+    """The voxels of the grid that lie in the mask of a frame."""
     if not mask.any():
         return np.zeros((0, 3), np.intp)
-    flat = plane_grid(plane)
+    flat = grid_of(plane, 1, plane.normal)
     steps = np.array([(0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)])
     start, right, down = grid.indices_of(flat.points_of(steps))
     moves = np.abs(np.array([right - start, down - start]))
@@ -177,7 +177,7 @@ def _places(
     return places
 
 
-def _claim(
+def _label(
     path: Path,
     array: Shaped[np.ndarray, "i j k"],
     places: Int[np.ndarray, "n 3"],
@@ -193,9 +193,9 @@ def _claim(
 
 
 def overlap(path: Path, one: str, other: str, count: int) -> DataError:
-    """The error for two structures in the same voxels."""
+    """The error for two structures that overlap."""
     return DataError(
         f"{path}: expected one structure a voxel, found {one!r} and {other!r} "
-        f"overlapping in {count} voxels; export the structures that are wanted "
-        "without overlap, or each as a file of its own"
+        f"overlapping in {count} voxels; export the structures that are needed "
+        "without overlap, or each in its own file"
     )

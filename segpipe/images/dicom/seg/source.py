@@ -1,4 +1,4 @@
-"""What a DICOM-SEG takes over of its image, and how it refers to it."""
+"""What a DICOM-SEG copies from its image, and how it refers to the image."""
 
 import copy
 import hashlib
@@ -10,8 +10,8 @@ from pydicom.uid import UID
 from segpipe.images.dicom.file import path_of, value_of
 from segpipe.images.dicom.stack import Stack
 
-# What highdicom needs to know of the image: nothing of the patient, whose name it
-# would quote in its log. The patient is copied as it stands, afterwards.
+# What highdicom needs of the image. The patient is left out, because highdicom quotes
+# the name in its log; copy_patient adds it afterwards.
 SOURCE = (
     "SOPClassUID",
     "SOPInstanceUID",
@@ -60,7 +60,7 @@ PATIENT_AND_STUDY = (
 
 
 def reference_of(header: Dataset, stack: Stack) -> Dataset:
-    """What highdicom is shown of a slice, with the gap of the positions."""
+    """The header of a slice for highdicom, with the spacing of the positions."""
     path = path_of(header)
     shown = Dataset()
     for keyword in SOURCE:
@@ -91,18 +91,18 @@ def reference_of(header: Dataset, stack: Stack) -> Dataset:
 
 
 def decimal_of(number: float) -> str:
-    """At most 16 characters, as DICOM's DS wants them."""
+    """A decimal string (DS), which has at most 16 characters."""
     return f"{number:.10g}"
 
 
 def cosines_of(stack: Stack) -> list[str]:
-    """ImageOrientationPatient, the same for all slices."""
+    """ImageOrientationPatient of all slices."""
     first = stack.planes[0]
     return [f"{cosine:.12f}"[:16] for cosine in (*first.along_i, *first.along_j)]
 
 
 def copy_patient(seg: Dataset, header: Dataset) -> None:
-    """Take over patient and study from the image."""
+    """Copy patient and study from the header of the image."""
     path = path_of(header)
     for keyword in PATIENT_AND_STUDY:
         value = value_of(path, header, keyword)

@@ -1,4 +1,4 @@
-"""A label map as a DICOM-SEG object, through highdicom: always the same bytes."""
+"""Write a label map as DICOM-SEG through highdicom, with reproducible bytes."""
 
 import hashlib
 import itertools
@@ -31,21 +31,21 @@ from segpipe.images.dicom.series import DicomImage
 from segpipe.images.dicom.stack import Stack, stack_of
 from segpipe.project.errors import DataError
 
-SAME_MM = 1e-3  # grids whose corners lie closer are the same
-GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))  # any number of hues far apart
+SAME_MM = 1e-3  # grids whose corners are closer are the same
+GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))  # keeps any number of hues far apart
 LIGHTNESS, CHROMA = 65.0, 70.0
-SERIES_NUMBER = 1000  # beyond what scanners count to
+SERIES_NUMBER = 1000  # higher than the numbers of scanners
 LONGEST = 64  # characters of a DICOM LO value
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """Who drew the segments.
+    """The program and segmenter that made the segments.
 
     Attributes:
-        name: Of the program.
-        version: Of the program.
-        digest: Of the segmenter with its weights: the same digest, the same mask.
+        name: Name of the program.
+        version: Version of the program.
+        digest: Digest of the segmenter with its weights.
     """
 
     name: str
@@ -64,19 +64,19 @@ def write_seg(
 ) -> None:
     """Write a BINARY segmentation: one segment a structure, numbered from 1 by value.
 
-    The same labels, source and segmenter give the same UIDs and the same bytes: its
-    dates are those of the source, not of the clock. Slices without a label are left
-    out, unless all are.
+    The same labels, source and segmenter give the same UIDs and the same bytes: dates
+    come from the source, not from the clock. Slices without a label are left out,
+    unless all are empty.
 
     Args:
-        path: Where to write; appears whole or not at all.
-        labels: On the grid of the source; 0 is background.
+        path: File to write, atomically.
+        labels: The label map on the grid of the source; 0 is background.
         source: The image that was segmented.
-        structures: The name of each value in the labels.
-        algorithm: Who segmented.
+        structures: Name of each value in the labels.
+        algorithm: The program and segmenter.
 
     Raises:
-        DataError: If the source lacks what a segmentation must refer to.
+        DataError: If the source lacks a tag that a segmentation must refer to.
 
     Source:
         DICOM PS3.3, section A.51; highdicom, doi:10.1007/s10278-022-00683-y.
@@ -89,7 +89,7 @@ def write_seg(
     names = [structures[value] for value in values]
     seg = _segmentation(numbers, source, names, algorithm)
     copy_patient(seg, source.slices[0])
-    _settle(seg, source.slices[0])
+    _make_reproducible(seg, source.slices[0])
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     seg.save_as(part)
@@ -144,14 +144,14 @@ def _segmentation(
     except (AttributeError, KeyError, ValueError) as error:
         raise DataError(
             f"{path}: expected a series that a segmentation can refer to, found "
-            f"{type(error).__name__} ({error}); export the series with all its header"
+            f"{type(error).__name__} ({error}); export the series with its whole header"
         ) from error
 
 
 def _frames(
     numbers: UInt[np.ndarray, "i j k"], source: DicomImage, stack: Stack
 ) -> tuple[UInt[np.ndarray, "frame row column"], dict[str, Any]]:
-    """The segments as highdicom wants them, and their places if not the source's."""
+    """The segments as frames for highdicom, and their places if not the source's."""
     slices = np.ascontiguousarray(numbers.transpose(2, 1, 0))
     grid = source.image.grid
     if stack.grid.matches(grid, tolerance=SAME_MM):
@@ -203,8 +203,8 @@ def _color(number: int) -> CIELabColor:
     return CIELabColor(LIGHTNESS, CHROMA * math.cos(angle), CHROMA * math.sin(angle))
 
 
-def _settle(seg: Dataset, header: Dataset) -> None:
-    """Replace what highdicom takes from the clock and from chance."""
+def _make_reproducible(seg: Dataset, header: Dataset) -> None:
+    """Replace what highdicom takes from the clock and from random numbers."""
     path = path_of(header)
     date = value_of(path, header, "SeriesDate") or value_of(path, header, "StudyDate")
     time = value_of(path, header, "SeriesTime") or value_of(path, header, "StudyTime")

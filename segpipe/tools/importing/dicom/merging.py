@@ -1,4 +1,4 @@
-"""Merging: all that was drawn on one DICOM series, as one label map."""
+"""Merge all labels of one DICOM series into one label map."""
 
 from pathlib import Path
 
@@ -16,15 +16,15 @@ from segpipe.project.errors import DataError
 def read_labels(
     paths: tuple[Path, ...], image: DicomImage, *, only: frozenset[str]
 ) -> SegLabels:
-    """All that was drawn on one image, as one label map on its grid.
+    """Read all labels of one image as one label map on its grid.
 
     Args:
         paths: DICOM-SEG and RTSTRUCT files.
-        image: What they were drawn on.
-        only: Names of the RTSTRUCT regions to take; all if empty.
+        image: The image that they were drawn on.
+        only: Names of the RTSTRUCT regions to read; all if empty.
 
     Raises:
-        DataError: If a file cannot be read, or if two hold the same structure, or
+        DataError: If a file cannot be read, or if two files hold the same structure or
             structures that overlap.
     """
     array = np.zeros(image.image.grid.shape, np.int32)
@@ -45,7 +45,7 @@ def read_labels(
             raise _contradiction(owners[one], path, words)
         start = len(structures) + 1
         new = {name: value for value, name in enumerate(part.structures, start)}
-        array[drawn] = renamed(part.label.array, part.structures, new)[drawn]
+        array[drawn] = renumbered(part.label.array, part.structures, new)[drawn]
         structures |= new
         owners |= dict.fromkeys(new, path)
     return SegLabels(LabelMap(array, image.image.grid), structures)
@@ -69,7 +69,7 @@ def _name(structures: dict[str, int], value: int) -> str:
     return next(name for name, n in structures.items() if n == value)
 
 
-def renamed(
+def renumbered(
     array: Integer[np.ndarray, "i j k"],
     structures: dict[str, int],
     values: dict[str, int],
@@ -79,7 +79,7 @@ def renamed(
     Args:
         array: The label map.
         structures: The value of each structure in it.
-        values: The value that each of them gets.
+        values: The new value of each structure.
     """
     table = np.zeros(max(structures.values(), default=0) + 1, np.int32)
     for name, number in structures.items():

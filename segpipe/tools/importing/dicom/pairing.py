@@ -1,4 +1,4 @@
-"""Pairing: which DICOM-SEG and RTSTRUCT objects were drawn on which image series."""
+"""Pair DICOM-SEG and RTSTRUCT objects with the image series they were drawn on."""
 
 import logging
 from collections import defaultdict
@@ -17,15 +17,15 @@ from segpipe.images.dicom.series import (
 from segpipe.project.errors import DataError
 
 log = logging.getLogger(__name__)
-LABELS = ("SEG", "RTSTRUCT")
+LABEL_MODALITIES = ("SEG", "RTSTRUCT")
 
 
 @dataclass(frozen=True)
 class LabelledSeries:
-    """An image series with all that was drawn on it.
+    """An image series with its labels.
 
     Attributes:
-        images: The series.
+        images: The image series.
         labels: The files of its segmentations and structure sets.
     """
 
@@ -34,7 +34,7 @@ class LabelledSeries:
 
 
 def dicom_files(folder: Path) -> Iterator[Path]:
-    """All DICOM files of a folder and the folders in it; hidden files are let be."""
+    """Yield all DICOM files of a folder and its subfolders, without hidden files."""
     for path in sorted(folder.rglob("*")):
         if not path.name.startswith(".") and is_dicom(path):
             yield path
@@ -43,22 +43,22 @@ def dicom_files(folder: Path) -> Iterator[Path]:
 def find_labelled(source: Path) -> list[LabelledSeries]:
     """Pair each segmentation and structure set with the image series that it names.
 
-    Series that nothing was drawn on, doses, plans, reports and files of other formats
-    are left out; the log counts them, without names, which may be a patient's.
+    Series without a label, doses, plans, reports and files of other formats are left
+    out. The log gives their number, but no names, which may be those of patients.
 
     Args:
         source: A folder of DICOM files, in any nesting.
 
     Returns:
-        In the order of SeriesInstanceUID.
+        The labelled series in the order of SeriesInstanceUID.
 
     Raises:
-        DataError: If a file is damaged; if there is no segmentation or structure set,
-            or one whose image is not there or not clear; all of these are named.
+        DataError: If a file is damaged; if there is no segmentation or structure set;
+            if the image series of one is missing or ambiguous (lists all of these).
     """
     found = find_series(dicom_files(source))
     images = {s.uid: s for s in found if s.modality not in NO_IMAGES}
-    labels = [path for s in found if s.modality in LABELS for path in s.files]
+    labels = [path for s in found if s.modality in LABEL_MODALITIES for path in s.files]
     if not labels:
         raise DataError(
             f"{source}: expected DICOM-SEG or RTSTRUCT objects as labels, found none "
@@ -113,7 +113,8 @@ def _log_left_out(source: Path, found: list[Series], unlabelled: int) -> None:
     counts = {
         "image series without a label": unlabelled,
         "series of other objects (doses, plans, reports)": sum(
-            s.modality in NO_IMAGES and s.modality not in LABELS for s in found
+            s.modality in NO_IMAGES and s.modality not in LABEL_MODALITIES
+            for s in found
         ),
         "files that are no DICOM image or label": sum(1 for _ in visible) - read,
     }

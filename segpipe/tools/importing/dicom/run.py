@@ -1,4 +1,4 @@
-"""import: bring folders of DICOM images and their segmentations into data/."""
+"""import: write DICOM images and their segmentations into data/."""
 
 import hashlib
 import logging
@@ -14,7 +14,7 @@ from segpipe.images.dicom.series import read_patient_id, read_series
 from segpipe.images.formats import nifti
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import Conversion, ImportOptions
-from segpipe.tools.importing.dicom.merging import read_labels, renamed
+from segpipe.tools.importing.dicom.merging import read_labels, renumbered
 from segpipe.tools.importing.dicom.pairing import (
     LabelledSeries,
     dicom_files,
@@ -29,10 +29,10 @@ from segpipe.tools.importing.dicom.survey import (
 from segpipe.tools.importing.hdf5 import is_hdf5
 from segpipe.tools.importing.replacing import (
     check_layout,
+    describe_import,
+    link_existing,
     read_existing,
     replaced,
-    take_over,
-    tell,
     write_description,
     write_patients,
 )
@@ -40,13 +40,13 @@ from segpipe.tools.importing.writing import compact
 
 log = logging.getLogger(__name__)
 NUMBERED = re.compile(r"case_(\d+)", re.IGNORECASE)
-DIGITS = 12  # of a patient's digest: of a million, two are alike once in 560 times
+DIGITS = 12  # of a patient's digest: of a million, two agree once in 560 times
 
 
 def holds_dicom(source: Path, options: ImportOptions) -> bool:
-    """Whether a folder is to be read as DICOM: it has some, and nothing else was said.
+    """Whether a folder is read as DICOM: it has some, and nothing else to import.
 
-    A dataset.json, HDF5 files or the options --images and --labels say something else.
+    A dataset.json, HDF5 files and the options --images and --labels take precedence.
     """
     if not source.is_dir() or options.images or options.labels:
         return False
@@ -58,23 +58,24 @@ def holds_dicom(source: Path, options: ImportOptions) -> bool:
 def import_dicom(source: Path, data: Path, options: ImportOptions) -> str:
     """Write labelled DICOM series into the data folder; on any fault nothing changes.
 
-    Images keep their rescaled values (Hounsfield units of a CT) and their grid; labels
-    lie on it whole. The channel is the modality. Cases are case_001 and so on, in the
-    order of SeriesInstanceUID; added ones count on. A patient is the beginning of the
-    SHA-256 of PatientID: a patient's studies stay together, and no name or id is kept
-    (but who has a list of ids can try them: a pseudonym, not anonymity).
+    Images keep their rescaled values (Hounsfield units of a CT) and their grid, which
+    the label map shares. The channel is the modality. Cases are case_001 and so on, in
+    the order of SeriesInstanceUID; added cases continue the numbers. A patient is named
+    by the beginning of the SHA-256 of PatientID: the studies of a patient stay
+    together, and no name or id is kept. This is a pseudonym, not anonymity: with a list
+    of ids one can try them all.
 
     Args:
         source: A folder of DICOM files, in any nesting.
         data: The data folder of the project.
-        options: Of these --structure, --channel (one name), --add and --replace.
+        options: Only --structure, --channel (one name), --add and --replace may be set.
 
     Returns:
-        What was brought in, in one sentence.
+        One sentence on what was imported.
 
     Raises:
-        DataError: If an option has no meaning here, files cannot be paired or read,
-            labels of one series contradict each other, or modalities differ.
+        DataError: If another option is set, if files cannot be paired or read, if
+            labels of one series contradict each other, or if modalities differ.
     """
     refuse_options(options)
     existing = read_existing(data, options)
@@ -86,24 +87,26 @@ def import_dicom(source: Path, data: Path, options: ImportOptions) -> str:
     number = len(cases) + (existing.numTraining if existing else 0)
     with replaced(data) as part:
         if existing is not None:
-            take_over(data, part, list(cases))
+            link_existing(data, part, list(cases))
         labels = _write_cases(part, cases, conversion)
         conversion = replace(conversion, labels=labels)
-        title = existing.name if existing else "DICOM"  # folders are named as patients
+        title = (
+            existing.name if existing else "DICOM"
+        )  # folders may be named after patients
         write_description(part, conversion, name=title, number=number)
         write_patients(part, rows, list(cases), data if existing else None)
         check_layout(part)
-    return tell(data, conversion, imported=len(cases), number=number)
+    return describe_import(data, conversion, imported=len(cases), number=number)
 
 
 def _last_number(data: Path) -> int:
-    """The highest number of the cases that are there; 0 if none is called so."""
+    """The highest number of the existing cases case_001 and so on; 0 without any."""
     found = [NUMBERED.fullmatch(case.name) for case in read_dataset(data).cases]
     return max((int(match[1]) for match in found if match), default=0)
 
 
 def _patients(cases: dict[str, LabelledSeries]) -> list[dict[str, str]]:
-    """Rows of patients.csv."""
+    """The rows of patients.csv, with a pseudonym for each patient."""
     rows, faults = [], []
     for name, pair in cases.items():
         patient = read_patient_id(pair.images)
@@ -131,13 +134,13 @@ def _write_cases(
     seen: dict[str, int] = {}
     for name, pair in tqdm(cases.items(), desc="import", unit="case", disable=None):
         image = read_series(pair.images)
-        for words in image.warnings:  # without the path: it may name the patient
+        for words in image.warnings:  # without the path, which may name the patient
             log.warning("%s%s", name, words.removeprefix(str(path_of(image.slices[0]))))
         found = read_labels(pair.labels, image, only=frozenset(known))
         refuse_names(pair.labels, found, known)
         for new in [n for n in found.structures if n not in seen]:
             seen[new] = known.get(new, len(seen) + 1)
-        array = renamed(found.label.array, found.structures, seen)
+        array = renumbered(found.label.array, found.structures, seen)
         grid, ending = image.image.grid, conversion.ending
         goal = part / "imagesTr" / f"{name}_0000{ending}"
         nifti.write_image(goal, compact(image.image.array[0]), grid)
@@ -150,10 +153,10 @@ def _write_cases(
 
 
 def _renumber(files: list[Path], seen: dict[str, int]) -> dict[str, int]:
-    """Give the structures their values from 1 in the order of their names."""
+    """Renumber the structures from 1 in the order of their names."""
     structures = {name: value for value, name in enumerate(sorted(seen), start=1)}
     for path in files if structures != seen else ():
         label = nifti.read_label(path)
-        array = renamed(label.array, seen, structures)
+        array = renumbered(label.array, seen, structures)
         nifti.write_label(path, compact(array), label.grid)
     return structures

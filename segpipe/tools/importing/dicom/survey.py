@@ -1,4 +1,4 @@
-"""Choosing: what the options, the headers and the data to add to say of DICOM."""
+"""Choose the conversion of DICOM from options, headers and existing data."""
 
 from pathlib import Path
 
@@ -8,20 +8,20 @@ from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import Conversion, ImportOptions
 from segpipe.tools.importing.dicom.pairing import LabelledSeries
 
-RESERVED = ("background", "ignore")  # dataset.json means its own by them
+RESERVED = ("background", "ignore")  # names with a meaning in dataset.json
 
 
 def refuse_options(options: ImportOptions) -> None:
-    """Refuse options for what DICOM says itself, or cannot say.
+    """Refuse options that have no meaning for DICOM.
 
     Raises:
-        DataError: At the first of them.
+        DataError: If one is set.
     """
     default = ImportOptions()
     reasons = {
         "spacing_mm": "DICOM carries its own spacing",
         "instances": "segments and contours are structures, not instance ids",
-        "ignore": "neither segments nor contours mean what nobody annotated",
+        "ignore": "segments and contours cannot mark what is not annotated",
         "grey": "DICOM images are read in one channel",
         "image_key": "it names a data set of HDF5 files",
         "label_key": "it names a data set of HDF5 files",
@@ -31,9 +31,9 @@ def refuse_options(options: ImportOptions) -> None:
     }
     for field, reason in reasons.items():
         if getattr(options, field) != getattr(default, field):
-            said = "--" + field.replace("_", "-").replace("suffixes", "suffix")
+            option = "--" + field.replace("_", "-").replace("suffixes", "suffix")
             raise DataError(
-                f"{said}: expected none for DICOM, found one: {reason}; leave it out"
+                f"{option}: expected none for DICOM, found one: {reason}; leave it out"
             )
     if len(options.channels) > 1:
         raise DataError(
@@ -48,11 +48,11 @@ def choose_dicom(
     data: Path,
     existing: Description | None,
 ) -> Conversion:
-    """What becomes of the series; its labels are those of which values are known.
+    """Choose the conversion; its labels are the structures with known values.
 
     Raises:
-        DataError: If the modalities differ, or what was said or is there contradicts
-            them.
+        DataError: If the modalities differ, or if the options or the existing data
+            contradict them.
     """
     return Conversion(
         options=options,
@@ -69,7 +69,7 @@ def choose_dicom(
 def _known_structures(
     options: ImportOptions, existing: Description | None
 ) -> dict[str, int]:
-    """Structure name to value as the options or the data tell it; else empty."""
+    """The value of each structure in the options or the existing data; else empty."""
     for name, value in options.structures.items():
         if name in RESERVED or value == 0:
             raise DataError(
@@ -81,7 +81,7 @@ def _known_structures(
     if options.structures:
         raise DataError(
             "--structure: expected none beside --add, found "
-            f"{', '.join(options.structures)}; the data that are there name the values"
+            f"{', '.join(options.structures)}; the existing data name the values"
         )
     return {n: value for n, value in existing.labels.items() if n not in RESERVED}
 
@@ -89,7 +89,7 @@ def _known_structures(
 def _choose_channel(
     pairs: list[LabelledSeries], options: ImportOptions, existing: Description | None
 ) -> str:
-    """The modality of all series, or the name that was said instead."""
+    """The channel: its name in the options, or else the modality of all series."""
     modalities = {pair.images.modality: pair.images.files[0] for pair in pairs}
     if len(modalities) > 1:
         found = ", ".join(f"{kind} ({path})" for kind, path in modalities.items())
@@ -102,13 +102,13 @@ def _choose_channel(
         raise DataError(
             f"{pairs[0].images.files[0]}: expected the channels of the data to add to, "
             f"{', '.join(existing.channel_names.values())}, found {channel}; if they "
-            "are the same, say --channel NAME"
+            "are the same, give --channel NAME"
         )
     return channel
 
 
 def _choose_ending(data: Path, existing: Description | None) -> str:
-    """Of all files: that of the data to add to, or else .nii.gz."""
+    """The ending of all files: as in the existing data, or else .nii.gz."""
     if existing is None:
         return ".nii.gz"
     if existing.file_ending not in NIFTI or existing.true_unit != "mm":
@@ -123,17 +123,17 @@ def _choose_ending(data: Path, existing: Description | None) -> str:
 def refuse_names(
     paths: tuple[Path, ...], labels: SegLabels, known: dict[str, int]
 ) -> None:
-    """Refuse structures that no value is known for, where values are known.
+    """Refuse structures without a known value, if values are known, and reserved names.
 
     Raises:
-        DataError: If there are such, or one is called as dataset.json calls others.
+        DataError: If there are such structures.
     """
     where = ", ".join(map(str, paths))
     reserved = [name for name in labels.structures if name in RESERVED]
     if reserved:
         raise DataError(
             f"{where}: expected names of structures, found {reserved[0]!r}, which "
-            "dataset.json keeps for itself; rename it, or export without it"
+            "dataset.json reserves; rename it, or export without it"
         )
     strange = [repr(name) for name in labels.structures if name not in known]
     if known and strange:
@@ -148,12 +148,12 @@ def refuse_unseen(options: ImportOptions, seen: dict[str, int]) -> None:
     """Refuse structures of the options that no label holds.
 
     Raises:
-        DataError: If there are such.
+        DataError: If there are such structures.
     """
     unseen = sorted(set(options.structures) - set(seen))
     if unseen:
         raise DataError(
             f"--structure: expected names that the labels have, found "
-            f"{', '.join(unseen)}, but the labels have {', '.join(sorted(seen))}; mend "
-            "the spelling, or leave them out"
+            f"{', '.join(unseen)}, but the labels have {', '.join(sorted(seen))}; "
+            "correct the spelling, or leave them out"
         )

@@ -1,1 +1,1 @@
-"""The inbox of studies: what waits, who works on it, what is reported."""
+"""An inbox of studies: the waiting studies, the processes, and the report."""

@@ -1,4 +1,4 @@
-"""inbox: which studies of a folder are to be done, and which are not, and why."""
+"""inbox: which studies of a folder are to be segmented, and why the others are not."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +17,8 @@ class WaitingStudy:
     """A study to segment.
 
     Attributes:
-        study: The files.
-        inputs: Their digests, when they were looked at; none if they could not be read.
+        study: The study.
+        inputs: Digests of its files when they were read; none if they could not be.
     """
 
     study: Study
@@ -30,10 +30,10 @@ class Inbox:
     """The studies of an inbox.
 
     Attributes:
-        todo: To be segmented.
-        finished: Done before, and unchanged.
-        known: Failed before, and unchanged.
-        growing: Still being written.
+        todo: Studies to segment.
+        finished: Cases that were segmented before and have not changed.
+        known: Failures of cases that have not changed.
+        growing: Cases whose files are still being written.
     """
 
     todo: tuple[WaitingStudy, ...]
@@ -42,7 +42,7 @@ class Inbox:
     growing: tuple[str, ...]
 
     def __str__(self) -> str:
-        """For people."""
+        """Counts, in one sentence."""
         return (
             f"{len(self.todo)} studies to segment, {len(self.finished)} finished "
             f"before, {len(self.known)} known failures, {len(self.growing)} still "
@@ -60,14 +60,14 @@ def sort_inbox(
     retry_failed: bool,
     workers: int,
 ) -> Inbox:
-    """Look at all studies among files and folders.
+    """Sort all studies among files and folders.
 
     Args:
         inputs: Files and folders.
-        order: What the studies are for.
-        now: The time, in seconds since the epoch.
-        settle_s: How old the newest file of a study must be.
-        limit_s: How long a case may take.
+        order: Segmenter, settings and output.
+        now: Current time, in seconds since the epoch.
+        settle_s: Smallest age of the newest file of a study.
+        limit_s: Time limit of a case.
         retry_failed: Whether known failures are tried again.
         workers: Threads that read files for their digests.
 
@@ -102,14 +102,14 @@ def sort_inbox(
 def _look(
     study: Study, *, order: Order, limit_s: float, retry_failed: bool
 ) -> WaitingStudy | Failure | None:
-    """None if it is finished, the failure if it would fail again, else what to do."""
+    """None if it is finished, its failure if it would fail again, else the study."""
     output = Path(order.output)
     try:
         inputs = record_inputs(study)
         key = order.key(inputs)
         if is_finished(study, key, output):
             return None
-    except OSError:  # whatever it is, it will be said of this case alone
+    except OSError:  # the attempt at this case will report it
         return WaitingStudy(study, ())
     failure = read_failure(output, study.name)
     if failure and failure.holds(key, limit_s=limit_s) and not retry_failed:
@@ -118,7 +118,7 @@ def _look(
 
 
 def _age_s(study: Study, now: float) -> float:
-    """Of the newest file; one that is gone is being moved."""
+    """Age of the newest file; 0 if a file is gone, because it is being moved."""
     try:
         return now - max(file.stat().st_mtime for file in study.files)
     except FileNotFoundError:

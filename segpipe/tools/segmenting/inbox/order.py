@@ -1,4 +1,4 @@
-"""Order: all that a process needs to segment cases, as one JSON document."""
+"""Order: segmenter, settings and output for a process, as one JSON document."""
 
 import os
 from pathlib import Path
@@ -9,19 +9,19 @@ from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.fetch import SegmenterRecord, locate_segmenter
 from segpipe.segmenter.segmenter import build_inference
 from segpipe.segmenter.settings import SegmentSettings
-from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec, spec_file
 from segpipe.tools.segmenting.manifest import InputRecord
 from segpipe.tools.segmenting.work import case_key, resolve_settings
 
 
 class Order(Document):
-    """What is the same for all cases.
+    """What all cases share.
 
     Attributes:
-        folders: Of the segmenter, one a fold.
+        folders: Folders of the segmenter, one per fold.
         record: Which segmenter it is.
-        channels: Of the segmenter.
-        settings: As chosen, with device and precision resolved.
+        channels: Number of channels of the segmenter.
+        settings: The user's choice, with device and precision resolved.
         output: Folder for the results.
     """
 
@@ -32,23 +32,24 @@ class Order(Document):
     output: str
 
     def key(self, inputs: tuple[InputRecord, ...]) -> str:
-        """What the results of these inputs are known by."""
+        """The key of the results of these inputs."""
         return case_key(inputs, self.record, self.settings)
 
 
 def prepare_order(
     model: str, output: Path, settings: SegmentSettings, paths: Paths
 ) -> Order:
-    """Find the segmenter, once for all processes, and resolve what is ``auto``.
+    """Find the segmenter once for all processes, and resolve device and precision.
 
     Args:
         model: Folder of a segmenter, or of its folds, or ``models:/NAME@ALIAS``.
         output: Folder for the results.
-        settings: What was chosen.
-        paths: Of the project, if there is one, for the registry's address.
+        settings: The user's choice.
+        paths: Paths of the project, whose registry is asked.
 
     Raises:
-        DataError: If there is no such segmenter or device, or no output can be written.
+        DataError: If there is no such segmenter or device, or the output folder cannot
+            be written to.
     """
     folders, record = locate_segmenter(model, paths)
     compute = build_inference(settings).compute
@@ -56,24 +57,24 @@ def prepare_order(
     output.mkdir(parents=True, exist_ok=True)
     if not os.access(output, os.W_OK):
         raise DataError(
-            f"{output}: expected a folder to write results into, found one that "
-            "refuses; change its rights, or name another"
+            f"{output}: expected a folder that can be written to, found one that "
+            "cannot; change its rights, or name another"
         )
     return Order(
         folders=tuple(str(folder.absolute()) for folder in folders),
         record=record,
-        channels=len(SegmenterSpec.read(folders[0] / "spec.json").plan.channels),
+        channels=len(SegmenterSpec.read(spec_file(folders[0])).plan.channels),
         settings=resolve_settings(settings, compute),
         output=str(output),
     )
 
 
 def workers_at_once(workers: int, settings: SegmentSettings) -> int:
-    """How many cases at once, so that threads do not outnumber the cores.
+    """Number of cases at once, so that threads do not outnumber the cores.
 
     Args:
-        workers: As chosen; 0 leaves the choice.
-        settings: With the device resolved.
+        workers: The user's choice; 0 leaves it to this function.
+        settings: Settings with the device resolved.
     """
     if workers > 0:
         return workers

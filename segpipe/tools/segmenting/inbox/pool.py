@@ -1,7 +1,7 @@
-"""A pool of processes that segment, each kept for the next case, ended when it hangs.
+"""A pool of processes that segment; each is kept for the next case, or ended.
 
-A process of its own, because a case may hang or be killed for want of memory: it then
-takes nothing with it, and whoever waits for it goes on.
+Cases run in processes of their own because a case may hang, or be killed when memory
+runs out. Only its process is lost then, and the flow goes on.
 """
 
 import os
@@ -13,33 +13,39 @@ import threading
 from datetime import UTC, datetime
 from multiprocessing import Pipe
 from pathlib import Path
+from typing import cast, get_args
 
 from segpipe.project.errors import DataError
 from segpipe.tools.segmenting.attempt import Outcome
 from segpipe.tools.segmenting.inbox.inbox import WaitingStudy
 from segpipe.tools.segmenting.inbox.order import Order
 from segpipe.tools.segmenting.inbox.worker import STUDY
-from segpipe.tools.segmenting.manifest import Failure, failure_path, forget_failure
+from segpipe.tools.segmenting.manifest import (
+    Failure,
+    Fault,
+    failure_path,
+    forget_failure,
+)
 from segpipe.tools.segmenting.studies import Study
 
-STARTS_S = 600.0  # at most, to load a segmenter from a slow share
-ATTEMPTS = 2  # a process may be killed for the memory that another took
-LAST_WORDS = 300  # bytes of a process that died
+STARTS_S = 600.0  # limit for loading a segmenter, also from a slow share
+ATTEMPTS = 2  # a process may be killed because another one took the memory
+LAST_WORDS = 300  # characters that are quoted from a process that died
 
 
 class StoppedError(RuntimeError):
-    """The run was stopped, and the case with it."""
+    """The run was stopped."""
 
 
 class LostError(RuntimeError):
-    """The process ended in the middle of a case; the message says how."""
+    """A process ended in the middle of a case; the message says how."""
 
 
 class WorkerPool:
-    """Processes with one order; as many as are asked for at a time.
+    """Processes that work on one order, as many as there are cases at a time.
 
     Args:
-        order: What they load.
+        order: Segmenter, settings and output, which each process loads.
     """
 
     def __init__(self, order: Order) -> None:
@@ -50,11 +56,11 @@ class WorkerPool:
         self._stopped = False
 
     def segment(self, case: WaitingStudy, *, limit_s: float) -> Outcome:
-        """Segment a case in a process; a failure is written beside the results.
+        """Segment a case in a process; write a failure beside the results.
 
         Args:
-            case: Its study and the digests of its files.
-            limit_s: How long it may take.
+            case: The study and the digests of its files.
+            limit_s: Time limit.
 
         Raises:
             StoppedError: If the pool was stopped.
@@ -74,12 +80,12 @@ class WorkerPool:
             self._idle.clear()
         for worker in workers:
             worker.end()
-        for worker in idle:  # whoever waits for another closes it
+        for worker in idle:  # the thread that waits for another one closes it
             worker.close()
 
     @property
     def ended(self) -> bool:
-        """Whether it was stopped, or all its processes ended idle."""
+        """Whether it was stopped, or all its processes have ended."""
         with self._lock:
             dead = [worker.process.poll() is not None for worker in self._workers]
             return self._stopped or (bool(dead) and all(dead))
@@ -99,14 +105,16 @@ class WorkerPool:
                 continue
             except TimeoutError:
                 self._drop(worker)
-                why = f"took more than {limit_s:g} s; see whether it is damaged or huge"
+                why = (
+                    f"took more than {limit_s:g} s; check whether it is damaged or huge"
+                )
                 return Outcome(
                     case=study.name, kind="late", reason=why, seconds=limit_s
                 )
             with self._lock:
                 self._idle.append(worker)
             return outcome
-        why = f"{lost}, {ATTEMPTS} times; with -9 memory ran out: set workers lower"
+        why = f"{lost}, {ATTEMPTS} times; if -9, memory ran out: use fewer workers"
         return Outcome(case=study.name, kind="killed", reason=why)
 
     def _take(self) -> "_Worker":
@@ -142,12 +150,12 @@ class WorkerPool:
             raise StoppedError("the run was stopped")
 
 
-POOLS: dict[str, WorkerPool] = {}  # of this process, by run
+POOLS: dict[str, WorkerPool] = {}  # the pools of this process, by run
 GUARD = threading.Lock()
 
 
 def find_pool(run: str, order: Order) -> WorkerPool:
-    """The pool of a run in this process; those that ended are let go."""
+    """The pool of a run in this process; pools that have ended are dropped."""
     with GUARD:
         for other, pool in [*POOLS.items()]:
             if other != run and pool.ended:
@@ -156,7 +164,7 @@ def find_pool(run: str, order: Order) -> WorkerPool:
 
 
 def stop_pool(run: str) -> None:
-    """End the processes of a run, if this process has any; it starts no more."""
+    """End the processes of a run in this process; no new ones start."""
     with GUARD:
         pool = POOLS.get(run)
     if pool is not None:
@@ -164,12 +172,12 @@ def stop_pool(run: str) -> None:
 
 
 class _Worker:
-    """One process, and our end of its pipe."""
+    """One process, and this end of its pipe."""
 
     def __init__(self, order: Order) -> None:
         self._pipe, theirs = Pipe()
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
-        self._heard = 0  # bytes said before this case
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
+        self._seen = 0  # bytes logged before this case
         self.process = subprocess.Popen(
             [
                 sys.executable,
@@ -179,8 +187,8 @@ class _Worker:
             ],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
-            stdout=self._said,
-            stderr=self._said,
+            stdout=self._log,
+            stderr=self._log,
             env=_environ(order.settings.threads),
             start_new_session=True,
         )
@@ -191,8 +199,8 @@ class _Worker:
         """Wait until the segmenter is loaded.
 
         Raises:
-            DataError: If it says why it cannot.
-            LostError: If it ended without a word, or took too long.
+            DataError: If the process reports that it cannot load it.
+            LostError: If the process ended without a report, or took too long.
         """
         try:
             refusal = self._receive(STARTS_S).decode()
@@ -206,9 +214,9 @@ class _Worker:
 
         Raises:
             LostError: If the process ended before.
-            TimeoutError: If it takes too long; the process is still at it.
+            TimeoutError: If it takes too long; the process still works on it.
         """
-        self._heard = os.fstat(self._said.fileno()).st_size
+        self._seen = os.fstat(self._log.fileno()).st_size
         try:
             self._pipe.send_bytes(STUDY.dump_json(study))
         except OSError as error:
@@ -216,15 +224,15 @@ class _Worker:
         return Outcome.model_validate_json(self._receive(limit_s))
 
     def end(self) -> None:
-        """Kill the process, which keeps nothing that could be lost."""
+        """Kill the process; it holds no state worth saving."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     def close(self) -> None:
-        """Close our ends."""
+        """Close this end of the pipe, and the log."""
         self._pipe.close()
-        self._said.close()
+        self._log.close()
 
     def _receive(self, limit_s: float) -> bytes:
         try:
@@ -236,18 +244,18 @@ class _Worker:
 
     def _last_words(self) -> str:
         status = self.process.wait()
-        size = os.fstat(self._said.fileno()).st_size
-        start = max(self._heard, size - 8 * LAST_WORDS)
-        # Without seeking: the process writes at the same place in the file.
-        said = os.pread(self._said.fileno(), size - start, start)
-        lines = said.decode(errors="replace").split("\n")
+        size = os.fstat(self._log.fileno()).st_size
+        start = max(self._seen, size - 8 * LAST_WORDS)
+        # pread, because the process shares the file's position.
+        text = os.pread(self._log.fileno(), size - start, start)
+        lines = text.decode(errors="replace").split("\n")
         words = next((line.strip() for line in reversed(lines) if line.strip()), "")
         last = f", last words: {words[-LAST_WORDS:]}" if words else ""
         return f"its process ended with {status}{last}"
 
 
 def _environ(threads: int) -> dict[str, str]:
-    """Ours, with this very segpipe, and no more threads than a case may have."""
+    """This environment, with this segpipe and the threads of a case."""
     here = str(Path(__file__).parents[4])
     variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
@@ -262,14 +270,14 @@ def write_failure(
     case: WaitingStudy, outcome: Outcome, order: Order, limit_s: float
 ) -> None:
     """Write beside the results why a case failed."""
-    assert outcome.kind in ("data", "killed", "late", "system", "error"), outcome
+    assert outcome.kind in get_args(Fault), outcome
     Failure(
         format_version=1,
         case=outcome.case,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         key=order.key(case.inputs) if case.inputs else "",
         inputs=case.inputs,
-        kind=outcome.kind,
+        kind=cast(Fault, outcome.kind),
         limit_s=limit_s,
         reason=outcome.reason,
     ).write(failure_path(Path(order.output), outcome.case))

@@ -1,4 +1,4 @@
-"""night: what came of an inbox, in sentences and tables for people."""
+"""The report on an inbox: outcomes in sentences and tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from segpipe.tools.segmenting.inbox.inbox import Inbox
 from segpipe.tools.segmenting.inbox.order import Order
 from segpipe.tools.segmenting.manifest import Manifest, manifest_path
 
-ROWS = 300  # of a table; more cannot be looked at, and volumes.csv has all
-NAMES = 10  # in a sentence
+ROWS = 300  # of a table at most; volumes.csv has all
+NAMES = 10  # in a sentence at most
 
 Row = dict[str, str | float]
 
 
 @dataclass(frozen=True)
 class InboxReport:
-    """What came of an inbox.
+    """Report on an inbox.
 
     Attributes:
-        order: What it was for.
-        inbox: What there was.
-        outcomes: Of the cases that were tried, in their order.
+        order: Segmenter, settings and output.
+        inbox: The sorted studies.
+        outcomes: Outcomes of the cases that were tried, in their order.
     """
 
     order: Order
@@ -32,11 +32,11 @@ class InboxReport:
 
     @property
     def failed(self) -> list[Outcome]:
-        """The cases that failed now."""
+        """Outcomes of the cases that failed in this run."""
         return [outcome for outcome in self.outcomes if outcome.failed]
 
     def headline(self) -> str:
-        """One sentence, for the state of the run."""
+        """One sentence: the counts, and the names of failed cases."""
         done = sum(outcome.kind == "done" for outcome in self.outcomes)
         parts = [f"{done} segmented"]
         if self.failed:
@@ -57,13 +57,13 @@ class InboxReport:
         return "; ".join(parts)
 
     def results(self) -> list[Row]:
-        """A row a case that was segmented now."""
+        """One row per case that was segmented in this run."""
         done = [outcome for outcome in self.outcomes if outcome.kind == "done"]
         rows = [self._result(outcome) for outcome in done[:ROWS]]
         return _with_rest(rows, len(done))
 
     def failures(self) -> list[Row]:
-        """A row a case that failed, now or before; the reason ends with the mend."""
+        """One row per case that failed, now or before, with the reason and the mend."""
         rows: list[Row] = [
             {
                 "case": outcome.case,
@@ -85,7 +85,7 @@ class InboxReport:
         return _with_rest(rows[:ROWS], len(rows))
 
     def summary(self) -> str:
-        """Markdown: where the results lie and which segmenter made them."""
+        """Markdown: the headline, the folder of the results and the segmenter."""
         record, output = self.order.record, self.order.output
         version = f", version {record.version}" if record.version else ""
         return (
@@ -104,7 +104,7 @@ class InboxReport:
                 manifest_path(Path(self.order.output), outcome.case)
             )
         except DataError:
-            return row  # someone moved it already
+            return row  # the result was moved already
         in_ml = bool(manifest.volumes_ml)
         unit = "ml" if in_ml else "voxels"
         volumes = manifest.volumes_ml if in_ml else manifest.voxels
@@ -114,6 +114,6 @@ class InboxReport:
 
 
 def _with_rest(rows: Sequence[Row], count: int) -> list[Row]:
-    """The rows, and a last one that says how many more there are."""
+    """The rows, and a last one with the number of rows left out."""
     rest = count - len(rows)
     return [*rows, {"case": f"and {rest} more"}] if rest else [*rows]

@@ -1,7 +1,7 @@
-"""A process that segments one case after another: ``python -m`` this, with a pipe.
+"""A process that segments one case after another; ``python -m`` this, with a pipe.
 
-It loads the segmenter once. It ends with whoever holds the other end of the pipe, even
-in the middle of a case: an orphan would go on for hours and hold its memory.
+It loads the segmenter once. It ends when the other end of the pipe is closed, even in
+the middle of a case: an orphan would run for hours and hold its memory.
 """
 
 import os
@@ -20,7 +20,7 @@ from segpipe.tools.segmenting.inbox.order import Order
 from segpipe.tools.segmenting.studies import Study
 from segpipe.tools.segmenting.work import Work, build_work
 
-IDLE_S = 120.0  # without a case: memory is for others
+IDLE_S = 120.0  # without a case the process ends, to free its memory
 STUDY: TypeAdapter[Study] = TypeAdapter(Study)
 
 
@@ -28,21 +28,21 @@ def load_work(order: Order) -> Work:
     """Load the segmenter onto the device.
 
     Raises:
-        DataError: If folders or device that the order names are not at hand here.
+        DataError: If this machine lacks the folders or the device of the order.
     """
     folders = [Path(folder) for folder in order.folders]
     missing = [str(path) for path in folders if not path.is_dir()]
     if missing:
         raise DataError(
             f"{missing[0]}: expected the segmenter, found no such folder here; "
-            "machines of a cluster need it under the same path, on shared storage"
+            "all machines of a cluster need it under the same path, on shared storage"
         )
     segmenter, output = Segmenter.ensemble(folders), Path(order.output)
     return build_work(segmenter, order.record, order.settings, output)
 
 
 def serve(pipe: Connection) -> None:
-    """Load what the first message orders, then answer each study with its outcome."""
+    """Load the order in the first message, then answer each study with its outcome."""
     threading.Thread(target=_end_with_owner, args=(pipe.fileno(),), daemon=True).start()
     try:
         work = load_work(Order.model_validate_json(pipe.recv_bytes()))
@@ -58,7 +58,7 @@ def serve(pipe: Connection) -> None:
 def _end_with_owner(descriptor: int) -> None:
     """Wait, without reading, until the other end is closed."""
     watch = select.poll()
-    watch.register(descriptor, 0)  # a hang-up is always told
+    watch.register(descriptor, 0)  # a hang-up is always reported
     watch.poll()
     os._exit(1)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segpipe.project.errors import DataError
-from segpipe.tools.importing.dicom.merging import read_labels, renamed
+from segpipe.tools.importing.dicom.merging import read_labels, renumbered
 from tests.support.dicoms import SHAPE
 from tests.support.labelled_dicoms import add_rtstruct, add_seg, add_series, drawn
 
@@ -62,7 +62,7 @@ def test_structures_that_overlap_are_refused_with_both_files(tmp_path: Path) -> 
 def test_names_get_other_values() -> None:
     array = np.zeros(SHAPE, np.int16)
     array[0], array[1] = 5, 2
-    found = renamed(array, {"a": 5, "b": 2}, {"a": -3, "b": 900, "c": 1})
+    found = renumbered(array, {"a": 5, "b": 2}, {"a": -3, "b": 900, "c": 1})
 
     assert (found[0] == -3).all()
     assert (found[1] == 900).all()

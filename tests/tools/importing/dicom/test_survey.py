@@ -24,7 +24,7 @@ def source(tmp_path: Path) -> Path:
     [
         (ImportOptions(spacing_mm=(1.0, 1.0, 1.0)), "--spacing-mm.*its own spacing"),
         (ImportOptions(instances=True), "--instances.*not instance ids"),
-        (ImportOptions(ignore=9), "--ignore.*nobody annotated"),
+        (ImportOptions(ignore=9), "--ignore.*not annotated"),
         (ImportOptions(grey=True), "--grey.*one channel"),
         (ImportOptions(image_key="x"), "--image-key.*HDF5"),
         (ImportOptions(label_key="x"), "--label-key.*HDF5"),
@@ -94,7 +94,7 @@ def test_data_of_another_channel_or_other_structures_are_not_joined(
     data = tmp_path / "data"
     write_dataset(data, cases=2)
 
-    with pytest.raises(DataError, match="say --channel NAME"):
+    with pytest.raises(DataError, match="give --channel NAME"):
         import_dataset(source, data, ImportOptions(add=True))
     channels = read_dataset(data).channels
     with pytest.raises(DataError, match="expected the structures ball, core, found"):

@@ -49,7 +49,7 @@ def case(folder: Path, name: str = "a") -> WaitingStudy:
 
 
 def hanging(folder: Path) -> WaitingStudy:
-    """A pipe that nobody writes into: reading it waits for ever."""
+    """A pipe without a writer: reading it never ends."""
     os.mkfifo(folder / "slow.nii")
     known = record_inputs(case(folder).study)
     return WaitingStudy(Study("slow", (folder / "slow.nii",)), known)
@@ -72,7 +72,7 @@ def _words(process: psutil.Process) -> list[str]:
 
 
 def holds(process: psutil.Process, lock: Path) -> bool:
-    """Whether it is at work on the case: it has the lock's file open."""
+    """Whether a process works on the case: it has the lock's file open."""
     try:
         return str(lock) in {file.path for file in process.open_files()}
     except psutil.Error:

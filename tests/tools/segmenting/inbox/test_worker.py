@@ -1,4 +1,4 @@
-"""The process by itself; what a pool of them does stands in test_pool.py."""
+"""The process by itself; test_pool.py has the tests of a pool."""
 
 import subprocess
 import sys

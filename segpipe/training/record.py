@@ -1,0 +1,104 @@
+"""The record of a training: what it was made from and how each of its epochs went."""
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+from segpipe.project.documents import Document, write_text
+from segpipe.project.errors import DataError
+
+RECORD = "fingerprint.json"
+# One row an epoch, column to value; NaN where a figure is unknown.
+History = list[dict[str, float]]
+
+
+class TrainingRecord(Document):
+    """What a training was made from.
+
+    Attributes:
+        format_version: Version of this document.
+        fingerprint: Key of this training: changes with everything that it depends on.
+        parent: Key that the folds of one model share.
+        fold: Number of the fold.
+        model: Name of the model in params.yaml.
+        params: The section train.MODEL.
+        compute: Device, precision and threads, and the number of processes.
+        inputs: SHA-256 of each document of an earlier stage, by name.
+        versions: Version of each package that computes.
+    """
+
+    format_version: Literal[1]
+    fingerprint: str
+    parent: str
+    fold: int
+    model: str
+    params: dict[str, Any]
+    compute: dict[str, Any]
+    inputs: dict[str, str]
+    versions: dict[str, str]
+
+
+def training_folder(artifacts: Path, model: str, fold: int) -> Path:
+    """The folder of a training."""
+    return artifacts / "train" / model / str(fold)
+
+
+def find_trainings(artifacts: Path) -> list[Path]:
+    """The folders of all finished trainings."""
+    return sorted(file.parent for file in artifacts.glob(f"train/*/*/{RECORD}"))
+
+
+def segmenter_folder(training: Path) -> Path:
+    """The folder of the segmenter in the folder of a training."""
+    return training / "segmenter"
+
+
+def record_file(training: Path) -> Path:
+    """The file of the record in the folder of a training."""
+    return training / RECORD
+
+
+def history_file(training: Path) -> Path:
+    """The file of the history in the folder of a training."""
+    return training / "history.csv"
+
+
+def read_record(training: Path) -> TrainingRecord:
+    """Read the record in the folder of a training.
+
+    Raises:
+        DataError: If there is none, or it was written in another format.
+    """
+    return TrainingRecord.read(record_file(training))
+
+
+def read_history(training: Path) -> History:
+    """Read the history in the folder of a training.
+
+    Raises:
+        DataError: If there is none.
+    """
+    file = history_file(training)
+    if not file.is_file():
+        raise DataError(
+            f"{file}: expected a finished training, found none; run `dvc repro`"
+        )
+    with file.open(encoding="utf-8", newline="") as text:
+        return [
+            {name: float(value or "nan") for name, value in row.items()}
+            for row in csv.DictReader(text)
+        ]
+
+
+def write_history(training: Path, history: History) -> None:
+    """Write the history into the folder of a training, nine digits a value."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in history:
+        writer.writerow(
+            {k: "" if math.isnan(v) else f"{v:.9g}" for k, v in row.items()}
+        )
+    write_text(history_file(training), text.getvalue())

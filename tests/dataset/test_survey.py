@@ -1,0 +1,95 @@
+"""A survey tells the grid, the intensities of structures and the class counts."""
+
+from pathlib import Path
+
+import numpy as np
+
+from segpipe.dataset.case import Case, CaseList
+from segpipe.dataset.survey import survey_case
+from segpipe.images.formats import nifti
+from segpipe.images.grid import Grid
+from segpipe.project.paths import Paths
+
+SHAPE = (4, 3, 2)
+LABEL = np.zeros(SHAPE, np.int16)
+LABEL[0] = 5
+LABEL[1, 0, 0] = 7  # not annotated
+IMAGE = np.where(LABEL == 5, 100, -3).astype(np.int16)
+
+
+def write_one(paths: Paths, affine: np.ndarray) -> CaseList:
+    grid = Grid(SHAPE, affine, "mm")
+    nifti.write_image(paths.data / "image.nii", IMAGE, grid)
+    nifti.write_label(paths.data / "label.nii", LABEL, grid)
+    case = Case(
+        name="one",
+        patient="one",
+        images=("image.nii",),
+        label="label.nii",
+        instances=None,
+        shape=SHAPE,
+        spacing=grid.spacing,
+        attributes={},
+        warnings=(),
+    )
+    return CaseList(
+        format_version=1,
+        dimensions=3,
+        unit="mm",
+        spacing_mm=None,
+        file_ending=".nii",
+        channels=("a",),
+        labels={"background": 0, "ball": 5},
+        ignore=7,
+        cases=(case,),
+    )
+
+
+def test_only_structures_are_sampled_and_only_annotated_voxels_counted(
+    tmp_path: Path,
+) -> None:
+    paths = Paths(tmp_path)
+    cases = write_one(paths, np.diag([1.0, 2.0, 3.0, 1.0]))
+
+    found = survey_case(paths, cases, cases.cases[0])
+
+    assert found.samples.tolist() == [[100.0] * 6]
+    assert found.counts.tolist() == [24 - 6 - 1, 6]
+
+
+def test_the_grid_is_told_along_the_canonical_axes(tmp_path: Path) -> None:
+    """The file stores R, A, S along k, i, j."""
+    paths = Paths(tmp_path)
+    affine = np.zeros((4, 4))
+    affine[0, 2], affine[1, 0], affine[2, 1], affine[3, 3] = 3.0, 1.0, 2.0, 1.0
+    cases = write_one(paths, affine)
+
+    grid = survey_case(paths, cases, cases.cases[0]).grid
+
+    assert grid.shape == (2, 4, 3)
+    assert grid.spacing == (3.0, 1.0, 2.0)
+
+
+def test_a_second_survey_comes_from_the_cache(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    cases = write_one(paths, np.eye(4))
+    first = survey_case(paths, cases, cases.cases[0])
+    (entry,) = (paths.cache / "plan").iterdir()
+    np.save(entry / "class_counts.npy", np.array([1, 2]))
+
+    second = survey_case(paths, cases, cases.cases[0])
+
+    np.testing.assert_array_equal(second.samples, first.samples)
+    assert second.grid.matches(first.grid, tolerance=0.0)
+    assert second.counts.tolist() == [1, 2]
+
+
+def test_a_case_is_surveyed_again_once_its_files_changed(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    cases = write_one(paths, np.eye(4))
+    first = survey_case(paths, cases, cases.cases[0])
+    nifti.write_image(paths.data / "image.nii", 2 * IMAGE, first.grid)
+
+    second = survey_case(paths, cases, cases.cases[0])
+
+    np.testing.assert_array_equal(second.samples, 2 * first.samples)
