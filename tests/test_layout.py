@@ -45,6 +45,7 @@ OF_THE_WHOLE = {
     "test_dicom_table.py",
     "test_layout.py",
     "test_nasty.py",
+    "test_owners.py",
     "test_project.py",
     "test_staleness.py",
     "test_streaming.py",

@@ -1,4 +1,4 @@
-"""Case: one study of one patient, its files; CaseList: what verify says of them all."""
+"""Case: the files of one study; CaseList: the verified data set."""
 
 import hashlib
 from pathlib import Path
@@ -11,15 +11,15 @@ class Case(Document):
     """One study of one patient.
 
     Attributes:
-        name: Unique name, from the files' names.
-        patient: Whose study it is, so that split can keep patients together.
+        name: Unique name, from the names of the files.
+        patient: Patient of the study: split keeps the cases of a patient together.
         images: Image files relative to the data folder, in the order of the channels.
         label: Label file relative to the data folder.
         instances: File of instance ids, if there is one.
         shape: Voxels along i, j, k.
         spacing: Distance of voxel centres along i, j, k, in the unit.
         attributes: Free columns of patients.csv, such as site or scanner.
-        warnings: What verify noticed but let pass.
+        warnings: What verify found strange, but accepted.
     """
 
     name: str
@@ -37,13 +37,13 @@ class CaseList(Document):
     """cases.json: the verified data set.
 
     Attributes:
-        format_version: Of this document.
+        format_version: Version of this document.
         dimensions: 2 for images, 3 for volumes.
         unit: ``mm``, or ``px`` without a physical spacing.
-        spacing_mm: In-plane spacing of 2-D images whose format carries none.
-        file_ending: Of the images and labels, such as ``.nii.gz``.
+        spacing_mm: Distance of columns and of rows, for 2-D images that store none.
+        file_ending: Ending of the images and labels, such as ``.nii.gz``.
         channels: Names of the channels.
-        labels: Structure name to the value in the label files; background is 0.
+        labels: Value of each structure in the label files; background is 0.
         ignore: The value that means *not annotated*, if the data set has one.
         cases: All cases, by name.
     """
@@ -60,7 +60,7 @@ class CaseList(Document):
 
     @property
     def values(self) -> tuple[int, ...]:
-        """The label file's value of each class; class 0 is the background."""
+        """The value of each class in the label files; class 0 is the background."""
         rest = sorted(value for value in self.labels.values() if value != 0)
         return (0, *rest)
 
@@ -71,7 +71,7 @@ class CaseList(Document):
         return tuple(names[value] for value in self.values)
 
     def __getitem__(self, name: str) -> Case:
-        """The case of a name."""
+        """The case with a name."""
         return next(case for case in self.cases if case.name == name)
 
 
@@ -86,7 +86,7 @@ def read_cases(artifacts: Path) -> CaseList:
 
 
 def pseudonyms(cases: list[str]) -> dict[str, str]:
-    """Numbers in an order that says nothing of the names."""
+    """Numbered names for cases, in an order that does not reveal their names."""
     order = sorted(cases, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
     width = len(str(len(order)))
     return {name: f"case {n:0{width}d}" for n, name in enumerate(order, start=1)}
