@@ -37,7 +37,7 @@ NAMED = {
     r"case_\d+\.npy": "dataset/prepared.py",
     r"case_\d+\.nii": "dataset/case_files.py",
     r"(good|poor)\.json": "segmenter/plan.py",
-    r"weights-\d\.safetensors": "segmenter/segmenter.py",
+    r"weights-\d\.safetensors": "segmenter/spec.py",
     r"\w+\.png": "evaluation/page.py",
 }
 FILES = {file: owner for owner, files in OWNERS.items() for file in files}

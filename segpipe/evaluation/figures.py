@@ -1,4 +1,4 @@
-"""The figures of a model: the files that evaluate writes, and their readers."""
+"""Figures: the results of a model on the test cases, and the files that hold them."""
 
 import csv
 import io
@@ -22,19 +22,19 @@ Summary = dict[str, int | float | None]  # name of a figure to its value
 
 
 class Figures(Document):
-    """The figures of a model over the test cases; None where there is none.
+    """Results of a model on the test cases; None where a figure is not defined.
 
     Attributes:
         format_version: Version of this document.
         model: Name of the model.
-        policy: How empty structures and failures count, in words.
+        policy: Text that says how empty structures and failures count.
         unit: Unit of lengths; the names of figures end in it.
         cases: Number of test cases.
         test: Means over cases and structures.
         structures: The same for each structure, by its name.
-        dataset: Figures of all test voxels together; those of each class by its name.
+        dataset: Figures of all test voxels together, some of them by class.
         instances: Figures of the instances; None without instance annotation.
-        groups: Column of patients.csv to value to the figures of its cases.
+        groups: Column of patients.csv to value to the means over its cases.
     """
 
     format_version: Literal[1]

@@ -1,7 +1,7 @@
 """Metrics: (reference, prediction) -> numbers.
 
-Two families under two names: figures of a confusion matrix that was summed over a data
-set (``*_of``), and figures of one pair of masks.
+Functions named ``*_of`` take a confusion matrix, which may be summed over a data set;
+the others take one pair of masks.
 """
 
 import math
@@ -17,7 +17,7 @@ from segpipe.project.errors import DataError
 Mask = Bool[np.ndarray, "i j k"]
 Confusion = Int64[np.ndarray, "classes classes"]
 PerClass = Float64[np.ndarray, " classes"]
-CHUNK = 2**22  # voxels counted at once: bounds the memory of a confusion matrix
+CHUNK = 2**22  # voxels counted at once, which bounds the memory
 
 
 def confusion_matrix(
@@ -27,13 +27,13 @@ def confusion_matrix(
     n_classes: int,
     ignore: int | None,
 ) -> Confusion:
-    """Count voxels by their class in the reference (rows) and predicted (columns).
+    """Count voxels by their class in the reference (rows) and prediction (columns).
 
     Args:
-        reference: Class indices; voxels equal to ignore are left out.
+        reference: Class indices; voxels equal to ``ignore`` are left out.
         prediction: Class indices.
-        n_classes: Background included.
-        ignore: Index of *not annotated*, if any.
+        n_classes: Number of classes, background included.
+        ignore: Index that means *not annotated*, if any.
 
     Raises:
         DataError: If another index occurs.
@@ -57,52 +57,53 @@ def confusion_matrix(
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> PerClass:
-    """The ratio; NaN where the whole is 0."""
+    """Ratio of part to whole; NaN where the whole is 0."""
     nothing = np.full(part.shape, np.nan)
     np.divide(part, whole, out=nothing, where=whole > 0, dtype=np.float64)
     return nothing
 
 
 def pixel_accuracy_of(confusion: Confusion) -> float:
-    """PA, the share of voxels that are right; NaN without any voxel.
+    """Pixel accuracy, the share of correct voxels; NaN without any voxel.
 
     Source:
-        This and the next four: Long 2015, arXiv:1411.4038, section 5.
+        Long 2015, arXiv:1411.4038, section 5, also for recall, IoU, their means and the
+        frequency-weighted IoU.
     """
     total = int(confusion.sum())
     return float(np.trace(confusion)) / total if total else math.nan
 
 
 def recall_of(confusion: Confusion) -> PerClass:
-    """Right voxels over the reference's, by class; NaN for a class not in it."""
+    """Correct voxels over those of the reference, by class; NaN for absent classes."""
     return _share(np.diag(confusion), confusion.sum(axis=1))
 
 
 def precision_of(confusion: Confusion) -> PerClass:
-    """Right voxels over the predicted, by class; NaN for a class never predicted."""
+    """Correct voxels over the predicted ones, by class; NaN if none is predicted."""
     return _share(np.diag(confusion), confusion.sum(axis=0))
 
 
 def iou_of(confusion: Confusion) -> PerClass:
-    """Intersection over union, by class; NaN for a class on neither side."""
+    """Intersection over union, by class; NaN for a class absent from both."""
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - np.diag(confusion)
     return _share(np.diag(confusion), union)
 
 
 def dice_of(confusion: Confusion) -> PerClass:
-    """Dice = F1 = 2 J / (1 + J), by class; NaN for a class on neither side."""
+    """Dice = F1 = 2 J / (1 + J), by class; NaN for a class absent from both."""
     both = confusion.sum(axis=0) + confusion.sum(axis=1)
     return _share(2 * np.diag(confusion), both)
 
 
 def mean_of(values: PerClass) -> float:
-    """Mean over the classes that count (MPA of recalls, mIoU of IoUs); NaN if none."""
+    """Mean without NaN: MPA of the recalls, mIoU of the IoUs; NaN if all are NaN."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else math.nan
 
 
 def frequency_weighted_iou_of(confusion: Confusion) -> float:
-    """IoU of each class weighted by its share of the reference."""
+    """Mean IoU of the classes, weighted by their shares of the reference."""
     shares = _share(confusion.sum(axis=1), np.asarray(confusion.sum()))
     return float(np.nansum(shares * iou_of(confusion)))
 
@@ -144,7 +145,7 @@ class SurfaceDistances:
     to_reference: Float64[np.ndarray, " m"]
 
     def hausdorff(self, percentile: float = 95.0) -> float:
-        """The larger of the two directions' percentiles (HD95 by default)."""
+        """Percentile of the distances, the larger of both directions (HD95)."""
         return float(
             max(
                 np.percentile(self.to_prediction, percentile),
@@ -153,7 +154,7 @@ class SurfaceDistances:
         )
 
     def surface_dice(self, tolerance: float) -> float:
-        """Share of both surfaces that lies within the tolerance of the other.
+        """Share of both surfaces that is within the tolerance of the other surface.
 
         Source:
             Nikolov 2018, arXiv:1809.04430, counting surface voxels where the paper
@@ -169,14 +170,14 @@ def surface_distances(
 ) -> SurfaceDistances:
     """Distances between the surfaces of two masks, neither of them empty.
 
-    A surface voxel has a face neighbour outside the mask, or outside the image; along
-    an axis with one voxel (2-D images) there is no outside. Only the box around both
-    masks is looked at.
+    A surface voxel has a face neighbour outside the mask or outside the image. Along an
+    axis with one voxel, as in 2-D images, there are no neighbours. The distances are
+    computed in the box around both masks.
 
     Args:
         reference: Where the structure is.
         prediction: Where it was predicted, on the same grid.
-        spacing: Of the grid.
+        spacing: Spacing of the grid.
     """
     assert reference.any()
     assert prediction.any()

@@ -1,4 +1,4 @@
-"""Overlays: a slice of an image with reference and prediction drawn on it."""
+"""Overlays: reference and predictions drawn over planes of an image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,14 @@ from segpipe.evaluation.plots import COLOURS, STYLE, to_png
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One plane of a case, as it is shown: rows downwards, columns to the right.
+    """One plane of a case: rows run downwards, columns to the right.
 
     Attributes:
-        name: Such as axial.
-        image: Grey, or red, green, blue, from 0 to 1.
-        reference: Regions as drawn: 0 is nothing, each other number one colour.
-        predictions: By model: regions likewise.
+        name: Name of the plane, such as axial.
+        image: Grey values, or red, green and blue, from 0 to 1.
+        reference: Number of the region of each pixel; 0 is no region, each other number
+            has a colour.
+        predictions: The same for the prediction of each model, by its name.
         aspect: Height of a pixel over its width.
     """
 
@@ -40,13 +41,13 @@ def plot_overlay(
     *,
     drawn: str = "reference",
 ) -> bytes:
-    """A case in all its views: image, reference, and what each model made of it.
+    """Plot the views of a case: image, reference and the prediction of each model.
 
     Args:
-        title: Which case, and why it is shown.
-        views: Rows of the picture.
-        legend: Structure to the number of its regions; empty if numbers are instances.
-        drawn: What the views' reference is.
+        title: Title that names the case.
+        views: Planes, one row each.
+        legend: Structure to the number of its region; empty if numbers are instances.
+        drawn: Title of the column of the reference.
     """
     models = list(views[0].predictions)
     with mpl.rc_context(STYLE):
@@ -78,10 +79,7 @@ def plot_overlay(
 
 
 def draw_view(row: Sequence[Axes], view: View) -> None:
-    """One view: the image, the reference in colour, each prediction with its outline.
-
-    The white outline on a prediction is the reference's.
-    """
+    """Draw a view: image, reference, and predictions with the reference's outline."""
     regions = [None, view.reference, *view.predictions.values()]
     for place, (axes, region) in enumerate(zip(row, regions, strict=True)):
         axes.imshow(view.image, cmap="gray", vmin=0, vmax=1, aspect=view.aspect)
@@ -103,7 +101,7 @@ def draw_view(row: Sequence[Axes], view: View) -> None:
 
 
 def _tinted(region: Integer[np.ndarray, "row column"]) -> np.ndarray:
-    """A transparent colour a number."""
+    """Transparent colour of each region, as red, green, blue and opacity."""
     table = np.array([(*to_rgb(colour), 0.55) for colour in COLOURS])
     tint = table[region % len(COLOURS)]
     tint[region == 0] = 0
@@ -111,8 +109,8 @@ def _tinted(region: Integer[np.ndarray, "row column"]) -> np.ndarray:
 
 
 def _outline(region: Integer[np.ndarray, "row column"]) -> np.ndarray:
-    """White where a region meets another number, on the region's own side."""
-    finer = max(1, 240 // max(region.shape))  # so that the line is thin
+    """White inner border of each region, on a finer grid so that the line is thin."""
+    finer = max(1, 240 // max(region.shape))
     region = region.repeat(finer, axis=0).repeat(finer, axis=1)
     edge = np.zeros(region.shape, dtype=bool)
     for axis in range(2):

@@ -1,4 +1,4 @@
-"""The report's page: one HTML file that needs nothing else."""
+"""Page: the report as one HTML file, and the files of its pictures."""
 
 import base64
 import shutil
@@ -85,7 +85,7 @@ img { display:block; width:100%; height:auto; margin:6px 0 } footer { color:var(
 
 @dataclass(frozen=True)
 class Card:
-    """A figure to see at first glance."""
+    """A figure in large print at the top of the page."""
 
     name: str
     value: str
@@ -95,12 +95,12 @@ class Card:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a table; a single cell is a heading over the lines that follow.
+    """A row of a table; a row with one cell is a heading of the rows after it.
 
     Attributes:
-        cells: Texts.
-        best: Places of the cells that win.
-        failed: Places of the cells that are a cause for worry.
+        cells: Texts of the cells.
+        best: Places of the cells that are marked as best.
+        failed: Places of the cells that are marked as failed.
     """
 
     cells: tuple[str, ...]
@@ -118,7 +118,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG, its name, and what it shows in words for those who cannot see it."""
+    """A PNG, its name, and a description for readers who cannot see it."""
 
     name: str
     png: bytes
@@ -126,7 +126,7 @@ class Picture:
 
     @property
     def base64(self) -> str:
-        """The PNG as a page can hold it."""
+        """The PNG encoded for the page."""
         return base64.b64encode(self.png).decode()
 
 
@@ -172,7 +172,7 @@ def write_report(
 def build_page(
     title: str, subtitle: str, cards: list[Card], parts: list[Part], footer: str
 ) -> str:
-    """The page as one HTML document, without a request to anywhere."""
+    """Render the page as one HTML document that loads nothing else."""
     content: dict[str, Any] = {
         "title": title,
         "subtitle": subtitle,

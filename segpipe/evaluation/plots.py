@@ -1,4 +1,4 @@
-"""Plots: figures as PNG, the same bytes for the same content."""
+"""Plots: curves, scores and pairs as PNG, the same bytes for the same content."""
 
 import io
 import math
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-# Okabe and Ito 2008: told apart by people with any colour vision.
+# Okabe and Ito 2008: distinguishable with any colour vision.
 COLOURS = (
     "#0072B2",
     "#D55E00",
@@ -46,15 +46,15 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """How one training went.
+    """The curves of one training, a point for each epoch.
 
     Attributes:
         model: Name of the model.
         fold: Number of the fold.
-        epoch: Of each point.
-        training_loss: Mean of the epoch.
-        validation_dice: Of whole held-out cases; NaN between validations.
-        of_structures: The same by structure, where there are several.
+        epoch: Number of the epoch.
+        training_loss: Mean training loss of the epoch.
+        validation_dice: Mean Dice of whole held-out cases; NaN between validations.
+        of_structures: Validation Dice of each structure, if there are several.
     """
 
     model: str
@@ -66,9 +66,9 @@ class Curve:
 
 
 def plot_curves(curves: Sequence[Curve]) -> bytes:
-    """Training loss and validation Dice over the epochs, a colour a model.
+    """Plot training loss and validation Dice over the epochs, one colour a model.
 
-    Where there are several structures, each has a panel of its own.
+    Each of several structures has a panel of its own.
     """
     structures = list(dict.fromkeys(n for curve in curves for n in curve.of_structures))
     rows = 1 + math.ceil(len(structures) / 2)
@@ -85,8 +85,8 @@ def plot_curves(curves: Sequence[Curve]) -> bytes:
 
 
 def draw_loss(axes: Axes, curves: Sequence[Curve]) -> None:
-    """Training loss over the epochs; later folds are dashed."""
-    for curve, colour, line, name in _named(curves):
+    """Draw the training loss over the epochs; later folds are dashed."""
+    for curve, colour, line, name in _styled(curves):
         axes.plot(curve.epoch, curve.training_loss, line, color=colour, label=name)
     axes.set(title="Training loss", xlabel="epoch", ylabel="loss (each model's own)")
     axes.set_ylim(bottom=0)
@@ -96,8 +96,8 @@ def draw_loss(axes: Axes, curves: Sequence[Curve]) -> None:
 def draw_dice(
     axes: Axes, curves: Sequence[Curve], *, structure: str | None = None
 ) -> None:
-    """Validation Dice over the epochs, of one structure or the mean, with a legend."""
-    for curve, colour, line, name in _named(curves):
+    """Draw the validation Dice of a structure, or the mean, over the epochs."""
+    for curve, colour, line, name in _styled(curves):
         dice = curve.validation_dice
         if structure is not None:
             dice = curve.of_structures.get(structure, np.full(dice.shape, np.nan))
@@ -118,9 +118,8 @@ def draw_dice(
     axes.legend(loc="lower right", fontsize=9)
 
 
-def _named(
-    curves: Sequence[Curve],
-) -> list[tuple[Curve, str, str, str]]:
+def _styled(curves: Sequence[Curve]) -> list[tuple[Curve, str, str, str]]:
+    """Each curve with its colour, line style and name."""
     models = list(dict.fromkeys(curve.model for curve in curves))
     folds = sorted({curve.fold for curve in curves})
     lines = ("-", "--", ":", "-.")
@@ -136,10 +135,11 @@ def _named(
 
 
 def plot_cases(scores: dict[str, dict[str, Float[np.ndarray, " case"]]]) -> bytes:
-    """Dice of every test case: a panel a structure, a column a model.
+    """Plot the Dice of every test case: one panel a structure, one column a model.
 
     Args:
-        scores: Structure to model to the Dice of each case; NaN where both are empty.
+        scores: Structure to model to the Dice of each case; NaN where the structure is
+            absent from reference and prediction.
     """
     with mpl.rc_context(STYLE):
         width = max(5.0, min(14.0, 2 + 2.6 * len(scores)))
@@ -154,7 +154,7 @@ def plot_cases(scores: dict[str, dict[str, Float[np.ndarray, " case"]]]) -> byte
 def draw_cases(
     axes: Axes, structure: str, of_models: dict[str, Float[np.ndarray, " case"]]
 ) -> None:
-    """One dot a case and model, grey lines join a case, a bar marks the median."""
+    """Draw a dot for each case and model; lines join a case, a bar is the median."""
     columns = np.arange(len(of_models))
     table = np.array(list(of_models.values()))
     count = table.shape[1]
@@ -185,12 +185,14 @@ def draw_cases(
 def plot_pairs(
     scores: dict[str, tuple[str, float, float]], names: tuple[str, str]
 ) -> bytes:
-    """Two segmenters against each other: a dot below the line is worse than before.
+    """Plot the Dice of two segmenters against each other.
+
+    A dot below the diagonal is a case and structure with a lower Dice of the second.
 
     Args:
-        scores: Case and structure, as people know them, to the structure, the Dice of
-            the one across and the Dice of the one upwards.
-        names: Of the one across and the one upwards.
+        scores: Label of a case and structure to the structure, the Dice of the first
+            segmenter (x axis) and the Dice of the second (y axis).
+        names: Names of the first and the second segmenter.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.6, 5.6), layout="constrained")
@@ -206,7 +208,7 @@ def draw_pairs(
     labelled: int = 3,
     loss: float = 0.05,
 ) -> None:
-    """One dot a case and structure; the largest losses, if they can be seen, named."""
+    """Draw a dot for each case and structure, and label the largest visible losses."""
     axes.plot([0, 1], [0, 1], color=FAINT, lw=1, zorder=1)
     for n, structure in enumerate(dict.fromkeys(of for of, _, _ in scores.values())):
         points = [(x, y) for of, x, y in scores.values() if of == structure]
@@ -220,7 +222,7 @@ def draw_pairs(
         axes.annotate(
             name,
             (before, after),
-            xytext=(0.98, 0.03 + 0.05 * place),  # the corner where few dots lie
+            xytext=(0.98, 0.03 + 0.05 * place),  # a corner with few dots
             textcoords="axes fraction",
             ha="right",
             fontsize=8,
@@ -243,7 +245,7 @@ def draw_pairs(
 
 
 def to_png(figure: Figure) -> bytes:
-    """The bytes of a figure as PNG."""
+    """Encode a figure as PNG."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Scores: what is said of a structure in a case, and the means over many.
+"""Scores: figures of a structure in a case, and means over cases and structures.
 
 No failure improves any of them.
 """
@@ -32,18 +32,18 @@ def compare(
     surface_tolerance: float,
     unit: Unit,
 ) -> Row:
-    """The figures of one structure of one case, by the policy.
+    """Figures of one structure in one case, by the policy.
 
     Args:
         reference: Where the structure is.
         prediction: Where it was predicted, on the same grid.
-        spacing: Of the grid.
-        voxel_volume: In the unit cubed.
-        surface_tolerance: For surface Dice, in the unit.
-        unit: Of lengths; the names of figures end in it.
+        spacing: Spacing of the grid.
+        voxel_volume: Volume of a voxel in the unit cubed.
+        surface_tolerance: Tolerance of surface Dice, in the unit.
+        unit: Unit of lengths; the names of figures end in it.
 
     Returns:
-        Name to figure; NaN where there is none.
+        Figures by name; NaN where a figure is not defined.
     """
     sizes = int(reference.sum()), int(prediction.sum())
     both = int((reference & prediction).sum())
@@ -76,7 +76,7 @@ def compare(
 
 
 def summarize(rows: list[Row], unit: Unit) -> dict[str, Any]:
-    """Means over cases and structures; n counted, empty and failed beside them."""
+    """Means over cases and structures, with the numbers counted, empty and failed."""
     counted = [row for row in rows if not math.isnan(row["dice"])]
     summary: dict[str, Any] = {
         "n": len(counted),
@@ -101,7 +101,7 @@ def summarize(rows: list[Row], unit: Unit) -> dict[str, Any]:
 
 
 def mean_known(values: list[float]) -> float:
-    """Mean of those that are no NaN; NaN if there are none."""
+    """Mean of the values that are not NaN; NaN if there are none."""
     known = [value for value in values if not math.isnan(value)]
     return sum(known) / len(known) if known else math.nan
 
@@ -109,7 +109,7 @@ def mean_known(values: list[float]) -> float:
 def pool(
     confusion: Int64[np.ndarray, "classes classes"], names: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Figures of all test voxels together."""
+    """Figures of all test voxels together, from their confusion matrix."""
     recall = metrics.recall_of(confusion)
     by_class = {
         "dice": metrics.dice_of(confusion),
@@ -130,7 +130,7 @@ def pool(
 
 
 def sum_instances(matches: list[dict[str, InstanceMatch]]) -> dict[str, Any] | None:
-    """Instance figures of the structures that have instances in any case."""
+    """Instance figures of all cases; None if no structure has instances."""
     structures = sorted(
         {
             name
@@ -174,11 +174,12 @@ def _sum_up(matches: list[InstanceMatch]) -> dict[str, Any]:
 def mean_interval(
     values: Float64[np.ndarray, " case"], *, resamples: int = 10_000
 ) -> tuple[float, float]:
-    """The 95 % interval of a mean over cases, by the percentile bootstrap.
+    """95 % confidence interval of a mean over cases, by the percentile bootstrap.
 
     Args:
-        values: One a case, such as the difference of two models; no NaN, at least two.
-        resamples: Draws of as many cases, with replacement; the same ones each time.
+        values: One value for each case, such as the difference of two models; no NaN,
+            at least two.
+        resamples: Number of resamples, drawn with replacement by a fixed seed.
 
     Source:
         Efron 1979, doi:10.1214/aos/1176344552.

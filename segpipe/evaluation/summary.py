@@ -1,4 +1,4 @@
-"""The summary picture: models side by side."""
+"""Summary: scores, curves and a case of all models in one picture."""
 
 from collections.abc import Sequence
 
@@ -18,13 +18,14 @@ def plot_summary(
     scores: dict[str, dict[str, Float[np.ndarray, " case"]]],
     views: Sequence[View],
 ) -> bytes:
-    """The whole report in one picture.
+    """Plot the whole report in one picture.
 
     Args:
-        title: One line.
-        curves: As for plot_curves.
-        scores: As for plot_cases; the first three structures are shown.
-        views: One row of a case, or none.
+        title: Title in one line.
+        curves: Curves of all trainings.
+        scores: Structure to model to the Dice of each test case; the first three
+            structures are shown.
+        views: Views of a case, of which the first is shown; may be empty.
     """
     shown = dict(list(scores.items())[:3])
     with mpl.rc_context(STYLE):

@@ -1,4 +1,4 @@
-"""The report's tables: what evaluate wrote of each model, side by side."""
+"""Tables: the figures of all models side by side, for the report."""
 
 import itertools
 import math
@@ -34,7 +34,7 @@ class Evaluated:
 
 
 def build_cards(evaluated: dict[str, Evaluated]) -> list[Card]:
-    """The mean test Dice of each model, the best one marked."""
+    """Build a card with the mean test Dice of each model and mark the best."""
     dice = {m: e.figures.test["dice_mean"] for m, e in evaluated.items()}
     best = max(dice, key=lambda model: dice[model] or 0)
     return [
@@ -49,7 +49,7 @@ def build_cards(evaluated: dict[str, Evaluated]) -> list[Card]:
     ]
 
 
-# What is shown, where it stands in the figures, digits, and which way is better.
+# Name, place in the figures, digits, and 1 if higher is better, -1 if lower is.
 Line = tuple[str, tuple[str, ...], int, int]
 
 
@@ -95,7 +95,7 @@ def _lines(cases: CaseList, with_instances: bool) -> dict[str, list[Line]]:
 
 
 def build_comparison(evaluated: dict[str, Evaluated], cases: CaseList) -> Part:
-    """Every figure of every model, the best of a line marked."""
+    """Build a table of all figures of all models and mark the best of each row."""
     with_instances = all(e.figures.instances for e in evaluated.values())
     rows: list[Row] = []
     for heading, lines in _lines(cases, with_instances).items():
@@ -105,7 +105,7 @@ def build_comparison(evaluated: dict[str, Evaluated], cases: CaseList) -> Part:
             rows.append(_row(name, values, digits=digits, better=better))
     return Part(
         "Models side by side",
-        "The best figure of a line is bold, where there is a difference.",
+        "The best figure of a row is bold, where there is a difference.",
         Table(("", *evaluated), tuple(rows)),
     )
 
@@ -118,7 +118,7 @@ def _find(figures: Figures, keys: tuple[str, ...]) -> float | None:
 
 
 def _row(name: str, values: list[float | None], *, digits: int, better: int) -> Row:
-    """A line with its winners marked."""
+    """Build a row and mark its best cells."""
     texts = [_text(value, digits) for value in values]
     known = [value for value in values if value is not None]
     best: tuple[int, ...] = ()
@@ -133,7 +133,7 @@ def _text(value: float | None, digits: int) -> str:
 
 
 def build_groups(evaluated: dict[str, Evaluated]) -> list[Part]:
-    """Mean Dice by site, scanner or whatever patients.csv says; nothing without."""
+    """Build a table of mean Dice by group, such as site; empty without groups."""
     first = next(iter(evaluated.values())).figures.groups
     rows: list[Row] = []
     for column, groups in first.items():
@@ -151,7 +151,7 @@ def build_groups(evaluated: dict[str, Evaluated]) -> list[Part]:
 
 
 def build_pairs(scores: dict[str, dict[str, np.ndarray]]) -> list[Part]:
-    """Each two models over the same cases; nothing for one model or one case.
+    """Compare each two models on the same cases; empty for one model or one case.
 
     Args:
         scores: Structure to model to the Dice of each test case; NaN where absent.
@@ -183,19 +183,19 @@ def build_pairs(scores: dict[str, dict[str, np.ndarray]]) -> list[Part]:
     return [
         Part(
             "Is the difference real?",
-            "Mean difference of Dice over the same test cases, its interval by "
-            "bootstrap. One is called better only where the interval leaves out 0; "
-            "that says nothing of other seeds or other data.",
+            "Mean difference of Dice over the same test cases, with its bootstrap "
+            "interval. A model is called better only if the interval excludes 0; that "
+            "says nothing about other seeds or other data.",
             Table(columns, tuple(rows)),
         )
     ]
 
 
 def build_folds(best: dict[str, list[dict[str, float]]]) -> list[Part]:
-    """Cross-validated figures; nothing for one fold.
+    """Build a table of cross-validated figures; empty for one fold.
 
     Args:
-        best: Model to the validation figures of the chosen epoch of each fold.
+        best: Model to the validation figures of the best epoch of each fold.
     """
     folds = len(next(iter(best.values())))
     if folds < 2:
@@ -217,8 +217,8 @@ def build_folds(best: dict[str, list[dict[str, float]]]) -> list[Part]:
         Part(
             "Cross-validation",
             f"Mean ± standard deviation over {folds} folds, on cases that the "
-            "fold did not learn from, on the prepared grid. The epoch was chosen by "
-            "the same cases: the test figures above are the fair ones.",
+            "fold was not trained on, on the prepared grid. The same cases chose the "
+            "epoch, so the test figures above are the unbiased ones.",
             Table(("", *best), tuple(rows)),
         )
     ]
@@ -230,10 +230,10 @@ def build_worst(
     names: dict[str, str],
     cases: CaseList,
 ) -> Part:
-    """The cases with the lowest mean Dice, with each model's figures.
+    """Build a table of the cases with the lowest mean Dice.
 
     Args:
-        evaluated: By model.
+        evaluated: Results of each model, by its name.
         ranked: Names of the test cases, the worst first.
         names: Case to pseudonym.
         cases: The data set.
@@ -260,7 +260,7 @@ def build_worst(
     ]
     return Part(
         "Worst cases first",
-        f"Look at these before you trust the means. Failed ones are red; HD95 in "
+        f"Look at these before you trust the means. Failures are red; HD95 in "
         f"{cases.unit}. All cases by name: artifacts/evaluate/MODEL/{ROWS}.",
         Table(("", *columns), tuple(rows)),
     )

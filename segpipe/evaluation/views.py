@@ -1,4 +1,4 @@
-"""Views of a case: image, reference and predictions in planes that one can look at."""
+"""Views: planes of a case with image, reference and predictions."""
 
 import numpy as np
 
@@ -21,13 +21,13 @@ PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
 def build_views(
     cases: CaseList, name: str, *, models: list[str], paths: Paths
 ) -> list[View]:
-    """The planes of a case: one of an image; three of a volume, in RAS+ order.
+    """Cut the planes of a case: one of an image, three of a volume.
 
     Args:
         cases: The data set.
-        name: Of the case.
-        models: Whose predictions to show.
-        paths: Of the project.
+        name: Name of the case.
+        models: Names of the models whose predictions are shown.
+        paths: The project's folders.
     """
     case = cases[name]
     image = read_case(paths.data, cases, case)
@@ -62,7 +62,7 @@ def build_views(
 
 
 def numbered(labels: np.ndarray, values: tuple[int, ...]) -> np.ndarray:
-    """Numbers of the structures; 0 for background and what nobody annotated."""
+    """Class index of each voxel; 0 also where not annotated."""
     result = np.zeros(labels.shape, dtype=np.int32)
     for number, value in enumerate(values):
         result[labels == value] = number
@@ -78,7 +78,7 @@ def _predicted(paths: Paths, model: str, cases: CaseList, name: str) -> np.ndarr
 
 
 def _components(classes: np.ndarray, counted: set[int]) -> np.ndarray:
-    """Ids of what hangs together in each of the structures that have instances."""
+    """Number the connected components of each structure that has instances."""
     ids = np.zeros_like(classes)
     for number in sorted(counted):
         found = components(classes == number, connectivity="all")
@@ -87,38 +87,39 @@ def _components(classes: np.ndarray, counted: set[int]) -> np.ndarray:
 
 
 def _by_instance(classes: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """A colour an instance; the first colour for all other structures."""
+    """Region numbers: one colour an instance, the first colour for all others."""
     rest = len(COLOURS)
-    spread = ids + (ids - 1) // (rest - 1)  # never a multiple of the rest's number
+    spread = ids + (ids - 1) // (rest - 1)  # skips the multiples of rest
     return np.where(ids > 0, spread, np.where(classes > 0, rest, 0))
 
 
 def _fullest(reference: np.ndarray, axis: int) -> int:
-    """The slice that shows most of what was drawn; the middle one if nothing was."""
+    """The slice with the largest annotated area; the middle one if there is none."""
     others = tuple(n for n in range(3) if n != axis)
     areas = (reference > 0).sum(axis=others)
     return int(areas.argmax()) if areas.any() else reference.shape[axis] // 2
 
 
 def cut_plane(volume: np.ndarray, axis: int, place: int) -> np.ndarray:
-    """A plane with its second axis upwards: rows downwards, then columns."""
+    """Cut a plane as rows and columns, with its second axis upwards."""
     plane = volume.take(place, axis=volume.ndim - 3 + axis)
     return np.asarray(np.swapaxes(plane, -1, -2)[..., ::-1, :])
 
 
 def _flat(volume: np.ndarray) -> np.ndarray:
+    """The only slice of an image as rows and columns."""
     return np.asarray(np.swapaxes(volume[..., 0], -1, -2))
 
 
 def aspect_of(grid: Grid, across: int, down: int) -> float:
-    """Height of a pixel over its width, in a plane of two axes."""
+    """Height of a pixel over its width in the plane of two axes."""
     return grid.spacing[down] / grid.spacing[across]
 
 
 def show_plane(
     name: str, planes: list[np.ndarray], models: list[str], *, aspect: float
 ) -> View:
-    """A plane of an image, of the reference and of each model's prediction."""
+    """Make a view of the planes of image, reference and each model's prediction."""
     image = planes[0]
     low, high = np.percentile(image, (0.5, 99.5))
     bright = np.clip((image - low) / max(high - low, 1e-6), 0, 1)

@@ -1,4 +1,4 @@
-"""annotate: which voxels count as labelled: all, or a few slices of each volume."""
+"""annotate: choose which voxels count as labelled: all, or some slices."""
 
 import hashlib
 import logging
@@ -28,10 +28,10 @@ class AnnotateParams(Params):
 
     Attributes:
         rule: ``all`` voxels; or slices ``evenly`` spread over the volume, by
-            ``content`` (those with most foreground, not next to each other while others
-            remain), or at ``random``.
-        slices: How many across i, j and k; 0 for none.
-        seed: Of random choices.
+            ``content`` (those with the most foreground, not next to each other as long
+            as others remain), or at ``random``.
+        slices: Number of slices across i, j and k.
+        seed: Seed of random choices.
     """
 
     rule: Literal["all", "evenly", "content", "random"]
@@ -42,7 +42,7 @@ class AnnotateParams(Params):
 def run(params: AnnotateParams, *, paths: Paths) -> None:
     """Write artifacts/annotate: a mask a case, the labelled shares and an index.
 
-    What the data's own ignore says is not annotated never counts. A 2-D image is
+    Voxels that the data set marks as not annotated never count. A 2-D image is
     annotated as a whole, whatever the rule.
 
     Source:
@@ -70,12 +70,12 @@ def run(params: AnnotateParams, *, paths: Paths) -> None:
 def choose_voxels(
     label: Int16[np.ndarray, "i j k"], params: AnnotateParams, *, case: str
 ) -> Bool[np.ndarray, "i j k"]:
-    """The voxels of a case that count as labelled.
+    """Choose the voxels of a case that count as labelled.
 
     Args:
         label: Class indices; negative where not annotated.
-        params: The rule.
-        case: Name of the case: random slices differ between cases.
+        params: The section annotate.
+        case: Name of the case; random slices differ between cases.
     """
     known = label >= 0
     if params.rule == "all" or label.shape[2] == 1:
@@ -99,7 +99,7 @@ def _choose(
     rule: str,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Which of the available slices to annotate."""
+    """Choose which of the available slices are annotated, by their places."""
     wanted = min(wanted, available)
     if rule == "random":
         return np.sort(rng.choice(available, wanted, replace=False))

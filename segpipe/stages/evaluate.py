@@ -1,4 +1,4 @@
-"""evaluate: predictions against references, by case and structure; worst first."""
+"""evaluate: compare predictions with references, by case and structure."""
 
 import logging
 from collections import defaultdict
@@ -42,10 +42,10 @@ class EvaluateParams(Params):
     """Section evaluate of params.yaml.
 
     Attributes:
-        surface_tolerance: For surface Dice, in the data set's unit.
+        surface_tolerance: Tolerance of surface Dice, in the data set's unit.
         instance_iou: IoU above which two instances match, at least 0.5.
-        group_by: Columns of patients.csv by which to give means too.
-        workers: Processes; each holds one case.
+        group_by: Columns of patients.csv; means are also given for each value of these.
+        workers: Number of processes; each holds one case.
     """
 
     surface_tolerance: float
@@ -56,7 +56,7 @@ class EvaluateParams(Params):
 
 @dataclass(frozen=True, eq=False)
 class _Result:
-    """What one case yields."""
+    """Results of one case."""
 
     rows: list[Row]
     confusion: np.ndarray
@@ -115,11 +115,11 @@ def run(params: EvaluateParams, *, model: str, paths: Paths) -> None:
 def _evaluate(
     params: EvaluateParams, cases: CaseList, model: str, paths: Paths, case: Case
 ) -> _Result:
-    """Compare one case; a missing prediction is an empty one that failed."""
+    """Compare one case; a missing prediction counts as an empty one."""
     label = read_case_label(paths.data, cases, case)
     other = read_prediction(paths.artifacts, model, cases, case.name)
     if other is None:
-        log.warning("%s: no prediction of %s: counted as failed", case.name, model)
+        log.warning("%s: no prediction of %s, which counts as failed", case.name, model)
         predicted = np.zeros_like(label.array)
     else:
         if not label.grid.matches(other.grid, tolerance=SAME_GRID):
@@ -164,7 +164,7 @@ def _match(
     label: np.ndarray,
     predicted: np.ndarray,
 ) -> dict[str, InstanceMatch]:
-    """Instances as drawn against the components of what was predicted."""
+    """Match annotated instances with the components of the prediction."""
     drawn = read_case_instances(paths.data, cases, case)
     if drawn is None:
         return {}
@@ -182,7 +182,7 @@ def _match(
 
 
 def _indices(values: np.ndarray, cases: CaseList, known: np.ndarray) -> np.ndarray:
-    """Class indices; -1 where nobody annotated."""
+    """Class indices; -1 where not annotated."""
     order = np.searchsorted(np.sort(cases.values), values)
     table = np.argsort(cases.values)
     return np.where(known, table[np.minimum(order, len(table) - 1)], -1)
@@ -191,7 +191,7 @@ def _indices(values: np.ndarray, cases: CaseList, known: np.ndarray) -> np.ndarr
 def _groups(
     params: EvaluateParams, cases: list[Case], results: list[_Result], unit: Unit
 ) -> dict[str, Any]:
-    """Means and instances by each value of each column."""
+    """Means and instance figures for each value of each column."""
     groups: dict[str, Any] = {}
     for column in params.group_by:
         members = defaultdict(list)

@@ -1,4 +1,4 @@
-"""plan: the fingerprint of the non-test cases, and what follows from it."""
+"""plan: choose spacing, normalization and patches from a profile of the cases."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from segpipe.dataset.split import read_split
 from segpipe.dataset.survey import CaseSurvey, survey_case
 from segpipe.images.grid import Spacing, Triple
 from segpipe.networks.build import NetworkSpec, build_network
-from segpipe.networks.catalogue import Network, NetworkName
+from segpipe.networks.catalogue import Network
 from segpipe.networks.memory import training_memory_gb
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
@@ -31,20 +31,20 @@ from segpipe.segmenter.plan import (
 log = logging.getLogger(__name__)
 Kind = Literal["zscore", "ct", "none"]
 PERCENTILES = (0.5, 50, 99.5)  # of intensities: low, median, high
-COARSE = 3.0  # an axis this much coarser than the others counts as anisotropic
+COARSE = 3.0  # an axis is coarse if its spacing is this many times the others'
 
 
 class PlanParams(Params):
-    """Section plan of params.yaml; ``auto`` follows from the fingerprint.
+    """Section plan of params.yaml; ``auto`` is chosen from the profile of the cases.
 
     Attributes:
-        spacing: Of the prepared grid along R, A, S: ``auto`` is the median of the
-            cases, along a coarse axis their 10th percentile.
-        normalization: One of zscore, ct, none a channel; ``auto`` is ct for a channel
-            named CT and zscore for others.
-        memory_gb: Budget of a training step.
-        largest_batch: Bound of automatic batch sizes.
-        workers: Processes that read cases.
+        spacing: Spacing of the prepared grid along R, A, S; ``auto`` is the median of
+            the cases, and their 10th percentile along a coarse axis.
+        normalization: One of zscore, ct and none for each channel; ``auto`` is ct for a
+            channel named CT and zscore for others.
+        memory_gb: Memory budget of a training step.
+        largest_batch: Upper bound of automatic batch sizes.
+        workers: Number of processes that read cases.
     """
 
     spacing: Literal["auto"] | Spacing
@@ -56,49 +56,49 @@ class PlanParams(Params):
 
 @runtime_checkable
 class ModelShape(Protocol):
-    """What of TrainParams decides how much memory a patch needs."""
+    """The fields of TrainParams that decide how much memory a patch needs.
 
-    @property
-    def network(self) -> NetworkName:
-        """The system of the literature."""
-
-    @property
-    def base_channels(self) -> int:
-        """Its width."""
-
-    @property
-    def padding(self) -> Literal["valid", "same"]:
-        """Of its convolutions."""
+    TrainParams itself stays out of this module: with its losses and augmentations
+    behind plan, a change in one of them would make plan stale.
+    """
 
     @property
     def slice_axis(self) -> Literal["auto", 0, 1, 2]:
-        """Across which axis a 2-D network takes slices."""
+        """Axis across which a 2-D network takes slices."""
 
     @property
-    def patch_size(self) -> Literal["auto", "full"] | tuple[int, int, int]:
-        """Input voxels, auto or full."""
+    def patch_size(self) -> Literal["auto", "full"] | Triple:
+        """Input voxels along i, j, k."""
 
     @property
     def batch_size(self) -> Literal["auto"] | int:
-        """Patches a step, or auto."""
+        """Patches of a step."""
+
+    def network_spec(self, plan: Plan) -> NetworkSpec:
+        """The network for the channels and classes of a plan."""
 
 
 def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -> None:
     """Write the plan and the patch plans to artifacts/plan; test cases are not read.
+
+    Args:
+        params: The section plan.
+        models: Name of each model to its params.
+        paths: The project's folders.
 
     Raises:
         DataError: If a fixed value does not fit the data or a network.
     """
     cases = read_cases(paths.artifacts)
     test = set(read_split(paths.artifacts).test)
-    looks = map_cases(
+    surveys = map_cases(
         partial(survey_case, paths, cases.model_copy(update={"cases": ()})),
         [case for case in cases.cases if case.name not in test],
         workers=params.workers,
         name=lambda case: case.name,
         describe="plan",
     )
-    plan = _build_plan(params, cases, looks, paths)
+    plan = _build_plan(params, cases, surveys, paths)
     patches = {
         name: _plan_model(params, name, model, plan) for name, model in models.items()
     }
@@ -106,18 +106,18 @@ def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -
 
 
 def _build_plan(
-    params: PlanParams, cases: CaseList, looks: list[CaseSurvey], paths: Paths
+    params: PlanParams, cases: CaseList, surveys: list[CaseSurvey], paths: Paths
 ) -> Plan:
-    samples = np.concatenate([look.samples for look in looks], axis=1)
+    samples = np.concatenate([one.samples for one in surveys], axis=1)
+    shapes = np.array([one.grid.shape for one in surveys])
+    spacings = np.array([one.grid.spacing for one in surveys])
+    counts = np.sum([one.counts for one in surveys], axis=0)
     spacing = params.spacing
     if spacing == "auto":
-        spacing = _choose_spacing(np.array([look.grid.spacing for look in looks]))
-    shapes = np.array([look.grid.shape for look in looks])
-    prepared = np.array([look.grid.shape_at(spacing) for look in looks])
-    counts = np.sum([look.counts for look in looks], axis=0)
-    spacings = np.array([look.grid.spacing for look in looks])
+        spacing = _choose_spacing(spacings)
+    prepared = np.array([one.grid.shape_at(spacing) for one in surveys])
     profile = DatasetProfile(
-        cases=len(looks),
+        cases=len(surveys),
         median_shape=_triple(np.median(shapes, axis=0).round().astype(int)),
         median_prepared_shape=_triple(np.median(prepared, axis=0).round().astype(int)),
         largest_prepared_shape=_triple(np.max(prepared, axis=0)),
@@ -152,7 +152,9 @@ def _build_plan(
 
 
 def _choose_spacing(spacings: np.ndarray) -> Spacing:
-    """The median; along an axis coarser than the others, the finer 10th percentile.
+    """Choose the median spacing, and the 10th percentile along a coarse axis.
+
+    The 10th percentile is finer; it is never finer than the other axes.
 
     Source:
         Isensee 2021, doi:10.1038/s41592-020-01008-z, supplementary note 2.
@@ -171,10 +173,10 @@ def _normalization(
 ) -> tuple[Normalization, ...]:
     kinds: tuple[Kind, ...] | Literal["auto"] = params.normalization
     if kinds == "auto":
-        kinds = tuple(_usual(channel) for channel in cases.channels)
+        kinds = tuple(_usual_kind(channel) for channel in cases.channels)
     if len(kinds) != len(cases.channels):
         raise DataError(
-            f"{paths.params}, plan.normalization: expected one a channel "
+            f"{paths.params}, plan.normalization: expected one for each channel "
             f"({', '.join(cases.channels)}), found {list(kinds)}; write auto or a list"
         )
     return tuple(
@@ -184,7 +186,10 @@ def _normalization(
 
 
 def _normalization_of(kind: Kind, samples: np.ndarray) -> Normalization:
-    """Figures of the data set where they are used: else a new case changes nothing."""
+    """The normalization of a channel, with figures of the data set only for ct.
+
+    Without them a new case leaves the plan as it is.
+    """
     low = high = mean = deviation = 0.0
     if kind == "ct":
         low, _, high = np.percentile(samples, PERCENTILES).tolist()
@@ -194,20 +199,14 @@ def _normalization_of(kind: Kind, samples: np.ndarray) -> Normalization:
     )
 
 
-def _usual(channel: str) -> Kind:
+def _usual_kind(channel: str) -> Kind:
     return "ct" if channel.upper() == "CT" else "zscore"
 
 
 def _plan_model(
     params: PlanParams, name: str, model: ModelShape, plan: Plan
 ) -> PatchPlan:
-    spec = NetworkSpec(
-        name=model.network,
-        in_channels=len(plan.channels),
-        out_channels=len(plan.values),
-        base_channels=model.base_channels,
-        padding=model.padding,
-    )
+    spec = model.network_spec(plan)
     slice_axis = None
     if spec.dimensions == 2:
         slice_axis = (
@@ -235,7 +234,7 @@ def _plan_model(
     return patch
 
 
-def _triple(values: np.ndarray) -> tuple[int, int, int]:
+def _triple(values: np.ndarray) -> Triple:
     i, j, k = (max(1, int(value)) for value in values)
     return i, j, k
 
@@ -255,22 +254,24 @@ def plan_patch(
     memory_gb: float,
     largest_batch: int,
 ) -> PatchPlan:
-    """Choose patch and batch size: the largest patch of which two fit, then the batch.
+    """Choose the largest patch of which two fit the memory, then the batch size.
 
     The patch starts at the smallest valid size whose output covers the median prepared
     case; its largest axis shrinks step by step until a batch of two fits.
 
     Args:
-        spec: The network.
-        profile: What the cases look like, for their prepared shapes.
-        slice_axis: Of a 2-D network.
-        patch_size: Fixed by the user, or ``auto``; ``full`` covers the largest case.
-        batch_size: Fixed by the user, or ``auto``.
-        memory_gb: For a training step.
-        largest_batch: Bound of an automatic batch size.
+        spec: Spec of the network.
+        profile: Profile of the cases, with their prepared shapes.
+        slice_axis: Axis across which a 2-D network takes slices; None in 3-D.
+        patch_size: A fixed size in voxels, ``auto``, or ``full``, which covers the
+            largest case.
+        batch_size: A fixed size, or ``auto``.
+        memory_gb: Memory budget of a training step.
+        largest_batch: Upper bound of an automatic batch size.
 
     Raises:
-        DataError: If a fixed patch is not valid for the network, or nothing fits.
+        DataError: If a fixed patch is not valid for the network, or no patch fits the
+            memory.
     """
     with torch.device("meta"):
         network = build_network(spec)
@@ -296,6 +297,7 @@ def plan_patch(
 
 
 def _check(network: Network, patch_size: Triple, slice_axis: int | None) -> None:
+    """Refuse a fixed patch that is not valid for the network."""
     for axis, size in enumerate(patch_size):
         if axis != slice_axis:
             network.output_size(size)
@@ -313,13 +315,14 @@ def _largest(
     batch_size: int,
     memory_gb: float,
 ) -> Triple:
+    """The largest patch of which a batch fits the memory."""
     outputs = median_shape
     while True:
         size = _covering(network, outputs, slice_axis)
         each, fixed = training_memory_gb(network, size, slice_axis)
         if fixed + batch_size * each <= memory_gb:
             return size
-        # The largest axis gives way, to the next smaller valid size.
+        # Shrink the largest axis to the next smaller valid size.
         axis = size.index(max(size))
         smaller = size[axis] - 2 * network.margin - network.stride
         if smaller < 1:
@@ -333,7 +336,7 @@ def _largest(
 
 
 def _covering(network: Network, shape: Triple, slice_axis: int | None) -> Triple:
-    """The smallest valid input whose output is at least so large."""
+    """The smallest valid input whose output is at least as large as a shape."""
     i, j, k = (
         1 if axis == slice_axis else network.input_size(size)
         for axis, size in enumerate(shape)

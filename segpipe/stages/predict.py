@@ -1,4 +1,4 @@
-"""predict: sliding-window inference of the test cases, mean over a model's folds."""
+"""predict: segment the test cases with the mean over a model's folds."""
 
 import logging
 
@@ -29,10 +29,10 @@ class PredictParams(Params):
     """Section predict of params.yaml.
 
     Attributes:
-        overlap_fraction: Share of a tile that its neighbour covers too.
-        blending: ``gaussian`` trusts a tile's centre most, ``constant`` all alike.
-        memory_gb: Budget of a forward pass, from which the size of tiles follows.
-        mirror: Whether the mean is taken over mirrored images as well.
+        overlap_fraction: Share of a tile that overlaps with its neighbour.
+        blending: Weight of tiles: ``gaussian``, highest at the centre, or ``constant``.
+        memory_gb: Memory budget of a forward pass, which decides the size of tiles.
+        mirror: Whether to average over mirrored images as well.
     """
 
     overlap_fraction: float
@@ -55,7 +55,7 @@ def run(
 ) -> None:
     """Write artifacts/predict/MODEL: label maps on the original grids.
 
-    Only the listed folds are read, whatever else lies beside them.
+    Only the listed folds are used; folders of other folds are ignored.
     """
     cases = read_cases(paths.artifacts)
     folders = [
@@ -79,4 +79,4 @@ def run(
             image = read_case(paths.data, cases, cases[name])
             write_prediction(part, cases, name, segmenter.segment(image, inference))
         record.write(prediction_record_file(part))
-    log.info("%d cases written to %s", len(names), goal)
+    log.info("predict: %d cases in %s", len(names), goal)

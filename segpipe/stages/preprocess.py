@@ -1,4 +1,4 @@
-"""preprocess: every case reoriented, resampled, normalized: ready for patches."""
+"""preprocess: reorient, resample and normalize every case."""
 
 import logging
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class PreprocessParams(Params):
     """Section preprocess of params.yaml.
 
     Attributes:
-        workers: Processes; each holds one case.
+        workers: Number of processes; each holds one case.
     """
 
     workers: int
@@ -38,7 +38,7 @@ class PreprocessParams(Params):
 
 @dataclass(frozen=True)
 class _Job:
-    """One case and all that its preparation uses: it travels to a worker."""
+    """One case and all that its preparation needs, picklable for a worker."""
 
     case: Case
     cases: CaseList
@@ -50,11 +50,11 @@ class _Job:
 def run(params: PreprocessParams, *, paths: Paths) -> None:
     """Write artifacts/preprocess: a folder a case, and an index of their digests.
 
-    Finished cases are taken from .cache/preprocess where files, code and the plan's
-    values are the same.
+    A case is copied from .cache/preprocess if its files, the code and the plan are the
+    same as before.
 
     Raises:
-        DataError: If an annotated slice would vanish, or a file cannot be read.
+        DataError: If an annotated slice would be lost, or a file cannot be read.
     """
     cases, plan = read_cases(paths.artifacts), read_plan(paths.artifacts)
     slim = cases.model_copy(update={"cases": ()})
@@ -72,7 +72,7 @@ def run(params: PreprocessParams, *, paths: Paths) -> None:
 
 
 def _prepare(job: _Job) -> str:
-    """Prepare one case; returns the digest of what was written."""
+    """Prepare one case, or copy it from the cache; returns its key."""
     key = _key(job)
     cache = CaseCache(job.paths.cache / "preprocess")
     if not cache.fetch(key, job.goal):
@@ -82,7 +82,7 @@ def _prepare(job: _Job) -> str:
 
 
 def _key(job: _Job) -> str:
-    """What a prepared case is made from: files, the plan's values, code."""
+    """Digest of all that a prepared case depends on: files, plan and code."""
     case, data = job.case, job.paths.data
     files = [*case.images, case.label, *([case.instances] if case.instances else [])]
     return fingerprint(
@@ -94,6 +94,7 @@ def _key(job: _Job) -> str:
 
 
 def _write_case(job: _Job) -> None:
+    """Write image, label, instances and grids of one case."""
     data, case = job.paths.data, job.case
     image = read_case(data, job.cases, case)
     original = image.grid
@@ -109,7 +110,7 @@ def _write_case(job: _Job) -> None:
     if lost:
         places = ", ".join(f"{'ijk'[axis]} = {index}" for axis, index in lost[:8])
         raise DataError(
-            f"{data / case.label}: expected every annotated slice to survive, found "
+            f"{data / case.label}: expected every annotated slice to be kept, found "
             f"that spacing {job.plan.spacing} drops canonical slices {places}; "
             "set plan.spacing no coarser than the annotation"
         )

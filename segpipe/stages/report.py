@@ -1,4 +1,4 @@
-"""report: one page and one picture with all models side by side."""
+"""report: write a page and a picture with all models side by side."""
 
 import logging
 import math
@@ -45,8 +45,8 @@ class ReportParams(Params):
     """Section report of params.yaml.
 
     Attributes:
-        overlays: Show images of the worst, the median and the best case. They are
-            images of patients, if under a pseudonym: think who will see the page.
+        overlays: Whether to show images of the worst, the median and the best case.
+            They are images of patients under a pseudonym: mind who will see the page.
     """
 
     overlays: bool
@@ -57,11 +57,10 @@ def run(
 ) -> None:
     """Write artifacts/report: a page that needs nothing else, and its pictures.
 
-    Only what the lists name is read: folders of models or folds that were dropped from
-    the lists stay out.
+    Only the listed models and folds are read; folders of others are ignored.
 
     Raises:
-        DataError: If evaluate wrote nothing for a model.
+        DataError: If a model is not trained or not evaluated.
     """
     cases, split = read_cases(paths.artifacts), read_split(paths.artifacts)
     evaluated = {model: _read(paths, model, folds) for model in models}
@@ -130,7 +129,7 @@ def _curve(paths: Paths, model: str, fold: int) -> Curve:
 
 
 def _best(paths: Paths, model: str, fold: int) -> dict[str, float]:
-    """The validation figures of the epoch whose network was kept, by what they are."""
+    """Validation figures of the best epoch, whose network was kept, by name."""
     history = read_history(training_folder(paths.artifacts, model, fold))
     rows = [row for row in history if not math.isnan(row["validation_dice"])]
     names = {
@@ -149,7 +148,7 @@ def _best(paths: Paths, model: str, fold: int) -> dict[str, float]:
 
 
 def _scores(evaluated: dict[str, Evaluated], cases: CaseList, split: Split) -> Scores:
-    """Structure to model to the Dice of each test case, NaN where there is none."""
+    """Structure to model to the Dice of each test case, NaN where absent."""
     return {
         structure: {
             model: np.array(
@@ -162,7 +161,7 @@ def _scores(evaluated: dict[str, Evaluated], cases: CaseList, split: Split) -> S
 
 
 def _mean_dice(scores: Scores, place: int) -> float:
-    """Over structures and models; NaN if all structures are absent."""
+    """Mean Dice of a case over structures and models; NaN if all are absent."""
     found = [
         values[place] for of_models in scores.values() for values in of_models.values()
     ]
@@ -171,7 +170,7 @@ def _mean_dice(scores: Scores, place: int) -> float:
 
 
 def _ranked(scores: Scores, split: Split) -> list[str]:
-    """Test cases, the worst first; without those in which there is nothing."""
+    """Test cases, the worst first, without those that have no structure."""
     means = {case: _mean_dice(scores, place) for place, case in enumerate(split.test)}
     known = [case for case, mean in means.items() if not math.isnan(mean)]
     return sorted(known, key=lambda case: (means[case], case))
@@ -197,7 +196,7 @@ def _subtitle(cases: CaseList, split: Split) -> str:
 def _cases_part(scores: Scores) -> Part:
     return Part(
         "Every test case",
-        "A dot is a case; grey lines join the same case; the bar is the median.",
+        "A dot is a case; grey lines join the dots of a case; the bar is the median.",
         pictures=(
             Picture(CASES, plot_cases(scores), "Dice of every test case by model"),
         ),
@@ -247,14 +246,14 @@ def _overlay_part(
     with_instances = any(case.instances for case in cases.cases)
     legend = {name: n for n, name in enumerate(cases.structures) if n}
     turned = (
-        "The planes that show most of what was drawn; the patient's right on "
-        "the right, head and front up. "
+        "The planes with the largest annotated area; the patient's right is on the "
+        "right, head and front are up. "
         if cases.dimensions == 3
         else ""
     )
     colours = (
-        "Each instance has its own colour (of predictions: what hangs together), so "
-        "merged and split ones stand out. "
+        "Each instance, or connected component of a prediction, has its own colour, "
+        "so that merged and split ones stand out. "
         if with_instances
         else ""
     )

@@ -1,4 +1,4 @@
-"""split: test set and folds by patient; never a patient on two sides."""
+"""split: choose the test set and the folds by patient."""
 
 import csv
 import hashlib
@@ -21,9 +21,10 @@ class SplitParams(Params):
     """Section split of params.yaml.
 
     Attributes:
-        seed: Of the hash that places patients.
-        test_fraction: Chance of a patient to be in the test set.
-        n_folds: Parts of the rest; fold n validates on part n and trains on the others.
+        seed: Seed of the hash that assigns patients to sides.
+        test_fraction: Probability that a patient is in the test set.
+        n_folds: Number of parts of the other patients; fold n validates on part n and
+            trains on the others.
     """
 
     seed: int
@@ -34,9 +35,10 @@ class SplitParams(Params):
 def run(params: SplitParams, *, paths: Paths) -> None:
     """Write the split to artifacts/split.
 
-    A patient's side is a hash of the seed and the patient's name, so that new patients
-    move nobody; the shares are therefore met on average only. data/splits.csv (columns
-    patient, side: ``test`` or the number of a fold) overrides.
+    All cases of a patient are on one side. The side is a hash of the seed and the
+    patient's name, so that new patients change no other patient's side; the fractions
+    are therefore met on average only. The file data/splits.csv overrides it (columns
+    patient and side: ``test`` or the number of a fold).
 
     Raises:
         DataError: If splits.csv contradicts itself or the cases, or if a side is empty.
@@ -75,18 +77,20 @@ def run(params: SplitParams, *, paths: Paths) -> None:
 
 
 def _share(*words: object) -> float:
-    """A number from 0 to 1 that depends on the words alone."""
+    """Hash words to a number from 0 to 1."""
     digest = hashlib.sha256("\0".join(map(str, words)).encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def _side(params: SplitParams, patient: str) -> Side:
+    """The side of a patient by its hash."""
     if _share(params.seed, TEST, patient) < params.test_fraction:
         return TEST
     return int(_share(params.seed, "fold", patient) * params.n_folds)
 
 
 def _empty_side(sides: dict[str, Side], n_folds: int) -> str | None:
+    """The first side without a patient; None if there is no such side."""
     for side in (TEST, *range(n_folds)):
         if side not in sides.values():
             return TEST if side == TEST else f"fold {side}"
@@ -94,6 +98,7 @@ def _empty_side(sides: dict[str, Side], n_folds: int) -> str | None:
 
 
 def _mend(params: SplitParams, patients: set[str], fixed: dict[str, Side]) -> str:
+    """What to change so that no side is empty."""
     if len(patients) <= params.n_folds:
         return f"set n_folds to at most {len(patients) - 1}, or write data/splits.csv"
     for seed in range(1000):
@@ -105,10 +110,10 @@ def _mend(params: SplitParams, patients: set[str], fixed: dict[str, Side]) -> st
 
 
 def _read_fixed(path: Path, patients: set[str], n_folds: int) -> dict[str, Side]:
-    """splits.csv: patient to side.
+    """Read the side of each patient in splits.csv; empty if there is no such file.
 
     Raises:
-        DataError: If a row names an unknown patient or side, or a patient twice.
+        DataError: If a row names an unknown patient or side, or two rows contradict.
     """
     if not path.is_file():
         return {}

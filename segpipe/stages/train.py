@@ -1,4 +1,4 @@
-"""train: one network of one fold; the training loop, in plain sight."""
+"""train: train one network of one fold; the training loop."""
 
 import logging
 import math
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Observer:
-    """Follows a training without any influence on it.
+    """Functions that a training calls to report its progress.
 
     Attributes:
         log: Called with the rows of the history whose epochs have ended.
@@ -63,7 +63,7 @@ class Observer:
 
 @contextmanager
 def unobserved(record: TrainingRecord, compute: Compute) -> Iterator[Observer]:
-    """Nobody follows the training."""
+    """Observe nothing."""
     yield Observer(log=lambda rows: None, alive=lambda: None)
 
 
@@ -81,22 +81,22 @@ def run(
 ) -> None:
     """Train a network and write artifacts/train/MODEL/FOLD.
 
-    An interrupted training of the same data, params and code goes on where its last
-    finished epoch left it, and ends with the same bytes as an uninterrupted one.
+    An interrupted training of the same data, params and code resumes after its last
+    finished epoch, and ends with the same bytes as an uninterrupted one.
 
     Args:
         params: The section train.MODEL.
         model: A name of the list models.
         fold: A number of the list folds.
-        compute: Where and how.
+        compute: Device, precision and threads.
         paths: The project's folders.
-        observe: Opens the observer of a training, given what it is made from.
+        observe: Opens the observer of a training, given its record.
 
     Raises:
-        DataError: If a fold is missing, or the loss stops being a number.
+        DataError: If the split has no such fold, or the loss is not finite.
     """
     world = World.join(compute.device)
-    record = _made_from(
+    record = _build_record(
         params, model=model, fold=fold, compute=compute, world=world, paths=paths
     )
     task = build_task(params, model, fold, compute, paths, record.fingerprint, world)
@@ -118,7 +118,7 @@ def _lead(
     fold: int,
     observe: Observe,
 ) -> None:
-    """What one process does for all: validate, keep, show and write."""
+    """Train as the first process, which also validates, logs and writes."""
     params, model, size = task.params, task.spec.model, task.world.size
     name, also = f"{model}-{fold}", f", {size} processes" if size > 1 else ""
     log.info("train %s, fold %d, on %s%s", model, fold, task.compute, also)
@@ -135,7 +135,7 @@ def _lead(
     drop_checkpoint(task.checkpoints)
 
 
-def _made_from(
+def _build_record(
     params: TrainParams,
     *,
     model: str,
@@ -144,7 +144,7 @@ def _made_from(
     world: World,
     paths: Paths,
 ) -> TrainingRecord:
-    """The record of the training, before it begins."""
+    """Build the record of the training before it begins."""
     artifacts = paths.artifacts
     files = {
         "preprocess": index_file(artifacts / "preprocess"),
@@ -175,7 +175,7 @@ def _made_from(
 def _train_epoch(
     task: Task, progress: Progress, *, name: str, alive: Callable[[], None]
 ) -> dict[str, float]:
-    """One epoch, its validation if it is due, and its checkpoint."""
+    """Train one epoch, validate if it is due, and save a checkpoint."""
     params, began = task.params, time.perf_counter()
     bar = f"{name} epoch {progress.epoch + 1}/{params.epochs}"
     loss = _take_steps(task, progress, bar=bar, alive=alive)
@@ -210,7 +210,14 @@ def _train_epoch(
 def _take_steps(
     task: Task, progress: Progress, *, bar: str, alive: Callable[[], None]
 ) -> float:
-    """All steps of an epoch; the mean loss. Without a name there is no bar."""
+    """Take all steps of an epoch; returns the mean loss.
+
+    Args:
+        task: The training.
+        progress: Its state; changed in place.
+        bar: Text of the progress bar; empty for no bar.
+        alive: Called after each step.
+    """
     first = progress.epoch * task.params.steps_per_epoch
     steps = range(first, first + task.params.steps_per_epoch)
     margin = margin_of(progress.network, task.patch.slice_axis)
@@ -244,7 +251,7 @@ def _validate(
 
 
 def _inference(task: Task) -> Inference:
-    """How validation cases are segmented."""
+    """Settings with which validation cases are segmented."""
     return Inference(
         overlap_fraction=task.params.validation_overlap_fraction,
         blending="gaussian",
@@ -257,14 +264,14 @@ def _inference(task: Task) -> Inference:
 def _announced(
     cases: list[TrainingCase], alive: Callable[[], None]
 ) -> Iterator[TrainingCase]:
-    """Each case is a sign of life."""
+    """Yield the cases and call ``alive`` after each."""
     for case in cases:
         yield case
         alive()
 
 
 def _finish(task: Task, progress: Progress) -> Segmenter:
-    """The best network, with what the validation cases choose for it."""
+    """Build the segmenter of the best epoch, calibrated and with its rules."""
     network = build_network(task.spec.network)
     network.load_state_dict(progress.best_weights)
     made = Segmenter(task.spec, (network,))

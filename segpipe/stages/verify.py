@@ -1,4 +1,4 @@
-"""verify: refuse what cannot be trained on; all faults of all cases at once."""
+"""verify: refuse data that cannot be trained on, with all faults of all cases."""
 
 import json
 import logging
@@ -27,11 +27,11 @@ class VerifyParams(Params):
     """Section verify of params.yaml.
 
     Attributes:
-        grid_tolerance_mm: How far the corners of an image and its label may lie apart;
-            never more than a tenth of a voxel.
+        grid_tolerance_mm: Largest distance between the corners of an image and its
+            label; never more than a tenth of a voxel.
         empty_label: Whether a label without any structure is a warning or a fault.
         spacing_limits_mm: Smallest and largest credible spacing.
-        workers: Processes; each holds one case at a time.
+        workers: Number of processes; each holds one case at a time.
     """
 
     grid_tolerance_mm: float
@@ -43,15 +43,16 @@ class VerifyParams(Params):
 def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None:
     """Write the verified data set to artifacts/verify.
 
-    A case that passed before is known again by its files' content, from .cache/verify.
+    A case whose files passed before is not inspected again; .cache/verify knows them by
+    their content.
 
     Args:
-        params: The section.
-        networks: Model name to the dimensions of its network, 2 or 3.
-        paths: Of the project.
+        params: The section verify.
+        networks: Name of each model to the dimensions of its network, 2 or 3.
+        paths: The project's folders.
 
     Raises:
-        DataError: With every fault of every case: file, expected, found, mend.
+        DataError: If the data have faults; it lists every fault of every case.
     """
     shutil.rmtree(paths.artifacts / "verify", ignore_errors=True)
     dataset = read_dataset(paths.data)
@@ -80,7 +81,7 @@ def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None
 def _inspect(
     files: CaseFiles, *, paths: Paths, dataset: Dataset, limits: Limits
 ) -> Finding:
-    """Inspect a case, unless the same files passed the same inspection before."""
+    """Inspect a case, or return the finding of the same files from the cache."""
     listed = [*files.images, files.label, *filter(None, [files.instances])]
     key = fingerprint(
         "segpipe.dataset.inspection",
@@ -90,7 +91,7 @@ def _inspect(
     )
     kept = paths.cache / "verify" / key / "finding.json"
     if kept.is_file():
-        os.utime(kept.parent)  # pruning goes by when it was last wanted
+        os.utime(kept.parent)  # prune deletes what was not used lately
         return Finding.from_json(json.loads(kept.read_text(encoding="utf-8")), files)
     finding = inspect_case(files, data=paths.data, dataset=dataset, limits=limits)
     if not finding.faults:
@@ -99,9 +100,10 @@ def _inspect(
 
 
 def _raise_all(faults: list[str], cases: int, data: Path) -> None:
+    """Raise one error with all faults, if there are any."""
     if not faults:
         return
-    log.error("verify: %d faults, %d cases looked at", len(faults), cases)
+    log.error("verify: %d faults in %d cases", len(faults), cases)
     raise DataError(
         f"{data}: expected data that can be trained on, found {len(faults)} "
         f"fault{'s' * (len(faults) > 1)} in {cases} cases; mend and run again:\n"
@@ -112,6 +114,7 @@ def _raise_all(faults: list[str], cases: int, data: Path) -> None:
 def _list_cases(
     dataset: Dataset, findings: list[Finding], dimensions: Literal[2, 3]
 ) -> CaseList:
+    """List the inspected cases, with a warning for those with the same voxels."""
     names = defaultdict(list)
     for finding in findings:
         names[finding.digest].append(finding.files.name)
@@ -148,7 +151,7 @@ def _list_cases(
 
 
 def _report(cases: CaseList, findings: list[Finding]) -> None:
-    """Log what was let pass, counted, and what the data set is."""
+    """Log the warnings and a summary of the data set."""
     for case in cases.cases:
         for warning in case.warnings:
             log.warning("case %s: %s", case.name, warning)

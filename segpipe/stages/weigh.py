@@ -1,4 +1,4 @@
-"""weigh: the border term of the weight map and the class counts of every case."""
+"""weigh: compute the border term of the weight and the class counts of every case."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,15 +28,16 @@ class WeighParams(Params):
     """Section weigh of params.yaml: w0 * exp(-(d1 + d2)^2 / (2 sigma^2)).
 
     Attributes:
-        w0: Weight where two instances meet; the paper's is 10.
-        sigma: How fast it falls, in the unit; the paper's is about 5 pixels.
-        unit: Of distances: ``px`` (prepared voxels) or ``mm``.
+        w0: Weight where two instances meet; 10 in the paper.
+        sigma: Distance over which the weight falls, in the unit; about 5 pixels in the
+            paper.
+        unit: Unit of distances: ``px`` (prepared voxels) or ``mm``.
         dimensions: 3, or 2 for slice by slice.
-        slice_axis: Across which axis slices lie, if 2; ``auto``: the coarsest.
-        domain: Weigh the ``background`` between instances, as the paper's figure has
-            it, or ``all`` voxels, as its formula has it.
-        separate_touching: Learn a line of background between touching instances.
-        workers: Processes; each holds one case.
+        slice_axis: Axis across which slices are taken in 2-D; ``auto`` is the coarsest.
+        domain: Weigh the ``background`` between instances, as in the paper's figure, or
+            ``all`` voxels, as in its formula.
+        separate_touching: Train a line of background between touching instances.
+        workers: Number of processes; each holds one case.
     """
 
     w0: float
@@ -51,7 +52,7 @@ class WeighParams(Params):
 
 @dataclass(frozen=True)
 class _Job:
-    """One case and all that weighing it uses: it travels to a worker."""
+    """One case and all that weighing it needs, picklable for a worker."""
 
     name: str
     digest: str
@@ -64,7 +65,7 @@ class _Job:
 def run(params: WeighParams, *, paths: Paths) -> None:
     """Write artifacts/weigh: a folder a case, the class counts and an index.
 
-    The class weight w_c is not in the map: train computes it from the counts of its
+    The map does not hold the class weight w_c: train computes it from the counts of its
     fold's training cases.
 
     Source:
@@ -93,7 +94,7 @@ def run(params: WeighParams, *, paths: Paths) -> None:
 
 
 def _weigh(job: _Job) -> tuple[str, tuple[int, ...]]:
-    """Weigh one case; returns the digest of what was written and the class counts."""
+    """Weigh one case, or copy it from the cache; returns its key and class counts."""
     key = fingerprint(
         __name__,
         prepared=job.digest,
@@ -107,6 +108,7 @@ def _weigh(job: _Job) -> tuple[str, tuple[int, ...]]:
 
 
 def _write_case(job: _Job) -> None:
+    """Write the weight map and the class counts of one case."""
     prepared = prepared_case(job.paths.artifacts, job.name)
     label = np.array(prepared.label)
     drawn = prepared.instances

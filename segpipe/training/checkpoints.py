@@ -1,8 +1,9 @@
-"""Checkpoints: where an interrupted training goes on; atomic, outside DVC's outs.
+"""Checkpoints: the progress of a training, saved so that it can be resumed.
 
-A checkpoint lies in a folder named by the fingerprint of the training, so that one made
-with other data, params or code is never taken up. The last two are kept, each named by
-its step and by the digest of its content: a damaged one is known as such.
+The folder of the checkpoints is named after the fingerprint of the training, so that a
+checkpoint made with other data, params or code is never loaded. The last two are kept;
+each is named after its step and the digest of its content, so that a damaged one is
+detected.
 """
 
 import logging
@@ -20,19 +21,19 @@ from segpipe.project.fingerprint import digest_file
 
 log = logging.getLogger(__name__)
 KEPT = 2
-SPARE_BYTES = 50_000_000  # of the disk, beyond the checkpoint itself
+SPARE_BYTES = 50_000_000  # left free on the disk beside a checkpoint
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any], *, step: int) -> None:
-    """Write a state of tensors, numbers and strings, complete or not at all.
+    """Write a checkpoint atomically and delete all but the last two.
 
     Args:
-        folder: Of the training.
-        state: To write.
-        step: Later ones are taken up first.
+        folder: Folder of the training's checkpoints.
+        state: Tensors, numbers and strings.
+        step: Number of steps taken; the checkpoint of the latest is loaded.
 
     Raises:
-        DataError: If the disk has no room for it; what is there stays.
+        DataError: If the disk has no room for it; earlier checkpoints are kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _demand_room(folder, _size(state))
@@ -45,14 +46,14 @@ def save_checkpoint(folder: Path, state: dict[str, Any], *, step: int) -> None:
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The last whole state, if there is one; nothing but plain values is unpickled.
+    """Read the state of the last undamaged checkpoint; None if there is none.
 
-    One whose content is not what its name says is skipped for the one before it, and
-    said.
+    A checkpoint whose content does not match the digest in its name is skipped with a
+    warning. Only tensors and plain values are unpickled.
     """
     for path in _newest_first(folder):
         if path.stem.split("-")[1] != digest_file(path)[:32]:
-            log.warning("%s is damaged: going back to the one before it", path)
+            log.warning("%s is damaged; the checkpoint before it is used", path)
             continue
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return state
@@ -60,7 +61,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 
 
 def drop_checkpoint(folder: Path) -> None:
-    """Forget the training: it is finished."""
+    """Delete the checkpoints of a finished training."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -69,7 +70,7 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def _size(value: Any) -> int:
-    """Bytes of all tensors in a state."""
+    """Size of all tensors in a state, in bytes."""
     if isinstance(value, torch.Tensor):
         return value.numel() * value.element_size()
     if isinstance(value, dict):
@@ -91,15 +92,15 @@ def _demand_room(folder: Path, size: int) -> None:
 
 @dataclass(eq=False)
 class Progress:
-    """A training between two epochs.
+    """State of a training between two epochs.
 
     Attributes:
-        network: That is trained.
-        optimizer: Of its weights.
-        epoch: How many are done.
-        best_dice: Of the validations so far.
-        best_weights: Of the epoch that had it.
-        history: A row an epoch.
+        network: The network that is trained.
+        optimizer: Optimizer of its weights.
+        epoch: Number of finished epochs.
+        best_dice: Best validation Dice so far.
+        best_weights: Weights of the epoch with the best validation Dice.
+        history: One row for each finished epoch.
     """
 
     network: Network
@@ -110,7 +111,7 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def judge(self, dice: float) -> None:
-        """Remember the weights if no earlier ones were better."""
+        """Keep the current weights if their validation Dice is the best so far."""
         if dice > self.best_dice or not self.best_weights:
             self.best_dice = dice
             self.best_weights = {
@@ -119,7 +120,7 @@ class Progress:
             }
 
     def save(self, folder: Path, *, step: int) -> None:
-        """Write a checkpoint."""
+        """Write the state as a checkpoint."""
         state = {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -131,8 +132,8 @@ class Progress:
         save_checkpoint(folder, state, step=step)
 
     def resume(self, folder: Path) -> None:
-        """Take up the last whole checkpoint, if there is one."""
-        state: dict[str, Any] | None = load_checkpoint(folder)
+        """Restore the state of the last undamaged checkpoint, if there is one."""
+        state = load_checkpoint(folder)
         if state is None:
             return
         self.network.load_state_dict(state["network"])
@@ -141,4 +142,4 @@ class Progress:
         self.best_dice = state["best_dice"]
         self.best_weights = state["best_weights"]
         self.history = state["history"]
-        log.info("going on after epoch %d", self.epoch)
+        log.info("resuming after epoch %d", self.epoch)

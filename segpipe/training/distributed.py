@@ -1,4 +1,4 @@
-"""World: the processes that train one network together, as torchrun starts them."""
+"""World: the processes that train one network together, started by torchrun."""
 
 import os
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from torch import Tensor, distributed, nn
 
 from segpipe.project.errors import DataError
 
-PATIENCE = timedelta(hours=4)  # while the first process validates, the others wait
+PATIENCE = timedelta(hours=4)  # the others wait while the first one validates
 
 
 @dataclass(frozen=True)
 class World:
-    """Which process this is, of how many; one alone is the rule.
+    """The rank of this process and the number of processes, usually one.
 
     Attributes:
-        rank: From 0; the first one writes and speaks.
-        size: How many.
+        rank: Rank of this process, from 0; the first one validates, logs and writes.
+        size: Number of processes.
     """
 
     rank: int = 0
@@ -37,34 +37,34 @@ class World:
         return cls(distributed.get_rank(), size)
 
     def leave(self) -> None:
-        """Part from the others, when all are done."""
+        """Wait for the other processes, then leave the group."""
         if self.size > 1:
             distributed.barrier()
             distributed.destroy_process_group()
 
     @property
     def first(self) -> bool:
-        """Whether this process writes and speaks."""
+        """Whether this process validates, logs and writes."""
         return self.rank == 0
 
     def share_of(self, batch_size: int) -> range:
-        """The numbers of the patches of a batch that this process sees.
+        """The indices of the patches of a batch that this process draws.
 
         Raises:
             DataError: If the batch does not divide evenly.
         """
         if batch_size % self.size:
             raise DataError(
-                f"batch_size: expected a multiple of the {self.size} processes that "
-                f"share it, found {batch_size}; set it, or start fewer processes"
+                f"batch_size: expected a multiple of {self.size}, the number of "
+                f"processes, found {batch_size}; change it, or start fewer processes"
             )
         each = batch_size // self.size
         return range(self.rank * each, (self.rank + 1) * each)
 
     def total(self, part: Tensor) -> Tensor:
-        """The sum over all processes; its gradient is that of this one's part.
+        """Sum over all processes, with the gradient of this process's part.
 
-        Summed up by ``add_gradients``, these are the gradients of the whole.
+        ``add_gradients`` sums these up to the gradient of the whole.
         """
         if self.size == 1:
             return part
@@ -73,7 +73,7 @@ class World:
         return part + (whole - part.detach())
 
     def add_gradients(self, network: nn.Module) -> None:
-        """Give every process the sum of the gradients of all."""
+        """Replace the gradients in every process by their sum over all processes."""
         if self.size == 1:
             return
         gradients = [
@@ -88,6 +88,6 @@ class World:
             start += gradient.numel()
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes have reached this call."""
         if self.size > 1:
             distributed.barrier()

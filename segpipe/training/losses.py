@@ -1,4 +1,4 @@
-"""Losses: (logits, reference, weight) -> scalar; a voxel of weight 0 has no part in it.
+"""Losses: (logits, reference, weight) -> scalar; voxels of weight 0 do not count.
 
 B = batch, C = classes, the rest are the axes of the patch. The reference holds class
 indices; where it is negative (not annotated) the weight must be 0.
@@ -18,19 +18,20 @@ from segpipe.project.params import Params
 
 Reduction = Literal["mean", "sum"]
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-Total = Callable[[Tensor], Tensor]  # a sum over the batch, to that of all processes
+Total = Callable[[Tensor], Tensor]  # sum of one process -> sum over all processes
 
 
 class LossParams(Params):
-    """What a training lowers.
+    """Section ``loss``.
 
     Attributes:
-        name: Of the loss.
-        reduction: Of voxel-wise losses: the weighted ``mean``, or the ``sum`` as in
-            U-Net's equation 1 (then the learning rate depends on the patch's size).
-        focal_gamma: Of focal: how little voxels count that are right already.
-        focal_alpha: Of focal: a factor of it all.
-        kept_fraction: Share of voxels that a step looks at, drawn at random; 1 is all.
+        name: Name of the loss.
+        reduction: Reduction of voxel-wise losses: the weighted ``mean``, or the ``sum``
+            as in U-Net's equation 1, with which the best learning rate depends on the
+            patch size.
+        focal_gamma: Exponent of focal: the higher, the less easy voxels count.
+        focal_alpha: Factor of focal.
+        kept_fraction: Share of the voxels that count in a step, drawn at random.
     """
 
     name: Literal["cross_entropy", "dice", "dice_cross_entropy", "focal"]
@@ -41,16 +42,17 @@ class LossParams(Params):
 
 
 def alone(part: Tensor) -> Tensor:
-    """The total of one process: its own sum."""
+    """The total of a single process: its own sum."""
     return part
 
 
 def build_loss(params: LossParams, total: Total = alone) -> Loss:
-    """The loss of a section ``loss``.
+    """Build the loss of a section ``loss``.
 
     Args:
         params: The section.
-        total: Makes of this process's sums those of all processes that share a batch.
+        total: Turns the sums of this process into sums over all processes that share a
+            batch.
     """
     overlap = partial(dice, total=total)
     if params.name == "dice":
@@ -74,12 +76,13 @@ def keep_some(
     kept_fraction: float,
     generators: Sequence[torch.Generator],
 ) -> Float32[Tensor, "B i j k"]:
-    """The weights with terms left out at random, the rest raised to make up for them.
+    """Set weights to 0 at random and divide the others by the share that is kept.
 
     Args:
-        weight: Of the loss.
-        kept_fraction: Probability of each voxel to stay; 1 changes nothing.
-        generators: One a patch, on the CPU: the same state keeps the same voxels.
+        weight: Weight of each voxel.
+        kept_fraction: Probability that a voxel is kept; 1 changes nothing.
+        generators: One generator for each patch, on the CPU: the same state keeps the
+            same voxels on every device.
 
     Source:
         Shelhamer 2017, arXiv:1605.06211, section 4.3 (loss sampling).
@@ -92,7 +95,7 @@ def keep_some(
 
 
 def _reduce(each: Tensor, weight: Tensor, reduction: Reduction, total: Total) -> Tensor:
-    """Sum of w times each; for the mean over the sum of w, or 0 where that is 0."""
+    """Weighted sum, or weighted mean, which is 0 where all weights are 0."""
     cost = total((each * weight).sum())
     if reduction == "sum":
         return cost
@@ -101,10 +104,10 @@ def _reduce(each: Tensor, weight: Tensor, reduction: Reduction, total: Total) ->
 
 
 def _surprise(logits: Tensor, reference: Tensor) -> Tensor:
-    """-log p of the reference's class, of each voxel.
+    """-log p of the reference class of each voxel.
 
-    As F.cross_entropy, to the bit, in half the time; and deterministic on a GPU, where
-    torch's NLLLoss is not.
+    It equals F.cross_entropy to the bit in half the time, and is deterministic on a
+    GPU, where torch's NLLLoss is not.
     """
     logarithms = F.log_softmax(logits.float(), dim=1)
     return -logarithms.gather(1, reference.clamp(min=0)[:, None])[:, 0]
@@ -121,8 +124,8 @@ def cross_entropy(
     """Pixel-weighted softmax cross-entropy.
 
     Returns:
-        sum(w * ce), or that over sum(w), the weighted mean; 0 (with gradient 0) for a
-        batch without any weight, where a plain mean is NaN.
+        sum(w * ce), or sum(w * ce) / sum(w), the weighted mean; 0 (with gradient 0) for
+        a batch without any weight, where a plain mean would be NaN.
 
     Source:
         Ronneberger 2015, arXiv:1505.04597, section 3 (there a sum; the weighted mean
@@ -143,16 +146,16 @@ def focal(
     reduction: Reduction,
     total: Total = alone,
 ) -> Float32[Tensor, ""]:
-    """Softmax focal loss, -alpha (1 - p)^gamma log p of the reference's class.
+    """Softmax focal loss, -alpha (1 - p)^gamma log p of the reference class.
 
     Returns:
-        Reduced as cross_entropy, which it is for gamma 0 and alpha 1.
+        Reduced like cross_entropy, which it equals for gamma 0 and alpha 1.
 
     Source:
         Lin 2017, arXiv:1708.02002, equation 5, with softmax in place of a sigmoid.
     """
     each = _surprise(logits, reference)
-    # 1 - p, exact for p near 1; above 0, where a gamma below 1 has no gradient.
+    # 1 - p, exact for p near 1; above 0, where the gradient is infinite for gamma < 1.
     wrong = -torch.expm1(-each).clamp(max=-1e-7)
     return _reduce(alpha * wrong**gamma * each, weight, reduction, total)
 
@@ -166,16 +169,16 @@ def dice(
 ) -> Float32[Tensor, ""]:
     """V-Net's Dice loss with squares, 1 - D, mean over the foreground classes.
 
-    D = 2 sum(p g) / (sum(p^2) + sum(g^2)), the sums over all voxels of the batch, each
-    times its weight. A class that the batch does not hold has no gradient in this form
-    and is left out of the mean.
+    D = 2 sum(p g) / (sum(p^2) + sum(g^2)), weighted sums over all voxels of the batch.
+    A class that is absent from the batch has no gradient in this form and is left out
+    of the mean.
 
     Returns:
         From 0 to 1; 0 for a batch without weighted foreground.
 
     Source:
-        Milletari 2016, arXiv:1606.04797, section 3; for more than two classes the mean
-        over classes as in common use.
+        Milletari 2016, arXiv:1606.04797, section 3; the mean over more than two classes
+        is common use.
     """
     probabilities = logits.float().softmax(dim=1)[:, 1:]
     classes = torch.arange(1, logits.shape[1], device=logits.device)

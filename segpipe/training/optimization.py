@@ -12,18 +12,18 @@ from segpipe.project.params import Params
 
 
 class OptimizerParams(Params):
-    """How weights change.
+    """Section ``optimizer``: how the weights are updated.
 
     Attributes:
         name: ``sgd`` with (Nesterov) momentum, as in the papers, or ``adamw``.
-        learning_rate: At the start.
-        momentum: Of sgd; of adamw it is beta 1.
-        nesterov: For sgd only.
+        learning_rate: Learning rate of the first step.
+        momentum: Momentum of sgd; beta 1 of adamw.
+        nesterov: Use Nesterov momentum; for sgd only.
         weight_decay: L2 penalty (sgd) or decoupled decay (adamw).
         schedule: ``constant``; ``poly``, (1 - t)^0.9; ``cosine``; or ``drop``, a tenth
-            after each interval, as V-Net has it.
-        drop_interval: Steps, of drop.
-        clip_norm: Largest norm of the gradient; 0 leaves it as it is.
+            after each interval, as in the V-Net paper.
+        drop_interval: Steps between drops of the learning rate.
+        clip_norm: Largest norm of the gradient; 0 turns clipping off.
     """
 
     name: Literal["sgd", "adamw"]
@@ -39,7 +39,7 @@ class OptimizerParams(Params):
 def build_optimizer(
     params: OptimizerParams, weights: Iterable[Parameter]
 ) -> torch.optim.Optimizer:
-    """The optimizer of a section ``optimizer``."""
+    """Build the optimizer of a section ``optimizer``."""
     if params.name == "sgd":
         return torch.optim.SGD(
             weights,
@@ -57,7 +57,13 @@ def build_optimizer(
 
 
 def learning_rate(params: OptimizerParams, *, step: int, steps: int) -> float:
-    """The learning rate of a step, counted from 0, of a training of so many steps."""
+    """Learning rate of a step.
+
+    Args:
+        params: The section ``optimizer``.
+        step: Number of the step, from 0.
+        steps: Number of steps of the whole training.
+    """
     progress = step / steps
     if params.schedule == "poly":
         return params.learning_rate * float((1 - progress) ** 0.9)

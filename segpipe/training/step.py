@@ -1,4 +1,4 @@
-"""One training step: draw patches, augment them, update the network."""
+"""Training step: draw patches, augment them, update the network."""
 
 import math
 from dataclasses import dataclass
@@ -14,27 +14,25 @@ from segpipe.project.errors import DataError
 from segpipe.segmenter.compute import memory_demanded
 from segpipe.training.checkpoints import Progress
 from segpipe.training.losses import keep_some
-from segpipe.training.optimization import (
-    learning_rate,
-)
+from segpipe.training.optimization import learning_rate
 from segpipe.training.patches.augmentation import augment
 from segpipe.training.patches.sampling import Batch, draw_batch
 from segpipe.training.task import Task, TrainParams
 
 
 def rate_of(params: TrainParams, step: int) -> float:
-    """The learning rate of a step."""
+    """Learning rate of a step, counted from 0, in the schedule of the training."""
     steps = params.epochs * params.steps_per_epoch
     return learning_rate(params.optimizer, step=step, steps=steps)
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """Patches as they were cut from their cases.
+    """Patches before augmentation.
 
     Attributes:
         batch: The patches.
-        seeds: One a patch, of what augmentation does to it.
+        seeds: Seed of the augmentation of each patch.
     """
 
     batch: Batch
@@ -43,12 +41,12 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class Patches:
-    """What a step learns from, on the device.
+    """Augmented patches on the device of the network.
 
     Attributes:
-        image: The network's input.
-        reference: Class indices of its output, negative where not annotated.
-        weight: Of the loss.
+        image: Input of the network.
+        reference: Class indices of the output window, negative where not annotated.
+        weight: Weight of each voxel in the loss.
         cases: Name of the case of each patch.
     """
 
@@ -59,7 +57,13 @@ class Patches:
 
 
 def draw_patches(task: Task, margin: Triple, step: int) -> Drawn:
-    """This process's patches of a step, as they are; the step alone is their chance."""
+    """Draw this process's patches of a step.
+
+    Args:
+        task: The training.
+        margin: Input minus output of the network, a side.
+        step: Number of the step; with the task's seed it decides all random choices.
+    """
     params = task.params
     rngs = [
         np.random.default_rng([task.seed, step, number])
@@ -79,7 +83,7 @@ def draw_patches(task: Task, margin: Triple, step: int) -> Drawn:
 
 
 def augment_patches(task: Task, drawn: Drawn) -> Patches:
-    """The patches on the device, augmented there."""
+    """Move the patches to the device and augment them there."""
     params, device, batch = task.params, task.compute.device, drawn.batch
     generators = [torch.Generator().manual_seed(seed) for seed in drawn.seeds]
     image, reference, weight = augment(
@@ -101,10 +105,13 @@ def augment_patches(task: Task, drawn: Drawn) -> Patches:
 
 
 def train_step(task: Task, progress: Progress, step: int, patches: Patches) -> float:
-    """Forward, backward, update; the loss over all processes' patches.
+    """Update the network once: forward pass, backward pass, optimizer step.
+
+    Returns:
+        The loss over the patches of all processes.
 
     Raises:
-        DataError: If the memory is too small, or the loss is no number.
+        DataError: If the memory is too small, or the loss is not finite.
     """
     params, compute = task.params, task.compute
     torch.manual_seed(task.seed + step)

@@ -1,4 +1,4 @@
-"""Training: what a training is made of, and its step."""
+"""Task: all that a training needs and that does not change while it runs."""
 
 import logging
 from dataclasses import dataclass
@@ -23,47 +23,47 @@ from segpipe.segmenter.spec import SegmenterSpec, segmenter_digest
 from segpipe.training.checkpoints import Progress
 from segpipe.training.distributed import World
 from segpipe.training.losses import Loss, LossParams, build_loss
-from segpipe.training.optimization import (
-    OptimizerParams,
-    build_optimizer,
-)
+from segpipe.training.optimization import OptimizerParams, build_optimizer
 from segpipe.training.patches.augmentation import AugmentationParams
 from segpipe.training.patches.sampling import TrainingCase, read_training_case
 
 log = logging.getLogger(__name__)
+NONE = "none"  # of start_from
+SHOWN = 12  # characters of a digest
 
 
 class TrainParams(Params):
     """Section train.MODEL of params.yaml.
 
     Attributes:
-        network: The system of the literature.
-        base_channels: Its width; the paper's 64, 32 and 16 are unet2d, unet3d, vnet.
-        padding: ``valid`` as the U-Net papers have it, or ``same`` (V-Net: same).
-        loss: What the training lowers.
-        class_weights: w_c: ``balanced``, N / (K N_k) over the fold's training cases, or
-            ``none``, 1.
-        border_weights: Add the border term of weigh to the weight.
-        sparse_annotation: Learn only from the voxels that annotate chose.
-        slice_axis: Of a 2-D network on volumes: across which axis it takes slices;
+        network: Name of the network.
+        base_channels: Width of the first level; 64 in the paper of unet2d, 32 in that
+            of unet3d, 16 in that of vnet.
+        padding: ``valid`` as in the U-Net papers, or ``same`` as in the V-Net paper.
+        loss: The loss that the training minimizes.
+        class_weights: Class weight w_c: ``balanced``, N / (K N_k) over the fold's
+            training cases, or ``none``, 1.
+        border_weights: Add the border term of weigh to the weight of each voxel.
+        sparse_annotation: Train only on the voxels that annotate chose.
+        slice_axis: Axis across which a 2-D network takes the slices of volumes;
             ``auto`` is the axis of the largest spacing.
-        patch_size: Input voxels along i, j, k; ``auto``, what fits the memory; or
-            ``full``, whole images: what covers the largest case.
-        batch_size: Patches a step, of all processes together, or ``auto``: the plan's.
-        sampling: Where patches are drawn: ``foreground``, a share of them centred on a
-            structure; or ``balanced``, on a voxel of each class alike often.
-        foreground_fraction: The share, of foreground.
+        patch_size: Input voxels along i, j, k; ``auto``, the largest patch that fits
+            the memory; or ``full``, a patch that covers the largest case.
+        batch_size: Patches of a step, over all processes; ``auto``, as planned.
+        sampling: Where patches are drawn: ``foreground``, a share of them is centred
+            on a structure; or ``balanced``, the classes are equally frequent centres.
+        foreground_fraction: Share of the patches centred on a structure.
         augmentation: Random transforms of patches.
-        optimizer: How weights change.
-        start_from: ``none``, or FOLDER@DIGEST of a segmenter whose weights to start
-            from: to train it longer, on more data, or for other structures.
-        epochs: An epoch is steps_per_epoch steps, then perhaps a validation.
-        steps_per_epoch: Batches an epoch.
+        optimizer: Optimizer and learning-rate schedule.
+        start_from: ``none``, or FOLDER@DIGEST of a segmenter whose weights are the
+            initial weights: to train it longer, on more data or for other structures.
+        epochs: Number of epochs.
+        steps_per_epoch: Steps of an epoch; a step is one batch.
         validation_interval: Epochs between validations on whole held-out cases.
-        validation_overlap_fraction: Of the tiles in these.
-        calibrate: Divide logits by the temperature that suits the validation cases.
+        validation_overlap_fraction: Overlap of neighbouring tiles in a validation.
+        calibrate: Divide logits by the temperature that fits the validation cases.
         postprocessing: ``auto``, rules chosen on the validation cases; or ``none``.
-        seed: Of all chance in the training.
+        seed: Seed of all random choices in the training.
     """
 
     network: NetworkName
@@ -91,28 +91,38 @@ class TrainParams(Params):
 
     @property
     def dimensions(self) -> int:
-        """2 or 3: what the network convolves over."""
+        """Number of axes that the network convolves over: 2 or 3."""
         return NETWORKS[self.network].dimensions
+
+    def network_spec(self, plan: Plan) -> NetworkSpec:
+        """The network of this model for the channels and classes of a plan."""
+        return NetworkSpec(
+            name=self.network,
+            in_channels=len(plan.channels),
+            out_channels=len(plan.values),
+            base_channels=self.base_channels,
+            padding=self.padding,
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What does not change during a training.
+    """All that a training needs and that does not change while it runs.
 
     Attributes:
-        params: The section.
-        plan: Of all models.
-        patch: Of this model.
-        spec: Of the segmenter that comes of it.
-        compute: Where and how.
-        loss: What is lowered.
-        training: Cases to learn from.
-        validation: Cases to choose the epoch by.
-        class_weights: w_c, by class.
-        pretrained: Whose weights to start from.
+        params: The section train.MODEL.
+        plan: Plan of all models.
+        patch: Patch plan of this model.
+        spec: Spec of the segmenter, before calibration and post-processing.
+        compute: Device, precision and threads.
+        loss: The loss that the training minimizes.
+        training: Training cases.
+        validation: Validation cases, by which the best epoch is chosen.
+        class_weights: Class weight w_c of each class, float32.
+        pretrained: Segmenter whose weights are the initial weights, if any.
         world: The processes that share each batch.
-        seed: Of all chance.
-        checkpoints: Their folder.
+        seed: Seed of all random choices.
+        checkpoints: Folder of the checkpoints.
     """
 
     params: TrainParams
@@ -142,16 +152,17 @@ def build_task(
     """Read what a training needs.
 
     Args:
-        params: The section.
-        model: Its name.
-        fold: Which cases are held out.
-        compute: Where and how.
-        paths: Of the project.
-        fingerprint: Key of the training; its start names the folder of checkpoints.
+        params: The section train.MODEL.
+        model: Name of the model.
+        fold: Number of the fold, which says which cases are held out.
+        compute: Device, precision and threads.
+        paths: The project's folders.
+        fingerprint: Key of the training; its first characters name the folder of the
+            checkpoints.
         world: The processes that share each batch.
 
     Raises:
-        DataError: If there is no such fold, or not the segmenter to start from.
+        DataError: If the split has no such fold, or ``start_from`` names no segmenter.
     """
     plan = read_plan(paths.artifacts)
     patch = read_patch_plan(paths.artifacts, model)
@@ -176,17 +187,10 @@ def build_task(
             for name in names
         ]
 
-    network = NetworkSpec(
-        name=params.network,
-        in_channels=len(plan.channels),
-        out_channels=len(plan.values),
-        base_channels=params.base_channels,
-        padding=params.padding,
-    )
     spec = SegmenterSpec(
         format_version=1,
         model=model,
-        network=network,
+        network=params.network_spec(plan),
         plan=plan,
         patch_size=patch.patch_size,
         slice_axis=patch.slice_axis,
@@ -196,7 +200,7 @@ def build_task(
     without = sum(not set(case.places) - {0} for case in training)
     if without and world.first:
         log.warning(
-            "%d of %d training cases hold no labelled structure: their patches are "
+            "%d of %d training cases have no labelled structure; their patches are "
             "drawn anywhere",
             without,
             len(training),
@@ -221,7 +225,9 @@ def build_task(
 def _class_weights(
     params: TrainParams, plan: Plan, training: tuple[str, ...], paths: Paths
 ) -> np.ndarray:
-    """w_c of the U-Net paper over the fold's training cases: mean 1 under the data.
+    """Class weights w_c over the fold's training cases; their mean over voxels is 1.
+
+    A class without an annotated voxel has weight 0.
 
     Source:
         Ronneberger 2015, arXiv:1505.04597, section 3, says "to balance the class
@@ -235,8 +241,67 @@ def _class_weights(
     return np.where(total > 0, weights, 0).astype(np.float32)
 
 
+def load_pretrained(text: str, root: Path) -> Segmenter | None:
+    """Load the segmenter that ``FOLDER@DIGEST`` names.
+
+    The digest makes the params change with the content of the folder, so that a
+    training from other weights is stale.
+
+    Args:
+        text: Value of ``start_from``; the folder is relative to the project's root.
+        root: The project's root.
+
+    Returns:
+        The segmenter; None for ``none``.
+
+    Raises:
+        DataError: If the folder is no segmenter, or its digest is another one.
+    """
+    if text == NONE:
+        return None
+    name, _, digest = text.rpartition("@")
+    folder = name or text
+    segmenter = Segmenter.load(root / folder)
+    found = segmenter_digest(root / folder)[:SHOWN]
+    if digest != found or not name:
+        raise DataError(
+            f"start_from: expected {folder}@{found}, the folder with the digest of "
+            f"its content, found {text}; was the segmenter replaced?"
+        )
+    return segmenter
+
+
+def start_from(network: Network, segmenter: Segmenter, name: NetworkName) -> None:
+    """Copy the weights whose shapes fit; all others keep their initial values.
+
+    Args:
+        network: The network that is trained; changed in place.
+        segmenter: The segmenter whose first network is copied.
+        name: Name of the network that is trained.
+
+    Raises:
+        DataError: If the segmenter has another network, or no weights fit.
+    """
+    spec = segmenter.spec.network
+    if spec.name != name:
+        raise DataError(f"start_from: expected a {name}, found a {spec.name}")
+    old, new = segmenter.networks[0].state_dict(), network.state_dict()
+    fitting = {
+        key: value
+        for key, value in old.items()
+        if key in new and new[key].shape == value.shape
+    }
+    if not fitting:
+        raise DataError(
+            f"start_from: expected weights that fit base_channels, found those of "
+            f"{spec.base_channels}; set base_channels to it"
+        )
+    network.load_state_dict({**new, **fitting})
+    log.info("start from %s: %d of %d tensors", spec.name, len(fitting), len(new))
+
+
 def start_or_resume(task: Task) -> Progress:
-    """A new network or a pretrained one; or what an interrupted training came to."""
+    """Build a new or pretrained network, or resume an interrupted training."""
     torch.manual_seed(task.seed)
     network = build_network(task.spec.network)
     if task.pretrained is not None:
@@ -251,63 +316,3 @@ def start_or_resume(task: Task) -> Progress:
     if task.compute.compile:
         network.compile(dynamic=False)
     return progress
-
-
-NONE = "none"
-SHOWN = 12  # characters of a digest
-
-
-def load_pretrained(text: str, root: Path) -> Segmenter | None:
-    """The segmenter that ``FOLDER@DIGEST`` names; ``none`` is none.
-
-    The digest makes the name change with the content, so that what was trained from
-    other weights is known to be stale.
-
-    Args:
-        text: Of params.yaml; the folder is relative to the project's root.
-        root: Of the project.
-
-    Raises:
-        DataError: If the folder is no segmenter, or not the one of the digest.
-    """
-    if text == NONE:
-        return None
-    name, _, digest = text.rpartition("@")
-    folder = name or text
-    segmenter = Segmenter.load(root / folder)
-    found = segmenter_digest(root / folder)[:SHOWN]
-    if digest != found or not name:
-        raise DataError(
-            f"start_from: expected {folder}@{found}, the folder with the digest of "
-            f"what it holds, found {text}; was it replaced?"
-        )
-    return segmenter
-
-
-def start_from(network: Network, segmenter: Segmenter, name: NetworkName) -> None:
-    """Copy the weights that fit; those that do not, such as other classes', stay.
-
-    Args:
-        network: To start.
-        segmenter: Whose first network is copied.
-        name: Of the network.
-
-    Raises:
-        DataError: If it is another network, or nothing fits.
-    """
-    spec = segmenter.spec.network
-    if spec.name != name:
-        raise DataError(f"start_from: expected a {name}, found a {spec.name}")
-    old, new = segmenter.networks[0].state_dict(), network.state_dict()
-    fitting = {
-        key: value
-        for key, value in old.items()
-        if key in new and new[key].shape == value.shape
-    }
-    if not fitting:
-        raise DataError(
-            f"start_from: expected weights that fit base_channels, found those of "
-            f"{spec.base_channels}; set the same"
-        )
-    network.load_state_dict({**new, **fitting})
-    log.info("start from %s: %d of %d tensors", spec.name, len(fitting), len(new))

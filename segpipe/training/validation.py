@@ -1,4 +1,4 @@
-"""Validation: how a segmenter does on whole held-out cases, on the prepared grid."""
+"""Validation: figures, post-processing rules and temperature from held-out cases."""
 
 import logging
 import math
@@ -24,19 +24,19 @@ from segpipe.networks.catalogue import Network
 from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.postprocessing import StructureRule, choose_rules
 from segpipe.segmenter.segmenter import Inference, Segmenter
-from segpipe.training.patches.sampling import (
-    TrainingCase,
-    draw_batch,
-)
+from segpipe.training.patches.sampling import TrainingCase, draw_batch
 from segpipe.training.task import Task
 
 log = logging.getLogger(__name__)
 DICE = "validation_dice"
 MEANS = (DICE, "validation_iou", "validation_pa")
+LARGEST = 20.0  # upper bound of the temperature; its inverse is the lower bound
+CALIBRATION_PATCHES = 64
+CALIBRATION_VOXELS = 4000  # of each patch
 
 
 def validation_names(plan: Plan) -> tuple[str, ...]:
-    """The figures: means over structures, and the Dice of each where there are more."""
+    """Names of the figures: means, and the Dice of each of several structures."""
     structures = plan.structures[1:]
     if len(structures) < 2:
         return MEANS
@@ -46,15 +46,16 @@ def validation_names(plan: Plan) -> tuple[str, ...]:
 def validate(
     segmenter: Segmenter, cases: Iterable[TrainingCase], inference: Inference
 ) -> dict[str, float]:
-    """Dice and IoU (mean over cases and structures), PA, and Dice by structure.
+    """Segment whole cases on the prepared grid and compare them with their labels.
 
     Args:
-        segmenter: To try.
-        cases: Prepared; read window by window.
-        inference: How.
+        segmenter: The segmenter to validate.
+        cases: Prepared cases; read window by window.
+        inference: Tiles, blending, memory and compute.
 
     Returns:
-        By ``validation_names``; NaN for what no case holds.
+        Figures by ``validation_names``: Dice and IoU, means over cases and structures;
+        pixel accuracy; Dice of each structure. NaN for a structure that no case has.
     """
     plan = segmenter.spec.plan
     rows = []
@@ -70,7 +71,7 @@ def validate(
 def _compare(
     segmenter: Segmenter, case: TrainingCase, inference: Inference
 ) -> np.ndarray:
-    """The confusion matrix of a case, slab by slab."""
+    """Confusion matrix of a case, summed slab by slab."""
     n_classes = len(segmenter.spec.plan.values)
     confusion = np.zeros((n_classes, n_classes), dtype=np.int64)
     start = 0
@@ -86,7 +87,7 @@ def _compare(
 def _predict(
     segmenter: Segmenter, case: TrainingCase, inference: Inference
 ) -> Iterator[Int64[np.ndarray, "n j k"]]:
-    """The predicted classes of a case, slab by slab along i."""
+    """Predict the classes of a case, slab by slab along i."""
     parts = (
         case.image[:, start : start + SLICES]
         for start in range(0, case.image.shape[1], SLICES)
@@ -98,19 +99,19 @@ def _predict(
 def choose_postprocessing(
     segmenter: Segmenter, cases: Sequence[TrainingCase], inference: Inference
 ) -> tuple[StructureRule, ...]:
-    """The rules that do held-out cases good, and a word on each in the log.
+    """Choose the post-processing rules that improve Dice on held-out cases.
 
     Args:
-        segmenter: Whose label maps to put right.
-        cases: Prepared; one at a time is predicted as a whole.
-        inference: How.
+        segmenter: The segmenter whose label maps are post-processed.
+        cases: Prepared cases; one at a time is predicted as a whole.
+        inference: Tiles, blending, memory and compute.
 
     Returns:
-        One a structure; none without any case.
+        One rule for each structure; no rules without any case.
     """
     plan = segmenter.spec.plan
     if not cases:
-        log.info("post-processing: none, for want of validation cases")
+        log.info("post-processing: no rules, as there are no validation cases")
         return ()
     choices = choose_rules(
         [case.label for case in cases],
@@ -134,20 +135,17 @@ def choose_postprocessing(
     return tuple(choice.rule for choice in choices)
 
 
-LARGEST = 20.0  # and its inverse: bounds of the temperature
-
-
 def fit_temperature(
     logits: Float[Tensor, "voxel classes"], reference: Int64[Tensor, " voxel"]
 ) -> float:
-    """The temperature T for which softmax(logits / T) has the lowest cross-entropy.
+    """Find the temperature T for which softmax(logits / T) has minimal cross-entropy.
 
     Args:
-        logits: Of voxels that nothing was learnt from.
-        reference: Class indices.
+        logits: Logits of voxels that were not trained on.
+        reference: Class indices of the voxels.
 
     Returns:
-        Above 1 for a network that is too sure of itself.
+        The temperature; above 1 for an overconfident network.
 
     Source:
         Guo 2017, arXiv:1706.04599, section 4.2 (temperature scaling).
@@ -163,11 +161,8 @@ def fit_temperature(
     return math.exp(found.x)
 
 
-CALIBRATION_PATCHES, CALIBRATION_VOXELS = 64, 4000  # and voxels of each
-
-
 def calibrate(network: Network, task: Task) -> float:
-    """The temperature of the network for patches from all over the validation cases."""
+    """Fit the temperature of a network on patches drawn from the validation cases."""
     rng = np.random.default_rng([task.seed, task.params.epochs])
     margin = margin_of(network, task.patch.slice_axis)
     network.to(task.compute.device).eval()
@@ -189,5 +184,5 @@ def calibrate(network: Network, task: Task) -> float:
         logits.append(found[0].float().cpu().flatten(1).T[chosen])
         references.append(torch.from_numpy(batch.reference).flatten()[chosen])
     temperature = fit_temperature(torch.cat(logits), torch.cat(references))
-    log.info("calibrated: temperature %.3f", temperature)
+    log.info("calibration: temperature %.3f", temperature)
     return temperature

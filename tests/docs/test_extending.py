@@ -93,7 +93,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project with all toys, and a small model trained and measured."""
     root = tmp_path_factory.mktemp("extended")
     unwanted = shutil.ignore_patterns("__pycache__")
-    for name in ("segpipe", "tests/support", "tests/docs", "docs"):
+    for name in ("segpipe", "tests", "docs"):
         shutil.copytree(ROOT / name, root / name, ignore=unwanted)
     for name in ("dvc.yaml", "params.yaml", "pyproject.toml"):
         shutil.copy(ROOT / name, root)

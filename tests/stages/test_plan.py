@@ -90,7 +90,9 @@ def test_fixed_values_are_kept(paths: Paths) -> None:
 
 
 def test_normalizations_are_one_a_channel(paths: Paths) -> None:
-    with pytest.raises(DataError, match=r"plan\.normalization: expected one a channel"):
+    with pytest.raises(
+        DataError, match=r"normalization: expected one for each channel"
+    ):
         plan_of(paths, normalization=("none", "ct"))
 
 

@@ -7,12 +7,22 @@ import pytest
 import torch
 
 from segpipe.evaluation.metrics import dice, iou
+from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import ComputeParams, build_compute
 from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.training.patches.sampling import TrainingCase
-from segpipe.training.validation import fit_temperature, validate, validation_names
+from segpipe.training.step import train_step
+from segpipe.training.task import start_or_resume
+from segpipe.training.validation import (
+    calibrate,
+    fit_temperature,
+    validate,
+    validation_names,
+)
+from tests.support.projects import with_loss
 from tests.support.segmenters import NONE, make_plan, make_segmenter
+from tests.support.tasks import make_task, patches_of
 
 SHAPE = (16, 8, 8)
 
@@ -118,3 +128,19 @@ def test_a_network_that_is_always_right_gets_surer_within_bounds() -> None:
 
     assert math.isfinite(found)
     assert 0.05 <= found < 0.5
+
+
+def test_a_temperature_comes_from_the_validation_cases(prepared: Paths) -> None:
+    """Logits twice as large want a temperature twice as high."""
+    task = make_task(prepared, loss=with_loss("cross_entropy"), steps_per_epoch=40)
+    progress = start_or_resume(task)
+    for step in range(40):
+        train_step(task, progress, step, patches_of(task, step))
+    network = progress.network
+    found = calibrate(network, task)
+    with torch.no_grad():
+        network.classify.weight.mul_(2)
+        network.classify.bias.mul_(2)
+
+    assert 0.1 < found < 5
+    assert calibrate(network, task) == pytest.approx(2 * found, rel=0.02)

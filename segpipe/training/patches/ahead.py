@@ -1,4 +1,4 @@
-"""Ahead: work that is done before it is asked for, in the same order."""
+"""Ahead: compute results in threads before they are needed, in the same order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -11,12 +11,12 @@ Result = TypeVar("Result")
 def ahead(
     work: Callable[[int], Result], numbers: Iterable[int], *, workers: int
 ) -> Iterator[Result]:
-    """The result of each number, in order.
+    """Yield the result of each number, in order.
 
     Args:
-        work: Depends on its number alone, so that the workers change no result.
-        numbers: What is worked on.
-        workers: Threads, each one result ahead; with 0 nothing is done ahead.
+        work: Function of a number alone, so that the workers change no result.
+        numbers: Numbers to call it with.
+        workers: Number of threads, each one result ahead; 0 computes nothing ahead.
     """
     if workers == 0:
         yield from map(work, numbers)

@@ -1,4 +1,4 @@
-"""Random transforms of a batch of patches, on the device that trains."""
+"""Augmentation: random transforms of a batch of patches, on the training device."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,21 +13,24 @@ from segpipe.project.params import Params
 
 
 class AugmentationParams(Params):
-    """How much patches vary; 0 or false turns a transform off.
+    """Section ``augmentation``; 0 or false turns a transform off.
 
     Attributes:
-        flip: Mirror each axis with probability 1/2 (a 2-D network: the two in-plane).
-        rotation_deg: Largest rotation about each axis (2-D: in the plane).
-        scale_fraction: Sizes vary by up to this fraction, up or down.
+        flip: Mirror each axis with probability 1/2; for a 2-D network the two axes in
+            the plane.
+        rotation_deg: Largest rotation about each axis; for a 2-D network in the plane.
+        scale_fraction: Largest fraction by which sizes grow or shrink.
         elastic_deviation: Standard deviation of the displacements of control points,
-            in voxels; U-Net's is 10 pixels, 3D U-Net's 4 voxels.
-        elastic_spacing: Voxels between control points, joined by cubic B-splines (3D
-            U-Net: 32); or ``coarse``, 3 a patch and axis, joined bicubically (U-Net).
-        brightness: Standard deviation of what is added to a channel.
-        contrast_fraction: Factor of a channel varies by up to this fraction.
+            in voxels; 10 pixels in the U-Net paper, 4 voxels in that of 3D U-Net.
+        elastic_spacing: Voxels between control points, interpolated by cubic B-splines
+            (32 in the 3D U-Net paper); or ``coarse``, 3 control points along each axis
+            of a patch, interpolated bicubically (U-Net paper).
+        brightness: Standard deviation of the value added to a channel.
+        contrast_fraction: Largest fraction by which the contrast of a channel grows or
+            shrinks.
         noise: Largest standard deviation of the noise.
-        histogram_matching: Probability of a patch to get the histogram of another
-            training case; V-Net's is 1.
+        histogram_matching: Probability that a patch gets the histogram of another
+            training case; 1 in the V-Net paper.
     """
 
     flip: bool
@@ -52,22 +55,24 @@ def augment(
     generators: Sequence[torch.Generator],
     quantiles: Float32[Tensor, "B 2 channel q"] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Transform image, reference and weight by one field, then the grey values.
+    """Transform image, reference and weight by one field, then the intensities.
 
     Args:
-        image: Patches, normalized.
+        image: Normalized patches.
         reference: Class indices; negative where not annotated.
-        weight: Of the loss.
-        params: How much.
-        spacing: Of the prepared grid, so that rotations are rotations in the world.
-        slice_axis: The axis of size 1 of a 2-D network's patches, which stays in place.
-        generators: One a patch, on the CPU: what becomes of a patch depends neither on
-            the device nor on which patches share its batch.
-        quantiles: Of each patch's case and of one to look like, if histograms match.
+        weight: Weight of each voxel in the loss.
+        params: The section ``augmentation``.
+        spacing: Spacing of the prepared grid, so that rotations are rotations in the
+            world.
+        slice_axis: Axis of size 1 of a 2-D network's patches, which stays in place.
+        generators: One generator for each patch, on the CPU, so that a patch depends
+            neither on the device nor on the other patches of its batch.
+        quantiles: Quantiles of each patch's own case and of another one, if histograms
+            are matched.
 
     Returns:
-        The three, in the same shapes. Beyond a patch the image is mirrored, and the
-        reference is *not annotated* with weight 0: unknown never becomes known.
+        Image, reference and weight in the same shapes. Beyond a patch the image is
+        mirrored, and the reference is *not annotated* with weight 0.
     """
     if params.rotation_deg or params.scale_fraction or params.elastic_deviation:
         places = torch.stack(
@@ -88,7 +93,7 @@ def augment(
         coins = _draw(torch.rand, (1, 1, 1, 1), generators, image.device)
         matched = match_histograms(image, quantiles[:, 0], quantiles[:, 1])
         image = torch.where(coins < params.histogram_matching, matched, image)
-    return _vary_grey_values(image, params, generators), reference, weight
+    return _vary_intensities(image, params, generators), reference, weight
 
 
 def match_histograms(
@@ -96,10 +101,10 @@ def match_histograms(
     own: Float32[Tensor, "B channel q"],
     other: Float32[Tensor, "B channel q"],
 ) -> Float32[Tensor, "B channel i j k"]:
-    """Grey values with the distribution of another case, by quantiles.
+    """Map intensities to the distribution of another case, by quantiles.
 
-    A value that is the quantile p of its own case becomes the quantile p of the other,
-    linearly between the quantiles that are known.
+    A value at the quantile p of its own case becomes the quantile p of the other case,
+    with linear interpolation between the given quantiles.
 
     Source:
         Milletari 2016, arXiv:1606.04797, section 3.1 (histogram matching to another
@@ -127,7 +132,7 @@ def _matrix(
     slice_axis: int | None,
     generator: torch.Generator,
 ) -> Tensor:
-    """Rotation and scaling as a matrix on voxel offsets from the patch's centre."""
+    """Draw rotation and scaling, a matrix on voxel offsets from the patch's centre."""
     matrix = torch.eye(3, dtype=torch.float64)
     for axis in range(3):
         degrees = _uniform(generator, -params.rotation_deg, params.rotation_deg)
@@ -153,7 +158,7 @@ def _places(
     slice_axis: int | None,
     generator: torch.Generator,
 ) -> Float32[Tensor, "i j k 3"]:
-    """Where each voxel of a patch takes its value from, as grid_sample counts."""
+    """Draw where each voxel takes its value from, in the coordinates of grid_sample."""
     matrix = _matrix(params, spacing, slice_axis, generator)
     size = torch.tensor(shape, dtype=torch.float64)
     # grid_sample counts from -1 to 1 and in the order k, j, i.
@@ -180,14 +185,14 @@ def displacements(
     slice_axis: int | None,
     generator: torch.Generator,
 ) -> Float32[Tensor, "i j k 3"]:
-    """A smooth random field of displacements along i, j, k, in voxels.
+    """Draw a smooth random field of displacements along i, j, k, in voxels.
 
     Args:
-        shape: Of the patch.
-        deviation: Standard deviation of the control points' displacements.
-        spacing: Of control points, see AugmentationParams.
-        slice_axis: Along which nothing moves or varies; None in 3-D.
-        generator: On the CPU.
+        shape: Shape of the patch.
+        deviation: Standard deviation of the control points' displacements, in voxels.
+        spacing: Spacing of the control points, as in AugmentationParams.
+        slice_axis: Axis along which the field is 0 and constant; None in 3-D.
+        generator: Generator on the CPU.
 
     Source:
         Ronneberger 2015, arXiv:1505.04597, section 3.1 (``coarse``, bicubic); Çiçek
@@ -227,7 +232,7 @@ def _b_spline(size: int, spacing: int) -> Float32[Tensor, "size points"]:
 def _warp(
     image: Tensor, reference: Tensor, weight: Tensor, places: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sample the patches at the places, in one interpolation."""
+    """Sample the patches at the places, with a single interpolation."""
     image = F.grid_sample(
         image, places, mode="bilinear", padding_mode="reflection", align_corners=False
     )
@@ -261,12 +266,12 @@ def _draw(
     generators: Sequence[torch.Generator],
     device: torch.device,
 ) -> Tensor:
-    """Random numbers of a shape for each patch."""
+    """Draw random numbers of a shape for each patch."""
     drawn = [kind(tuple(shape), generator=generator) for generator in generators]
     return torch.stack(drawn).to(device)
 
 
-def _vary_grey_values(
+def _vary_intensities(
     image: Tensor, params: AugmentationParams, generators: Sequence[torch.Generator]
 ) -> Tensor:
     lead, device = (image.shape[1], 1, 1, 1), image.device

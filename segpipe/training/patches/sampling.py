@@ -1,4 +1,4 @@
-"""Patches from prepared cases, read from disk as they are drawn."""
+"""Sampling: draw patches from prepared cases, which are read as patches are drawn."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,26 +11,25 @@ from segpipe.dataset.prepared import open_annotated, prepared_case, weighed_case
 from segpipe.images.grid import Triple
 from segpipe.images.volume import mirrored_window
 
-# Places remembered a class and case: enough to draw from, whatever the volume's size.
-PLACES = 2000
+PLACES = 2000  # most voxels kept for each class of a case, to draw centres from
 QUANTILES = 256
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingCase:
-    """A prepared case, memory-mapped, and where its structures are.
+    """A prepared case, memory-mapped, and places of its structures.
 
     Attributes:
-        name: Of the case.
+        name: Name of the case.
         image: Normalized intensities.
         label: Class indices; negative where not annotated.
-        border: The border term of the weight, if the model uses it.
-        annotated: Where the label counts, if the model learns from sparse annotation.
-        separation: Voxels between touching instances, learnt as background, if any.
-        places: For each class that the case holds (labelled), voxels of it; of the
-            background only for balanced sampling.
-        quantiles: Of each channel's intensities, evenly from the lowest to the
-            highest, if histograms are to be matched.
+        border: Border term of the weight, if the model uses it.
+        annotated: Where the label counts, if the model trains on sparse annotation.
+        separation: Voxels between touching instances, trained as background, if any.
+        places: Labelled voxels of each class that the case has; of the background only
+            for balanced sampling.
+        quantiles: Evenly spaced quantiles of each channel, from the lowest to the
+            highest intensity, if histograms are matched.
     """
 
     name: str
@@ -45,14 +44,15 @@ class TrainingCase:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Patches and what is to be learnt from them.
+    """Patches with their reference and weight.
 
     Attributes:
-        image: The networks' input.
-        reference: Class indices of the networks' output, negative if not annotated.
-        weight: Of the loss; 0 where not annotated.
+        image: Input of the network.
+        reference: Class indices of the output window, negative where not annotated.
+        weight: Weight of each voxel in the loss; 0 where not annotated.
         cases: Name of the case of each patch.
-        quantiles: Of each patch's case, and of a case for it to look like.
+        quantiles: Quantiles of each patch's own case and of a random other one, whose
+            histogram it may get.
     """
 
     image: Float32[np.ndarray, "B channel i j k"]
@@ -72,16 +72,16 @@ def read_training_case(
     matched: bool,
     seed: int,
 ) -> TrainingCase:
-    """Open a prepared case and note where its structures are.
+    """Open a prepared case and find places of its structures.
 
     Args:
-        artifacts: What the stages wrote.
-        name: Of the case.
-        border: Whether the border term is wanted.
+        artifacts: Folder of all stages.
+        name: Name of the case.
+        border: Whether the model uses the border term.
         sparse: Whether only the voxels that annotate chose count.
-        balanced: Whether patches are to be balanced: background has places too.
-        matched: Whether histograms are to be matched.
-        seed: Of the choice of places.
+        balanced: Whether sampling is balanced, so that background has places too.
+        matched: Whether histograms are matched.
+        seed: Seed of the choice of places.
     """
     prepared, weighed = prepared_case(artifacts, name), weighed_case(artifacts, name)
     image, label = prepared.image, prepared.label
@@ -99,7 +99,7 @@ def read_training_case(
 
 
 def _quantiles(image: np.ndarray) -> np.ndarray:
-    """QUANTILES of each channel."""
+    """QUANTILES evenly spaced quantiles of each channel."""
     shares = np.linspace(0, 1, QUANTILES)
     return np.stack([np.quantile(channel, shares) for channel in image]).astype(
         np.float32
@@ -112,7 +112,7 @@ def _places(
     balanced: bool,
     rng: np.random.Generator,
 ) -> dict[int, np.ndarray]:
-    """Up to PLACES voxels of each class, of the background only if balanced."""
+    """Choose up to PLACES voxels of each class; of the background only if balanced."""
     known = np.asarray(label)
     wanted = known >= (0 if balanced else 1)
     if annotated is not None:
@@ -139,21 +139,21 @@ def draw_batch(
     foreground_fraction: float | None,
     rngs: Sequence[np.random.Generator],
 ) -> Batch:
-    """Draw patches: a random case, then a random place or one of a structure.
+    """Draw patches: a random case, then a random place or a place on a structure.
 
     Args:
-        cases: To draw from, all alike likely.
-        patch_size: The network's input.
-        margin: Input minus output of the network, a side: 0 for padded networks.
-        class_weights: w_c of the loss, by class.
-        foreground_fraction: Share of patches centred on a voxel of a structure, each
-            structure of the case alike likely; a case without one gives any place.
-            None balances: the centre is of each class of all cases alike likely, then
-            of each case that holds it.
-        rngs: One a patch, its only source of chance.
+        cases: Cases to draw from, with equal probability.
+        patch_size: Input voxels of the network.
+        margin: Input minus output of the network, a side; 0 for padded networks.
+        class_weights: Class weight w_c of each class.
+        foreground_fraction: Share of patches centred on a voxel of a structure; the
+            structures of a case are equally probable, and a case without a structure
+            gives a random place. None balances: the classes of all cases are equally
+            probable, then the cases that have the class.
+        rngs: One generator for each patch; it decides all random choices of the patch.
 
     Returns:
-        Patches. What lies beyond a volume is mirrored, with weight 0.
+        The patches. Beyond the volume the image is mirrored and the weight is 0.
     """
     window = _triple(p - 2 * m for p, m in zip(patch_size, margin, strict=True))
     images, references, weights, names, quantiles = [], [], [], [], []
@@ -170,7 +170,7 @@ def draw_batch(
             quantiles.append(np.stack([case.quantiles, other]))
         outer = _triple(s - m for s, m in zip(start, margin, strict=True))
         images.append(mirrored_window(case.image, outer, patch_size))
-        reference, weight = _learn_from(case, start, window, class_weights)
+        reference, weight = _cut_reference(case, start, window, class_weights)
         references.append(reference)
         weights.append(weight)
     return Batch(
@@ -188,7 +188,7 @@ def _triple(values: Iterable[int]) -> Triple:
 
 
 def _bounds(case: TrainingCase, window: Triple) -> tuple[list[int], list[int]]:
-    """The lowest and highest starts that hold as much of the volume as they can."""
+    """Lowest and highest start of windows that lie in the volume as far as possible."""
     surplus = [n - w for n, w in zip(case.label.shape, window, strict=True)]
     return [min(0, n) for n in surplus], [max(0, n) for n in surplus]
 
@@ -199,7 +199,7 @@ def _draw_start(
     foreground_fraction: float,
     rng: np.random.Generator,
 ) -> Triple:
-    """The first voxel of an output window, anywhere or on a structure."""
+    """Draw the first voxel of an output window, anywhere or on a structure."""
     anywhere = [
         int(rng.integers(low, high + 1))
         for low, high in zip(*_bounds(case, window), strict=True)
@@ -214,7 +214,7 @@ def _draw_start(
 def _draw_balanced(
     cases: list[TrainingCase], window: Triple, rng: np.random.Generator
 ) -> tuple[TrainingCase, Triple]:
-    """A class, a case that holds it, and a window on a voxel of it."""
+    """Draw a class, a case that has it, and a window on one of its voxels."""
     classes = sorted({value for case in cases for value in case.places})
     wanted = classes[int(rng.integers(len(classes)))]
     holding = [case for case in cases if wanted in case.places]
@@ -225,10 +225,7 @@ def _draw_balanced(
 def _start_on(
     case: TrainingCase, structure: int, window: Triple, rng: np.random.Generator
 ) -> Triple:
-    """A window that holds a voxel of a structure.
-
-    As near to its centre as the volume's edges allow.
-    """
+    """Draw a window on a voxel of a structure, centred as far as the edges allow."""
     lowest, highest = _bounds(case, window)
     place = case.places[structure][int(rng.integers(len(case.places[structure])))]
     return _triple(
@@ -236,10 +233,10 @@ def _start_on(
     )
 
 
-def _learn_from(
+def _cut_reference(
     case: TrainingCase, start: Triple, window: Triple, class_weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reference and weight of an output window."""
+    """Cut the reference and the weight of an output window."""
     reference = np.full(window, -1, dtype=np.int64)
     inside = tuple(
         slice(max(0, -s), min(w, n - s))
