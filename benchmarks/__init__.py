@@ -1,1 +1,1 @@
-"""Speed and memory, side by side with peers, as ratios in one run."""
+"""Benchmarks: speed and memory as ratios to peers, measured in one run."""

@@ -23,7 +23,7 @@ WORKS = (
 def draw_cells(
     shape: tuple[int, int, int], count: int, radii: tuple[int, int]
 ) -> np.ndarray:
-    """Balls at random places; a later one fills only what is free."""
+    """Draw balls at random places; each fills only the voxels that are still free."""
     rng = np.random.default_rng(0)
     cells = np.zeros(shape, dtype=np.int32)
     number = 0
@@ -41,7 +41,7 @@ def draw_cells(
 
 
 def straightforward(cells: np.ndarray) -> np.ndarray:
-    """The formula to the letter, keeping the two smallest distances as it goes."""
+    """Border weights by the formula as written, with a distance map a cell."""
     plane = cells[:, :, 0] if cells.shape[2] == 1 else cells
     nearest = np.full(plane.shape, np.inf)
     second = nearest.copy()
@@ -55,7 +55,7 @@ def straightforward(cells: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    """Print the table; the last line is the smaller of the two ratios."""
+    """Print the table; the last line shows the smaller of the two ratios."""
     print(f"{'':28}{'ours':>10}{'peer':>10}{'ratio':>8}{'largest difference':>22}")
     worst = None
     for name, shape, count, radii, rounds in WORKS:

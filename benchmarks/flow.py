@@ -1,8 +1,8 @@
 """The flow reproduce against plain ``dvc repro``, on a fresh and a finished project.
 
-Both run the whole chain of the embedded data, with trainings of two steps, in clones of
-this repository. The flow talks to a Prefect server on loopback; what it does besides,
-recording the runs in MLflow and the results in Prefect, counts.
+Both run the whole chain on the synthetic data, with trainings of two steps, in clones
+of this repository. The flow talks to a Prefect server on loopback. The time it takes to
+record runs in MLflow and results in Prefect counts, too.
 """
 
 import argparse
@@ -23,7 +23,7 @@ FLOW = ["flows.reproduce"]
 
 
 def run(folder: Path, words: list[str]) -> None:
-    """Run a module in a clone, quietly."""
+    """Run a module in a clone without output."""
     bin_folder = str(Path(sys.executable).parent)
     path = os.pathsep.join([bin_folder, os.environ["PATH"]])
     subprocess.run(
@@ -37,7 +37,7 @@ def run(folder: Path, words: list[str]) -> None:
 
 
 def clone(folder: Path) -> Path:
-    """A fresh project with its data and shortened trainings."""
+    """Create a fresh project with its data and shortened trainings."""
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
     lines = (folder / "params.yaml").read_text().splitlines()
     short = {"epochs": 1, "steps_per_epoch": 2, "validation_interval": 1}
@@ -51,7 +51,7 @@ def clone(folder: Path) -> Path:
 
 
 def main() -> None:
-    """Print the table; last the ratio on a fresh workspace."""
+    """Print the table; the last line shows the ratio on a fresh workspace."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.flow")
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds

@@ -1,12 +1,12 @@
-"""An inbox of 200 studies, five of them bad, through the flow; killed half way.
+"""An inbox of 200 studies, five of them bad, through the flow, which is killed halfway.
 
     python -m benchmarks.inbox artifacts/train/vnet data/imagesTr
 
-Studies are the images of a folder, each with noise of its own. First `segpipe segment`
-does them in one process, and so does the flow: the ratio is what the flow costs. Then
-the flow has processes side by side: its first run is killed (SIGKILL) half way, the
-second ends the work, the third finds nothing to do. The table says how long each took,
-that no case was done twice, and how much memory the flow and its processes held.
+The studies are the images of a folder with different noise. First `segpipe segment` and
+the flow segment them in one process each: the ratio is the cost of the flow. Then the
+flow uses several processes: its first run is killed (SIGKILL) halfway, the second
+completes the work, and the third finds nothing to do. The table shows the time of each,
+whether any case was segmented twice, and the memory of the flow and its processes.
 """
 
 import argparse
@@ -32,7 +32,7 @@ BAD = ("cut", "empty", "flat", "nan", "two_channels")
 
 
 def write_inbox(folder: Path, images: Path, count: int) -> None:
-    """Studies that differ, the last five bad."""
+    """Write studies that differ; the last five are bad."""
     sources = sorted(path for path in images.iterdir() if path.is_file())
     for number in range(count - len(BAD)):
         image = formats.read_image(sources[number % len(sources)])
@@ -55,7 +55,7 @@ def write_inbox(folder: Path, images: Path, count: int) -> None:
 
 
 def run_plain(model: str, inbox: Path, output: Path) -> float:
-    """Seconds that the command takes."""
+    """Segment with the command; returns seconds."""
     words = ["segpipe", "segment", model, str(inbox), "--output", str(output)]
     start = time.perf_counter()
     subprocess.run([sys.executable, "-m", *words, "--threads", "1"], check=False)
@@ -65,7 +65,7 @@ def run_plain(model: str, inbox: Path, output: Path) -> float:
 def run_flow(
     model: str, inbox: Path, output: Path, *, workers: int, stop_at: int | None = None
 ) -> tuple[float, float]:
-    """Seconds, and the largest memory of flow and processes in GB."""
+    """Run the flow; returns seconds and the peak memory of all processes in GB."""
     words = [sys.executable, "-m", "flows.segment", str(inbox), "--output", str(output)]
     words += ["--model", model, "--settle-s", "0", "--workers", str(workers)]
     start = time.perf_counter()
@@ -80,7 +80,7 @@ def run_flow(
 
 
 class Memory(threading.Thread):
-    """Looks at what a process and its children hold (proportional set size)."""
+    """Measures the memory of a process and its children (proportional set size)."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -88,7 +88,7 @@ class Memory(threading.Thread):
         self._process = psutil.Process(pid)
 
     def run(self) -> None:
-        """Look until the process ends."""
+        """Measure until the process ends."""
         while self._process.is_running():
             try:
                 family = [self._process, *self._process.children(recursive=True)]
@@ -101,7 +101,7 @@ class Memory(threading.Thread):
 
 
 def manifests(output: Path) -> dict[str, tuple[float, str]]:
-    """Of each finished case: when its manifest was written, and what it says."""
+    """Each finished case to the time and the key of its manifest."""
     found = {}
     for path in output.glob("*.json"):
         if not path.name.startswith(".") and not path.name.endswith(".failed.json"):
@@ -110,8 +110,8 @@ def manifests(output: Path) -> dict[str, tuple[float, str]]:
 
 
 def main() -> None:
-    """Run it and print a table."""
-    parser = argparse.ArgumentParser(description="An inbox of studies, killed half way")
+    """Run the benchmark and print the table."""
+    parser = argparse.ArgumentParser(description="An inbox of studies, killed halfway")
     parser.add_argument("model")
     parser.add_argument("images", type=Path)
     parser.add_argument("--studies", type=int, default=200)
@@ -140,7 +140,7 @@ def main() -> None:
         print(f"flow, restarted: {second_s:.1f} s, {len(after)} results in all")
         print(f"flow, once more: {third_s:.1f} s")
         changed = sum(after[case] != made for case, made in manifests(flow).items())
-        print(f"done twice: {len(twice)}, by the third: {changed}")
+        print(f"segmented twice: {len(twice)}, by the third run: {changed}")
         print(f"half-written files: {len(list(flow.glob('.*')))}")
         print(f"memory at most: {max(most, again):.2f} GB")
         for path in failures:

@@ -2,18 +2,18 @@
 
     python -m benchmarks.inference --peer ENVIRONMENT/bin/python
 
-All overlap tiles by half and blend them with the same Gaussian. MONAI and nnU-Net take
-tiles of the training's patch. So do we for the 3D U-Net, which normalizes by the
-statistics of its tile and must see tiles as it saw them in training; the V-Net does
-not, and gets the largest tiles that the memory budget of params.yaml allows: the row
-"patch" shows ours without that. nnU-Net computes in float32 on a CPU, so ratios are of
-float32; ours and MONAI follow in bf16 where the CPU has it. nnU-Net interpolates
-linearly, too; MONAI gets our reading, preparation and writing. Ours runs before,
-between and after the peers.
+All overlap tiles by half and blend them with the same Gaussian. MONAI and nnU-Net use
+tiles of the training's patch size. So do we for the 3D U-Net, which normalizes by the
+statistics of its tile and needs tiles as in training. The V-Net does not, and gets the
+largest tiles that the memory budget of params.yaml allows; the row "patch" shows ours
+without that. nnU-Net computes in float32 on a CPU, so the ratios are for float32; ours
+and MONAI also run in bf16 if the CPU supports it. nnU-Net interpolates linearly, too;
+MONAI uses our reading, preparation and writing. Ours runs before, between and after the
+peers.
 
-Weights are random: many voxels are near a tie. Ours blends probabilities, the peers
-logits; at 0.8 mm nnU-Net does not average when it shrinks, and MONAI's tiles lie
-elsewhere.
+The weights are random, so many voxels are near a tie. Ours blends probabilities, the
+peers blend logits; at 0.8 mm nnU-Net does not average when it downsamples, and MONAI
+places its tiles differently.
 """
 
 import argparse
@@ -50,7 +50,7 @@ PARTS = ("read", "prepare", "network", "blend", "resample", "label", "write")
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """What is run: a segmenter on a file, in a precision."""
+    """A segmenter that runs on a file, with a precision."""
 
     made: Segmenter
     how: Inference
@@ -58,7 +58,7 @@ class Setting:
     folder: Path
 
     def ours(self, goal: Path, watch: Stopwatch, shapes: list[tuple[int, ...]]) -> None:
-        """Our public way, its parts counted; the shapes that the network saw."""
+        """Run our segmenter; adds its times and the shapes of the network's inputs."""
 
         def look(_: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
             shapes.append(tuple(given[0].shape))
@@ -69,24 +69,24 @@ class Setting:
         hook.remove()
 
     def monai(self) -> None:
-        """MONAI's way."""
+        """Run MONAI's sliding window."""
         segment_monai(self.made, self.how, self.image, self.labels("monai"))
 
     def labels(self, whose: str) -> Path:
-        """Where a label map goes."""
+        """File of a label map."""
         return self.folder / f"{whose}-{self.how.compute.precision}.nii"
 
 
 def differing(one: Path, other: Path) -> float:
-    """Share of the voxels in which two label maps differ."""
+    """Share of the voxels at which two label maps differ."""
     a, b = (nifti.read_label(path).array for path in (one, other))
     return float(np.mean(a != b))
 
 
 def machine_rate(compute: Compute) -> float:
-    """Operations a second at best: of a matrix product, or of a wide convolution.
+    """Best rate of a matrix product or a wide convolution, in operations per second.
 
-    A library's float32 product may be slower than another's convolution.
+    The float32 product of one library may be slower than the convolution of another.
     """
     kind = torch.bfloat16 if compute.precision == "bf16" else torch.float32
     wide, kernel = torch.randn(4, 512, 64, 64), torch.randn(512, 512, 3, 3)
@@ -99,7 +99,7 @@ def machine_rate(compute: Compute) -> float:
 
 
 def operations(made: Segmenter, shapes: list[tuple[int, ...]]) -> float:
-    """Of the network, over all tiles."""
+    """Operations of the network over all tiles."""
     with torch.device("meta"):
         network = build_network(made.spec.network).eval()
     total = 0.0
@@ -111,7 +111,7 @@ def operations(made: Segmenter, shapes: list[tuple[int, ...]]) -> float:
 
 
 def parse() -> argparse.Namespace:
-    """The peer's interpreter, and sizes for quick trials."""
+    """Read the peer's interpreter, and sizes for quick trials."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.inference",
         description=(__doc__ or "").splitlines()[0],
@@ -122,15 +122,15 @@ def parse() -> argparse.Namespace:
     add("--peer", type=Path, required=True, help="python of nnU-Net's environment")
     add("--shape", type=int, nargs=3, default=(160, 160, 128), help="of the volume")
     add("--patch", type=int, default=64, help="side of the training's patch")
-    add("--rounds", type=int, default=3, help="how often all run, in turn")
+    add("--rounds", type=int, default=3, help="number of rounds")
     add("--threads", type=int, default=2, help="of each process")
     names = ("unet3d", "vnet")
-    add("--networks", nargs="+", choices=names, default=names, help="which")
+    add("--networks", nargs="+", choices=names, default=names, help="which to run")
     return parser.parse_args()
 
 
 def main() -> None:
-    """A table for each network and spacing; machines read the last two lines."""
+    """Print a table for each network and spacing; scripts read the last two lines."""
     asked = parse()
     params = ComputeParams(
         device="cpu", precision="auto", threads=asked.threads, workers=0, compile=False
@@ -163,7 +163,7 @@ def run_work(
     asked: argparse.Namespace,
     best: Compute,
 ) -> dict[str, list[float]]:
-    """Some rounds of one network on one file, printed; the ratios of float32."""
+    """Run one network on one file and print the table; returns ratios for float32."""
     weights = folder / "weights.pt"
     torch.save(made.networks[0].state_dict(), weights)
     given = {
@@ -208,10 +208,10 @@ def run_work(
 
 
 class Table:
-    """Seconds of all runs in their order, and what of them to print."""
+    """Seconds of all runs in their order, and the table of them."""
 
     def __init__(self, settings: dict[str, Setting]) -> None:
-        """Nothing run yet."""
+        """Start with an empty table."""
         self.settings = settings
         self.runs: dict[str, list[tuple[str, float]]] = {kind: [] for kind in settings}
         self.watches = {kind: Stopwatch() for kind in settings}
@@ -220,7 +220,7 @@ class Table:
         self.peaks: dict[str, list[float]] = {kind: [] for kind in settings}
 
     def add(self, kind: str, whose: str, time: float) -> None:
-        """Note a run."""
+        """Add a run."""
         self.runs[kind].append((whose, time))
 
     def ours(self, kind: str) -> None:
@@ -231,18 +231,18 @@ class Table:
         self.add(kind, "ours", seconds(work))
 
     def patch(self, kind: str) -> None:
-        """Run ours once with tiles of the training's patch."""
+        """Run ours once with tiles of the training's patch size."""
         setting = self.settings[kind]
         small = replace(setting, how=replace(setting.how, memory_gb=0))
         work = partial(small.ours, setting.labels("patch"), Stopwatch(), [])
         self.add(kind, "patch", seconds(work))
 
     def times(self, kind: str, whose: str) -> list[float]:
-        """Seconds of someone's runs."""
+        """Seconds of the runs of one program."""
         return [time for name, time in self.runs[kind] if name == whose]
 
     def ratios(self, kind: str, whose: str) -> list[float]:
-        """Someone's seconds over the mean of ours just before and after."""
+        """Seconds of each run over the mean of our runs just before and after it."""
         runs = self.runs[kind]
         return [
             time / statistics.mean((runs[n - 1][1], runs[n + 1][1]))
@@ -251,7 +251,7 @@ class Table:
         ]
 
     def report(self) -> dict[str, list[float]]:
-        """Print the table; the ratios of float32."""
+        """Print the table; returns the ratios for float32."""
         print(f"{'':18}{'s: min - median - max':>26}{'ratio to ours':>26}")
         for kind in self.settings:
             for whose in ("ours", "patch", "monai", "nnunet"):
@@ -260,15 +260,15 @@ class Table:
                     ratio = spread(self.ratios(kind, whose)) if whose != "ours" else ""
                     print(f"{row}{ratio:>26}")
         parts = self.nnunet["parts"]
-        said = ", ".join(f"{name} {value:.1f} s" for name, value in parts.items())
-        print(f"nnU-Net, last round: {said}")
+        shown = ", ".join(f"{name} {value:.1f} s" for name, value in parts.items())
+        print(f"nnU-Net, last round: {shown}")
         for kind in self.settings:
             self.report_ours(kind)
         self.report_labels()
         return {name: self.ratios("fp32", name) for name in ("monai", "nnunet")}
 
     def report_ours(self, kind: str) -> None:
-        """Where our time goes, and how near the network is to the machine's limit."""
+        """Print the shares of our parts, and the network's rate against the limit."""
         peak = max(self.peaks[kind])
         spent, shapes = self.watches[kind].seconds, self.shapes[kind]
         whole, runs = sum(spent.values()), len(self.times(kind, "ours"))
@@ -285,7 +285,7 @@ class Table:
         )
 
     def report_labels(self) -> None:
-        """How far label maps agree."""
+        """Print the share of voxels at which label maps differ."""
         setting = self.settings["fp32"]
         mine = setting.labels("ours")
         counts = np.bincount(nifti.read_label(mine).array.ravel(), minlength=CLASSES)
@@ -307,7 +307,7 @@ class Table:
 
 
 def spread(values: list[float]) -> str:
-    """Min - median - max."""
+    """Minimum, median and maximum as text."""
     middle = statistics.median(values)
     return f"{min(values):.2f} - {middle:.2f} - {max(values):.2f}"
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.inference_memory
 
-Each run is a process of its own, from a NIfTI file on disk to a label map on disk. The
-network is far smaller than any of use (a 3D U-Net of one base channel), so that a pass
-over hundreds of megavoxels ends within minutes: memory is measured here, and no speed.
-Tiles overlap by a quarter for the same reason; memory does not depend on it.
+Each run is a separate process, from a NIfTI file on disk to a label map on disk. The
+network is far smaller than a useful one (a 3D U-Net with one base channel), so that a
+pass over hundreds of megavoxels takes minutes: memory is measured, not speed. Tiles
+overlap by a quarter for the same reason; memory does not depend on the overlap.
 Files of up to 2^26 voxels are read whole, larger ones slice by slice along k.
 """
 
@@ -26,7 +26,7 @@ GIB = 2**30
 
 
 def parse() -> argparse.Namespace:
-    """Sizes, for quick trials."""
+    """Read the sizes, which can be reduced for quick trials."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.inference_memory",
         description=(__doc__ or "").splitlines()[0],
@@ -48,14 +48,14 @@ def parse() -> argparse.Namespace:
 
 
 def run(kind: str, given: dict[str, Any], image: Path) -> dict[str, Any]:
-    """Segment a file in a new process; what it said, and its memory at the start."""
+    """Segment a file in a new process; returns its answer and its initial memory."""
     with Peer(Path(sys.executable), "segmenting.py", kind, given) as peer:
         found = peer.ask(image=str(image), goal=str(image.with_name("labels.nii")))
         return {**found, "start_mb": peer.start["peak_mb"]}
 
 
 def write_volume(folder: Path, side: int, length: int) -> Path:
-    """Int16, uncompressed, slice by slice."""
+    """Write an uncompressed int16 volume slice by slice, unless it is there."""
     path = folder / f"image-{side}-{length}.nii"
     if not path.exists():
         grid = Grid.from_spacing((side, side, length), (1.0, 1.0, 1.0), "mm")
@@ -64,7 +64,7 @@ def write_volume(folder: Path, side: int, length: int) -> Path:
 
 
 def by_length(asked: argparse.Namespace, given: dict[str, Any], folder: Path) -> None:
-    """The table of peaks over lengths and classes."""
+    """Print the table of peaks by length and number of classes."""
     print(
         f"{'classes':>8}{'volume i j k':>18}{'read':>10}{'start MiB':>11}"
         f"{'peak MiB':>10}{'above start':>12}{'whole, GiB':>12}{'s':>7}"
@@ -97,7 +97,7 @@ def by_length(asked: argparse.Namespace, given: dict[str, Any], folder: Path) ->
 
 
 def under_a_cap(asked: argparse.Namespace, given: dict[str, Any], folder: Path) -> None:
-    """MONAI and ours, many classes, with and without the cap."""
+    """Run MONAI and ours with many classes, with and without the cap."""
     side, classes = asked.monai_side, asked.classes[1]
     image = write_volume(folder, side, side)
     print(f"{classes} classes, {side}^3, {asked.cap_gb:g} GB allowed, or all:")

@@ -1,4 +1,4 @@
-"""A peer in an environment of its own: a process that waits until it is asked."""
+"""Peer: a script of another library, in its own environment, that answers requests."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ HOW = "python -m venv NEW && NEW/bin/pip install torch==2.13.0 nnunetv2 jaxtypin
 
 
 class Peer:
-    """A script of benchmarks/peers, asked in JSON, a line each way."""
+    """A script of benchmarks/peers that exchanges JSON, a line for each message."""
 
     def __init__(self, python: Path, script: str, kind: str, given: Any) -> None:
         """Start the script with another interpreter and wait until it is ready."""
@@ -25,8 +25,8 @@ class Peer:
             text=True,
             env={**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONPATH": str(HOME)},
         )
-        self._say([kind, given])
-        self.start = self._hear()
+        self._send([kind, given])
+        self.start = self._receive()
 
     def __enter__(self) -> Self:
         """The peer itself."""
@@ -43,26 +43,26 @@ class Peer:
         self._process.wait()
 
     def ask(self, **question: Any) -> dict[str, Any]:
-        """Let the peer do something and hear what it says of it."""
-        self._say(question)
-        return self._hear()
+        """Send a request to the peer; returns its answer."""
+        self._send(question)
+        return self._receive()
 
-    def _say(self, what: Any) -> None:
+    def _send(self, message: Any) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.write(json.dumps(message) + "\n")
         self._process.stdin.flush()
 
-    def _hear(self) -> dict[str, Any]:
+    def _receive(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit("the peer ended; what it said stands above")
+            raise SystemExit("the peer ended; its messages are above")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
 
 def parse_peer(name: str, describe: str) -> Path:
-    """The interpreter of the peer's environment, from the command line."""
+    """Read the interpreter of the peer's environment from the command line."""
     parser = argparse.ArgumentParser(
         prog=f"python -m benchmarks.{name}",
         description=describe.splitlines()[0],

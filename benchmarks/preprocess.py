@@ -2,10 +2,10 @@
 
     python -m benchmarks.preprocess --peer ENVIRONMENT/bin/python
 
-Both read volumes and label maps from NIfTI, resample them to 1 mm, linearly and by the
-nearest neighbour, normalize by the case's mean and deviation, and write them: ours as
-.npy with a copy in its cache, after digests of all files; nnU-Net as blosc2. One
-process each.
+Both read volumes and label maps from NIfTI, resample them to 1 mm (linear and nearest
+neighbour), normalize them by the mean and deviation of the case, and write them: ours
+as .npy with a copy in its cache, after digests of all files; nnU-Net as blosc2. Each
+uses one process.
 """
 
 import logging
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from benchmarks.peer import Peer, parse_peer
+from benchmarks.peer import HOME, Peer, parse_peer
 from benchmarks.timing import last_line, ratios
 from segpipe.dataset.split import Split, split_file
 from segpipe.images.formats.nifti import write_image, write_label
@@ -26,14 +26,13 @@ from segpipe.project.params import parse_section, read_params
 from segpipe.project.paths import Paths
 from segpipe.stages import plan, verify
 
-HOME = Path(__file__).parents[1]
 SHAPE, SPACING, GOAL = (192, 192, 64), (0.8, 0.8, 2.5), (1.0, 1.0, 1.0)
 CASES, ROUNDS = 3, 5
 LABELS = {"background": 0, "liver": 1, "lesion": 2}
 
 
 def write_cases(data: Path) -> None:
-    """Volumes like abdominal scans: smooth organs, noise, a few structures."""
+    """Write volumes like abdominal scans: smooth organs, noise, a few structures."""
     for number in range(CASES):
         rng = np.random.default_rng(number)
         coarse = ndimage.zoom(rng.normal(size=(12, 12, 8)), 16, order=1)
@@ -53,7 +52,7 @@ def write_cases(data: Path) -> None:
 
 
 def prepare(paths: Paths) -> None:
-    """Verify and plan, so that both know the same."""
+    """Write the cases, then run verify and plan."""
     write_cases(paths.data)
     document = read_params(HOME / "presets" / "phantom.yaml")
     document["plan"]["spacing"] = list(GOAL)
@@ -68,7 +67,7 @@ def prepare(paths: Paths) -> None:
 
 
 def main() -> None:
-    """Print the table and the line that machines read."""
+    """Print the table and the line that scripts read."""
     logging.disable()
     python = parse_peer("preprocess", __doc__ or "")
     with tempfile.TemporaryDirectory() as name:
@@ -85,22 +84,21 @@ def main() -> None:
     mine, theirs = ([pair[n]["seconds"] for pair in rounds] for n in (0, 1))
     peaks = [max(pair[n]["peak_mb"] for pair in rounds) - before[n] for n in (0, 1)]
     case_mb = np.prod(SHAPE) * np.prod(SPACING) * 4 / 1e6
-    say = sys.stdout.write
-    say(f"{CASES} cases of {SHAPE} at {SPACING} mm to 1 mm ({case_mb:.0f} MB each)\n")
-    say(f"{'':12}{'s a case':>10}{'peak MB above start':>22}\n")
+    print(f"{CASES} cases of {SHAPE} at {SPACING} mm to 1 mm ({case_mb:.0f} MB each)")
+    print(f"{'':12}{'s a case':>10}{'peak MB above start':>22}")
     for label, times, peak in zip(
         ("ours", "nnU-Net"), (mine, theirs), peaks, strict=True
     ):
         middle = sorted(times)[len(times) // 2] / CASES
-        say(f"{label:12}{middle:10.2f}{peak:22.0f}\n")
-    say(f"memory: nnU-Net needs {peaks[1] / peaks[0]:.1f} times ours\n")
-    say(last_line("preprocess", ratios(mine, theirs)) + "\n")
+        print(f"{label:12}{middle:10.2f}{peak:22.0f}")
+    print(f"memory: nnU-Net needs {peaks[1] / peaks[0]:.1f} times ours")
+    print(last_line("preprocess", ratios(mine, theirs)))
 
 
 def _round(
     ours: Peer, peer: Peer, paths: Paths
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """All cases, by one and by the other."""
+    """Preprocess all cases with ours, then with the peer."""
     mine = ours.ask()
     answers = [
         peer.ask(

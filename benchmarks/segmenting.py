@@ -14,7 +14,7 @@ from segpipe.segmenter.spec import SegmenterSpec
 
 
 def build_plan(classes: int) -> Plan:
-    """One channel, z-scores, 1 mm."""
+    """Build a plan for one channel, z-scores and 1 mm."""
     return Plan(
         format_version=1,
         dimensions=3,
@@ -42,7 +42,7 @@ def build_plan(classes: int) -> Plan:
 def build_segmenter(
     name: str, *, base_channels: int, classes: int, patch: Triple
 ) -> Segmenter:
-    """Random weights, always the same; logits are centred so that all classes occur."""
+    """Build a network with fixed random weights, centred so that all classes occur."""
     torch.manual_seed(0)
     spec = NetworkSpec(
         name=name,
@@ -71,7 +71,7 @@ def build_segmenter(
 
 
 def draw_volume(shape: Triple) -> np.ndarray:
-    """Smooth structures and noise, like an abdominal scan."""
+    """Draw smooth structures and noise, like an abdominal scan."""
     rng = np.random.default_rng(0)
     coarse = rng.normal(size=[n // 16 + 1 for n in shape])
     smooth = ndimage.zoom(coarse, 16, order=1)[: shape[0], : shape[1], : shape[2]]
@@ -79,7 +79,7 @@ def draw_volume(shape: Triple) -> np.ndarray:
 
 
 def draw_slices(shape: Triple) -> Iterator[np.ndarray]:
-    """Noise in int16, a slice at a time: a volume of any length costs no memory."""
+    """Draw noise in int16 slice by slice, so that length costs no memory."""
     rng = np.random.default_rng(0)
     for _ in range(shape[2]):
         yield rng.integers(-1000, 1000, (*shape[:2], 1), dtype=np.int16)

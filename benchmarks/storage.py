@@ -2,9 +2,9 @@
 
     python -m benchmarks.storage
 
-Files are written to a temporary folder and read back warm (from the page cache), as a
-training reads them from its second epoch on; each read opens the file anew. Ours goes
-through mirrored_window, as the training's sampling does.
+Files are written to a temporary folder and read from the page cache, as in a training
+from its second epoch on; each read opens the file again. Ours reads through
+mirrored_window, as the sampling of the training does.
 """
 
 import tempfile
@@ -29,7 +29,7 @@ Read = Callable[[tuple[slice, ...]], np.ndarray]
 
 
 def draw_volume() -> np.ndarray:
-    """Smooth structures and noise, normalized: what preprocess writes."""
+    """Draw smooth structures and noise, normalized as preprocess writes them."""
     rng = np.random.default_rng(0)
     coarse = rng.normal(size=tuple(n // 16 for n in SHAPE))
     smooth = ndimage.zoom(coarse, 16, order=1)[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
@@ -38,7 +38,7 @@ def draw_volume() -> np.ndarray:
 
 
 def write_all(volume: np.ndarray, folder: Path) -> dict[str, tuple[Path, Read]]:
-    """Write the volume in each format; name to file and how to read a window of it."""
+    """Write the volume in each format; maps its name to the file and its reader."""
     npy, b2nd = folder / "volume.npy", folder / "volume.b2nd"
     store, plain, packed = (
         folder / name for name in ("volume.zarr", "volume.nii", "volume.nii.gz")
@@ -75,7 +75,7 @@ def write_all(volume: np.ndarray, folder: Path) -> dict[str, tuple[Path, Read]]:
 
 
 def draw_windows() -> list[tuple[slice, ...]]:
-    """Where the patches lie."""
+    """Draw the windows of the patches."""
     rng = np.random.default_rng(1)
     starts = rng.integers(0, np.array(SHAPE) - PATCH + 1, (PATCHES, 3))
     return [
@@ -85,7 +85,7 @@ def draw_windows() -> list[tuple[slice, ...]]:
 
 
 def size_mb(path: Path) -> float:
-    """On disk."""
+    """Size of a file or folder on disk in MB."""
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
 

@@ -1,4 +1,4 @@
-"""Two ways of one work, timed in turn; what counts is the ratio within a round."""
+"""Timing: two implementations timed in turn, compared by their ratio in each round."""
 
 import statistics
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long a call takes."""
+    """Seconds that a call takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
@@ -15,7 +15,7 @@ def seconds(work: Callable[[], object]) -> float:
 def compare(
     ours: Callable[[], object], peer: Callable[[], object], *, rounds: int
 ) -> tuple[list[float], list[float]]:
-    """Seconds of each round, ours and the peer's in turn; a first call warms up."""
+    """Seconds of each round, ours and the peer's in turn, after a call to warm up."""
     ours()
     pairs = [(seconds(ours), seconds(peer)) for _ in range(rounds)]
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
@@ -27,6 +27,6 @@ def ratios(ours: Sequence[float], peer: Sequence[float]) -> list[float]:
 
 
 def last_line(name: str, found: Sequence[float]) -> str:
-    """The line that machines read."""
+    """The line that scripts read."""
     middle = statistics.median(found)
     return f"{name}: ratio {middle:.1f} (min {min(found):.1f}, max {max(found):.1f})"

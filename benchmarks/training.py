@@ -2,14 +2,13 @@
 
     python -m benchmarks.training --peer ENVIRONMENT/bin/python
 
-Both train our 3D U-Net on the embedded data set, as stage preprocess left it: ours by
-the stage's own step, in the precision that the machine has; nnU-Net by its own
-train_step, loss, optimizer and augmentation, which on a CPU compute in float32. A whole
+Both train our 3D U-Net on the synthetic data set as the stage preprocess wrote it: ours
+with the stage's own step, in the machine's best precision; nnU-Net with its own
+train_step, loss, optimizer and augmentation, which compute in float32 on a CPU. A whole
 step draws and augments its patches in the same process; nnU-Net cuts them from memory.
 """
 
 import statistics
-import sys
 import tempfile
 import time
 from functools import partial
@@ -19,24 +18,18 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.peer import Peer, parse_peer
+from benchmarks.peer import HOME, Peer, parse_peer
 from benchmarks.timing import last_line, ratios, seconds
 from segpipe.project.params import parse_section, read_params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute, ComputeParams, build_compute
 from segpipe.stages import annotate, plan, preprocess, split, verify, weigh
 from segpipe.tools.importing.phantom import write_phantom
-from segpipe.training import task as training
 from segpipe.training.distributed import World
 from segpipe.training.patches.ahead import ahead
-from segpipe.training.step import (
-    Patches,
-    augment_patches,
-    draw_patches,
-    train_step,
-)
+from segpipe.training.step import augment_patches, draw_patches, train_step
+from segpipe.training.task import TrainParams, build_task, start_or_resume
 
-HOME = Path(__file__).parents[1]
 PATCH, BATCH, BASE, MARGIN = (40, 56, 40), 2, 16, (0, 0, 0)
 STEPS, ROUNDS = 6, 5
 CHANGES = {
@@ -48,8 +41,8 @@ CHANGES = {
 }
 
 
-def prepare(folder: Path) -> tuple[training.TrainParams, Compute, Paths]:
-    """The embedded data set up to annotate, and the model that is trained."""
+def prepare(folder: Path) -> tuple[TrainParams, Compute, Paths]:
+    """Run the stages up to annotate on the synthetic data set."""
     paths = Paths(folder)
     write_phantom(paths.data)
     document = read_params(HOME / "presets" / "phantom.yaml")
@@ -59,7 +52,7 @@ def prepare(folder: Path) -> tuple[training.TrainParams, Compute, Paths]:
     def section(name: str, kind: Any) -> Any:
         return parse_section(kind, document[name], where=name)
 
-    params: training.TrainParams = section("train", training.TrainParams)
+    params: TrainParams = section("train", TrainParams)
     compute = build_compute(section("compute", ComputeParams))
     verify.run(section("verify", verify.VerifyParams), networks={"m": 3}, paths=paths)
     split.run(section("split", split.SplitParams), paths=paths)
@@ -71,41 +64,37 @@ def prepare(folder: Path) -> tuple[training.TrainParams, Compute, Paths]:
 
 
 class Ours:
-    """The stage's own step; how long of it was spent waiting for patches."""
+    """The stage's own step, and the time that it waits for patches."""
 
     def __init__(self, folder: Path) -> None:
-        """Prepare a task as the stage does."""
+        """Build a task as the stage does."""
         params, compute, paths = prepare(folder)
-        self.task = training.build_task(
-            params, "m", 0, compute, paths, "benchmark", World()
-        )
-        self.progress = training.start_or_resume(self.task)
+        self.task = build_task(params, "m", 0, compute, paths, "benchmark", World())
+        self.progress = start_or_resume(self.task)
         self.step, self.waiting = 0, 0.0
 
     def whole(self, workers: int) -> None:
-        """Some steps, each with patches of its own, cut ahead by some threads."""
+        """Take some steps, each with its own patches, drawn ahead by some threads."""
         steps = range(self.step, self.step + STEPS)
         drawn = ahead(partial(draw_patches, self.task, MARGIN), steps, workers=workers)
         for step in steps:
             began = time.perf_counter()
             patches = next(drawn)
             self.waiting += time.perf_counter() - began
-            self.learn(step, augment_patches(self.task, patches))
+            train_step(
+                self.task, self.progress, step, augment_patches(self.task, patches)
+            )
         self.step = steps.stop
 
     def network(self) -> None:
-        """Some steps, all with the same patches."""
+        """Take some steps, all with the same patches."""
         patches = augment_patches(self.task, draw_patches(self.task, MARGIN, 0))
         for _ in range(STEPS):
-            self.learn(self.step, patches)
-
-    def learn(self, step: int, patches: Patches) -> None:
-        """Forward, backward, update."""
-        train_step(self.task, self.progress, step, patches)
+            train_step(self.task, self.progress, self.step, patches)
 
 
 def peak_rate(compute: Compute) -> float:
-    """Operations a second of a large matrix product: the machine's limit."""
+    """Rate of a large matrix product in operations per second: the machine's limit."""
     kind = torch.bfloat16 if compute.precision == "bf16" else torch.float32
     a, b = (torch.randn(4096, 4096, dtype=kind) for _ in range(2))
     torch.mm(a, b)
@@ -113,15 +102,15 @@ def peak_rate(compute: Compute) -> float:
 
 
 def operations(ours: Ours) -> int:
-    """Of the convolutions of one step, forward and backward."""
+    """Operations of the convolutions in one step, forward and backward."""
     patches = augment_patches(ours.task, draw_patches(ours.task, MARGIN, 0))
     with FlopCounterMode(display=False) as counter:
-        ours.learn(0, patches)
+        train_step(ours.task, ours.progress, 0, patches)
     return int(counter.get_total_flops())
 
 
 def main() -> None:
-    """Print the table and the line that machines read."""
+    """Print the table and the lines that scripts read."""
     python = parse_peer("training", __doc__ or "")
     with tempfile.TemporaryDirectory() as name:
         ours = Ours(Path(name))
@@ -142,7 +131,7 @@ def main() -> None:
 
 
 def _round(ours: Ours, peer: Peer) -> dict[str, float]:
-    """Seconds of all ways, one after another."""
+    """Seconds of all variants, one after another."""
     found = {}
     for workers in (0, 1, 2):
         ours.waiting = 0.0
@@ -155,34 +144,29 @@ def _round(ours: Ours, peer: Peer) -> dict[str, float]:
 
 
 def report(ours: Ours, rounds: dict[str, list[float]]) -> None:
-    """The table."""
+    """Print the table."""
     compute = ours.task.compute
     middle = {name: statistics.median(found) for name, found in rounds.items()}
-    print_line(f"3D U-Net {BASE}, patch {PATCH}, batch {BATCH}, {compute}")
-    print_line(f"{'':24}{'ours ms':>10}{'nnU-Net ms':>12}{'ratio':>8}")
+    print(f"3D U-Net {BASE}, patch {PATCH}, batch {BATCH}, {compute}")
+    print(f"{'':24}{'ours ms':>10}{'nnU-Net ms':>12}{'ratio':>8}")
     for label, mine, theirs in (
         ("whole step", "ours, 1", "peer"),
         ("network only", "ours, network", "peer, network"),
     ):
         a, b = (1000 * middle[name] / STEPS for name in (mine, theirs))
-        print_line(f"{label:24}{a:10.0f}{b:12.0f}{b / a:8.1f}")
+        print(f"{label:24}{a:10.0f}{b:12.0f}{b / a:8.1f}")
     for workers in (0, 1, 2):
         share = middle[f"waiting, {workers}"] / middle[f"ours, {workers}"]
-        print_line(f"waiting for patches, {workers} workers: {100 * share:.1f} %")
+        print(f"waiting for patches, {workers} workers: {100 * share:.1f} %")
     each = middle["ours, network"] / STEPS
     rate, peak = operations(ours) / each, peak_rate(compute)
-    print_line(
+    print(
         f"limit: {rate / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s of a matrix product, "
         f"{100 * rate / peak:.0f} %"
     )
     alone = ratios(rounds["ours, network"], rounds["peer, network"])
-    print_line(last_line("training_network", alone))
-    print_line(last_line("training", ratios(rounds["ours, 1"], rounds["peer"])))
-
-
-def print_line(text: str) -> None:
-    """To standard output."""
-    sys.stdout.write(text + "\n")
+    print(last_line("training_network", alone))
+    print(last_line("training", ratios(rounds["ours, 1"], rounds["peer"])))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The papers' claims, tried: each experiment is one command."""
+"""Experiments: claims of papers, tested on public data with one command each."""

@@ -1,4 +1,4 @@
-"""Border weights separate touching nuclei: with and without, the rest equal.
+"""Border weights separate touching nuclei: trainings with and without them.
 
 Source:
     Ronneberger 2015, arXiv:1505.04597, section 3 (figure 3).
@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from experiments.pages import points, save_plot, write_page
+from experiments.pages import publish
 from experiments.trials import (
     Figures,
     parse_arguments,
@@ -43,13 +43,13 @@ def main() -> None:
     bring_in(given.data, given.paths.data)
     prepare(given.paths, base)
     found = run_arms(base, ARMS, figures, paths=given.paths, seeds=given.seeds)
-    write_page("border-weights", found)
-    names = ("merges", "splits", "instance F1", "F1, fluorescence")
-    save_plot("border-weights", [points(found, name) for name in names])
+    publish(
+        "border-weights", found, ("merges", "splits", "instance F1", "F1, fluorescence")
+    )
 
 
 def bring_in(source: Path, data: Path) -> None:
-    """Import the data set once, with the stain of each image."""
+    """Import the data set with the stain of each image, unless it is there."""
     if data.is_dir():
         return
     with (source / "index.csv").open(encoding="utf-8", newline="") as file:
@@ -71,7 +71,7 @@ def bring_in(source: Path, data: Path) -> None:
 
 
 def figures(document: dict[str, Any]) -> Figures:
-    """What counts: separation, not overlap."""
+    """Figures of the comparison: they measure separation, and overlap only by Dice."""
     whole = document["instances"]
     stained = document["groups"]["stain"]["fluorescence"]["instances"]
     return {

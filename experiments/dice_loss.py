@@ -1,4 +1,4 @@
-"""V-Net learns better by its Dice loss than by multinomial logistic loss.
+"""V-Net learns better with its Dice loss than with the multinomial logistic loss.
 
 Source:
     Milletari 2016, arXiv:1606.04797, sections 3 and 5 (table 2, figure 6).
@@ -6,7 +6,7 @@ Source:
 
 from typing import Any
 
-from experiments.pages import points, save_plot, write_page
+from experiments.pages import publish
 from experiments.trials import (
     HIPPOCAMPUS,
     ONE_PROCESS,
@@ -42,13 +42,11 @@ def main() -> None:
     import_whole(given.data, given.paths.data, HIPPOCAMPUS)
     prepare(given.paths, base)
     found = run_arms(base, ARMS, figures, paths=given.paths, seeds=given.seeds)
-    write_page("dice-loss", found)
-    names = ("Dice", "HD95 mm", "volume error")
-    save_plot("dice-loss", [points(found, name) for name in names])
+    publish("dice-loss", found, ("Dice", "HD95 mm", "volume error"))
 
 
 def figures(document: dict[str, Any]) -> Figures:
-    """The paper's figures, by structure where there is room."""
+    """The paper's figures; Dice also by structure."""
     test, structures = document["test"], document["structures"]
     return {
         "Dice": test["dice_mean"],

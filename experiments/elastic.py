@@ -1,4 +1,4 @@
-"""Elastic deformation lets a U-Net learn from few images: with and without.
+"""Elastic deformation lets a U-Net learn from few images: with and without it.
 
 Source:
     Ronneberger 2015, arXiv:1505.04597, section 3.1.
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.pages import points, save_plot, write_page
+from experiments.pages import publish
 from experiments.trials import (
     ONE_PROCESS,
     Figures,
@@ -63,13 +63,11 @@ def main() -> None:
         more = run_arms(base, ARMS, figures, paths=paths, seeds=[seed])
         for arm, rows in more.items():
             found.setdefault(arm, []).extend(rows)
-    write_page("elastic", found)
-    names = ("Dice membrane", "IoU membrane", "PA")
-    save_plot("elastic", [points(found, name) for name in names])
+    publish("elastic", found, ("Dice membrane", "IoU membrane", "PA"))
 
 
 def sides(source: Path, seed: int) -> dict[str, str]:
-    """Few sections to learn from, another draw a seed; the same ones to test."""
+    """Draw few sections for training, others for each seed; keep the test sections."""
     names = sorted(file.stem for file in (source / "images").iterdir())
     test, rest = names[-TEST:], names[:-TEST]
     drawn = np.random.default_rng(seed).permutation(rest).tolist()
@@ -79,7 +77,7 @@ def sides(source: Path, seed: int) -> dict[str, str]:
 
 
 def figures(document: dict[str, Any]) -> Figures:
-    """The membrane is what is hard: the background of these labels."""
+    """Figures of the membrane, the hard structure: the background of these labels."""
     pooled = document["dataset"]
     return {
         "Dice membrane": pooled["dice_dataset"]["background"],

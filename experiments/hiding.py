@@ -1,4 +1,4 @@
-"""Hiding: a dense data set made sparse, as if few slices had been annotated."""
+"""Hiding: make a dense data set sparse, as if only a few slices were annotated."""
 
 import json
 import shutil
@@ -21,15 +21,16 @@ NOT_ANNOTATED = 255
 
 
 def hide(whole: Paths, sparse: Paths, slices: int) -> float:
-    """Copy a data set with all but some slices not annotated.
+    """Copy a data set and keep the annotation of only some slices.
 
     Args:
-        whole: With the dense label maps, verified.
-        sparse: Whose data/ to write.
-        slices: That stay, evenly spread in each of the three directions.
+        whole: Verified project with the dense label maps.
+        sparse: Project whose data/ is written.
+        slices: Number of slices that stay annotated in each of the three directions,
+            evenly spread.
 
     Returns:
-        The share of voxels that stay annotated.
+        Share of the voxels that stay annotated.
     """
     shutil.rmtree(sparse.data, ignore_errors=True)
     shutil.copytree(whole.data, sparse.data)
@@ -54,7 +55,7 @@ def hide(whole: Paths, sparse: Paths, slices: int) -> float:
 
 
 def densify_trial(trial: Trial, compute: Compute, paths: Paths) -> Path:
-    """Densify a sparse project as `segpipe densify` does; the folder it wrote."""
+    """Densify a sparse project as `segpipe densify` does; returns the new folder."""
     sections = trial.sections
     params = DensifyParams(
         verify=sections.verify,
@@ -77,13 +78,14 @@ def run_sparse(
     whole: Paths,
     slices: int,
 ) -> Found:
-    """Hide all but some slices, then run the trials on what is left.
+    """Hide all but some slices, then run trials on the remaining annotation.
 
     Args:
-        trials: To run.
-        compare: Densifies the sparse project (the first) and compares with the whole.
-        whole: The dense data set, verified.
-        slices: That stay annotated, a direction.
+        trials: The trials to run.
+        compare: Densifies the sparse project, which comes before the dense one in its
+            arguments, and compares the two.
+        whole: Verified project with the dense label maps.
+        slices: Number of slices that stay annotated in each direction.
     """
     sparse = Paths(whole.root / f"{slices}-slices")
     share = hide(whole, sparse, slices)

@@ -1,4 +1,4 @@
-"""Pages: docs/experiments, their tables and plots, from the figures of trials."""
+"""Pages: write the tables and plots in docs/experiments from the figures of trials."""
 
 import csv
 import io
@@ -19,11 +19,17 @@ PAGES = HOME / "docs" / "experiments"
 TABLE, END = "<!-- table -->", "<!-- end -->"
 
 
+def publish(name: str, found: Found, figures: Sequence[str]) -> None:
+    """Write the page of an experiment, and its plot with a panel for each figure."""
+    write_page(name, found)
+    save_plot(name, [points(found, figure) for figure in figures])
+
+
 def write_page(name: str, found: Found) -> None:
-    """Put the table into docs/experiments/NAME.md, each trial into NAME.csv.
+    """Write the table into docs/experiments/NAME.md, and all trials into NAME.csv.
 
     Raises:
-        ValueError: If the page does not say between which marks the table stands.
+        ValueError: If the page does not contain the marks around the table.
     """
     page = PAGES / f"{name}.md"
     before, rest = page.read_text(encoding="utf-8").split(TABLE)
@@ -35,7 +41,7 @@ def write_page(name: str, found: Found) -> None:
 
 
 def build_table(found: Found) -> list[str]:
-    """Mean ± standard deviation over seeds in Markdown; an arm a row."""
+    """Mean ± standard deviation over seeds as a Markdown table, with a row an arm."""
     names = list(next(iter(found.values()))[0])
     rows = [
         [arm, *(mean_and_sd([row[name] for row in rows]) for name in names)]
@@ -49,14 +55,14 @@ def build_table(found: Found) -> list[str]:
 
 
 def mean_and_sd(values: Sequence[float]) -> str:
-    """As 0.812 ± 0.013; numbers from 10 on with one digit."""
+    """Text such as 0.812 ± 0.013; numbers from 10 on have one digit."""
     digits = 1 if max(values) >= 10 else 3
     spread = np.std(values, ddof=1) if len(values) > 1 else float("nan")
     return f"{np.mean(values):.{digits}f} ± {spread:.{digits}f}"
 
 
 def build_csv(found: Found) -> str:
-    """Each trial a line."""
+    """CSV with a row for each trial."""
     names = list(next(iter(found.values()))[0])
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -68,7 +74,7 @@ def build_csv(found: Found) -> str:
 
 
 def save_plot(name: str, panels: Sequence[Callable[[Axes], None]]) -> None:
-    """Write docs/experiments/NAME.png, a panel a column."""
+    """Write docs/experiments/NAME.png with the panels side by side."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.2 * len(panels), 3.6), layout="constrained")
         for axes, draw in zip(
@@ -79,7 +85,7 @@ def save_plot(name: str, panels: Sequence[Callable[[Axes], None]]) -> None:
 
 
 def points(found: Found, name: str) -> Callable[[Axes], None]:
-    """A panel with one figure of all arms: a point a seed, a line at the mean."""
+    """Panel of one figure for all arms: a point for each seed, a line at the mean."""
 
     def draw(axes: Axes) -> None:
         for place, rows in enumerate(found.values()):
@@ -98,7 +104,7 @@ def points(found: Found, name: str) -> Callable[[Axes], None]:
 def lines(
     title: str, series: dict[str, dict[float, list[float]]], *, across: str, up: str
 ) -> Callable[[Axes], None]:
-    """A panel with a line a series, through the means over seeds, each seed a point."""
+    """Panel of a line for each series through the means, with a point for each seed."""
 
     def draw(axes: Axes) -> None:
         for colour, (name, at) in zip(COLOURS, series.items(), strict=False):

@@ -2,7 +2,7 @@
 
 Source:
     Çiçek 2016, arXiv:1606.06650, section 3 (semi-automated), on data that it did not
-    use; touching nuclei are learnt apart as in Ronneberger 2015, arXiv:1505.04597.
+    use; touching nuclei are separated as in Ronneberger 2015, arXiv:1505.04597.
 """
 
 from typing import Any
@@ -76,10 +76,10 @@ def main() -> None:
 
 
 def compare(trial: Trial, compute: Compute, paths: Paths, whole: Paths) -> Figures:
-    """Densify; instances of the whole volume, Dice where nobody annotated.
+    """Densify; compare instances in the whole volume, Dice where nobody annotated.
 
-    What was drawn stays as drawn, touching nuclei in one: they are taken apart there as
-    the training took them apart.
+    Drawn labels stay as drawn, where touching nuclei are one structure: there they are
+    separated as in the training.
     """
     output = densify_trial(trial, compute, paths)
     cases = read_cases(whole.artifacts)

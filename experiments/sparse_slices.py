@@ -1,7 +1,8 @@
 """A 3-D U-Net learns from few annotated slices, and more than a 2-D one does.
 
-Both set-ups of the paper: *semi-automated*, slices of a volume are annotated and the
-rest of it is wanted (`segpipe densify`), and *fully automated*, another volume is.
+Both set-ups of the paper: *semi-automated*, where slices of a volume are annotated and
+the rest of it is segmented (`segpipe densify`), and *fully automated*, where another
+volume is segmented.
 
 Source:
     Çiçek 2016, arXiv:1606.06650, sections 3 and 4 (tables 2 and 3).
@@ -73,7 +74,7 @@ def main() -> None:
 
 
 def run_automated(given: Arguments) -> Found:
-    """Learn from slices of some volumes, test on others."""
+    """Train on slices of some volumes, test on other volumes."""
     paths = Paths(given.paths.root / "automated")
     base = read_sections("hippocampus", "unet3d", CHANGES)
     names = _names(given.data)
@@ -106,7 +107,7 @@ def run_automated(given: Arguments) -> Found:
 
 
 def run_semi_automated(given: Arguments) -> Found:
-    """Learn from slices of volumes, test on the rest of the same volumes."""
+    """Train on slices of volumes, test on the rest of the same volumes."""
     base = read_sections("hippocampus", "unet3d", CHANGES)
     names = _names(given.data)[TEST : TEST + TRAINING]
     whole = Paths(given.paths.root / "semi-automated")
@@ -140,7 +141,7 @@ def _annotate(slices: int) -> dict[str, Any]:
 def _densify_and_compare(
     trial: Trial, compute: Compute, paths: Paths, whole: Paths
 ) -> Figures:
-    """Densify; IoU and Dice where nobody annotated."""
+    """Densify; compute IoU and Dice where nobody annotated."""
     output = densify_trial(trial, compute, paths)
     cases = read_cases(whole.artifacts)
     scores = []
@@ -160,7 +161,7 @@ def _densify_and_compare(
 
 
 def _series(found: Found, title: str) -> dict[str, dict[float, list[float]]]:
-    """By network: slices to the IoU of each seed."""
+    """For each network, the number of slices to the IoU of each seed."""
     series: dict[str, dict[float, list[float]]] = {}
     for arm, rows in found.items():
         network, set_up, slices = arm.split(", ")

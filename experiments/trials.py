@@ -1,7 +1,7 @@
-"""Trials: trainings that differ in one thing, by the stages that users run.
+"""Trials: trainings that differ in one thing, run by the stages that users run.
 
-A finished trial is known by all that it was made from, so that an experiment that was
-interrupted goes on, and one that was run before only writes its page again.
+A finished trial is identified by all its inputs, so that an interrupted experiment
+continues, and a finished one only writes its page again.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from segpipe.training.task import TrainParams
 
 log = logging.getLogger(__name__)
 HOME = Path(__file__).parents[1]
-# To start processes takes longer than the work on small cases.
+# Starting processes takes longer than the work on small cases.
 ONE_PROCESS = {
     name: {"workers": 1}
     for name in ("verify", "plan", "preprocess", "weigh", "evaluate")
@@ -47,12 +47,12 @@ HIPPOCAMPUS = ImportOptions(
     images="images", labels="labels", structures={"anterior": 1, "posterior": 2}
 )
 Figures = dict[str, float]
-Found = dict[str, list[Figures]]  # of each arm, a seed each
+Found = dict[str, list[Figures]]  # arm to the figures of each seed
 
 
 @dataclass(frozen=True)
 class Sections:
-    """A params.yaml, whose training is a pattern that trials change."""
+    """The sections of a params.yaml with one training, which trials change."""
 
     compute: ComputeParams
     verify: verify.VerifyParams
@@ -67,7 +67,7 @@ class Sections:
 
 
 def read_sections(preset: str, model: str, changes: dict[str, Any]) -> Sections:
-    """The sections of a preset, with changes such as ``{"split": {"seed": 2}}``."""
+    """Read the sections of a preset, changed by such as ``{"split": {"seed": 2}}``."""
     where = HOME / "presets" / f"{preset}.yaml"
     document = read_params(where)
     document["train"] = document["train"][model]
@@ -82,7 +82,7 @@ def read_sections(preset: str, model: str, changes: dict[str, Any]) -> Sections:
 
 
 def merged(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """The document with the changes, section by section."""
+    """The document with the changes merged into it, section by section."""
     result = dict(document)
     for name, value in changes.items():
         inner = result.get(name)
@@ -92,7 +92,7 @@ def merged(document: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def changed(sections: Sections, **changes: dict[str, Any]) -> Sections:
-    """Sections with changes, checked again."""
+    """The sections with changes merged in, checked again."""
     made = {}
     for name, change in changes.items():
         old = getattr(sections, name)
@@ -103,12 +103,12 @@ def changed(sections: Sections, **changes: dict[str, Any]) -> Sections:
 
 @dataclass(frozen=True)
 class Trial:
-    """One training.
+    """One training and its test.
 
     Attributes:
-        arm: What sets it apart.
-        seed: The rest of chance; trials of one seed are pairs.
-        sections: All that it is run by.
+        arm: What distinguishes it from other trials.
+        seed: Seed of the training; trials with the same seed are paired.
+        sections: All sections that it runs with.
     """
 
     arm: str
@@ -117,13 +117,13 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Of its files."""
+        """Name of the trial's files."""
         words = self.arm.replace(",", "").lower().split()
         return "-".join([*words, str(self.seed)])
 
 
 def import_whole(source: Path, data: Path, options: ImportOptions) -> None:
-    """Bring a folder into data/; once."""
+    """Import a folder into data/, unless data/ is there."""
     if not data.is_dir():
         import_dataset(source, data, options)
 
@@ -131,12 +131,12 @@ def import_whole(source: Path, data: Path, options: ImportOptions) -> None:
 def import_some(
     source: Path, data: Path, options: ImportOptions, sides: dict[str, str]
 ) -> None:
-    """Bring some cases of a folder into data/, each on its side; once.
+    """Import some cases of a folder into data/ with their split, unless it is there.
 
     Args:
-        source: Holds the folders images and labels.
-        data: To write.
-        options: Of the import.
+        source: Folder that contains the folders images and labels.
+        data: Folder to write.
+        options: Options of the import.
         sides: Case to ``test`` or the number of a fold.
     """
     if data.is_dir():
@@ -154,7 +154,7 @@ def import_some(
 
 
 def prepare(paths: Paths, sections: Sections) -> None:
-    """All that comes before the choice of a network."""
+    """Run the stages that do not depend on the network: verify and split."""
     verify.run(
         sections.verify,
         networks={"trial": sections.train.dimensions},
@@ -184,14 +184,15 @@ def run_arms(
     paths: Paths,
     seeds: Iterable[int],
 ) -> Found:
-    """Train each arm with each seed on the same cases and test it.
+    """Train each arm with each seed on the same cases, and test it.
 
     Args:
-        base: What all have in common.
-        arms: Name to the sections that differ.
-        figures: Those that count, of evaluate and ``minutes`` of all stages.
-        paths: Of the scratch project.
-        seeds: Of the trainings.
+        base: Sections that all arms share.
+        arms: Name of an arm to its changes of the sections.
+        figures: Selects figures from those of evaluate and ``minutes``, the time of
+            all stages.
+        paths: Folders of the scratch project.
+        seeds: Seeds of the trainings.
     """
 
     def work(trial: Trial, compute: Compute) -> Figures:
@@ -213,7 +214,7 @@ def run_trials(
     *,
     paths: Paths,
 ) -> Found:
-    """The figures of each arm, a seed each; finished trials are not run again."""
+    """Figures of each arm, one set a seed; finished trials are not run again."""
     found: Found = {}
     for number, trial in enumerate(trials, start=1):
         sections = trial.sections
@@ -241,7 +242,7 @@ def run_trials(
 
 @dataclass(frozen=True)
 class Arguments:
-    """Of every experiment's command line."""
+    """Arguments of every experiment's command line."""
 
     data: Path
     paths: Paths
@@ -249,7 +250,7 @@ class Arguments:
 
 
 def parse_arguments(name: str, describe: str, example: str) -> Arguments:
-    """Where the data are, where to work, how many seeds."""
+    """Read data folder, working folder and number of seeds from the command line."""
     parser = argparse.ArgumentParser(
         prog=f"python -m experiments.{name}",
         description=describe,

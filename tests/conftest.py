@@ -1,18 +1,48 @@
-"""What tests of several tools need, made once."""
+"""What tests of several rooms need, made once; heavy imports wait for who asks."""
 
+import fcntl
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from segpipe.project.paths import Paths
-from tests.support.projects import run_to_evaluate
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run of pytest; the workers of pytest-xdist share it."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def trained(run_folder: Path) -> Path:
     """A project of two models, up to evaluate; copy it, never change it."""
-    paths = Paths(tmp_path_factory.mktemp("project"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.root}/runs.db")
-        run_to_evaluate(paths)
-    return paths.root
+    from tests.support.projects import run_to_evaluate
+
+    root = run_folder / "trained"
+    with (run_folder / "trained.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "params.yaml").exists():  # it is written last
+            run_to_evaluate(Paths(root))
+    return root
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs: creating its tables takes a second."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def paths(tmp_path: Path, tables: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    """A project with an empty store of its own."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copyfile(tables, tmp_path / "mlflow.db")
+    return Paths(tmp_path)

@@ -1,1 +1,1 @@
-"""Peers: other libraries, each in an environment of its own."""
+"""Peers: scripts of other libraries, each in its own environment."""

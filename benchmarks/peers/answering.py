@@ -1,4 +1,4 @@
-"""What a script of this folder does between its questions; standard library only."""
+"""Answering: the loop of a peer's script, with the standard library only."""
 
 import json
 import os
@@ -11,14 +11,14 @@ Answer = Callable[..., dict[str, Any]]
 
 
 def peak_mb() -> float:
-    """The most memory that this process ever held."""
+    """Peak memory of this process in MB."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 
 
 def answer_all(build: Callable[[str, Any], Answer]) -> None:
-    """Build what the first line says, then answer each further line with one line."""
+    """Build what the first line asks for, then answer each further line with one."""
     answers = os.dup(1)
     os.dup2(2, 1)  # what libraries print must not mix with the answers
     answer = build(*json.loads(sys.stdin.readline()))

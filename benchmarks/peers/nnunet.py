@@ -1,9 +1,9 @@
-"""nnU-Net, in an environment of its own: does what it is told on standard input.
+"""nnU-Net, in its own environment: answers requests on standard input.
 
-Started by the benchmarks with the interpreter that --peer names; it answers each line
-``WORK ARGUMENTS`` with one line of JSON. In between it waits and costs nothing. It must
-run without segpipe's dependencies; of segpipe it loads a network's file, so that both
-train the same one.
+The benchmarks start it with the interpreter that --peer names; it answers each line of
+JSON with another. Between requests it waits and uses no time. It must run without
+segpipe's dependencies; it loads only the files of segpipe's networks, so that both use
+the same network.
 """
 
 import os
@@ -31,6 +31,40 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from benchmarks.peers.answering import answer_all, peak_mb
 
 ROTATION = (-30 / 360 * 2 * np.pi, 30 / 360 * 2 * np.pi)
+
+
+def build_plans(
+    spacing: list, patch: list, *, reader: str, transpose: list
+) -> PlansManager:
+    """Plans with linear interpolation of images, label maps and probabilities."""
+    linear = {"is_seg": False, "order": 1, "order_z": 1, "force_separate_z": None}
+    resample = "resample_data_or_seg_to_shape"
+    configuration = {
+        "spacing": spacing,
+        "patch_size": patch,
+        "normalization_schemes": ["ZScoreNormalization"],
+        "use_mask_for_norm": [False],
+        "resampling_fn_data": resample,
+        "resampling_fn_data_kwargs": linear,
+        "resampling_fn_seg": resample,
+        "resampling_fn_seg_kwargs": {**linear, "is_seg": True},
+        "resampling_fn_probabilities": resample,
+        "resampling_fn_probabilities_kwargs": linear,
+        "data_identifier": "benchmark",
+        "preprocessor_name": "DefaultPreprocessor",
+        "batch_size": 2,
+        "architecture": {},
+    }
+    return PlansManager(
+        {
+            "image_reader_writer": reader,
+            "transpose_forward": transpose,
+            "transpose_backward": transpose,
+            "foreground_intensity_properties_per_channel": {"0": {}},
+            "label_manager": "LabelManager",
+            "configurations": {"3d_fullres": configuration},
+        }
+    )
 
 
 class Training:
@@ -104,7 +138,7 @@ class Training:
         return {"data": torch.stack(images), "target": torch.stack(labels)}
 
     def run(self, steps: int, fresh: bool) -> dict:
-        """Seconds of some steps; each with patches of its own, or all with the same."""
+        """Seconds of some steps, with fresh patches each or with the same ones."""
         self.trainer.network.train()
         began = time.perf_counter()
         for _ in range(steps):
@@ -118,36 +152,17 @@ class Preprocessing:
 
     def __init__(self, given: dict) -> None:
         torch.set_num_threads(given["threads"])
-        linear = {"is_seg": False, "order": 1, "order_z": 1, "force_separate_z": None}
-        configuration = {
-            "spacing": given["spacing"][::-1],
-            "patch_size": [64, 64, 64],
-            "normalization_schemes": ["ZScoreNormalization"],
-            "use_mask_for_norm": [False],
-            "resampling_fn_data": "resample_data_or_seg_to_shape",
-            "resampling_fn_data_kwargs": linear,
-            "resampling_fn_seg": "resample_data_or_seg_to_shape",
-            "resampling_fn_seg_kwargs": {**linear, "is_seg": True},
-            "data_identifier": "benchmark",
-            "preprocessor_name": "DefaultPreprocessor",
-            "batch_size": 2,
-            "architecture": {},
-        }
-        self.plans = PlansManager(
-            {
-                "image_reader_writer": "NibabelIOWithReorient",
-                "transpose_forward": [0, 1, 2],
-                "transpose_backward": [0, 1, 2],
-                "foreground_intensity_properties_per_channel": {"0": {}},
-                "label_manager": "LabelManager",
-                "configurations": {"3d_fullres": configuration},
-            }
+        self.plans = build_plans(
+            given["spacing"][::-1],
+            [64, 64, 64],
+            reader="NibabelIOWithReorient",
+            transpose=[0, 1, 2],
         )
         self.about = {"labels": given["labels"], "file_ending": ".nii"}
         self.output = given["output"]
 
     def run(self, image: str, label: str) -> dict:
-        """Seconds of a case, from file to file, and the most memory so far."""
+        """Seconds of a case, from file to file, and the peak memory so far."""
         work = DefaultPreprocessor(verbose=False)
         for file in Path(self.output).glob("written*"):
             file.unlink()
@@ -181,33 +196,11 @@ class Segmenting:
             else UNet3d(1, given["classes"], padding="same", **width)
         )
         network.load_state_dict(torch.load(given["weights"], weights_only=True))
-        linear = {"is_seg": False, "order": 1, "order_z": 1, "force_separate_z": None}
-        resample = "resample_data_or_seg_to_shape"
-        configuration = {
-            "spacing": [1.0, 1.0, 1.0],
-            "patch_size": given["patch"],
-            "normalization_schemes": ["ZScoreNormalization"],
-            "use_mask_for_norm": [False],
-            "resampling_fn_data": resample,
-            "resampling_fn_data_kwargs": linear,
-            "resampling_fn_seg": resample,
-            "resampling_fn_seg_kwargs": {**linear, "is_seg": True},
-            "resampling_fn_probabilities": resample,
-            "resampling_fn_probabilities_kwargs": linear,
-            "data_identifier": "benchmark",
-            "preprocessor_name": "DefaultPreprocessor",
-            "batch_size": 2,
-            "architecture": {},
-        }
-        self.plans = PlansManager(
-            {
-                "image_reader_writer": "NibabelIO",
-                "transpose_forward": [2, 1, 0],  # of its k, j, i: the network sees ours
-                "transpose_backward": [2, 1, 0],
-                "foreground_intensity_properties_per_channel": {"0": {}},
-                "label_manager": "LabelManager",
-                "configurations": {"3d_fullres": configuration},
-            }
+        self.plans = build_plans(
+            [1.0, 1.0, 1.0],
+            given["patch"],
+            reader="NibabelIO",
+            transpose=[2, 1, 0],  # from its k, j, i to our i, j, k
         )
         self.about = {
             "labels": {"background": 0}
@@ -227,7 +220,7 @@ class Segmenting:
         )
 
     def run(self, image: str, goal: str) -> dict:
-        """Seconds from file to file, and of its parts."""
+        """Seconds from file to file, in total and by part."""
         began = time.perf_counter()
         work = DefaultPreprocessor(verbose=False)
         data, _, about = work.run_case(

@@ -1,4 +1,4 @@
-"""Our own preprocessing, as a process beside the peer's: asked in the same way."""
+"""Our preprocessing, in a process that answers requests as the peer's does."""
 
 import shutil
 import time
@@ -13,7 +13,7 @@ from segpipe.stages import preprocess
 
 
 def build(_: str, given: dict[str, Any]) -> Answer:
-    """Run the stage on a project as often as asked, each time from the start."""
+    """Run the stage on a project for each request, each time from scratch."""
     torch.set_num_threads(given["threads"])
     paths = Paths(Path(given["project"]))
     params = preprocess.PreprocessParams(workers=1)

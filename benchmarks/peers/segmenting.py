@@ -1,4 +1,4 @@
-"""Ours and MONAI's inference, from file to file, each in a process of its own."""
+"""Inference of ours and MONAI's from file to file, each in its own process."""
 
 import resource
 import time
@@ -18,7 +18,7 @@ from segpipe.segmenter.segmenter import Inference, Segmenter
 
 
 def build(kind: str, given: dict[str, Any]) -> Answer:
-    """Segment a file as often as asked; with a cap, say whether memory sufficed."""
+    """Segment a file for each request; with a cap, report whether memory sufficed."""
     threads = given["threads"]
     torch.set_num_threads(threads)
     made = build_segmenter(
@@ -61,7 +61,7 @@ def segment_ours(
     *,
     stopwatch: Stopwatch | None = None,
 ) -> None:
-    """Slice by slice."""
+    """Segment a file with ours, slice by slice."""
     source = nifti.open_image(image)
     slabs = made.slabs(source, how, stopwatch=stopwatch)
     parts = (slab.labels for slab in slabs)
@@ -69,10 +69,10 @@ def segment_ours(
 
 
 def segment_monai(made: Segmenter, how: Inference, image: Path, goal: Path) -> None:
-    """MONAI's sliding window between our preparation and our writing.
+    """Segment with MONAI's sliding window between our preparation and our writing.
 
-    Logits are blended, brought to the image's own shape, and the largest wins. Tiles
-    are patches.
+    Logits are blended and resampled to the image's shape, then the largest wins. Tiles
+    have the size of patches.
     """
     read = nifti.read_image(image)
     array, _ = prepare_image(read, made.spec.plan)

@@ -113,7 +113,7 @@ def output(root: str | Path, words: list[str], *, missing: str | None = None) ->
     Args:
         root: Working directory.
         words: Module and arguments, after ``python -m``.
-        missing: Output to return where the command fails; None lets it fail.
+        missing: Output to return if the command fails; None lets it fail.
 
     Raises:
         CommandError: If the exit status is not 0.

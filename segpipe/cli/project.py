@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segpipe.project import params
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 
@@ -19,9 +20,7 @@ def read_section(name: str, model: Any) -> Any:
     Raises:
         DataError: If the section is missing or wrong.
     """
-    from segpipe.project.params import read_section
-
-    return read_section(HERE.params, name, model)
+    return params.read_section(HERE.params, name, model)
 
 
 def read_list(name: str, kind: type) -> list[Any]:
@@ -30,9 +29,7 @@ def read_list(name: str, kind: type) -> list[Any]:
     Raises:
         DataError: If it is empty, or not a list of different values of the kind.
     """
-    from segpipe.project.params import read_params
-
-    values = read_params(HERE.params).get(name)
+    values = params.read_params(HERE.params).get(name)
     right = isinstance(values, list) and all(type(value) is kind for value in values)
     if not right or not values or len(set(values)) < len(values):
         raise DataError(
@@ -44,14 +41,12 @@ def read_list(name: str, kind: type) -> list[Any]:
 
 
 def read_networks() -> dict[str, str]:
-    """The network that each of the models names, without a look at its other params.
+    """Read the network of each listed model; its other params are not checked.
 
     Raises:
-        DataError: If a model has no section in train, or the section no network.
+        DataError: If a model has no section in train, or the section has no network.
     """
-    from segpipe.project.params import read_params
-
-    sections = read_params(HERE.params).get("train")
+    sections = params.read_params(HERE.params).get("train")
     found = {}
     for model in read_list("models", str):
         section = sections.get(model) if isinstance(sections, dict) else None
@@ -71,17 +66,16 @@ def read_train_params(model: str) -> "TrainParams":
     Raises:
         DataError: If there is no such section, or it is wrong.
     """
-    from segpipe.project.params import parse_section, read_params
     from segpipe.training.task import TrainParams
 
-    sections = read_params(HERE.params).get("train") or {}
+    sections = params.read_params(HERE.params).get("train") or {}
     if model not in sections:
         raise DataError(
             f"{HERE.params}, train: expected a section {model}, found "
             f"{', '.join(sections) or 'none'}; copy one and choose its network"
         )
     where = f"{HERE.params}, section train.{model}"
-    return parse_section(TrainParams, sections[model], where=where)
+    return params.parse_section(TrainParams, sections[model], where=where)
 
 
 def read_compute() -> "Compute":

@@ -22,7 +22,7 @@ app = typer.Typer()
 
 @app.command(rich_help_panel=STAGES)
 def code() -> None:
-    """Digest the code behind each stage, so that DVC knows which stages it changed."""
+    """Digest the code behind each stage, so that DVC sees which stages changed."""
     from segpipe.stages import code as stage
 
     stage.run(networks=read_networks(), paths=HERE)

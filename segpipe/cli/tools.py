@@ -1,4 +1,4 @@
-"""The commands that use what was trained, and look after the project."""
+"""The commands that use trained segmenters and maintain the project."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from segpipe.cli.options import TOOLS, parse_numbers
+from segpipe.cli.options import TOOLS, SpacingMm, parse_numbers
 from segpipe.cli.project import HERE, read_compute
 from segpipe.project.errors import DataError
+from segpipe.project.params import parse_section
 from segpipe.registry.gate.comparison import Rule
 from segpipe.segmenter.settings import SegmentSettings
 
@@ -30,28 +31,28 @@ def segment(
     ],
     output: Annotated[Path, typer.Option(help="Folder for the results.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Do finished cases again.")
+        bool, typer.Option("--force", help="Segment finished cases again.")
     ] = False,
     probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Write them, a file a structure.")
+        bool, typer.Option("--probabilities", help="Write a file for each structure.")
     ] = SETTINGS.probabilities,
     uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="Entropy and disagreement of folds.")
+        bool, typer.Option("--uncertainty", help="Write entropy and fold disagreement.")
     ] = SETTINGS.uncertainty,
     instances: Annotated[
-        bool, typer.Option("--instances", help="Number connected components, too.")
+        bool, typer.Option("--instances", help="Write numbered components, too.")
     ] = SETTINGS.instances,
     overlay: Annotated[
-        bool, typer.Option(help="Draw what was found over the image.")
+        bool, typer.Option(help="Draw the label map over the image.")
     ] = SETTINGS.overlay,
     mirror: Annotated[
-        bool, typer.Option("--mirror", help="Mean over mirrored images: slower.")
+        bool, typer.Option("--mirror", help="Average over mirrored images: slower.")
     ] = SETTINGS.mirror,
     overlap_fraction: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Of neighbouring tiles.")
+        float, typer.Option(min=0, max=0.9, help="Overlap of neighbouring tiles.")
     ] = SETTINGS.overlap_fraction,
     memory_gb: Annotated[
-        float, typer.Option(min=0, help="Of a forward pass: sets the size of tiles.")
+        float, typer.Option(min=0, help="Budget of a forward pass: sets tile sizes.")
     ] = SETTINGS.memory_gb,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = SETTINGS.device,
     precision: Annotated[
@@ -60,20 +61,17 @@ def segment(
     threads: Annotated[
         int, typer.Option(min=0, help="CPU threads; 0: as many as there are cores.")
     ] = 0,
-    spacing_mm: Annotated[
-        str | None, typer.Option(help="Of pictures that carry none, such as 0.5,0.5.")
-    ] = None,
+    spacing_mm: SpacingMm = None,
     resample_tilt: Annotated[
         bool, typer.Option("--resample-tilt", help="Straighten a tilted gantry.")
     ] = SETTINGS.resample_tilt,
 ) -> None:
     """Segment new images: label maps on their own grids, DICOM-SEG for DICOM.
 
-    Finished cases are skipped; one that fails does not stop the others.
+    Finished cases are skipped. A case that fails does not stop the others.
 
     Example: segpipe segment artifacts/train/unet3d ~/new --output ~/masks
     """
-    from segpipe.project.params import parse_section
     from segpipe.tools.segmenting.run import segment as tool
 
     spacing = parse_numbers("--spacing-mm", spacing_mm)
@@ -105,16 +103,16 @@ def segment(
 def compare(
     model: Annotated[str, typer.Argument(help="The candidate, of the list models.")],
     champion: Annotated[
-        str, typer.Argument(help="models:/NAME@champion, or such a one's folder.")
+        str, typer.Argument(help="models:/NAME@champion, or the folder of a version.")
     ],
     margin: Annotated[
-        float, typer.Option(min=0, max=1, help="Mean Dice that may be lost.")
+        float, typer.Option(min=0, max=1, help="Accepted loss of mean Dice.")
     ] = RULE.margin,
     minimum_patients: Annotated[
         int, typer.Option(min=2, help="With fewer, nothing is decided.")
     ] = RULE.minimum_patients,
     structure_margin: Annotated[
-        float, typer.Option(min=0, max=1, help="Of a structure beyond chance.")
+        float, typer.Option(min=0, max=1, help="Accepted loss of one structure.")
     ] = RULE.structure_margin,
     new_failures: Annotated[
         int, typer.Option(min=0, help="Structures of cases that may newly fail.")
@@ -122,7 +120,7 @@ def compare(
 ) -> None:
     """Judge a trained model against the champion on patients unknown to both.
 
-    Ends with 1 if the model is not accepted.
+    The exit status is 1 if the model is not accepted.
 
     Example: segpipe compare unet3d models:/liver@champion
     """
@@ -156,7 +154,7 @@ def compare(
 def lineage(
     file: Annotated[Path, typer.Argument(help="A mask that segment wrote.")],
 ) -> None:
-    """Print where a mask came from: inputs, model, run, commit, data.
+    """Print what a mask was made from: inputs, segmenter, run, commit, data.
 
     Example: segpipe lineage ~/masks/case_01.nii.gz
     """
@@ -168,10 +166,12 @@ def lineage(
 
 @app.command(rich_help_panel=TOOLS)
 def preset(
-    name: Annotated[str, typer.Argument(help="Of presets/NAME.yaml.")],
-    force: Annotated[bool, typer.Option(help="Give up edits of params.yaml.")] = False,
+    name: Annotated[str, typer.Argument(help="Name of a file presets/NAME.yaml.")],
+    force: Annotated[
+        bool, typer.Option(help="Overwrite edits of params.yaml.")
+    ] = False,
 ) -> None:
-    """Write a complete params.yaml.
+    """Write the params.yaml of a preset.
 
     Example: segpipe preset hippocampus
     """
@@ -196,13 +196,13 @@ def export(
 
 @app.command(rich_help_panel=TOOLS)
 def device() -> None:
-    """Say on which device and in which precision this machine would train."""
+    """Print on which device and in which precision this machine trains."""
     typer.echo(read_compute())
 
 
 @app.command(rich_help_panel=TOOLS)
 def record() -> None:
-    """Create or complete the MLflow runs of what lies in artifacts/; idempotent."""
+    """Create or complete the MLflow runs of the trainings in artifacts/."""
     from segpipe.registry.record import record as tool
 
     for row in tool(HERE):
@@ -221,11 +221,11 @@ def results() -> None:
 @app.command(rich_help_panel=TOOLS)
 def prune(
     delete: Annotated[
-        bool, typer.Option("--delete", help="Delete what is listed.")
+        bool, typer.Option("--delete", help="Delete the listed items.")
     ] = False,
-    days: Annotated[float, typer.Option(help="What is younger stays.")] = 7.0,
+    days: Annotated[float, typer.Option(help="Keep what is younger.")] = 7.0,
 ) -> None:
-    """List caches, checkpoints and runs that nothing needs; delete when told.
+    """List caches, checkpoints and runs that nothing needs, or delete them.
 
     Example: segpipe prune --delete
     """

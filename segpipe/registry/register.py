@@ -169,24 +169,34 @@ def build_provenance(trained: Trained, paths: Paths) -> Provenance:
 
 
 def _check_figures(trained: Trained, paths: Paths) -> None:
-    """Refuse figures that do not belong to the segmenter that is registered."""
-    path = prediction_record_file(predictions_folder(paths.artifacts, trained.model))
-    for file in (path, figures_file(paths.artifacts, trained.model)):
+    """Refuse to register a segmenter without its own figures of the test set."""
+    folder = predictions_folder(paths.artifacts, trained.model)
+    scores = figures_file(paths.artifacts, trained.model)
+    for file in (prediction_record_file(folder), scores):
         if not file.is_file():
             raise DataError(
                 f"{file}: expected the figures of the test set, found no file; "
                 "run `dvc repro`: a segmenter that was never measured is not registered"
             )
-    predicted = read_prediction_record(paths.artifacts, trained.model)
+    check_predictions(trained, paths)
+
+
+def check_predictions(trained: Trained, paths: Paths) -> None:
+    """Refuse predictions of the test set that another segmenter made.
+
+    Raises:
+        DataError: If they are another segmenter's, or missing.
+    """
+    found = read_prediction_record(paths.artifacts, trained.model)
     digests = {n: segmenter_digest(one) for n, one in trained.folders.items()}
-    listed = predicted.folds
-    right = sorted(listed) == list(digests) and (
-        predicted.segmenter == predictions_digest([digests[fold] for fold in listed])
+    right = sorted(found.folds) == list(digests) and (
+        found.segmenter == predictions_digest([digests[fold] for fold in found.folds])
     )
     if not right:
+        folder = predictions_folder(paths.artifacts, trained.model)
         raise DataError(
-            f"{path}: expected predictions of the segmenter that {trained.model} "
-            "trained, found those of another; run `dvc repro`"
+            f"{prediction_record_file(folder)}: expected predictions of the current "
+            f"{trained.model}, found those of another training; run `dvc repro`"
         )
 
 

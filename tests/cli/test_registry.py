@@ -1,5 +1,6 @@
 """The registry from the command line."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from segpipe.registry.store import connect
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, tables: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two versions of its own name, of which 1 is the champion; one of another."""
     project = tmp_path / "liver"
     project.mkdir()
+    shutil.copyfile(tables, project / "mlflow.db")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(project)
     client, _ = connect(Paths(project))

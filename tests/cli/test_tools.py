@@ -12,6 +12,7 @@ from segpipe.__main__ import app
 from segpipe.images.formats import nifti
 from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
 from tests.support.places import ROOT
 from tests.support.segmenters import make_plan, save_segmenter
 
@@ -19,14 +20,13 @@ ON_CPU = ["--device", "cpu", "--precision", "fp32", "--threads", "1"]
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A segmenter and an image."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.chdir(tmp_path)
-    save_segmenter(tmp_path / "segmenter", make_plan())
+    monkeypatch.chdir(paths.root)
+    save_segmenter(paths.root / "segmenter", make_plan())
     noise = np.random.default_rng(0).normal(size=(16, 18, 20)).astype(np.float32)
     nifti.write_image(Path("a.nii.gz"), noise, Grid(noise.shape, np.eye(4), "mm"))
-    return tmp_path
+    return paths.root
 
 
 def segment(*words: str) -> list[str]:

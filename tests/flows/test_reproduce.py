@@ -65,8 +65,7 @@ def dvc(folder: Path, *words: str) -> int:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def project(paths: Paths, tmp_path: Path) -> Path:
     assert dvc(tmp_path, "init", "-q", "--no-scm") == 0
     (tmp_path / "dvc.yaml").write_text(STAGES)
     (tmp_path / "params.yaml").write_text(

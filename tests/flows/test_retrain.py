@@ -1,6 +1,7 @@
 """What is not worse goes to review, what is worse does not, and nothing goes twice."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,18 +18,18 @@ from segpipe.project.paths import Paths
 from segpipe.registry.promotion import promote
 from segpipe.registry.versions import find_alias, list_versions
 from tests.support.phantoms import write_dataset
-from tests.support.projects import run_to_evaluate
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
 
 
 @pytest.fixture(scope="module")
-def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+def paths(
+    trained: Path, tables: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Paths:
     """A project in which every stage is up to date: DVC knows of none."""
-    paths = Paths(tmp_path_factory.mktemp("project"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        run_to_evaluate(paths)
+    paths = Paths(tmp_path_factory.mktemp("retrained") / "project")
+    shutil.copytree(trained, paths.root)
+    shutil.copyfile(tables, paths.root / "mlflow.db")
     (paths.root / "dvc.yaml").write_text("stages: {}\n")
     dvc(paths.root, "init", "-q", "--no-scm")
     return paths

@@ -1,7 +1,5 @@
 """Runs of what lies in artifacts/: complete, and never twice."""
 
-from pathlib import Path
-
 import pytest
 
 from segpipe.evaluation.page import page_file
@@ -22,9 +20,7 @@ def write_results(paths: Paths, model: str, *, dice: float) -> None:
 
 
 @pytest.fixture
-def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    paths = Paths(tmp_path)
+def paths(paths: Paths) -> Paths:
     write_text(paths.params, "format_version: 1\nmodels: [a, b]\nfolds: [0, 1]\n")
     return paths
 

@@ -47,10 +47,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Paths, Version]:
 
 
 @pytest.fixture
-def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+def paths(paths: Paths) -> Paths:
     """A project of which nothing is registered."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return write_project(tmp_path)
+    return write_project(paths.root)
 
 
 def test_a_version_says_what_it_is(whole: tuple[Paths, Version]) -> None:
@@ -228,7 +227,7 @@ def test_figures_of_another_segmenter_are_refused(paths: Paths) -> None:
     folder = paths.artifacts / "train" / MODEL / "1" / "segmenter"
     save_segmenter(folder, make_plan(spacing=(1.0, 1.0, 2.0)), seed=5)
 
-    with pytest.raises(DataError, match="found those of another; run `dvc repro`"):
+    with pytest.raises(DataError, match="of another training; run `dvc repro`"):
         register_model(MODEL, "liver", tags={}, paths=paths)
     measure(paths)
     (paths.artifacts / "evaluate" / MODEL / "metrics.json").unlink()

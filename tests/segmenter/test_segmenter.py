@@ -139,7 +139,7 @@ def test_what_does_not_fit_is_refused_with_its_name(tmp_path) -> None:
     with pytest.raises(DataError, match="so that all folds share them"):
         Segmenter.ensemble([tmp_path / "a", tmp_path / "b"])
     (tmp_path / "a" / "weights-0.safetensors").unlink()
-    with pytest.raises(DataError, match="whole segmenter folder"):
+    with pytest.raises(DataError, match="complete folder of a segmenter"):
         Segmenter.load(tmp_path / "a")
     with pytest.raises(DataError, match=r"spec\.json"):
         Segmenter.load(tmp_path / "nowhere")

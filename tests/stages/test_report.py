@@ -1,6 +1,7 @@
 """The report: everything side by side, nothing from elsewhere, nobody's name."""
 
 import base64
+import io
 import re
 
 import numpy as np
@@ -47,9 +48,22 @@ def read_page(paths: Paths, models: list[str], *, overlays: bool = True) -> str:
     return (paths.artifacts / "report" / "index.html").read_text()
 
 
-def test_the_page_needs_nothing_else(paths: Paths) -> None:
-    page = read_page(paths, ["good", "poor"])
+def read_picture(paths: Paths) -> bytes:
+    return (paths.artifacts / "report" / "report.png").read_bytes()
 
+
+@pytest.fixture(scope="module")
+def both(paths: Paths) -> tuple[str, bytes]:
+    """The page and the picture of both models; drawing them takes seconds."""
+    return read_page(paths, ["good", "poor"]), read_picture(paths)
+
+
+@pytest.fixture(scope="module")
+def page(both: tuple[str, bytes]) -> str:
+    return both[0]
+
+
+def test_the_page_needs_nothing_else(page: str) -> None:
     sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
     assert sources
     assert all(source.startswith("data:image/png;base64,") for source in sources)
@@ -58,9 +72,7 @@ def test_the_page_needs_nothing_else(paths: Paths) -> None:
         assert base64.b64decode(data).startswith(b"\x89PNG")
 
 
-def test_the_better_model_is_marked_in_every_line_that_differs(paths: Paths) -> None:
-    page = read_page(paths, ["good", "poor"])
-
+def test_the_better_model_is_marked_in_every_line_that_differs(page: str) -> None:
     rows = re.findall(r"<tr><td>([^<]+)</td>(<td.*?)</tr>", page, re.DOTALL)
     winners = {name: cells.split("</td>") for name, cells in rows}
     for name in ("Dice", "IoU", "HD95 (mm)", "Mean IoU (mIoU)"):
@@ -71,9 +83,7 @@ def test_the_better_model_is_marked_in_every_line_that_differs(paths: Paths) -> 
     assert "0.00" in winners["HD95 (mm)"][0]
 
 
-def test_patients_and_cases_go_by_pseudonyms(paths: Paths) -> None:
-    page = read_page(paths, ["good", "poor"])
-
+def test_patients_and_cases_go_by_pseudonyms(page: str) -> None:
     assert "smith" not in page
     assert not re.findall(r"case_\d", page)
     assert re.search(r"Worst case: case \d\d, mean Dice 0\.\d{3}", page)
@@ -91,17 +101,14 @@ def test_a_model_that_was_dropped_from_the_list_is_gone(paths: Paths) -> None:
     assert "poor" not in read_page(paths, ["good"])
 
 
-def test_two_runs_write_the_same_bytes(paths: Paths) -> None:
-    folder = paths.artifacts / "report"
-    first = read_page(paths, ["good", "poor"]), (folder / "report.png").read_bytes()
-    second = read_page(paths, ["good", "poor"]), (folder / "report.png").read_bytes()
+def test_two_runs_write_the_same_bytes(paths: Paths, both: tuple[str, bytes]) -> None:
+    again = read_page(paths, ["good", "poor"]), read_picture(paths)
 
-    assert first == second
+    assert again == both
 
 
-def test_the_picture_is_a_picture_of_a_readable_size(paths: Paths) -> None:
-    read_page(paths, ["good", "poor"])
-    picture = Image.open(paths.artifacts / "report" / "report.png")
+def test_the_picture_is_a_picture_of_a_readable_size(both: tuple[str, bytes]) -> None:
+    picture = Image.open(io.BytesIO(both[1]))
 
     assert picture.size[0] > 1000
     assert np.asarray(picture.convert("L")).std() > 10

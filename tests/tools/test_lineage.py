@@ -24,10 +24,8 @@ stages:
 
 
 @pytest.fixture
-def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+def paths(paths: Paths, tmp_path: Path) -> Paths:
     """A project with a trained fold and a mask that it made."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    paths = Paths(tmp_path / "project")
     write_text(paths.params, "format_version: 1\nmodels: [vnet]\nfolds: [0]\n")
     write_text(paths.root / "dvc.lock", LOCK)
     write_training(paths, "vnet", 0)

@@ -1,19 +1,11 @@
 """The table of registered segmenters."""
 
-from pathlib import Path
-
 import pytest
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.store import connect
 from segpipe.tools.models import models
-
-
-@pytest.fixture
-def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return Paths(tmp_path)
 
 
 def test_a_version_a_line_under_its_columns(paths: Paths) -> None:

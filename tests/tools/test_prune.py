@@ -23,12 +23,6 @@ def write_entry(folder: Path, *, old: bool) -> Path:
     return folder
 
 
-@pytest.fixture
-def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return Paths(tmp_path)
-
-
 def test_finished_cases_go_that_are_old_and_in_no_index(paths: Paths) -> None:
     cache = paths.cache / "preprocess"
     unused = write_entry(cache / "unused", old=True)

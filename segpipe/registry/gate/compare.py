@@ -5,11 +5,6 @@ import math
 from pathlib import Path
 
 from segpipe.dataset.case import CaseList, pseudonyms, read_cases
-from segpipe.dataset.case_files import (
-    prediction_record_file,
-    predictions_folder,
-    read_prediction_record,
-)
 from segpipe.dataset.split import Split, read_split, split_file
 from segpipe.evaluation.figures import Rows, read_rows, rows_file
 from segpipe.evaluation.plots import plot_pairs
@@ -24,19 +19,17 @@ from segpipe.registry.gate.comparison import Comparison, Pair, Rule, Side
 from segpipe.registry.gate.judge import judge, refuse
 from segpipe.registry.mlflow_model.fetch import find_folds
 from segpipe.registry.mlflow_model.provenance import Provenance, read_provenance
+from segpipe.registry.register import Trained, check_predictions, find_trained
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import (
     ensemble_digest,
-    predictions_digest,
     segmenter_digest,
-    spec_file,
 )
 from segpipe.training.record import (
     read_history,
     read_record,
     record_file,
-    segmenter_folder,
     training_folder,
 )
 
@@ -70,12 +63,9 @@ def compare_with_champion(
         DataError: If the files in artifacts/, or those of the champion, do not belong
             together.
     """
-    ours = _candidate_folders(model, paths)
-    theirs = find_folds(champion)
+    trained, theirs = find_trained(model, paths), find_folds(champion)
     sides = (
-        Side(
-            name=model, digest=ensemble_digest([segmenter_digest(one) for one in ours])
-        ),
+        Side(name=model, digest=trained.digest),
         Side(
             name=champion_name,
             digest=ensemble_digest([segmenter_digest(one) for one in theirs]),
@@ -86,7 +76,8 @@ def compare_with_champion(
         return _keep(refuse(*sides, rule, (why,)), paths)
     provenance = _provenance(champion, sides[1])
     cases, split = read_cases(paths.artifacts), read_split(paths.artifacts)
-    _check(model, ours, paths)
+    _check_split(trained, paths)
+    check_predictions(trained, paths)
     segmenter = Segmenter.ensemble(theirs)
     differences = _incomparable(cases, segmenter)
     if differences:
@@ -166,24 +157,6 @@ def _keep(comparison: Comparison, paths: Paths) -> Comparison:
     return comparison
 
 
-def _candidate_folders(model: str, paths: Paths) -> list[Path]:
-    """Segmenter folders of the listed folds, as predict reads them."""
-    params = read_params(paths.params)
-    if model not in params["models"]:
-        raise DataError(
-            f"{paths.params}, models: expected {model} among them, found "
-            f"{', '.join(map(str, params['models']))}; add it and run `dvc repro`"
-        )
-    folders = [
-        segmenter_folder(training_folder(paths.artifacts, model, fold))
-        for fold in params["folds"]
-    ]
-    for one in folders:
-        if not spec_file(one).is_file():
-            raise DataError(f"{one}: expected a segmenter, found none; run `dvc repro`")
-    return folders
-
-
 def _provenance(champion: Path, side: Side) -> Provenance:
     """Read the champion's provenance, which lists the patients that it knows.
 
@@ -200,30 +173,16 @@ def _provenance(champion: Path, side: Side) -> Provenance:
     return provenance
 
 
-def _check(model: str, folders: list[Path], paths: Paths) -> None:
-    """Check that the split, the training and the predictions belong together.
-
-    Raises:
-        DataError: If not: figures of another network or split would be compared.
-    """
-    again = "run `dvc repro` to bring artifacts/ up to date"
+def _check_split(trained: Trained, paths: Paths) -> None:
+    """Refuse folds that were trained on another split than the current one."""
     split = split_file(paths.artifacts)
-    for folder in folders:
+    for folder in trained.folders.values():
         training = folder.parent
         if read_record(training).inputs["split"] != digest_file(split):
             raise DataError(
                 f"{record_file(training)}: expected a training on {split}, found one "
-                f"on another split, which may have held test patients; {again}"
+                "on another split, which may have held test patients; run `dvc repro`"
             )
-    file = prediction_record_file(predictions_folder(paths.artifacts, model))
-    if not file.is_file():
-        raise DataError(f"{file}: expected predictions, found none; {again}")
-    made_by = read_prediction_record(paths.artifacts, model).segmenter
-    if made_by != predictions_digest([segmenter_digest(one) for one in folders]):
-        raise DataError(
-            f"{file}: expected the predictions of the current {model}, found those "
-            f"of another training; {again}"
-        )
 
 
 def _incomparable(cases: CaseList, champion: Segmenter) -> tuple[str, ...]:
@@ -251,11 +210,11 @@ def _incomparable(cases: CaseList, champion: Segmenter) -> tuple[str, ...]:
 def _left_out(cases: CaseList, split: Split, provenance: Provenance) -> dict[str, str]:
     """Test cases of patients that one of the two trained on, with the reason."""
     test = set(split.test)
-    trained = {case.patient for case in cases.cases if case.name not in test}
+    known = {case.patient for case in cases.cases if case.name not in test}
     left_out = {}
     for name in split.test:
         patient = cases[name].patient
-        if patient in trained:
+        if patient in known:
             left_out[name] = "the candidate knows the patient"
         elif provenance.knows(patient):
             left_out[name] = "the champion knows the patient"

@@ -64,8 +64,7 @@ def test_what_only_the_candidate_invents_is_a_loss_and_a_failure() -> None:
     assert found.overall.difference == pytest.approx(-1 / 5)
     assert found.new_failures == [invented]
     assert (
-        "0 structures of cases missed, 1 found where there is none"
-        in (found.reasons[-1])
+        "0 structures of cases missed, 1 found that are absent" in (found.reasons[-1])
     )
 
 
@@ -124,8 +123,8 @@ def test_a_missed_structure_is_a_reason_however_good_the_mean() -> None:
     assert found.overall.low is not None
     assert found.overall.low > 0
     assert found.reasons == (
-        "The candidate fails at what the champion got right: 1 structures of cases "
-        "missed, 0 found where there is none (liver 1); 0 allowed.",
+        "The candidate fails where the champion does not: 1 structures of cases "
+        "missed, 0 found that are absent (liver 1); 0 allowed.",
     )
     assert compared(pairs, widened(new_failures=1)).accepted
 

@@ -7,9 +7,10 @@ import pytest
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.mlflow_model.fetch import fetch, load_segmenter
+from segpipe.registry.mlflow_model.fetch import fetch, find_folds, load_segmenter
 from segpipe.registry.store import connect
 from segpipe.segmenter.spec import segmenter_digest
+from tests.support.segmenters import make_plan, save_segmenter
 from tests.support.stores import add_version
 
 
@@ -34,10 +35,10 @@ def test_what_is_not_registered_is_said(store: Paths, uri: str) -> None:
 
 
 def test_version_1_of_another_store_is_not_taken_for_this_one(
-    store: Paths, empty: Path, monkeypatch: pytest.MonkeyPatch
+    store: Paths, tables: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = fetch("models:/liver/1", store)
-    shutil.copyfile(empty, store.root / "other.db")
+    shutil.copyfile(tables, store.root / "other.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store.root}/other.db")
     add_version(store)
 
@@ -50,3 +51,14 @@ def test_files_that_are_not_those_of_the_digest_are_refused(store: Paths) -> Non
 
     with pytest.raises(DataError, match="expected the segmenter 000000000000 that was"):
         load_segmenter("models:/liver/1", store)
+
+
+def test_folds_are_found_in_their_order(tmp_path: Path) -> None:
+    for fold in (0, 2, 10):
+        save_segmenter(tmp_path / "m" / str(fold) / "segmenter", make_plan(), seed=fold)
+
+    folders = find_folds(tmp_path / "m")
+
+    assert [folder.parent.name for folder in folders] == ["0", "2", "10"]
+    record = load_segmenter(str(tmp_path / "m"), Paths(tmp_path))[1]
+    assert len(record.folds) == 3

@@ -27,9 +27,7 @@ from tests.support.segmenters import make_plan, save_segmenter
 
 
 @pytest.fixture
-def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    paths = Paths(tmp_path)
+def paths(paths: Paths) -> Paths:
     write_dataset(paths.data, cases=10, patients=PATIENTS)
     run_to_split(paths)
     return paths

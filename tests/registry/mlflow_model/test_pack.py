@@ -19,10 +19,9 @@ from tests.support.segmenters import make_plan, save_segmenter
 
 
 @pytest.fixture
-def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def paths(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Paths:
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-    return Paths(tmp_path)
+    return paths
 
 
 def test_a_model_is_logged_with_its_files_and_nothing_is_pickled(paths: Paths) -> None:

@@ -1,9 +1,20 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from segpipe.images.formats import files as formats
+from segpipe.images.formats import nifti
 from segpipe.images.grid import Grid
+from segpipe.images.instances import components
 from segpipe.images.volume import Image, ImageStream
+from segpipe.segmenter.postprocessing import StructureRule
+from segpipe.segmenter.segmenter import Segmenter, build_inference
+from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.tools.segmenting.outputs import Profile, build_preview
+from tests.support.phantoms import write_volume
+from tests.support.segmentations import ALL, PLAIN, run
+from tests.support.segmenters import make_plan, save_segmenter
 
 LABEL = np.zeros((12, 10, 40), dtype=np.int16)
 LABEL[2:5, 6:8, 30:35] = 7
@@ -72,3 +83,51 @@ def test_a_picture_has_one_view() -> None:
 
     assert len(made.views) == 1
     np.testing.assert_array_equal(made.views[0].reference, label[..., 0].T // 3)
+
+
+def test_in_slices_or_at_once_the_same_comes_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small files are read whole; with a limit of 0 voxels, slice by slice."""
+    model = save_segmenter(tmp_path / "m", make_plan())
+    write_volume(tmp_path / "a.nii.gz", shape=(16, 18, 40))
+    run(model, [tmp_path / "a.nii.gz"], tmp_path / "once", ALL)
+    monkeypatch.setattr(nifti, "LARGEST_WHOLE", 0)
+    run(model, [tmp_path / "a.nii.gz"], tmp_path / "slices")
+
+    once = formats.read_label(tmp_path / "once" / "a.nii.gz")
+    slices = formats.read_label(tmp_path / "slices" / "a.nii.gz")
+    assert (once.array == slices.array).all()
+    assert (
+        Manifest.read(tmp_path / "once" / "a.json").voxels
+        == Manifest.read(tmp_path / "slices" / "a.json").voxels
+    )
+
+
+def test_the_rules_of_the_segmenter_are_applied_to_the_whole(tmp_path: Path) -> None:
+    rule = StructureRule(keep_largest=True, smallest_mm3=0.0, fill_holes=False)
+    model = save_segmenter(tmp_path / "m", make_plan(), postprocessing=(rule, rule))
+    write_volume(tmp_path / "a.nii.gz")
+
+    run(model, [tmp_path / "a.nii.gz"], tmp_path / "out")
+
+    label = formats.read_label(tmp_path / "out" / "a.nii.gz").array
+    expected = Segmenter.load(model).segment(
+        nifti.read_image(tmp_path / "a.nii.gz"), build_inference(PLAIN)
+    )
+    assert (label == expected.array).all()
+    assert components(label == 3, connectivity="all").max() == 1
+    voxels = Manifest.read(tmp_path / "out" / "a.json").voxels
+    assert voxels["liver"] == (label == 3).sum()
+
+
+def test_instances_are_numbered_through_all_structures(tmp_path: Path) -> None:
+    model = save_segmenter(tmp_path / "m", make_plan())
+    write_volume(tmp_path / "a.nii.gz")
+
+    run(model, [tmp_path / "a.nii.gz"], tmp_path / "out", ALL)
+
+    label = formats.read_label(tmp_path / "out" / "a.nii.gz").array
+    found = formats.read_label(tmp_path / "out" / "a_instances.nii.gz").array
+    assert ((found > 0) == (label > 0)).all()
+    assert len(set(found.ravel()) - {0}) == found.max()

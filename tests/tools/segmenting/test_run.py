@@ -18,7 +18,7 @@ from segpipe.images.formats import nifti, raster
 from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.mlflow_model.fetch import find_folds, load_segmenter
+from segpipe.registry.mlflow_model.fetch import load_segmenter
 from segpipe.tools.segmenting.manifest import Manifest
 from tests.support.dicoms import SECRETS, write_series
 from tests.support.phantoms import write_volume
@@ -250,17 +250,6 @@ def test_nothing_to_segment_is_said(model: Path, tmp_path: Path) -> None:
         run(model, [tmp_path / "nowhere"], tmp_path / "out")
     with pytest.raises(DataError, match="expected a segmenter"):
         run(tmp_path / "in", [tmp_path / "in"], tmp_path / "out")
-
-
-def test_folds_are_found_in_their_order(tmp_path: Path) -> None:
-    for fold in (0, 2, 10):
-        save_segmenter(tmp_path / "m" / str(fold) / "segmenter", make_plan(), seed=fold)
-
-    folders = find_folds(tmp_path / "m")
-
-    assert [folder.parent.name for folder in folders] == ["0", "2", "10"]
-    record = load_segmenter(str(tmp_path / "m"), Paths(tmp_path))[1]
-    assert len(record.folds) == 3
 
 
 @pytest.mark.slow

@@ -1,0 +1,31 @@
+"""A training that a command starts is a run in MLflow, with its epochs."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from segpipe.cli.observer import observe
+from segpipe.project.paths import Paths
+from segpipe.registry.runs import find_run
+from segpipe.registry.store import connect
+from segpipe.segmenter.compute import Compute
+from tests.support.stores import ROWS, made_from
+
+
+def test_an_observed_training_is_a_finished_run_with_its_epochs_and_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    with observe(made_from(), Compute(torch.device("cpu"), "fp32", 1)) as observer:
+        observer.log(ROWS)
+        observer.alive()
+
+    client, experiment = connect(Paths(tmp_path))
+    run = find_run(client, experiment, "k0")
+    assert run is not None
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["training_loss"] == 0.5
+    assert run.data.tags["device"] == "cpu, fp32, 1 threads"
