@@ -23,9 +23,11 @@ from flows.services.daemons import (
 )
 from flows.services.environment import build_environment, without_secrets
 from flows.services.ports import answers, is_online, listener, owner
+from flows.services.stores import keep_stores
 from flows.services.workers import build_workers
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
+from segpipe.registry.store import sqlite_uri
 
 FOLDER = ".services"
 STARTS_S = 120.0  # the first start creates two databases
@@ -137,6 +139,7 @@ def start(root: Path) -> Services:
             this start has started are stopped again.
     """
     with _locked(root):
+        keep_stores(root / FOLDER)
         starter = Starter(root, read_services(root))
         try:
             _start_servers(starter)
@@ -157,7 +160,7 @@ def _start_servers(starter: Starter) -> None:
     starter.launch("prefect", [*server, str(services.prefect_port)], environment)
     (folder / "mlflow").mkdir(exist_ok=True)
     # In the environment: every user of the machine can read a command line.
-    store = {"MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder}/mlflow/mlflow.db"}
+    store = {"MLFLOW_BACKEND_STORE_URI": sqlite_uri(folder / "mlflow" / "mlflow.db")}
     words = ["mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
     words += ["--port", str(services.mlflow_port)]
     words += ["--artifacts-destination", str(folder / "mlflow" / "artifacts")]

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int16, Int32, Int64
 
 from segpipe.images.grid import Grid
-from segpipe.project.documents import Document, write_json
+from segpipe.project.documents import Document, expect_file, write_json
 
 
 class CaseIndex(Document):
@@ -191,7 +191,7 @@ def _annotated_file(folder: Path, name: str) -> Path:
 
 
 def _open(file: Path) -> np.ndarray:
-    array: np.ndarray = np.load(file, mmap_mode="r")
+    array: np.ndarray = np.load(expect_file(file), mmap_mode="r")
     return array
 
 

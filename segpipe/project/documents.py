@@ -29,13 +29,8 @@ class Document(BaseModel):
         Raises:
             DataError: If the file is missing or was written in another format.
         """
-        if not path.is_file():
-            raise DataError(
-                f"{path}: expected what an earlier stage writes, found no file; "
-                "run `dvc repro`, which runs the stages in their order"
-            )
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(expect_file(path).read_bytes())
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
@@ -47,6 +42,20 @@ class Document(BaseModel):
     def write(self, path: Path) -> None:
         """Write the document; the same content gives the same bytes."""
         write_json(path, self.model_dump(mode="json", by_alias=True))
+
+
+def expect_file(path: Path) -> Path:
+    """Return the path of a file that an earlier stage writes.
+
+    Raises:
+        DataError: If there is no such file.
+    """
+    if not path.is_file():
+        raise DataError(
+            f"{path}: expected what an earlier stage writes, found no file; "
+            "run `dvc repro`, which runs the stages in their order"
+        )
+    return path
 
 
 def validation_faults(error: ValidationError, *, whole: str) -> list[str]:

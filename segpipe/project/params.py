@@ -1,6 +1,7 @@
 """The parameters: params.yaml, read as DVC reads it and checked strictly."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,8 +30,8 @@ def read_params(path: Path) -> dict[str, Any]:
     YAML 1.2, as DVC reads it: PyYAML would read ``1e-3`` as a string.
 
     Raises:
-        DataError: If the file is missing, is not YAML, has no sections, or has another
-            format version.
+        DataError: If the file is missing, is not YAML, has no sections, has another
+            format version, or lists a model by a name that DVC cannot use.
     """
     if not path.is_file():
         raise DataError(
@@ -49,7 +50,19 @@ def read_params(path: Path) -> dict[str, Any]:
             f"{path}: expected format_version: {FORMAT_VERSION}, found {version}; "
             "compare with presets/, whose files are complete, and set it"
         )
+    _check_names(path, document.get("models"))
     return document
+
+
+def _check_names(path: Path, models: Any) -> None:
+    """Refuse names that mean something else in dvc.yaml, a command or a path."""
+    listed = models if isinstance(models, list) else []
+    for name in listed:
+        if isinstance(name, str) and not re.fullmatch(r"\w[\w-]*", name):
+            raise DataError(
+                f"{path}, models: expected a name of letters, digits, - and _, found "
+                f"{json.dumps(name, ensure_ascii=False)}; rename it there and in train"
+            )
 
 
 def parse_section(model: type[Section], values: Any, *, where: str) -> Section:

@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from segpipe.project.commit import git_tags
+from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.runs import find_or_create_pair, log_rows
 from segpipe.registry.store import connect, first_line, tracking_uri
@@ -45,7 +46,7 @@ class LiveRun:
                 log_rows(*self._run, rows)
 
     def close(self, status: str) -> None:
-        """Set how the training ended: FINISHED or FAILED."""
+        """Set how the training ended: FINISHED, FAILED or KILLED."""
         if self._run is not None:
             client, run = self._run
             with self.while_reachable():
@@ -56,11 +57,12 @@ class LiveRun:
         """Give the run up, with one warning, when the server cannot be reached."""
         try:
             yield
-        except MlflowException as error:
+        except (MlflowException, DataError) as error:
+            why = str(error) if isinstance(error, DataError) else first_line(error)
             log.warning(
-                "MLflow cannot be reached (%s): the training continues, "
+                "MLflow does not record the training (%s): it continues, "
                 "`segpipe record` completes the run later",
-                first_line(error),
+                why,
             )
             self._run = None
 
@@ -86,6 +88,9 @@ def live_run(
         monitor.start()
     try:
         yield live
+    except SystemExit:  # the process was asked to end
+        live.close("KILLED")
+        raise
     except BaseException:
         live.close("FAILED")
         raise

@@ -2,11 +2,15 @@
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from mlflow import MlflowClient
+from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,8 +24,18 @@ SEGMENTER, DATA = "segpipe.segmenter", "segpipe.data"
 
 def tracking_uri(paths: Paths) -> str:
     """MLFLOW_TRACKING_URI, or mlflow.db in the project's folder if it is not set."""
-    root = paths.root.resolve()
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root}/mlflow.db"
+    own = sqlite_uri(paths.root.resolve() / "mlflow.db")
+    return os.environ.get("MLFLOW_TRACKING_URI") or own
+
+
+def sqlite_uri(file: Path) -> str:
+    """Address of a database in a file, whatever characters are in its path.
+
+    In the short form, SQLAlchemy takes what follows a ``?`` for options.
+    """
+    if "?" not in str(file):
+        return f"sqlite:///{file}"
+    return f"sqlite:///file:{quote(str(file))}?uri=true"
 
 
 def connect(paths: Paths) -> tuple[MlflowClient, str]:
@@ -30,11 +44,19 @@ def connect(paths: Paths) -> tuple[MlflowClient, str]:
     Raises:
         MlflowException: If the server does not answer within seconds, or the database
             cannot be opened.
+        DataError: If the experiment was deleted, or the database needs a driver that
+            is not installed.
     """
     try:
         return _connect(paths)
     except (OSError, SQLAlchemyError) as error:  # MLflow does not translate these
         raise MlflowException(f"{type(error).__name__}: {error}") from error
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"{_shown(tracking_uri(paths))}: expected the driver of the database, "
+            f"found no module {error.name}; install it, for PostgreSQL with "
+            "`pip install psycopg2-binary`"
+        ) from error
 
 
 def _connect(paths: Paths) -> tuple[MlflowClient, str]:
@@ -51,6 +73,13 @@ def _connect(paths: Paths) -> tuple[MlflowClient, str]:
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is not None:
+        if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
+            number = experiment.experiment_id
+            raise DataError(
+                f"{_shown(uri)}: expected the experiment {EXPERIMENT}, found that it "
+                f"was deleted; `MLFLOW_TRACKING_URI='{_shown(uri)}' mlflow experiments "
+                f"restore --experiment-id {number}` brings it back with its runs"
+            )
         return client, experiment.experiment_id
     place = None
     if uri.startswith("sqlite:"):
@@ -68,10 +97,27 @@ def reachable(paths: Paths) -> Iterator[tuple[MlflowClient, str]]:
     try:
         yield connect(paths)
     except MlflowException as error:
+        uri = tracking_uri(paths)
         raise DataError(
-            f"{tracking_uri(paths)}: expected an MLflow server or database, found: "
-            f"{first_line(error)}; start it, or set MLFLOW_TRACKING_URI"
+            f"{_shown(uri)}: expected an MLflow server or database, found: "
+            f"{first_line(error)}; {_mend(error, uri)}"
         ) from error
+
+
+def _mend(error: MlflowException, uri: str) -> str:
+    """What to do about an error of the store."""
+    if uri.startswith("sqlite:"):
+        return "check the file and the free disk space, or put a backup back"
+    if error.error_code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
+        return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"):
+        return "it may have been deleted on the server's page, which can restore it"
+    return "start it, or set MLFLOW_TRACKING_URI"
+
+
+def _shown(uri: str) -> str:
+    """The address without its password."""
+    return re.sub(r"(//[^/@:]*):[^/@]*@", r"\1:***@", uri)
 
 
 def all_pages(search: Callable[..., Any]) -> list[Any]:

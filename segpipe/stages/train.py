@@ -18,7 +18,7 @@ from segpipe.dataset.prepared import index_file
 from segpipe.dataset.split import split_file
 from segpipe.networks.build import build_network, margin_of
 from segpipe.networks.catalogue import Network
-from segpipe.project.documents import write_folder
+from segpipe.project.documents import expect_file, write_folder
 from segpipe.project.fingerprint import digest_file, digest_json, fingerprint
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
@@ -93,7 +93,8 @@ def run(
         observe: Opens the observer of a training, given its record.
 
     Raises:
-        DataError: If the split has no such fold, or the loss is not finite.
+        DataError: If an earlier stage has not run, the split has no such fold, or the
+            loss is not finite.
     """
     world = World.join(compute.device)
     record = _build_record(
@@ -158,7 +159,9 @@ def _build_record(
         "model": model,
         "params": params.model_dump(mode="json"),
         "compute": {**compute.to_json(), "processes": world.size},
-        "inputs": {name: digest_file(path) for name, path in files.items()},
+        "inputs": {
+            name: digest_file(expect_file(path)) for name, path in files.items()
+        },
         "versions": {"numpy": np.__version__, "torch": torch.__version__},
     }
     return TrainingRecord(

@@ -1,5 +1,8 @@
 """A training that a command starts is a run in MLflow, with its epochs."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from segpipe.project.paths import Paths
 from segpipe.registry.runs import find_run
 from segpipe.registry.store import connect
 from segpipe.segmenter.compute import Compute
+from tests.support.places import ROOT
 from tests.support.stores import ROWS, made_from
 
 
@@ -29,3 +33,32 @@ def test_an_observed_training_is_a_finished_run_with_its_epochs_and_device(
     assert run.info.status == "FINISHED"
     assert run.data.metrics["training_loss"] == 0.5
     assert run.data.tags["device"] == "cpu, fp32, 1 threads"
+
+
+TRAINING = """
+import os, signal, time
+import torch
+from segpipe.cli.observer import observe
+from segpipe.segmenter.compute import Compute
+from tests.support.stores import made_from
+with observe(made_from(), Compute(torch.device("cpu"), "fp32", 1)):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+"""
+
+
+def test_sigterm_ends_the_run_as_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scancel, docker stop and systemctl stop send it; the run stayed RUNNING."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    words = [sys.executable, "-c", TRAINING]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, check=False, timeout=50)
+
+    client, experiment = connect(Paths(tmp_path))
+    run = find_run(client, experiment, "k0")
+    assert done.returncode == 128 + 15
+    assert run is not None
+    assert run.info.status == "KILLED"
+    assert run.info.end_time is not None

@@ -86,3 +86,28 @@ def test_params_of_another_version_are_refused_with_a_clear_word(
 
     with pytest.raises(DataError, match="expected format_version: 1, found"):
         read_params(path)
+
+
+@pytest.mark.parametrize("name", ["unet2d", "a-0", "_x", "größe", "UNet_3D-v2", "'1'"])
+def test_a_model_may_be_called_by_letters_digits_hyphens_and_underscores(
+    tmp_path, name
+) -> None:
+    path = write(tmp_path, f"models: [{name}]")
+
+    assert read_params(path)["models"] == [name.strip("'")]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["unet3d_v1.1", "my model", "x@y", "a/b", "..", "", "-x", "a:b", "a$b", "a,b"],
+)
+def test_a_name_that_dvc_or_a_path_reads_otherwise_is_refused(tmp_path, name) -> None:
+    """DVC said "Parameters 'train.unet3d_v1.1' are missing", for example."""
+    path = write(tmp_path, f'models: [unet2d, "{name}"]')
+
+    with pytest.raises(
+        DataError, match="models: expected a name of letters, digits, - and _, found"
+    ) as error:
+        read_params(path)
+
+    assert f'found "{name}"; rename it there and in train' in str(error.value)

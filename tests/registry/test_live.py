@@ -21,10 +21,16 @@ def test_a_training_is_streamed_and_says_how_it_ended(paths: Paths) -> None:
         live_run(paths, record=made_from(1), tags={}),
     ):
         raise KeyboardInterrupt
+    with pytest.raises(SystemExit), live_run(paths, record=made_from(2), tags={}):
+        raise SystemExit(143)
 
     client, experiment = connect(paths)
     first = find_run(client, experiment, "k0")
     second = find_run(client, experiment, "k1")
+    third = find_run(client, experiment, "k2")
+    assert third
+    assert third.info.status == "KILLED"
+    assert third.info.end_time is not None
     assert first
     assert first.info.status == "FINISHED"
     assert first.data.metrics["validation_dice"] == 0.7
