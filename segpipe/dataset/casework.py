@@ -1,5 +1,6 @@
 """Work case by case: in several processes, and with a cache of finished cases."""
 
+import json
 import logging
 import multiprocessing
 import os
@@ -14,11 +15,14 @@ from typing import Never, TypeVar
 
 from tqdm import tqdm
 
+from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import digest_file
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
+DIGESTS = ".digests.json"  # in an entry of the cache; digest of each of its files
 
 
 def map_cases(
@@ -106,6 +110,9 @@ def _single_thread() -> None:
 class CaseCache:
     """A cache of finished cases, each in a folder named by its key.
 
+    The digests of an entry's files are kept beside them, so that a changed or truncated
+    file is computed again and never used.
+
     Attributes:
         folder: ``.cache/STAGE``.
     """
@@ -116,21 +123,64 @@ class CaseCache:
         """Copy a finished case to the folder goal; return whether the key is known.
 
         The files are copied, not linked: as root, a write through a link would change
-        the cache, too.
+        the cache, too. An entry whose files are not those that were stored is deleted
+        with a warning, and its key is not known.
         """
         entry = self.folder / key
         if not entry.is_dir():
             return False
-        shutil.copytree(entry, goal, dirs_exist_ok=True)
+        if not _is_whole(entry):
+            log.warning("%s was changed after it was stored; it is not used", entry)
+            shutil.rmtree(entry, ignore_errors=True)
+            return False
+        ignore = shutil.ignore_patterns(DIGESTS)
+        shutil.copytree(entry, goal, dirs_exist_ok=True, ignore=ignore)
         os.utime(entry)  # prune looks at when an entry was last used
         return True
 
     def store(self, key: str, source: Path) -> None:
-        """Keep a copy of a finished case: all of its files or none."""
+        """Keep a copy of a finished case: all of its files or none.
+
+        The files are on the disk before the entry has its name: a power cut leaves a
+        whole entry or none.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=".part-", dir=self.folder))
         shutil.copytree(source, part, dirs_exist_ok=True)
+        write_json(part / DIGESTS, _digests(source))
+        for path in (*part.rglob("*"), part):
+            _synchronize(path)
         try:
             part.rename(self.folder / key)
         except OSError:  # another process was faster: its copy is the same
             shutil.rmtree(part)
+        _synchronize(self.folder)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Digest of each file below a folder, by its path."""
+    return {
+        file.relative_to(folder).as_posix(): digest_file(file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def _is_whole(entry: Path) -> bool:
+    """Whether an entry has the files that were stored, and no others."""
+    try:
+        stored = json.loads((entry / DIGESTS).read_bytes())
+    except (OSError, ValueError):
+        return False
+    found = _digests(entry)
+    found.pop(DIGESTS, None)
+    return bool(found == stored)
+
+
+def _synchronize(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

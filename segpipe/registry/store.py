@@ -31,11 +31,12 @@ def tracking_uri(paths: Paths) -> str:
 def sqlite_uri(file: Path) -> str:
     """Address of a database in a file, whatever characters are in its path.
 
-    In the short form, SQLAlchemy takes what follows a ``?`` for options.
+    In the short form, SQLAlchemy takes what follows a ``?`` for options. The driver is
+    named because MLflow would create folders for the file of another address.
     """
     if "?" not in str(file):
         return f"sqlite:///{file}"
-    return f"sqlite:///file:{quote(str(file))}?uri=true"
+    return f"sqlite+pysqlite:///file:{quote(str(file))}?uri=true"
 
 
 def connect(paths: Paths) -> tuple[MlflowClient, str]:
@@ -82,7 +83,7 @@ def _connect(paths: Paths) -> tuple[MlflowClient, str]:
             )
         return client, experiment.experiment_id
     place = None
-    if uri.startswith("sqlite:"):
+    if uri.startswith("sqlite"):
         place = (paths.root.resolve() / "mlartifacts").as_uri()
     return client, client.create_experiment(EXPERIMENT, artifact_location=place)
 
@@ -106,7 +107,7 @@ def reachable(paths: Paths) -> Iterator[tuple[MlflowClient, str]]:
 
 def _mend(error: MlflowException, uri: str) -> str:
     """What to do about an error of the store."""
-    if uri.startswith("sqlite:"):
+    if uri.startswith("sqlite"):
         return "check the file and the free disk space, or put a backup back"
     if error.error_code in ("UNAUTHENTICATED", "PERMISSION_DENIED"):
         return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"

@@ -24,7 +24,7 @@ from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.plan import patch_plan_file, plan_file
 from segpipe.segmenter.segmenter import Inference, Segmenter
-from segpipe.training.checkpoints import Progress, drop_checkpoint
+from segpipe.training.checkpoints import Progress, drop_checkpoint, hold_checkpoints
 from segpipe.training.distributed import World
 from segpipe.training.patches.ahead import ahead
 from segpipe.training.patches.sampling import TrainingCase
@@ -101,13 +101,14 @@ def run(
         params, model=model, fold=fold, compute=compute, world=world, paths=paths
     )
     task = build_task(params, model, fold, compute, paths, record.fingerprint, world)
-    progress = start_or_resume(task)
-    if world.first:
-        _lead(task, progress, record, paths, fold, observe)
-    else:
-        while progress.epoch < params.epochs:
-            _take_steps(task, progress, bar="", alive=lambda: None)
-            world.wait()
+    with hold_checkpoints(task.checkpoints):
+        progress = start_or_resume(task)
+        if world.first:
+            _lead(task, progress, record, paths, fold, observe)
+        else:
+            while progress.epoch < params.epochs:
+                _take_steps(task, progress, bar="", alive=lambda: None)
+                world.wait()
     world.leave()
 
 

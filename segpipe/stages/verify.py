@@ -2,8 +2,8 @@
 
 import json
 import logging
-import os
 import shutil
+import tempfile
 from collections import defaultdict
 from dataclasses import asdict, replace
 from functools import partial
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from segpipe.dataset.case import Case, CaseList, cases_file
-from segpipe.dataset.casework import map_cases
+from segpipe.dataset.casework import CaseCache, map_cases
 from segpipe.dataset.inspection import EMPTY, Finding, Limits, inspect_case
 from segpipe.dataset.layout import CaseFiles, Dataset, read_dataset
 from segpipe.project.documents import write_json
@@ -89,13 +89,15 @@ def _inspect(
         dataset=asdict(replace(dataset, cases=(), faults=())),
         limits=asdict(limits),
     )
-    kept = paths.cache / "verify" / key / "finding.json"
-    if kept.is_file():
-        os.utime(kept.parent)  # prune deletes what was not used lately
-        return Finding.from_json(json.loads(kept.read_text(encoding="utf-8")), files)
-    finding = inspect_case(files, data=paths.data, dataset=dataset, limits=limits)
-    if not finding.faults:
-        write_json(kept, finding.to_json())
+    cache = CaseCache(paths.cache / "verify")
+    with tempfile.TemporaryDirectory() as name:
+        kept = Path(name) / "finding.json"
+        if cache.fetch(key, Path(name)):
+            return Finding.from_json(json.loads(kept.read_bytes()), files)
+        finding = inspect_case(files, data=paths.data, dataset=dataset, limits=limits)
+        if not finding.faults:
+            write_json(kept, finding.to_json())
+            cache.store(key, Path(name))
     return finding
 
 

@@ -11,6 +11,7 @@ from segpipe.project.paths import Paths
 from segpipe.registry.runs import PARENT, find_stale_runs
 from segpipe.registry.store import reachable, tracking_uri
 from segpipe.registry.versions import list_versions
+from segpipe.training.checkpoints import are_held
 from segpipe.training.record import find_trainings, read_record
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,10 @@ def prune(paths: Paths, items: list[Prunable]) -> None:
 
 
 def _cached(paths: Paths, before: float) -> list[Prunable]:
-    """Finished cases that no index lists; without an index, those not used lately."""
+    """Finished cases that no index lists; without an index, those not used lately.
+
+    A folder in which a command works changes, or is used, somewhere below.
+    """
     found = []
     for stage in _folders(paths.cache):
         index = index_file(paths.artifacts / stage.name)
@@ -78,9 +82,20 @@ def _cached(paths: Paths, before: float) -> list[Prunable]:
         found += [
             Prunable(entry, why, _size(entry))
             for entry in _folders(stage)
-            if entry.name not in used and entry.stat().st_mtime < before
+            if entry.name not in used and _used_s(entry) < _limit_s(entry, before)
         ]
     return found
+
+
+def _used_s(entry: Path) -> float:
+    """When an entry of the cache, or a folder below it, was last used or changed."""
+    folders = [entry, *(path for path in entry.rglob("*") if path.is_dir())]
+    return max(folder.stat().st_mtime for folder in folders)
+
+
+def _limit_s(entry: Path, before: float) -> float:
+    """The time before which an entry is old; a command may work in a hidden one."""
+    return min(before, time.time() - DAY) if entry.name.startswith(".") else before
 
 
 def _interrupted(paths: Paths, before: float) -> list[Prunable]:
@@ -88,7 +103,7 @@ def _interrupted(paths: Paths, before: float) -> list[Prunable]:
     return [
         Prunable(entry, "an interrupted training", _size(entry))
         for entry in _folders(paths.checkpoints / "train")
-        if entry.stat().st_mtime < before
+        if entry.stat().st_mtime < before and not are_held(entry)
     ]
 
 
@@ -99,7 +114,7 @@ def _runs(paths: Paths, before: float) -> list[Prunable]:
     belong to others.
     """
     uri = tracking_uri(paths)
-    if not uri.startswith("sqlite:"):
+    if not uri.startswith("sqlite"):
         log.info("prune: the runs on %s may belong to others and are kept", uri)
         return []
     keep: set[str] = set()
@@ -119,11 +134,11 @@ def _runs(paths: Paths, before: float) -> list[Prunable]:
 
 
 def _saved(paths: Paths, since: float) -> set[str]:
-    """Names of the trainings with a checkpoint since then, which may still continue."""
+    """Names of the trainings that run, or have a checkpoint since then."""
     return {
         entry.name
         for entry in _folders(paths.checkpoints / "train")
-        if entry.stat().st_mtime >= since
+        if entry.stat().st_mtime >= since or are_held(entry)
     }
 
 

@@ -6,9 +6,13 @@ each is named after its step and the digest of its content, so that a damaged on
 detected.
 """
 
+import contextlib
+import fcntl
 import logging
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +62,33 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         return state
     return None
+
+
+@contextmanager
+def hold_checkpoints(folder: Path) -> Iterator[None]:
+    """Mark the checkpoints of a training as in use while it runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some file systems have no locks
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def are_held(folder: Path) -> bool:
+    """Whether a training runs whose checkpoints are in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # some file systems have no locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def drop_checkpoint(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,48 @@ def test_fetching_says_that_an_entry_is_wanted(tmp_path: Path) -> None:
     cache.fetch("key", tmp_path / "goal")
 
     assert (cache.folder / "key").stat().st_mtime > 1.5e9
+
+
+def change(file: Path) -> None:
+    file.write_text("Finished")
+
+
+def truncate(file: Path) -> None:
+    os.truncate(file, 3)
+
+
+def add(file: Path) -> None:
+    file.with_name("b.txt").write_text("more")
+
+
+def remove(file: Path) -> None:
+    file.unlink()
+
+
+def forget(file: Path) -> None:
+    file.with_name(".digests.json").unlink()
+
+
+def break_digests(file: Path) -> None:
+    file.with_name(".digests.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    "damage", [change, truncate, add, remove, forget, break_digests]
+)
+def test_a_damaged_entry_is_a_miss_with_a_warning_and_is_stored_anew(
+    damage: Callable[[Path], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A changed .cache/preprocess/KEY/image.npy became a training image."""
+    cache = CaseCache(tmp_path / "cache")
+    case = write(tmp_path / "case", "finished")
+    cache.store("key", case)
+    damage(cache.folder / "key" / "a.txt")
+
+    assert not cache.fetch("key", tmp_path / "goal")
+    assert not (tmp_path / "goal").exists()
+    assert "was changed after it was stored" in caplog.text
+
+    cache.store("key", case)
+    assert cache.fetch("key", tmp_path / "goal")
+    assert [file.name for file in (tmp_path / "goal").iterdir()] == ["a.txt"]

@@ -1,7 +1,10 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
 from segpipe.dataset.prepared import CaseIndex
-from segpipe.project.documents import write_json
+from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
 
 
@@ -32,3 +35,23 @@ def test_nan_is_not_json(tmp_path) -> None:
         write_json(tmp_path / "x.json", {"a": float("nan")})
 
     assert not list(tmp_path.iterdir())
+
+
+def write_often(path: Path, letter: str) -> None:
+    for _ in range(300):
+        write_text(path, letter * 100_000)
+
+
+def test_two_writers_of_one_file_never_mix_and_leave_nothing(tmp_path) -> None:
+    """With one temporary name, one renamed what the other had half written."""
+    path = tmp_path / "volumes.csv"
+    with ThreadPoolExecutor(2) as pool:
+        ends = [pool.submit(write_often, path, letter) for letter in "ab"]
+        while not all(end.done() for end in ends):
+            if path.is_file():
+                text = path.read_text()
+                assert text in ("a" * 100_000, "b" * 100_000)
+    for end in ends:
+        end.result()
+
+    assert [file.name for file in tmp_path.iterdir()] == ["volumes.csv"]

@@ -42,6 +42,7 @@ def test_the_database_lies_in_the_project_whatever_its_folder_is_called(
 ) -> None:
     """What follows a ? in the address of a database is no path but options."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / name
     folder.mkdir()
     shutil.copyfile(tables, folder / "mlflow.db")

@@ -1,12 +1,14 @@
 """verify lists all faults of all cases at once, and counts what it lets pass."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from segpipe.dataset.case import read_cases
+from segpipe.dataset.casework import CaseCache
 from segpipe.images.formats.nifti import (
     read_image,
     read_label,
@@ -123,11 +125,20 @@ def test_only_changed_cases_are_looked_at_again(paths: Paths) -> None:
     run(paths)
     assert {entry.name for entry in cache.iterdir()} == first
     assert (paths.artifacts / "verify" / "cases.json").read_bytes() == text
-    for entry in cache.iterdir():  # what is known is asked, not the images
+    for entry in list(cache.iterdir()):  # what is known is asked, not the images
         kept = entry / "finding.json"
         kept.write_text(kept.read_text().replace('"warnings": []', '"warnings": ["!"]'))
+        again = entry.rename(paths.root / "again")
+        (again / ".digests.json").unlink()
+        CaseCache(cache).store(entry.name, again)
+        shutil.rmtree(again)
     run(paths)
     assert read_cases(paths.artifacts)["case_01"].warnings == ("!",)
+    for entry in cache.iterdir():  # but what was changed by hand is not believed
+        kept = entry / "finding.json"
+        kept.write_text(kept.read_text().replace('["!"]', '["?"]'))
+    run(paths)
+    assert read_cases(paths.artifacts)["case_01"].warnings == ()
 
     file = paths.data / "labelsTr" / "case_04.nii"
     label = read_label(file)

@@ -10,6 +10,7 @@ from segpipe.project.paths import Paths
 from segpipe.registry.runs import find_or_create_pair
 from segpipe.registry.store import connect
 from segpipe.tools.prune import find_prunable, prune
+from segpipe.training.checkpoints import hold_checkpoints
 from tests.support.trainings import training_record, write_training
 
 LONG_AGO = 1e9
@@ -109,3 +110,26 @@ def test_runs_on_a_server_are_left_to_those_who_share_it(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
 
     assert find_prunable(Paths(tmp_path), days=0.0) == []
+
+
+def test_what_is_in_use_stays(paths: Paths) -> None:
+    """A scratch project, a copy of the champion and a temporary folder."""
+    scratch = write_entry(paths.cache / "densify" / "unet3d", old=True)
+    (scratch / "artifacts").mkdir()  # a command works below
+    os.utime(scratch, (LONG_AGO, LONG_AGO))
+    champion = write_entry(paths.cache / "registry" / "liver" / "1-abc", old=False)
+    os.utime(champion.parent, (LONG_AGO, LONG_AGO))
+    write_entry(paths.cache / "comparison" / ".work-a", old=False)
+
+    assert not [i for i in find_prunable(paths, days=7.0) if "work" not in str(i)]
+    temporary = [i for i in find_prunable(paths, days=-1.0) if ".work" in str(i)]
+    assert not temporary
+
+
+def test_the_checkpoints_of_a_training_that_runs_stay(paths: Paths) -> None:
+    folder = write_entry(paths.checkpoints / "train" / "a", old=True)
+
+    with hold_checkpoints(folder):
+        assert not find_prunable(paths, days=7.0)
+
+    assert [item.place for item in find_prunable(paths, days=7.0)] == [folder]

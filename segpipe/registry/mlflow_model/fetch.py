@@ -1,5 +1,6 @@
 """Fetch: find the segmenter of a folder or of the registry, and identify it."""
 
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ def _download(client: MlflowClient, version: ModelVersion, paths: Paths) -> Path
     key = f"{number}-{digest_json(made)[:12]}"
     goal: Path = paths.cache / "registry" / version.name / key
     if goal.is_dir():
+        os.utime(goal)  # prune looks at when it was last used
         return goal
     goal.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=goal.parent))
