@@ -9,6 +9,7 @@ from pathlib import Path
 
 from segpipe.dataset.description import Description, read_description
 from segpipe.project.documents import Unit
+from segpipe.project.tables import unmarked
 
 
 @dataclass(frozen=True)
@@ -245,7 +246,7 @@ def _read_patients(
     rows: dict[str, dict[str, str]] = {}
     faults = []
     for number, line in enumerate(lines, start=2):
-        name = unicodedata.normalize("NFC", line["case"] or "")
+        name = unicodedata.normalize("NFC", unmarked(line["case"] or ""))
         if None in line or None in line.values():
             fault = (
                 f"{len(columns)} cells, found fewer or more; quote cells with commas"
@@ -259,7 +260,9 @@ def _read_patients(
                 f"a case of labelsTr, found {name}; correct the name or delete the row"
             )
         else:
-            rows[name] = {key: line[key] for key in columns if key != "case"}
+            rows[name] = {
+                unmarked(key): unmarked(line[key]) for key in columns if key != "case"
+            }
             continue
         faults.append(f"{path}, line {number}: expected {fault}")
     if missing := sorted(names - set(rows)):

@@ -1,7 +1,6 @@
 """Figures: the results of a model on the test cases, and the files that hold them."""
 
 import csv
-import io
 import math
 import shutil
 from collections import defaultdict
@@ -15,6 +14,7 @@ from pydantic import model_validator
 from segpipe.evaluation.scores import Row, mean_known
 from segpipe.project.documents import Document, Unit, write_text
 from segpipe.project.errors import DataError
+from segpipe.project.tables import table_text, unmarked
 
 ROWS = "cases.csv"
 Rows = dict[tuple[str, str], Row]  # by case and structure
@@ -117,12 +117,8 @@ def _worst_first(rows: list[Row]) -> list[Row]:
 
 
 def _csv(rows: list[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _cell(value) for name, value in row.items()})
-    return text.getvalue()
+    cells = [{name: _cell(value) for name, value in row.items()} for row in rows]
+    return table_text(list(rows[0]), cells)
 
 
 def _cell(value: Any) -> Any:
@@ -155,7 +151,7 @@ def read_rows(artifacts: Path, model: str) -> Rows:
         raise DataError(f"{file}: expected figures, found none; run `dvc repro`")
     with file.open(encoding="utf-8", newline="") as text:
         return {
-            (row["case"], row["structure"]): {
+            (unmarked(row["case"]), unmarked(row["structure"])): {
                 name: _value(name, value) for name, value in row.items()
             }
             for row in csv.DictReader(text)
@@ -164,5 +160,5 @@ def read_rows(artifacts: Path, model: str) -> Rows:
 
 def _value(name: str, text: str) -> Any:
     if name in ("case", "structure"):
-        return text
+        return unmarked(text)
     return text == "True" if name == "failed" else float(text or "nan")

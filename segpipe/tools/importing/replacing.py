@@ -1,6 +1,7 @@
 """Replace the data folder as a whole, or leave it unchanged."""
 
 import csv
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,8 +10,9 @@ from pathlib import Path
 
 from segpipe.dataset.description import Description, read_description
 from segpipe.dataset.layout import read_dataset
-from segpipe.project.documents import write_json
+from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
+from segpipe.project.tables import table_text, unmarked
 from segpipe.tools.importing.conversion import Conversion, ImportOptions
 from segpipe.tools.importing.phantom import is_phantom
 
@@ -43,14 +45,45 @@ def _is_filled(data: Path) -> bool:
 
 
 @contextmanager
+def sole_import(data: Path) -> Iterator[None]:
+    """Exclude other imports, and undo one that was killed between its two renames.
+
+    The existing data must be back before anything is decided by them.
+
+    Raises:
+        DataError: If another import into this folder is at work.
+    """
+    data.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(data.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _recover(data)
+        yield
+    except BlockingIOError as error:
+        raise DataError(
+            f"{data}: expected no other import at work, found one; wait for its end "
+            "and repeat"
+        ) from error
+    finally:
+        os.close(descriptor)
+
+
+def _recover(data: Path) -> None:
+    aside = _aside(data)
+    if aside.exists() and not data.exists():
+        aside.rename(data)
+
+
+def _aside(data: Path) -> Path:
+    """Where the old data are while the new ones take their place."""
+    return data.with_name(f".{data.name}.before-import")
+
+
+@contextmanager
 def replaced(data: Path) -> Iterator[Path]:
     """Yield a folder to write into, which replaces the data folder if nothing fails."""
-    part = data.with_name(f".{data.name}.import")
-    aside = data.with_name(f".{data.name}.before-import")
-    if (
-        aside.exists() and not data.exists()
-    ):  # the process was killed between the two renames
-        aside.rename(data)
+    part, aside = data.with_name(f".{data.name}.import"), _aside(data)
+    _recover(data)
     for folder in (part, aside):
         if folder.exists():
             shutil.rmtree(folder)
@@ -154,10 +187,7 @@ def write_patients(
     if not rows:
         return
     columns = list(dict.fromkeys(key for row in rows for key in row if key))
-    with (part / "patients.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_text(part / "patients.csv", table_text(columns, rows, end="\r\n"))
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -168,9 +198,17 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return list(csv.DictReader(file))
+            return [_unmarked_row(row) for row in csv.DictReader(file)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: expected CSV in UTF-8, found {error}") from error
+
+
+def _unmarked_row(row: dict[str, str]) -> dict[str, str]:
+    """The row without the apostrophes that keep a spreadsheet from computing."""
+    return {
+        unmarked(key) if key else key: unmarked(cell) if isinstance(cell, str) else cell
+        for key, cell in row.items()
+    }
 
 
 def check_layout(part: Path) -> None:

@@ -18,6 +18,7 @@ from segpipe.tools.importing.replacing import (
     read_rows,
     refuse_loss,
     replaced,
+    sole_import,
     write_description,
     write_patients,
 )
@@ -47,6 +48,11 @@ def import_dataset(source: Path, data: Path, options: ImportOptions) -> str:
         DataError: If the source cannot be imported, or if the data folder holds other
             data and the options say neither replace nor add.
     """
+    with sole_import(data):
+        return _import(source, data, options)
+
+
+def _import(source: Path, data: Path, options: ImportOptions) -> str:
     refuse_loss(data, options)
     if holds_dicom(source, options):
         return import_dicom(source, data, options)

@@ -1,7 +1,5 @@
 """segment: label maps of images in any known format, each with its manifest."""
 
-import csv
-import io
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from tqdm import tqdm
 
 from segpipe.project.documents import write_text
 from segpipe.project.paths import Paths
+from segpipe.project.tables import table_text
 from segpipe.registry.mlflow_model.fetch import load_segmenter
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.attempt import attempt_case
@@ -108,18 +107,13 @@ def write_volumes(output: Path) -> None:
         for structure, voxels in manifest.voxels.items():
             volume = manifest.volumes_ml.get(structure)
             rows.append(
-                [
-                    manifest.case,
-                    structure,
-                    voxels,
-                    "" if volume is None else f"{volume:.6g}",
-                    manifest.segmenter.digest[:12],
-                ]
+                {
+                    "case": manifest.case,
+                    "structure": structure,
+                    "voxels": voxels,
+                    "volume_ml": "" if volume is None else f"{volume:.6g}",
+                    "segmenter": manifest.segmenter.digest[:12],
+                }
             )
-    if not rows:
-        return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", "structure", "voxels", "volume_ml", "segmenter"])
-    writer.writerows(rows)
-    write_text(output / "volumes.csv", text.getvalue())
+    if rows:
+        write_text(output / "volumes.csv", table_text(list(rows[0]), rows))

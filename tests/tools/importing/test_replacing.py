@@ -1,18 +1,26 @@
 """A data folder is written anew as a whole, or stays as it was."""
 
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from segpipe.dataset.layout import read_dataset
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.replacing import (
     read_existing,
     refuse_loss,
     replaced,
+    sole_import,
     write_patients,
 )
+from segpipe.tools.importing.run import import_dataset
 from tests.support.phantoms import write_dataset
+from tests.support.places import ROOT
 
 
 def test_the_new_folder_takes_the_place_of_the_old(tmp_path: Path) -> None:
@@ -79,3 +87,63 @@ def test_cases_without_patients_become_patients_when_others_have_some(
         "case_01,case_01",
         "x,p",
     ]
+
+
+KILLED = """
+import os, shutil, sys
+from pathlib import Path
+from segpipe.tools.importing.conversion import ImportOptions
+from segpipe.tools.importing.run import import_dataset
+left = int(sys.argv[3])
+def counted(owner, name):
+    whole = getattr(owner, name)
+    def act(place, *words, **more):
+        global left
+        if Path(place).name.startswith((".data", "data")):
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), 9)
+        return whole(place, *words, **more)
+    setattr(owner, name, act)
+counted(Path, "rename")
+counted(shutil, "rmtree")
+counted(shutil, "copytree")
+import_dataset(Path(sys.argv[1]), Path(sys.argv[2]), ImportOptions(add=True))
+"""
+
+
+def test_killed_after_each_step_and_repeated_an_import_ends_the_same(
+    tmp_path: Path,
+) -> None:
+    """Repeated after a kill between the two renames, it left the new cases only."""
+    source, old = tmp_path / "source", tmp_path / "old"
+    write_dataset(source, cases=2)
+    write_dataset(old, cases=1)
+    for path in sorted(old.rglob("*case_00*")):
+        path.rename(path.with_name(path.name.replace("case_00", "before")))
+    for step in range(20):
+        data = tmp_path / str(step) / "data"
+        shutil.copytree(old, data)
+        words = [sys.executable, "-c", KILLED, str(source), str(data), str(step)]
+        status = subprocess.run(words, cwd=ROOT, check=False).returncode
+        with suppress(DataError):  # the data were in place already
+            import_dataset(source, data, ImportOptions(add=True))
+
+        names = sorted(case.name for case in read_dataset(data).cases)
+        assert names == ["before", "case_00", "case_01"]
+        assert not read_dataset(data).faults
+        if status == 0:
+            break
+        assert status == -9
+    assert step > 2
+
+
+def test_two_imports_at_once_are_one_and_an_error(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "source", cases=1)
+    data = tmp_path / "project" / "data"
+
+    with (
+        sole_import(data),
+        pytest.raises(DataError, match="expected no other import at work, found one"),
+    ):
+        import_dataset(tmp_path / "source", data, ImportOptions())
