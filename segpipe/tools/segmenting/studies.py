@@ -80,13 +80,15 @@ def find_studies(
     Args:
         inputs: Files, or folders that are searched.
         channels: Channels of the segmenter; with several, the files NAME_0000,
-            NAME_0001 … are the channels of NAME; with one, NAME_0000 is NAME.
-        output: Folder of the results; files in it are no inputs.
+            NAME_0001 … are the channels of NAME; with one, NAME_0000 is NAME, and
+            NAME_0001 beside it a fault.
+        output: Folder of the results; files in it, and other results that their
+            manifests name, are no inputs.
         at_least: Smallest number of studies; an inbox may be empty.
 
     Raises:
-        DataError: If an input does not exist, too few are found, or two studies would
-            have the same outputs.
+        DataError: If an input does not exist, too few are found, two studies would
+            have the same outputs, or an output would replace an input.
     """
     files, faults = _search(inputs, output)
     images, others = {}, []
@@ -115,7 +117,7 @@ def find_studies(
 
 
 def _search(inputs: list[Path], output: Path) -> tuple[dict[Path, str], list[Study]]:
-    """All files with their names within the inputs, but results; and what is amiss."""
+    """All files that are no results, with their names; and faults found on the way."""
     files: dict[Path, str] = {}
     faults: list[Study] = []
     for item in inputs:
