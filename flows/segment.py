@@ -103,9 +103,9 @@ def segment(
     for name in found.growing:
         log.info("left for the next run, still being written: %s", name)
     outcomes = run_cases(found.todo, order, at_once, dask, case_timeout_s)
-    write_volumes(Path(order.output))
     report = InboxReport(order, found, tuple(outcomes))
     publish(report)
+    write_volumes(Path(order.output))  # last: on a full disk the report is out
     return (Failed if report.failed else Completed)(message=report.headline())
 
 

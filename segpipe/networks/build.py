@@ -4,6 +4,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Float32
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from segpipe.networks.catalogue import NETWORKS, Network, NetworkName
@@ -22,9 +23,9 @@ class NetworkSpec(Document):
     """
 
     name: NetworkName
-    in_channels: int
-    out_channels: int
-    base_channels: int
+    in_channels: PositiveInt
+    out_channels: PositiveInt
+    base_channels: PositiveInt
     padding: Literal["valid", "same"]
 
     @property

@@ -19,9 +19,11 @@ Unit = Literal["mm", "px"]  # of lengths; px without a physical spacing
 
 
 class Document(BaseModel):
-    """A frozen, strict model: a key that is not declared is refused."""
+    """A frozen, strict model: an undeclared key and NaN or infinity are refused."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False
+    )
 
     @classmethod
     def read(cls: type[D], path: Path) -> D:

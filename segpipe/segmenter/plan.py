@@ -3,7 +3,13 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import (
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+)
 
 from segpipe.project.documents import Document, Unit, write_folder
 
@@ -28,7 +34,7 @@ class Normalization(Document):
     low: float
     high: float
     mean: float
-    standard_deviation: float
+    standard_deviation: NonNegativeFloat
 
 
 class Plan(Document):
@@ -52,7 +58,7 @@ class Plan(Document):
     format_version: Literal[1]
     dimensions: Literal[2, 3]
     unit: Unit
-    spacing: tuple[float, float, float]
+    spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
     channels: tuple[str, ...]
     normalization: tuple[Normalization, ...]
     structures: tuple[str, ...]
@@ -75,12 +81,12 @@ class DatasetProfile(Document):
     """
 
     cases: int
-    median_shape: tuple[int, int, int]
-    median_prepared_shape: tuple[int, int, int]
-    largest_prepared_shape: tuple[int, int, int]
-    spacings: tuple[tuple[float, float, float], ...]
+    median_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    median_prepared_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    largest_prepared_shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    spacings: tuple[tuple[PositiveFloat, PositiveFloat, PositiveFloat], ...]
     intensities: tuple[tuple[float, float, float], ...]
-    class_frequencies: tuple[float, ...]
+    class_frequencies: tuple[NonNegativeFloat, ...]
 
 
 class PatchPlan(Document):
@@ -95,8 +101,8 @@ class PatchPlan(Document):
     """
 
     format_version: Literal[1]
-    patch_size: tuple[int, int, int]
-    batch_size: int
+    patch_size: tuple[PositiveInt, PositiveInt, PositiveInt]
+    batch_size: PositiveInt
     slice_axis: int | None
     memory_gb: float
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float64, Integer
+from pydantic import NonNegativeFloat
 from scipy import ndimage
 
 from segpipe.images.instances import components
@@ -27,7 +28,7 @@ class StructureRule(Document):
     """
 
     keep_largest: bool
-    smallest_mm3: float
+    smallest_mm3: NonNegativeFloat
     fill_holes: bool
 
     @property

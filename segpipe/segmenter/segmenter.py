@@ -202,10 +202,16 @@ class Segmenter:
         inference: Inference,
         with_disagreement: bool,
     ) -> Float32[Tensor, "B classes oi oj ok"]:
-        """Mean of the probabilities of all networks and mirrorings."""
+        """Mean of the probabilities of all networks and mirrorings.
+
+        Raises:
+            DataError: If a logit is not finite. A sum of finite logits is finite unless
+                they are near 1e38, and summing costs far less than the network.
+        """
         compute, axis = inference.compute, self.spec.slice_axis
         axes = [2 + n for n in range(3) if n != axis] if inference.mirror else []
         flips = [f for n in range(len(axes) + 1) for f in combinations(axes, n)]
+        sums: list[Tensor] = []
         total: Tensor | None = None
         own: Tensor | None = None  # sum of the entropies of the folds
         with torch.inference_mode(), compute.autocast():
@@ -216,7 +222,8 @@ class Segmenter:
                 for flip in flips:
                     seen = tiles.flip(flip) if flip else tiles
                     logits = apply_network(network, seen, axis).float()
-                    share = (logits.div_(temperature)).softmax(dim=1)
+                    sums.append(logits.div_(temperature).sum())
+                    share = logits.softmax(dim=1)
                     del logits
                     share = share.flip(flip) if flip else share
                     fold = share if fold is None else fold.add_(share)
@@ -227,6 +234,12 @@ class Segmenter:
                     own = entropy if own is None else own.add_(entropy)
                 total = fold if total is None else total.add_(fold)
             assert total is not None
+            if not torch.stack(sums).isfinite().all():
+                raise DataError(
+                    "expected finite logits from the networks, found NaN or infinity; "
+                    "look for extreme values in the image, and fetch the segmenter "
+                    "again"
+                )
             total.div_(len(networks))
             if own is None:
                 return total

@@ -6,7 +6,7 @@ command line can show the defaults.
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -19,7 +19,9 @@ class SegmentSettings(BaseModel):
     The stages predict and train take their own from params.yaml, which has no defaults.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False
+    )
 
     blending: ClassVar[Blending] = "gaussian"
 
@@ -45,7 +47,7 @@ class SegmentSettings(BaseModel):
         False, description="Write the connected components, numbered."
     )
     overlay: bool = Field(True, description="Draw the structures over the image.")
-    spacing_mm: tuple[float, float] | None = Field(
+    spacing_mm: tuple[PositiveFloat, PositiveFloat] | None = Field(
         None,
         strict=False,  # a form gives a list
         description="Spacing of pictures that carry none: columns, rows.",

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import torch
+from pydantic import PositiveFloat, PositiveInt
 from safetensors.torch import load_file, save
 
 from segpipe.networks.build import NetworkSpec, build_network
@@ -40,9 +42,9 @@ class SegmenterSpec(Document):
     model: str
     network: NetworkSpec
     plan: Plan
-    patch_size: tuple[int, int, int]
+    patch_size: tuple[PositiveInt, PositiveInt, PositiveInt]
     slice_axis: int | None
-    temperatures: tuple[float, ...]
+    temperatures: tuple[PositiveFloat, ...]
     postprocessing: tuple[StructureRule, ...] = ()  # older segmenters have none
 
     @property
@@ -62,7 +64,7 @@ def read_networks(folder: Path, spec: SegmenterSpec) -> tuple[Network, ...]:
     """Read the networks from the files of weights; nothing is unpickled.
 
     Raises:
-        DataError: If weights are missing, or do not fit the spec.
+        DataError: If weights are missing, do not fit the spec, or are not finite.
     """
     files = weight_files(folder)
     if not files:
@@ -80,6 +82,12 @@ def read_networks(folder: Path, spec: SegmenterSpec) -> tuple[Network, ...]:
                 f"{file}: expected the weights of {spec.network.name}, found "
                 f"{str(error).splitlines()[0]}; were folders mixed up?"
             ) from error
+        for name, value in network.state_dict().items():
+            if not torch.isfinite(value).all():
+                raise DataError(
+                    f"{file}: expected finite weights, found others in {name}; copy "
+                    "the file again from where the segmenter was trained"
+                )
         networks.append(network.eval())
     if len(networks) != len(spec.temperatures):
         raise DataError(

@@ -3,8 +3,6 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
@@ -12,7 +10,7 @@ from segpipe.registry.mlflow_model.fetch import SegmenterRecord
 from segpipe.registry.runs import find_training
 from segpipe.registry.store import DATA, tracking_uri
 from segpipe.segmenter.spec import segmenter_digest
-from segpipe.tools.segmenting.manifest import Manifest
+from segpipe.tools.segmenting.manifest import Manifest, read_manifest
 from segpipe.training.record import find_trainings, read_record, segmenter_folder
 
 SHOWN = 12  # characters of a digest
@@ -48,42 +46,47 @@ def lineage(file: Path, paths: Paths) -> list[str]:
 
 
 def find_manifest(file: Path) -> tuple[Path, Manifest]:
-    """Find the manifest that lists a file with its current digest.
+    """Find the manifest beside a file that lists it.
+
+    It is the one that lists its name, if the digest is right. A file that was renamed
+    is known by its digest, if one manifest alone lists that: masks of several cases
+    may be equal, as empty ones are.
 
     Raises:
-        DataError: If there is none beside the file.
+        DataError: If there is none, or several fit.
     """
     if not file.is_file():
         raise DataError(f"{file}: expected a mask or a manifest, found no file")
-    own = _read(file) if file.suffix == ".json" else None
+    own = read_manifest(file) if file.suffix == ".json" else None
     if own is not None:
         return file, own
     digest = digest_file(file)
-    changed = None
-    for path in sorted(file.parent.glob("*.json")):
-        manifest = _read(path)
-        if manifest is None:
-            continue
-        if digest in manifest.outputs.values():
-            return path, manifest
-        if file.name in manifest.outputs:
-            changed = path
-    if changed is not None:
+    beside = [
+        (path, read_manifest(path)) for path in sorted(file.parent.glob("*.json"))
+    ]
+    known = [(path, one) for path, one in beside if one is not None]
+    named = [(path, one) for path, one in known if file.name in one.outputs]
+    if named:
+        fitting = [pair for pair in named if pair[1].outputs[file.name] == digest]
+    else:
+        fitting = [pair for pair in known if digest in pair[1].outputs.values()]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
         raise DataError(
-            f"{file}: expected the content that {changed.name} describes, found "
+            f"{file}: expected one manifest that lists it, found "
+            f"{', '.join(path.name for path, _ in fitting)}, which list equal files; "
+            "give the file the name back under which segpipe segment wrote it"
+        )
+    if named:
+        raise DataError(
+            f"{file}: expected the content that {named[0][0].name} describes, found "
             "another; it was changed after it was made, by hand perhaps"
         )
     raise DataError(
         f"{file}: expected a manifest beside it that lists its digest {digest[:SHOWN]}…"
         ", found none; move it back to where segpipe segment wrote it"
     )
-
-
-def _read(path: Path) -> Manifest | None:
-    try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except ValidationError:
-        return None
 
 
 def _line(name: str, text: str) -> str:

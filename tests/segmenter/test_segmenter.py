@@ -210,3 +210,23 @@ def test_a_segmenter_from_before_there_were_rules_has_none(tmp_path) -> None:
     (tmp_path / "spec.json").write_text(json.dumps(document))
 
     assert Segmenter.load(tmp_path).spec.rules == {}
+
+
+@pytest.mark.parametrize("network", ["unet2d", "unet3d", "vnet"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])
+def test_logits_that_are_not_finite_are_an_error_and_no_empty_mask(
+    network: str, value: float
+) -> None:
+    """The last layer adds its bias to every logit, and two of 3e38 overflow."""
+    flat = (16, 16, 1) if network == "unet2d" else (16, 16, 16)
+    made = segmenter(network=network, patch_size=flat)
+    last = [name for name, _ in made.networks[0].named_parameters()][-1]
+    bias = dict(made.networks[0].named_parameters())[last]
+    torch.nn.init.constant_(bias, value)
+    image = Image(
+        np.random.default_rng(0).random((1, 16, 16, 16)).astype(np.float32),
+        Grid.from_spacing((16, 16, 16), (1.0, 1.0, 1.0), "mm"),
+    )
+
+    with pytest.raises(DataError, match="expected finite logits"):
+        made.segment(image, INFERENCE)

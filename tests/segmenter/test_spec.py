@@ -1,8 +1,11 @@
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
@@ -45,6 +48,76 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="format_version"):
         SegmenterSpec.read(file)
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, NAN, INF, -INF])
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("temperatures", 0),
+        ("plan", "spacing", 2),
+        ("plan", "fingerprint", "spacings", 0, 1),
+    ],
+)
+def test_a_divisor_that_is_not_above_0_is_refused(
+    tmp_path: Path, place: tuple[str | int, ...], value: float
+) -> None:
+    assert_refused(tmp_path, place, value)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("patch_size", 0), 0),
+        (("network", "base_channels"), 0),
+        (("network", "in_channels"), -1),
+        (("plan", "fingerprint", "median_prepared_shape", 1), 0),
+        (("plan", "normalization", 0, "mean"), NAN),
+        (("plan", "normalization", 0, "standard_deviation"), -1.0),
+        (("plan", "fingerprint", "class_frequencies", 0), -0.5),
+        (("plan", "fingerprint", "intensities", 0, 2), INF),
+        (("postprocessing", 0, "smallest_mm3"), -1.0),
+        (("postprocessing", 0, "smallest_mm3"), NAN),
+    ],
+)
+def test_a_number_out_of_its_bounds_is_refused(
+    tmp_path: Path, place: tuple[str | int, ...], value: float
+) -> None:
+    assert_refused(tmp_path, place, value)
+
+
+def assert_refused(folder: Path, place: tuple[str | int, ...], value: float) -> None:
+    """The error names the file and the number; as it was, the spec is read."""
+    idle = StructureRule(keep_largest=False, smallest_mm3=0.0, fill_holes=False)
+    save_segmenter(folder, make_plan(), postprocessing=(idle, idle))
+    assert Segmenter.load(folder)
+    document = json.loads((folder / "spec.json").read_text())
+    owner = document
+    for key in place[:-1]:
+        owner = owner[key]
+    owner[place[-1]] = value
+    (folder / "spec.json").write_text(json.dumps(document))
+
+    with pytest.raises(DataError, match=r"spec\.json.*" + re.escape(str(place[-1]))):
+        Segmenter.load(folder)
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_one_weight_that_is_not_finite_is_refused_by_name(
+    tmp_path: Path, value: float
+) -> None:
+    file = save_segmenter(tmp_path, make_plan()) / "weights-0.safetensors"
+    weights = load_file(file)
+    name = sorted(weights)[3]
+    weights[name].view(-1)[-1] = value
+    assert torch.isfinite(weights[name]).sum() == weights[name].numel() - 1
+    save_file(weights, file)
+
+    with pytest.raises(DataError, match=f"expected finite weights.*{name}"):
+        Segmenter.load(tmp_path)
 
 
 def test_a_single_fold_is_known_by_its_own_digest_and_several_by_all() -> None:

@@ -1,14 +1,15 @@
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from segpipe.project.documents import write_text
+from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.fetch import load_segmenter
 from segpipe.registry.record import record
-from segpipe.tools.lineage import lineage
+from segpipe.tools.lineage import find_manifest, lineage
 from tests.support.phantoms import write_volume
 from tests.support.segmentations import run
 from tests.support.segmenters import make_plan, save_segmenter
@@ -83,3 +84,35 @@ def test_a_mask_that_was_changed_or_moved_is_told_apart(
     (tmp_path / "out" / "a.nii.gz").write_bytes(b"drawn over")
     with pytest.raises(DataError, match="it was changed after it was made"):
         lineage_of(paths, tmp_path)
+
+
+def test_equal_masks_are_traced_to_their_own_cases(
+    paths: Paths, tmp_path: Path
+) -> None:
+    """Two empty masks have one digest; the name says which case each belongs to."""
+    output = tmp_path / "out"
+    alice = json.loads((output / "a.json").read_text())
+    for name in ("bob", "carol"):
+        shutil.copyfile(output / "a.nii.gz", output / f"{name}.nii.gz")
+        theirs = alice | {
+            "case": name,
+            "inputs": [{"name": f"{name}.nii.gz", "files": 1, "sha256": name}],
+            "outputs": {f"{name}.nii.gz": alice["outputs"]["a.nii.gz"]},
+        }
+        write_json(output / f"{name}.json", theirs)
+
+    for name in ("a", "bob", "carol"):
+        found, manifest = find_manifest(output / f"{name}.nii.gz")
+        assert (found.name, manifest.inputs[0].name) == (
+            f"{name}.json",
+            f"{name}.nii.gz",
+        )
+    (output / "bob.nii.gz").rename(output / "renamed.nii.gz")
+    with pytest.raises(DataError, match=r"found a\.json, bob\.json, carol\.json"):
+        find_manifest(output / "renamed.nii.gz")
+    (output / "renamed.nii.gz").rename(output / "bob.nii.gz")  # the mend
+    assert find_manifest(output / "bob.nii.gz")[1].case == "bob"
+    (output / "a.nii.gz").write_bytes(b"another")
+    shutil.copyfile(output / "a.nii.gz", output / "bob.nii.gz")
+    with pytest.raises(DataError, match=r"expected the content that bob\.json"):
+        find_manifest(output / "bob.nii.gz")

@@ -50,6 +50,11 @@ def suffix_of(path: Path) -> str:
     )
 
 
+def files_of(path: Path) -> tuple[Path, ...]:
+    """All files of an image: the header that was named first, then those of voxels."""
+    return itk.files_of(path) if path.name.lower().endswith(itk.SUFFIXES) else (path,)
+
+
 def read_image(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> Image:
     """Read an image of any known format, whole and checked.
 

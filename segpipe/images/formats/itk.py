@@ -3,6 +3,7 @@
 import gzip
 import os
 import re
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -22,6 +23,12 @@ GEOMETRY = {
     ".nrrd": (b"space directions:",),
     ".mha": (b"ElementSpacing", b"ElementSize"),
 }
+# What names the files of voxels: one, a LIST, or a pattern with first, last and step.
+DATA_FILE = re.compile(
+    r"^(?:data ?file *:|ElementDataFile *=)[ \t]*(.*)$", re.MULTILINE | re.IGNORECASE
+)
+PLACE = re.compile(r"%(0?\d?)d")
+MOST_FILES = 100_000
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -59,9 +66,43 @@ def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> 
     image.SetOrigin(affine[:3, 3].tolist())
     image.SetDirection((affine[:3, :3] / np.array(grid.spacing)).ravel().tolist())
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".part.{path.name}")  # the ending decides the format
-    SimpleITK.WriteImage(image, str(part), useCompression=True)
-    os.replace(part, path)
+    # A folder: the ending decides the format, and an .mhd names its file of voxels.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".", suffix=".part") as d:
+        part = Path(d) / path.name
+        SimpleITK.WriteImage(image, str(part), useCompression=True)
+        for file in reversed(files_of(part)):  # the header last
+            os.replace(file, path.with_name(file.name))
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The file and the files of voxels that its header names, if they exist."""
+    if not path.is_file():
+        return (path,)
+    with path.open("rb") as file:
+        head = file.read(HEADER_BYTES).decode("utf-8", "surrogateescape")
+    if head.startswith("NRRD"):
+        head = head.replace("\r\n", "\n").partition("\n\n")[0]
+    found = DATA_FILE.search(head)
+    if found is None:
+        return (path,)
+    words = found[1].split()
+    if words and words[0] == "LIST":
+        names = head[found.end() :].splitlines()
+    elif len(words) >= 4 and (place := PLACE.search(words[0])):
+        low, high, step = (int(n) if n.isdecimal() else 1 for n in words[1:4])
+        numbers = range(low, high + 1, max(1, step))[:MOST_FILES]
+        names = [words[0].replace(place[0], f"{n:{place[1]}}") for n in numbers]
+    else:
+        names = [found[1].strip()]
+    beside = [path.parent / name.strip() for name in names if name.strip()]
+    return (path, *(file for file in dict.fromkeys(beside) if _is_file(file)))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no system allows
+        return False
 
 
 def _read(path: Path) -> tuple[np.ndarray, Grid]:

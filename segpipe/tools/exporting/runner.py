@@ -170,6 +170,10 @@ def infer(tile: Array, networks: Any, temperatures: Any, cut: int | None) -> Arr
     given = tile[None] if cut is None else tile[None].squeeze(2 + cut)
     pairs = zip(networks, temperatures, strict=True)
     logits = [one.run(["logits"], {"image": given})[0][0] / t for one, t in pairs]
+    if not np.isfinite(logits).all():
+        sys.exit(
+            "expected finite logits, found NaN or infinity; export the model again"
+        )
     powers = [np.exp(one - one.max(0)) for one in logits]
     result = sum(one / one.sum(0) for one in powers) / np.float32(len(powers))
     return result if cut is None else np.expand_dims(result, 1 + cut)

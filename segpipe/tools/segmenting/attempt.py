@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import re
+import shutil
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +15,8 @@ from typing import Literal, get_args
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 from segpipe.tools.segmenting.case import is_finished, record_inputs, segment_study
-from segpipe.tools.segmenting.manifest import Fault
-from segpipe.tools.segmenting.outputs import ENDINGS
-from segpipe.tools.segmenting.studies import Study
+from segpipe.tools.segmenting.manifest import Fault, parts_folder
+from segpipe.tools.segmenting.studies import ENDINGS, Study
 from segpipe.tools.segmenting.work import Work
 
 Fine = Literal["done", "finished", "elsewhere"]
@@ -77,6 +77,8 @@ def _segment(study: Study, work: Work, *, force: bool) -> Fine:
     with case_lock(work.output, study.name) as ours:
         if not ours:
             return "elsewhere"
+        if study.fault is not None:
+            raise DataError(study.fault)
         inputs = record_inputs(study)
         if not force and is_finished(study, work.key(inputs), work.output):
             return "finished"
@@ -123,6 +125,7 @@ def case_lock(output: Path, case: str) -> Iterator[bool]:
             remove_parts(output, case)
             yield True
         finally:
+            remove_parts(output, case)
             path.unlink(missing_ok=True)
 
 
@@ -138,7 +141,8 @@ def _take(descriptor: int, path: Path) -> bool:
 def remove_parts(output: Path, case: str) -> None:
     """Remove the half-written outputs of a case; call it while holding the lock."""
     stem = output / case
-    name = re.compile(rf"\.{re.escape(stem.name)}{ENDINGS}(\.\w+)+\.part")
+    name = re.compile(rf"\.{re.escape(stem.name)}({ENDINGS})?(\.\w+)+\.part")
     for path in stem.parent.glob(".*.part"):
-        if name.fullmatch(path.name):
+        if name.fullmatch(path.name) and path.is_file():
             path.unlink(missing_ok=True)
+    shutil.rmtree(parts_folder(output, case), ignore_errors=True)

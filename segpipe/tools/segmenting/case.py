@@ -1,14 +1,21 @@
 """One study: from its files to the label map, and its manifest."""
 
+import os
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from segpipe.images.formats.files import files_of
 from segpipe.project.commit import git_tags
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.segmenter.compute import Stopwatch
-from segpipe.tools.segmenting.manifest import InputRecord, Manifest, manifest_path
+from segpipe.tools.segmenting.manifest import (
+    InputRecord,
+    Manifest,
+    manifest_path,
+    parts_folder,
+)
 from segpipe.tools.segmenting.opening import (
     open_study,
     warn_of_grid,
@@ -27,14 +34,20 @@ def record_inputs(study: Study) -> tuple[InputRecord, ...]:
         digests = sorted(digest_file(file) for file in study.files)
         digest = digest_json(digests)
         return (InputRecord(name=study.name, files=len(digests), sha256=digest),)
-    return tuple(
-        InputRecord(name=file.name, files=1, sha256=digest_file(file))
-        for file in study.files
-    )
+    records = []
+    for file in study.files:
+        parts = files_of(file)
+        digests = [digest_file(part) for part in parts]
+        digest = digests[0] if len(digests) == 1 else digest_json(sorted(digests))
+        records.append(InputRecord(name=file.name, files=len(parts), sha256=digest))
+    return tuple(records)
 
 
 def is_finished(study: Study, key: str, output: Path) -> bool:
-    """Whether a manifest with this key lies there, and all its outputs unchanged."""
+    """Whether a manifest with this key lies there, and all its outputs unchanged.
+
+    An output of two files is whole only if the manifest lists both.
+    """
     path = manifest_path(output, study.name)
     if not path.is_file():
         return False
@@ -42,17 +55,26 @@ def is_finished(study: Study, key: str, output: Path) -> bool:
         manifest = Manifest.read(path)
     except DataError:
         return False
-    return manifest.key == key and all(
-        (path.parent / name).is_file() and digest_file(path.parent / name) == digest
-        for name, digest in manifest.outputs.items()
+    files = [path.parent / name for name in manifest.outputs]
+    return (
+        manifest.key == key
+        and all(file.is_file() for file in files)
+        and {part.name for file in files for part in files_of(file)}
+        == manifest.outputs.keys()
+        and all(digest_file(file) == manifest.outputs[file.name] for file in files)
     )
 
 
 def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> None:
     """Write the label map, the chosen further outputs, and last the manifest.
 
+    The outputs take their places when all were opened again and are as they were meant;
+    until then they lie in a hidden folder.
+
     Raises:
-        DataError: If the study cannot be read or does not fit the segmenter.
+        DataError: If the study cannot be read, changes while it is read, or does not
+            fit the segmenter.
+        OSError: If an output was not stored as it was written.
     """
     watch, settings, plan = Stopwatch(), work.settings, work.segmenter.spec.plan
     with watch.phase("read"):
@@ -64,12 +86,21 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
         )
     source = opened.source
     warnings = [*opened.warnings, *warn_of_grid(source.grid, plan)]
-    found = OutputFiles(study, work, opened, watch)
+    folder = parts_folder(work.output, study.name)
+    folder.mkdir(parents=True)
+    found = OutputFiles(study, work, opened, watch, folder)
     found.run()
     with watch.phase("overlay"):
         preview = build_preview(source, found.parts, found.profile, plan.values)
         if settings.overlay:
             found.write_overlay(preview.views)
+    with watch.phase("check"):
+        found.check()
+        if record_inputs(study) != inputs:  # digested before, read since
+            raise DataError(
+                f"{study.files[0]}: expected files that stay as they are while they "
+                "are read, found them changed; segment them again when they are whole"
+            )
     warnings += warn_of_intensities(preview.medians, plan)
     voxels = {
         name: found.counts[value]
@@ -78,6 +109,12 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
     }
     if not any(voxels.values()):
         warnings.append("no structure was found")
+    outputs = {path.name: digest_file(path) for path in found.written}
+    for path in reversed(found.written):  # a header after its voxels
+        os.replace(path, folder.parent / path.name)
+    folder.rmdir()
+    hidden = f".part.{Path(study.name).name}.zraw"  # voxels as version 0.1.0 hid them
+    (folder.parent / hidden).unlink(missing_ok=True)
     millilitres = source.grid.voxel_volume * ML_PER_MM3
     Manifest(
         format_version=1,
@@ -85,7 +122,7 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         key=work.key(inputs),
         inputs=inputs,
-        outputs={path.name: digest_file(path) for path in found.written},
+        outputs=outputs,
         segmenter=work.record,
         settings=settings.to_json(),
         segpipe={"version": version("segpipe"), **git_tags(Path(__file__).parent)},

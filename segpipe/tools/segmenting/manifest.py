@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ValidationError
+
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import digest_file
 from segpipe.registry.mlflow_model.fetch import SegmenterRecord
 
 # data: the data are wrong. killed: the case killed its process twice. late: it took too
@@ -77,6 +80,20 @@ def manifest_path(output: Path, case: str) -> Path:
     return output / f"{case}.json"
 
 
+def parts_folder(output: Path, case: str) -> Path:
+    """The folder in which the outputs of a case lie until they are complete."""
+    path = output / case
+    return path.with_name(f".{path.name}.part")
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """Read a manifest; None if the file is none, or cannot be read."""
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError):
+        return None
+
+
 class Failure(Document):
     """NAME.failed.json: why a case failed.
 
@@ -127,3 +144,39 @@ def forget_failure(output: Path, case: str) -> None:
     """Remove the failure of a case that was segmented since."""
     if read_failure(output, case) is not None:
         failure_path(output, case).unlink(missing_ok=True)
+
+
+def results_in(folder: Path) -> set[str]:
+    """Names of the files in a folder that are results, by the records beside them.
+
+    A file that a manifest lists as an output and that has the digest of its input is
+    the input: the manifest was copied there.
+    """
+    names: set[str] = set()
+    for path in folder.glob("*.json"):
+        manifest = read_manifest(path)
+        if manifest is not None:
+            inputs = {one.name: one.sha256 for one in manifest.inputs}
+            names |= {
+                name
+                for name in manifest.outputs
+                if name not in inputs or not _has_digest(folder / name, inputs[name])
+            }
+        if manifest is not None or _is_failure(path):
+            names.add(path.name)
+    return names
+
+
+def _has_digest(path: Path, digest: str) -> bool:
+    try:
+        return digest_file(path) == digest
+    except OSError:
+        return False
+
+
+def _is_failure(path: Path) -> bool:
+    try:
+        Failure.read(path)
+    except (DataError, OSError):
+        return False
+    return True

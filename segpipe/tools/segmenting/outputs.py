@@ -16,13 +16,15 @@ from tqdm import tqdm
 
 from segpipe.evaluation.overlays import View, plot_overlay
 from segpipe.evaluation.views import PLANES, aspect_of, cut_plane, numbered, show_plane
+from segpipe.images.dicom.seg.reading import read_seg
 from segpipe.images.dicom.seg.writing import Algorithm, write_seg
-from segpipe.images.formats import nifti
-from segpipe.images.formats.files import write_label
-from segpipe.images.grid import Grid
+from segpipe.images.formats import nifti, raster
+from segpipe.images.formats.files import files_of, read_label, write_label
+from segpipe.images.grid import SAME_GRID, Grid
 from segpipe.images.instances import instances_of_structures
 from segpipe.images.volume import SLICES, ImageStream
 from segpipe.project.documents import write_bytes
+from segpipe.project.errors import DataError
 from segpipe.segmenter.compute import Stopwatch
 from segpipe.segmenter.postprocessing import apply_rules
 from segpipe.segmenter.preprocessing import label_dtype
@@ -33,34 +35,34 @@ from segpipe.tools.segmenting.work import Work
 
 Parts = Callable[[], Iterable[np.ndarray]]
 
-# What follows the name of the case in the names of its outputs, before their suffix.
-ENDINGS = r"(_(probability_[^/]*|entropy|disagreement|instances|overlay))?"
 LONGEST_TITLE = 36  # characters that fit over the picture
 MAPS_COMPRESSION = 1  # noise does not compress well: fast rather than small
 SAMPLES = 10_000  # voxels of structures, about, whose intensities are looked at
 
 
 class OutputFiles:
-    """Segments a study and writes its outputs.
+    """Segments a study and writes its outputs into a folder.
 
     Attributes:
-        written: Paths of the files, in the order in which they were completed.
+        written: Paths of the files, in the order in which they were completed; a header
+            before its voxels.
         counts: Voxels of each value of the label map.
         profile: Where the structures lie.
     """
 
     def __init__(
-        self, study: Study, work: Work, opened: Opened, watch: Stopwatch
+        self, study: Study, work: Work, opened: Opened, watch: Stopwatch, folder: Path
     ) -> None:
         self.written: list[Path] = []
         self.counts: Counter[int] = Counter()
         self.profile = Profile(opened.source.grid.shape)
         self._work, self._opened, self._watch = work, opened, watch
         self._grid: Grid = opened.source.grid
-        self._stem = work.output / study.name
+        self._stem = folder / Path(study.name).name
         self._label = self._named(study.ending)
         self._rules = work.segmenter.spec.rules
         self._whole: Integer[np.ndarray, "i j k"] | None = None
+        self._instances: Counter[int] = Counter()
 
     def run(self) -> None:
         """Segment and write: slice by slice if format, rules and settings allow it."""
@@ -118,8 +120,65 @@ class OutputFiles:
         write_bytes(path, plot_overlay(title, views, legend, drawn=record.name))
         self.written.append(path)
 
+    def check(self) -> None:
+        """Open every output again and compare it with what was to be written.
+
+        A label map must have the grid and as many voxels of each label, a map the grid
+        and finite voxels; a picture must be whole.
+
+        Raises:
+            OSError: If one is not as it was written.
+        """
+        voxels = {part for file in self.written for part in files_of(file)[1:]}
+        for path in self.written:
+            if path in voxels:  # the header's reader reads them
+                continue
+            try:
+                self._check(path)
+            except DataError as error:
+                raise OSError(
+                    f"{path.name}: expected the file as it was written, found on "
+                    f"opening it again: {error}; check the disk, then segment again"
+                ) from error
+
+    def _check(self, path: Path) -> None:
+        if path == self._named("_overlay.png"):
+            raster.read_image(path)
+            return
+        expected = {self._label: self.counts, self._instances_at: self._instances}
+        dicom = self._opened.dicom if path == self._label else None
+        if dicom is not None:
+            label = read_seg(path, dicom).label
+            values = sorted(n for n in self._work.segmenter.spec.plan.values if n)
+            numbers = {0: 0} | {value: n for n, value in enumerate(values, start=1)}
+            grid, found = label.grid, count_values(label.array)
+            wanted = Counter({numbers[n]: c for n, c in self.counts.items()})
+        elif path.name.lower().endswith(nifti.SUFFIXES):
+            stream, found = nifti.open_image(path), Counter[int]()
+            grid, wanted = stream.grid, expected.get(path, Counter())
+            for part in stream.read():
+                if path in expected:
+                    found += count_values(part[0].astype(np.int64))
+        else:
+            i, j, _ = self._grid.spacing
+            label = read_label(
+                path, spacing_mm=(i, j) if self._grid.unit == "mm" else None
+            )
+            grid, found = label.grid, count_values(label.array)
+            wanted = expected[path]
+        far = float(np.abs(self._grid.corners).max())  # NIfTI stores float32
+        if not grid.matches(self._grid, tolerance=SAME_GRID + far * 1e-6):
+            raise DataError(f"expected {self._grid}, found {grid}")
+        if found != wanted:
+            raise DataError(f"expected voxels {dict(wanted)}, found {dict(found)}")
+
     def _named(self, ending: str) -> Path:
         return self._stem.with_name(self._stem.name + ending)
+
+    @property
+    def _instances_at(self) -> Path:
+        ending = self._label.suffix if self._grid.unit == "px" else ".nii.gz"
+        return self._named(f"_instances{ending}")
 
     def _slabs(self) -> Iterator[LabelSlab]:
         """Segment, with a progress bar over the slices."""
@@ -137,9 +196,7 @@ class OutputFiles:
                 bar.update(slab.labels.shape[2])
 
     def _take(self, labels: Integer[np.ndarray, "i j n"]) -> None:
-        low = int(labels.min())
-        counts = np.bincount((labels.ravel().astype(np.int64)) - low)
-        self.counts.update({low + n: int(c) for n, c in enumerate(counts) if c})
+        self.counts.update(count_values(labels))
         self.profile.add(labels)
 
     def _open_writers(
@@ -188,15 +245,21 @@ class OutputFiles:
             )
         else:
             write_label(self._label, labels, self._grid)
-        self.written.append(self._label)
+        self.written += files_of(self._label)
         if self._work.settings.instances:
             found: Int32[np.ndarray, "i j k"] = instances_of_structures(
                 labels, ignore=None
             )
-            ending = self._label.suffix if self._grid.unit == "px" else ".nii.gz"
-            path = self._named(f"_instances{ending}")
-            write_label(path, found, self._grid)
-            self.written.append(path)
+            write_label(self._instances_at, found, self._grid)
+            self.written += files_of(self._instances_at)
+            self._instances = count_values(found)
+
+
+def count_values(labels: Integer[np.ndarray, "i j n"]) -> Counter[int]:
+    """Voxels of each value that occurs."""
+    low = int(labels.min())
+    counts = np.bincount((labels.ravel().astype(np.int64)) - low)
+    return Counter({low + n: int(c) for n, c in enumerate(counts) if c})
 
 
 def _plain(name: str) -> str:

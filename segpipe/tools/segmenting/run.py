@@ -4,7 +4,6 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
 from tqdm import tqdm
 
 from segpipe.project.documents import write_text
@@ -13,7 +12,7 @@ from segpipe.project.tables import table_text
 from segpipe.registry.mlflow_model.fetch import load_segmenter
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.attempt import attempt_case
-from segpipe.tools.segmenting.manifest import Manifest
+from segpipe.tools.segmenting.manifest import read_manifest
 from segpipe.tools.segmenting.studies import find_studies
 from segpipe.tools.segmenting.work import build_work
 
@@ -90,7 +89,10 @@ def segment(
             done.append(study.name)
         else:
             skipped.append(study.name)
-    write_volumes(output)
+    try:
+        write_volumes(output)
+    except OSError as error:  # the failures of the cases must still be said
+        failed["volumes.csv"] = f"{error}; free the disk, then run it again"
     return Summary(tuple(done), tuple(skipped), failed)
 
 
@@ -100,10 +102,9 @@ def write_volumes(output: Path) -> None:
     for path in sorted(output.rglob("*.json")):
         if path.name.startswith("."):
             continue
-        try:
-            manifest = Manifest.model_validate_json(path.read_bytes())
-        except ValidationError:
-            continue  # not a manifest of segpipe
+        manifest = read_manifest(path)
+        if manifest is None:
+            continue
         for structure, voxels in manifest.voxels.items():
             volume = manifest.volumes_ml.get(structure)
             rows.append(

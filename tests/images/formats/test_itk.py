@@ -273,3 +273,53 @@ def test_voxels_that_are_not_finite_are_refused(tmp_path: Path, value: float) ->
 
     with pytest.raises(DataError, match=r"a\.nrrd: expected finite voxels"):
         itk.read_image(tmp_path / "a.nrrd")
+
+
+@pytest.mark.parametrize("name", ["a.mhd", "1.2.3.mhd"])
+def test_a_header_and_its_voxels_are_named_alike_and_move_together(
+    tmp_path: Path, name: str
+) -> None:
+    """As SimpleITK names them: nothing hidden stays behind or is left behind."""
+    path = tmp_path / "x" / name
+    itk.write_label(path, VOXELS, Grid(SHAPE, np.eye(4), "mm"))
+    itk.write_label(path, VOXELS, Grid(SHAPE, np.eye(4), "mm"))
+
+    assert {file.name for file in path.parent.iterdir()} == {
+        name,
+        name.replace(".mhd", ".zraw"),
+    }
+    for file in itk.files_of(path):
+        file.rename(tmp_path / file.name)
+    assert (itk.read_label(tmp_path / name).array == VOXELS).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "expected"),
+    [
+        ("a.mhd", "ElementDataFile = LOCAL\nb0.raw\n", []),
+        ("a.mhd", "ElementDataFile = b0.raw\n", ["b0.raw"]),
+        ("a.mhd", "ElementDataFile = sub/c.raw\r\n", ["sub/c.raw"]),
+        ("a.mhd", "ElementDataFile = LIST\nb0.raw\nb1.raw\n", ["b0.raw", "b1.raw"]),
+        ("a.mhd", "ElementDataFile = b%d.raw 0 2 2\n", ["b0.raw", "b2.raw"]),
+        ("a.mhd", "ElementDataFile = b%02d.raw 1 1 1\n", ["b01.raw"]),
+        ("a.nhdr", "NRRD0004\ndata file: b0.raw\n\n", ["b0.raw"]),
+        ("a.nhdr", "NRRD0004\ndatafile: ./b0.raw\n", ["b0.raw"]),
+        ("a.nhdr", "NRRD0004\ndata file: LIST\nb1.raw\nb2.raw\n", ["b1.raw", "b2.raw"]),
+        ("a.nhdr", "NRRD0004\ndata file: b%d.raw 0 1 1\n", ["b0.raw", "b1.raw"]),
+        ("a.nrrd", "NRRD0004\ntype: short\n\ndata file: b0.raw\n", []),
+        ("a.mhd", "ElementDataFile = gone.raw\n", []),
+        ("a.mhd", "ElementDataFile = \0\n", []),
+        ("a.mhd", "", []),
+    ],
+)
+def test_the_files_of_voxels_are_those_that_the_header_names(
+    tmp_path: Path, name: str, head: str, expected: list[str]
+) -> None:
+    (tmp_path / "sub").mkdir()
+    for other in ("b0.raw", "b1.raw", "b2.raw", "b01.raw", "sub/c.raw"):
+        (tmp_path / other).write_bytes(b"x")
+    (tmp_path / name).write_bytes(head.encode())
+
+    found = itk.files_of(tmp_path / name)
+
+    assert found == (tmp_path / name, *(tmp_path / other for other in expected))

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,15 @@ from segpipe.images.formats import nifti
 from segpipe.images.grid import Grid
 from segpipe.images.instances import components
 from segpipe.images.volume import Image, ImageStream
+from segpipe.registry.mlflow_model.fetch import SegmenterRecord
+from segpipe.segmenter.compute import Stopwatch
 from segpipe.segmenter.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter, build_inference
 from segpipe.tools.segmenting.manifest import Manifest
-from segpipe.tools.segmenting.outputs import Profile, build_preview
+from segpipe.tools.segmenting.opening import open_study
+from segpipe.tools.segmenting.outputs import OutputFiles, Profile, build_preview
+from segpipe.tools.segmenting.studies import Study
+from segpipe.tools.segmenting.work import build_work
 from tests.support.phantoms import write_volume
 from tests.support.segmentations import ALL, PLAIN, run
 from tests.support.segmenters import make_plan, save_segmenter
@@ -131,3 +137,63 @@ def test_instances_are_numbered_through_all_structures(tmp_path: Path) -> None:
     found = formats.read_label(tmp_path / "out" / "a_instances.nii.gz").array
     assert ((found > 0) == (label > 0)).all()
     assert len(set(found.ravel()) - {0}) == found.max()
+
+
+def relabelled(path: Path) -> None:
+    """One voxel gets another label, in a file that is whole."""
+    label = formats.read_label(path)
+    array = label.array.copy()
+    array[0, 0, 0] = 3 if array[0, 0, 0] == 0 else 0
+    formats.write_label(path, array, label.grid)
+
+
+def moved(path: Path) -> None:
+    """The same voxels at another place of the world."""
+    label = formats.read_label(path)
+    affine = label.grid.affine.copy()
+    affine[0, 3] += 1
+    formats.write_label(path, label.array, Grid(label.grid.shape, affine, "mm"))
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-64])
+
+
+LABELS = {
+    "a.nii": "a.nii",
+    "a.nii.gz": "a.nii.gz",
+    "a.nrrd": "a.nrrd",
+    "a.mha": "a.mha",
+    "a.mhd": "a.mhd",
+    "a_instances.nii.gz": "a.nrrd",
+}
+FAULTS = [
+    *((scan, name, f) for name, scan in LABELS.items() for f in (relabelled, moved)),
+    *((scan, name, cut_off) for name, scan in LABELS.items()),
+    ("a.mhd", "a.zraw", cut_off),
+    ("a.nii", "a_entropy.nii.gz", cut_off),
+    ("a.nii", "a_overlay.png", cut_off),
+]
+
+
+@pytest.mark.parametrize(("scan", "name", "change"), FAULTS)
+def test_an_output_that_is_not_as_it_was_written_is_found(
+    tmp_path: Path, scan: str, name: str, change: Callable[[Path], None]
+) -> None:
+    made = Segmenter.load(save_segmenter(tmp_path / "m", make_plan()))
+    record = SegmenterRecord(name="m", version=None, digest="d", folds=("d",), run=None)
+    work = build_work(made, record, ALL, tmp_path / "out")
+    write_volume(tmp_path / scan)
+    study = Study("a", (tmp_path / scan,))
+    opened = open_study(study, made.spec.plan, spacing_mm=None, resample_tilt=False)
+    found = OutputFiles(study, work, opened, Stopwatch(), tmp_path / "out")
+    found.run()
+    found.write_overlay(
+        build_preview(opened.source, found.parts, found.profile, (0, 3, 7)).views
+    )
+    found.check()
+
+    change(tmp_path / "out" / name)
+
+    with pytest.raises(OSError, match="expected the file as it was written"):
+        found.check()

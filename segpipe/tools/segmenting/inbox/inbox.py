@@ -1,5 +1,6 @@
 """inbox: which studies of a folder are to be segmented, and why the others are not."""
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from segpipe.tools.segmenting.case import is_finished, record_inputs
 from segpipe.tools.segmenting.inbox.order import Order
 from segpipe.tools.segmenting.manifest import Failure, InputRecord, read_failure
-from segpipe.tools.segmenting.studies import Study, find_studies
+from segpipe.tools.segmenting.studies import Study, find_studies, is_text
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def sort_inbox(
         output=output,
         at_least=0,
     )
+    studies = [study if _has_text(study) else _nameless(study) for study in studies]
     growing = [study for study in studies if _age_s(study, now) < settle_s]
     settled = [study for study in studies if study not in growing]
     look = partial(_look, order=order, limit_s=limit_s, retry_failed=retry_failed)
@@ -117,9 +119,26 @@ def _look(
     return WaitingStudy(study, inputs)
 
 
+def _has_text(study: Study) -> bool:
+    return all(is_text(str(file)) for file in study.files)
+
+
+def _nameless(study: Study) -> Study:
+    """The study without its files, whose names no document can hold."""
+    why = "expected files with names in UTF-8, found others; rename them"
+    return Study(study.name, (), fault=f"{study.name}: {why}")
+
+
 def _age_s(study: Study, now: float) -> float:
-    """Age of the newest file; 0 if a file is gone, because it is being moved."""
+    """Age of the newest file; 0 if a file is gone, because it is being moved.
+
+    A study with a fault does not wait: its attempt says what is wrong.
+    """
+    if study.fault is not None and not all(file.exists() for file in study.files):
+        return math.inf
     try:
-        return now - max(file.stat().st_mtime for file in study.files)
+        return now - max((f.stat().st_mtime for f in study.all_files), default=0)
     except FileNotFoundError:
         return 0.0
+    except OSError:
+        return math.inf

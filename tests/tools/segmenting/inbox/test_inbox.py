@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.attempt import Outcome, attempt_case
 from segpipe.tools.segmenting.inbox.inbox import Inbox, sort_inbox
 from segpipe.tools.segmenting.inbox.order import Order, prepare_order
 from segpipe.tools.segmenting.inbox.pool import write_failure
-from segpipe.tools.segmenting.inbox.worker import load_work
+from segpipe.tools.segmenting.inbox.worker import STUDY, load_work
+from tests.support.dicoms import SERIES, write_series
 from tests.support.phantoms import write_volume
 from tests.support.segmenters import make_plan, save_segmenter
 
@@ -79,6 +81,39 @@ def test_a_study_with_one_young_file_waits(order: Order) -> None:
     assert look(order, now=now, settle_s=1e6).growing == ("a", "c")
     assert names(look(order, now=now, settle_s=1e6)) == ["b"]
     assert not look(order, now=now, settle_s=0.0).growing
+
+
+def test_a_bad_file_is_tried_by_name_and_stops_no_other(order: Order) -> None:
+    """A link to nothing and names that no document can hold, in an old inbox."""
+    inbox = Path(order.output).parent / "in"
+    (inbox / "lost.nii").symlink_to(inbox / "nothing")
+    (inbox / os.fsdecode(b"\xe4.nii")).write_bytes(b"x")
+    for file in write_series(inbox / "series"):
+        file.rename(file.with_name(file.name + os.fsdecode(b"\xe4")))
+
+    found = look(order)
+    outcomes = {
+        one.study.name: attempt_case(STUDY.validate_json(STUDY.dump_json(one.study)), w)
+        for w in [load_work(order)]
+        for one in found.todo
+    }
+
+    assert {name for name, one in outcomes.items() if one.failed} == {
+        "lost.nii",
+        "\\xe4.nii",
+        SERIES,
+    }
+    assert {"a", "b", "c"} < {*outcomes}
+    assert "rename them" in outcomes[SERIES].reason
+    assert "mend the link" in outcomes["lost.nii"].reason
+
+
+def test_an_inbox_that_is_the_output_is_refused(order: Order) -> None:
+    """Its three scans would be replaced by their masks."""
+    inbox = Path(order.output).parent / "in"
+
+    with pytest.raises(DataError, match="expected an output that is no input"):
+        look(order.model_copy(update={"output": str(inbox)}))
 
 
 def test_an_empty_inbox_holds_nothing(order: Order) -> None:
