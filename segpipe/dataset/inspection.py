@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from segpipe.dataset.layout import CaseFiles, Dataset
+from segpipe.images.contract import check_varies
+from segpipe.images.formats import raster
 from segpipe.images.formats.files import read_image, read_label
 from segpipe.images.grid import Grid
 from segpipe.images.volume import LabelMap
@@ -89,7 +91,10 @@ def inspect_case(
     faults: list[str] = []
     grid, digest = _inspect_images(files, data, dataset, limits, faults)
     counts: dict[int, int] = {}
-    warnings: list[str] = []
+    stated = (
+        raster.spacing_warning(data / file, dataset.spacing_mm) for file in files.images
+    )
+    warnings = [words for words in stated if words]
     label = _try(partial(_read_label, data / files.label, dataset), faults)
     if label is not None:
         faults += _apart(data / files.label, label.grid, grid, limits)
@@ -211,12 +216,12 @@ def _flat_channels(
     path: Path, array: Float32[np.ndarray, "channel i j k"]
 ) -> Iterator[str]:
     for number, channel in enumerate(array):
-        if channel.min() == channel.max():
-            where = f" in channel {number}" if len(array) > 1 else ""
-            yield (
-                f"{path}: expected an image, found {channel.flat[0]:g} in every voxel"
-                f"{where} (zero variance); was it exported before it was loaded?"
-            )
+        where = f" in channel {number}" if len(array) > 1 else ""
+        try:
+            low, high = float(channel.min()), float(channel.max())
+            check_varies(path, low, high, where=where)
+        except DataError as error:
+            yield str(error)
 
 
 def _value_faults(
