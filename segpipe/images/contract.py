@@ -76,7 +76,8 @@ def check_upright(path: Path, orientation: int) -> None:
         raise DataError(
             f"{path}: expected pixels in their final orientation, found EXIF "
             f"orientation {orientation}; apply it (`mogrify -auto-orient`, or "
-            "ImageOps.exif_transpose of Pillow), so that image and label map agree"
+            "load() and ImageOps.exif_transpose of Pillow), so that image and label "
+            "map agree"
         )
 
 
