@@ -12,7 +12,7 @@ from jaxtyping import Float32
 
 from segpipe.dataset.layout import CaseFiles, Dataset
 from segpipe.images.contract import check_varies
-from segpipe.images.formats import raster
+from segpipe.images.formats import itk, raster
 from segpipe.images.formats.files import read_image, read_label
 from segpipe.images.grid import Grid
 from segpipe.images.volume import LabelMap
@@ -111,7 +111,8 @@ def inspect_case(
                 warnings.append(EMPTY)
     if files.instances is not None:
         path = data / files.instances
-        instances = _try(partial(_read_label, path, dataset), faults)
+        read = partial(read_label, path, spacing_mm=dataset.spacing_mm)
+        instances = _try(read, faults)
         if instances is not None:
             faults += _apart(path, instances.grid, grid, limits)
             faults += _instance_faults(path, instances)
@@ -129,6 +130,7 @@ def _try(read: Callable[[], T], faults: list[str]) -> T | None:
 
 
 def _read_label(path: Path, dataset: Dataset) -> LabelMap:
+    itk.check_segment_names(path, dataset.labels)
     return read_label(path, spacing_mm=dataset.spacing_mm)
 
 

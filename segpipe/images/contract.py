@@ -75,9 +75,8 @@ def check_upright(path: Path, orientation: int) -> None:
     if orientation not in (0, 1):
         raise DataError(
             f"{path}: expected pixels in their final orientation, found EXIF "
-            f"orientation {orientation}; apply it (`mogrify -auto-orient`, or "
-            "load() and ImageOps.exif_transpose of Pillow), so that image and label "
-            "map agree"
+            f"orientation {orientation}; apply it (`mogrify -auto-orient`), so that "
+            "image and label map agree"
         )
 
 

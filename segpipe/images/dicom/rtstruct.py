@@ -66,7 +66,8 @@ def read_rtstruct(
         path: The RTSTRUCT file.
         source: The image that it was drawn on.
         only: Names of the regions to read; all if empty. Clinical sets hold regions
-            that overlap all others, such as the body's outline.
+            that overlap all others, such as the body's outline. Regions of one name
+            that is asked for are joined.
 
     Returns:
         The regions with a closed contour, with values from 1 in the order of ROINumber.
@@ -83,11 +84,17 @@ def read_rtstruct(
     grid = source.image.grid
     array = np.zeros(grid.shape, np.int16)
     structures: dict[str, int] = {}
+    left_out: list[str] = []
     for roi in _rois(path, dataset, source):
         if only and roi.name not in only:
+            left_out.append(roi.name)
             continue
-        number = len(structures) + 1
-        name = f"{roi.name} ({number})" if roi.name in structures else roi.name
+        name, number = roi.name, len(structures) + 1
+        if name in structures:
+            numbered = f"{name} ({number})"
+            joined = name in only and numbered not in only
+            name = name if joined else numbered
+            number = structures[name] if joined else number
         mask = _filled(path, roi, grid)
         if not mask.any():
             log.warning(
@@ -95,18 +102,18 @@ def read_rtstruct(
                 path,
                 name,
             )
-        others = array[mask & (array != 0)]
+        others = array[mask & (array != 0) & (array != number)]
         if len(others):
             one = list(structures)[int(others[0]) - 1]
             raise overlap(path, one, name, len(others))
         array[mask] = number
         structures[name] = number
-    if not structures:
+    if not structures and not left_out:
         raise DataError(
             f"{path}: expected closed contours, found none; export the structures as "
             "CLOSED_PLANAR contours"
         )
-    return SegLabels(LabelMap(array, grid), structures)
+    return SegLabels(LabelMap(array, grid), structures, tuple(left_out))
 
 
 def _check_series(path: Path, dataset: Dataset, source: DicomImage) -> None:

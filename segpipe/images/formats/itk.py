@@ -61,7 +61,7 @@ def read_segment_names(path: Path) -> dict[int, str]:
     Returns:
         The names; empty if the header has none, or if it is another format.
     """
-    if _kind(path) != ".nrrd":
+    if not path.name.lower().endswith((".nrrd", ".nhdr")) or not path.is_file():
         return {}
     found: dict[str, dict[str, str]] = {}
     for key, value in _fields(path).items():
@@ -72,6 +72,29 @@ def read_segment_names(path: Path) -> dict[int, str]:
         for segment in found.values()
         if segment.get("LabelValue", "").isdecimal() and "Name" in segment
     }
+
+
+def check_segment_names(path: Path, labels: dict[str, int]) -> None:
+    """Check the values that the header names against those of the data set.
+
+    Names that the data set does not have say nothing.
+
+    Args:
+        path: A label map of any format.
+        labels: The value of each structure in the data set.
+
+    Raises:
+        DataError: If the header gives a structure of the data set another value.
+    """
+    values = {name.strip().casefold(): value for name, value in labels.items()}
+    for value, name in sorted(read_segment_names(path).items()):
+        wanted = values.get(name.strip().casefold(), value)
+        if wanted != value:
+            raise DataError(
+                f"{path}: expected {name!r} as {wanted}, found that its header names "
+                f"{value} so; give the segments the same values in all cases (export "
+                "them with one colour table in 3D Slicer)"
+            )
 
 
 def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> None:
