@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from segpipe.dataset.layout import CaseFiles, Dataset
-from segpipe.images.contract import check_varies
+from segpipe.images.contract import check_axial, check_varies
 from segpipe.images.formats import itk, raster
 from segpipe.images.formats.files import read_image, read_label
 from segpipe.images.grid import Grid
@@ -206,12 +206,11 @@ def _geometry_faults(
             f"{path}: expected more than one voxel along i and j, found shape "
             f"{grid.shape}; store a single slice as a 2-D image"
         )
-    elif grid.shape[2] == 1 and grid.to_canonical.permutation[2] != 2:
-        yield (
-            f"{path}: expected a 2-D image in the axial plane, found one whose slice "
-            "axis points to the side or the front; store it as PNG or TIFF, with "
-            "spacing_mm in dataset.json"
-        )
+        return
+    try:
+        check_axial(path, grid)
+    except DataError as error:
+        yield str(error)
 
 
 def _flat_channels(

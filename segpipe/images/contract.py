@@ -51,6 +51,20 @@ def check_straight(path: Path, grid: Grid) -> Grid:
     return grid
 
 
+def check_axial(path: Path, grid: Grid) -> None:
+    """Check that a plane lies across the body, where 2-D networks look.
+
+    Raises:
+        DataError: If the axis of a single slice points to the side or the front.
+    """
+    if grid.shape[2] == 1 and grid.to_canonical.permutation[2] != 2:
+        raise DataError(
+            f"{path}: expected a 2-D image in the axial plane, found one whose slice "
+            "axis points to the side or the front; store it as PNG or TIFF, with "
+            "spacing_mm in dataset.json or --spacing-mm"
+        )
+
+
 def mm_per_unit(path: Path, units: set[str]) -> float:
     """Millimetres in the one unit of length that a file names; 1 if it names none.
 

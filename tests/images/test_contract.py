@@ -48,6 +48,8 @@ def write_nifti(path: Path, array: Array, fact: str) -> Path:
     affine = np.diag([*(size * scale for size in SPACING), 1])
     if fact == "shear":
         affine[0, 1] = 0.2
+    if fact == "coronal plane":
+        array, affine = array[..., :1], affine[:, [0, 2, 1, 3]]
     image = nib.Nifti1Image(np.stack([array] * 2, 3) if fact == "time" else array, None)
     image.set_sform(affine, 1)
     image.header.set_xyzt_units("micron" if scale > 1 else "mm")
@@ -63,6 +65,9 @@ def write_itk(path: Path, array: Array, fact: str) -> Path:
         np.ascontiguousarray(vector.transpose(axes)), isVector=fact == "channels"
     )
     scale = 1000 if fact == "unit um" else 1
+    if fact == "coronal plane":
+        image = image[:, :, :1]
+        image.SetDirection((1, 0, 0, 0, 0, 1, 0, 1, 0))
     image.SetSpacing([size * scale for size in SPACING])
     SimpleITK.WriteImage(image, str(path))
     data = path.read_bytes()

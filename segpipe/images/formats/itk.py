@@ -91,9 +91,9 @@ def check_segment_names(path: Path, labels: dict[str, int]) -> None:
         wanted = values.get(name.strip().casefold(), value)
         if wanted != value:
             raise DataError(
-                f"{path}: expected {name!r} as {wanted}, found that its header names "
-                f"{value} so; give the segments the same values in all cases (export "
-                "them with one colour table in 3D Slicer)"
+                f"{path}: expected {name!r} as {wanted}, found {value} in its header; "
+                "give the segments the same values in all cases (export them with one "
+                "colour table in 3D Slicer)"
             )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segpipe.images.contract import check_varies
+from segpipe.images.contract import check_axial, check_varies
 from segpipe.images.dicom.series import DicomImage, read_series
 from segpipe.images.formats import raster
 from segpipe.images.formats.files import open_image
@@ -71,6 +71,7 @@ def open_study(
             "one case NAME_0000, NAME_0001 … in this order"
         )
     _check_kind(study.files[0], source.grid, plan)
+    check_axial(study.files[0], source.grid)
     return Opened(_varying(study.files[0], source), series, warnings)
 
 
