@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from segpipe.project.documents import Unit, validation_faults
+from segpipe.project.documents import Unit, parse_json, validation_faults
 from segpipe.project.errors import DataError
 
 NIFTI = (".nii", ".nii.gz")
@@ -58,10 +58,7 @@ def read_description(data: Path) -> Description:
             "import data with `segpipe import`, or write the example with "
             "`segpipe phantom data`"
         )
-    try:
-        document = json.loads(path.read_bytes())
-    except ValueError as error:  # also a wrong encoding
-        raise DataError(f"{path}: expected JSON in UTF-8, found {error}") from error
+    document = parse_json(path, path.read_bytes())
     faults = _described_faults(document)
     try:
         description = Description.model_validate_json(json.dumps(document))

@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from segpipe.dataset.layout import CaseFiles, Dataset
+from segpipe.images.contract import check_axial, check_varies
+from segpipe.images.formats import itk, raster
 from segpipe.images.formats.files import read_image, read_label
 from segpipe.images.grid import Grid
 from segpipe.images.volume import LabelMap
@@ -89,7 +91,10 @@ def inspect_case(
     faults: list[str] = []
     grid, digest = _inspect_images(files, data, dataset, limits, faults)
     counts: dict[int, int] = {}
-    warnings: list[str] = []
+    stated = (
+        raster.spacing_warning(data / file, dataset.spacing_mm) for file in files.images
+    )
+    warnings = [words for words in stated if words]
     label = _try(partial(_read_label, data / files.label, dataset), faults)
     if label is not None:
         faults += _apart(data / files.label, label.grid, grid, limits)
@@ -106,7 +111,8 @@ def inspect_case(
                 warnings.append(EMPTY)
     if files.instances is not None:
         path = data / files.instances
-        instances = _try(partial(_read_label, path, dataset), faults)
+        read = partial(read_label, path, spacing_mm=dataset.spacing_mm)
+        instances = _try(read, faults)
         if instances is not None:
             faults += _apart(path, instances.grid, grid, limits)
             faults += _instance_faults(path, instances)
@@ -124,6 +130,7 @@ def _try(read: Callable[[], T], faults: list[str]) -> T | None:
 
 
 def _read_label(path: Path, dataset: Dataset) -> LabelMap:
+    itk.check_segment_names(path, dataset.labels)
     return read_label(path, spacing_mm=dataset.spacing_mm)
 
 
@@ -199,24 +206,23 @@ def _geometry_faults(
             f"{path}: expected more than one voxel along i and j, found shape "
             f"{grid.shape}; store a single slice as a 2-D image"
         )
-    elif grid.shape[2] == 1 and grid.to_canonical.permutation[2] != 2:
-        yield (
-            f"{path}: expected a 2-D image in the axial plane, found one whose slice "
-            "axis points to the side or the front; store it as PNG or TIFF, with "
-            "spacing_mm in dataset.json"
-        )
+        return
+    try:
+        check_axial(path, grid)
+    except DataError as error:
+        yield str(error)
 
 
 def _flat_channels(
     path: Path, array: Float32[np.ndarray, "channel i j k"]
 ) -> Iterator[str]:
     for number, channel in enumerate(array):
-        if channel.min() == channel.max():
-            where = f" in channel {number}" if len(array) > 1 else ""
-            yield (
-                f"{path}: expected an image, found {channel.flat[0]:g} in every voxel"
-                f"{where} (zero variance); was it exported before it was loaded?"
-            )
+        where = f" in channel {number}" if len(array) > 1 else ""
+        try:
+            low, high = float(channel.min()), float(channel.max())
+            check_varies(path, low, high, where=where)
+        except DataError as error:
+            yield str(error)
 
 
 def _value_faults(

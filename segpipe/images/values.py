@@ -11,6 +11,14 @@ WHOLE = 1e-3  # labels saved as floats lie this close to whole numbers
 LOWEST, LARGEST = -(2**31), 2**31 - 1
 
 
+def _check_real(path: Path | str, array: np.ndarray) -> None:
+    if array.dtype.kind not in "buif":
+        raise DataError(
+            f"{path}: expected real numbers, found {array.dtype}; write magnitude and "
+            "phase, or what is meant, as channels of real numbers"
+        )
+
+
 def finite_float32(
     path: Path | str, array: np.ndarray
 ) -> Float32[np.ndarray, "*shape"]:
@@ -21,8 +29,9 @@ def finite_float32(
         array: Values of any real type.
 
     Raises:
-        DataError: If a value is NaN, infinite or beyond float32.
+        DataError: If a value is complex, NaN, infinite or beyond float32.
     """
+    _check_real(path, array)
     with np.errstate(over="ignore"):  # an overflow becomes infinite and is refused
         values = np.ascontiguousarray(array, dtype=np.float32)
     if not np.isfinite(values).all():
@@ -47,6 +56,7 @@ def whole_labels(path: Path, array: np.ndarray) -> Int[np.ndarray, "i j k"]:
         DataError: If a value is further than 0.001 from a whole number, or beyond 32
             bits.
     """
+    _check_real(path, array)
     whole = array
     if array.dtype.kind not in "iub":
         whole = np.rint(array)

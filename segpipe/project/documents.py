@@ -10,11 +10,20 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    NodeEvent,
+)
 
 from segpipe.project.errors import DataError
 
 # Not typing.Self: beartype, which checks types in the tests, refuses it in methods.
 D = TypeVar("D", bound="Document")
+LEVELS, VALUES = 100, 100_000  # of YAML
 Unit = Literal["mm", "px"]  # of lengths; px without a physical spacing
 
 
@@ -59,6 +68,72 @@ def expect_file(path: Path) -> Path:
             "run `dvc repro`, which runs the stages in their order"
         )
     return path
+
+
+def parse_json(path: Path, content: bytes) -> Any:
+    """Parse JSON that people or other programs wrote.
+
+    Args:
+        path: The file, for the error.
+        content: Its content.
+
+    Raises:
+        DataError: If it is not JSON in UTF-8, or nested beyond all use.
+    """
+    try:
+        return json.loads(content)
+    except ValueError as error:  # also a wrong encoding
+        raise DataError(f"{path}: expected JSON in UTF-8, found {error}") from error
+    except RecursionError as error:
+        raise DataError(
+            f"{path}: expected JSON that nests a few levels, found a thousand or more; "
+            "write the file again"
+        ) from error
+
+
+def parse_yaml(path: Path, content: str) -> Any:
+    """Parse YAML 1.2 that people wrote, after a look at its size.
+
+    Args:
+        path: The file, for the error.
+        content: Its content.
+
+    Raises:
+        DataError: If it is not YAML, nests more than 100 levels, or repeats itself by
+            aliases to more than 100,000 values.
+    """
+    try:
+        _check_size(path, content)
+        return YAML(typ="safe", pure=True).load(content)
+    except YAMLError as error:
+        raise DataError(f"{path}: expected YAML 1.2, found {error}") from error
+
+
+def _check_size(path: Path, content: str) -> None:
+    """Count levels and values, each alias by what it stands for, without building."""
+    open_: list[tuple[str | None, int]] = []  # anchor, and the count at its start
+    sizes: dict[str, int] = {}
+    count = 0
+    for event in YAML(typ="safe", pure=True).parse(content):
+        if isinstance(event, AliasEvent):
+            within = any(event.anchor == anchor for anchor, _ in open_)
+            count += VALUES if within else sizes.get(event.anchor, 0)
+        elif isinstance(event, NodeEvent):
+            count += 1
+            if isinstance(event, CollectionStartEvent):
+                open_.append((event.anchor, count))
+            elif event.anchor:
+                sizes[event.anchor] = 1
+        elif isinstance(event, CollectionEndEvent):
+            anchor, start = open_.pop()
+            if anchor:
+                sizes[anchor] = count - start + 1
+        if len(open_) > LEVELS or count > VALUES:
+            raise DataError(
+                f"{path}: expected at most {LEVELS} levels and {VALUES} values, found "
+                "more, as nested lists or aliases (*NAME) of aliases; write the values "
+                "out"
+            )
 
 
 def validation_faults(error: ValidationError, *, whole: str) -> list[str]:

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from segpipe.project.documents import validation_faults
+from segpipe.project.documents import parse_yaml, validation_faults
 from segpipe.project.errors import DataError
 
 FORMAT_VERSION = 1
@@ -38,10 +36,7 @@ def read_params(path: Path) -> dict[str, Any]:
             f"{path}: expected the parameters, found no file; "
             "run from the project's root, or write the file with `segpipe preset NAME`"
         )
-    try:
-        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except YAMLError as error:
-        raise DataError(f"{path}: expected YAML 1.2, found {error}") from error
+    document = parse_yaml(path, path.read_text(encoding="utf-8"))
     if not isinstance(document, dict):
         raise DataError(f"{path}: expected sections, found {type(document).__name__}")
     version = document.get("format_version")

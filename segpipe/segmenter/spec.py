@@ -24,6 +24,9 @@ def spec_file(folder: Path) -> Path:
     return folder / SPEC
 
 
+HEADER_BYTES = 1024  # of a header of weights for one tensor; it needs about 100
+
+
 class SegmenterSpec(Document):
     """All that is needed to use a segmenter, besides the weights.
 
@@ -75,6 +78,7 @@ def read_networks(folder: Path, spec: SegmenterSpec) -> tuple[Network, ...]:
     networks = []
     for file in files:
         network = build_network(spec.network)
+        _check_header(file, tensors=len(network.state_dict()))
         try:
             network.load_state_dict(load_file(file))
         except (RuntimeError, ValueError) as error:
@@ -95,6 +99,18 @@ def read_networks(folder: Path, spec: SegmenterSpec) -> tuple[Network, ...]:
             f"spec says, found {len(networks)}; copy the whole folder"
         )
     return tuple(networks)
+
+
+def _check_header(file: Path, *, tensors: int) -> None:
+    """Check that the header of weights is no larger than the network's tensors need."""
+    with file.open("rb") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+    largest = HEADER_BYTES * (tensors + 1)
+    if size > largest:
+        raise DataError(
+            f"{file}: expected a header of at most {largest} bytes for {tensors} "
+            f"tensors, found {size}; fetch the weights again from their source"
+        )
 
 
 def write_networks(folder: Path, networks: Sequence[Network]) -> None:

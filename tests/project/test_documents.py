@@ -4,7 +4,12 @@ from pathlib import Path
 import pytest
 
 from segpipe.dataset.prepared import CaseIndex
-from segpipe.project.documents import write_json, write_text
+from segpipe.project.documents import (
+    parse_json,
+    parse_yaml,
+    write_json,
+    write_text,
+)
 from segpipe.project.errors import DataError
 
 
@@ -55,3 +60,23 @@ def test_two_writers_of_one_file_never_mix_and_leave_nothing(tmp_path) -> None:
         end.result()
 
     assert [file.name for file in tmp_path.iterdir()] == ["volumes.csv"]
+
+
+def test_deep_json_and_yaml_that_repeats_itself_are_refused(tmp_path: Path) -> None:
+    """Nine aliases of nine aliases, eight times, stand for 43 million values."""
+    aliases = "\n".join(
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)
+    )
+    for text in ("[" * 200 + "]" * 200, f"a0: &a0 [1]\n{aliases}", "a: &a [*a]"):
+        with pytest.raises(DataError, match="at most 100 levels and 100000 values"):
+            parse_yaml(tmp_path / "a.yaml", text)
+    with pytest.raises(DataError, match=r"a\.json: expected JSON that nests"):
+        parse_json(tmp_path / "a.json", b"[" * 100_000 + b"]" * 100_000)
+    with pytest.raises(DataError, match=r"a\.json: expected JSON in UTF-8"):
+        parse_json(tmp_path / "a.json", b"{")
+
+
+def test_a_few_aliases_are_read_as_what_they_stand_for(tmp_path: Path) -> None:
+    found = parse_yaml(tmp_path / "a.yaml", "a: &x [1, 1e-3]\nb: {c: *x}\n")
+
+    assert found == {"a": [1, 0.001], "b": {"c": [1, 0.001]}}

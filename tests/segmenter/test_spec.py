@@ -11,7 +11,12 @@ from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
 from segpipe.segmenter.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec import SegmenterSpec, ensemble_digest, predictions_digest
+from segpipe.segmenter.spec import (
+    SegmenterSpec,
+    ensemble_digest,
+    predictions_digest,
+    read_networks,
+)
 from tests.support.segmenters import make_plan, save_segmenter
 
 
@@ -131,3 +136,16 @@ def test_predictions_keep_the_digest_that_they_were_written_with() -> None:
 
     assert predictions_digest(["a"]) == of_one
     assert predictions_digest(["a", "b"]) == ensemble_digest(["a", "b"])
+
+
+def test_a_huge_header_of_weights_is_refused_before_it_is_parsed(
+    tmp_path: Path,
+) -> None:
+    """The first 8 bytes of a safetensors file are the size of its JSON header."""
+    folder = save_segmenter(tmp_path, make_plan())
+    header = b"{" + b" " * 10_000_000 + b"}"
+    weights = folder / "weights-0.safetensors"
+    weights.write_bytes(len(header).to_bytes(8, "little") + header)
+
+    with pytest.raises(DataError, match="found 10000002; fetch the weights again"):
+        read_networks(folder, SegmenterSpec.read(folder / "spec.json"))

@@ -39,6 +39,7 @@ HEADER_FAULTS = (
     NotImplementedError,
     EOFError,
     OSError,
+    RecursionError,  # sequences within sequences, thousands deep
     struct.error,
     zlib.error,
 )

@@ -25,7 +25,9 @@ from segpipe.images.volume import LabelMap
 from segpipe.project.errors import DataError
 
 SOP_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"  # RT Structure Set Storage
-CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+XOR = "CLOSEDPLANAR_XOR"
+CLOSED = ("CLOSED_PLANAR", XOR)
+SAME_VOXELS = 1e-3  # corners of a contour that is written twice lie closer
 OFF_SLICE = 0.2  # gaps; a contour further from a slice belongs to another image
 log = logging.getLogger(__name__)
 
@@ -37,10 +39,13 @@ class _Roi:
     Attributes:
         name: ROIName.
         contours: Corners i, j, k of each contour.
+        combined: Whether all contours are combined by exclusive or, as
+            CLOSEDPLANAR_XOR says.
     """
 
     name: str
     contours: tuple[Float64[np.ndarray, "_ 3"], ...]
+    combined: bool
 
 
 @quiet()
@@ -49,16 +54,20 @@ def read_rtstruct(
 ) -> SegLabels:
     """Read a structure set: its closed planar contours, filled on the image's grid.
 
-    A pixel belongs to a region if its centre lies within an odd number of the region's
-    contours on that slice, so contours within contours are holes. A centre exactly on
-    an edge belongs to one of its sides only, so adjacent regions do not overlap. Open
-    contours and points enclose nothing and are left out with a warning.
+    A pixel belongs to a region if its centre lies within a contour and not within a
+    hole of it: a contour that lies wholly within another is a hole, one within a hole
+    is filled again. Contours that cross each other are joined, and one that is written
+    twice counts once. Contours of the kind CLOSEDPLANAR_XOR are combined by exclusive
+    or, as they say. A centre exactly on an edge belongs to one of its sides only, so
+    adjacent regions do not overlap. Open contours and points enclose nothing and are
+    left out with a warning; a region that encloses no pixel centre is warned of.
 
     Args:
         path: The RTSTRUCT file.
         source: The image that it was drawn on.
         only: Names of the regions to read; all if empty. Clinical sets hold regions
-            that overlap all others, such as the body's outline.
+            that overlap all others, such as the body's outline. Regions of one name
+            that is asked for are joined.
 
     Returns:
         The regions with a closed contour, with values from 1 in the order of ROINumber.
@@ -75,24 +84,36 @@ def read_rtstruct(
     grid = source.image.grid
     array = np.zeros(grid.shape, np.int16)
     structures: dict[str, int] = {}
+    left_out: list[str] = []
     for roi in _rois(path, dataset, source):
         if only and roi.name not in only:
+            left_out.append(roi.name)
             continue
-        number = len(structures) + 1
-        name = f"{roi.name} ({number})" if roi.name in structures else roi.name
+        name, number = roi.name, len(structures) + 1
+        if name in structures:
+            numbered = f"{name} ({number})"
+            joined = name in only and numbered not in only
+            name = name if joined else numbered
+            number = structures[name] if joined else number
         mask = _filled(path, roi, grid)
-        others = array[mask & (array != 0)]
+        if not mask.any():
+            log.warning(
+                "%s: %r encloses no centre of a pixel: it is empty on the image's grid",
+                path,
+                name,
+            )
+        others = array[mask & (array != 0) & (array != number)]
         if len(others):
             one = list(structures)[int(others[0]) - 1]
             raise overlap(path, one, name, len(others))
         array[mask] = number
         structures[name] = number
-    if not structures:
+    if not structures and not left_out:
         raise DataError(
             f"{path}: expected closed contours, found none; export the structures as "
             "CLOSED_PLANAR contours"
         )
-    return SegLabels(LabelMap(array, grid), structures)
+    return SegLabels(LabelMap(array, grid), structures, tuple(left_out))
 
 
 def _check_series(path: Path, dataset: Dataset, source: DicomImage) -> None:
@@ -139,11 +160,13 @@ def _roi(path: Path, roi: Dataset, item: Dataset, source: DicomImage) -> _Roi:
     name = str(value_of(path, roi, "ROIName") or "unnamed")[:64]
     contours = []
     named = []
+    combined = False
     for contour in items_of(path, item, "ContourSequence"):
         named.append(_names_slice(path, name, contour, instances))
         kind = word_of(path, contour, "ContourGeometricType")
         if kind in CLOSED:
             contours.append(_corners(path, contour, source.image.grid))
+            combined = combined or kind == XOR
         else:
             log.warning(
                 "%s: a %s contour of %r is left out: it encloses nothing",
@@ -154,7 +177,7 @@ def _roi(path: Path, roi: Dataset, item: Dataset, source: DicomImage) -> _Roi:
     if not all(named):  # a named slice implies the frame of reference
         reference = word_of(path, roi, "ReferencedFrameOfReferenceUID")
         check_reference(path, reference, source)
-    return _Roi(name, tuple(contours))
+    return _Roi(name, tuple(contours), combined)
 
 
 def _names_slice(path: Path, name: str, contour: Dataset, instances: set[str]) -> bool:
@@ -201,11 +224,54 @@ def _corners(
 
 def _filled(path: Path, roi: _Roi, grid: Grid) -> Bool[np.ndarray, "i j k"]:
     mask = np.zeros(grid.shape, bool)
+    slices: dict[int, list[np.ndarray]] = {}
     for corners in roi.contours:
         low, high = corners[:, :2].min(axis=0), corners[:, :2].max(axis=0)
         if (low < -0.5).any() or (high > np.array(grid.shape[:2]) - 0.5).any():
             log.warning("%s: %r reaches beyond the image and is cut", path, roi.name)
-        mask[:, :, int(corners[0, 2])] ^= inside(corners[:, :2], grid.shape[:2])
+        slices.setdefault(int(corners[0, 2]), []).append(corners[:, :2])
+    for k, contours in slices.items():
+        if roi.combined:
+            for corners in contours:
+                mask[:, :, k] ^= inside(corners, grid.shape[:2])
+        else:
+            mask[:, :, k] = _nested(_distinct(contours), grid.shape[:2])
+    return mask
+
+
+def _distinct(contours: list[np.ndarray]) -> list[np.ndarray]:
+    """The contours without copies, which may begin elsewhere or run backwards."""
+    kept: list[tuple[np.ndarray, np.ndarray]] = []
+    for corners in contours:
+        rounded = np.unique(np.rint(corners / SAME_VOXELS), axis=0)
+        if not any(
+            rounded.shape == other.shape and np.abs(rounded - other).max() <= 1
+            for other, _ in kept
+        ):
+            kept.append((rounded, corners))
+    return [corners for _, corners in kept]
+
+
+def _nested(
+    contours: list[np.ndarray], shape: tuple[int, int]
+) -> Bool[np.ndarray, "i j"]:
+    """The union of the contours, each without its holes: the contours within it."""
+    filled = sorted((inside(c, shape) for c in contours), key=np.sum, reverse=True)
+    within = [
+        [m for m in range(n) if not (filled[n] & ~filled[m]).any()]
+        for n in range(len(filled))
+    ]
+    depths: list[int] = []
+    for around in within:
+        depths.append(1 + max((depths[m] for m in around), default=-1))
+    mask = np.zeros(shape, bool)
+    for n, depth in enumerate(depths):
+        if depth % 2 == 0:
+            part = filled[n].copy()
+            for other, around in enumerate(within):
+                if n in around and depths[other] == depth + 1:
+                    part &= ~filled[other]
+            mask |= part
     return mask
 
 

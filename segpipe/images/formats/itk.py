@@ -11,6 +11,7 @@ import numpy as np
 import SimpleITK
 from jaxtyping import Integer
 
+from segpipe.images.contract import check_end, check_straight, mm_per_unit
 from segpipe.images.grid import Grid
 from segpipe.images.values import finite_float32, whole_labels
 from segpipe.images.volume import Image, LabelMap
@@ -29,6 +30,9 @@ DATA_FILE = re.compile(
 )
 PLACE = re.compile(r"%(0?\d?)d")
 MOST_FILES = 100_000
+# Fields that name the unit of the spacing.
+UNITS = {".nrrd": ("space units", "units"), ".mha": ("DistanceUnits",)}
+SEGMENT = re.compile(r"Segment(\d+)_(Name|LabelValue)")  # of 3D Slicer
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -56,6 +60,48 @@ def read_label(path: Path) -> LabelMap:
             "write the label map as whole numbers"
         )
     return LabelMap(whole_labels(path, array[0]), grid)
+
+
+def read_segment_names(path: Path) -> dict[int, str]:
+    """The names of the segments by their values, as 3D Slicer writes them to NRRD.
+
+    Returns:
+        The names; empty if the header has none, or if it is another format.
+    """
+    if not path.name.lower().endswith((".nrrd", ".nhdr")) or not path.is_file():
+        return {}
+    found: dict[str, dict[str, str]] = {}
+    for key, value in _fields(path).items():
+        if match := SEGMENT.fullmatch(key):
+            found.setdefault(match[1], {})[match[2]] = value
+    return {
+        int(segment["LabelValue"]): segment["Name"]
+        for segment in found.values()
+        if segment.get("LabelValue", "").isdecimal() and "Name" in segment
+    }
+
+
+def check_segment_names(path: Path, labels: dict[str, int]) -> None:
+    """Check the values that the header names against those of the data set.
+
+    Names that the data set does not have say nothing.
+
+    Args:
+        path: A label map of any format.
+        labels: The value of each structure in the data set.
+
+    Raises:
+        DataError: If the header gives a structure of the data set another value.
+    """
+    values = {name.strip().casefold(): value for name, value in labels.items()}
+    for value, name in sorted(read_segment_names(path).items()):
+        wanted = values.get(name.strip().casefold(), value)
+        if wanted != value:
+            raise DataError(
+                f"{path}: expected {name!r} as {wanted}, found {value} in its header; "
+                "give the segments the same values in all cases (export them with one "
+                "colour table in 3D Slicer)"
+            )
 
 
 def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> None:
@@ -118,8 +164,7 @@ def _read(path: Path) -> tuple[np.ndarray, Grid]:
             f"{path}: expected a whole image, found {reason}; "
             "fetch the file again from its source"
         ) from error
-    if path.suffix.lower() in (".mha", ".mhd"):
-        _check_zlib(path, array.nbytes)
+    _check_voxels(path, array.nbytes)
     dimensions = image.GetDimension()
     if dimensions not in (2, 3):
         raise DataError(
@@ -137,8 +182,37 @@ def _read(path: Path) -> tuple[np.ndarray, Grid]:
     spacing[:dimensions] = image.GetSpacing()
     affine[:3, :3] = turn * spacing
     affine[:dimensions, 3] = image.GetOrigin()
+    affine[:3] *= _mm_per_unit(path)
     k, j, i = array.shape[:3]
-    return array.transpose(3, 2, 1, 0), Grid((i, j, k), LPS_TO_RAS @ affine, "mm")
+    grid = Grid((i, j, k), LPS_TO_RAS @ affine, "mm")
+    return array.transpose(3, 2, 1, 0), check_straight(path, grid)
+
+
+def _kind(path: Path) -> str:
+    return ".nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else ".mha"
+
+
+def _fields(path: Path) -> dict[str, str]:
+    """The fields of a header as they are written."""
+    with path.open("rb") as file:
+        start = file.read(HEADER_BYTES)
+    if _kind(path) == ".nrrd":
+        head, between = re.split(rb"\r?\n\r?\n", start, maxsplit=1)[0], r":=?"
+    else:
+        end = start.find(b"\n", max(start.find(b"ElementDataFile"), 0))
+        head, between = start[: end if end >= 0 else None], "="
+    lines = os.fsdecode(head).splitlines()
+    pairs = (re.split(between, line, maxsplit=1) for line in lines)
+    return {pair[0].strip(): pair[1].strip() for pair in pairs if len(pair) == 2}
+
+
+def _mm_per_unit(path: Path) -> float:
+    fields, units = _fields(path), set[str]()
+    for key in UNITS[_kind(path)]:
+        text = fields.get(key, "")
+        named = re.findall(r'"([^"]*)"', text) or text.split()
+        units |= {unit for unit in named if unit.strip(" ?")}
+    return mm_per_unit(path, units)
 
 
 def _check_header(path: Path) -> None:
@@ -147,7 +221,7 @@ def _check_header(path: Path) -> None:
         raise DataError(f"{path}: expected an image, found none")
     with path.open("rb") as file:
         start = file.read(HEADER_BYTES)
-    kind = ".nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else ".mha"
+    kind = _kind(path)
     if kind == ".nrrd" and not start.startswith(b"NRRD"):
         raise DataError(
             f"{path}: expected an NRRD file, found another format; is its name right?"
@@ -158,23 +232,68 @@ def _check_header(path: Path) -> None:
             f"{', '.join(word.decode() for word in GEOMETRY[kind])}; write the image "
             "again with its spacing and directions"
         )
-    head, _, rest = start.partition(b"\n\n")
-    if kind == ".nrrd" and b"encoding: gz" in head:
-        beside = re.search(rb"^data ?file: *(.+?)\s*$", head, re.MULTILINE)
-        if beside and (path.parent / os.fsdecode(beside[1])).is_file():
-            _check_gzip(path, path.parent / os.fsdecode(beside[1]), 0)
-        elif rest and not beside:
-            _check_gzip(path, path, len(head) + 2)
 
 
-def _check_gzip(path: Path, packed: Path, offset: int) -> None:
-    """Read compressed voxels to the end, which checks their length and checksum."""
+def _check_voxels(path: Path, needed: int) -> None:
+    """Check that the voxels are stored whole and undamaged, and nothing behind them."""
+    fields = _fields(path)
+    if _kind(path) == ".mha":
+        packed = fields.get("CompressedData", "").lower() in ("true", "1")
+        if packed:
+            _check_zlib(path, needed)
+        elif fields.get("BinaryData", "True").lower() in ("true", "1"):
+            _check_raw(path, fields, needed)
+        return
+    with path.open("rb") as file:
+        start = file.read(HEADER_BYTES)
+    head = re.match(rb".*?\r?\n\r?\n", start, re.DOTALL)
+    beside = next((fields[k] for k in ("data file", "datafile") if k in fields), None)
+    if beside is not None:
+        voxels, offset = path.parent / beside, 0
+    elif head is not None:
+        voxels, offset = path, head.end()
+    else:
+        return
+    if not voxels.is_file() or {"byte skip", "line skip"} & set(fields):
+        return
+    encoding = fields.get("encoding", "").lower()
+    if encoding in ("gz", "gzip"):
+        _check_gzip(path, voxels, offset, needed)
+    elif encoding == "raw":
+        with voxels.open("rb") as file:
+            file.seek(offset + needed)
+            check_end(path, file)
+
+
+def _check_raw(path: Path, fields: dict[str, str], needed: int) -> None:
+    """Check the end of uncompressed MetaImage voxels."""
+    name = fields.get("ElementDataFile", "")
+    size = fields.get("HeaderSize", "0")
+    voxels = path if name.upper() == "LOCAL" else path.parent / name
+    if not voxels.is_file() or not size.isdecimal():  # a list; -1: read from the end
+        return
+    skipped = int(size)
+    with voxels.open("rb") as file:
+        if voxels == path:
+            start = file.read(HEADER_BYTES)
+            skipped += start.index(b"\n", start.index(b"ElementDataFile")) + 1
+        file.seek(skipped + needed)
+        check_end(path, file)
+
+
+def _check_gzip(path: Path, packed: Path, offset: int, needed: int) -> None:
+    """Read compressed voxels to the end, which checks their length and checksum.
+
+    No more is unpacked than the header promises.
+    """
     with packed.open("rb") as file:
         file.seek(offset)
         try:
             with gzip.GzipFile(fileobj=file) as voxels:
-                while voxels.read(1 << 24):
-                    pass
+                left = needed
+                while left > 0 and (data := voxels.read(min(left, 1 << 24))):
+                    left -= len(data)
+                check_end(path, voxels)
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(
                 f"{path}: expected whole gzip data, found {error}; "
@@ -190,10 +309,7 @@ def _check_zlib(path: Path, needed: int) -> None:
     with path.open("rb") as file:
         start = file.read(HEADER_BYTES)
     head, _, rest = start.partition(b"ElementDataFile")
-    lines = (line.partition("=") for line in head.decode("latin-1").splitlines())
-    fields = {key.strip(): value.strip() for key, _, value in lines}
-    if fields.get("CompressedData", "").lower() not in ("true", "1"):
-        return
+    fields = _fields(path)
     name = os.fsdecode(rest.partition(b"\n")[0].partition(b"=")[2].strip())
     local = name.upper() == "LOCAL"
     packed = path if local else path.parent / name
@@ -204,9 +320,13 @@ def _check_zlib(path: Path, needed: int) -> None:
     try:
         with packed.open("rb") as file:
             file.seek(offset)
-            while left > 0 and (data := file.read(min(left, 1 << 16))):
+            while (
+                left > 0 and found <= needed and (data := file.read(min(left, 1 << 16)))
+            ):
                 left -= len(data)
                 found += len(unpacker.decompress(data))
+            if unpacker.eof and found == needed:
+                check_end(path, file)
     except (OSError, zlib.error):
         found = 0
     if not unpacker.eof or found != needed:

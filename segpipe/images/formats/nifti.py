@@ -19,6 +19,7 @@ from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
+from segpipe.images.contract import check_end
 from segpipe.images.formats.nifti_geometry import forms_agree, nifti_grid, nifti_shape
 from segpipe.images.grid import Grid, Triple
 from segpipe.images.values import finite_float32, whole_labels
@@ -28,6 +29,7 @@ from segpipe.project.errors import DataError
 SUFFIXES = (".nii.gz", ".nii")
 LARGEST_WHOLE = 1 << 26  # voxels that are read at once: 256 MB in float32
 GZIP = 31  # zlib's number for gzip's format
+MOST_UNPACKED = 1032  # bytes that deflate unpacks from one
 HEADER_BYTES = 1 << 20  # the header with its extensions, if any
 
 
@@ -88,8 +90,7 @@ def _read_slices(path: Path, voxels: ArrayProxy, shape: Triple) -> Iterator[np.n
                 array = array.astype(np.float64) * slope + intercept
             block = array.reshape((1, *shape[:2], count), order="F")
             yield finite_float32(path, block)
-        while file.read(1 << 20):  # to the checksum
-            pass
+        check_end(path, file)  # and the checksum
 
 
 def read_channels(path: Path) -> Image:
@@ -231,10 +232,27 @@ def _open(path: Path) -> io.BufferedIOBase:
 
 
 def _load(path: Path) -> nib.Nifti1Image:
-    """Load the whole file: read to the end, gzip checks length and checksum."""
+    """Load the whole file: read to the end, gzip checks length and checksum.
+
+    No more is unpacked than the header promises.
+    """
     with _damage_named(path), _open(path) as file:
-        data = file.read()
-    return _parse(path, data, header_only=False)
+        data = file.read(HEADER_BYTES)
+        if len(data) == HEADER_BYTES:
+            left = _promised(_parse(path, data, header_only=True)) - len(data)
+            largest = path.stat().st_size * MOST_UNPACKED  # a header may say anything
+            data += file.read(min(max(left, 0), largest))
+        image = _parse(path, data, header_only=False)
+        end = io.BytesIO(data[_promised(image) :])
+        check_end(path, end)
+        check_end(path, file)
+    return image
+
+
+def _promised(image: nib.Nifti1Image) -> int:
+    """Bytes of the file up to its last voxel, by its header."""
+    size: int = math.prod(image.shape) * image.get_data_dtype().itemsize
+    return int(image.dataobj.offset) + size
 
 
 @contextmanager
@@ -262,9 +280,7 @@ def _parse(path: Path, data: bytes, *, header_only: bool) -> nib.Nifti1Image:
         holder = nib.FileHolder(fileobj=io.BytesIO(data))
         image = kind.from_file_map({"header": holder, "image": holder})
         header = image.header
-        needed = int(image.dataobj.offset) + (
-            int(np.prod(header.get_data_shape())) * header.get_data_dtype().itemsize
-        )
+        needed = _promised(image)
     except (ImageFileError, HeaderDataError, ValueError) as error:
         raise DataError(
             f"{path}: expected a NIfTI file, found {error}; convert the image to NIfTI"

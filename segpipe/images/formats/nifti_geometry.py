@@ -6,13 +6,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from segpipe.images.contract import check_straight
 from segpipe.images.grid import Grid, Triple
 from segpipe.project.errors import DataError
 
 # qform and sform may differ by rounding; real disagreements are much larger.
 FORMS_TOLERANCE_VOXELS = 0.01
 FLATTEST = 1e-3  # three unit axes that span a smaller volume lie in a plane
-LARGEST_SHEAR = 0.01  # cosine between axes: about half a degree
 MM_PER_UNIT = {1: 1000.0, 3: 0.001}  # xyzt_units: metre, micron; all others are mm
 
 
@@ -40,12 +40,7 @@ def nifti_grid(path: Path, image: nib.Nifti1Image, shape: Triple) -> Grid:
     Raises:
         DataError: If there is no geometry, or if it is flat, sheared or contradictory.
     """
-    grid = Grid(shape, _affine(path, image), "mm")
-    if grid.largest_shear > LARGEST_SHEAR:
-        raise DataError(
-            f"{path}: expected axes at right angles, found a shear of "
-            f"{grid.largest_shear:.3f} (cosine); resample the image to a straight grid"
-        )
+    grid = check_straight(path, Grid(shape, _affine(path, image), "mm"))
     coded = image.header["qform_code"] > 0 and image.header["sform_code"] > 0
     if coded and not forms_agree(path, image, grid):
         other = Grid(shape, _qform(path, image), "mm")

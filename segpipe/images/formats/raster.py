@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -12,6 +13,7 @@ import PIL.Image
 import tifffile
 from jaxtyping import Integer
 
+from segpipe.images.contract import MM_PER_UNIT, check_upright
 from segpipe.images.grid import Grid
 from segpipe.images.values import finite_float32, whole_labels
 from segpipe.images.volume import Image, LabelMap
@@ -34,6 +36,15 @@ DECODER_ERRORS = (
 )
 EXIF_ORIENTATION = 274
 LOSSY = (".jpg", ".jpeg")
+TIFF = (".tif", ".tiff")
+# What pixels may mean; all else, such as CMYK, CIELAB or inverted grey, is refused.
+PIXELS = ("MINISBLACK", "RGB")
+MODES = ("L", "RGB")  # the same in the names of Pillow, for JPEG
+SLICES, CHANNELS, TIME = "ZQI", "CS", "T"  # axes of a TIFF in tifffile's letters
+KNOWN_AXES = f"XY{SLICES}{CHANNELS}"
+XRESOLUTION, YRESOLUTION, CENTIMETRE = 282, 283, 3
+OME_SIZE = re.compile(r'\bPhysicalSize([XYZ])(Unit)?="([^"]*)"')
+SAME_SPACING = 0.01  # as a fraction of the spacing
 
 
 def read_image(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> Image:
@@ -73,6 +84,60 @@ def read_label(
             "write the label map in grey values (structure 1 as 1, and so on)"
         )
     return LabelMap(whole_labels(path, array[0]), _grid(path, array.shape, spacing_mm))
+
+
+def spacing_warning(path: Path, spacing_mm: tuple[float, ...] | None) -> str | None:
+    """A sentence if a TIFF states another spacing than it is used with, else None.
+
+    ImageJ, OME and the tags of resolution in centimetres state one. It is not used,
+    because many programs write one that was never measured.
+
+    Args:
+        path: The file.
+        spacing_mm: The spacing that is used: columns, rows (and slices); None for px.
+    """
+    stated = _stated_spacing(path) if path.suffix.lower() in TIFF else ()
+    used = (*(spacing_mm or ()), None)
+    same = [
+        mine is not None and abs(mine - size) <= SAME_SPACING * size
+        for mine, size in zip(used, stated, strict=False)
+    ]
+    if not stated or (all(same[:2]) and (len(stated) < 3 or len(used) < 4 or same[2])):
+        return None
+    named = " x ".join(f"{size:.6g}" for size in stated)
+    taken = " x ".join(f"{size:.6g}" for size in spacing_mm or ()) or "1 px"
+    return (
+        f"{path.name} states a spacing of {named} mm, which is not used; the image is "
+        f"taken with {taken + ' mm' * bool(spacing_mm)}: give --spacing-mm if the "
+        "stated one is right"
+    )
+
+
+def _stated_spacing(path: Path) -> tuple[float, ...]:
+    """The spacing in mm of columns, rows and slices (if stated); empty without one."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            tags, imagej = file.pages.first.tags, file.imagej_metadata or {}
+            ome = file.ome_metadata or ""
+            metric = file.pages.first.resolutionunit == CENTIMETRE
+            lengths = [tags.valueof(tag) for tag in (XRESOLUTION, YRESOLUTION)]
+    except DECODER_ERRORS:
+        return ()  # the reader says what is wrong with it
+    if ome:
+        found = {axis + part: text for axis, part, text in OME_SIZE.findall(ome)}
+        sizes = [(found.get(axis), found.get(f"{axis}Unit", "um")) for axis in "XYZ"]
+    else:
+        unit = str(imagej.get("unit", "cm" if metric else ""))
+        unit = unit.replace("\\u00B5", "u")
+        plane = [n[1] / n[0] if n and n[0] else None for n in lengths]
+        sizes = [(size, unit) for size in (*plane, imagej.get("spacing"))]
+    if any(size is None or unit not in MM_PER_UNIT for size, unit in sizes[:2]):
+        return ()
+    return tuple(
+        float(size) * MM_PER_UNIT[unit]
+        for size, unit in sizes
+        if size is not None and unit in MM_PER_UNIT
+    )
 
 
 def write_label(path: Path, array: Integer[np.ndarray, "i j k"]) -> None:
@@ -145,8 +210,8 @@ def _read(path: Path, *, palette: str) -> np.ndarray:
     data = path.read_bytes()
     try:
         if path.suffix.lower() == ".png":
-            array = _decode_png(data, palette)
-        elif path.suffix.lower() in (".tif", ".tiff"):
+            array = _decode_png(path, data, palette)
+        elif path.suffix.lower() in TIFF:
             return _decode_tiff(path, data, palette)
         else:
             array = _decode_jpeg(path, data)
@@ -161,10 +226,11 @@ def _read(path: Path, *, palette: str) -> np.ndarray:
     return planes.transpose(2, 1, 0)[..., None]
 
 
-def _decode_png(data: bytes, palette: str) -> np.ndarray:
+def _decode_png(path: Path, data: bytes, palette: str) -> np.ndarray:
     """Decode at full depth: Pillow alone reduces 16-bit colours to 8 bits silently."""
     with PIL.Image.open(io.BytesIO(data)) as image:
         image.load()  # refuses a truncated file, which the fast decoder would fill in
+        check_upright(path, image.getexif().get(EXIF_ORIENTATION, 1))
         if image.mode == "1":
             return np.asarray(image).astype(np.uint8)
         if image.mode == "P":
@@ -175,14 +241,17 @@ def _decode_png(data: bytes, palette: str) -> np.ndarray:
 
 def _decode_jpeg(path: Path, data: bytes) -> np.ndarray:
     with PIL.Image.open(io.BytesIO(data)) as image:
-        turned = image.getexif().get(EXIF_ORIENTATION, 1)
-        if turned not in (0, 1):
-            raise DataError(
-                f"{path}: expected pixels in their final orientation, found EXIF "
-                f"orientation {turned}; apply it (`mogrify -auto-orient`), so that "
-                "image and label map agree"
-            )
+        check_upright(path, image.getexif().get(EXIF_ORIENTATION, 1))
+        _check_meaning(path, image.mode, MODES)
         return np.asarray(image)
+
+
+def _check_meaning(path: Path, found: str, known: tuple[str, ...]) -> None:
+    if found not in known:
+        raise DataError(
+            f"{path}: expected grey values or colours, found {found} pixels; "
+            "save the image as plain grey or RGB"
+        )
 
 
 class _LoggedErrors(logging.Handler):
@@ -207,15 +276,22 @@ def _decode_tiff(path: Path, data: bytes, palette: str) -> np.ndarray:
             series = whole[0]
             array, axes = np.asarray(series.asarray()), str(series.axes)
             number, photometric = len(whole), series.keyframe.photometric
+            jpeg = series.keyframe.compression == tifffile.COMPRESSION.JPEG
+            turned = series.keyframe.tags.valueof(EXIF_ORIENTATION, 1)
+            lacking = sum(page is None for page in series.pages)
     finally:
         logger.removeHandler(errors)
     if errors.texts:
         raise ValueError("; ".join(errors.texts))
     kind = tifffile.PHOTOMETRIC(photometric).name
-    if kind == "MINISWHITE" or (kind == "PALETTE" and palette == "colours"):
+    colours = ("YCBCR",) if jpeg else ()  # which the decoder turns to RGB
+    indices = ("PALETTE",) if palette == "indices" else ()
+    _check_meaning(path, kind, (*PIXELS, *colours, *indices))
+    check_upright(path, turned)
+    if lacking:
         raise DataError(
-            f"{path}: expected grey values or colours, found {kind} pixels; "
-            "save the image as plain grey or RGB"
+            f"{path}: expected all planes that its OME header lists, found {lacking} "
+            "missing; fetch the whole set, and write it as one file"
         )
     if number > 1:
         raise DataError(
@@ -226,14 +302,27 @@ def _decode_tiff(path: Path, data: bytes, palette: str) -> np.ndarray:
 
 
 def _tiff_planes(path: Path, array: np.ndarray, axes: str) -> np.ndarray:
-    if axes == "YX":
-        return array.T[None, ..., None]
-    if axes in ("YXS", "SYX"):
-        last = np.moveaxis(array, 0, 2) if axes == "SYX" else array
-        return last.transpose(2, 1, 0)[..., None]
-    if array.ndim == 3 and "S" not in axes:  # pages of a stack
-        return array.transpose(2, 1, 0)[None]
-    raise DataError(
-        f"{path}: expected an image or a stack of pages, found axes {axes} with shape "
-        f"{array.shape}; write each channel or time point as a file of its own"
-    )
+    """The pixels as channel i j k, from the axes that tifffile names."""
+    kept = [
+        place
+        for place, (axis, size) in enumerate(zip(axes, array.shape, strict=True))
+        if size > 1 or axis in "XY"
+    ]
+    array = array.reshape([array.shape[place] for place in kept])
+    axes = "".join(axes[place] for place in kept)
+    if TIME in axes:
+        raise DataError(
+            f"{path}: expected an image or a stack of slices, found "
+            f"{array.shape[axes.index(TIME)]} time points (axes {axes}); write each as "
+            "a file of its own, or name them slices (Image, Properties in ImageJ)"
+        )
+    channel = [place for place, axis in enumerate(axes) if axis in CHANNELS]
+    slices = [place for place, axis in enumerate(axes) if axis in SLICES]
+    if len(channel) > 1 or len(slices) > 1 or not set(axes) <= {*KNOWN_AXES}:
+        raise DataError(
+            f"{path}: expected an image or a stack of slices, found axes {axes} with "
+            f"shape {array.shape}; write each channel as a file of its own"
+        )
+    planes = array.transpose(*channel, axes.index("X"), axes.index("Y"), *slices)
+    planes = planes if channel else planes[None]
+    return planes if slices else planes[..., None]

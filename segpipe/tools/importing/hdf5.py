@@ -1,5 +1,7 @@
 """Read HDF5 files with named data sets, stored as k, j, i (z, y, x)."""
 
+import logging
+import re
 from pathlib import Path
 
 import h5py
@@ -12,6 +14,10 @@ from segpipe.project.errors import DataError
 
 SUFFIXES = (".h5", ".hdf5")
 MM_PER_MICRON = 0.001
+FEW = 4  # channels at most, where their axis must be guessed
+# Attributes that other programs store a spacing in, of no agreed unit or order.
+UNREAD = re.compile(r"spacing|resolution|voxel|pixel.?size|scale", re.IGNORECASE)
+log = logging.getLogger(__name__)
 
 
 def is_hdf5(path: Path) -> bool:
@@ -22,6 +28,9 @@ def is_hdf5(path: Path) -> bool:
 def read_image(path: Path, *, key: str) -> Image:
     """Read an image with axes k, j, i or channel, k, j, i; a plane has axes j, i.
 
+    Axes that the file names take precedence: the attribute ``axes`` ("zyxc"), the
+    ``axistags`` of ilastik, or the labels of the dimensions.
+
     Args:
         path: The file.
         key: Name of the data set. Its attribute ``element_size_um`` (k, j, i) gives the
@@ -29,15 +38,11 @@ def read_image(path: Path, *, key: str) -> Image:
 
     Raises:
         DataError: If the file is damaged or lacks the data set, or if a voxel is not
-            finite.
+            finite; if it has time points, or channels that seem to come last.
     """
     array, spacing_mm = _read(path, key)
-    planes = array[None] if array.ndim < 4 else array
-    channels = planes.transpose(0, *range(planes.ndim - 1, 0, -1))
-    if channels.ndim == 3:
-        channels = channels[..., None]
-    grid = _grid((channels.shape[1], channels.shape[2], channels.shape[3]), spacing_mm)
-    return Image(finite_float32(f"{path}, {key}", channels), grid)
+    grid = _grid((array.shape[1], array.shape[2], array.shape[3]), spacing_mm)
+    return Image(finite_float32(f"{path}, {key}", array), grid)
 
 
 def read_label(path: Path, *, key: str) -> LabelMap:
@@ -47,18 +52,18 @@ def read_label(path: Path, *, key: str) -> LabelMap:
         DataError: As for read_image, or if the values are not whole.
     """
     array, spacing_mm = _read(path, key)
-    if array.ndim == 4:
+    if len(array) != 1:
         raise DataError(
-            f"{path}, {key}: expected one number a voxel, found shape "
-            f"{array.shape}; is another data set the label map?"
+            f"{path}, {key}: expected one number a voxel, found {len(array)} channels; "
+            "is another data set the label map?"
         )
-    label = array.T if array.ndim == 3 else array.T[..., None]
+    label = array[0]
     grid = _grid((label.shape[0], label.shape[1], label.shape[2]), spacing_mm)
     return LabelMap(whole_labels(path, label), grid)
 
 
 def _read(path: Path, key: str) -> tuple[np.ndarray, tuple[float, ...] | None]:
-    """The data set in its stored type and axes, and its spacing along i, j, k."""
+    """The data set as channel i j k in its own type, and its spacing along i, j, k."""
     if not path.is_file():
         raise DataError(f"{path}: expected an HDF5 file, found none")
     try:
@@ -70,6 +75,8 @@ def _read(path: Path, key: str) -> tuple[np.ndarray, tuple[float, ...] | None]:
                 )
             data = file[key]
             array, size_um = np.asarray(data[()]), data.attrs.get("element_size_um")
+            axes = _named_axes(data)
+            unread = [name for name in data.attrs if UNREAD.search(name)]
     except (OSError, RuntimeError, KeyError) as error:
         raise DataError(
             f"{path}: expected a whole HDF5 file, found {error}; "
@@ -80,7 +87,49 @@ def _read(path: Path, key: str) -> tuple[np.ndarray, tuple[float, ...] | None]:
             f"{path}, {key}: expected numbers with axes k, j, i, found shape "
             f"{array.shape} of {array.dtype}; write each volume as its own data set"
         )
-    return array, _spacing(path, key, size_um)
+    if size_um is None and unread:
+        log.warning(
+            "%s, %s: %s is not read; give --spacing-mm if it states the spacing",
+            path,
+            key,
+            ", ".join(unread),
+        )
+    return _ordered(f"{path}, {key}", array, axes), _spacing(path, key, size_um)
+
+
+def _named_axes(data: h5py.Dataset) -> str:
+    """The axes that the file names, a letter each; empty if it names not all."""
+    tags, axes = data.attrs.get("axistags"), data.attrs.get("axes")
+    if isinstance(tags, str | bytes):
+        letters = re.findall(r'"key": *"(\w)"', str(tags))
+    elif isinstance(axes, str | bytes):
+        letters = list(axes if isinstance(axes, str) else axes.decode())
+    else:
+        letters = [str(dimension.label)[:1] for dimension in data.dims]
+    named = "".join(letters).lower()
+    return named if len(named) == data.ndim else ""
+
+
+def _ordered(where: str, array: np.ndarray, axes: str) -> np.ndarray:
+    """The array as channel i j k."""
+    if not axes and array.ndim == 4 and array.shape[3] <= FEW < array.shape[0]:
+        raise DataError(
+            f"{where}: expected axes channel, k, j, i, found shape {array.shape}: the "
+            'channels seem to come last; name the axes in the attribute axes ("zyxc"), '
+            "or move the channels to the front"
+        )
+    axes = axes or "czyx"[-array.ndim :]
+    kept = [n for n, axis in enumerate(axes) if array.shape[n] > 1 or axis in "zyxc"]
+    array = array.reshape([array.shape[n] for n in kept])
+    axes = "".join(axes[n] for n in kept)
+    if len(set(axes)) < len(axes) or not {*"yx"} <= {*axes} <= {*"zyxc"}:
+        raise DataError(
+            f"{where}: expected the axes c, z, y, x, found {axes} with shape "
+            f"{array.shape}; write each time point as its own data set"
+        )
+    array = array.transpose([axes.index(axis) for axis in "cxyz" if axis in axes])
+    array = array if "c" in axes else array[None]
+    return array if "z" in axes else array[..., None]
 
 
 def _names(file: h5py.File) -> str:

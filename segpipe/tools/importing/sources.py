@@ -1,6 +1,5 @@
 """RawCase: a case outside of the project, and how cases are found in folders."""
 
-import json
 import logging
 import re
 import unicodedata
@@ -11,6 +10,7 @@ from pathlib import Path
 from segpipe.dataset.description import read_description
 from segpipe.dataset.layout import read_dataset
 from segpipe.images.formats.files import FOREIGN_FORMATS, IMAGE_SUFFIXES, suffix_of
+from segpipe.project.documents import parse_json
 from segpipe.project.errors import DataError
 from segpipe.tools.importing import hdf5
 
@@ -61,10 +61,7 @@ def find_described(source: Path) -> RawCases:
         DataError: If dataset.json is damaged or names files that are missing.
     """
     path = source / "dataset.json"
-    try:
-        document = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise DataError(f"{path}: expected JSON in UTF-8, found {error}") from error
+    document = parse_json(path, path.read_bytes())
     if isinstance(document, dict) and isinstance(document.get("training"), list):
         return _find_listed(source, document)
     dataset = read_dataset(source)

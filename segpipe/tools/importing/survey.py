@@ -1,12 +1,14 @@
 """Survey all files of an import and choose its conversion, before it writes."""
 
+import logging
+import re
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from segpipe.dataset.description import NIFTI, Description
-from segpipe.images.formats import raster
+from segpipe.images.formats import itk, raster
 from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import (
@@ -21,6 +23,8 @@ from segpipe.tools.importing.sources import RawCases
 
 # Label maps with more values hold instances or a measurement, not structures.
 MOST_STRUCTURES = 200
+UNNAMED = re.compile(r"segment[_ ]?\d*", re.IGNORECASE)  # what 3D Slicer makes up
+log = logging.getLogger(__name__)
 COLOURS = {3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
 
 
@@ -42,6 +46,8 @@ def choose_conversion(
     spacing_mm = _choose_spacing(image, first.images[0], raw, options, existing)
     values = _survey_labels(raw, options)
     labels, ignore = _choose_labels(raw, options, existing, values)
+    _check_names(raw, options, labels)
+    _warn_of_spacing(first.images[0], image, spacing_mm)
     ending = _choose_ending(raw, image, values, existing)
     named = existing.channel_names if existing else {}
     channels = (
@@ -64,6 +70,34 @@ def choose_conversion(
         unit=grid_with_spacing(image.grid, spacing_mm).unit,
         keep_alpha=keep_alpha,
     )
+
+
+def _warn_of_spacing(
+    path: Path, image: Image, spacing_mm: tuple[float, ...] | None
+) -> None:
+    """Warn if the first image states another spacing than is used."""
+    if image.grid.unit == "px" and path.name.lower().endswith(raster.SUFFIXES):
+        words = raster.spacing_warning(path, spacing_mm)
+        if words:
+            log.warning("%s", words)
+
+
+def _check_names(raw: RawCases, options: ImportOptions, labels: dict[str, int]) -> None:
+    """Check names of segments in headers against the labels, and against each other."""
+    if options.instances:
+        return
+    seen: dict[str, tuple[int, Path]] = {}
+    for case in raw.cases:
+        itk.check_segment_names(case.label, labels)
+        for value, name in itk.read_segment_names(case.label).items():
+            before, file = seen.setdefault(name.casefold(), (value, case.label))
+            if before != value and not UNNAMED.fullmatch(name):
+                raise DataError(
+                    f"{case.label}: expected {name!r} as {before}, as the header of "
+                    f"{file} names it, found {value}; give the segments the same "
+                    "values in all cases (export them with one colour table in 3D "
+                    "Slicer)"
+                )
 
 
 def _choose_spacing(

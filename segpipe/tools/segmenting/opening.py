@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segpipe.images.contract import check_axial, check_varies
 from segpipe.images.dicom.series import DicomImage, read_series
 from segpipe.images.formats import raster
 from segpipe.images.formats.files import open_image
@@ -70,7 +71,27 @@ def open_study(
             "one case NAME_0000, NAME_0001 … in this order"
         )
     _check_kind(study.files[0], source.grid, plan)
-    return Opened(source, series, warnings)
+    check_axial(study.files[0], source.grid)
+    return Opened(_varying(study.files[0], source), series, warnings)
+
+
+def _varying(path: Path, source: ImageStream) -> ImageStream:
+    """The same image; a blank channel is refused when its last slice is read."""
+
+    def read() -> Iterator[np.ndarray]:
+        low = np.full(source.channels, np.inf)
+        high, count = -low, 0
+        for slices in source.read():
+            low = np.minimum(low, slices.min(axis=(1, 2, 3)))
+            high = np.maximum(high, slices.max(axis=(1, 2, 3)))
+            count += slices.shape[3]
+            if count == source.grid.shape[2]:
+                for n, (least, most) in enumerate(zip(low, high, strict=True)):
+                    where = f" in channel {n}" if source.channels > 1 else ""
+                    check_varies(path, float(least), float(most), where=where)
+            yield slices
+
+    return ImageStream(source.grid, source.channels, read)
 
 
 def _open_files(
@@ -115,6 +136,8 @@ def _open_raster(
     if wanted == 1 and len(array) == 3 and (array == array[:1]).all():
         array = array[:1]
         warnings.append("colours, all equal, became one grey channel")
+    for file in files:
+        warnings += filter(None, [raster.spacing_warning(file, spacing_mm)])
     image = Image(np.ascontiguousarray(array), grid)
     return ImageStream.of(image), tuple(warnings)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.uid import JPEGLSLossless, RLELossless
 
-from segpipe.images.dicom.file import is_dicom
+from segpipe.images.dicom.file import is_dicom, read_header
 from segpipe.images.dicom.series import find_series, read_series
 from segpipe.project.errors import DataError
 from tests.support.dicoms import SECRETS, VOXELS, load, recompress, write_series
@@ -80,3 +80,18 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(
         told = str(error)
 
     assert not any(secret in told for secret in SECRETS)
+
+
+def test_sequences_thousands_deep_are_refused(tmp_path: Path) -> None:
+    """PS3.5, section 7.5.2: an item of a sequence may hold a sequence."""
+    (file, *_) = write_series(tmp_path)
+    sequence = b"\x40\x00\x30\xa7SQ\0\0\xff\xff\xff\xff"
+    item = b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    ends = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
+    bare = dcmread(file)
+    del bare.PixelData
+    bare.save_as(file)
+    file.write_bytes(file.read_bytes() + (sequence + item) * 5000 + ends * 5000)
+
+    with pytest.raises(DataError, match="expected a whole DICOM file"):
+        read_header(file)

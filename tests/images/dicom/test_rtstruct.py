@@ -104,6 +104,65 @@ def test_regions_lie_in_their_slices_with_their_holes(
     assert found.label.grid is source.image.grid
 
 
+SQUARE, CROSSING = box((1.5, 1.5), (11.5, 11.5)), box((8.5, 8.5), (18.5, 18.5))
+AROUND, HOLE = box((0.5, 0.5), (19.5, 18.5)), box((2.5, 2.5), (7.5, 7.5))
+ISLAND = box((4.5, 4.5), (6.5, 6.5))
+
+
+@pytest.mark.parametrize(
+    ("contours", "pixels"),
+    [
+        ([SQUARE], 100),
+        ([SQUARE, SQUARE], 100),  # written twice
+        ([SQUARE, SQUARE[::-1]], 100),  # and backwards
+        ([SQUARE, SQUARE[2:] + SQUARE[:2]], 100),  # and from another corner
+        ([SQUARE, CROSSING], 100 + 100 - 9),
+        ([SQUARE, HOLE], 100 - 25),
+        ([SQUARE, HOLE, HOLE], 100 - 25),
+        ([SQUARE, HOLE, ISLAND], 100 - 25 + 4),
+        ([CROSSING, HOLE, SQUARE], 100 + 100 - 9 - 25),
+        ([AROUND, SQUARE, HOLE], 19 * 18 - 100 + 25),
+        ([SQUARE, SQUARE, CROSSING], 100 + 100 - 9),
+    ],
+)
+def test_contours_are_joined_and_those_within_are_holes(
+    contours: list, pixels: int, tmp_path: Path
+) -> None:
+    """Areas of squares with edges between the centres of pixels."""
+    source = image(tmp_path / "series")
+    drawn = [contour_of(source, corners) for corners in contours]
+    write_structure_set(tmp_path / "rt.dcm", source, {"ball": drawn})
+
+    found = read_rtstruct(tmp_path / "rt.dcm", source).label.array
+
+    assert found.sum() == pixels
+
+
+def test_contours_of_the_kind_xor_are_combined_by_it(tmp_path: Path) -> None:
+    source = image(tmp_path / "series")
+    drawn = [contour_of(source, c, "CLOSEDPLANAR_XOR") for c in (SQUARE, CROSSING)]
+    write_structure_set(tmp_path / "rt.dcm", source, {"ball": drawn})
+
+    assert read_rtstruct(tmp_path / "rt.dcm", source).label.array.sum() == 2 * 91
+
+
+def test_a_region_that_ends_empty_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = image(tmp_path / "series")
+    regions = {
+        "ball": [contour_of(source, SQUARE)],
+        "speck": [contour_of(source, box((2.2, 2.2), (2.8, 2.8), 2))],
+    }
+    write_structure_set(tmp_path / "rt.dcm", source, regions)
+
+    found = read_rtstruct(tmp_path / "rt.dcm", source)
+
+    assert found.structures == {"ball": 1, "speck": 2}
+    assert "'speck' encloses no centre of a pixel" in caplog.text
+    assert "'ball' encloses" not in caplog.text
+
+
 def test_pixels_on_a_shared_edge_belong_to_one_region(tmp_path: Path) -> None:
     source = image(tmp_path / "series", (0, 0, 0))
     left = [contour_of(source, box((2, 2), (6, 6)))]
@@ -214,7 +273,7 @@ def test_regions_that_overlap_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'body' and 'liver' overlapping in 6 voxels"):
         read_rtstruct(tmp_path / "rt.dcm", source)
     found = read_rtstruct(tmp_path / "rt.dcm", source, only=frozenset({"liver"}))
-    assert found.structures == {"liver": 1}
+    assert (found.structures, found.left_out) == ({"liver": 1}, ("body",))
     assert (found.label.array == 1).sum() == 6
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 
 from segpipe.images.formats.nifti import write_image as write_nifti
 from segpipe.images.formats.raster import write_image, write_label
@@ -123,3 +124,47 @@ def test_images_without_a_spacing_are_in_px(tmp_path: Path) -> None:
     assert choose(tmp_path, (GREY, labels(0, 1))).unit == "px"
     placed = choose(tmp_path, (GREY, labels(0, 1)), spacing_mm=(0.5, 0.5))
     assert placed.unit == "mm"
+
+
+def write_slicer(path: Path, *names: str) -> Path:
+    """A label map of 3D Slicer: value 1 has the first name, 2 the second."""
+    array = np.zeros((4, 6, 8), np.uint8)
+    array[1, 1:3], array[2, 3:5] = 1, 2
+    image = SimpleITK.GetImageFromArray(array)
+    for number, name in enumerate(names):
+        image.SetMetaData(f"Segment{number}_Name", name)
+        image.SetMetaData(f"Segment{number}_LabelValue", str(number + 1))
+    SimpleITK.WriteImage(image, str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "words"),
+    [
+        (("liver", "spleen"), {"liver": 1, "spleen": 2}, None),
+        (("Liver", "Spleen"), {"liver": 1, "spleen": 2}, None),
+        (("Segment_1", "Segment_2"), {"liver": 1, "spleen": 2}, None),
+        (("spleen", "liver"), {"liver": 1, "spleen": 2}, "expected 'spleen' as 2"),
+        (("spleen", "liver"), {}, r"expected 'spleen' as 2, as the header of .*c0"),
+        (("Segment_2", "Segment_1"), {}, None),
+    ],
+)
+def test_organs_that_a_header_names_otherwise_are_refused(
+    names: tuple[str, str], options: dict[str, int], words: str | None, tmp_path: Path
+) -> None:
+    named = names[0][:7] != "Segment"
+    first = ("liver", "spleen") if named else names[::-1]
+    grid = Grid.from_spacing((8, 6, 4), (1.0, 1.0, 1.0), "mm")
+    cases = []
+    for name, segments in (("c0", first), ("c1", names)):
+        file = tmp_path / f"{name}.nii"
+        write_nifti(file, np.arange(192, dtype=np.uint8).reshape(8, 6, 4), grid)
+        label = write_slicer(tmp_path / f"{name}.seg.nrrd", *segments)
+        cases.append(RawCase(name, (file,), label))
+    raw, wanted = RawCases(tuple(cases)), ImportOptions(structures=options)
+
+    if words is None:
+        assert set(choose_conversion(raw, wanted, None).labels.values()) == {0, 1, 2}
+        return
+    with pytest.raises(DataError, match=rf"c1\.seg\.nrrd: {words}"):
+        choose_conversion(raw, wanted, None)

@@ -34,6 +34,16 @@ def test_a_picture_of_a_trained_spacing_needs_one(tmp_path: Path) -> None:
     assert found.source.grid.spacing[:2] == (0.5, 0.25)
 
 
+def test_a_blank_image_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    grid = Grid.from_spacing((6, 8, 40), (1.0, 1.0, 1.0), "mm")
+    nifti.write_image(tmp_path / "a.nii", np.full(grid.shape, 1200, np.int16), grid)
+
+    found = opened(tmp_path / "a.nii")
+
+    with pytest.raises(DataError, match=r"a\.nii.*found 1200 in every voxel.*zero var"):
+        list(found.source.read())
+
+
 def test_mm_where_the_training_had_none_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.nii"
     grid = Grid.from_spacing((6, 8, 1), (1.0, 1.0, 1.0), "mm")

@@ -42,20 +42,31 @@ class SegLabels:
     Attributes:
         label: The value of the structure at each voxel; 0 for none.
         structures: The value of each structure, by its name.
+        left_out: Names of the structures that were not asked for.
     """
 
     label: LabelMap
     structures: dict[str, int]
+    left_out: tuple[str, ...] = ()
 
 
 @quiet()
-def read_seg(path: Path, source: DicomImage | None = None) -> SegLabels:
+def read_seg(
+    path: Path,
+    source: DicomImage | None = None,
+    *,
+    only: frozenset[str] = frozenset(),
+) -> SegLabels:
     """Read a segmentation of any type: BINARY, FRACTIONAL (from 0.5 on) or LABELMAP.
+
+    Segments of one name are numbered, as in "tumour" and "tumour (2)"; where the name
+    is asked for and the numbered one is not, they are joined to one structure.
 
     Args:
         path: The DICOM-SEG file.
         source: The image that was segmented: the labels lie on its grid. Without it,
             they lie on the smallest grid that holds the stored frames.
+        only: Names of the structures to read; all if empty.
 
     Raises:
         DataError: If the file is not a segmentation or damaged, if two segments
@@ -68,15 +79,22 @@ def read_seg(path: Path, source: DicomImage | None = None) -> SegLabels:
             f"{path}: expected a DICOM segmentation, found {modality}; name the SEG "
             "file"
         )
-    names = _names(path, dataset)
+    names = _names(path, dataset, only)
+    values: dict[str, int] = {}
+    for number, name in names.items():
+        if not only or name in only:
+            values.setdefault(name, number)
     planes = planes_of(path, dataset)
     if source is not None:
         check_reference(path, planes[0].reference, source)
     grid = slab_of(planes) if source is None else source.image.grid
     array = np.zeros(grid.shape, np.int16 if max(names) < 2**15 else np.int32)
     for plane, number, mask in _masks(path, dataset, planes, names):
-        _label(path, array, _places(plane, mask, grid), number, names)
-    return SegLabels(LabelMap(array, grid), {name: n for n, name in names.items()})
+        if names[number] in values:
+            value = values[names[number]]
+            _label(path, array, _places(plane, mask, grid), value, names)
+    left_out = dict.fromkeys(name for name in names.values() if name not in values)
+    return SegLabels(LabelMap(array, grid), values, tuple(left_out))
 
 
 def check_reference(path: Path, reference: str, source: DicomImage) -> None:
@@ -93,15 +111,20 @@ def check_reference(path: Path, reference: str, source: DicomImage) -> None:
         )
 
 
-def _names(path: Path, dataset: Dataset) -> dict[int, str]:
-    """The name of each segment by its number; a repeated name gets the number added."""
+def _names(path: Path, dataset: Dataset, only: frozenset[str]) -> dict[int, str]:
+    """The name of each segment by its number; a repeated name gets the number added.
+
+    It does not where only the plain name is asked for.
+    """
     names: dict[int, str] = {}
     for item in items_of(path, dataset, "SegmentSequence"):
         number = int(number_of(path, item, "SegmentNumber"))
         if number == 0:  # a LABELMAP may describe its background
             continue
         name = str(value_of(path, item, "SegmentLabel") or number)[:64]
-        names[number] = f"{name} ({number})" if name in names.values() else name
+        numbered = f"{name} ({number})"
+        joined = name in only and numbered not in only
+        names[number] = numbered if name in names.values() and not joined else name
     if not names:
         raise missing_tag(path, "SegmentSequence")
     return names
@@ -196,6 +219,6 @@ def overlap(path: Path, one: str, other: str, count: int) -> DataError:
     """The error for two structures that overlap."""
     return DataError(
         f"{path}: expected one structure a voxel, found {one!r} and {other!r} "
-        f"overlapping in {count} voxels; export the structures that are needed "
-        "without overlap, or each in its own file"
+        f"overlapping in {count} voxels; import one of them by --structure "
+        "NAME=VALUE, or export them without overlap"
     )

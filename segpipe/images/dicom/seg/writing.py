@@ -88,6 +88,7 @@ def write_seg(
     numbers = _numbered(labels, values)
     names = [structures[value] for value in values]
     seg = _segmentation(numbers, source, names, algorithm)
+    _state_gap(seg, source.image.grid.spacing[2])
     copy_patient(seg, source.slices[0])
     _make_reproducible(seg, source.slices[0])
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,6 +147,15 @@ def _segmentation(
             f"{path}: expected a series that a segmentation can refer to, found "
             f"{type(error).__name__} ({error}); export the series with its whole header"
         ) from error
+
+
+def _state_gap(seg: Dataset, gap: float) -> None:
+    """State the distance of the frames where highdicom states that of the source."""
+    for group in seg.SharedFunctionalGroupsSequence:
+        for measures in group.get("PixelMeasuresSequence", ()):
+            stated = measures.get("SpacingBetweenSlices")
+            if stated is not None and abs(float(stated) - gap) > SAME_MM:
+                measures.SpacingBetweenSlices = f"{gap:.10g}"
 
 
 def _frames(

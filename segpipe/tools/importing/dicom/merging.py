@@ -21,7 +21,7 @@ def read_labels(
     Args:
         paths: DICOM-SEG and RTSTRUCT files.
         image: The image that they were drawn on.
-        only: Names of the RTSTRUCT regions to read; all if empty.
+        only: Names of the structures to read; all if empty.
 
     Raises:
         DataError: If a file cannot be read, or if two files hold the same structure or
@@ -30,8 +30,10 @@ def read_labels(
     array = np.zeros(image.image.grid.shape, np.int32)
     structures: dict[str, int] = {}
     owners: dict[str, Path] = {}
+    left_out: dict[str, None] = {}
     for path in paths:
         part = _read_label(path, image, only)
+        left_out |= dict.fromkeys(part.left_out)
         twice = [name for name in part.structures if name in structures]
         if twice:
             raise _contradiction(owners[twice[0]], path, f"{twice[0]!r} in both")
@@ -48,20 +50,21 @@ def read_labels(
         array[drawn] = renumbered(part.label.array, part.structures, new)[drawn]
         structures |= new
         owners |= dict.fromkeys(new, path)
-    return SegLabels(LabelMap(array, image.image.grid), structures)
+    return SegLabels(LabelMap(array, image.image.grid), structures, tuple(left_out))
 
 
 def _read_label(path: Path, image: DicomImage, only: frozenset[str]) -> SegLabels:
     header = read_header(path, ["Modality"])
     if word_of(path, header, "Modality") == "RTSTRUCT":
         return read_rtstruct(path, image, only=only)
-    return read_seg(path, source=image)
+    return read_seg(path, image, only=only)
 
 
 def _contradiction(one: Path, other: Path, found: str) -> DataError:
     return DataError(
         f"{other}: expected one label of each structure beside {one} for the same "
-        f"series, found {found}; leave one of the two files out"
+        f"series, found {found}; leave one of the two files out, or import one of the "
+        "structures by --structure NAME=VALUE"
     )
 
 

@@ -138,6 +138,8 @@ def _write_cases(
             log.warning("%s%s", name, words.removeprefix(str(path_of(image.slices[0]))))
         found = read_labels(pair.labels, image, only=frozenset(known))
         refuse_names(pair.labels, found, known)
+        if found.left_out:
+            log.warning("%s: left out %s", name, ", ".join(found.left_out))
         for new in [n for n in found.structures if n not in seen]:
             seen[new] = known.get(new, len(seen) + 1)
         array = renumbered(found.label.array, found.structures, seen)

@@ -123,10 +123,11 @@ def _choose_ending(data: Path, existing: Description | None) -> str:
 def refuse_names(
     paths: tuple[Path, ...], labels: SegLabels, known: dict[str, int]
 ) -> None:
-    """Refuse structures without a known value, if values are known, and reserved names.
+    """Refuse reserved names, and labels that hold none of the known structures.
 
     Raises:
-        DataError: If there are such structures.
+        DataError: If there are such names, if no structure is known, or if one that is
+            left out is spelt almost as a known one.
     """
     where = ", ".join(map(str, paths))
     reserved = [name for name in labels.structures if name in RESERVED]
@@ -135,12 +136,18 @@ def refuse_names(
             f"{where}: expected names of structures, found {reserved[0]!r}, which "
             "dataset.json reserves; rename it, or export without it"
         )
-    strange = [repr(name) for name in labels.structures if name not in known]
-    if known and strange:
+    alike = {name.strip().casefold(): name for name in known}
+    for name in labels.left_out:
+        if other := alike.get(name.strip().casefold()):
+            raise DataError(
+                f"{where}: expected the structure {other!r}, found {name!r}; name it "
+                f"with --structure as well if it is another, or rename it to {other!r}"
+            )
+    if known and not labels.structures:
         raise DataError(
             f"{where}: expected the structures {', '.join(known)}, found "
-            f"{', '.join(strange)}; name each with --structure NAME=VALUE, or export "
-            "the labels without them"
+            f"{', '.join(map(repr, labels.left_out))}; name one with --structure "
+            "NAME=VALUE, or leave the series out"
         )
 
 

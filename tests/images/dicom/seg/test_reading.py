@@ -121,9 +121,35 @@ def test_segments_that_share_a_voxel_are_refused_by_name(tmp_path: Path) -> None
     write_by_highdicom(tmp_path / "seg.dcm", files, frames, "BINARY")
 
     with pytest.raises(
-        DataError, match="'part 1' and 'part 2' overlapping in 1 voxels"
+        DataError, match=r"'part 1' and 'part 2' overlapping in 1 .*; import one of"
     ):
         read_seg(tmp_path / "seg.dcm", source)
+    found = read_seg(tmp_path / "seg.dcm", source, only=frozenset({"part 2"}))
+
+    assert (found.label.array != 0).sum() == 4
+    assert (found.structures, found.left_out) == ({"part 2": 2}, ("part 1",))
+
+
+def test_segments_of_one_name_are_joined_where_it_is_asked_for(tmp_path: Path) -> None:
+    files = write_series(tmp_path / "series")
+    source = load(tmp_path / "series")
+    frames = np.zeros((6, 4, 5, 2), np.uint8)
+    frames[2, 1:3, 1:4, 0] = 1
+    frames[2, 2:4, 3:5, 1] = 1
+    write_by_highdicom(tmp_path / "seg.dcm", files, frames, "BINARY")
+    dataset = dcmread(tmp_path / "seg.dcm")
+    for segment in dataset.SegmentSequence:
+        segment.SegmentLabel = "tumour"
+    dataset.save_as(tmp_path / "seg.dcm")
+
+    with pytest.raises(DataError, match=r"'tumour' and 'tumour \(2\)' overlapping"):
+        read_seg(tmp_path / "seg.dcm", source)
+    found = read_seg(tmp_path / "seg.dcm", source, only=frozenset({"tumour"}))
+    one = read_seg(tmp_path / "seg.dcm", source, only=frozenset({"tumour (2)"}))
+
+    assert (found.structures, found.left_out) == ({"tumour": 1}, ())
+    assert (found.label.array == 1).sum() == 6 + 4 - 1
+    assert (one.structures, one.left_out) == ({"tumour (2)": 2}, ("tumour",))
 
 
 def test_a_segmentation_of_another_image_is_refused(tmp_path: Path) -> None:

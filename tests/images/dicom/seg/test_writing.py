@@ -1,5 +1,7 @@
 """DICOM-SEG objects: others read them in their place, and they are always the same."""
 
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import highdicom
@@ -11,6 +13,7 @@ from pydicom.sr.codedict import codes
 
 from segpipe.images.dicom.seg.reading import read_seg
 from segpipe.images.dicom.seg.writing import write_seg
+from segpipe.images.dicom.series import DicomImage
 from tests.support.dicoms import (
     ALGORITHM,
     SECRETS,
@@ -19,6 +22,8 @@ from tests.support.dicoms import (
     load,
     oblique,
     straight,
+    tilted,
+    turned,
     write,
     write_series,
 )
@@ -110,3 +115,25 @@ def test_the_same_mask_of_the_same_segmenter_is_the_same_file(tmp_path: Path) ->
     assert one.SeriesInstanceUID != segmenter.SeriesInstanceUID
     assert str(one.SOPInstanceUID).startswith("2.25.")
     assert len(one.SOPInstanceUID) <= 64
+
+
+@pytest.mark.parametrize("make", [straight, turned, tilted])
+def test_the_stated_gap_is_the_distance_of_the_frames(
+    make: Callable[[Path], DicomImage], tmp_path: Path
+) -> None:
+    """Slices of the tilted gantry lie 2.55 mm apart, straightened ones 2.5."""
+    source = make(tmp_path / "series")
+    array = np.zeros(source.image.grid.shape, np.int16)
+    array[1:3, 1:3, :4] = 3
+    write(tmp_path / "seg.dcm", source, array)
+
+    seg = dcmread(tmp_path / "seg.dcm")
+    (shared,) = seg.SharedFunctionalGroupsSequence
+    places = [
+        np.array(frame.PlanePositionSequence[0].ImagePositionPatient, float)
+        for frame in seg.PerFrameFunctionalGroupsSequence
+    ]
+    gaps = [np.linalg.norm(b - a) for a, b in itertools.pairwise(places)]
+    stated = shared.PixelMeasuresSequence[0].get("SpacingBetweenSlices", 2.5)
+    assert gaps == pytest.approx([2.5] * 3, abs=1e-3)
+    assert float(stated) == pytest.approx(2.5, abs=1e-3)

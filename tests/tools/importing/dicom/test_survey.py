@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from segpipe.dataset.layout import read_dataset
+from segpipe.images.formats.nifti import read_label
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.run import import_dataset
@@ -34,7 +35,8 @@ def source(tmp_path: Path) -> Path:
         (ImportOptions(channels=("a", "b")), "--channel.*a, b"),
         (ImportOptions(structures={"background": 4}), "background=4"),
         (ImportOptions(structures={"liver": 0, "spleen": 1}), "liver=0"),
-        (ImportOptions(structures={"liver": 1}), r"seg\.dcm.*found 'spleen'"),
+        (ImportOptions(structures={"cord": 1}), r"seg\.dcm.*found 'liver', 'spleen'"),
+        (ImportOptions(structures={"Liver": 1}), "structure 'Liver', found 'liver'"),
         (
             ImportOptions(structures={"liver": 1, "spleen": 2, "Liver": 3}),
             "found Liver, but the labels have liver, spleen",
@@ -47,6 +49,17 @@ def test_options_without_a_meaning_are_refused(
     with pytest.raises(DataError, match=words):
         import_dataset(source, tmp_path / "data", options)
     assert not (tmp_path / "data").exists()
+
+
+def test_structures_that_are_named_are_selected_and_the_others_told(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = ImportOptions(structures={"liver": 1})
+    import_dataset(source, tmp_path / "data", options)
+
+    found = read_label(tmp_path / "data" / "labelsTr" / "case_001.nii.gz").array
+    assert (found == (drawn() == 1)).all()
+    assert "case_001: left out spleen" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["background", "ignore"])
