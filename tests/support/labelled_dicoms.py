@@ -14,7 +14,7 @@ NAMES = {1: "liver", 2: "spleen"}
 
 
 def uid(number: int) -> str:
-    """Of the series of that number."""
+    """UID of the series with that number."""
     return f"{SERIES}.8{number}"
 
 

@@ -283,7 +283,7 @@ def copy(path: Path, goal: Path, dtype: type) -> None:
 def test_slices_together_are_the_voxels_that_nibabel_reads(
     tmp_path: Path, ending: str, kind, dtype: str, scaling: tuple[float, float]
 ) -> None:
-    """Of either byte order, scaled or not, behind a header with an extension."""
+    """The file has either byte order, scaled or not, and a header extension."""
     header = kind.header_class(endianness="<" if dtype[0] == "u" else dtype[0])
     header.set_data_dtype(dtype)
     image = kind(STREAMED.astype(dtype), oblique((1, 2, 3), (5, 6, 7)), header)

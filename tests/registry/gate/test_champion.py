@@ -22,7 +22,7 @@ def paths(trained: Path, tmp_path: Path) -> Paths:
 
 
 def figures(paths: Paths, names: list[str] | None = None) -> Rows:
-    """Of the model poor, as if it were the champion, on the test cases."""
+    """Figures of the model poor, as if it were the champion, on the test cases."""
     folder = paths.artifacts / "train" / "poor" / "0" / "segmenter"
     return evaluate_champion(
         Segmenter.load(folder),
