@@ -6,6 +6,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,7 @@ def ask(
     return json.loads(answer) if answer else None
 
 
+@cache
 def csrf(api: str) -> dict[str, str]:
     """The headers that a server with CSRF protection wants; none without."""
     try:
