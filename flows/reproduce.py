@@ -219,7 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m flows.reproduce",
         description="Bring every stage up to date, with a Prefect task run for each.",
-        epilog="example: PREFECT_API_URL=http://127.0.0.1:4200/api "
+        epilog="example, in a shell with the export lines of `make serve`: "
         "python -m flows.reproduce --train-on workers",
     )
     parser.add_argument(

@@ -224,7 +224,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m flows.segment",
         description="Segment the new studies of an inbox, a Prefect task run for each.",
-        epilog="example: PREFECT_API_URL=http://127.0.0.1:4200/api python -m "
+        epilog="example, in a shell with the export lines of `make serve`: python -m "
         "flows.segment ~/inbox --output ~/masks --model models:/liver@champion",
         argument_default=argparse.SUPPRESS,  # the flow and its settings have them
     )

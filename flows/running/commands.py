@@ -11,6 +11,8 @@ from typing import ParamSpec, TypeVar
 from prefect import Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from flows.running.guard import PARENT
+
 P = ParamSpec("P")
 R = TypeVar("R")
 DELAYS_S: list[float] = [5, 30, 120]  # before each new try
@@ -66,7 +68,7 @@ def stream(
     with subprocess.Popen(
         [sys.executable, "-m", "flows.running.guard", sys.executable, "-m", *words],
         cwd=root,
-        env=environ(),
+        env={**environ(), PARENT: str(os.getpid())},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -17,6 +17,8 @@ from collections.abc import Callable
 STEPS = ((signal.SIGINT, 15.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
 SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 LOOKS_S = 0.5  # between checks of the parent
+# Process that waits for the command; it may be gone before this one looks for it.
+PARENT = "SEGPIPE_GUARD_PARENT"
 
 
 def guard(words: list[str], *, orphaned: Callable[[], bool]) -> int:
@@ -63,7 +65,7 @@ def _lives(group: int) -> bool:
 
 def main() -> int:
     """Run the command given on the command line."""
-    parent = os.getppid()
+    parent = int(os.environ.pop(PARENT, os.getppid()))
     status = guard(sys.argv[1:], orphaned=lambda: os.getppid() != parent)
     return status if status >= 0 else 128 - status
 

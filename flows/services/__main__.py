@@ -4,12 +4,16 @@
 loopback, with its data in .services/; ``stop`` ends only these services.
 """
 
+import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import typer
 
+from flows.services.door import LOGIN
+from flows.services.environment import PASSWORD, USER
 from flows.services.services import FOLDER, read_services, start, stop
 from segpipe.project.errors import DataError
 
@@ -21,13 +25,28 @@ app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
 def start_command() -> None:
     """Start what does not run yet, deploy prefect.yaml, print the addresses."""
     root = _project()
+    password = root / FOLDER / PASSWORD
+    known = password.is_file()
     _say_errors(lambda: start(root))
     status_command()
     services = read_services(root)
     typer.echo(
         f"\nPrefect: {services.api.removesuffix('/api')}\nMLflow:  {services.mlflow}\n"
-        f"Logs:    {FOLDER}/logs\n\nIn other shells:\n"
-        f"  export PREFECT_API_URL={services.api} MLFLOW_TRACKING_URI={services.mlflow}"
+        f"Logs:    {FOLDER}/logs"
+    )
+    urls = f"PREFECT_API_URL={services.api} MLFLOW_TRACKING_URI={services.mlflow}"
+    if os.environ.get(LOGIN):
+        typer.echo(f"Login:   your {LOGIN}\n\nIn other shells, with your login:")
+        typer.echo(f"  export {urls}")
+        return
+    shown = "" if known else f" {password.read_text()}, printed only now;"
+    secret = f"$(cat {shlex.quote(str(password))})"
+    typer.echo(
+        f"Login:   user {USER}, password{shown} in {FOLDER}/{PASSWORD}\n"
+        f"         (Prefect's page asks for {USER}:PASSWORD)\n\nIn other shells:\n"
+        f"  export {urls}\n"
+        f'  export PREFECT_API_AUTH_STRING="{USER}:{secret}"\n'
+        f'  export MLFLOW_TRACKING_USERNAME={USER} MLFLOW_TRACKING_PASSWORD="{secret}"'
     )
 
 

@@ -1,15 +1,16 @@
 """ports: which program listens on a port of this machine, and whether it is ready."""
 
-import base64
 import json
 import socket
-import urllib.error
 import urllib.request
 from datetime import datetime
 
 import psutil
 
+from flows.services.door import authorization
+
 PATIENCE_S = 5.0  # for an answer
+CLIENT = "segpipe-services"  # by this name Prefect knows the CSRF token of this module
 
 
 def owner(port: int) -> str | None:
@@ -40,16 +41,21 @@ def listener(port: int) -> psutil.Process | None:
         return None
 
 
-def answers(url: str) -> bool:
-    """Whether a server answers a request without an error."""
+def answers(url: str, login: str = "") -> bool:
+    """Whether a server answers a request without an error.
+
+    Args:
+        url: What is asked for.
+        login: ``user:password``, or "" to ask without.
+    """
     try:
-        with urllib.request.urlopen(url, timeout=PATIENCE_S):  # noqa: S310
-            return True
+        _ask(url, login)
     except OSError:
         return False
+    return True
 
 
-def is_online(api: str, pool: str, worker: str, since_s: float, password: str) -> bool:
+def is_online(api: str, pool: str, worker: str, since_s: float, login: str) -> bool:
     """Whether a worker has reported to the Prefect server since it was started.
 
     Args:
@@ -58,19 +64,13 @@ def is_online(api: str, pool: str, worker: str, since_s: float, password: str) -
         worker: Name of the worker.
         since_s: When it was started, in seconds since 1970; an earlier worker may have
             had the same name.
-        password: PREFECT_API_AUTH_STRING, or "".
+        login: PREFECT_API_AUTH_STRING.
     """
-    request = urllib.request.Request(  # noqa: S310
-        f"{api}/work_pools/{pool}/workers/filter",
-        data=b"{}",
-        headers={"Content-Type": "application/json"},
-    )
-    if password:
-        token = base64.b64encode(password.encode()).decode()
-        request.add_header("Authorization", f"Basic {token}")
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
-            workers = json.load(answer)
+        token = json.loads(_ask(f"{api}/csrf-token?client={CLIENT}", login))["token"]
+        csrf = {"Prefect-Csrf-Client": CLIENT, "Prefect-Csrf-Token": token}
+        url = f"{api}/work_pools/{pool}/workers/filter"
+        workers = json.loads(_ask(url, login, body=b"{}", headers=csrf))
     except (OSError, ValueError):
         return False
     return any(
@@ -78,3 +78,18 @@ def is_online(api: str, pool: str, worker: str, since_s: float, password: str) -
         and datetime.fromisoformat(each["last_heartbeat_time"]).timestamp() > since_s
         for each in workers
     )
+
+
+def _ask(
+    url: str,
+    login: str,
+    *,
+    body: bytes | None = None,
+    headers: dict[str, str] | None = None,
+) -> bytes:
+    request = urllib.request.Request(url, data=body, headers=headers or {})  # noqa: S310
+    request.add_header("Content-Type", "application/json")
+    if login:
+        request.add_header("Authorization", authorization(login))
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
+        return bytes(answer.read())

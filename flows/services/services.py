@@ -21,7 +21,11 @@ from flows.services.daemons import (
     lives,
     parent,
 )
-from flows.services.environment import build_environment, without_secrets
+from flows.services.environment import (
+    build_environment,
+    find_login,
+    without_secrets,
+)
 from flows.services.ports import answers, is_online, listener, owner
 from flows.services.stores import keep_stores
 from flows.services.workers import build_workers
@@ -56,7 +60,13 @@ class Services(Document):
     def environment(self, root: Path) -> dict[str, str]:
         """The variables of all services."""
         folder = root / FOLDER
-        return build_environment(root, folder, api=self.api, mlflow=self.mlflow)
+        return build_environment(
+            root,
+            folder,
+            api=self.api,
+            mlflow=self.mlflow,
+            login=find_login(folder),
+        )
 
     def running(self) -> dict[str, Daemon]:
         """The services that are alive, by name."""
@@ -154,19 +164,29 @@ def start(root: Path) -> Services:
 def _start_servers(starter: Starter) -> None:
     services, folder = starter.services, starter.folder
     environment = services.environment(starter.root)
-    server = ["prefect", "server", "start", "--host", "127.0.0.1", "--port"]
+    login = environment["PREFECT_API_AUTH_STRING"]
     clear(starter, "prefect", services.prefect_port)
     clear(starter, "mlflow", services.mlflow_port)
-    starter.launch("prefect", [*server, str(services.prefect_port)], environment)
+    words = ["flows.services.door", "prefect", "--port", str(services.prefect_port)]
+    starter.launch("prefect", words, environment)
     (folder / "mlflow").mkdir(exist_ok=True)
     # In the environment: every user of the machine can read a command line.
     store = {"MLFLOW_BACKEND_STORE_URI": sqlite_uri(folder / "mlflow" / "mlflow.db")}
-    words = ["mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
-    words += ["--port", str(services.mlflow_port)]
-    words += ["--artifacts-destination", str(folder / "mlflow" / "artifacts")]
+    words = ["flows.services.door", "mlflow", "--port", str(services.mlflow_port)]
+    words += ["--artifacts", str(folder / "mlflow" / "artifacts")]
     starter.launch("mlflow", words, {**store, **environment})
-    starter.wait("prefect", lambda: answers(f"{services.api}/health"))
-    starter.wait("mlflow", lambda: answers(f"{services.mlflow}/health"))
+    _wait_closed(starter, "prefect", f"{services.api}/admin/version", login)
+    _wait_closed(starter, "mlflow", f"{services.mlflow}/version", login)
+
+
+def _wait_closed(starter: Starter, name: str, url: str, login: str) -> None:
+    """Wait until a server answers to the login, and make sure that it asks for it."""
+    starter.wait(name, lambda: answers(url, login))
+    if answers(url):
+        raise DataError(
+            f"{name}: expected it to ask for a password, it answers everybody, so an "
+            "older segpipe started it; run `make stop`, then `make serve`"
+        )
 
 
 def clear(starter: Starter, name: str, port: int) -> None:
@@ -206,7 +226,7 @@ def _deploy(starter: Starter) -> None:
 def _start_workers(starter: Starter) -> None:
     services, since_s = starter.services, time.time()
     environment = without_secrets(services.environment(starter.root))
-    password = environment.get("PREFECT_API_AUTH_STRING", "")
+    login = environment["PREFECT_API_AUTH_STRING"]
     workers = build_workers(starter.folder)
     for worker in workers:
         own = {**environment, **worker.environment}
@@ -214,7 +234,7 @@ def _start_workers(starter: Starter) -> None:
     new = {each.name for each in starter.new}
     for worker in workers:
         if worker.name in new:
-            at = (services.api, worker.pool, worker.name, since_s, password)
+            at = (services.api, worker.pool, worker.name, since_s, login)
             starter.wait(worker.name, partial(is_online, *at))
 
 
@@ -252,6 +272,7 @@ def _end(daemons: Sequence[Daemon], mark: Path | None = None) -> None:
 def _locked(root: Path) -> Iterator[None]:
     """Exclude other starts and stops: two starts at once would start services twice."""
     (root / FOLDER / "logs").mkdir(parents=True, exist_ok=True)
+    (root / FOLDER).chmod(0o700)  # databases, logs and the password are its user's own
     with (root / FOLDER / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

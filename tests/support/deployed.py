@@ -1,16 +1,19 @@
 """A small project with services of its own, and questions to its Prefect server."""
 
 import json
+import os
 import shutil
 import time
 import urllib.error
 import urllib.request
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from flows.services.door import authorization
 from tests.support.places import ROOT
 
-BUSY, TRIES = 503, 30
+BUSY, TRIES, WITHOUT_CSRF = 503, 30, 422
 PREFECT_YAML = """\
 name: trial
 pull:
@@ -82,22 +85,50 @@ def build_project(folder: Path, prefect_yaml: str = PREFECT_YAML) -> Path:
     return folder
 
 
-def ask(api: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """What a Prefect server answers: a GET, or a POST where there is a body."""
+def ask(
+    api: str, path: str, body: dict[str, Any] | None = None, *, method: str = ""
+) -> Any:
+    """What a Prefect server answers: a GET, or a POST where there is a body.
+
+    As Prefect's own client does, it sends the login PREFECT_API_AUTH_STRING if there is
+    one, and asks for a CSRF token before a POST.
+    """
+    if body is None:
+        return json.loads(_send(f"{api}/{path}", {}))
+    headers = {"Content-Type": "application/json", **csrf(api)}
+    answer = _send(f"{api}/{path}", headers, json.dumps(body).encode(), method)
+    return json.loads(answer) if answer else None
+
+
+@cache
+def csrf(api: str) -> dict[str, str]:
+    """The headers that a server with CSRF protection wants; none without."""
+    try:
+        token = json.loads(_send(f"{api}/csrf-token?client=tests", {}))["token"]
+    except urllib.error.HTTPError as error:
+        if error.code != WITHOUT_CSRF:
+            raise
+        return {}
+    return {"Prefect-Csrf-Client": "tests", "Prefect-Csrf-Token": token}
+
+
+def _send(
+    url: str, headers: dict[str, str], body: bytes | None = None, method: str = ""
+) -> bytes:
+    login = os.environ.get("PREFECT_API_AUTH_STRING")
+    known = {"Authorization": authorization(login)} if login else {}
     request = urllib.request.Request(
-        f"{api}/{path}",
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
+        url, data=body, headers={**known, **headers}, method=method or None
     )
     for _ in range(TRIES):  # as Prefect's own client does
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
-                return json.load(answer)
+                return bytes(answer.read())
         except urllib.error.HTTPError as error:
             if error.code != BUSY:
                 raise
             time.sleep(1)
-    raise TimeoutError(f"{path}: the server stays busy")
+    raise TimeoutError(f"{url}: the server stays busy")
 
 
 def run(api: str, name: str, **parameters: Any) -> str:

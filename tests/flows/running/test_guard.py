@@ -93,3 +93,21 @@ def test_a_flow_that_is_killed_takes_its_commands_with_it(tmp_path: Path) -> Non
         os.kill(process.pid, signal.SIGKILL)
 
     assert gone(family)
+
+
+def test_a_flow_that_is_killed_before_its_guard_looks_takes_its_command_too(
+    tmp_path: Path,
+) -> None:
+    """On a busy machine a guard takes seconds to start, and has another parent then."""
+    file = tmp_path / "family"
+    with subprocess.Popen([sys.executable, "-c", ""]) as parent:
+        pass
+    command = [*GUARD, sys.executable, "-c", FAMILY, str(file)]
+    killed = {**os.environ, "SEGPIPE_GUARD_PARENT": str(parent.pid)}
+    with subprocess.Popen(command, env=killed, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert process.wait(20) != 0
+        finally:
+            process.terminate()
+
+    assert not file.is_file() or gone(members(file))

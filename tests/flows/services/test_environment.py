@@ -5,11 +5,17 @@ from pathlib import Path
 import pytest
 
 from flows.services.daemons import MARK
-from flows.services.environment import build_environment, without_secrets
+from flows.services.environment import (
+    build_environment,
+    find_login,
+    without_secrets,
+)
 
 
 def build(folder: Path) -> dict[str, str]:
-    return build_environment(folder, folder / "s", api="http://a", mlflow="http://m")
+    return build_environment(
+        folder, folder / "s", api="http://a", mlflow="http://m", login="user:wo:rd"
+    )
 
 
 def test_the_projects_code_comes_first_and_every_process_is_marked(
@@ -28,7 +34,7 @@ def test_the_projects_code_comes_first_and_every_process_is_marked(
 def test_workers_know_the_servers_login_and_not_its_databases(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "user:word")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "theirs:word")
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "postgresql://u:w@h/d")
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "postgresql://u:w@h/d")
 
@@ -36,7 +42,10 @@ def test_workers_know_the_servers_login_and_not_its_databases(
     worker = without_secrets(server)
 
     assert server["PREFECT_SERVER_DATABASE_CONNECTION_URL"] == "postgresql://u:w@h/d"
-    assert worker["PREFECT_API_AUTH_STRING"] == "user:word"
+    assert server["PREFECT_SERVER_API_AUTH_STRING"] == "user:wo:rd"
+    assert worker["PREFECT_API_AUTH_STRING"] == "user:wo:rd"
+    assert worker["MLFLOW_TRACKING_USERNAME"] == "user"
+    assert worker["MLFLOW_TRACKING_PASSWORD"] == "wo:rd"
     assert "postgresql://u:w@h/d" not in worker.values()
     assert "PREFECT_SERVER_API_AUTH_STRING" not in worker
 
@@ -50,3 +59,30 @@ def test_workers_of_one_machine_share_their_checkpoints_or_the_users(
 
     monkeypatch.setenv("SEGPIPE_CHECKPOINTS", "/shared/checkpoints")
     assert build(tmp_path)["SEGPIPE_CHECKPOINTS"] == "/shared/checkpoints"
+
+
+def test_the_password_is_generated_once_and_only_its_user_can_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "password.part").write_text("half")  # of a start that was killed
+
+    login, other = find_login(tmp_path), find_login(tmp_path / "other")
+
+    user, password = login.split(":")
+    assert user == "segpipe"
+    assert len(password) >= 32
+    assert login != other
+    assert find_login(tmp_path) == login
+    assert (tmp_path / "password").stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["password"]
+
+
+def test_a_login_of_the_users_own_is_taken_and_written_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "user:word")
+
+    assert find_login(tmp_path) == "user:word"
+    assert list(tmp_path.iterdir()) == []

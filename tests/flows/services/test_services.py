@@ -1,5 +1,6 @@
 """One start of real services for all: what it starts works, and ends with it."""
 
+import json
 import os
 import re
 import signal
@@ -7,19 +8,29 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
 
 from flows.services.daemons import MARK, family, lives
+from flows.services.door import authorization
+from flows.services.environment import find_login
 from flows.services.ports import listener, owner
 from flows.services.services import Services, Starter, clear, read_services, start, stop
+from segpipe.evaluation.page import page_file
+from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
-from tests.support.deployed import ask, build_project, run, state
+from segpipe.project.paths import Paths
+from tests.support.browser import browser
+from tests.support.deployed import BUSY, ask, build_project, csrf, run, state
 from tests.support.servers import free_port, postgres_server, wait_until
+from tests.support.trainings import write_training
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,11 +52,23 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("SEGPIPE_MLFLOW_PORT", str(free_port()))
         patch.setenv("CUDA_VISIBLE_DEVICES", "")
         patch.delenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", raising=False)
+        patch.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
         try:
-            start(folder)
+            (folder / "printed").write_text(serve(folder))
+            patch.setenv("PREFECT_API_AUTH_STRING", find_login(folder / ".services"))
             yield folder
         finally:
             stop(folder)
+
+
+def serve(folder: Path) -> str:
+    """What `make serve` prints."""
+    words = [sys.executable, "-m", "flows.services", "start"]
+    answer = subprocess.run(
+        words, cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +93,7 @@ def read_number(file: Path) -> int:
 
 
 def test_the_servers_answer_and_a_worker_waits_in_each_pool(services: Services) -> None:
-    with urllib.request.urlopen(services.mlflow, timeout=30) as answer:
-        page = answer.read()
+    page = fetch(services.mlflow).content
     pools = {
         pool: [
             worker["name"]
@@ -82,6 +104,252 @@ def test_the_servers_answer_and_a_worker_waits_in_each_pool(services: Services) 
 
     assert b"MLflow" in page
     assert pools == {"cpu": ["cpu"], "gpu": ["gpu-0"]}
+
+
+def fetch(
+    url: str,
+    method: str = "GET",
+    *,
+    login: str | None = None,
+    headers: dict[str, str] | None = None,
+    body: bytes = b"",
+) -> httpx.Response:
+    """An answer, with the login that everybody has who may ask."""
+    login = os.environ["PREFECT_API_AUTH_STRING"] if login is None else login
+    known = {"Authorization": authorization(login)} if login else {}
+    given = {**known, **(headers or {})}
+    return httpx.request(method, url, headers=given, content=body, timeout=30)
+
+
+JSON, TEXT = "application/json", "text/plain"
+READ_RUNS = "api/2.0/mlflow/runs/search"
+EVIL_STEP = {"prefect.deployments.steps.run_shell_script": {"script": "touch ran"}}
+# Server, method, path, Content-Type, body. TICK is the id of a deployment, FLOW of its
+# flow. Without the door Prefect answers all of them to everybody, MLflow most of them.
+REQUESTS: dict[str, tuple[str, str, str, str, object]] = {
+    "deploy a script": (
+        "api",
+        "POST",
+        "deployments/",
+        JSON,
+        {
+            "name": "NAME",
+            "flow_id": "FLOW",
+            "work_pool_name": "cpu",
+            "pull_steps": [EVIL_STEP],
+        },
+    ),
+    "run it": (
+        "api",
+        "POST",
+        "deployments/TICK/create_flow_run",
+        JSON,
+        {"state": {"type": "SCHEDULED"}},
+    ),
+    "pause without a preflight": (
+        "api",
+        "POST",
+        "deployments/TICK/pause_deployment",
+        TEXT,
+        None,
+    ),
+    "send an event": ("api", "POST", "events", JSON, []),
+    "read the deployments": ("api", "POST", "deployments/filter", JSON, {}),
+    "take a CSRF token": ("api", "GET", "csrf-token?client=NAME", JSON, None),
+    "read the settings": ("api", "GET", "admin/settings", JSON, None),
+    "create an experiment": (
+        "mlflow",
+        "POST",
+        "api/2.0/mlflow/experiments/create",
+        JSON,
+        {"name": "NAME"},
+    ),
+    "read runs": ("mlflow", "POST", READ_RUNS, JSON, {"experiment_ids": ["0"]}),
+    "read an experiment": (
+        "mlflow",
+        "GET",
+        "api/2.0/mlflow/experiments/get?experiment_id=0",
+        JSON,
+        None,
+    ),
+    "read a page": ("mlflow", "GET", "", JSON, None),
+}
+# Login and headers. A web page may even have the login, which a browser adds by itself.
+EVIL = "https://evil.example"
+ATTACKERS: dict[str, tuple[bool, dict[str, str]]] = {
+    "a foreign page": (True, {"Origin": EVIL}),
+    "a page of another port": (True, {"Origin": "http://127.0.0.1:9999"}),
+    "a sandboxed page": (True, {"Origin": "null"}),
+    "a rebound name": (True, {"Host": "evil.example:PORT"}),
+    "a rebound name with its origin": (
+        True,
+        {"Host": "10.evil.example:PORT", "Origin": "http://10.evil.example:PORT"},
+    ),
+    "another user's curl": (False, {}),
+    "another user's guess": (
+        False,
+        {"Authorization": authorization("segpipe:segpipe")},
+    ),
+}
+OWN: dict[str, str] = {"Origin": "http://127.0.0.1:PORT"}
+
+
+def send(
+    services: Services, name: str, *, known: bool, headers: dict[str, str], new: str
+) -> int:
+    """Status of the answer to a request of the table."""
+    server, method, path, content, body = REQUESTS[name]
+    url, port = services.api, services.prefect_port
+    if server == "mlflow":
+        url, port = services.mlflow, services.mlflow_port
+    tick = ask(services.api, "deployments/name/tick/tick")
+    names = {"TICK": tick["id"], "FLOW": tick["flow_id"], "NAME": new}
+    text = "" if body is None else json.dumps(body)
+    for word, value in names.items():
+        path, text = path.replace(word, value), text.replace(word, value)
+    own = {key: value.replace("PORT", str(port)) for key, value in headers.items()}
+    if known and server == "api":
+        own |= csrf(services.api)
+    answer = fetch(
+        f"{url}/{path}",
+        method,
+        login=None if known else "",
+        headers={"Content-Type": content, **own},
+        body=text.encode(),
+    )
+    return answer.status_code
+
+
+@pytest.mark.parametrize("attacker", ATTACKERS)
+@pytest.mark.parametrize("name", REQUESTS)
+def test_nobody_else_reads_or_changes_anything(
+    services: Services, name: str, attacker: str
+) -> None:
+    known, headers = ATTACKERS[attacker]
+
+    status = send(services, name, known=known, headers=headers, new="evil")
+
+    assert status in ((403,) if known else (401, 403))
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_the_same_requests_by_the_servers_own_pages_are_answered(
+    root: Path, services: Services, name: str
+) -> None:
+    """So the attacks above fail for the right reason; and none has left a trace."""
+    own = f"own {name}"
+    if name == "pause without a preflight":
+        tick = ask(services.api, "deployments/name/tick/tick")
+        assert not tick["paused"]
+
+    def status() -> int:
+        code = send(services, name, known=True, headers=OWN, new=own)
+        return 0 if code == BUSY else code
+
+    assert wait_until(status, 60) < 300
+    deployments = ask(services.api, "deployments/filter", {})
+    assert "evil" not in {each["name"] for each in deployments}
+    search = f"{services.mlflow}/api/2.0/mlflow/experiments/search?max_results=99"
+    assert "evil" not in fetch(search).text
+    assert not (root / "ran").exists()
+    if name == "pause without a preflight":
+        ask(services.api, f"deployments/{tick['id']}/resume_deployment", {})
+
+
+@pytest.mark.parametrize("preflight", ["api", "mlflow"])
+def test_no_foreign_page_is_told_that_it_may_ask(
+    services: Services, preflight: str
+) -> None:
+    url = {
+        "api": f"{services.api}/deployments/",
+        "mlflow": f"{services.mlflow}/api/2.0/mlflow/experiments/create",
+    }[preflight]
+    asks = {"Origin": EVIL, "Access-Control-Request-Method": "POST"}
+
+    answer = fetch(url, "OPTIONS", headers=asks)
+
+    assert answer.status_code == 403
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("place", ["events/in", "events/out", "logs/out"])
+def test_a_websocket_needs_the_own_origin_and_the_login(
+    services: Services, place: str
+) -> None:
+    """A page opens one without asking; events start flows, logs hold what they do."""
+    login = os.environ["PREFECT_API_AUTH_STRING"]
+
+    def answer(token: str, name: str = "127.0.0.1", origin: str | None = None) -> str:
+        with connect(
+            f"ws://{name}:{services.prefect_port}/api/{place}",
+            sock=socket.create_connection(("127.0.0.1", services.prefect_port)),
+            subprotocols=[Subprotocol("prefect")],
+            origin=None if origin is None else Origin(origin),
+        ) as stream:
+            stream.send(json.dumps({"type": "auth", "token": token}))
+            return str(json.loads(stream.recv(timeout=30))["type"])
+
+    with pytest.raises(InvalidStatus, match="403"):
+        answer(login, origin=EVIL)
+    with pytest.raises(InvalidStatus, match="403"):
+        answer(login, name="evil.example")
+    with pytest.raises(ConnectionClosed):
+        answer("segpipe:segpipe")
+    own = f"http://127.0.0.1:{services.prefect_port}"
+    assert answer(login, origin=own) == "auth_success"
+
+
+def test_the_printed_lines_let_other_shells_in_and_the_password_stands_there_once(
+    root: Path, services: Services, tmp_path: Path
+) -> None:
+    printed = (root / "printed").read_text()
+    exports = [line for line in printed.splitlines() if "export " in line]
+    paths = Paths(tmp_path)
+    write_text(paths.params, "format_version: 1\nmodels: [a]\nfolds: [0]\n")
+    write_training(paths, "a", 0)
+    write_text(page_file(paths.artifacts), "<p>page</p>")
+    record = f"{sys.executable} -m segpipe record"
+
+    def run_in_shell(*lines: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-ec", "\n".join(lines)],
+            cwd=tmp_path,
+            env={**os.environ, "PREFECT_API_AUTH_STRING": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    let_in = run_in_shell(*exports, record, "prefect deployment ls")
+    kept_out = run_in_shell(exports[0], record)
+
+    assert printed.count(find_login(root / ".services").split(":")[1]) == 1
+    assert let_in.returncode == 0, let_in.stderr
+    assert "recorded" in let_in.stdout
+    assert "tick/tick" in let_in.stdout
+    assert kept_out.returncode == 1
+    assert "set MLFLOW_TRACKING_USERNAME" in kept_out.stderr
+    assert (root / ".services").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_person_uses_both_pages_in_a_browser(
+    services: Services, tmp_path: Path
+) -> None:
+    login = os.environ["PREFECT_API_AUTH_STRING"]
+    with browser(tmp_path / "browser", login) as page:
+        page.open(services.mlflow)
+        page.wait_for("Welcome to MLflow")
+        assert page.status("/ajax-api/2.0/mlflow/experiments/search") == 200
+
+        page.open(services.api.removesuffix("/api"))
+        page.wait_for("Login")
+        page.run("document.querySelector('input[type=password]').focus()")
+        page.send("Input.insertText", text=login)
+        page.run("document.querySelector('button[type=submit]').click()")
+        page.statuses.clear()
+        page.wait_for("Flow Runs")
+        assert page.status("/api/flow_runs/filter") == 200
+        assert page.status("/api/") == 200
 
 
 def test_the_runs_of_a_cron_schedule_are_planned_and_one_runs(
@@ -120,7 +388,8 @@ def test_a_run_whose_worker_was_killed_ends_as_crashed(
     message = ask(services.api, f"flow_runs/{lost}")["state"]["message"]
     assert "No heartbeat for 20 s" in message
     command = read_number(root / "lost")  # its guard ends it
-    wait_until(lambda: not psutil.pid_exists(command), 30)
+    if command:  # else it was killed before it started its command
+        wait_until(lambda: not psutil.pid_exists(command), 30)
 
 
 def test_a_second_start_starts_what_died_and_nothing_else(
@@ -129,16 +398,13 @@ def test_a_second_start_starts_what_died_and_nothing_else(
     before = services.running()
     deployment = ask(services.api, "deployments/name/together/together")
     (schedule,) = deployment["schedules"]
-    patch = urllib.request.Request(
-        f"{services.api}/deployments/{deployment['id']}/schedules/{schedule['id']}",
-        data=b'{"active": true}',
-        headers={"Content-Type": "application/json"},
-        method="PATCH",
-    )
-    urllib.request.urlopen(patch, timeout=30).close()
+    path = f"deployments/{deployment['id']}/schedules/{schedule['id']}"
+    ask(services.api, path, {"active": True}, method="PATCH")
 
-    after = start(root).running()
+    printed = serve(root)
+    after = read_services(root).running()
 
+    assert find_login(root / ".services").split(":")[1] not in printed
     assert set(before) == {"prefect", "mlflow", "cpu"}
     assert set(after) == {*before, "gpu-0"}
     assert {name: after[name] for name in before} == before
@@ -208,9 +474,7 @@ def test_stop_ends_all_that_was_started_and_nothing_else(
         assert other.poll() is None
     assert number
     assert sleeper in before
-    assert (
-        len(before) >= 8
-    )  # four services, MLflow's own, the run, its guard and command
+    assert len(before) >= 7  # four services, the run, its guard and command
     assert set(ended) == {"prefect", "mlflow", "cpu", "gpu-0"}
     assert not family(services.daemons, root / ".services")
     assert not [process for process in before if lives(process)]
@@ -228,6 +492,8 @@ def test_on_postgres_tasks_run_side_by_side_and_no_password_is_kept(
         root = build_project(folder / "project")
         try:
             api = start(root).api
+            login = find_login(root / ".services")
+            monkeypatch.setenv("PREFECT_API_AUTH_STRING", login)
             numbers = [run(api, "together") for _ in range(2)]
             for number in numbers:
                 wait_until(lambda number=number: state(api, number) == "COMPLETED", 90)
