@@ -257,7 +257,9 @@ def plan_patch(
     """Choose the largest patch of which two fit the memory, then the batch size.
 
     The patch starts at the smallest valid size whose output covers the median prepared
-    case; its largest axis shrinks step by step until a batch of two fits.
+    case; its largest axis shrinks step by step until a batch of two fits. A network
+    that normalizes by the statistics of its input needs more than one voxel at its
+    deepest level.
 
     Args:
         spec: Spec of the network.
@@ -306,6 +308,13 @@ def _check(network: Network, patch_size: Triple, slice_axis: int | None) -> None
                 f"patch_size: expected 1 along the slice axis {axis} of a 2-D network, "
                 f"found {list(patch_size)}; set it to 1 or choose another slice_axis"
             )
+    works = _widened(network, patch_size)
+    if works != patch_size:
+        raise DataError(
+            "patch_size: expected more than one voxel at the deepest level of the "
+            f"network, which normalizes by their values, found {list(patch_size)}; the "
+            f"smallest patch that works is {list(works)}"
+        )
 
 
 def _largest(
@@ -325,14 +334,14 @@ def _largest(
         # Shrink the largest axis to the next smaller valid size.
         axis = size.index(max(size))
         smaller = size[axis] - 2 * network.margin - network.stride
-        if smaller < 1:
+        i, j, k = (smaller if n == axis else outputs[n] for n in range(3))
+        outputs = (i, j, k)
+        if smaller < 1 or _covering(network, outputs, slice_axis) == size:
             raise DataError(
                 f"plan.memory_gb: expected room for two of the smallest patches, found "
                 f"{memory_gb} GB against {fixed + batch_size * each:.2f} GB; raise it, "
                 "or lower base_channels or batch_size"
             )
-        i, j, k = (smaller if n == axis else outputs[n] for n in range(3))
-        outputs = (i, j, k)
 
 
 def _covering(network: Network, shape: Triple, slice_axis: int | None) -> Triple:
@@ -341,4 +350,14 @@ def _covering(network: Network, shape: Triple, slice_axis: int | None) -> Triple
         1 if axis == slice_axis else network.input_size(size)
         for axis, size in enumerate(shape)
     )
-    return i, j, k
+    return _widened(network, (i, j, k))
+
+
+def _widened(network: Network, patch_size: Triple) -> Triple:
+    """The patch, or twice its size along i if its deepest level has a single voxel.
+
+    A single voxel has no variance by which a network could normalize.
+    """
+    if network.sees_tile_statistics and patch_size == (network.stride,) * 3:
+        return 2 * network.stride, network.stride, network.stride
+    return patch_size
