@@ -232,7 +232,7 @@ def test_a_fixed_patch_is_kept_and_a_wrong_one_refused() -> None:
 def test_the_patch_of_the_smallest_cases_trains_and_predicts(
     name: str, padding: str, patch_size: Literal["auto", "full"]
 ) -> None:
-    """A network computes it for real: 8 x 8 x 8 cases leave few voxels at the bottom."""
+    """The network computes it for real; of 8 x 8 x 8 little is left at its bottom."""
     small = spec(name, padding=padding, base=1)
     patch = choose(small, shape=(8, 8, 8), largest=(8, 8, 8), patch_size=patch_size)
 
