@@ -26,6 +26,7 @@ from prefect.concurrency.sync import concurrency
 from flows.distribution import DEPLOYMENT, TrainOn, choose_place, train_on_workers
 from flows.running.commands import CommandError, output, retried, stream
 from flows.running.page import show_picture, tag_run
+from flows.running.temporary import close_temporary_server
 from flows.running.workspace import occupied
 from flows.train import LIMIT, TRAIN, say_device
 from segpipe.evaluation.page import CASES, picture_file
@@ -235,6 +236,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not Path("dvc.yaml").is_file():
         raise SystemExit("error: expected dvc.yaml; run from the project's root")
+    close_temporary_server()
     try:
         reproduce(root=".", force=arguments.force, train_on=arguments.train_on)
     except (CommandError, DataError) as error:

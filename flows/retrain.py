@@ -22,6 +22,7 @@ from flows.distribution import DEPLOYMENT, TrainOn
 from flows.reproduce import bring_data, remember_data, reproduce
 from flows.running.commands import CommandError, stream
 from flows.running.page import show_picture
+from flows.running.temporary import close_temporary_server
 from flows.running.workspace import commit_run, has_git, occupied
 from segpipe.project.errors import DataError
 from segpipe.project.params import read_section
@@ -230,6 +231,7 @@ def main() -> None:
         "--margin", type=float, default=RULE.margin, help="loss of mean Dice"
     )
     options = parser.parse_args()
+    close_temporary_server()
     try:
         retrain(
             name=options.name,

@@ -33,6 +33,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 from pydantic import TypeAdapter
 
+from flows.running.temporary import close_temporary_server
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.segmenter.settings import SegmentSettings
@@ -242,6 +243,7 @@ def main() -> None:
     arguments = vars(parser.parse_args())
     threads = {"threads": arguments.pop("threads")} if "threads" in arguments else {}
     settings = SegmentSettings(**threads)
+    close_temporary_server()
     try:
         state = segment(**arguments, settings=settings, return_state=True)
     except KeyboardInterrupt:
