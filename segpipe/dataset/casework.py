@@ -146,10 +146,14 @@ class CaseCache:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=".part-", dir=self.folder))
-        shutil.copytree(source, part, dirs_exist_ok=True)
-        write_json(part / DIGESTS, _digests(source))
-        for path in (*part.rglob("*"), part):
-            _synchronize(path)
+        try:
+            shutil.copytree(source, part, dirs_exist_ok=True)
+            write_json(part / DIGESTS, _digests(source))
+            for path in (*part.rglob("*"), part):
+                _synchronize(path)
+        except BaseException:  # on a full disk, half an entry would keep it full
+            shutil.rmtree(part, ignore_errors=True)
+            raise
         try:
             part.rename(self.folder / key)
         except OSError:  # another process was faster: its copy is the same

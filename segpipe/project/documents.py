@@ -173,12 +173,16 @@ def write_folder(folder: Path) -> Iterator[Path]:
 
     Yields:
         The empty folder to write into; it replaces the old one when the block ends
-        without an error.
+        without an error, and is removed otherwise, as it may fill a disk.
     """
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    yield part
+    try:
+        yield part
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
 
