@@ -129,13 +129,13 @@ class CaseCache:
         entry = self.folder / key
         if not entry.is_dir():
             return False
+        os.utime(entry)  # first: prune looks at when an entry was last used
         if not _is_whole(entry):
             log.warning("%s was changed after it was stored; it is not used", entry)
             shutil.rmtree(entry, ignore_errors=True)
             return False
         ignore = shutil.ignore_patterns(DIGESTS)
         shutil.copytree(entry, goal, dirs_exist_ok=True, ignore=ignore)
-        os.utime(entry)  # prune looks at when an entry was last used
         return True
 
     def store(self, key: str, source: Path) -> None:

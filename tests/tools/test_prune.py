@@ -1,6 +1,8 @@
 """Pruning lists what nothing needs, and deletes no more than it listed."""
 
 import os
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -133,3 +135,42 @@ def test_the_checkpoints_of_a_training_that_runs_stay(paths: Paths) -> None:
         assert not find_prunable(paths, days=7.0)
 
     assert [item.place for item in find_prunable(paths, days=7.0)] == [folder]
+
+
+def test_a_training_that_was_continued_since_the_list_keeps_its_checkpoints(
+    paths: Paths,
+) -> None:
+    folder = write_entry(paths.checkpoints / "train" / "a", old=True)
+    gone = write_entry(paths.checkpoints / "train" / "b", old=True)
+    items = find_prunable(paths, days=7.0)
+    shutil.rmtree(gone)  # the training ended
+
+    with hold_checkpoints(folder):
+        prune(paths, items)
+        assert (folder / "image.npy").is_file()
+
+    prune(paths, items)
+    assert not folder.exists()
+
+
+def test_what_vanishes_while_prune_looks_is_passed_over(paths: Paths) -> None:
+    """A command works in a scratch project and in the checkpoints."""
+    scratch = write_entry(paths.cache / "densify" / "unet3d", old=True)
+    other = paths.checkpoints / "train" / "b"
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            for folder in (scratch / "artifacts" / "part", other):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "state").write_bytes(b"0")
+                shutil.rmtree(folder)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for _ in range(60):
+            find_prunable(paths, days=7.0)
+    finally:
+        stop.set()
+        thread.join()
