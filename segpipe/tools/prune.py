@@ -1,6 +1,7 @@
 """prune: list, and then delete, caches, checkpoints and runs that nothing needs."""
 
 import logging
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -92,8 +93,8 @@ def _cached(paths: Paths, before: float) -> list[Prunable]:
 
 def _used_s(entry: Path) -> float:
     """When an entry of the cache, or a folder below it, was last used or changed."""
-    folders = [entry, *(path for path in entry.rglob("*") if path.is_dir())]
-    return max(_stat(folder)[0] for folder in folders)
+    walk = os.walk(entry)  # a folder that vanishes is left out
+    return max((_stat(Path(folder))[0] for folder, _, _ in walk), default=0.0)
 
 
 def _stat(path: Path) -> tuple[float, int]:
@@ -169,4 +170,8 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _size(folder: Path) -> int:
-    return sum(_stat(path)[1] for path in folder.rglob("*") if path.is_file())
+    return sum(
+        _stat(Path(place, name))[1]
+        for place, _, names in os.walk(folder)
+        for name in names
+    )
