@@ -1,7 +1,8 @@
 """plan: choose spacing, normalization and patches from a profile of the cases."""
 
 import logging
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Literal, Protocol, runtime_checkable
 
@@ -31,6 +32,8 @@ from segpipe.segmenter.plan import (
 log = logging.getLogger(__name__)
 Kind = Literal["zscore", "ct", "none"]
 PERCENTILES = (0.5, 50, 99.5)  # of intensities: low, median, high
+WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_]+|\d+")  # of leftKidney, kidney_L
+RIGHT_OF = {"left": "right", "l": "r"}
 COARSE = 3.0  # an axis is coarse if its spacing is this many times the others'
 
 
@@ -56,7 +59,7 @@ class PlanParams(Params):
 
 @runtime_checkable
 class ModelShape(Protocol):
-    """The fields of TrainParams that decide how much memory a patch needs.
+    """The fields of TrainParams that decide on patches, and what is said of them.
 
     TrainParams itself stays out of this module: with its losses and augmentations
     behind plan, a change in one of them would make plan stale.
@@ -73,6 +76,10 @@ class ModelShape(Protocol):
     @property
     def batch_size(self) -> Literal["auto"] | int:
         """Patches of a step."""
+
+    @property
+    def exchanges_sides(self) -> bool:
+        """Whether patches are mirrored along R, so that left becomes right."""
 
     def network_spec(self, plan: Plan) -> NetworkSpec:
         """The network for the channels and classes of a plan."""
@@ -224,6 +231,14 @@ def _plan_model(
         )
     except DataError as error:
         raise DataError(f"params.yaml, model {name}: {error}") from error
+    pairs = find_pairs(plan.structures)
+    if pairs and model.exchanges_sides and patch.slice_axis != 0:
+        log.warning(
+            "model %s: %s differ by their side only, and augmentation.flip mirrors "
+            "left to right; set flip: [A, S]",
+            name,
+            "; ".join(" and ".join(pair) for pair in pairs),
+        )
     log.info(
         "plan %s: patches of %s, %d a step, about %.1f GB",
         name,
@@ -242,6 +257,19 @@ def _triple(values: np.ndarray) -> Triple:
 def _three(values: Iterable[float]) -> Spacing:
     a, b, c = values
     return float(a), float(b), float(c)
+
+
+def find_pairs(structures: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs of structures whose names differ by left and right, or by l and r."""
+    words = {
+        tuple(word.lower() for word in WORD.findall(name)): name for name in structures
+    }
+    pairs = []
+    for own, name in words.items():
+        other = words.get(tuple(RIGHT_OF.get(word, word) for word in own), name)
+        if other != name:
+            pairs.append((name, other))
+    return pairs
 
 
 def plan_patch(

@@ -25,7 +25,7 @@ from segpipe.segmenter.plan import (
     read_plan,
 )
 from segpipe.stages import plan
-from segpipe.stages.plan import plan_patch
+from segpipe.stages.plan import find_pairs, plan_patch
 from tests.support.phantoms import write_dataset
 from tests.support.projects import PATIENTS, PLAN, TRAIN, changed, run_to_split
 
@@ -145,6 +145,46 @@ def test_ct_is_known_by_its_channels_name(paths: Paths) -> None:
     found = plan_of(paths).normalization[0]
     assert found.kind == "ct"
     assert found.low < found.mean < found.high
+
+
+PAIRS = {
+    ("background", "left_kidney", "right_kidney"): [("left_kidney", "right_kidney")],
+    ("Kidney L", "Kidney R", "spleen"): [("Kidney L", "Kidney R")],
+    ("LeftLung", "RightLung"): [("LeftLung", "RightLung")],
+    ("hippocampus-Left", "hippocampus-right"): [
+        ("hippocampus-Left", "hippocampus-right")
+    ],
+    ("left_ventricle", "right_atrium"): [],
+    ("left", "ball"): [],
+    ("cleft", "cright"): [],
+    ("level 1", "level 2"): [],
+}
+
+
+@pytest.mark.parametrize("structures", PAIRS)
+def test_pairs_are_known_by_their_names(structures: tuple[str, ...]) -> None:
+    assert find_pairs(structures) == PAIRS[structures]
+
+
+def test_mirroring_structures_of_two_sides_is_said(
+    paths: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = paths.artifacts / "verify" / "cases.json"
+    text = file.read_text().replace('"ball"', '"left lung"')
+    file.write_text(text.replace('"core"', '"right lung"'))
+    models = {
+        name: changed(
+            TRAIN, augmentation=changed(TRAIN.augmentation, flip=flip).model_dump()
+        )
+        for name, flip in {"all": True, "kept": ("A", "S"), "none": False}.items()
+    }
+    plan.run(PLAN, models=models, paths=paths)
+
+    said = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert said == [
+        "model all: left lung and right lung differ by their side only, and "
+        "augmentation.flip mirrors left to right; set flip: [A, S]"
+    ]
 
 
 def spec(name: str, *, padding: str = "same", base: int = 8) -> NetworkSpec:
