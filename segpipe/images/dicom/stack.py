@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 
-from segpipe.images.dicom.file import missing_tag
-from segpipe.images.dicom.planes import Plane, grid_of
+from segpipe.images.dicom.file import frame_value, missing_tag, read_header, word_in
+from segpipe.images.dicom.planes import ROUNDED_MM, Plane, grid_of
 from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
 
@@ -15,6 +16,25 @@ GAP_TOLERANCE = 0.01  # as a fraction of the gap between slices
 GAP_TOLERANCE_MM = 0.01  # the least tolerance: scanners round positions to this
 LARGEST_TILT_DEGREES = 0.5  # cosine 0.009: less than what NIfTI refuses as shear
 DIRECTION_TOLERANCE = 1e-4  # per direction cosine: 0.006 degrees
+FINEST_ROUNDED_MM = 0.4  # the smallest gap at which such rounding hides no slice
+# What may tell apart slices at one place: in single frames, in frames of one object.
+VOLUMES = (
+    "EchoTime",
+    "EchoNumbers",
+    "TemporalPositionIdentifier",
+    "DiffusionBValue",
+    "TriggerTime",
+    "InversionTime",
+    "ImageType",
+    "AcquisitionNumber",
+)
+VOLUMES_OF_FRAMES = (
+    "EffectiveEchoTime",
+    "TemporalPositionIndex",
+    "DiffusionBValue",
+    "NominalCardiacTriggerDelayTime",
+    "StackID",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,18 +61,36 @@ def stack_of(planes: Sequence[Plane]) -> Stack:
     """
     _check_alike(planes)
     ordered = sorted(planes, key=lambda plane: plane.height)
-    first, last = ordered[0], ordered[-1]
+    first = ordered[0]
     if len(ordered) == 1:
         return Stack(
             (first,), grid_of(first, 1, first.normal * _stated_gap(first)), 0.0
         )
-    _check_gaps(ordered)
-    way = np.array(last.position) - np.array(first.position)
-    step = way / (len(ordered) - 1)
-    _check_line(ordered, step)
+    rounded = _check_gaps(ordered)
+    step = _rounded_step(ordered) if rounded else _step(ordered)
+    _check_line(ordered, step, rounded=rounded)
     cosine = float(np.clip(step @ first.normal / np.linalg.norm(step), -1, 1))
     grid = grid_of(first, len(ordered), step)
     return Stack(tuple(ordered), grid, math.degrees(math.acos(cosine)))
+
+
+def _step(ordered: Sequence[Plane]) -> Float64[np.ndarray, "3"]:
+    way = np.array(ordered[-1].position) - np.array(ordered[0].position)
+    return np.asarray(way / (len(ordered) - 1))
+
+
+def _rounded_step(ordered: Sequence[Plane]) -> Float64[np.ndarray, "3"]:
+    """The step of rounded positions: along the normal, and as stated, if within that.
+
+    Over few slices the rounding of the first and the last would show as a tilt.
+    """
+    first, step = ordered[0], _step(ordered)
+    off = ROUNDED_MM * math.sqrt(3) / (len(ordered) - 1)
+    length = float(step @ first.normal)
+    stated = [gap for gap in (first.gap, first.thickness) if gap is not None]
+    length = next((gap for gap in stated if abs(gap - length) <= off), length)
+    straight = first.normal * length
+    return straight if float(np.linalg.norm(step - straight)) <= 2 * off else step
 
 
 def slab_of(planes: Sequence[Plane]) -> Grid:
@@ -74,6 +112,9 @@ def slab_of(planes: Sequence[Plane]) -> Grid:
             count = round(float(heights[-1]) / gap)
             way = np.array(ordered[-1].position) - np.array(first.position)
             return grid_of(first, count + 1, way / count)
+    if first.gap is not None and _rounded_multiples(ordered, heights, first.gap):
+        count = round(float(heights[-1]) / first.gap)
+        return grid_of(first, count + 1, first.normal * first.gap)
     raise DataError(
         f"{first.path}: expected frames at multiples of one gap, found gaps of "
         f"{float(steps.min()):.4g} to {float(steps.max()):.4g} mm; give the image "
@@ -85,6 +126,18 @@ def _multiples(steps: np.ndarray, gap: float) -> bool:
     counts = np.rint(steps / gap)
     tolerance = max(GAP_TOLERANCE * gap, GAP_TOLERANCE_MM)
     return bool((counts >= 1).all() and (abs(steps - counts * gap) <= tolerance).all())
+
+
+def _rounded_multiples(
+    ordered: Sequence[Plane], heights: np.ndarray, gap: float
+) -> bool:
+    """Whether positions of one decimal lie at multiples of a gap but for rounding."""
+    counts = np.rint(heights / gap)
+    return (
+        all(plane.rounded for plane in ordered)
+        and gap >= FINEST_ROUNDED_MM
+        and bool((abs(heights - counts * gap) <= _rounding(ordered[0])).all())
+    )
 
 
 def _stated_gap(plane: Plane) -> float:
@@ -126,14 +179,19 @@ def _check_alike(planes: Sequence[Plane]) -> None:
                 )
 
 
-def _check_gaps(ordered: Sequence[Plane]) -> None:
+def _check_gaps(ordered: Sequence[Plane]) -> bool:
+    """Check that the gaps are even; returns whether they are so but for rounding."""
     heights = np.array([plane.height for plane in ordered])
     gaps = np.diff(heights)
     common = float(np.sort(gaps)[(len(gaps) - 1) // 2])
     tolerance = max(GAP_TOLERANCE * common, GAP_TOLERANCE_MM)
     for place, gap in enumerate(gaps.tolist()):
         if gap < GAP_TOLERANCE_MM:
-            raise _doubled(ordered[place], ordered[place + 1])
+            raise _doubled(ordered[place], ordered[place + 1], ordered)
+    if (abs(gaps - common) <= tolerance).all():
+        return False
+    if _rounded(ordered, heights):
+        return True
     for place, gap in enumerate(gaps.tolist()):
         if abs(gap - common) <= tolerance:
             continue
@@ -152,20 +210,58 @@ def _check_gaps(ordered: Sequence[Plane]) -> None:
             f"{above.path}: expected slices every {common:.4g} mm, found an uneven gap "
             f"of {gap:.4g} mm {between}; export a series with even gaps, or resample it"
         )
+    raise AssertionError(gaps)
 
 
-def _doubled(one: Plane, other: Plane) -> DataError:
-    return DataError(
-        f"{other.path}: expected one slice a position, found a duplicate of "
-        f"{one.path.name} at {one.height:.2f} mm along the normal; remove copies, and "
-        "keep each echo or time point as a series of its own"
+def _rounding(plane: Plane) -> float:
+    """How far a height may be off another by rounding: each of both by half a digit."""
+    return ROUNDED_MM * float(np.abs(plane.normal).sum()) + 1e-6
+
+
+def _rounded(ordered: Sequence[Plane], heights: np.ndarray) -> bool:
+    """Whether the positions have one decimal, and are even but for this rounding."""
+    even = np.linspace(heights[0], heights[-1], len(heights))
+    return (
+        all(plane.rounded for plane in ordered)
+        and float(even[1] - even[0]) >= FINEST_ROUNDED_MM
+        and bool((abs(heights - even) <= _rounding(ordered[0])).all())
     )
 
 
-def _check_line(ordered: Sequence[Plane], step: np.ndarray) -> None:
+def _doubled(one: Plane, other: Plane, planes: Sequence[Plane]) -> DataError:
+    """The error for two slices at one place: several volumes, or a copy."""
+    where = f"{one.path.name} at {one.height:.2f} mm along the normal"
+    keywords = VOLUMES if one.frame is None else VOLUMES_OF_FRAMES
+    headers = {path: read_header(path) for path in {plane.path for plane in planes}}
+    for keyword in keywords:
+        mine, others, *rest = (
+            frame_value(plane.path, headers[plane.path], plane.frame, keyword)
+            for plane in (one, other, *planes)
+        )
+        if None not in (mine, others) and word_in(mine) != word_in(others):
+            found = dict.fromkeys(word_in(value) for value in rest if value is not None)
+            mend = (
+                f"export each {keyword} as a series of its own"
+                if one.path == other.path
+                else f"give the files of one {keyword} alone"
+            )
+            return DataError(
+                f"{other.path}: expected one volume, found {len(found)} at one place, "
+                f"as beside {where}: their {keyword} is "
+                f"{' or '.join(sorted(found))}; {mend}"
+            )
+    return DataError(
+        f"{other.path}: expected one slice a position, found a duplicate of {where}; "
+        "remove copies, and keep each echo or time point as a series of its own"
+    )
+
+
+def _check_line(ordered: Sequence[Plane], step: np.ndarray, *, rounded: bool) -> None:
     """Check that the first pixels lie on one line, as in a tilted stack, too."""
     start = np.array(ordered[0].position)
     tolerance = max(GAP_TOLERANCE * float(np.linalg.norm(step)), GAP_TOLERANCE_MM)
+    if rounded:  # in each of three coordinates, here and at the ends
+        tolerance = max(tolerance, ROUNDED_MM * math.sqrt(3))
     for place, plane in enumerate(ordered):
         away = np.array(plane.position) - start - place * step
         away -= plane.normal * (plane.normal @ away)  # the gaps were checked before
