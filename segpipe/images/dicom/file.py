@@ -30,6 +30,7 @@ from segpipe.images.dicom.jpeg import CHECKED_SYNTAXES, jpeg_fault
 from segpipe.project.errors import DataError
 
 WORD = re.compile(r"[A-Z0-9_ ]{0,16}|[0-9.]{1,64}")  # CS or UI: PS3.5, section 6.2
+QUIET = logging.CRITICAL + 1  # the level of pydicom's logger while it is silenced
 QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"?")
 # What pydicom and its decoders raise on damaged files. Their messages may quote the
 # header with the patient's name: our errors keep only the type.
@@ -74,9 +75,12 @@ def quiet() -> Iterator[None]:
     """Silence pydicom's warnings, which quote values such as a patient's name."""
     logger = logging.getLogger("pydicom")
     level = logger.level
+    if level == QUIET:  # within another: setting it up again takes half of the time
+        yield
+        return
     with warnings.catch_warnings(), disable_value_validation():
         warnings.simplefilter("ignore")
-        logger.setLevel(logging.CRITICAL)
+        logger.setLevel(QUIET)
         try:
             yield
         finally:
@@ -292,6 +296,12 @@ def pixels_of(path: Path, dataset: Dataset) -> Shaped[np.ndarray, "frame row col
         raise DataError(
             f"{path}: expected one value a pixel, found {samples} (colour); export "
             "the measured values, not a screenshot"
+        )
+    meaning = word_of(path, dataset, "PhotometricInterpretation")
+    if meaning == "PALETTE COLOR":
+        raise DataError(
+            f"{path}: expected measured values, found numbers of colours in a palette; "
+            "export the measured values, not a screenshot"
         )
     syntax = value_of(path, dataset.file_meta, "TransferSyntaxUID")
     if syntax is None:

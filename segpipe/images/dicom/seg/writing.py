@@ -155,7 +155,8 @@ def _segmentation(
 
 def _several_objects(source: DicomImage) -> bool:
     """Whether the series is several multi-frame objects, as a concatenation is."""
-    return len(source.slices) > 1 and "NumberOfFrames" in source.slices[0]
+    groups = "PerFrameFunctionalGroupsSequence"
+    return len(source.slices) > 1 and groups in source.slices[0]
 
 
 def _name_others(seg: Dataset, source: DicomImage) -> None:
