@@ -27,7 +27,6 @@ CONTENTS = (
     (344, b"n+1\0", "NIfTI", (".nii",)),
     (4, b"n+2\0\r\n", "NIfTI", (".nii",)),
     (128, b"DICM", "DICOM", (".dcm",)),
-    (0, b"\x1f\x8b", "gzip", (".nii.gz",)),
 )
 LONGEST_START = 348  # bytes of a file that tell its format
 MM_PER_UNIT = {

@@ -39,6 +39,7 @@ def read_deflated(path: Path, *, pixels: bool, tags: list[str] | None) -> Datase
 
     Raises:
         DataError: If more is in it than its pixels and 64 MiB.
+        EOFError: If it is cut off.
     """
 
     def other_group(tag: BaseTag, vr: str | None, length: int) -> bool:
@@ -53,6 +54,8 @@ def read_deflated(path: Path, *, pixels: bool, tags: list[str] | None) -> Datase
         meta = read_dataset(file, False, True, stop_when=other_group)
         unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
         data = _unpacked(file, unpacker, MOST_HEADER)
+        if not unpacker.eof and len(data) < MOST_HEADER:
+            raise EOFError("a deflated file that is cut off")
         given: dict[str, Any] = {"specific_tags": [Tag(tag) for tag in tags or ()]}
         reached: list[bool] = []
         try:
@@ -67,8 +70,10 @@ def read_deflated(path: Path, *, pixels: bool, tags: list[str] | None) -> Datase
         if pixels:
             most = MOST_HEADER + promised_bytes(header)
             data += _unpacked(file, unpacker, most - len(data))
-            if not unpacker.eof and len(data) >= most:
-                raise _too_long(path, most)
+            if not unpacker.eof:
+                if len(data) >= most:
+                    raise _too_long(path, most)
+                raise EOFError("a deflated file that is cut off")
             header = read_dataset(io.BytesIO(data), False, True, **given)
     return FileDataset(
         path,

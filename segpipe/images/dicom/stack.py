@@ -66,12 +66,15 @@ def stack_of(planes: Sequence[Plane]) -> Stack:
         return Stack(
             (first,), grid_of(first, 1, first.normal * _stated_gap(first)), 0.0
         )
-    rounded = _check_gaps(ordered)
-    step = _rounded_step(ordered) if rounded else _step(ordered)
-    _check_line(ordered, step, rounded=rounded)
-    cosine = float(np.clip(step @ first.normal / np.linalg.norm(step), -1, 1))
+    step = _step(ordered)
+    fault = _gap_fault(ordered) or _line_fault(ordered, step)
+    tilted = _tilt_degrees(first, step) > LARGEST_TILT_DEGREES
+    if (fault or tilted) and _is_rounded(ordered, step):
+        step = _unrounded(ordered, step)
+    elif fault:
+        raise fault
     grid = grid_of(first, len(ordered), step)
-    return Stack(tuple(ordered), grid, math.degrees(math.acos(cosine)))
+    return Stack(tuple(ordered), grid, _tilt_degrees(first, step))
 
 
 def _step(ordered: Sequence[Plane]) -> Float64[np.ndarray, "3"]:
@@ -79,18 +82,40 @@ def _step(ordered: Sequence[Plane]) -> Float64[np.ndarray, "3"]:
     return np.asarray(way / (len(ordered) - 1))
 
 
-def _rounded_step(ordered: Sequence[Plane]) -> Float64[np.ndarray, "3"]:
-    """The step of rounded positions: along the normal, and as stated, if within that.
+def _tilt_degrees(first: Plane, step: Float64[np.ndarray, "3"]) -> float:
+    length = float(np.linalg.norm(step))
+    cosine = step @ first.normal / length if length else 1.0
+    return math.degrees(math.acos(float(np.clip(cosine, -1, 1))))
+
+
+def _is_rounded(ordered: Sequence[Plane], step: Float64[np.ndarray, "3"]) -> bool:
+    """Whether the positions have one decimal, and are even but for this rounding.
+
+    Each coordinate is then half a digit off, here and at the ends that give the step.
+    """
+    places = np.array([plane.position for plane in ordered])
+    even = places[0] + np.arange(len(ordered))[:, None] * step
+    return (
+        all(plane.rounded for plane in ordered)
+        and float(np.linalg.norm(step)) >= FINEST_ROUNDED_MM
+        and bool((abs(places - even) <= ROUNDED_MM + 1e-6).all())
+    )
+
+
+def _unrounded(
+    ordered: Sequence[Plane], step: Float64[np.ndarray, "3"]
+) -> Float64[np.ndarray, "3"]:
+    """The step along the normal, and as long as stated, if it is so but for rounding.
 
     Over few slices the rounding of the first and the last would show as a tilt.
     """
-    first, step = ordered[0], _step(ordered)
+    first = ordered[0]
     off = ROUNDED_MM * math.sqrt(3) / (len(ordered) - 1)
     length = float(step @ first.normal)
     stated = [gap for gap in (first.gap, first.thickness) if gap is not None]
     length = next((gap for gap in stated if abs(gap - length) <= off), length)
     straight = first.normal * length
-    return straight if float(np.linalg.norm(step - straight)) <= 2 * off else step
+    return straight if float(np.linalg.norm(step - straight)) <= off else step
 
 
 def slab_of(planes: Sequence[Plane]) -> Grid:
@@ -132,11 +157,11 @@ def _rounded_multiples(
     ordered: Sequence[Plane], heights: np.ndarray, gap: float
 ) -> bool:
     """Whether positions of one decimal lie at multiples of a gap but for rounding."""
-    counts = np.rint(heights / gap)
+    off = ROUNDED_MM * float(np.abs(ordered[0].normal).sum()) + 1e-6
     return (
         all(plane.rounded for plane in ordered)
         and gap >= FINEST_ROUNDED_MM
-        and bool((abs(heights - counts * gap) <= _rounding(ordered[0])).all())
+        and bool((abs(heights - np.rint(heights / gap) * gap) <= off).all())
     )
 
 
@@ -179,52 +204,41 @@ def _check_alike(planes: Sequence[Plane]) -> None:
                 )
 
 
-def _check_gaps(ordered: Sequence[Plane]) -> bool:
-    """Check that the gaps are even; returns whether they are so but for rounding."""
+def _gap_fault(ordered: Sequence[Plane]) -> DataError | None:
+    """The error for slices that are doubled, missing or uneven, if some are."""
     heights = np.array([plane.height for plane in ordered])
     gaps = np.diff(heights)
     common = float(np.sort(gaps)[(len(gaps) - 1) // 2])
     tolerance = max(GAP_TOLERANCE * common, GAP_TOLERANCE_MM)
     for place, gap in enumerate(gaps.tolist()):
         if gap < GAP_TOLERANCE_MM:
-            raise _doubled(ordered[place], ordered[place + 1], ordered)
-    if (abs(gaps - common) <= tolerance).all():
-        return False
-    if _rounded(ordered, heights):
-        return True
-    for place, gap in enumerate(gaps.tolist()):
-        if abs(gap - common) <= tolerance:
-            continue
-        below, above = ordered[place], ordered[place + 1]
-        between = (
-            f"between {heights[place]:.2f} mm ({below.path.name}) and "
-            f"{heights[place + 1]:.2f} mm ({above.path.name}) along the normal"
+            return _doubled(ordered[place], ordered[place + 1], ordered)
+    wide = tolerance
+    if common >= FINEST_ROUNDED_MM and all(plane.rounded for plane in ordered):
+        wide = max(tolerance, 2 * ROUNDED_MM)  # a missing slice is named first
+    for limit in (wide, tolerance):
+        for place, gap in enumerate(gaps.tolist()):
+            if abs(gap - common) > limit:
+                return _uneven(ordered[place], ordered[place + 1], common, limit)
+    return None
+
+
+def _uneven(below: Plane, above: Plane, common: float, tolerance: float) -> DataError:
+    """The error for a gap that is not the common one."""
+    gap = above.height - below.height
+    between = (
+        f"between {below.height:.2f} mm ({below.path.name}) and "
+        f"{above.height:.2f} mm ({above.path.name}) along the normal"
+    )
+    lacking = round(gap / common) - 1
+    if lacking > 0 and abs(gap - (lacking + 1) * common) <= tolerance:
+        return DataError(
+            f"{above.path}: expected slices every {common:.4g} mm, found "
+            f"{lacking} missing {between}; fetch the missing slices"
         )
-        lacking = round(gap / common) - 1
-        if lacking > 0 and abs(gap - (lacking + 1) * common) <= tolerance:
-            raise DataError(
-                f"{above.path}: expected slices every {common:.4g} mm, found "
-                f"{lacking} missing {between}; fetch the missing slices"
-            )
-        raise DataError(
-            f"{above.path}: expected slices every {common:.4g} mm, found an uneven gap "
-            f"of {gap:.4g} mm {between}; export a series with even gaps, or resample it"
-        )
-    raise AssertionError(gaps)
-
-
-def _rounding(plane: Plane) -> float:
-    """How far a height may be off another by rounding: each of both by half a digit."""
-    return ROUNDED_MM * float(np.abs(plane.normal).sum()) + 1e-6
-
-
-def _rounded(ordered: Sequence[Plane], heights: np.ndarray) -> bool:
-    """Whether the positions have one decimal, and are even but for this rounding."""
-    even = np.linspace(heights[0], heights[-1], len(heights))
-    return (
-        all(plane.rounded for plane in ordered)
-        and float(even[1] - even[0]) >= FINEST_ROUNDED_MM
-        and bool((abs(heights - even) <= _rounding(ordered[0])).all())
+    return DataError(
+        f"{above.path}: expected slices every {common:.4g} mm, found an uneven gap "
+        f"of {gap:.4g} mm {between}; export a series with even gaps, or resample it"
     )
 
 
@@ -256,18 +270,19 @@ def _doubled(one: Plane, other: Plane, planes: Sequence[Plane]) -> DataError:
     )
 
 
-def _check_line(ordered: Sequence[Plane], step: np.ndarray, *, rounded: bool) -> None:
-    """Check that the first pixels lie on one line, as in a tilted stack, too."""
+def _line_fault(
+    ordered: Sequence[Plane], step: Float64[np.ndarray, "3"]
+) -> DataError | None:
+    """The error for first pixels that lie on no line, as those of a tilted stack do."""
     start = np.array(ordered[0].position)
     tolerance = max(GAP_TOLERANCE * float(np.linalg.norm(step)), GAP_TOLERANCE_MM)
-    if rounded:  # in each of three coordinates, here and at the ends
-        tolerance = max(tolerance, ROUNDED_MM * math.sqrt(3))
     for place, plane in enumerate(ordered):
         away = np.array(plane.position) - start - place * step
         away -= plane.normal * (plane.normal @ away)  # the gaps were checked before
         if float(np.linalg.norm(away)) > tolerance:
-            raise DataError(
+            return DataError(
                 f"{plane.path}: expected the slices on one line, found this one "
                 f"{float(np.linalg.norm(away)):.4g} mm beside it; export the slices "
                 "of one acquisition, or resample them"
             )
+    return None
