@@ -35,6 +35,13 @@ def main() -> None:
     except DataError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(1)
+    except PermissionError as error:
+        why = (
+            f"{error.filename}: expected a file or folder that may be used, found "
+            f"{error.strerror}; allow it to the user that runs segpipe"
+        )
+        typer.secho(f"error: {why}", fg="red", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

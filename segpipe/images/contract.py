@@ -2,6 +2,7 @@
 
 import io
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ CONTENTS = (
     (4, b"n+2\0\r\n", "NIfTI", (".nii",)),
     (128, b"DICM", "DICOM", (".dcm",)),
 )
-LONGEST_START = 348  # bytes of a file that tell its format
+LONGEST_START = 2048  # bytes of a file that tell its format, packed or not
+GZIP = b"\x1f\x8b"
 MM_PER_UNIT = {
     "mm": 1.0,
     "millimeter": 1.0,
@@ -51,6 +53,13 @@ MM_PER_UNIT = {
 
 def content_of(start: bytes) -> tuple[str, tuple[str, ...]]:
     """The format that the first bytes tell, and its endings; empty if unknown."""
+    if start.startswith(GZIP):
+        try:
+            inner = zlib.decompressobj(wbits=31).decompress(start, LONGEST_START)
+        except zlib.error:
+            return "", ()
+        packed = content_of(inner)[0] == "NIfTI"
+        return ("NIfTI in gzip", (".nii.gz",)) if packed else ("", ())
     for place, magic, kind, endings in CONTENTS:
         if start[place : place + len(magic)] == magic:
             return kind, endings

@@ -131,7 +131,7 @@ def _read(path: Path, *, pixels: bool, tags: list[str] | None) -> Dataset:
         return dcmread(
             path, stop_before_pixels=not pixels, specific_tags=list(tags or []) or None
         )
-    except DataError:
+    except (DataError, PermissionError):
         raise
     except InvalidDicomError as error:
         raise DataError(

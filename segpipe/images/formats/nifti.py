@@ -226,7 +226,7 @@ def _open(path: Path) -> io.BufferedIOBase:
     with path.open("rb") as file:
         start = file.read(LONGEST_START)
     packed = start.startswith(b"\x1f\x8b")
-    check_content(path, start, "NIfTI")
+    check_content(path, start, "NIfTI", "NIfTI in gzip")
     if packed != path.name.endswith(".gz"):
         found, mend = (
             ("gzip data", "rename it to end in .nii.gz")

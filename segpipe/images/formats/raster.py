@@ -226,6 +226,12 @@ def _read(path: Path, *, palette: str) -> np.ndarray:
             return _decode_tiff(path, data, palette)
         else:
             array = _decode_jpeg(path, data)
+    except PIL.UnidentifiedImageError as error:
+        raise DataError(
+            f"{path}: expected a whole {path.suffix[1:]} image, found the beginning of "
+            "no known one; fetch it again from its source, or give it the ending of "
+            "its format"
+        ) from error
     except PIL.Image.DecompressionBombError as error:
         raise DataError(
             f"{path}: expected at most {2 * (PIL.Image.MAX_IMAGE_PIXELS or 0)} pixels, "
