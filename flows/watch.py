@@ -5,14 +5,13 @@ for the event ``segpipe.data.changed``.
 """
 
 import hashlib
-import json
 from pathlib import Path
 
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
 from segpipe.project.commit import git_tags
-from segpipe.project.documents import write_json
+from segpipe.project.documents import parse_json, write_json
 from segpipe.project.errors import DataError
 
 CHANGED = "segpipe.data.changed"
@@ -35,7 +34,7 @@ def watch(root: str = ".", inbox: str | None = None) -> list[str]:
     place = Path(root).resolve()
     now = look(place, inbox)
     memory = place / ".cache" / "watch.json"
-    before = json.loads(memory.read_text(encoding="utf-8")) if memory.is_file() else {}
+    before = parse_json(memory, memory.read_bytes()) if memory.is_file() else {}
     changed = [name for name, state in now.items() if state != before.get(name)]
     if changed:
         get_run_logger().info("changed: %s", ", ".join(changed))

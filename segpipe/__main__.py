@@ -36,6 +36,11 @@ def main() -> None:
         app()
     except DataError as error:
         _end(str(error))
+    except PermissionError as error:
+        _end(
+            f"{error.filename}: expected a file or folder that may be used, found "
+            f"{error.strerror}; allow it to the user that runs segpipe"
+        )
     except OSError as error:
         if not _is_full(error):
             raise

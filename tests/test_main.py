@@ -64,3 +64,16 @@ def test_wrong_data_end_in_one_message_without_a_traceback(tmp_path: Path) -> No
     assert result.returncode == 1
     assert result.stderr.startswith("error: params.yaml: expected the parameters")
     assert "Traceback" not in result.stderr
+
+
+def test_what_may_not_be_read_ends_in_one_message(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").touch(mode=0)
+    if os.access(tmp_path / "params.yaml", os.R_OK):
+        pytest.skip("root may read everything")
+
+    result = segpipe("split", cwd=tmp_path)
+
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert "params.yaml: expected a file or folder that may be used" in result.stderr
+    assert "Traceback" not in result.stderr

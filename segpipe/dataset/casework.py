@@ -1,6 +1,5 @@
 """Work case by case: in several processes, and with a cache of finished cases."""
 
-import json
 import logging
 import multiprocessing
 import os
@@ -15,7 +14,7 @@ from typing import Never, TypeVar
 
 from tqdm import tqdm
 
-from segpipe.project.documents import write_json
+from segpipe.project.documents import parse_json, write_json
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 
@@ -173,7 +172,7 @@ def _digests(folder: Path) -> dict[str, str]:
 def _is_whole(entry: Path) -> bool:
     """Whether an entry has the files that were stored, and no others."""
     try:
-        stored = json.loads((entry / DIGESTS).read_bytes())
+        stored = parse_json(entry / DIGESTS, (entry / DIGESTS).read_bytes())
     except (OSError, ValueError):
         return False
     found = _digests(entry)

@@ -1,6 +1,5 @@
 """Survey: the grid, sampled intensities and class counts of a case, cached."""
 
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from segpipe.dataset.case import Case, CaseList
 from segpipe.dataset.case_files import read_case, read_case_label
 from segpipe.dataset.casework import CaseCache
 from segpipe.images.grid import Grid
-from segpipe.project.documents import write_json
+from segpipe.project.documents import parse_json, write_json
 from segpipe.project.fingerprint import digest_file, fingerprint
 from segpipe.project.paths import Paths
 
@@ -51,7 +50,8 @@ def survey_case(paths: Paths, cases: CaseList, case: Case) -> CaseSurvey:
             np.save(folder / "class_counts.npy", survey.counts)
             write_json(folder / "canonical_grid.json", survey.grid.to_json())
             cache.store(key, folder)
-        grid = json.loads((folder / "canonical_grid.json").read_text(encoding="utf-8"))
+        kept = folder / "canonical_grid.json"
+        grid = parse_json(kept, kept.read_bytes())
         return CaseSurvey(
             Grid.from_json(grid),
             np.load(folder / "samples.npy"),

@@ -2,6 +2,7 @@
 
 import io
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,25 @@ from segpipe.project.errors import DataError
 
 LARGEST_SHEAR = 0.01  # cosine between axes: about half a degree
 PADDING = 4096  # bytes of zeros behind the last voxel that some programs leave
+MOST_UNPACKED = 1032  # bytes that deflate unpacks from one
+ALWAYS_UNPACKED = 1 << 29  # bytes of voxels that a file of any size may promise
+# How files begin: the place, the bytes there, the format, the endings of its names.
+CONTENTS = (
+    (0, b"\x89PNG\r\n", "PNG", (".png",)),
+    (0, b"\xff\xd8\xff", "JPEG", (".jpg", ".jpeg")),
+    (0, b"II*\0", "TIFF", (".tif", ".tiff")),
+    (0, b"MM\0*", "TIFF", (".tif", ".tiff")),
+    (0, b"II+\0", "TIFF", (".tif", ".tiff")),
+    (0, b"MM\0+", "TIFF", (".tif", ".tiff")),
+    (0, b"NRRD00", "NRRD", (".nrrd", ".nhdr")),
+    (0, b"ObjectType =", "MetaImage", (".mha", ".mhd")),
+    (0, b"\x89HDF\r\n", "HDF5", (".h5", ".hdf5")),
+    (344, b"n+1\0", "NIfTI", (".nii",)),
+    (4, b"n+2\0\r\n", "NIfTI", (".nii",)),
+    (128, b"DICM", "DICOM", (".dcm",)),
+)
+LONGEST_START = 2048  # bytes of a file that tell its format, packed or not
+GZIP = b"\x1f\x8b"
 MM_PER_UNIT = {
     "mm": 1.0,
     "millimeter": 1.0,
@@ -29,6 +49,59 @@ MM_PER_UNIT = {
     "nanometer": 1e-6,
     "nanometre": 1e-6,
 }
+
+
+def content_of(start: bytes) -> tuple[str, tuple[str, ...]]:
+    """The format that the first bytes tell, and its endings; empty if unknown."""
+    if start.startswith(GZIP):
+        try:
+            inner = zlib.decompressobj(wbits=31).decompress(start, LONGEST_START)
+        except zlib.error:
+            return "", ()
+        packed = content_of(inner)[0] == "NIfTI"
+        return ("NIfTI in gzip", (".nii.gz",)) if packed else ("", ())
+    for place, magic, kind, endings in CONTENTS:
+        if start[place : place + len(magic)] == magic:
+            return kind, endings
+    return "", ()
+
+
+def check_content(path: Path, start: bytes, *kinds: str) -> None:
+    """Check that a file does not begin as one of another known format.
+
+    Args:
+        path: The file.
+        start: Its first bytes.
+        kinds: The formats that its reader reads, in the words of CONTENTS.
+
+    Raises:
+        DataError: If it does.
+    """
+    kind, endings = content_of(start)
+    if kind and kind not in kinds:
+        raise DataError(
+            f"{path}: expected what the name says, found {kind} data; rename it to end "
+            f"in {endings[0]}"
+        )
+
+
+def check_promise(path: Path | str, promised: int, stored: int) -> None:
+    """Check that the voxels that a header promises can be in the file at all.
+
+    Args:
+        path: The file, for the error.
+        promised: Bytes of the voxels, unpacked.
+        stored: Bytes of the file.
+
+    Raises:
+        DataError: If no compression could pack them as tightly, and they are many.
+    """
+    if promised > max(ALWAYS_UNPACKED, stored * MOST_UNPACKED):
+        raise DataError(
+            f"{path}: expected as many voxels as {stored} bytes can hold, found a "
+            f"header that promises {promised} bytes; the header is wrong or the file "
+            "is cut off: fetch it again from its source"
+        )
 
 
 def check_straight(path: Path, grid: Grid) -> Grid:

@@ -91,7 +91,7 @@ def parse_json(path: Path, content: bytes) -> Any:
         ) from error
 
 
-def parse_yaml(path: Path, content: str) -> Any:
+def parse_yaml(path: Path, content: str | bytes) -> Any:
     """Parse YAML 1.2 that people wrote, after a look at its size.
 
     Args:
@@ -99,14 +99,17 @@ def parse_yaml(path: Path, content: str) -> Any:
         content: Its content.
 
     Raises:
-        DataError: If it is not YAML, nests more than 100 levels, or repeats itself by
-            aliases to more than 100,000 values.
+        DataError: If it is not YAML in UTF-8, nests more than 100 levels, or repeats
+            itself by aliases to more than 100,000 values.
     """
     try:
-        _check_size(path, content)
-        return YAML(typ="safe", pure=True).load(content)
-    except YAMLError as error:
-        raise DataError(f"{path}: expected YAML 1.2, found {error}") from error
+        text = content if isinstance(content, str) else content.decode()
+        _check_size(path, text)
+        return YAML(typ="safe", pure=True).load(text)
+    except DataError:
+        raise
+    except (YAMLError, ValueError) as error:  # also a wrong encoding, or a long number
+        raise DataError(f"{path}: expected YAML 1.2 in UTF-8, found {error}") from error
 
 
 def _check_size(path: Path, content: str) -> None:

@@ -36,7 +36,7 @@ def read_params(path: Path) -> dict[str, Any]:
             f"{path}: expected the parameters, found no file; "
             "run from the project's root, or write the file with `segpipe preset NAME`"
         )
-    document = parse_yaml(path, path.read_text(encoding="utf-8"))
+    document = parse_yaml(path, path.read_bytes())
     if not isinstance(document, dict):
         raise DataError(f"{path}: expected sections, found {type(document).__name__}")
     version = document.get("format_version")

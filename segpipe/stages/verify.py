@@ -1,6 +1,5 @@
 """verify: refuse data that cannot be trained on, with all faults of all cases."""
 
-import json
 import logging
 import shutil
 import tempfile
@@ -14,7 +13,7 @@ from segpipe.dataset.case import Case, CaseList, cases_file
 from segpipe.dataset.casework import CaseCache, map_cases
 from segpipe.dataset.inspection import EMPTY, Finding, Limits, inspect_case
 from segpipe.dataset.layout import CaseFiles, Dataset, read_dataset
-from segpipe.project.documents import write_json
+from segpipe.project.documents import parse_json, write_json
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, fingerprint
 from segpipe.project.params import Params
@@ -93,7 +92,7 @@ def _inspect(
     with tempfile.TemporaryDirectory() as name:
         kept = Path(name) / "finding.json"
         if cache.fetch(key, Path(name)):
-            return Finding.from_json(json.loads(kept.read_bytes()), files)
+            return Finding.from_json(parse_json(kept, kept.read_bytes()), files)
         finding = inspect_case(files, data=paths.data, dataset=dataset, limits=limits)
         if not finding.faults:
             write_json(kept, finding.to_json())

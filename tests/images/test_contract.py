@@ -6,6 +6,7 @@ formats, not by ours.
 
 import csv
 import gzip
+import re
 import resource
 import zlib
 from collections.abc import Callable
@@ -19,15 +20,16 @@ import PIL.ImageOps
 import pytest
 import SimpleITK
 import tifffile
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
+from pydicom.uid import DigitalXRayImageStorageForPresentation
 
-from segpipe.images.dicom.series import find_series
+from segpipe.images.dicom.series import find_series, read_series
 from segpipe.images.formats.files import read_image
 from segpipe.project.errors import DataError
 from segpipe.tools.importing import hdf5
 from segpipe.tools.segmenting.opening import open_study
 from segpipe.tools.segmenting.studies import Study
-from tests.support.dicoms import VOXELS, write_series
+from tests.support.dicoms import VOXELS, write_objects, write_series
 from tests.support.places import ROOT
 from tests.support.segmenters import make_plan
 
@@ -35,6 +37,7 @@ from tests.support.segmenters import make_plan
 PICTURE = np.random.default_rng(0).integers(1, 250, (9, 7, 5)).astype(np.uint8)
 SPACING = (0.5, 0.75, 2.0)  # mm
 VOLUMES = ("nii", "nii.gz", "nrrd", "nhdr", "mha", "mhd")
+RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 Array = np.ndarray
 
 
@@ -50,9 +53,15 @@ def write_nifti(path: Path, array: Array, fact: str) -> Path:
         affine[0, 1] = 0.2
     if fact == "coronal plane":
         array, affine = array[..., :1], affine[:, [0, 2, 1, 3]]
+    if fact == "colours of four axes":
+        bands = np.stack([array, array[::-1], array[:, ::-1]], -1)
+        array = np.ascontiguousarray(bands).view(RGB)  # i j k 1
     image = nib.Nifti1Image(np.stack([array] * 2, 3) if fact == "time" else array, None)
     image.set_sform(affine, 1)
     image.header.set_xyzt_units("micron" if scale > 1 else "mm")
+    if fact == "long extension":
+        content = np.random.default_rng(0).bytes(3 << 20)  # which no gzip shortens
+        image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", content))
     nib.save(image, path)
     return path
 
@@ -156,11 +165,37 @@ def write_hdf5(path: Path, array: Array, fact: str) -> Path:
     return path
 
 
+def radiograph(slice_: Dataset) -> None:
+    """Make a slice a projection, whose spacing is that of the detector."""
+    slice_.SOPClassUID, slice_.Modality = DigitalXRayImageStorageForPresentation, "DX"
+    slice_.ImagerPixelSpacing = [0.139, 0.143]
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        delattr(slice_, keyword)
+
+
 def write_dicom(folder: Path, array: Array, fact: str) -> Path:
     def change(slice_: Dataset, k: int) -> None:
         if fact == "colour":
             slice_.SamplesPerPixel, slice_.PhotometricInterpretation = 3, "RGB"
+        elif fact == "palette":
+            slice_.PhotometricInterpretation = "PALETTE COLOR"
+        elif fact == "rounded positions":
+            height = np.floor(10 * (k * 1.25 - 72) + 0.5) / 10
+            slice_.ImagePositionPatient = [-90.5, 126.2, height]
+            slice_.SliceThickness = 1.25
+        elif fact == "radiograph":
+            radiograph(slice_)
+        elif fact == "echoes":
+            slice_.Modality, slice_.EchoTime = "MR", 5
 
+    def second_echo(slice_: Dataset, k: int) -> None:
+        slice_.Modality, slice_.EchoTime = "MR", 10
+
+    if fact in ("several objects", "phases"):
+        two = fact == "phases"
+        return write_objects(folder, *[VOXELS] * (1 + two), parts=2 - two)[0]
+    if fact == "echoes":
+        write_series(folder, stem="second", change=second_echo)
     files = write_series(
         folder,
         voxels=np.full_like(VOXELS, 7) if fact == "blank" else VOXELS,
@@ -179,6 +214,13 @@ def write(folder: Path, kind: str, fact: str) -> Path:
         "complex": PICTURE.astype(np.complex64),
     }.get(fact, PICTURE)
     path = folder / (f"a.{kind}" if kind != "dcm" else "series")
+    if fact.endswith(" inside"):
+        kinds = {"PNG": "png", "JPEG": "jpg", "TIFF": "flat.tif", "NIfTI": "nii"}
+        true = {**kinds, "packed NIfTI": "nii.gz"}.get(fact.removesuffix(" inside"))
+        if true is None:
+            path.write_text("no image at all, whatever its name says")
+            return path
+        return write(folder, true, "as it is").rename(path)
     writers: dict[str, Callable[[Path, Array, str], Path]] = {
         **dict.fromkeys(VOLUMES[:2], write_nifti),
         **dict.fromkeys(VOLUMES[2:], write_itk),
@@ -242,12 +284,18 @@ def test_a_format_gives_the_right_voxels_or_the_right_words(
     expected, sizes = PICTURE[None], SPACING
     if row["format"] == "dcm":
         expected, sizes = VOXELS[None], (0.75, 1.25, 2.5)
+        if row["outcome"] == "volume 1.25 mm":
+            sizes = (0.75, 1.25, 1.25)
+    elif row["outcome"] == "colours":
+        expected = np.stack([PICTURE, PICTURE[::-1], PICTURE[:, ::-1]])
     elif row["outcome"] == "channels":
         expected = np.stack([PICTURE, PICTURE[::-1]])
     elif row["outcome"] == "plane px":
         expected = PICTURE[None, :, :, :1]
     pixels = row["outcome"].endswith("px") or unit == "px"
-    np.testing.assert_allclose(array, expected, atol=9 if row["format"] == "jpg" else 0)
+    inside = row["fact"].removesuffix(" inside")
+    lossy = inside == "JPEG" or (row["format"] == "jpg" and inside == row["fact"])
+    np.testing.assert_allclose(array, expected, atol=9 if lossy else 0)
     assert unit == ("px" if pixels else "mm")
     assert spacing == pytest.approx((1, 1, 1) if pixels else sizes, abs=1e-5)
     assert row["words"] in warnings
@@ -264,6 +312,50 @@ def test_a_turned_picture_is_read_after_the_mend(name: str, tmp_path: Path) -> N
 
     shown = np.rot90(PICTURE[:, :, 0].T, -1)  # tag 6: a quarter turn clockwise
     np.testing.assert_allclose(found[0, ..., 0], shown.T, atol=40)
+
+
+@pytest.mark.parametrize(
+    ("kind", "inside"),
+    [("nii", "PNG"), ("png", "NIfTI"), ("mha", "PNG"), ("jpg", "packed NIfTI")],
+)
+def test_a_file_of_another_format_is_read_after_the_mend(
+    kind: str, inside: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, kind, f"{inside} inside")
+    with pytest.raises(DataError, match=r"rename it to end in \.") as caught:
+        read_image(path)
+    ending = str(caught.value).rpartition(" ")[2]
+
+    found = read_image(path.rename(path.with_suffix(ending))).array
+
+    expected = PICTURE[:, :, :1] if inside == "PNG" else PICTURE
+    assert (found == expected[None]).all()
+
+
+def test_one_echo_alone_is_read_after_the_mend(tmp_path: Path) -> None:
+    path = write(tmp_path, "dcm", "echoes")
+    first = [file for file in path.iterdir() if dcmread(file).EchoTime == 5]
+
+    (series,) = find_series(first)
+
+    assert (read_series(series).image.array == VOXELS[None]).all()
+
+
+def test_a_radiograph_is_read_after_the_mend(tmp_path: Path) -> None:
+    """Saved as TIFF, and with the spacing that the message gives: columns, rows."""
+    files = write_series(tmp_path / "dx", slices=[0], change=lambda s, k: radiograph(s))
+    (series,) = find_series(files)
+    with pytest.raises(DataError, match=r"save its pixels as \.tif") as caught:
+        read_series(series)
+    named = re.search(r"--spacing-mm ([\d.]+),([\d.]+)", str(caught.value))
+    tifffile.imwrite(tmp_path / "dx.tif", dcmread(files[0]).pixel_array)
+
+    assert named is not None
+    spacing = (float(named[1]), float(named[2]))
+    found = read_image(tmp_path / "dx.tif", spacing_mm=spacing)
+
+    assert (found.array[0, ..., 0] == VOXELS[..., 0]).all()
+    assert found.grid.spacing[:2] == (0.143, 0.139)  # ImagerPixelSpacing: rows first
 
 
 def test_a_bomb_behind_the_last_voxel_is_never_unpacked(tmp_path: Path) -> None:

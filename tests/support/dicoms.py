@@ -165,21 +165,48 @@ def write(
     )
 
 
-def multi_frame(folder: Path) -> DicomImage:
-    """The same series as one object, its frames in the order of no k."""
+def write_objects(
+    folder: Path, *volumes: np.ndarray, turn: np.ndarray | None = None, parts: int = 1
+) -> list[Path]:
+    """Write volumes as multi-frame objects of one series, their frames in no order.
+
+    Args:
+        folder: Made if need be; single slices lie in ``folder.parent / "single"``.
+        volumes: int16, axes i, j, k.
+        turn: Directions of i, j, k in LPS+, as columns.
+        parts: Objects of each volume.
+    """
 
     def change(slice_: Dataset, k: int) -> None:
         slice_.PatientOrientation = ["L", "P"]
 
-    files = write_series(
-        folder / "single", directions=oblique((10.8, -3, 25)), change=change
-    )
-    multi = highdicom.legacy.LegacyConvertedEnhancedCTImage(
-        [dcmread(file) for file in files[::-1]], "1.2.3.4", 1, "1.2.3.4.5", 1
-    )
-    (folder / "multi").mkdir()
-    multi.save_as(folder / "multi" / "all.dcm")
+    folder.mkdir(parents=True, exist_ok=True)
+    objects = []
+    for number, voxels in enumerate(volumes):
+        single = folder.with_name("single") / str(number)
+        files = write_series(single, voxels=voxels, directions=turn, change=change)
+        for part in range(parts):
+            frames = [dcmread(file) for file in files[::-1][part::parts]]
+            uid = f"1.2.3.4.5.{len(objects)}"
+            multi = highdicom.legacy.LegacyConvertedEnhancedCTImage(
+                frames, "1.2.3.4", 1, uid, 1
+            )
+            objects.append(folder / f"{len(objects)}.dcm")
+            multi.save_as(objects[-1])
+    return objects
+
+
+def multi_frame(folder: Path) -> DicomImage:
+    """The same series as one object."""
+    write_objects(folder / "multi", VOXELS, turn=oblique((10.8, -3, 25)))
     return load(folder / "multi")
+
+
+def two_objects(folder: Path) -> DicomImage:
+    """The same series as two objects, every other slice in each."""
+    turn = oblique((10.8, -3, 25))
+    write_objects(folder / "objects", VOXELS, turn=turn, parts=2)
+    return load(folder / "objects")
 
 
 def straight(folder: Path) -> DicomImage:

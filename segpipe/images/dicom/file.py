@@ -19,12 +19,19 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID
 
+from segpipe.images.contract import check_promise
+from segpipe.images.dicom.deflated import (
+    MAGIC,
+    is_deflated,
+    promised_bytes,
+    read_deflated,
+)
 from segpipe.images.dicom.jpeg import CHECKED_SYNTAXES, jpeg_fault
 from segpipe.project.errors import DataError
 
 WORD = re.compile(r"[A-Z0-9_ ]{0,16}|[0-9.]{1,64}")  # CS or UI: PS3.5, section 6.2
+QUIET = logging.CRITICAL + 1  # the level of pydicom's logger while it is silenced
 QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"?")
-MAGIC = 128, b"DICM"  # PS3.10, section 7.1
 # What pydicom and its decoders raise on damaged files. Their messages may quote the
 # header with the patient's name: our errors keep only the type.
 HEADER_FAULTS = (
@@ -55,6 +62,11 @@ MACROS = {
     "RescaleSlope": "PixelValueTransformationSequence",
     "RescaleIntercept": "PixelValueTransformationSequence",
     "ReferencedSegmentNumber": "SegmentIdentificationSequence",
+    "EffectiveEchoTime": "MREchoSequence",
+    "DiffusionBValue": "MRDiffusionSequence",
+    "TemporalPositionIndex": "FrameContentSequence",
+    "StackID": "FrameContentSequence",
+    "NominalCardiacTriggerDelayTime": "CardiacSynchronizationSequence",
 }
 
 
@@ -63,9 +75,12 @@ def quiet() -> Iterator[None]:
     """Silence pydicom's warnings, which quote values such as a patient's name."""
     logger = logging.getLogger("pydicom")
     level = logger.level
+    if level == QUIET:  # within another: setting it up again takes half of the time
+        yield
+        return
     with warnings.catch_warnings(), disable_value_validation():
         warnings.simplefilter("ignore")
-        logger.setLevel(logging.CRITICAL)
+        logger.setLevel(QUIET)
         try:
             yield
         finally:
@@ -111,9 +126,13 @@ def _read(path: Path, *, pixels: bool, tags: list[str] | None) -> Dataset:
     if not path.is_file():
         raise DataError(f"{path}: expected a DICOM file, found none; correct the path")
     try:
+        if is_deflated(path):
+            return read_deflated(path, pixels=pixels, tags=tags)
         return dcmread(
             path, stop_before_pixels=not pixels, specific_tags=list(tags or []) or None
         )
+    except (DataError, PermissionError):
+        raise
     except InvalidDicomError as error:
         raise DataError(
             f"{path}: expected a DICOM file, found no DICM after 128 bytes; export it "
@@ -163,8 +182,14 @@ def word_of(path: Path, dataset: Dataset, keyword: str) -> str:
     Returns:
         The word; empty if it is missing, "a damaged word" if it is no code or UID.
     """
-    value = str(value_of(path, dataset, keyword) or "")
-    return value if WORD.fullmatch(value) else "a damaged word"
+    return word_in(value_of(path, dataset, keyword) or "")
+
+
+def word_in(value: Any) -> str:
+    """A value as text if it is a code, a UID or a number, else "a damaged word"."""
+    words = [str(value)] if isinstance(value, str) else np.atleast_1d(value).tolist()
+    text = [str(word) for word in words]
+    return "/".join(text) if all(map(WORD.fullmatch, text)) else "a damaged word"
 
 
 def numbers_of(path: Path, value: Any, keyword: str, count: int) -> tuple[float, ...]:
@@ -272,13 +297,23 @@ def pixels_of(path: Path, dataset: Dataset) -> Shaped[np.ndarray, "frame row col
             f"{path}: expected one value a pixel, found {samples} (colour); export "
             "the measured values, not a screenshot"
         )
+    meaning = word_of(path, dataset, "PhotometricInterpretation")
+    if meaning == "PALETTE COLOR":
+        raise DataError(
+            f"{path}: expected measured values, found numbers of colours in a palette; "
+            "export the measured values, not a screenshot"
+        )
     syntax = value_of(path, dataset.file_meta, "TransferSyntaxUID")
     if syntax is None:
         raise missing_tag(path, "TransferSyntaxUID")
     plugin = _decoder_of(path, UID(syntax))
     try:
+        if plugin:
+            check_promise(path, promised_bytes(dataset), len(dataset.PixelData))
         fault = jpeg_fault(dataset) if syntax in CHECKED_SYNTAXES else None
         array = np.zeros(0) if fault else pixel_array(dataset, decoding_plugin=plugin)
+    except DataError:
+        raise
     except PIXEL_FAULTS as error:
         words = QUOTED.sub("...", str(error)).split("\n")[0]
         fault = words or type(error).__name__

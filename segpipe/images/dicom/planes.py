@@ -19,7 +19,10 @@ from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
 
 RIGHT_ANGLE_TOLERANCE = 0.01  # cosine
+ROUNDED_MM = 0.1  # the digit to which some programs round positions
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+# Modalities whose images are projections through the body: PS3.3, section C.7.3.1.1.1.
+PROJECTIONS = ("CR", "DX", "IO", "MG", "PX", "RF", "RG", "XA")
 
 Point = tuple[float, float, float]
 
@@ -63,13 +66,21 @@ class Plane:
         """Position of the slice along its normal, in mm."""
         return float(self.normal @ np.array(self.position))
 
+    @property
+    def rounded(self) -> bool:
+        """Whether each coordinate of the position has one decimal at most."""
+        tenths = np.array(self.position) / ROUNDED_MM
+        return bool((abs(tenths - np.rint(tenths)) < 1e-6).all())
+
 
 def planes_of(path: Path, dataset: Dataset) -> tuple[Plane, ...]:
     """The planes of one object, in the order of its frames.
 
     Raises:
-        DataError: If a tag of the geometry is missing or invalid.
+        DataError: If a tag of the geometry is missing or invalid, or if it is a
+            radiograph, which has no place.
     """
+    _check_no_projection(path, dataset)
     size = []
     for keyword in ("Columns", "Rows"):
         value = value_of(path, dataset, keyword)
@@ -80,6 +91,24 @@ def planes_of(path: Path, dataset: Dataset) -> tuple[Plane, ...]:
     return tuple(
         _plane(path, dataset, frame, (size[0], size[1]), reference)
         for frame in frames_of(path, dataset)
+    )
+
+
+def _check_no_projection(path: Path, dataset: Dataset) -> None:
+    modality = word_of(path, dataset, "Modality")
+    placed = ("ImagePositionPatient", "PerFrameFunctionalGroupsSequence")
+    if modality not in PROJECTIONS or any(value_of(path, dataset, k) for k in placed):
+        return
+    mend = "save its pixels as .tif and give that file"
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+        value = value_of(path, dataset, keyword)
+        if value is not None:
+            rows, columns = numbers_of(path, value, keyword, 2)
+            mend += f", with --spacing-mm {columns:g},{rows:g} (its {keyword}) for mm"
+            break
+    raise DataError(
+        f"{path}: expected slices that have a place in the patient, found a radiograph "
+        f"({modality}), which has none; {mend}"
     )
 
 

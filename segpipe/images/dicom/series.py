@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 from pydicom import Dataset
 from scipy import ndimage
+from tqdm import tqdm
 
 from segpipe.images.dicom.file import (
     frame_value,
@@ -87,7 +88,8 @@ def find_series(files: Iterable[Path]) -> list[Series]:
         DataError: If a file is not DICOM, is damaged, or names no series.
     """
     members: dict[str, list[tuple[Path, str]]] = defaultdict(list)
-    for path in sorted(files):
+    bar = tqdm(sorted(files), desc="headers", unit="file", disable=None, delay=2)
+    for path in bar:
         header = read_header(path, ["SeriesInstanceUID", "Modality", "SOPClassUID"])
         kind = value_of(path, header.file_meta, "MediaStorageSOPClassUID")
         if kind == DIRECTORY:

@@ -1,6 +1,7 @@
 """NRRD and MetaImage files, read and written through SimpleITK, and checked."""
 
 import gzip
+import math
 import os
 import re
 import tempfile
@@ -11,7 +12,13 @@ import numpy as np
 import SimpleITK
 from jaxtyping import Integer
 
-from segpipe.images.contract import check_end, check_straight, mm_per_unit
+from segpipe.images.contract import (
+    check_content,
+    check_end,
+    check_promise,
+    check_straight,
+    mm_per_unit,
+)
 from segpipe.images.grid import Grid
 from segpipe.images.values import finite_float32, whole_labels
 from segpipe.images.volume import Image, LabelMap
@@ -154,7 +161,12 @@ def _is_file(path: Path) -> bool:
 def _read(path: Path) -> tuple[np.ndarray, Grid]:
     """The voxels as channel i j k, in the file's own type, and their grid."""
     _check_header(path)
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
     try:
+        reader.ReadImageInformation()
+        count = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+        check_promise(path, count, sum(one.stat().st_size for one in files_of(path)))
         image = SimpleITK.ReadImage(str(path))
         array = SimpleITK.GetArrayFromImage(image)
     except RuntimeError as error:
@@ -221,6 +233,7 @@ def _check_header(path: Path) -> None:
         raise DataError(f"{path}: expected an image, found none")
     with path.open("rb") as file:
         start = file.read(HEADER_BYTES)
+    check_content(path, start, "NRRD" if _kind(path) == ".nrrd" else "MetaImage")
     kind = _kind(path)
     if kind == ".nrrd" and not start.startswith(b"NRRD"):
         raise DataError(

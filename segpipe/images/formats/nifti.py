@@ -19,7 +19,12 @@ from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
-from segpipe.images.contract import check_end
+from segpipe.images.contract import (
+    LONGEST_START,
+    MOST_UNPACKED,
+    check_content,
+    check_end,
+)
 from segpipe.images.formats.nifti_geometry import forms_agree, nifti_grid, nifti_shape
 from segpipe.images.grid import Grid, Triple
 from segpipe.images.values import finite_float32, whole_labels
@@ -29,8 +34,8 @@ from segpipe.project.errors import DataError
 SUFFIXES = (".nii.gz", ".nii")
 LARGEST_WHOLE = 1 << 26  # voxels that are read at once: 256 MB in float32
 GZIP = 31  # zlib's number for gzip's format
-MOST_UNPACKED = 1032  # bytes that deflate unpacks from one
-HEADER_BYTES = 1 << 20  # the header with its extensions, if any
+HEADER_BYTES = 544  # of NIfTI-2, and the flag of extensions; NIfTI-1 has fewer
+FARTHEST = 1 << 26  # bytes before the first voxel: the header and its extensions
 
 
 def read_image(path: Path) -> Image:
@@ -57,7 +62,7 @@ def open_image(path: Path) -> ImageStream:
         DataError: As for read_image; for faults of the voxels while they are read.
     """
     with _damage_named(path), _open(path) as file:
-        image = _parse(path, file.read(HEADER_BYTES), header_only=True)
+        image = _parse(path, _header_of(file), header_only=True)
     shape = nifti_shape(path, image)
     dtype = image.get_data_dtype()
     if math.prod(shape) <= LARGEST_WHOLE or dtype.kind not in "iuf":
@@ -100,7 +105,8 @@ def read_channels(path: Path) -> Image:
         DataError: As for read_image.
     """
     image = _load(path)
-    if len(image.shape) != 4 or 0 in image.shape:
+    coloured = image.get_data_dtype().names is not None
+    if len(image.shape) != 4 or 0 in image.shape or coloured:
         return read_image(path)
     i, j, k, _ = image.shape
     grid = nifti_grid(path, image, (i, j, k))
@@ -220,7 +226,9 @@ def _open(path: Path) -> io.BufferedIOBase:
             "the copy failed: fetch it again from its source"
         )
     with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
+        start = file.read(LONGEST_START)
+    packed = start.startswith(b"\x1f\x8b")
+    check_content(path, start, "NIfTI", "NIfTI in gzip")
     if packed != path.name.endswith(".gz"):
         found, mend = (
             ("gzip data", "rename it to end in .nii.gz")
@@ -239,7 +247,7 @@ def _load(path: Path) -> nib.Nifti1Image:
     No more is unpacked than the header promises.
     """
     with _damage_named(path), _open(path) as file:
-        data = file.read(HEADER_BYTES)
+        data = _header_of(file)
         if len(data) == HEADER_BYTES:
             left = _promised(_parse(path, data, header_only=True)) - len(data)
             largest = path.stat().st_size * MOST_UNPACKED  # a header may say anything
@@ -249,6 +257,23 @@ def _load(path: Path) -> nib.Nifti1Image:
         check_end(path, end)
         check_end(path, file)
     return image
+
+
+def _header_of(file: io.BufferedIOBase) -> bytes:
+    """The header without the flag of extensions, so that nibabel reads none of them.
+
+    They may be long, and no voxel depends on them.
+    """
+    data = bytearray(file.read(HEADER_BYTES))
+    size = 540 if 540 in _sizes(data) else 348
+    data[size : size + 4] = bytes(len(data[size : size + 4]))
+    return bytes(data)
+
+
+def _sizes(data: bytes | bytearray) -> set[int]:
+    """The first number of a header, which is its size, in both orders of bytes."""
+    start = bytes(data[:4]).ljust(4, b"\0")
+    return {*struct.unpack("<i", start), *struct.unpack(">i", start)}
 
 
 def _promised(image: nib.Nifti1Image) -> int:
@@ -275,18 +300,23 @@ def _parse(path: Path, data: bytes, *, header_only: bool) -> nib.Nifti1Image:
             f"{path}: expected a NIfTI header of 348 bytes, found {size} bytes; "
             "the file is damaged: fetch it again from its source"
         )
-    first = {*struct.unpack("<i", data[:4]), *struct.unpack(">i", data[:4])}
-    kind = nib.Nifti2Image if 540 in first else nib.Nifti1Image
+    kind = nib.Nifti2Image if 540 in _sizes(data) else nib.Nifti1Image
     _check_spacings(path, kind, data)
     try:
         holder = nib.FileHolder(fileobj=io.BytesIO(data))
         image = kind.from_file_map({"header": holder, "image": holder})
         header = image.header
         needed = _promised(image)
-    except (ImageFileError, HeaderDataError, ValueError) as error:
+    except (ImageFileError, HeaderDataError, OverflowError, ValueError) as error:
         raise DataError(
             f"{path}: expected a NIfTI file, found {error}; convert the image to NIfTI"
         ) from error
+    if image.dataobj.offset > FARTHEST:
+        raise DataError(
+            f"{path}: expected the voxels in the first {FARTHEST} bytes, found them "
+            f"from byte {image.dataobj.offset} on; write the image again, without its "
+            "header extensions"
+        )
     if not header_only and size < needed:
         raise DataError(
             f"{path}: expected {needed} bytes for {header.get_data_shape()} voxels, "
@@ -317,7 +347,7 @@ def _voxels(path: Path, image: nib.Nifti1Image) -> np.ndarray:
         )
     try:
         return np.asanyarray(image.dataobj)
-    except (OSError, HeaderDataError, ValueError) as error:
+    except (OSError, HeaderDataError, TypeError, ValueError) as error:
         raise DataError(
             f"{path}: expected readable voxels, found {error}; "
             "fetch the file again from its source, or write it again"

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import math
 import re
 import struct
 import zlib
@@ -13,7 +14,14 @@ import PIL.Image
 import tifffile
 from jaxtyping import Integer
 
-from segpipe.images.contract import MM_PER_UNIT, check_upright
+from segpipe.images.contract import (
+    LONGEST_START,
+    MM_PER_UNIT,
+    check_content,
+    check_promise,
+    check_upright,
+    content_of,
+)
 from segpipe.images.grid import Grid
 from segpipe.images.values import finite_float32, whole_labels
 from segpipe.images.volume import Image, LabelMap
@@ -26,7 +34,6 @@ DECODER_ERRORS = (
     ArithmeticError,
     LookupError,
     OSError,
-    PIL.Image.DecompressionBombError,
     RuntimeError,
     SyntaxError,
     TypeError,
@@ -37,6 +44,7 @@ DECODER_ERRORS = (
 EXIF_ORIENTATION = 274
 LOSSY = (".jpg", ".jpeg")
 TIFF = (".tif", ".tiff")
+DECODED = ("PNG", "TIFF", "JPEG")
 # What pixels may mean; all else, such as CMYK, CIELAB or inverted grey, is refused.
 PIXELS = ("MINISBLACK", "RGB")
 MODES = ("L", "RGB")  # the same in the names of Pillow, for JPEG
@@ -45,6 +53,7 @@ KNOWN_AXES = f"XY{SLICES}{CHANNELS}"
 XRESOLUTION, YRESOLUTION, CENTIMETRE = 282, 283, 3
 OME_SIZE = re.compile(r'\bPhysicalSize([XYZ])(Unit)?="([^"]*)"')
 SAME_SPACING = 0.01  # as a fraction of the spacing
+MOST_PAGES = 1 << 16  # of a TIFF: more take minutes to look at
 
 
 def read_image(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> Image:
@@ -71,7 +80,7 @@ def read_label(
     Raises:
         DataError: If the file is damaged or coloured, or if a value is not whole.
     """
-    if path.suffix.lower() in LOSSY:
+    if path.suffix.lower() in LOSSY or (path.is_file() and _kind(path) == "JPEG"):
         raise DataError(
             f"{path}: expected a label map without loss, found JPEG, which changes the "
             "values at edges; use the original, as PNG or TIFF"
@@ -208,13 +217,26 @@ def _read(path: Path, *, palette: str) -> np.ndarray:
     if not path.is_file():
         raise DataError(f"{path}: expected an image file, found none")
     data = path.read_bytes()
+    check_content(path, data[:LONGEST_START], *DECODED)
+    kind = _kind(path)
     try:
-        if path.suffix.lower() == ".png":
+        if kind == "PNG":
             array = _decode_png(path, data, palette)
-        elif path.suffix.lower() in TIFF:
+        elif kind == "TIFF":
             return _decode_tiff(path, data, palette)
         else:
             array = _decode_jpeg(path, data)
+    except PIL.UnidentifiedImageError as error:
+        raise DataError(
+            f"{path}: expected a whole {path.suffix[1:]} image, found the beginning of "
+            "no known one; fetch it again from its source, or give it the ending of "
+            "its format"
+        ) from error
+    except PIL.Image.DecompressionBombError as error:
+        raise DataError(
+            f"{path}: expected at most {2 * (PIL.Image.MAX_IMAGE_PIXELS or 0)} pixels, "
+            f"found more ({error}); cut the image into tiles"
+        ) from error
     except DataError:
         raise
     except DECODER_ERRORS as error:
@@ -224,6 +246,15 @@ def _read(path: Path, *, palette: str) -> np.ndarray:
         ) from error
     planes = array[..., None] if array.ndim == 2 else array
     return planes.transpose(2, 1, 0)[..., None]
+
+
+def _kind(path: Path) -> str:
+    """PNG, TIFF or JPEG: what the file begins as, or else what its name says."""
+    with path.open("rb") as file:
+        kind, _ = content_of(file.read(LONGEST_START))
+    ending = path.suffix.lower()
+    named = "PNG" if ending == ".png" else "TIFF" if ending in TIFF else "JPEG"
+    return kind if kind in DECODED else named
 
 
 def _decode_png(path: Path, data: bytes, palette: str) -> np.ndarray:
@@ -271,9 +302,16 @@ def _decode_tiff(path: Path, data: bytes, palette: str) -> np.ndarray:
     logger.addHandler(errors)
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
+            if len(file.pages) > MOST_PAGES:
+                raise DataError(
+                    f"{path}: expected at most {MOST_PAGES} pages, found "
+                    f"{len(file.pages)}; write the stack as NIfTI, or split it"
+                )
             # Reduced images are thumbnails.
             whole = [item for item in file.series if not item.keyframe.is_reduced]
             series = whole[0]
+            size = math.prod(series.shape) * series.dtype.itemsize
+            check_promise(path, size, len(data))
             array, axes = np.asarray(series.asarray()), str(series.axes)
             number, photometric = len(whole), series.keyframe.photometric
             jpeg = series.keyframe.compression == tifffile.COMPRESSION.JPEG

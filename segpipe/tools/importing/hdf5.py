@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from segpipe.images.contract import LONGEST_START, check_content, check_promise
 from segpipe.images.grid import Grid, Triple
 from segpipe.images.values import finite_float32, whole_labels
 from segpipe.images.volume import Image, LabelMap
@@ -66,6 +67,8 @@ def _read(path: Path, key: str) -> tuple[np.ndarray, tuple[float, ...] | None]:
     """The data set as channel i j k in its own type, and its spacing along i, j, k."""
     if not path.is_file():
         raise DataError(f"{path}: expected an HDF5 file, found none")
+    with path.open("rb") as start:
+        check_content(path, start.read(LONGEST_START), "HDF5")
     try:
         with h5py.File(path, "r") as file:
             if not isinstance(file.get(key), h5py.Dataset):
@@ -74,6 +77,7 @@ def _read(path: Path, key: str) -> tuple[np.ndarray, tuple[float, ...] | None]:
                     "with --image-key or --label-key"
                 )
             data = file[key]
+            check_promise(f"{path}, {key}", data.nbytes, data.id.get_storage_size())
             array, size_um = np.asarray(data[()]), data.attrs.get("element_size_um")
             axes = _named_axes(data)
             unread = [name for name in data.attrs if UNREAD.search(name)]

@@ -95,7 +95,12 @@ def _kind(error: Exception) -> Fault:
 def describe_error(study: Study, error: Exception) -> str:
     """An error on one line, without DICOM folders: their names may name a patient."""
     line = " ".join(str(error).split()) or "no reason was given"
-    if not isinstance(error, DataError):
+    if isinstance(error, PermissionError) and error.filename is not None:
+        line = (
+            f"{error.filename}: expected a file or folder that may be used, found "
+            f"{error.strerror}; allow it to the user that runs segpipe"
+        )
+    elif not isinstance(error, DataError):
         line = f"{type(error).__name__}: {line}"
     return study.without_places(line)
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tqdm import tqdm
+
 from segpipe.images.dicom.file import is_dicom
 from segpipe.images.dicom.series import NO_IMAGES, Series, find_series
 from segpipe.images.formats.files import IMAGE_SUFFIXES, files_of, suffix_of
@@ -238,7 +240,7 @@ def _word(path: Path) -> str:
 def _by_series(files: list[Path], faults: list[Study]) -> list[Study]:
     """Group DICOM files by series; one that cannot be read is added to the faults."""
     members: dict[str, Series] = {}
-    for path in files:
+    for path in tqdm(files, desc="headers", unit="file", disable=None, delay=2):
         try:
             found = find_series([path])
         except (DataError, OSError, RecursionError) as error:

@@ -170,6 +170,17 @@ def test_a_fourth_axis_is_channels_only_where_that_is_asked_for(tmp_path: Path) 
         nifti.read_image(tmp_path / "a.nii")
 
 
+def test_colours_are_read_as_channels_whatever_the_fourth_axis(tmp_path: Path) -> None:
+    """The importer of the MSD reads all files as if channels were asked for."""
+    values = np.random.default_rng(0).integers(0, 255, (4, 5, 6, 1, 3), np.uint8)
+    rgb = values.view(np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))[..., 0]
+    nib.save(nib.Nifti1Image(rgb, np.eye(4)), tmp_path / "a.nii")
+
+    found = nifti.read_channels(tmp_path / "a.nii").array
+
+    assert (found == values[:, :, :, 0].transpose(3, 0, 1, 2)).all()
+
+
 def test_labels_saved_as_floats_are_whole_again(tmp_path: Path) -> None:
     labels = np.array([[[0, 1.0000001, 1.9999999]]], np.float32)
     write(tmp_path / "a.nii", labels)

@@ -106,6 +106,18 @@ def test_one_of_two_holds_a_case_and_nothing_is_left(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_what_may_not_be_read_is_said_with_the_mend(tmp_path: Path) -> None:
+    study = Study("a", (tmp_path / "a.nii",))
+    error = PermissionError(13, "Permission denied", str(tmp_path / "a.nii"))
+
+    told = describe_error(study, error)
+
+    assert told.startswith(f"{tmp_path / 'a.nii'}: expected ")
+    assert told.endswith(
+        "found Permission denied; allow it to the user that runs segpipe"
+    )
+
+
 def test_a_killed_process_gives_its_case_up(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)],

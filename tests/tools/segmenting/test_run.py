@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.fetch import load_segmenter
 from segpipe.tools.segmenting.manifest import Manifest
-from tests.support.dicoms import SECRETS, write_series
+from tests.support.dicoms import SECRETS, write_objects, write_series
 from tests.support.phantoms import write_volume
 from tests.support.segmentations import ALL, run
 from tests.support.segmenters import NONE, make_plan, save_segmenter
@@ -238,6 +239,36 @@ def test_a_dicom_series_becomes_a_dicom_seg_and_names_no_patient(
         name: int((seg.label.array == value).sum())
         for name, value in seg.structures.items()
     } == manifest.voxels
+
+
+def test_a_series_of_several_volumes_stops_no_other_series(
+    model: Path, tmp_path: Path
+) -> None:
+    """Two objects are one volume, rounded positions, too; echoes are two volumes."""
+
+    def rounded(header: Dataset, k: int) -> None:
+        header.ImagePositionPatient = [-90.5, 126.2, f"{k * 1.25 + 0.01:.1f}"]
+
+    def first(header: Dataset, k: int) -> None:
+        another_series(header, k)
+        header.EchoTime = 5
+
+    def second(header: Dataset, k: int) -> None:
+        another_series(header, k)
+        header.EchoTime = 10
+
+    folder = tmp_path / "in"
+    write_objects(folder / "objects", SCAN, parts=2)
+    write_series(folder / "rounded", voxels=SCAN, change=rounded)
+    for name, change in {"first": first, "second": second}.items():
+        write_series(folder / "echoes", voxels=SCAN, change=change, stem=name)
+    shutil.rmtree(folder / "single")
+
+    summary = run(model, [folder], tmp_path / "out")
+
+    assert len(summary.done) == 2
+    (reason,) = summary.failed.values()
+    assert "their EchoTime is 10.0 or 5.0" in reason
 
 
 def test_nothing_to_segment_is_said(model: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Read DICOM-SEG objects as label maps on the grid of their image."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from segpipe.images.dicom.file import (
     value_of,
     word_of,
 )
-from segpipe.images.dicom.planes import Plane, grid_of, planes_of
+from segpipe.images.dicom.planes import ROUNDED_MM, Plane, grid_of, planes_of
 from segpipe.images.dicom.series import DicomImage
 from segpipe.images.dicom.stack import slab_of
 from segpipe.images.grid import Grid
@@ -32,6 +33,7 @@ SOP_CLASSES = (  # Segmentation Storage, and Label Map Segmentation Storage
     "1.2.840.10008.5.1.4.1.1.66.7",
 )
 OFF_GRID_VOXELS = 0.05  # rounding of decimal strings is far smaller
+FARTHEST_VOXELS = 0.4  # where positions have one decimal; the nearest voxel is still it
 THRESHOLD = 0.5  # of a probability or occupancy
 
 
@@ -185,7 +187,10 @@ def _places(
     places: Int[np.ndarray, "n 3"] = np.rint(exact).astype(np.intp)
     away = float(np.abs(exact - places).max())
     inside = ((places >= 0) & (places < np.array(grid.shape))).all()
-    if not straight or away > OFF_GRID_VOXELS or not inside:
+    largest = OFF_GRID_VOXELS
+    if plane.rounded:
+        largest = max(largest, ROUNDED_MM * math.sqrt(3) / min(grid.spacing))
+    if not straight or away > min(largest, FARTHEST_VOXELS) or not inside:
         found = (
             "pixels of another size or direction"
             if not straight

@@ -69,6 +69,8 @@ def reference_of(header: Dataset, stack: Stack) -> Dataset:
             setattr(shown, keyword, copy.deepcopy(value))
     for keyword in BLANK:
         setattr(shown, keyword, "")
+    if "PerFrameFunctionalGroupsSequence" not in shown:
+        shown.pop("NumberOfFrames", None)  # 1, which highdicom takes for several
     if "FrameOfReferenceUID" not in shown:
         shown.FrameOfReferenceUID = derived_uid(
             "frame", str(shown.get("SeriesInstanceUID"))

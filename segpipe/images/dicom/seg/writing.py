@@ -88,6 +88,8 @@ def write_seg(
     numbers = _numbered(labels, values)
     names = [structures[value] for value in values]
     seg = _segmentation(numbers, source, names, algorithm)
+    if _several_objects(source):
+        _name_others(seg, source)
     _state_gap(seg, source.image.grid.spacing[2])
     copy_patient(seg, source.slices[0])
     _make_reproducible(seg, source.slices[0])
@@ -118,6 +120,8 @@ def _segmentation(
     planes = [planes_of(path_of(header), header) for header in source.slices]
     stack = stack_of(list(itertools.chain(*planes)))
     references = [reference_of(header, stack) for header in source.slices]
+    if _several_objects(source):  # highdicom takes one; _name_others adds the others
+        references = references[:1]
     frames, places = _frames(numbers, source, stack)
     identity = [series, algorithm.digest]
     mask = hashlib.sha256(numbers.tobytes() + repr(names).encode()).hexdigest()
@@ -149,6 +153,22 @@ def _segmentation(
         ) from error
 
 
+def _several_objects(source: DicomImage) -> bool:
+    """Whether the series is several multi-frame objects, as a concatenation is."""
+    groups = "PerFrameFunctionalGroupsSequence"
+    return len(source.slices) > 1 and groups in source.slices[0]
+
+
+def _name_others(seg: Dataset, source: DicomImage) -> None:
+    """Name the further objects of the series beside the first."""
+    (series,) = seg.ReferencedSeriesSequence
+    for header in source.slices[1:]:
+        item = Dataset()
+        item.ReferencedSOPClassUID = header.SOPClassUID
+        item.ReferencedSOPInstanceUID = header.SOPInstanceUID
+        series.ReferencedInstanceSequence.append(item)
+
+
 def _state_gap(seg: Dataset, gap: float) -> None:
     """State the distance of the frames where highdicom states that of the source."""
     for group in seg.SharedFunctionalGroupsSequence:
@@ -164,7 +184,8 @@ def _frames(
     """The segments as frames for highdicom, and their places if not the source's."""
     slices = np.ascontiguousarray(numbers.transpose(2, 1, 0))
     grid = source.image.grid
-    if stack.grid.matches(grid, tolerance=SAME_MM):
+    as_stored = stack.grid.matches(grid, tolerance=SAME_MM)
+    if as_stored and not _several_objects(source):
         order = np.array([p.frame or 0 for p in stack.planes])
         if len(source.slices) > 1:
             return slices, {}

@@ -20,10 +20,12 @@ from tests.support.dicoms import (
     SHAPE,
     labels,
     load,
+    numbered,
     oblique,
     straight,
     tilted,
     turned,
+    two_objects,
     write,
     write_series,
 )
@@ -81,6 +83,35 @@ def test_highdicom_finds_segments_codes_and_the_segmenter(tmp_path: Path) -> Non
     assert (seg.PatientID, seg.PatientBirthDate) == (SECRETS[2], SECRETS[3])
     slices = {uid for _, _, uid in seg.get_source_image_uids()}
     assert slices == {header.SOPInstanceUID for header in source.slices}
+
+
+def test_a_series_of_several_objects_is_named_with_all_of_them(tmp_path: Path) -> None:
+    """Half of the frames lie in an object of their own, as in a concatenation."""
+    source = two_objects(tmp_path)
+    write(tmp_path / "seg.dcm", source, labels())
+
+    seg = highdicom.seg.segread(tmp_path / "seg.dcm")
+    found = read_seg(tmp_path / "seg.dcm", source)
+
+    named = {uid for _, _, uid in seg.get_source_image_uids()}
+    (series,) = seg.ReferencedSeriesSequence
+    named |= {i.ReferencedSOPInstanceUID for i in series.ReferencedInstanceSequence}
+    assert len(source.slices) == 2
+    assert named == {header.SOPInstanceUID for header in source.slices}
+    assert (found.label.array == numbered(labels())).all()
+
+
+def test_a_frame_that_counts_itself_is_a_slice_as_others(tmp_path: Path) -> None:
+    """NumberOfFrames may be 1 in a single-frame object."""
+    write_series(
+        tmp_path / "series", change=lambda s, k: setattr(s, "NumberOfFrames", 1)
+    )
+    source = load(tmp_path / "series")
+    write(tmp_path / "seg.dcm", source, labels())
+
+    found = read_seg(tmp_path / "seg.dcm", source)
+
+    assert (found.label.array == numbered(labels())).all()
 
 
 def test_no_labelled_voxel_is_a_segmentation_too(tmp_path: Path) -> None:
