@@ -23,6 +23,7 @@ from segpipe.tools.importing.sources import RawCases
 
 # Label maps with more values hold instances or a measurement, not structures.
 MOST_STRUCTURES = 200
+RESERVED = ("background", "ignore")  # names with a meaning in dataset.json
 UNNAMED = re.compile(r"segment[_ ]?\d*", re.IGNORECASE)  # what 3D Slicer makes up
 log = logging.getLogger(__name__)
 COLOURS = {3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
@@ -165,7 +166,9 @@ def _choose_labels(
     declared = existing.labels if existing else raw.labels
     ignore = options.ignore
     if declared is not None:
-        if options.structures or ignore not in (None, declared.get("ignore")):
+        structures = {n: v for n, v in declared.items() if n not in RESERVED}
+        given = options.structures not in ({}, structures)
+        if given or ignore not in (None, declared.get("ignore")):
             raise DataError(
                 f"{raw.cases[0].label}: expected the labels that dataset.json "
                 f"declares, found --structure or --ignore as well; leave them out"
