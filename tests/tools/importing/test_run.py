@@ -1,7 +1,9 @@
 """Importing brings everything in, or nothing; and never loses what is there."""
 
 import csv
+import json
 import os
+import shutil
 from concurrent.futures import Executor
 from pathlib import Path
 
@@ -258,6 +260,36 @@ def test_a_data_set_keeps_its_name_whatever_joins(source: Path, tmp_path: Path) 
     assert read_description(data).name == "Liver"
 
 
+@pytest.mark.parametrize(
+    ("key", "there", "delivered", "words"),
+    [
+        ("labels", {"a": 1, "b": 3}, {"a": 3, "b": 1}, "'a' as value 1, .*found 3"),
+        ("channel_names", {"0": "CT"}, {"0": "MR", "1": "CT"}, "'CT' as channel 0"),
+    ],
+)
+def test_a_name_with_another_number_in_a_delivery_is_refused(
+    key: str,
+    there: dict[str, object],
+    delivered: dict[str, object],
+    words: str,
+    tmp_path: Path,
+) -> None:
+    """Its organs, or its contrasts, would change places in silence."""
+    for folder, names in (("data", there), ("source", delivered)):
+        write_dataset(tmp_path / folder, cases=1)
+        about = json.loads((tmp_path / folder / "dataset.json").read_text())
+        about[key] = {"background": 0, **names} if key == "labels" else names
+        (tmp_path / folder / "dataset.json").write_text(json.dumps(about))
+    for file in sorted((tmp_path / "source").rglob("case_*")):
+        file.rename(file.with_name(file.name.replace("case_", "new_")))
+    for n in range(1, len(delivered) if key == "channel_names" else 1):
+        image = tmp_path / "source" / "imagesTr" / "new_00_0000.nii"
+        shutil.copyfile(image, image.with_name(f"new_00_000{n}.nii"))
+
+    with pytest.raises(DataError, match=words):
+        import_dataset(tmp_path / "source", tmp_path / "data", ImportOptions(add=True))
+
+
 SMALL = (6, 5, 4)
 
 
@@ -268,7 +300,7 @@ def prepare_old_and_new(folder: Path) -> None:
     patients.write_text(patients.read_text().replace("case_00", "old"))
     for file in sorted((folder / "data").rglob("case_*")):
         file.rename(file.with_name(file.name.replace("case_00", "old")))
-    rows = "case,patient\ncase_00,q\ncase_01,r\n"
+    rows = "case,patient\ncase_00,q\n"
     (folder / "new" / "patients.csv").write_text(rows)
 
 
