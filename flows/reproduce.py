@@ -34,6 +34,7 @@ from segpipe.project.commit import data_version, git_tags
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.tools.importing.replacing import sole_import
 
 DATA = "data.dvc"
 SEEN = ".cache/data-seen.yaml"  # not *.dvc, which DVC would read
@@ -151,16 +152,22 @@ def bring_data(root: str) -> None:
     """Check out data that are missing, or that a newer data.dvc from git describes.
 
     Data that were changed here stay, and data.dvc follows them, as with `dvc repro`.
+    Data that a killed import set aside come back first: they may be in no data.dvc.
 
     Raises:
         CommandError: If both changed, or the remote cannot be reached.
+        DataError: If data are missing because an import is at work.
     """
     single, seen = Path(root) / DATA, Path(root) / SEEN
+    data = Path(root) / "data"
+    if not data.exists():
+        with sole_import(data):
+            pass
     if not single.is_file():
         return
     now = single.read_text(encoding="utf-8")
     before = seen.read_text(encoding="utf-8") if seen.is_file() else now
-    if not (Path(root) / "data").exists() or now != before:
+    if not data.exists() or now != before:
         fetch_data(root)
         stream(root, ["dvc", "checkout", DATA])
 
