@@ -1,8 +1,18 @@
 """Promotion: move the alias champion, with the reason, and set a review's status."""
 
+import logging
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
@@ -19,6 +29,11 @@ from segpipe.registry.versions import (
     list_versions,
 )
 
+log = logging.getLogger(__name__)
+TURN = "segpipe.turn/"  # tag of a registered model while a process moves its aliases
+PATIENCE_S = 20.0
+STALE_S = 300.0
+
 
 def promote(name: str, version: str, why: str, paths: Paths) -> Version:
     """Make a version the champion; the champion until now becomes the previous one.
@@ -28,13 +43,14 @@ def promote(name: str, version: str, why: str, paths: Paths) -> Version:
     what a killed one left undone.
 
     Raises:
-        DataError: If the reason is empty, there is no such version, or the registry
-            cannot be reached.
+        DataError: If the reason is empty, there is no such version, the champion was
+            changed meanwhile, or the registry cannot be reached.
     """
     _require_reason(why)
     found = find_version(name, version, paths)
     champion = find_alias(name, CHAMPION, paths)
-    with reachable(paths) as (client, _):
+    with reachable(paths) as (client, _), _turn(client, name):
+        _require_unmoved(name, champion, paths)
         if champion is None or champion.version != version:
             before = champion.version if champion else ""
             _tag(client, found, "promoted", why, before)
@@ -49,9 +65,12 @@ def promote(name: str, version: str, why: str, paths: Paths) -> Version:
 def rollback(name: str, why: str, paths: Paths) -> Version:
     """Swap the champion and the previous version.
 
+    The same reason again is the same rollback: a call that is repeated because it was
+    killed does not bring the bad champion back.
+
     Raises:
-        DataError: If the reason is empty, there is no previous version, or the registry
-            cannot be reached.
+        DataError: If the reason is empty, there is no previous version, the champion
+            was changed meanwhile, or the registry cannot be reached.
     """
     _require_reason(why)
     champion = find_alias(name, CHAMPION, paths)
@@ -62,11 +81,21 @@ def rollback(name: str, why: str, paths: Paths) -> Version:
             f"{name}: expected a champion and a previous version to go back to, found "
             f"{found}; `segpipe promote` chooses a version"
         )
-    with reachable(paths) as (client, _):
+    if _is_done(champion, previous, why):
+        log.warning(
+            "%s: version %s is the champion already since a rollback with this reason; "
+            "give another reason to go back once more",
+            name,
+            champion.version,
+        )
+        return champion
+    with reachable(paths) as (client, _), _turn(client, name):
+        _require_unmoved(name, champion, paths)
         if champion.version == previous.version:
             # A promotion or rollback was killed half-way: complete it, keep the
             # champion.
             before = champion.tags.get("promoted.from")
+            client.set_model_version_tag(name, champion.version, "restored.why", why)
         else:
             before = champion.version
             _tag(client, champion, "rolled_back", why, previous.version)
@@ -77,6 +106,78 @@ def rollback(name: str, why: str, paths: Paths) -> Version:
         else:
             client.delete_registered_model_alias(name, PREVIOUS)
     return find_version(name, previous.version, paths)
+
+
+def _is_done(champion: Version, previous: Version, why: str) -> bool:
+    """Whether the rollback with this reason was the last change of the champion."""
+    if champion.version == previous.version:
+        return False
+    swapped = (
+        champion.tags.get("promoted.why") == why
+        and champion.tags.get("promoted.from") == previous.version
+        and previous.tags.get("rolled_back.why") == why
+        and previous.tags.get("rolled_back.to") == champion.version
+    )
+    return swapped or champion.tags.get("restored.why") == why
+
+
+@contextmanager
+def _turn(client: MlflowClient, name: str) -> Iterator[None]:
+    """Exclude others who change the aliases of a registered model, on any machine.
+
+    MLflow cannot write an alias on a condition. Each process sets a tag of its own and
+    then looks for others' tags: of two, at least one sees the other, and withdraws.
+
+    Raises:
+        DataError: If others do not end within PATIENCE_S.
+    """
+    host = re.sub(r"[^\w.-]", "-", socket.gethostname())
+    mine = f"{TURN}{host}/{os.getpid()}/{secrets.token_hex(4)}"
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        client.set_registered_model_tag(name, mine, str(time.time()))
+        tags = client.get_registered_model(name).tags
+        others = {tag: at for tag, at in tags.items() if tag.startswith(TURN)}
+        others.pop(mine, None)
+        for tag in [tag for tag, at in others.items() if _is_left(tag, at, host)]:
+            with suppress(MlflowException):  # another process was faster
+                client.delete_registered_model_tag(name, tag)
+            del others[tag]
+        if not others:
+            break
+        client.delete_registered_model_tag(name, mine)
+        if time.monotonic() > deadline:
+            raise DataError(
+                f"{name}: expected no other promotion at work, found one; look with "
+                "`segpipe models` what it did, and repeat"
+            )
+        time.sleep(secrets.randbelow(1000) / 1000)
+    try:
+        yield
+    finally:
+        client.delete_registered_model_tag(name, mine)
+
+
+def _is_left(tag: str, at: str, host: str) -> bool:
+    """Whether the process of a turn was killed."""
+    other, pid, _ = tag.removeprefix(TURN).split("/")
+    if other == host:
+        return not Path(f"/proc/{pid}").exists()
+    return time.time() - float(at) > STALE_S
+
+
+def _require_unmoved(name: str, champion: Version | None, paths: Paths) -> None:
+    """Refuse to act on a champion that is not the one that the decision was about."""
+    expected, now = (
+        one.version if one else "none"
+        for one in (champion, find_alias(name, CHAMPION, paths))
+    )
+    if now != expected:
+        raise DataError(
+            f"{name}: expected version {expected} to be the champion as before, found "
+            f"{now}, which another promotion chose meanwhile; look at both with "
+            "`segpipe models`, and repeat"
+        )
 
 
 def review(name: str, version: str, status: str, note: str, paths: Paths) -> Version:
@@ -99,6 +200,8 @@ def _tag(
     """Tag a version with why, when, and from or to which version the alias moved."""
     side = "from" if act == "promoted" else "to"
     tags = {f"{act}.why": why, f"{act}.at": _now(), f"{act}.{side}": other}
+    if "restored.why" in version.tags:  # it says something of an earlier promotion
+        client.delete_model_version_tag(version.name, version.version, "restored.why")
     for tag, text in tags.items():
         client.set_model_version_tag(version.name, version.version, tag, text)
 
