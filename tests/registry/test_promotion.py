@@ -1,11 +1,10 @@
 """A champion at every moment, and the reason with it."""
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
 
 import pytest
 from mlflow import MlflowClient
@@ -15,8 +14,8 @@ from segpipe.project.paths import Paths
 from segpipe.registry import promotion
 from segpipe.registry.promotion import promote, review, rollback
 from segpipe.registry.store import connect
-from segpipe.registry.versions import find_alias, list_versions
-from tests.support.places import ROOT
+from segpipe.registry.versions import find_alias
+from tests.support.kills import kill_before_each_write, run_killed
 from tests.support.stores import add_version, aliases
 
 
@@ -73,178 +72,90 @@ def test_promoting_the_champion_changes_nothing(three: Paths) -> None:
     assert promote("liver", "2", "again", three) == before
 
 
-KILLED = """
-import os, sys
-from pathlib import Path
-from mlflow import MlflowClient
-from segpipe.registry import promotion
-from segpipe.project.paths import Paths
-from segpipe.segmenter.spec import ensemble_digest
-left = int(sys.argv[3])
-def counted(name):
-    whole = getattr(MlflowClient, name)
-    def act(self, *words):
-        global left
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), 9)
-        return whole(self, *words)
-    setattr(MlflowClient, name, act)
-for name in ("set_model_version_tag", "set_registered_model_alias",
-             "delete_registered_model_alias"):
-    counted(name)
-paths = Paths(Path(sys.argv[1]))
-if sys.argv[2] == "promote":
-    promotion.promote("liver", "3", "why", paths)
-else:
-    promotion.rollback("liver", "why", paths)
-"""
-
-
 @pytest.mark.parametrize(
-    ("act", "step"), [("promote", n) for n in (3, 4, 5)] + [("rollback", 7)]
+    ("act", "step"), [("promote", n) for n in (4, 5, 6)] + [("rollback", 8)]
 )
 def test_a_kill_between_two_moves_leaves_a_champion_and_the_next_call_ends_it(
     three: Paths, act: str, step: int
 ) -> None:
-    """Steps 0 to 2 of promote are tags, 0 to 5 of rollback."""
-    words = [sys.executable, "-c", KILLED, str(three.root), act, str(step)]
-    killed = subprocess.run(words, cwd=ROOT, env=os.environ, check=False)
+    """The first step takes the turn; then come 3 tags of promote, 6 of rollback."""
+    assert run_killed(lambda: ACTS[act](three), step)
 
-    assert killed.returncode == -9
     champion = find_alias("liver", "champion", three)
     assert champion is not None
     assert champion.tags["promoted.why"]
-    if act == "promote":
-        promote("liver", "3", "why", three)
-        assert aliases(three) == {"champion": "3", "previous": "2"}
-    else:
-        rollback("liver", "why", three)
-        assert aliases(three) == {"champion": "1", "previous": "2", "candidate": "3"}
+    ACTS[act](three)
+    assert aliases(three) == END[act]
 
 
 def test_a_rollback_after_a_killed_promotion_is_the_state_before_it(
     three: Paths,
 ) -> None:
-    words = [sys.executable, "-c", KILLED, str(three.root), "promote", "4"]
-    subprocess.run(words, cwd=ROOT, env=os.environ, check=False)
+    assert run_killed(lambda: ACTS["promote"](three), 5)
     assert aliases(three) == {"champion": "2", "previous": "2", "candidate": "3"}
 
-    rollback("liver", "why", three)
+    for _ in range(2):  # repeated, it is the same rollback
+        rollback("liver", "why", three)
+        assert aliases(three) == {"champion": "2", "previous": "1", "candidate": "3"}
 
-    assert aliases(three) == {"champion": "2", "previous": "1", "candidate": "3"}
 
-
-WRITES = (
-    "set_model_version_tag",
-    "delete_model_version_tag",
-    "set_registered_model_alias",
-    "delete_registered_model_alias",
-    "set_registered_model_tag",
-    "delete_registered_model_tag",
-)
+ACTS: dict[str, Callable[[Paths], object]] = {
+    "promote": lambda paths: promote("liver", "3", "why", paths),
+    "rollback": lambda paths: rollback("liver", "why", paths),
+    "review": lambda paths: review("liver", "3", "accepted", "seen", paths),
+}
 END = {
     "promote": {"champion": "3", "previous": "2"},
     "rollback": {"champion": "1", "previous": "2", "candidate": "3"},
+    "review": {"champion": "2", "previous": "1", "candidate": "3"},
 }
 
 
-class Killed(BaseException):
-    """After it, a process writes nothing more, not even in a finally."""
-
-
-def run_killed(act: Callable[[], object], steps: int) -> bool:
-    """Run an act that is killed before its next write; returns whether it was."""
-    left = steps
-
-    def counted(whole: Callable[..., object]) -> Callable[..., object]:
-        def write(*words: object) -> object:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise Killed
-            return whole(*words)
-
-        return write
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "getpid", lambda: 2**30)  # a process that is no more
-        for name in WRITES:
-            patch.setattr(MlflowClient, name, counted(getattr(MlflowClient, name)))
-        try:
-            act()
-        except Killed:
-            return True
-    return False
-
-
-def begin_anew(paths: Paths) -> None:
-    """The state of the fixture three."""
-    client, _ = connect(paths)
-    for version in list_versions("liver", paths):
-        for tag in version.tags:
-            if tag.startswith(("promoted", "rolled", "restored")):
-                client.delete_model_version_tag("liver", version.version, tag)
-    client.set_model_version_tag("liver", "2", "promoted.why", "better")
-    client.set_model_version_tag("liver", "2", "promoted.from", "1")
-    for alias, number in {"champion": "2", "previous": "1", "candidate": "3"}.items():
-        client.set_registered_model_alias("liver", alias, number)
-
-
-@pytest.mark.parametrize("act", ["promote", "rollback"])
-def test_killed_after_each_step_and_repeated_it_ends_the_same(
-    three: Paths, act: str
+@pytest.mark.parametrize(
+    ("act", "writes"), [("promote", 8), ("rollback", 10), ("review", 3)]
+)
+def test_killed_before_each_write_and_repeated_it_ends_the_same(
+    three: Paths, act: str, writes: int
 ) -> None:
     """Repeated after its last step, a killed rollback brought the bad version back."""
 
-    def run() -> object:
-        if act == "promote":
-            return promote("liver", "3", "why", three)
-        return rollback("liver", "why", three)
+    def check_champion() -> None:
+        champion = find_alias("liver", "champion", three)
+        assert champion is not None
+        assert champion.tags["promoted.why"]
 
-    for steps in range(30):
-        begin_anew(three)
-        killed = run_killed(run, steps)
+    kills = kill_before_each_write(
+        three, lambda: ACTS[act](three), name="liver", meanwhile=check_champion
+    )
 
-        assert "champion" in aliases(three)
-        run()
-        assert aliases(three) == END[act]
-        assert not connect(three)[0].get_registered_model("liver").tags
-        if not killed:
-            break
-    assert steps > 6
+    assert kills == writes
+    assert aliases(three) == END[act]
 
 
 def test_of_two_promotions_at_once_both_versions_are_reachable(three: Paths) -> None:
     """One ends before the other, which says that the champion moved, or takes turns."""
-    four = add_version(three, "four")
-    processes = [
-        subprocess.Popen([sys.executable, "-c", PROMOTING, str(three.root), version])
-        for version in ("3", four)
-    ]
-    ended = {v: p.wait() for v, p in zip(("3", four), processes, strict=True)}
+    both = ("3", add_version(three, "four"))
+    together = Barrier(len(both))
 
-    won = [version for version, status in ended.items() if status == 0]
+    def act(version: str) -> bool:
+        together.wait()
+        try:
+            promote("liver", version, "why", three)
+        except DataError as error:
+            assert "which another promotion chose meanwhile" in str(error)  # noqa: PT017
+            return False
+        return True
+
+    with ThreadPoolExecutor() as threads:
+        ended = dict(zip(both, threads.map(act, both), strict=True))
+
+    won = [version for version, ended_well in ended.items() if ended_well]
     now = aliases(three)
     assert now["champion"] in won
-    assert now["previous"] == (
-        "2" if len(won) == 1 else ({"3", four} - {won[-1]}).pop()
-    )
-    assert set(ended.values()) <= {0, 9}
-
-
-PROMOTING = """
-import sys
-from pathlib import Path
-from segpipe.project.errors import DataError
-from segpipe.project.paths import Paths
-from segpipe.registry.promotion import promote
-try:
-    promote("liver", sys.argv[2], "why", Paths(Path(sys.argv[1])))
-except DataError as error:
-    print(error)
-    sys.exit(9)
-"""
+    before = {"2"} if len(won) == 1 else {*both} - {now["champion"]}
+    assert now["previous"] in before
+    assert rollback("liver", "it is worse", three).version in before
+    assert not connect(three)[0].get_registered_model("liver").tags
 
 
 def test_a_champion_that_moved_meanwhile_is_not_replaced(

@@ -19,11 +19,16 @@ from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.fetch import fetch, load_segmenter
 from segpipe.registry.mlflow_model.load_back import read_test_image
 from segpipe.registry.mlflow_model.pack import Packed, log_model
-from segpipe.registry.mlflow_model.provenance import read_provenance
+from segpipe.registry.mlflow_model.provenance import FILE, read_provenance
 from segpipe.registry.mlflow_model.serving import default_inference
-from segpipe.registry.register import default_name, find_trained, register_model
+from segpipe.registry.register import (
+    check_evidence,
+    default_name,
+    find_trained,
+    register_model,
+)
 from segpipe.registry.store import connect
-from segpipe.registry.versions import Version, find_alias, list_versions
+from segpipe.registry.versions import Version, find_alias, find_version, list_versions
 from tests.support.places import ROOT
 from tests.support.projects import PATIENTS
 from tests.support.registered import MODEL, measure, train, write_project
@@ -69,6 +74,35 @@ def test_a_version_says_what_it_is(whole: tuple[Paths, Version]) -> None:
         ["md5sum", paths.root / "dvc.lock"], capture_output=True, text=True, check=True
     )
     assert version.tags["segpipe.lock"] == lock.stdout.split()[0]
+
+
+def test_its_evidence_is_sealed(whole: tuple[Paths, Version]) -> None:
+    paths, version = whole
+
+    fetched = fetch("models:/liver/1", paths)
+
+    (file,) = fetched.folder.rglob(FILE)
+    done = subprocess.run(["sha256sum", file], capture_output=True, text=True)
+    assert version.tags["segpipe.provenance"] == done.stdout.split()[0]
+    assert fetched.sealed
+
+
+@pytest.mark.parametrize(
+    "tag", ["test/dice", "segpipe.model", "segpipe.segmenter", "segpipe.data"]
+)
+def test_a_figure_that_somebody_wrote_on_the_page_is_noticed(
+    whole: tuple[Paths, Version], tag: str
+) -> None:
+    """Who promotes has read the tags; they are read against the sealed document."""
+    paths, version = whole
+    client, _ = connect(paths)
+    check_evidence(version, paths)
+    client.set_model_version_tag("liver", "1", tag, "0.999")
+
+    with pytest.raises(DataError, match=r"models:/liver/1.*, found 0\.999"):
+        check_evidence(find_version("liver", "1", paths), paths)
+    client.set_model_version_tag("liver", "1", tag, version.tags[tag])
+    check_evidence(find_version("liver", "1", paths), paths)
 
 
 def test_what_is_fetched_is_the_segmenter_of_the_folds(

@@ -34,6 +34,10 @@ from segpipe.training.record import (
 )
 
 log = logging.getLogger(__name__)
+UNSEALED = (
+    "Not sealed: no registry vouches for the provenance.json of {}, so a test patient "
+    "that it trained on may be among those compared."
+)
 
 
 def compare_with_champion(
@@ -41,6 +45,7 @@ def compare_with_champion(
     champion: Path,
     *,
     champion_name: str,
+    sealed: bool,
     rule: Rule,
     compute: Compute,
     paths: Paths,
@@ -55,6 +60,8 @@ def compare_with_champion(
         model: The candidate: a name of the list models in params.yaml.
         champion: Folder that contains its folds and its provenance.json.
         champion_name: Name of the champion in reports.
+        sealed: Whether the registry vouches for the champion's provenance.json, which
+            says whom it trained on; if not, the comparison says so.
         rule: Rule by which the candidate is judged.
         compute: Device, precision and threads.
         paths: The project's folders.
@@ -97,7 +104,8 @@ def compare_with_champion(
         left_out=left_out,
         pseudonyms=pseudonyms([case.name for case in cases.cases]),
     )
-    return _keep(comparison, paths)
+    doubts = () if sealed else (UNSEALED.format(champion_name),)
+    return _keep(comparison.model_copy(update={"doubts": doubts}), paths)
 
 
 def choose_model(paths: Paths) -> tuple[str, dict[str, float]]:
