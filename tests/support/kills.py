@@ -111,16 +111,23 @@ def describe_store(paths: Paths, name: str) -> dict[str, Any]:
             for version in list_versions(name, paths)
         ],
         "runs": sorted(
-            (
-                run.info.run_name,
-                names.get(run.data.tags.get(PARENT)),
-                run.info.status,
-                run.data.params,
-                run.data.metrics,
-                _timeless(run.data.tags),
-                [file.path for file in client.list_artifacts(run.info.run_id)],
-            )
-            for run in runs
+            [
+                (
+                    run.info.run_name,
+                    names.get(run.data.tags.get(PARENT)),
+                    run.info.status,
+                    run.data.params,
+                    run.data.metrics,
+                    _timeless(run.data.tags),
+                    [
+                        file.path
+                        for top in client.list_artifacts(run.info.run_id)
+                        for file in client.list_artifacts(run.info.run_id, top.path)
+                    ],
+                )
+                for run in runs
+            ],
+            key=str,
         ),
     }
 
