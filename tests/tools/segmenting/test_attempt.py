@@ -134,7 +134,13 @@ def test_half_written_outputs_of_this_case_alone_are_removed(tmp_path: Path) -> 
     others = {".ab.nii.gz.part", ".a_b.nii.gz.part", ".a.b", "a.nii.gz"}
     for name in ours | others:
         (tmp_path / name).touch()
+    for name in (".a.part", ".ab.part"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.nii.gz").touch()
 
     remove_parts(tmp_path, "a")
+
+    assert (tmp_path / ".ab.part" / "a.nii.gz").exists()
+    others.add(".ab.part")
 
     assert {path.name for path in tmp_path.iterdir()} == others
