@@ -1,6 +1,5 @@
 """register: make the folds of a trained model a version in MLflow's registry."""
 
-import hashlib
 import logging
 import re
 import shutil
@@ -18,7 +17,12 @@ from segpipe.dataset.case_files import (
 from segpipe.dataset.description import read_description
 from segpipe.dataset.split import read_split
 from segpipe.evaluation.figures import figures_file
-from segpipe.project.commit import data_version, git_tags
+from segpipe.project.commit import (
+    data_version,
+    git_tags,
+    md5_file,
+    require_unchanged,
+)
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import NUMERICS, digest_file
 from segpipe.project.params import read_params
@@ -172,7 +176,7 @@ def build_provenance(trained: Trained, paths: Paths) -> Provenance:
             )
         ),
         data=data_version(paths.root),
-        lock=_md5(lock) if lock.is_file() else None,
+        lock=md5_file(lock) if lock.is_file() else None,
         commit=git.get("git.commit"),
         dirty=git.get("git.dirty") == "true",
         metrics=figures(paths, trained.model),
@@ -189,6 +193,7 @@ def _check_figures(trained: Trained, paths: Paths) -> None:
                 f"{file}: expected the figures of the test set, found no file; "
                 "run `dvc repro`: a segmenter that was never measured is not registered"
             )
+    require_unchanged(scores, paths.root)
     check_predictions(trained, paths)
 
 
@@ -286,11 +291,3 @@ def check_evidence(version: Version, paths: Paths) -> None:
                 f"{uri}: expected the tag {tag} to be {text}, as {FILE} says, found "
                 f"{found}, which somebody wrote since; set it back on MLflow's page"
             )
-
-
-def _md5(path: Path) -> str:
-    """MD5 of a file, as DVC names files; it protects nothing."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(
-            file, lambda: hashlib.md5(usedforsecurity=False)
-        ).hexdigest()

@@ -23,6 +23,7 @@ from segpipe.registry.mlflow_model.provenance import FILE, read_provenance
 from segpipe.registry.mlflow_model.serving import default_inference
 from segpipe.registry.record import record
 from segpipe.registry.register import (
+    build_provenance,
     check_evidence,
     default_name,
     find_trained,
@@ -33,7 +34,13 @@ from segpipe.registry.versions import Version, find_alias, find_version, list_ve
 from tests.support.kills import kill_before_each_write
 from tests.support.places import ROOT
 from tests.support.projects import PATIENTS
-from tests.support.registered import MODEL, measure, train, write_project
+from tests.support.registered import (
+    MODEL,
+    measure,
+    train,
+    write_lock,
+    write_project,
+)
 from tests.support.segmenters import make_plan, save_segmenter
 from tests.support.servers import mlflow_server
 
@@ -290,6 +297,22 @@ def test_figures_of_another_segmenter_are_refused(paths: Paths) -> None:
     (paths.artifacts / "evaluate" / MODEL / "metrics.json").unlink()
     with pytest.raises(DataError, match="never measured"):
         register_model(MODEL, "liver", tags={}, paths=paths)
+
+
+def test_figures_that_were_changed_by_hand_are_refused(paths: Paths) -> None:
+    """Otherwise they would be registered, and sealed."""
+    metrics = paths.artifacts / "evaluate" / MODEL / "metrics.json"
+    trained, text = find_trained(MODEL, paths), metrics.read_text()
+    write_lock(paths, metrics)
+    made = build_provenance(trained, paths)
+    write_text(metrics, text.replace("0.", "0.9"))
+
+    with pytest.raises(
+        DataError, match=r"metrics\.json: expected the file that its st"
+    ):
+        build_provenance(trained, paths)
+    write_text(metrics, text)  # as dvc repro does
+    assert build_provenance(trained, paths) == made
 
 
 @pytest.mark.parametrize(

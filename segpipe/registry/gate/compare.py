@@ -9,6 +9,7 @@ from segpipe.dataset.split import Split, read_split, split_file
 from segpipe.evaluation.figures import Rows, read_rows, rows_file
 from segpipe.evaluation.plots import plot_pairs
 from segpipe.evaluation.scores import Row
+from segpipe.project.commit import require_unchanged
 from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
@@ -85,6 +86,7 @@ def compare_with_champion(
     cases, split = read_cases(paths.artifacts), read_split(paths.artifacts)
     _check_split(trained, paths)
     check_predictions(trained, paths)
+    require_unchanged(rows_file(paths.artifacts, model), paths.root)
     segmenter = Segmenter.ensemble(theirs)
     differences = _incomparable(cases, segmenter)
     if differences:

@@ -27,6 +27,7 @@ from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import segmenter_digest
 from segpipe.stages import evaluate
 from tests.support.projects import EVALUATE, one_thread
+from tests.support.registered import write_lock
 from tests.support.segmenters import make_plan, save_segmenter
 
 
@@ -218,6 +219,19 @@ def test_artifacts_of_several_makings_are_refused(paths: Paths) -> None:
         compare(paths, "good", champion)
     with pytest.raises(DataError, match="expected other among them, found poor, good"):
         compare(paths, "other", champion)
+
+
+def test_figures_that_were_changed_by_hand_are_refused(paths: Paths) -> None:
+    champion = champion_of(paths, "poor")
+    rows = paths.artifacts / "evaluate" / "good" / "cases.csv"
+    write_lock(paths, rows)
+    assert compare(paths, "good", champion).accepted
+    rows.write_text(rows.read_text().replace(",0.", ",0.9"))
+
+    with pytest.raises(
+        DataError, match=r"cases\.csv: expected the file that its stage"
+    ):
+        compare(paths, "good", champion)
 
 
 def test_the_candidate_is_the_best_on_validation_cases_and_the_first_of_equals(
