@@ -98,16 +98,13 @@ def test_what_is_stale_runs_and_what_was_dropped_takes_effect(project: Path) -> 
     assert not stages_run(again)
     assert "up to date" in again
 
-    write_params(project, params | {"folds": [0]})
+    write_params(project, params | {"folds": [0], "models": ["b"]})
     fewer = stages_run(run(project, "dvc", "repro"))
     assert not [stage for stage in fewer if stage.startswith("train")]
-    assert {"predict@a", "predict@b", "evaluate@a", "report"} <= set(fewer)
-    document = json.loads((artifacts / "predict/a/predictions.json").read_text())
+    assert fewer[-3:] == ["predict@b", "evaluate@b", "report"]
+    assert "predict@a" not in fewer
+    document = json.loads((artifacts / "predict/b/predictions.json").read_text())
     assert document["folds"] == [0]
-
-    write_params(project, params | {"folds": [0], "models": ["b"]})
-    last = stages_run(run(project, "dvc", "repro"))
-    assert not [stage for stage in last if stage.startswith(("train", "predict"))]
     page = (artifacts / "report" / "index.html").read_text()
     assert "<th>b</th>" in page
     assert "<th>a</th>" not in page
