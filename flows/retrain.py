@@ -183,6 +183,7 @@ def compare(root: str, name: str, model: str, rule: Rule) -> Comparison | None:
         model,
         fetched.folder,
         champion_name=f"{name} {champion.version}",
+        sealed=fetched.sealed,
         rule=rule,
         compute=build_compute(read_section(paths.params, "compute", ComputeParams)),
         paths=paths,

@@ -59,6 +59,9 @@ def find_prunable(paths: Paths, *, days: float) -> list[Prunable]:
 def prune(paths: Paths, items: list[Prunable]) -> None:
     """Delete the listed items; MLflow keeps deleted runs until `mlflow gc`.
 
+    Steps: delete each folder, then each run. What a killed call leaves is listed again,
+    a folder that it deleted in part as one that was changed at that time.
+
     A training that was continued since its checkpoints were listed keeps them.
     """
     runs = [item.place for item in items if isinstance(item.place, str)]

@@ -13,6 +13,7 @@ from segpipe.registry.runs import find_or_create_pair
 from segpipe.registry.store import connect
 from segpipe.tools.prune import find_prunable, prune
 from segpipe.training.checkpoints import hold_checkpoints
+from tests.support.store_kills import kill_before_each_write
 from tests.support.trainings import training_record, write_training
 
 LONG_AGO = 1e9
@@ -79,6 +80,25 @@ def test_runs_go_whose_training_lies_no_longer_in_artifacts(paths: Paths) -> Non
     assert len(items) == 2
     left = {run.data.tags["segpipe.key"] for run in client.search_runs([experiment])}
     assert left == {"vnet-0-2", "vnet-2"}
+
+
+def test_killed_before_each_write_and_repeated_it_ends_the_same(paths: Paths) -> None:
+    """The runs of a registered segmenter, and a training in artifacts, are kept."""
+    client, experiment = connect(paths)
+    for seed in (1, 2, 3):
+        record = training_record("vnet", 0, seed=seed)
+        parent, _ = find_or_create_pair(client, experiment, record=record, tags={})
+    client.create_registered_model("liver")
+    client.create_model_version("liver", str(paths.root), parent.info.run_id)
+    write_training(paths, "vnet", 0, seed=2)
+
+    def act() -> None:
+        write_entry(paths.cache / "plan" / "old", old=True)
+        prune(paths, find_prunable(paths, days=-1.0))
+        assert not list((paths.cache / "plan").iterdir())
+
+    assert kill_before_each_write(paths, act, name="liver") == 2
+    assert len(client.search_runs([experiment])) == 4
 
 
 def test_the_runs_of_a_registered_segmenter_stay(paths: Paths) -> None:
