@@ -1,6 +1,7 @@
 """Write the files of one case, and tell whether the data hold it already."""
 
 import filecmp
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, takewhile
@@ -26,6 +27,7 @@ from segpipe.tools.importing.conversion import (
 )
 from segpipe.tools.importing.sources import RawCase
 
+log = logging.getLogger(__name__)
 WHOLE_TYPES = (np.uint8, np.int16, np.uint16, np.int32)
 SAME_GRID = 0.001  # units between corners, to float32's rounding
 LARGEST_EXACT = 2**24  # float32 stores whole numbers up to this exactly
@@ -219,10 +221,19 @@ def drop_known_series(
     for name, patient in ((row["case"], row["patient"]) for row in rows):
         files = _written_files(part, name, old.file_ending)
         alike = [case for case in old.cases if case.patient == patient]
-        if any(not any(_differing(part, files, data, case)) for case in alike):
+        first = [next(_differing(part, files, data, case), None) for case in alike]
+        if None in first:
             _delete(part, files)
-        else:
-            new.append(name)
+            continue
+        new.append(name)
+        for case, file in zip(alike, first, strict=True):
+            if file == case.label:
+                log.warning(
+                    "%s: the same image as %s with other labels; if they are a "
+                    "correction, delete the older case",
+                    name,
+                    case.name,
+                )
     return new
 
 
@@ -242,7 +253,7 @@ def _delete(part: Path, files: Sequence[str]) -> None:
 def _agrees(row: Mapping[str, str], case: CaseFiles) -> bool:
     """Whether all that a row states is what the data say."""
     said = {**case.attributes, "patient": case.patient, "case": row.get("case", "")}
-    return all(not cell or said.get(key) == cell for key, cell in row.items())
+    return all(said.get(key) == cell for key, cell in row.items() if key and cell)
 
 
 def _differing(

@@ -175,6 +175,18 @@ def test_series_that_are_there_are_left_out_whatever_their_numbers_would_be(
     assert all(after[name] == before[name] for name in before if "Tr" in name)
 
 
+def test_new_labels_of_a_series_that_is_there_are_told(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = tmp_path / "data"
+    import_dataset(source, data, ImportOptions())
+    image = add_series(tmp_path / "again", 2, patient="P1")
+    add_seg(tmp_path / "again" / "s.dcm", image, drawn(spleen=False))
+    import_dataset(tmp_path / "again", data, ImportOptions(add=True))
+
+    assert "case_004: the same image as case_002 with other labels" in caplog.text
+
+
 def test_the_same_series_of_another_patient_is_another_case(tmp_path: Path) -> None:
     source, data = tmp_path / "source", tmp_path / "data"
     for patient in ("P1", "P2"):
