@@ -26,6 +26,7 @@ from prefect.concurrency.sync import concurrency
 from flows.distribution import DEPLOYMENT, TrainOn, choose_place, train_on_workers
 from flows.running.commands import CommandError, output, retried, stream
 from flows.running.page import show_picture, tag_run
+from flows.running.temporary import close_temporary_server
 from flows.running.workspace import occupied
 from flows.train import LIMIT, TRAIN, say_device
 from segpipe.evaluation.page import CASES, picture_file
@@ -33,6 +34,7 @@ from segpipe.project.commit import data_version, git_tags
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.tools.importing.replacing import sole_import
 
 DATA = "data.dvc"
 SEEN = ".cache/data-seen.yaml"  # not *.dvc, which DVC would read
@@ -150,16 +152,22 @@ def bring_data(root: str) -> None:
     """Check out data that are missing, or that a newer data.dvc from git describes.
 
     Data that were changed here stay, and data.dvc follows them, as with `dvc repro`.
+    Data that a killed import set aside come back first: they may be in no data.dvc.
 
     Raises:
         CommandError: If both changed, or the remote cannot be reached.
+        DataError: If data are missing because an import is at work.
     """
     single, seen = Path(root) / DATA, Path(root) / SEEN
+    data = Path(root) / "data"
+    if not data.exists():
+        with sole_import(data):
+            pass
     if not single.is_file():
         return
     now = single.read_text(encoding="utf-8")
     before = seen.read_text(encoding="utf-8") if seen.is_file() else now
-    if not (Path(root) / "data").exists() or now != before:
+    if not data.exists() or now != before:
         fetch_data(root)
         stream(root, ["dvc", "checkout", DATA])
 
@@ -235,6 +243,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not Path("dvc.yaml").is_file():
         raise SystemExit("error: expected dvc.yaml; run from the project's root")
+    close_temporary_server()
     try:
         reproduce(root=".", force=arguments.force, train_on=arguments.train_on)
     except (CommandError, DataError) as error:

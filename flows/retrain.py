@@ -22,6 +22,7 @@ from flows.distribution import DEPLOYMENT, TrainOn
 from flows.reproduce import bring_data, remember_data, reproduce
 from flows.running.commands import CommandError, stream
 from flows.running.page import show_picture
+from flows.running.temporary import close_temporary_server
 from flows.running.workspace import commit_run, has_git, occupied
 from segpipe.project.errors import DataError
 from segpipe.project.params import read_section
@@ -119,8 +120,16 @@ def retrain(
 def take_in(root: str, inbox: str, options: list[str], settle_s: float) -> None:
     """Import each delivery into data/, and track the data with DVC.
 
-    An imported delivery is moved to ``INBOX/.done``. A refused delivery stays and stops
-    the flow, and nothing of it is in data/.
+    A refused delivery stays and stops the flow, and nothing of it is in data/. For each
+    other one:
+
+    1. ``segpipe import --add`` writes all its cases into data/, or none;
+    2. ``dvc add data`` describes them in data.dvc;
+    3. the run remembers that data.dvc belongs to the data on disk;
+    4. the delivery is moved to ``INBOX/.done``.
+
+    A run that was killed after any step is repeated from step 1, which leaves out the
+    cases that are in data/ already: nobody gets in twice, and no step is left out.
 
     Raises:
         CommandError: If a delivery is refused; the message gives the reason.
@@ -142,10 +151,10 @@ def take_in(root: str, inbox: str, options: list[str], settle_s: float) -> None:
             bring_data(root)  # otherwise older data would replace newer ones
             words = ["segpipe", "import", str(delivery), "data", "--add", *options]
             stream(root, words)
-            (place / DONE).mkdir(exist_ok=True)
-            delivery.rename(place / DONE / f"{time.time_ns()}-{delivery.name}")
             stream(root, ["dvc", "add", "data"])
             remember_data(root)
+            (place / DONE).mkdir(exist_ok=True)
+            delivery.rename(place / DONE / f"{time.time_ns()}-{delivery.name}")
 
 
 def newest(folder: Path) -> float:
@@ -174,6 +183,7 @@ def compare(root: str, name: str, model: str, rule: Rule) -> Comparison | None:
         model,
         fetched.folder,
         champion_name=f"{name} {champion.version}",
+        sealed=fetched.sealed,
         rule=rule,
         compute=build_compute(read_section(paths.params, "compute", ComputeParams)),
         paths=paths,
@@ -230,6 +240,7 @@ def main() -> None:
         "--margin", type=float, default=RULE.margin, help="loss of mean Dice"
     )
     options = parser.parse_args()
+    close_temporary_server()
     try:
         retrain(
             name=options.name,

@@ -33,6 +33,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 from pydantic import TypeAdapter
 
+from flows.running.temporary import close_temporary_server
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.segmenter.settings import SegmentSettings
@@ -104,9 +105,15 @@ def segment(
         log.info("left for the next run, still being written: %s", name)
     outcomes = run_cases(found.todo, order, at_once, dask, case_timeout_s)
     report = InboxReport(order, found, tuple(outcomes))
+    message, failed = report.headline(), bool(report.failed)
+    log.info(message)
     publish(report)
-    write_volumes(Path(order.output))  # last: on a full disk the report is out
-    return (Failed if report.failed else Completed)(message=report.headline())
+    try:
+        write_volumes(Path(order.output))
+    except OSError as error:  # the failures of the cases must still be said
+        message += f"; volumes.csv: {error}; free the disk, then run it again"
+        failed = True
+    return (Failed if failed else Completed)(message=message)
 
 
 def run_cases(
@@ -242,6 +249,7 @@ def main() -> None:
     arguments = vars(parser.parse_args())
     threads = {"threads": arguments.pop("threads")} if "threads" in arguments else {}
     settings = SegmentSettings(**threads)
+    close_temporary_server()
     try:
         state = segment(**arguments, settings=settings, return_state=True)
     except KeyboardInterrupt:

@@ -1,8 +1,10 @@
 """The command line: one subcommand for each stage and tool."""
 
+import errno
 import logging
 import os
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -25,7 +27,7 @@ def describe() -> None:
 
 
 def main() -> None:
-    """Run the command line; an error in the data ends it with one message."""
+    """Run the command line; wrong data or a full disk end it with one message."""
     logging.basicConfig(
         format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
     )
@@ -33,15 +35,30 @@ def main() -> None:
     try:
         app()
     except DataError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
-        sys.exit(1)
+        _end(str(error))
     except PermissionError as error:
-        why = (
+        _end(
             f"{error.filename}: expected a file or folder that may be used, found "
             f"{error.strerror}; allow it to the user that runs segpipe"
         )
-        typer.secho(f"error: {why}", fg="red", err=True)
-        sys.exit(1)
+    except OSError as error:
+        if not _is_full(error):
+            raise
+        _end(
+            f"expected room on the disk, found none ({error}); free some, then run it "
+            "again"
+        )
+
+
+def _end(message: str) -> NoReturn:
+    typer.secho(f"error: {message}", fg="red", err=True)
+    sys.exit(1)
+
+
+def _is_full(error: OSError) -> bool:
+    """Whether a disk or a quota is full; shutil and numpy give no error number."""
+    words = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), " requested and ")
+    return any(word in str(error) for word in words)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """What tests of several rooms need, made once; heavy imports wait for who asks."""
 
 import fcntl
+import multiprocessing
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -46,6 +49,13 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
     return path
+
+
+@pytest.fixture(scope="session")
+def forker() -> Iterator[Executor]:
+    """A process of one thread, so that it may fork: for tests.support.kills."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        yield pool
 
 
 @pytest.fixture

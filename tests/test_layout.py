@@ -45,6 +45,7 @@ OF_THE_WHOLE = {
     "test_by_hand.py",
     "test_bombs.py",
     "test_dicom_table.py",
+    "test_full_disk.py",
     "test_layout.py",
     "test_nasty.py",
     "test_owners.py",

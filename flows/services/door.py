@@ -131,6 +131,18 @@ def build_origins(hosts: Sequence[str]) -> list[str]:
     return [f"{scheme}://{host.lower()}" for host in hosts for scheme in SCHEMES]
 
 
+def close_prefect(origins: Sequence[str]) -> None:
+    """Let a Prefect server of this environment ask for CSRF tokens and allow few pages.
+
+    Args:
+        origins: Origins of its own pages.
+    """
+    os.environ |= {
+        "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": ",".join(origins) or "none",
+    }
+
+
 def read_login() -> str:
     """The login that the servers ask for.
 
@@ -148,11 +160,7 @@ def read_login() -> str:
 def prefect(port: Annotated[int, typer.Option(min=1, max=65535)] = 4200) -> None:
     """Start Prefect, which asks for the login itself, also in its websockets."""
     hosts = _hosts(port)
-    # Prefect reads its settings when it is imported.
-    os.environ |= {
-        "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
-        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": ",".join(build_origins(hosts)),
-    }
+    close_prefect(build_origins(hosts))  # Prefect reads it when it is imported
     server = import_module("prefect.server.api.server").create_app(final=True)
     _serve(Door(server, hosts=hosts, login=None), port)
 

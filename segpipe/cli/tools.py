@@ -127,14 +127,16 @@ def compare(
     from segpipe.registry.gate.compare import compare_with_champion as tool
     from segpipe.registry.mlflow_model.fetch import SCHEME, fetch
 
-    folder, name = Path(champion), champion
+    folder, name, sealed = Path(champion), champion, False
     if champion.startswith(SCHEME):
         registered = fetch(champion, HERE)
         folder, name = registered.folder, f"{registered.name}/{registered.version}"
+        sealed = registered.sealed
     comparison = tool(
         model,
         folder,
         champion_name=name,
+        sealed=sealed,
         rule=Rule(
             margin=margin,
             minimum_patients=minimum_patients,

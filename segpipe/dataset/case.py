@@ -20,6 +20,8 @@ class Case(Document):
         spacing: Distance of voxel centres along i, j, k, in the unit.
         attributes: Free columns of patients.csv, such as site or scanner.
         warnings: What verify found strange, but accepted.
+        digest: Digest of the voxels of all images, the same for copies; None in a list
+            that an older segpipe wrote.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Case(Document):
     spacing: tuple[float, float, float]
     attributes: dict[str, str]
     warnings: tuple[str, ...]
+    digest: str | None = None
 
 
 class CaseList(Document):

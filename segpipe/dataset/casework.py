@@ -128,13 +128,13 @@ class CaseCache:
         entry = self.folder / key
         if not entry.is_dir():
             return False
+        os.utime(entry)  # first: prune looks at when an entry was last used
         if not _is_whole(entry):
             log.warning("%s was changed after it was stored; it is not used", entry)
             shutil.rmtree(entry, ignore_errors=True)
             return False
         ignore = shutil.ignore_patterns(DIGESTS)
         shutil.copytree(entry, goal, dirs_exist_ok=True, ignore=ignore)
-        os.utime(entry)  # prune looks at when an entry was last used
         return True
 
     def store(self, key: str, source: Path) -> None:
@@ -145,10 +145,14 @@ class CaseCache:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=".part-", dir=self.folder))
-        shutil.copytree(source, part, dirs_exist_ok=True)
-        write_json(part / DIGESTS, _digests(source))
-        for path in (*part.rglob("*"), part):
-            _synchronize(path)
+        try:
+            shutil.copytree(source, part, dirs_exist_ok=True)
+            write_json(part / DIGESTS, _digests(source))
+            for path in (*part.rglob("*"), part):
+                _synchronize(path)
+        except BaseException:  # on a full disk, half an entry would keep it full
+            shutil.rmtree(part, ignore_errors=True)
+            raise
         try:
             part.rename(self.folder / key)
         except OSError:  # another process was faster: its copy is the same

@@ -1,5 +1,6 @@
 """Commit: which version of a project's code and data is at work."""
 
+import hashlib
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,37 @@ def data_version(root: Path) -> str | None:
     else:
         return None
     return str(found[0]["md5"]) if found else None
+
+
+def require_unchanged(file: Path, root: Path) -> None:
+    """Refuse an output of a stage that is not the one whose MD5 is in dvc.lock.
+
+    Without dvc.lock, or if it does not list the file, nothing is known and nothing is
+    refused.
+
+    Raises:
+        DataError: If the file was changed since.
+    """
+    lock = root / "dvc.lock"
+    if not lock.is_file():
+        return
+    stages = _read(lock).get("stages", {}).values()
+    place = file.relative_to(root).as_posix()
+    listed = [one for stage in stages for one in stage.get("outs", [])]
+    known = {one["md5"] for one in listed if one["path"] == place and "md5" in one}
+    if known and md5_file(file) not in known:
+        raise DataError(
+            f"{file}: expected the file that its stage wrote, as {lock} says, found "
+            "another; run `dvc repro`, which makes it again"
+        )
+
+
+def md5_file(path: Path) -> str:
+    """MD5 of a file, as DVC names files; it protects nothing."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(
+            file, lambda: hashlib.md5(usedforsecurity=False)
+        ).hexdigest()
 
 
 def _read(path: Path) -> dict[str, Any]:

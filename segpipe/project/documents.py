@@ -1,5 +1,6 @@
 """Document: a typed JSON file that one stage writes for the next, atomically."""
 
+import fcntl
 import json
 import os
 import secrets
@@ -7,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import IO, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
@@ -171,19 +172,62 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 @contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Keep other processes and threads from writing a folder until the block ends.
+
+    The lock is a hidden file beside the folder, which the block deletes at its end. The
+    kernel frees the lock of a process that was killed.
+
+    Raises:
+        DataError: If another one is writing the folder.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = folder.with_name(f".{folder.name}.lock")
+    with path.open("w") as file:
+        if not _lock(file, path):
+            raise DataError(
+                f"{folder}: expected no other process that writes it, found one; wait "
+                "for its end and repeat"
+            )
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _lock(file: IO[str], path: Path) -> bool:
+    """Lock an open file; False if another has it, or had it and deleted its name."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
+
+
+@contextmanager
 def write_folder(folder: Path) -> Iterator[Path]:
     """Write a folder under a temporary name, then put it in the place of the old one.
 
     Yields:
         The empty folder to write into; it replaces the old one when the block ends
-        without an error.
+        without an error, and is removed otherwise, as it may fill a disk.
+
+    Raises:
+        DataError: If another process is writing the folder.
     """
     part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    yield part
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    with sole_writer(folder):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        try:
+            yield part
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
 
 
 def write_json(path: Path, document: Any) -> None:

@@ -1,11 +1,22 @@
 """Promotion: move the alias champion, with the reason, and set a review's status."""
 
+import logging
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
+import psutil
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.registry.register import check_evidence
 from segpipe.registry.store import reachable
 from segpipe.registry.versions import (
     CANDIDATE,
@@ -19,22 +30,31 @@ from segpipe.registry.versions import (
     list_versions,
 )
 
+log = logging.getLogger(__name__)
+TURN = "segpipe.turn/"  # tag of a registered model while a process moves its aliases
+PATIENCE_S = 20.0
+STALE_S = 300.0  # a turn takes seconds; every request of it ends within ten
+
 
 def promote(name: str, version: str, why: str, paths: Paths) -> Version:
     """Make a version the champion; the champion until now becomes the previous one.
 
-    The tags are set first and the alias in one step, so that at every moment either the
-    old champion or the new one, with its reason, is in place. A second call completes
-    what a killed one left undone.
+    Steps, in its turn: tag the version with the reason; move ``previous`` to the
+    champion; move ``champion`` to the version; take ``candidate`` off it. At every
+    moment either the old champion or the new one, with its reason, is in place. A
+    second call completes what a killed one left undone.
 
     Raises:
-        DataError: If the reason is empty, there is no such version, or the registry
-            cannot be reached.
+        DataError: If the reason is empty, there is no such version, its files or tags
+            were changed since it was registered, the champion was changed meanwhile,
+            or the registry cannot be reached.
     """
     _require_reason(why)
-    found = find_version(name, version, paths)
     champion = find_alias(name, CHAMPION, paths)
-    with reachable(paths) as (client, _):
+    check_evidence(find_version(name, version, paths), paths)
+    with reachable(paths) as (client, _), _turn(client, name):
+        _require_unmoved(name, champion, paths)
+        found = find_version(name, version, paths)
         if champion is None or champion.version != version:
             before = champion.version if champion else ""
             _tag(client, found, "promoted", why, before)
@@ -49,24 +69,37 @@ def promote(name: str, version: str, why: str, paths: Paths) -> Version:
 def rollback(name: str, why: str, paths: Paths) -> Version:
     """Swap the champion and the previous version.
 
+    Steps, in its turn: tag the champion and the previous version with the reason; move
+    ``champion``; move ``previous``. The same reason again is the same rollback: a call
+    that is repeated because it was killed does not bring the bad champion back.
+
     Raises:
-        DataError: If the reason is empty, there is no previous version, or the registry
-            cannot be reached.
+        DataError: If the reason is empty, there is no previous version, the champion
+            was changed meanwhile, or the registry cannot be reached.
     """
     _require_reason(why)
-    champion = find_alias(name, CHAMPION, paths)
-    previous = find_alias(name, PREVIOUS, paths)
-    if champion is None or previous is None:
-        found = describe_versions(list_versions(name, paths))
-        raise DataError(
-            f"{name}: expected a champion and a previous version to go back to, found "
-            f"{found}; `segpipe promote` chooses a version"
-        )
-    with reachable(paths) as (client, _):
+    expected, _ = _find_pair(name, paths)
+    with reachable(paths) as (client, _), _turn(client, name):
+        _require_unmoved(name, expected, paths)
+        champion, previous = _find_pair(name, paths)
+        if _is_done(champion, previous, why):
+            log.warning(
+                "%s: version %s is the champion already since a rollback with this "
+                "reason; give another reason to go back once more",
+                name,
+                champion.version,
+            )
+            return champion
         if champion.version == previous.version:
             # A promotion or rollback was killed half-way: complete it, keep the
             # champion.
             before = champion.tags.get("promoted.from")
+            if not (
+                before and _is_swap(champion, find_version(name, before, paths), why)
+            ):
+                client.set_model_version_tag(
+                    name, champion.version, "restored.why", why
+                )
         else:
             before = champion.version
             _tag(client, champion, "rolled_back", why, previous.version)
@@ -77,6 +110,100 @@ def rollback(name: str, why: str, paths: Paths) -> Version:
         else:
             client.delete_registered_model_alias(name, PREVIOUS)
     return find_version(name, previous.version, paths)
+
+
+def _find_pair(name: str, paths: Paths) -> tuple[Version, Version]:
+    """The champion and the previous version.
+
+    Raises:
+        DataError: If one of them is missing.
+    """
+    versions = list_versions(name, paths)
+    found = {alias: one for one in versions for alias in one.aliases}
+    if CHAMPION not in found or PREVIOUS not in found:
+        raise DataError(
+            f"{name}: expected a champion and a previous version to go back to, found "
+            f"{describe_versions(versions)}; `segpipe promote` chooses a version"
+        )
+    return found[CHAMPION], found[PREVIOUS]
+
+
+def _is_done(champion: Version, previous: Version, why: str) -> bool:
+    """Whether the rollback with this reason was the last change of the champion."""
+    if champion.version == previous.version:
+        return False
+    restored = champion.tags.get("restored.why") == why
+    return restored or _is_swap(champion, previous, why)
+
+
+def _is_swap(champion: Version, other: Version, why: str) -> bool:
+    """Whether the rollback with this reason is what made the champion of the other."""
+    return (
+        champion.tags.get("promoted.why") == why
+        and champion.tags.get("promoted.from") == other.version
+        and other.tags.get("rolled_back.why") == why
+        and other.tags.get("rolled_back.to") == champion.version
+    )
+
+
+@contextmanager
+def _turn(client: MlflowClient, name: str) -> Iterator[None]:
+    """Exclude others who change the aliases of a registered model, on any machine.
+
+    MLflow cannot write an alias on a condition. Each process sets a tag of its own and
+    then looks for others' tags: of two, at least one sees the other, and withdraws.
+
+    Raises:
+        DataError: If others do not end within PATIENCE_S.
+    """
+    host = re.sub(r"[^\w.-]", "-", socket.gethostname())
+    mine = f"{TURN}{host}/{os.getpid()}/{secrets.token_hex(4)}"
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        client.set_registered_model_tag(name, mine, str(time.time()))
+        tags = client.get_registered_model(name).tags
+        others = {tag: at for tag, at in tags.items() if tag.startswith(TURN)}
+        others.pop(mine, None)
+        for tag in [tag for tag, at in others.items() if _is_left(tag, at, host)]:
+            with suppress(MlflowException):  # another process was faster
+                client.delete_registered_model_tag(name, tag)
+            del others[tag]
+        if not others:
+            break
+        client.delete_registered_model_tag(name, mine)
+        if time.monotonic() > deadline:
+            raise DataError(
+                f"{name}: expected no other promotion at work, found one; look with "
+                "`segpipe models` what it did, and repeat: one that was killed on "
+                f"another machine counts no longer after {STALE_S / 60:g} minutes"
+            )
+        time.sleep(secrets.randbelow(1000) / 1000)
+    try:
+        yield
+    finally:
+        client.delete_registered_model_tag(name, mine)
+
+
+def _is_left(tag: str, at: str, host: str) -> bool:
+    """Whether the process of a turn was killed, or has had time enough."""
+    other, pid, _ = tag.removeprefix(TURN).split("/")
+    if other == host and not psutil.pid_exists(int(pid)):
+        return True
+    return time.time() - float(at) > STALE_S
+
+
+def _require_unmoved(name: str, champion: Version | None, paths: Paths) -> None:
+    """Refuse to act on a champion that is not the one that the decision was about."""
+    expected, now = (
+        one.version if one else "none"
+        for one in (champion, find_alias(name, CHAMPION, paths))
+    )
+    if now != expected:
+        raise DataError(
+            f"{name}: expected version {expected} to be the champion as before, found "
+            f"{now}, which another promotion chose meanwhile; look at both with "
+            "`segpipe models`, and repeat"
+        )
 
 
 def review(name: str, version: str, status: str, note: str, paths: Paths) -> Version:
@@ -99,6 +226,8 @@ def _tag(
     """Tag a version with why, when, and from or to which version the alias moved."""
     side = "from" if act == "promoted" else "to"
     tags = {f"{act}.why": why, f"{act}.at": _now(), f"{act}.{side}": other}
+    if "restored.why" in version.tags:  # it says something of an earlier promotion
+        client.delete_model_version_tag(version.name, version.version, "restored.why")
     for tag, text in tags.items():
         client.set_model_version_tag(version.name, version.version, tag, text)
 

@@ -43,6 +43,9 @@ def record(paths: Paths) -> list[str]:
 
     A run is found by the fingerprint that its training left in artifacts/, so a stage
     that DVC restored from its cache gets its run too, and no run is created twice.
+    Steps, for each fold: create the model's run and the fold's, then add the params,
+    tags, rows and status that they have not; at last the model's figures and files. A
+    call that was killed is completed by the next one.
 
     Returns:
         A line for each run that says what was done, then where the runs are.

@@ -1,6 +1,6 @@
 """register: make the folds of a trained model a version in MLflow's registry."""
 
-import hashlib
+import logging
 import re
 import shutil
 import tempfile
@@ -17,16 +17,27 @@ from segpipe.dataset.case_files import (
 from segpipe.dataset.description import read_description
 from segpipe.dataset.split import read_split
 from segpipe.evaluation.figures import figures_file
-from segpipe.project.commit import data_version, git_tags
+from segpipe.project.commit import (
+    data_version,
+    git_tags,
+    md5_file,
+    require_unchanged,
+)
 from segpipe.project.errors import DataError
-from segpipe.project.fingerprint import NUMERICS
+from segpipe.project.fingerprint import NUMERICS, digest_file
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
+from segpipe.registry.mlflow_model.fetch import SCHEME, UNSEALED, fetch
 from segpipe.registry.mlflow_model.load_back import check_loads_back
 from segpipe.registry.mlflow_model.pack import Packed, close_model, log_model
-from segpipe.registry.mlflow_model.provenance import FILE, Provenance, patient_digest
+from segpipe.registry.mlflow_model.provenance import (
+    FILE,
+    Provenance,
+    patient_digest,
+    read_provenance,
+)
 from segpipe.registry.record import HEADLINES, figures, record_model
-from segpipe.registry.store import DATA, SEGMENTER
+from segpipe.registry.store import DATA, SEAL, SEGMENTER
 from segpipe.registry.versions import (
     PENDING,
     REVIEW,
@@ -44,6 +55,7 @@ from segpipe.segmenter.spec import (
 )
 from segpipe.training.record import segmenter_folder, training_folder
 
+log = logging.getLogger(__name__)
 LOCK, MODEL = "segpipe.lock", "segpipe.model"
 PACKAGES = ("mlflow", "safetensors", *NUMERICS)
 
@@ -68,9 +80,11 @@ def register_model(
 ) -> Version:
     """Register the listed folds of a model; a segmenter is never registered twice.
 
-    The model is logged to the run that `segpipe record` creates, loaded back in another
-    process, and registered only if it gives the same labels as the folds. A version
-    appears complete and in one step: a process killed before that leaves no version.
+    Steps: record the runs, as `segpipe record` does; log the model to the model's run;
+    load it back in another process, where it must give the same labels as the folds;
+    create the version with all of its tags; point ``candidate`` to it. A process killed
+    before the version leaves a logged model that no name points to; a second call
+    completes the rest.
 
     Args:
         model: A name of the list models in params.yaml.
@@ -98,8 +112,9 @@ def register_model(
     made = build_provenance(trained, paths)
     folders = [one.parent for one in trained.folders.values()]
     run_id, _ = record_model(paths, model, folders)
-    logged = _log(trained, made, run_id, paths)
-    return create_version(name, logged, run_id, _tags(made, tags), paths)
+    logged, seal = _log(trained, made, run_id, paths)
+    tags = {**tags, **describe(made), REVIEW: PENDING, SEAL: seal}
+    return create_version(name, logged, run_id, tags, paths)
 
 
 def default_name(paths: Paths) -> str:
@@ -161,7 +176,7 @@ def build_provenance(trained: Trained, paths: Paths) -> Provenance:
             )
         ),
         data=data_version(paths.root),
-        lock=_md5(lock) if lock.is_file() else None,
+        lock=md5_file(lock) if lock.is_file() else None,
         commit=git.get("git.commit"),
         dirty=git.get("git.dirty") == "true",
         metrics=figures(paths, trained.model),
@@ -178,6 +193,7 @@ def _check_figures(trained: Trained, paths: Paths) -> None:
                 f"{file}: expected the figures of the test set, found no file; "
                 "run `dvc repro`: a segmenter that was never measured is not registered"
             )
+    require_unchanged(scores, paths.root)
     check_predictions(trained, paths)
 
 
@@ -200,8 +216,12 @@ def check_predictions(trained: Trained, paths: Paths) -> None:
         )
 
 
-def _log(trained: Trained, made: Provenance, run: str, paths: Paths) -> str:
-    """Pack, log and load back the segmenter; returns the id of the logged model."""
+def _log(trained: Trained, made: Provenance, run: str, paths: Paths) -> tuple[str, str]:
+    """Pack, log and load back the segmenter.
+
+    Returns:
+        Id of the logged model; SHA-256 of its provenance.json.
+    """
     # Importing serving sets MLflow's current model, so it waits until it is needed.
     from segpipe.registry.mlflow_model import serving
 
@@ -210,6 +230,7 @@ def _log(trained: Trained, made: Provenance, run: str, paths: Paths) -> str:
         for number, source in trained.folders.items():
             shutil.copytree(source, Path(folder) / "segmenter" / str(number))
         made.write(Path(folder) / "segmenter" / FILE)
+        seal = digest_file(Path(folder) / "segmenter" / FILE)
         packed = Packed(
             folder=Path(folder) / "segmenter",
             code=Path(serving.__file__),
@@ -227,11 +248,11 @@ def _log(trained: Trained, made: Provenance, run: str, paths: Paths) -> str:
         close_model(logged, paths, good=False)
         raise
     close_model(logged, paths, good=True)
-    return logged
+    return logged, seal
 
 
-def _tags(made: Provenance, more: dict[str, str]) -> dict[str, str]:
-    """Tags of a version; unknown values are left out."""
+def describe(made: Provenance) -> dict[str, str]:
+    """Tags of a version that repeat its provenance; unknown values are left out."""
     known = {
         SEGMENTER: made.digest,
         DATA: made.data,
@@ -239,19 +260,34 @@ def _tags(made: Provenance, more: dict[str, str]) -> dict[str, str]:
         "git.dirty": str(made.dirty).lower() if made.commit else None,
         LOCK: made.lock,
         MODEL: made.model,
-        REVIEW: PENDING,
         **{
             name: f"{made.metrics[name]:.6g}"
             for name in HEADLINES
             if name in made.metrics
         },
     }
-    return {**more, **{name: text for name, text in known.items() if text is not None}}
+    return {name: text for name, text in known.items() if text is not None}
 
 
-def _md5(path: Path) -> str:
-    """MD5 of a file, as DVC names files; it protects nothing."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(
-            file, lambda: hashlib.md5(usedforsecurity=False)
-        ).hexdigest()
+def check_evidence(version: Version, paths: Paths) -> None:
+    """Check that a version's files and tags are those that were registered.
+
+    The tags repeat, for the table of `segpipe models`, what provenance.json says; who
+    promotes a version has read the tags.
+
+    Raises:
+        DataError: If a file or such a tag was changed, or the registry cannot be
+            reached.
+    """
+    uri = f"{SCHEME}{version.name}/{version.version}"
+    if SEAL not in version.tags:
+        log.warning(UNSEALED, uri)
+        return
+    made = read_provenance(fetch(uri, paths).folder)
+    for tag, text in describe(made).items():
+        found = version.tags.get(tag, "no such tag")
+        if found != text:
+            raise DataError(
+                f"{uri}: expected the tag {tag} to be {text}, as {FILE} says, found "
+                f"{found}, which somebody wrote since; set it back on MLflow's page"
+            )

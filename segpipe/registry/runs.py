@@ -71,11 +71,16 @@ def create_run(
     if parent is not None:
         more[PARENT] = parent
     run = client.create_run(experiment, tags=more, run_name=name)
-    client.log_batch(
-        run.info.run_id,
-        params=[Param(k, str(v)) for k, v in _flatten(params).items()],
-    )
+    log_params(client, run, params)
     return run
+
+
+def log_params(client: MlflowClient, run: Run, params: dict[str, Any]) -> None:
+    """Log the params that a run has not: who created it may have been killed then."""
+    missing = {k: v for k, v in _flatten(params).items() if k not in run.data.params}
+    if missing:
+        listed = [Param(name, str(value)) for name, value in missing.items()]
+        client.log_batch(run.info.run_id, params=listed)
 
 
 def _flatten(params: dict[str, Any], lead: str = "") -> dict[str, Any]:
@@ -124,6 +129,8 @@ def find_or_create_pair(
         parent = _agree(client, experiment, record.parent) or mine
         if parent.info.run_id != mine.info.run_id:
             client.delete_run(mine.info.run_id)
+    else:
+        log_params(client, parent, params)
     child = find_run(client, experiment, record.fingerprint)
     if child is None:
         child = create_run(
@@ -135,6 +142,8 @@ def find_or_create_pair(
             tags={**about, "segpipe.fold": str(record.fold), **tags},
             parent=parent.info.run_id,
         )
+    else:
+        log_params(client, child, params)
     set_tags(client, child, {PARENT: parent.info.run_id})
     return parent, child
 
@@ -180,20 +189,28 @@ def set_tags(client: MlflowClient, run: Run, tags: dict[str, str]) -> None:
 
 
 def log_rows(client: MlflowClient, run: Run, rows: list[dict[str, float]]) -> int:
-    """Log the rows of a history whose epoch is not logged yet; returns how many."""
+    """Log the rows of a history whose epoch is not logged yet; returns how many.
+
+    An epoch is logged in one request, with all of its figures or none.
+    """
     run_id = run.info.run_id
     known = client.get_metric_history(run_id, "training_loss")
     last = max((metric.step for metric in known), default=-1)
     new = [row for row in rows if row["epoch"] > last]
     now = int(time.time() * 1000)
-    metrics = [
-        Metric(metric_name(name), value, now, int(row["epoch"]))
-        for row in new
-        for name, value in row.items()
-        if name != "epoch" and value == value  # not NaN
-    ]
-    for start in range(0, len(metrics), BATCH):
-        client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+    batch: list[Metric] = []
+    for row in new:
+        figures = [
+            Metric(metric_name(name), value, now, int(row["epoch"]))
+            for name, value in row.items()
+            if name != "epoch" and value == value  # not NaN
+        ]
+        if len(batch) + len(figures) > BATCH:
+            client.log_batch(run_id, metrics=batch)
+            batch = []
+        batch += figures
+    if batch:
+        client.log_batch(run_id, metrics=batch)
     return len(new)
 
 

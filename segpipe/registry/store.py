@@ -20,6 +20,7 @@ from segpipe.project.paths import Paths
 EXPERIMENT = "segpipe"
 # Tags of runs and versions: digest of the segmenter, md5 of the data.
 SEGMENTER, DATA = "segpipe.segmenter", "segpipe.data"
+SEAL = "segpipe.provenance"  # tag of a version: SHA-256 of its provenance.json
 
 
 def tracking_uri(paths: Paths) -> str:

@@ -6,7 +6,6 @@ when code that it runs changes, and only then.
 
 import logging
 import pkgutil
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -18,7 +17,7 @@ from segpipe.project.code import (
     network_module,
     uses_networks,
 )
-from segpipe.project.documents import Document
+from segpipe.project.documents import Document, write_folder
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 
@@ -60,8 +59,6 @@ def run(*, networks: Mapping[str, str], paths: Paths) -> None:
                 f"segpipe/networks, found {network}"
             )
     packages = _read_pins(paths.pins)
-    part, goal = paths.artifacts / ".code.part", paths.artifacts / "code"
-    shutil.rmtree(part, ignore_errors=True)
 
     def write(file: Path, module: str, chosen: list[str]) -> None:
         modules = code_behind(module, networks=chosen)
@@ -69,14 +66,13 @@ def run(*, networks: Mapping[str, str], paths: Paths) -> None:
         document.write(file)
 
     names = [info.name for info in pkgutil.iter_modules(segpipe.stages.__path__)]
-    for name in sorted(names):
-        module = f"{segpipe.stages.__name__}.{name}"
-        write(part / f"{name}.json", module, sorted(networks.values()))
-        if uses_networks(module):
-            for model, network in networks.items():
-                write(part / name / f"{model}.json", module, [network])
-    shutil.rmtree(goal, ignore_errors=True)
-    part.rename(goal)
+    with write_folder(paths.artifacts / "code") as part:
+        for name in sorted(names):
+            module = f"{segpipe.stages.__name__}.{name}"
+            write(part / f"{name}.json", module, sorted(networks.values()))
+            if uses_networks(module):
+                for model, network in networks.items():
+                    write(part / name / f"{model}.json", module, [network])
     log.info("code: %d stages, %d models", len(names), len(networks))
 
 

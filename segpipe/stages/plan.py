@@ -1,7 +1,8 @@
 """plan: choose spacing, normalization and patches from a profile of the cases."""
 
 import logging
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Literal, Protocol, runtime_checkable
 
@@ -31,6 +32,8 @@ from segpipe.segmenter.plan import (
 log = logging.getLogger(__name__)
 Kind = Literal["zscore", "ct", "none"]
 PERCENTILES = (0.5, 50, 99.5)  # of intensities: low, median, high
+WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_]+|\d+")  # of leftKidney, kidney_L
+RIGHT_OF = {"left": "right", "l": "r"}
 COARSE = 3.0  # an axis is coarse if its spacing is this many times the others'
 
 
@@ -56,7 +59,7 @@ class PlanParams(Params):
 
 @runtime_checkable
 class ModelShape(Protocol):
-    """The fields of TrainParams that decide how much memory a patch needs.
+    """The fields of TrainParams that decide on patches, and what is said of them.
 
     TrainParams itself stays out of this module: with its losses and augmentations
     behind plan, a change in one of them would make plan stale.
@@ -73,6 +76,10 @@ class ModelShape(Protocol):
     @property
     def batch_size(self) -> Literal["auto"] | int:
         """Patches of a step."""
+
+    @property
+    def exchanges_sides(self) -> bool:
+        """Whether patches are mirrored along R, so that left becomes right."""
 
     def network_spec(self, plan: Plan) -> NetworkSpec:
         """The network for the channels and classes of a plan."""
@@ -224,6 +231,14 @@ def _plan_model(
         )
     except DataError as error:
         raise DataError(f"params.yaml, model {name}: {error}") from error
+    pairs = find_pairs(plan.structures)
+    if pairs and model.exchanges_sides and patch.slice_axis != 0:
+        log.warning(
+            "model %s: %s differ by their side only, and augmentation.flip mirrors "
+            "left to right; set flip: [A, S]",
+            name,
+            "; ".join(" and ".join(pair) for pair in pairs),
+        )
     log.info(
         "plan %s: patches of %s, %d a step, about %.1f GB",
         name,
@@ -244,6 +259,19 @@ def _three(values: Iterable[float]) -> Spacing:
     return float(a), float(b), float(c)
 
 
+def find_pairs(structures: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs of structures whose names differ by left and right, or by l and r."""
+    words = {
+        tuple(word.lower() for word in WORD.findall(name)): name for name in structures
+    }
+    pairs = []
+    for own, name in words.items():
+        other = words.get(tuple(RIGHT_OF.get(word, word) for word in own), name)
+        if other != name:
+            pairs.append((name, other))
+    return pairs
+
+
 def plan_patch(
     spec: NetworkSpec,
     *,
@@ -257,7 +285,9 @@ def plan_patch(
     """Choose the largest patch of which two fit the memory, then the batch size.
 
     The patch starts at the smallest valid size whose output covers the median prepared
-    case; its largest axis shrinks step by step until a batch of two fits.
+    case; its largest axis shrinks step by step until a batch of two fits. A network
+    that normalizes by the statistics of its input needs more than one voxel at its
+    deepest level.
 
     Args:
         spec: Spec of the network.
@@ -306,6 +336,13 @@ def _check(network: Network, patch_size: Triple, slice_axis: int | None) -> None
                 f"patch_size: expected 1 along the slice axis {axis} of a 2-D network, "
                 f"found {list(patch_size)}; set it to 1 or choose another slice_axis"
             )
+    works = _widened(network, patch_size)
+    if works != patch_size:
+        raise DataError(
+            "patch_size: expected more than one voxel at the deepest level of the "
+            f"network, which normalizes by their values, found {list(patch_size)}; the "
+            f"smallest patch that works is {list(works)}"
+        )
 
 
 def _largest(
@@ -325,14 +362,14 @@ def _largest(
         # Shrink the largest axis to the next smaller valid size.
         axis = size.index(max(size))
         smaller = size[axis] - 2 * network.margin - network.stride
-        if smaller < 1:
+        i, j, k = (smaller if n == axis else outputs[n] for n in range(3))
+        outputs = (i, j, k)
+        if smaller < 1 or _covering(network, outputs, slice_axis) == size:
             raise DataError(
                 f"plan.memory_gb: expected room for two of the smallest patches, found "
                 f"{memory_gb} GB against {fixed + batch_size * each:.2f} GB; raise it, "
                 "or lower base_channels or batch_size"
             )
-        i, j, k = (smaller if n == axis else outputs[n] for n in range(3))
-        outputs = (i, j, k)
 
 
 def _covering(network: Network, shape: Triple, slice_axis: int | None) -> Triple:
@@ -341,4 +378,14 @@ def _covering(network: Network, shape: Triple, slice_axis: int | None) -> Triple
         1 if axis == slice_axis else network.input_size(size)
         for axis, size in enumerate(shape)
     )
-    return i, j, k
+    return _widened(network, (i, j, k))
+
+
+def _widened(network: Network, patch_size: Triple) -> Triple:
+    """The patch, or twice its size along i if its deepest level has a single voxel.
+
+    A single voxel has no variance by which a network could normalize.
+    """
+    if network.sees_tile_statistics and patch_size == (network.stride,) * 3:
+        return 2 * network.stride, network.stride, network.stride
+    return patch_size

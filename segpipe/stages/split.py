@@ -4,9 +4,10 @@ import csv
 import hashlib
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
-from segpipe.dataset.case import read_cases
+from segpipe.dataset.case import Case, read_cases
 from segpipe.dataset.split import Fold, Split, split_file
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
@@ -38,22 +39,25 @@ def run(params: SplitParams, *, paths: Paths) -> None:
     All cases of a patient are on one side. The side is a hash of the seed and the
     patient's name, so that new patients change no other patient's side; the fractions
     are therefore met on average only. The file data/splits.csv overrides it (columns
-    patient and side: ``test`` or the number of a fold).
+    patient and side: ``test`` or the number of a fold). Patients whose images hold the
+    same voxels are on the side of the first of them by name.
 
     Raises:
-        DataError: If splits.csv contradicts itself or the cases, or if a side is empty.
+        DataError: If splits.csv contradicts itself or the cases, or puts copies on
+            different sides, or if a side is empty.
     """
     cases = read_cases(paths.artifacts).cases
     of_patient = defaultdict(list)
     for case in cases:
         of_patient[case.patient].append(case.name)
-    fixed = _read_fixed(paths.data / "splits.csv", set(of_patient), params.n_folds)
-    sides = {name: _side(params, name) for name in of_patient} | fixed
+    first = _find_copies(cases)
+    fixed = _read_fixed(paths.data / "splits.csv", first, params.n_folds)
+    sides = _choose_sides(params, first, fixed)
     empty = _empty_side(sides, params.n_folds)
     if empty is not None:
         raise DataError(
             f"{paths.params}, split: expected patients on every side, found none of "
-            f"{len(of_patient)} in {empty}; {_mend(params, set(of_patient), fixed)}"
+            f"{len(of_patient)} in {empty}; {_mend(params, first, fixed)}"
         )
 
     def members(*wanted: Side) -> tuple[str, ...]:
@@ -89,6 +93,40 @@ def _side(params: SplitParams, patient: str) -> Side:
     return int(_share(params.seed, "fold", patient) * params.n_folds)
 
 
+def _choose_sides(
+    params: SplitParams, first: dict[str, str], fixed: dict[str, Side]
+) -> dict[str, Side]:
+    """The side of each patient: that of the first patient with the same voxels."""
+    return {
+        patient: fixed[patient] if patient in fixed else _side(params, leader)
+        for patient, leader in first.items()
+    }
+
+
+def _find_copies(cases: Sequence[Case]) -> dict[str, str]:
+    """Each patient to the first, by name, whose images hold the same voxels.
+
+    Copies may join more than two patients: one has a scan of each of the others.
+    """
+    first = {case.patient: case.patient for case in cases}
+    holders = defaultdict(set)
+    for case in cases:
+        if case.digest is not None:
+            holders[case.digest].add(case.patient)
+    for patients in holders.values():
+        if len(patients) == 1:
+            continue
+        log.warning(
+            "patients %s have images with the same voxels: all are on one side",
+            ", ".join(sorted(patients)),
+        )
+        leaders = {first[patient] for patient in patients}
+        for patient, leader in first.items():
+            if leader in leaders:
+                first[patient] = min(leaders)
+    return first
+
+
 def _empty_side(sides: dict[str, Side], n_folds: int) -> str | None:
     """The first side without a patient; None if there is no such side."""
     for side in (TEST, *range(n_folds)):
@@ -97,20 +135,25 @@ def _empty_side(sides: dict[str, Side], n_folds: int) -> str | None:
     return None
 
 
-def _mend(params: SplitParams, patients: set[str], fixed: dict[str, Side]) -> str:
+def _mend(params: SplitParams, first: dict[str, str], fixed: dict[str, Side]) -> str:
     """What to change so that no side is empty."""
-    if len(patients) <= params.n_folds:
-        return f"set n_folds to at most {len(patients) - 1}, or write data/splits.csv"
+    different = len(set(first.values()))
+    if different == 1:
+        return "add other patients"
+    if different <= params.n_folds:
+        return f"set n_folds to at most {different - 1}, or write data/splits.csv"
     for seed in range(1000):
         tried = params.model_copy(update={"seed": seed})
-        sides = {name: _side(tried, name) for name in patients} | fixed
+        sides = _choose_sides(tried, first, fixed)
         if _empty_side(sides, params.n_folds) is None:
             return f"set seed to {seed}, or write data/splits.csv"
     return "lower n_folds, or write data/splits.csv"
 
 
-def _read_fixed(path: Path, patients: set[str], n_folds: int) -> dict[str, Side]:
+def _read_fixed(path: Path, first: dict[str, str], n_folds: int) -> dict[str, Side]:
     """Read the side of each patient in splits.csv; empty if there is no such file.
+
+    Patients with the same voxels as a patient in the file are on its side.
 
     Raises:
         DataError: If a row names an unknown patient or side, or two rows contradict.
@@ -118,6 +161,7 @@ def _read_fixed(path: Path, patients: set[str], n_folds: int) -> dict[str, Side]
     if not path.is_file():
         return {}
     fixed: dict[str, Side] = {}
+    named: dict[str, str] = {}  # first patient with the same voxels to the one named
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         if not {"patient", "side"} <= set(rows.fieldnames or ()):
@@ -128,14 +172,23 @@ def _read_fixed(path: Path, patients: set[str], n_folds: int) -> dict[str, Side]
         for number, row in enumerate(rows, start=2):
             patient, text = row["patient"], row["side"]
             side: Side = int(text) if text.isdecimal() else text
-            if patient not in patients:
+            leader = first.get(patient, patient)
+            other = named.get(leader, patient)
+            if patient not in first:
                 fault = f"a known patient, found {patient}; is it in patients.csv?"
             elif side != TEST and side not in range(n_folds):
                 fault = f"test or a fold below {n_folds}, found {text}"
             elif fixed.get(patient, side) != side:
                 fault = f"one side a patient, found {patient} on {side} too; keep one"
+            elif fixed.get(other, side) != side:
+                fault = (
+                    f"{patient} on {fixed[other]}, the side of {other} with the same "
+                    f"voxels, found {text}; write one side for both, or move out a copy"
+                )
             else:
                 fixed[patient] = side
+                named[leader] = patient
                 continue
             raise DataError(f"{path}, line {number}: expected {fault}")
-    return fixed
+    sides = {leader: fixed[patient] for leader, patient in named.items()}
+    return {name: sides[leader] for name, leader in first.items() if leader in sides}

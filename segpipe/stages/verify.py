@@ -136,6 +136,7 @@ def _list_cases(
                 spacing=grid.spacing,
                 attributes=files.attributes,
                 warnings=(*finding.warnings, *same),
+                digest=finding.digest,
             )
         )
     return CaseList(

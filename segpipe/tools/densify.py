@@ -12,6 +12,7 @@ from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import read_case, read_case_label
 from segpipe.dataset.split import Fold, Split, split_file
 from segpipe.images.formats.files import write_label
+from segpipe.project.documents import sole_writer
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
@@ -67,7 +68,20 @@ def densify(
         raise DataError(
             f"{output}: expected a new folder, found an existing one; name another"
         )
-    work = _work(paths, model)
+    work = Paths(paths.cache / "densify" / model)
+    with sole_writer(work.root), sole_writer(output):
+        return _densify(params, output, model, compute, paths, work)
+
+
+def _densify(
+    params: DensifyParams,
+    output: Path,
+    model: str,
+    compute: Compute,
+    paths: Paths,
+    work: Paths,
+) -> str:
+    _link_data(paths, work)
     cases = _prepare(params, model, work)
     section = params.train
     if section.start_from != NONE:  # relative to the user's project, not to ours
@@ -79,7 +93,7 @@ def densify(
     inference = params.predict.inference(compute)
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    part.mkdir()
     shares = [
         _label(segmenter, inference, work, cases, case, part)
         for case in tqdm(cases.cases, desc="densify", unit="case", disable=None)
@@ -92,14 +106,11 @@ def densify(
     )
 
 
-def _work(paths: Paths, model: str) -> Paths:
-    """A scratch project in the cache, on the same data."""
-    root = paths.cache / "densify" / model
-    root.mkdir(parents=True, exist_ok=True)
-    work = Paths(root)
+def _link_data(paths: Paths, work: Paths) -> None:
+    """Give the scratch project the same data."""
+    work.root.mkdir(parents=True, exist_ok=True)
     work.data.unlink(missing_ok=True)
     work.data.symlink_to(paths.data.resolve(), target_is_directory=True)
-    return work
 
 
 def _prepare(params: DensifyParams, model: str, work: Paths) -> CaseList:

@@ -1,6 +1,7 @@
 """prune: list, and then delete, caches, checkpoints and runs that nothing needs."""
 
 import logging
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -56,11 +57,17 @@ def find_prunable(paths: Paths, *, days: float) -> list[Prunable]:
 
 
 def prune(paths: Paths, items: list[Prunable]) -> None:
-    """Delete the listed items; MLflow keeps deleted runs until `mlflow gc`."""
+    """Delete the listed items; MLflow keeps deleted runs until `mlflow gc`.
+
+    Steps: delete each folder, then each run. What a killed call leaves is listed again,
+    a folder that it deleted in part as one that was changed at that time.
+
+    A training that was continued since its checkpoints were listed keeps them.
+    """
     runs = [item.place for item in items if isinstance(item.place, str)]
     for item in items:
-        if isinstance(item.place, Path):
-            shutil.rmtree(item.place)
+        if isinstance(item.place, Path) and not _is_held(item.place):
+            shutil.rmtree(item.place, ignore_errors=True)
     if runs:
         with reachable(paths) as (client, _):
             for run in runs:
@@ -89,8 +96,25 @@ def _cached(paths: Paths, before: float) -> list[Prunable]:
 
 def _used_s(entry: Path) -> float:
     """When an entry of the cache, or a folder below it, was last used or changed."""
-    folders = [entry, *(path for path in entry.rglob("*") if path.is_dir())]
-    return max(folder.stat().st_mtime for folder in folders)
+    walk = os.walk(entry)  # a folder that vanishes is left out
+    return max((_stat(Path(folder))[0] for folder, _, _ in walk), default=0.0)
+
+
+def _stat(path: Path) -> tuple[float, int]:
+    """Time of the last change and size; 0 of what a command has just removed."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0.0, 0
+    return found.st_mtime, found.st_size
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether a training runs whose checkpoints are there; not if it ended just now."""
+    try:
+        return are_held(folder)
+    except FileNotFoundError:
+        return False
 
 
 def _limit_s(entry: Path, before: float) -> float:
@@ -103,7 +127,7 @@ def _interrupted(paths: Paths, before: float) -> list[Prunable]:
     return [
         Prunable(entry, "an interrupted training", _size(entry))
         for entry in _folders(paths.checkpoints / "train")
-        if entry.stat().st_mtime < before and not are_held(entry)
+        if _stat(entry)[0] < before and not _is_held(entry)
     ]
 
 
@@ -138,7 +162,7 @@ def _saved(paths: Paths, since: float) -> set[str]:
     return {
         entry.name
         for entry in _folders(paths.checkpoints / "train")
-        if entry.stat().st_mtime >= since or are_held(entry)
+        if _stat(entry)[0] >= since or _is_held(entry)
     }
 
 
@@ -149,4 +173,8 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(
+        _stat(Path(place, name))[1]
+        for place, _, names in os.walk(folder)
+        for name in names
+    )

@@ -94,6 +94,11 @@ class TrainParams(Params):
         """Number of axes that the network convolves over: 2 or 3."""
         return NETWORKS[self.network].dimensions
 
+    @property
+    def exchanges_sides(self) -> bool:
+        """Whether patches are mirrored along R, so that left becomes right."""
+        return 0 in self.augmentation.flipped_axes
+
     def network_spec(self, plan: Plan) -> NetworkSpec:
         """The network of this model for the channels and classes of a plan."""
         return NetworkSpec(

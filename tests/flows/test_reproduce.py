@@ -14,7 +14,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
-from flows.reproduce import list_stages, reproduce
+from flows.reproduce import bring_data, list_stages, reproduce
 from flows.running.commands import CommandError
 from flows.running.workspace import occupied
 from segpipe.project.paths import Paths
@@ -144,6 +144,21 @@ def test_data_that_git_brought_anew_replace_the_older_ones_on_disk(
     assert (reading / "data" / "x").read_text() == "2"
     assert (reading / "artifacts" / "read").read_text() == "2"
     assert (reading / "data.dvc").read_text() == newer
+
+
+def test_data_that_a_killed_import_set_aside_come_back_before_older_ones(
+    tmp_path: Path,
+) -> None:
+    """A checkout in their place would lose cases that no data.dvc describes yet."""
+    aside = tmp_path / ".data.before-import"
+    aside.mkdir()
+    (aside / "new.txt").write_text("not under DVC yet")
+    (tmp_path / "data.dvc").write_text("outs:\n- md5: 0.dir\n  path: data\n")
+
+    bring_data(str(tmp_path))
+
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["new.txt"]
+    assert not aside.exists()
 
 
 def test_data_changed_on_both_sides_are_not_lost(reading: Path) -> None:

@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 from prefect.client.orchestration import get_client
 
-from flows.reproduce import remember_data
+from flows.reproduce import SEEN, remember_data
 from flows.retrain import DONE, retrain, take_in
 from flows.running.commands import CommandError
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.promotion import promote
 from segpipe.registry.versions import find_alias, list_versions
+from segpipe.tools.importing.conversion import ImportOptions
+from segpipe.tools.importing.phantom import folder_md5
+from segpipe.tools.importing.run import import_dataset
 from tests.support.phantoms import write_dataset
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
@@ -156,6 +159,27 @@ def test_a_delivery_joins_the_data_that_git_brought_and_not_the_older_ones(
     take_in(str(workspace), str(inbox), [], settle_s=0)
 
     assert count(workspace) == 4 + 1 + 2
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_run_that_was_killed_after_a_step_is_repeated_to_the_same_end(
+    steps: int, workspace: Path
+) -> None:
+    """Killed before the move, it asked to rename files: the patients came in twice."""
+    inbox, data = workspace.parent / "inbox", workspace / "data"
+    folder = deliver(inbox, cases=2)
+    import_dataset(folder, data, ImportOptions(add=True))
+    if steps > 1:
+        dvc(workspace, "add", "-q", "data")
+        remember_data(str(workspace))
+
+    take_in(str(workspace), str(inbox), [], settle_s=0)
+
+    assert count(workspace) == 6
+    assert f"md5: {folder_md5(data)}.dir" in (workspace / "data.dvc").read_text()
+    assert (workspace / SEEN).read_text() == (workspace / "data.dvc").read_text()
+    assert [one.name for one in inbox.iterdir()] == [DONE]
+    assert [one.name.split("-", 1)[1] for one in (inbox / DONE).iterdir()] == ["monday"]
 
 
 def test_a_delivery_that_is_still_written_waits(workspace: Path) -> None:

@@ -83,6 +83,23 @@ def environment(api: str) -> dict[str, str]:
     return {**os.environ, "PREFECT_API_URL": api}
 
 
+def test_a_table_that_cannot_be_written_hides_no_failure(
+    model: Path, tmp_path: Path
+) -> None:
+    """A folder in its place fails as a full disk does: at the very end."""
+    write_volume(tmp_path / "in" / "good.nii.gz")
+    (tmp_path / "in" / "cut.nii.gz").write_bytes(b"\x1f\x8b\x08")
+    (tmp_path / "out" / "volumes.csv" / "x").mkdir(parents=True)
+
+    state = run(tmp_path / "in", model)
+
+    assert state.is_failed()
+    assert str(state.message).startswith("1 of 2 failed: cut; 1 segmented")
+    assert "volumes.csv" in str(state.message)
+    assert cases(tmp_path / "in") == {"good"}
+    assert set(failures(tmp_path / "in")) == {"cut"}
+
+
 def test_failures_are_named_and_stop_no_other_case(inbox: Path, model: Path) -> None:
     (inbox / "cut.nii.gz").write_bytes(b"\x1f\x8b\x08")
     (inbox / "scan.nii").write_bytes(b"")

@@ -23,13 +23,18 @@ import tifffile
 from pydicom import Dataset, dcmread
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
+from segpipe.dataset.layout import read_dataset
 from segpipe.images.dicom.series import find_series, read_series
 from segpipe.images.formats.files import read_image
 from segpipe.project.errors import DataError
 from segpipe.tools.importing import hdf5
+from segpipe.tools.importing.conversion import ImportOptions
+from segpipe.tools.importing.run import import_dataset
+from segpipe.tools.importing.writing import check_image
 from segpipe.tools.segmenting.opening import open_study
 from segpipe.tools.segmenting.studies import Study
 from tests.support.dicoms import VOXELS, write_objects, write_series
+from tests.support.labelled_dicoms import add_seg
 from tests.support.places import ROOT
 from tests.support.segmenters import make_plan
 
@@ -38,6 +43,8 @@ PICTURE = np.random.default_rng(0).integers(1, 250, (9, 7, 5)).astype(np.uint8)
 SPACING = (0.5, 0.75, 2.0)  # mm
 VOLUMES = ("nii", "nii.gz", "nrrd", "nhdr", "mha", "mhd")
 RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+# How the door of import differs: the fourth axis of NIfTI is channels there.
+AT_IMPORT = {"time": dict.fromkeys(VOLUMES[:2], "time points as channels")}
 Array = np.ndarray
 
 
@@ -264,10 +271,39 @@ def write(folder: Path, kind: str, fact: str) -> Path:
     return path
 
 
+def write_source(folder: Path, kind: str, fact: str) -> ImportOptions:
+    """The picture as what `segpipe import` takes: with a label map without a grid."""
+    label = np.zeros(PICTURE.shape, np.uint8)
+    label[2:5, 2:5, 1:3] = 1
+    label[2:5, 2:5, :1] = 1
+    if kind == "dcm":
+        write(folder, kind, fact)
+        files = write_series(folder.parent / "whole")
+        (series,) = find_series(files)
+        drawn = np.zeros(VOXELS.shape, np.int16)
+        drawn[1:3, 1:3, 1:3] = 1
+        add_seg(folder / "seg.dcm", read_series(series), drawn, {1: "liver"})
+        return ImportOptions()
+    if kind == "h5":
+        path = write(folder, kind, fact)
+        if fact != "cut off":
+            with h5py.File(path, "a") as file:
+                file["label"] = label.transpose(2, 1, 0)
+        return ImportOptions()
+    (folder / "images").mkdir()
+    (folder / "labels").mkdir()
+    write(folder / "images", kind, fact)
+    plane = kind in ("png", "jpg", "flat.tif") or fact == "coronal plane"
+    pages = label.transpose(2, 1, 0)
+    name = f"a.{kind}" if kind.endswith(".tif") else "a.tif"
+    tifffile.imwrite(folder / "labels" / name, pages[0] if plane else pages)
+    return ImportOptions(images="images", labels="labels")
+
+
 def load(path: Path, kind: str) -> tuple[Array, tuple[float, ...], str, str]:
     """Array, spacing, unit and warnings at the door of segment; HDF5 is imported."""
     if kind == "h5":
-        image = hdf5.read_image(path, key="raw")
+        image = check_image(path, hdf5.read_image(path, key="raw"))
         return image.array, image.grid.spacing, image.grid.unit, ""
     if kind == "dcm":
         (series,) = find_series(path.iterdir())
@@ -319,6 +355,42 @@ def test_a_format_gives_the_right_voxels_or_the_right_words(
     assert unit == ("px" if pixels else "mm")
     assert spacing == pytest.approx((1, 1, 1) if pixels else sizes, abs=1e-5)
     assert row["words"] in warnings
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda r: f"{r['format']}-{r['fact']}")
+def test_an_import_writes_the_right_voxels_or_gives_the_right_words(
+    row: dict[str, str], tmp_path: Path
+) -> None:
+    """What import brings in, verify and segment do not refuse."""
+    source, data = tmp_path / "source", tmp_path / "data"
+    source.mkdir()
+    options = write_source(source, row["format"], row["fact"])
+    outcome = AT_IMPORT.get(row["fact"], {}).get(row["format"], row["outcome"])
+    if outcome == "refused":
+        with pytest.raises(DataError) as caught:
+            import_dataset(source, data, options)
+        assert row["words"] in str(caught.value)
+        assert not data.exists()
+        return
+
+    import_dataset(source, data, options)
+
+    images = [read_image(file) for file in sorted((data / "imagesTr").iterdir())]
+    expected, sizes = PICTURE[None], SPACING
+    if row["format"] == "dcm":
+        expected, sizes = VOXELS[None], (0.75, 1.25, 2.5)
+    elif outcome == "channels":
+        expected = np.stack([PICTURE, PICTURE[::-1]])
+    elif outcome == "time points as channels":
+        expected = np.stack([PICTURE, PICTURE])
+    elif outcome == "plane px":
+        expected = PICTURE[None, :, :, :1]
+    array = np.concatenate([image.array for image in images])
+    np.testing.assert_allclose(array, expected, atol=9 if row["format"] == "jpg" else 0)
+    if read_dataset(data).unit == "mm":
+        assert images[0].grid.spacing == pytest.approx(sizes, abs=1e-5)
+    else:
+        assert row["format"].endswith(("tif", "png", "jpg"))
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])

@@ -1,7 +1,10 @@
 import subprocess
 from pathlib import Path
 
-from segpipe.project.commit import data_version, git_tags
+import pytest
+
+from segpipe.project.commit import data_version, git_tags, require_unchanged
+from segpipe.project.errors import DataError
 
 
 def test_the_commit_and_whether_files_differ_from_it(tmp_path: Path) -> None:
@@ -35,3 +38,24 @@ def test_the_data_are_those_that_the_stages_ran_on(tmp_path: Path) -> None:
         "stages:\n  verify:\n    deps:\n    - path: data\n      md5: old.dir\n"
     )
     assert data_version(tmp_path) == "old.dir"
+
+
+def test_an_output_is_the_one_that_dvc_knows_or_not_known_at_all(
+    tmp_path: Path,
+) -> None:
+    """The MD5 is that of RFC 1321, appendix A.5, for abc."""
+    file = tmp_path / "artifacts" / "a.csv"
+    file.parent.mkdir()
+    file.write_text("abc")
+    require_unchanged(file, tmp_path)  # no dvc.lock
+    (tmp_path / "dvc.lock").write_text(
+        "stages:\n  s:\n    outs:\n    - path: artifacts/a.csv\n"
+        "      md5: 900150983cd24fb0d6963f7d28e17f72\n"
+    )
+    require_unchanged(file, tmp_path)
+    file.write_text("abd")
+
+    with pytest.raises(DataError, match=r"a\.csv: expected the file .*dvc\.lock says"):
+        require_unchanged(file, tmp_path)
+    file.rename(tmp_path / "artifacts" / "b.csv")
+    require_unchanged(tmp_path / "artifacts" / "b.csv", tmp_path)  # not listed

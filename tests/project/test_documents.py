@@ -1,4 +1,4 @@
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -7,10 +7,12 @@ from segpipe.dataset.prepared import CaseIndex
 from segpipe.project.documents import (
     parse_json,
     parse_yaml,
+    write_folder,
     write_json,
     write_text,
 )
 from segpipe.project.errors import DataError
+from tests.support.kills import count_kills
 
 
 def test_a_document_comes_back_as_it_was_written(tmp_path) -> None:
@@ -60,6 +62,38 @@ def test_two_writers_of_one_file_never_mix_and_leave_nothing(tmp_path) -> None:
         end.result()
 
     assert [file.name for file in tmp_path.iterdir()] == ["volumes.csv"]
+
+
+def test_two_writers_of_one_folder_are_one_and_an_error(tmp_path: Path) -> None:
+    """With one temporary name, one deleted what the other had half written."""
+    folder = tmp_path / "plan"
+    with write_folder(folder) as part:
+        (part / "plan.json").write_text("first")
+        with (
+            pytest.raises(DataError, match="plan: expected no other process that"),
+            write_folder(folder),
+        ):
+            pass
+
+    assert (folder / "plan.json").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["plan"]
+
+
+def write_two(place: Path) -> None:
+    with write_folder(place / "plan") as part:
+        write_text(part / "plan.json", "new")
+        write_text(part / "patches" / "m.json", "new")
+
+
+def write_old(place: Path) -> None:
+    write_text(place / "plan" / "plan.json", "old")
+    write_text(place / "plan" / "other.json", "old")
+
+
+def test_killed_before_any_step_and_repeated_a_folder_is_the_same(
+    forker: Executor, tmp_path: Path
+) -> None:
+    assert count_kills(forker, tmp_path, prepare=write_old, act=write_two) > 10
 
 
 def test_deep_json_and_yaml_that_repeats_itself_are_refused(tmp_path: Path) -> None:

@@ -1,18 +1,22 @@
 """A champion at every moment, and the reason with it."""
 
-import os
-import subprocess
-import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Barrier
 
 import pytest
+from mlflow import MlflowClient
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.registry import promotion
 from segpipe.registry.promotion import promote, review, rollback
 from segpipe.registry.store import connect
 from segpipe.registry.versions import find_alias
-from tests.support.places import ROOT
-from tests.support.stores import aliases
+from tests.support.store_kills import kill_before_each_write, run_killed
+from tests.support.stores import add_version, aliases
 
 
 def test_a_promoted_version_says_why_and_the_champion_becomes_the_previous(
@@ -68,66 +72,123 @@ def test_promoting_the_champion_changes_nothing(three: Paths) -> None:
     assert promote("liver", "2", "again", three) == before
 
 
-KILLED = """
-import os, sys
-from pathlib import Path
-from mlflow import MlflowClient
-from segpipe.registry import promotion
-from segpipe.project.paths import Paths
-from segpipe.segmenter.spec import ensemble_digest
-left = int(sys.argv[3])
-def counted(name):
-    whole = getattr(MlflowClient, name)
-    def act(self, *words):
-        global left
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), 9)
-        return whole(self, *words)
-    setattr(MlflowClient, name, act)
-for name in ("set_model_version_tag", "set_registered_model_alias",
-             "delete_registered_model_alias"):
-    counted(name)
-paths = Paths(Path(sys.argv[1]))
-if sys.argv[2] == "promote":
-    promotion.promote("liver", "3", "why", paths)
-else:
-    promotion.rollback("liver", "why", paths)
-"""
-
-
 @pytest.mark.parametrize(
-    ("act", "step"), [("promote", n) for n in (3, 4, 5)] + [("rollback", 7)]
+    ("act", "step"), [("promote", n) for n in (4, 5, 6)] + [("rollback", 8)]
 )
 def test_a_kill_between_two_moves_leaves_a_champion_and_the_next_call_ends_it(
     three: Paths, act: str, step: int
 ) -> None:
-    """Steps 0 to 2 of promote are tags, 0 to 5 of rollback."""
-    words = [sys.executable, "-c", KILLED, str(three.root), act, str(step)]
-    killed = subprocess.run(words, cwd=ROOT, env=os.environ, check=False)
+    """The first step takes the turn; then come 3 tags of promote, 6 of rollback."""
+    assert run_killed(lambda: ACTS[act](three), step)
 
-    assert killed.returncode == -9
     champion = find_alias("liver", "champion", three)
     assert champion is not None
     assert champion.tags["promoted.why"]
-    if act == "promote":
-        promote("liver", "3", "why", three)
-        assert aliases(three) == {"champion": "3", "previous": "2"}
-    else:
-        rollback("liver", "why", three)
-        assert aliases(three) == {"champion": "1", "previous": "2", "candidate": "3"}
+    ACTS[act](three)
+    assert aliases(three) == END[act]
 
 
 def test_a_rollback_after_a_killed_promotion_is_the_state_before_it(
     three: Paths,
 ) -> None:
-    words = [sys.executable, "-c", KILLED, str(three.root), "promote", "4"]
-    subprocess.run(words, cwd=ROOT, env=os.environ, check=False)
+    assert run_killed(lambda: ACTS["promote"](three), 5)
     assert aliases(three) == {"champion": "2", "previous": "2", "candidate": "3"}
 
-    rollback("liver", "why", three)
+    for _ in range(2):  # repeated, it is the same rollback
+        rollback("liver", "why", three)
+        assert aliases(three) == {"champion": "2", "previous": "1", "candidate": "3"}
 
-    assert aliases(three) == {"champion": "2", "previous": "1", "candidate": "3"}
+
+ACTS: dict[str, Callable[[Paths], object]] = {
+    "promote": lambda paths: promote("liver", "3", "why", paths),
+    "rollback": lambda paths: rollback("liver", "why", paths),
+    "review": lambda paths: review("liver", "3", "accepted", "seen", paths),
+}
+END = {
+    "promote": {"champion": "3", "previous": "2"},
+    "rollback": {"champion": "1", "previous": "2", "candidate": "3"},
+    "review": {"champion": "2", "previous": "1", "candidate": "3"},
+}
+
+
+@pytest.mark.parametrize(
+    ("act", "writes"), [("promote", 8), ("rollback", 10), ("review", 3)]
+)
+def test_killed_before_each_write_and_repeated_it_ends_the_same(
+    three: Paths, act: str, writes: int
+) -> None:
+    """Repeated after its last step, a killed rollback brought the bad version back."""
+
+    def check_champion() -> None:
+        champion = find_alias("liver", "champion", three)
+        assert champion is not None
+        assert champion.tags["promoted.why"]
+
+    kills = kill_before_each_write(
+        three, lambda: ACTS[act](three), name="liver", meanwhile=check_champion
+    )
+
+    assert kills == writes
+    assert aliases(three) == END[act]
+
+
+def test_of_two_promotions_at_once_both_versions_are_reachable(three: Paths) -> None:
+    """One ends before the other, which says that the champion moved, or takes turns."""
+    both = ("3", add_version(three, "four"))
+    together = Barrier(len(both))
+
+    def act(version: str) -> bool:
+        together.wait()
+        try:
+            promote("liver", version, "why", three)
+        except DataError as error:
+            assert "which another promotion chose meanwhile" in str(error)  # noqa: PT017
+            return False
+        return True
+
+    with ThreadPoolExecutor() as threads:
+        ended = dict(zip(both, threads.map(act, both), strict=True))
+
+    won = [version for version, ended_well in ended.items() if ended_well]
+    now = aliases(three)
+    assert now["champion"] in won
+    before = {"2"} if len(won) == 1 else {*both} - {now["champion"]}
+    assert now["previous"] in before
+    assert rollback("liver", "it is worse", three).version in before
+    assert not connect(three)[0].get_registered_model("liver").tags
+
+
+def test_a_champion_that_moved_meanwhile_is_not_replaced(
+    three: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look and the turn, another process made version 1 the champion."""
+
+    @contextmanager
+    def late(client: MlflowClient, name: str) -> Iterator[None]:
+        client.set_registered_model_alias(name, "champion", "1")
+        yield
+
+    monkeypatch.setattr(promotion, "_turn", late)
+    with pytest.raises(DataError, match=r"expected version 2 .* as before, found 1"):
+        promote("liver", "3", "why", three)
+
+    assert aliases(three)["champion"] == "1"
+
+
+def test_who_does_not_get_a_turn_says_so_and_leaves_no_tag(
+    three: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = connect(three)
+    tag = "segpipe.turn/elsewhere/1/abc"
+    client.set_registered_model_tag("liver", tag, str(time.time()))
+    monkeypatch.setattr(promotion, "PATIENCE_S", 0.5)
+    with pytest.raises(DataError, match="no other promotion at work"):
+        promote("liver", "3", "why", three)
+    assert list(client.get_registered_model("liver").tags) == [tag]
+
+    client.set_registered_model_tag("liver", tag, "1000")  # it was killed long ago
+    promote("liver", "3", "why", three)
+    assert not client.get_registered_model("liver").tags
 
 
 @pytest.mark.parametrize("why", ["", "  "])

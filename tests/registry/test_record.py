@@ -10,6 +10,7 @@ from segpipe.registry.record import record
 from segpipe.registry.runs import find_run
 from segpipe.registry.store import connect
 from tests.support.evaluations import make_figures, write_figures
+from tests.support.store_kills import kill_before_each_write
 from tests.support.trainings import write_training
 
 
@@ -57,6 +58,22 @@ def test_recording_twice_changes_nothing(paths: Paths) -> None:
     assert [line.split()[0] for line in second] == ["unchanged", "unchanged", "in"]
     client, experiment = connect(paths)
     assert len(client.search_runs([experiment])) == 2
+
+
+def test_killed_before_each_write_and_repeated_it_ends_the_same(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was killed before its params, say, gets them from the next call.
+
+    The writes: the model's run (create, params, number), the fold's run (create,
+    params, segmenter, rows, status), figures, three files, two tags, status.
+    """
+    monkeypatch.setattr("segpipe.registry.runs.PATIENCE_S", 0.0)
+    write_text(paths.params, "format_version: 1\nmodels: [a]\nfolds: [0]\n")
+    write_training(paths, "a", 0)
+    write_results(paths, "a", dice=0.8)
+
+    assert kill_before_each_write(paths, lambda: record(paths), name="liver") == 15
 
 
 def test_new_figures_complete_the_run_that_is_there(paths: Paths) -> None:

@@ -19,16 +19,30 @@ from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.fetch import fetch, load_segmenter
 from segpipe.registry.mlflow_model.load_back import read_test_image
 from segpipe.registry.mlflow_model.pack import Packed, log_model
-from segpipe.registry.mlflow_model.provenance import read_provenance
+from segpipe.registry.mlflow_model.provenance import FILE, read_provenance
 from segpipe.registry.mlflow_model.serving import default_inference
-from segpipe.registry.register import default_name, find_trained, register_model
+from segpipe.registry.record import record
+from segpipe.registry.register import (
+    build_provenance,
+    check_evidence,
+    default_name,
+    find_trained,
+    register_model,
+)
 from segpipe.registry.store import connect
-from segpipe.registry.versions import Version, find_alias, list_versions
+from segpipe.registry.versions import Version, find_alias, find_version, list_versions
 from tests.support.places import ROOT
 from tests.support.projects import PATIENTS
-from tests.support.registered import MODEL, measure, train, write_project
+from tests.support.registered import (
+    MODEL,
+    measure,
+    train,
+    write_lock,
+    write_project,
+)
 from tests.support.segmenters import make_plan, save_segmenter
 from tests.support.servers import mlflow_server
+from tests.support.store_kills import kill_before_each_write
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +83,35 @@ def test_a_version_says_what_it_is(whole: tuple[Paths, Version]) -> None:
         ["md5sum", paths.root / "dvc.lock"], capture_output=True, text=True, check=True
     )
     assert version.tags["segpipe.lock"] == lock.stdout.split()[0]
+
+
+def test_its_evidence_is_sealed(whole: tuple[Paths, Version]) -> None:
+    paths, version = whole
+
+    fetched = fetch("models:/liver/1", paths)
+
+    (file,) = fetched.folder.rglob(FILE)
+    done = subprocess.run(["sha256sum", file], capture_output=True, text=True)
+    assert version.tags["segpipe.provenance"] == done.stdout.split()[0]
+    assert fetched.sealed
+
+
+@pytest.mark.parametrize(
+    "tag", ["test/dice", "segpipe.model", "segpipe.segmenter", "segpipe.data"]
+)
+def test_a_figure_that_somebody_wrote_on_the_page_is_noticed(
+    whole: tuple[Paths, Version], tag: str
+) -> None:
+    """Who promotes has read the tags; they are read against the sealed document."""
+    paths, version = whole
+    client, _ = connect(paths)
+    check_evidence(version, paths)
+    client.set_model_version_tag("liver", "1", tag, "0.999")
+
+    with pytest.raises(DataError, match=r"expected the (tag|segmenter) .*0\.999"):
+        check_evidence(find_version("liver", "1", paths), paths)
+    client.set_model_version_tag("liver", "1", tag, version.tags[tag])
+    check_evidence(find_version("liver", "1", paths), paths)
 
 
 def test_what_is_fetched_is_the_segmenter_of_the_folds(
@@ -223,6 +266,27 @@ def test_a_killed_registration_leaves_a_whole_version_or_none(
     assert (again.version, again.aliases) == ("1", ("candidate",))
 
 
+def test_killed_before_each_write_and_repeated_it_ends_the_same(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading back writes nothing; it takes seconds each time, so it is left out.
+
+    The writes: create, fill and close the logged model, create the name, the version
+    and its alias. Those of record stand in test_record.
+    """
+    monkeypatch.setattr("segpipe.registry.register.check_loads_back", lambda *_: None)
+    record(paths)
+
+    def act() -> Version:
+        return register_model(MODEL, "liver", tags={}, paths=paths)
+
+    assert kill_before_each_write(paths, act, name="liver") == 6
+    # The mend of an error of fetch: delete the version and register the model again.
+    connect(paths)[0].delete_model_version("liver", act().version)
+    assert act().aliases == ("candidate",)
+    assert fetch("models:/liver@candidate", paths).sealed
+
+
 def test_figures_of_another_segmenter_are_refused(paths: Paths) -> None:
     folder = paths.artifacts / "train" / MODEL / "1" / "segmenter"
     save_segmenter(folder, make_plan(spacing=(1.0, 1.0, 2.0)), seed=5)
@@ -233,6 +297,22 @@ def test_figures_of_another_segmenter_are_refused(paths: Paths) -> None:
     (paths.artifacts / "evaluate" / MODEL / "metrics.json").unlink()
     with pytest.raises(DataError, match="never measured"):
         register_model(MODEL, "liver", tags={}, paths=paths)
+
+
+def test_figures_that_were_changed_by_hand_are_refused(paths: Paths) -> None:
+    """Otherwise they would be registered, and sealed."""
+    metrics = paths.artifacts / "evaluate" / MODEL / "metrics.json"
+    trained, text = find_trained(MODEL, paths), metrics.read_text()
+    write_lock(paths, metrics)
+    made = build_provenance(trained, paths)
+    write_text(metrics, text.replace("0.", "0.9"))
+
+    with pytest.raises(
+        DataError, match=r"metrics\.json: expected the file that its st"
+    ):
+        build_provenance(trained, paths)
+    write_text(metrics, text)  # as dvc repro does
+    assert build_provenance(trained, paths) == made
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 
 from segpipe.dataset.split import read_split
 from segpipe.images.formats.nifti import (
@@ -13,7 +14,7 @@ from segpipe.images.formats.nifti import (
     write_image,
     write_label,
 )
-from segpipe.networks.build import NetworkSpec
+from segpipe.networks.build import NetworkSpec, apply_network, build_network
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.segmenter.plan import (
@@ -24,7 +25,7 @@ from segpipe.segmenter.plan import (
     read_plan,
 )
 from segpipe.stages import plan
-from segpipe.stages.plan import plan_patch
+from segpipe.stages.plan import find_pairs, plan_patch
 from tests.support.phantoms import write_dataset
 from tests.support.projects import PATIENTS, PLAN, TRAIN, changed, run_to_split
 
@@ -146,6 +147,46 @@ def test_ct_is_known_by_its_channels_name(paths: Paths) -> None:
     assert found.low < found.mean < found.high
 
 
+PAIRS = {
+    ("background", "left_kidney", "right_kidney"): [("left_kidney", "right_kidney")],
+    ("Kidney L", "Kidney R", "spleen"): [("Kidney L", "Kidney R")],
+    ("LeftLung", "RightLung"): [("LeftLung", "RightLung")],
+    ("hippocampus-Left", "hippocampus-right"): [
+        ("hippocampus-Left", "hippocampus-right")
+    ],
+    ("left_ventricle", "right_atrium"): [],
+    ("left", "ball"): [],
+    ("cleft", "cright"): [],
+    ("level 1", "level 2"): [],
+}
+
+
+@pytest.mark.parametrize("structures", PAIRS)
+def test_pairs_are_known_by_their_names(structures: tuple[str, ...]) -> None:
+    assert find_pairs(structures) == PAIRS[structures]
+
+
+def test_mirroring_structures_of_two_sides_is_said(
+    paths: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = paths.artifacts / "verify" / "cases.json"
+    text = file.read_text().replace('"ball"', '"left lung"')
+    file.write_text(text.replace('"core"', '"right lung"'))
+    models = {
+        name: changed(
+            TRAIN, augmentation=changed(TRAIN.augmentation, flip=flip).model_dump()
+        )
+        for name, flip in {"all": True, "kept": ("A", "S"), "none": False}.items()
+    }
+    plan.run(PLAN, models=models, paths=paths)
+
+    said = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert said == [
+        "model all: left lung and right lung differ by their side only, and "
+        "augmentation.flip mirrors left to right; set flip: [A, S]"
+    ]
+
+
 def spec(name: str, *, padding: str = "same", base: int = 8) -> NetworkSpec:
     return NetworkSpec.model_validate(
         {
@@ -162,6 +203,7 @@ def choose(
     network: NetworkSpec,
     *,
     shape: tuple[int, int, int] = (100, 90, 40),
+    largest: tuple[int, int, int] = (120, 90, 41),
     memory_gb: float = 4.0,
     patch_size: Literal["auto", "full"] | tuple[int, int, int] = "auto",
     batch_size: Literal["auto"] | int = "auto",
@@ -172,7 +214,7 @@ def choose(
             cases=1,
             median_shape=shape,
             median_prepared_shape=shape,
-            largest_prepared_shape=(120, 90, 41),
+            largest_prepared_shape=largest,
             spacings=(),
             intensities=(),
             class_frequencies=(),
@@ -222,6 +264,39 @@ def test_a_fixed_patch_is_kept_and_a_wrong_one_refused() -> None:
         choose(spec("unet3d"), patch_size=(64, 50, 40))
     with pytest.raises(DataError, match="expected 1 along the slice axis 2"):
         choose(spec("unet2d"), patch_size=(64, 64, 16))
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("name", ["unet2d", "unet3d", "vnet"])
+@pytest.mark.parametrize("patch_size", ["auto", "full"])
+def test_the_patch_of_the_smallest_cases_trains_and_predicts(
+    name: str, padding: str, patch_size: Literal["auto", "full"]
+) -> None:
+    """The network computes it for real; of 8 x 8 x 8 little is left at its bottom."""
+    small = spec(name, padding=padding, base=1)
+    patch = choose(small, shape=(8, 8, 8), largest=(8, 8, 8), patch_size=patch_size)
+
+    network = build_network(small)
+    image = torch.rand(1, 1, *patch.patch_size)
+    for mode in (network.train(), network.eval()):
+        with torch.no_grad():
+            assert apply_network(mode, image, patch.slice_axis).isfinite().all()
+
+
+def test_a_fixed_patch_with_one_voxel_at_the_deepest_level_names_one_that_works() -> (
+    None
+):
+    with pytest.raises(DataError, match=r"\[8, 8, 8\]; .* works is \[16, 8, 8\]"):
+        choose(spec("unet3d"), patch_size=(8, 8, 8))
+
+    for fits in ((16, 8, 8), (8, 8, 16)):
+        assert choose(spec("unet3d"), patch_size=fits).patch_size == fits
+    assert choose(spec("vnet"), patch_size=(16, 16, 16)).patch_size == (16, 16, 16)
+
+
+def test_the_smallest_cases_need_room_for_their_patch() -> None:
+    with pytest.raises(DataError, match=r"plan\.memory_gb.*lower base_channels"):
+        choose(spec("unet3d", base=64), shape=(8, 8, 16), memory_gb=0.01)
 
 
 def test_a_fixed_batch_is_kept() -> None:

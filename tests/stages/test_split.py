@@ -1,7 +1,9 @@
 """A patient stands on one side, and stays there."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -16,7 +18,13 @@ MANY = [f"patient_{n}" for n in range(60)]
 PARAMS = changed(SPLIT, test_fraction=0.2, n_folds=5)
 
 
-def write_cases(paths: Paths, patients: list[str], *, studies: int = 2) -> None:
+def write_cases(
+    paths: Paths,
+    patients: list[str],
+    *,
+    studies: int = 2,
+    digests: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     cases = tuple(
         Case(
             name=f"{patient}-{study}",
@@ -28,6 +36,7 @@ def write_cases(paths: Paths, patients: list[str], *, studies: int = 2) -> None:
             spacing=(1.0, 1.0, 1.0),
             attributes={},
             warnings=(),
+            digest=digests.get(f"{patient}-{study}"),
         )
         for patient in patients
         for study in range(studies)
@@ -123,6 +132,68 @@ def test_a_contradiction_in_splits_csv_is_refused(
 
     with pytest.raises(DataError, match=fault):
         split.run(PARAMS, paths=paths)
+
+
+# patient_7 has a scan of patient_3 and one of patient_50: all three belong together.
+COPIES = {
+    "patient_3-0": "a",
+    "patient_7-0": "a",
+    "patient_7-1": "b",
+    "patient_50-1": "b",
+    "patient_9-0": "c",
+}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_copies_under_other_names_stand_on_one_side(seed: int, tmp_path: Path) -> None:
+    """Three patients share a side by chance with one in 20, and all 20 seeds do."""
+    paths, params = Paths(tmp_path), changed(PARAMS, seed=seed)
+    write_cases(paths, MANY)
+    apart = sides(split_of(paths, params))
+    write_cases(paths, MANY, digests=COPIES)
+    together = sides(split_of(paths, params))
+
+    one = {together[f"patient_{n}-{study}"] for n in (3, 7, 50) for study in (0, 1)}
+    assert one == {apart["patient_3-0"]}
+    others = {case for case in apart if case.split("-")[0][8:] not in ("3", "7", "50")}
+    assert {case: together[case] for case in others} == {
+        case: apart[case] for case in others
+    }
+
+
+def test_copies_follow_the_one_that_splits_csv_names(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_cases(paths, MANY, digests=COPIES)
+    paths.data.mkdir()
+    (paths.data / "splits.csv").write_text("patient,side\npatient_50,3\n")
+    side = sides(split_of(paths))
+
+    assert {side[f"patient_{n}-0"] for n in (3, 7, 50)} == {"3"}
+
+
+def test_copies_that_splits_csv_puts_on_two_sides_are_refused(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_cases(paths, MANY, digests=COPIES)
+    paths.data.mkdir()
+    file = paths.data / "splits.csv"
+    file.write_text("patient,side\npatient_3,test\npatient_50,3\n")
+
+    with pytest.raises(
+        DataError, match=r"line 3: .* on test, the side of patient_3 .*, found 3; write"
+    ):
+        split.run(PARAMS, paths=paths)
+    file.write_text("patient,side\npatient_3,test\npatient_50,test\n")
+    assert sides(split_of(paths))["patient_7-1"] == "test"
+
+
+def test_a_seed_that_works_counts_copies_once(tmp_path: Path) -> None:
+    """Of six patients with the same voxels none can be on another side."""
+    paths = Paths(tmp_path)
+    write_cases(paths, MANY[:6], digests={f"{name}-0": "a" for name in MANY[:6]})
+
+    with pytest.raises(DataError, match="found none of 6 in") as caught:
+        split_of(paths)
+    assert str(caught.value).endswith("; add other patients")
 
 
 def test_an_empty_side_is_refused_with_a_seed_that_works(tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ def test_copies_of_a_case_are_said(paths: Paths) -> None:
 
     cases = read_cases(paths.artifacts)
     assert cases["case_01"].warnings == ("the same voxels as case_02",)
+    assert cases["case_01"].digest == cases["case_02"].digest
+    assert len({case.digest for case in cases.cases}) == len(cases.cases) - 1
 
 
 def test_a_structure_that_nobody_drew_is_said(

@@ -1,9 +1,12 @@
 """An MLflow store with runs and registered versions, as tests need it."""
 
+from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
+from segpipe.registry.mlflow_model.provenance import FILE, Provenance, patient_digest
 from segpipe.registry.promotion import promote
-from segpipe.registry.store import connect
-from segpipe.registry.versions import create_version, list_versions
+from segpipe.registry.register import describe
+from segpipe.registry.store import SEAL, connect
+from segpipe.registry.versions import Version, create_version, list_versions
 from segpipe.segmenter.spec import ensemble_digest, segmenter_digest
 from segpipe.training.record import TrainingRecord
 from tests.support.segmenters import make_plan, save_segmenter
@@ -58,6 +61,29 @@ def add_version(paths: Paths, digest: str | None = None) -> str:
     true = ensemble_digest([segmenter_digest(paths.root / "m" / n) for n in "01"])
     tags = {"review.status": "pending", "segpipe.segmenter": digest or true}
     return create_version("liver", model.model_id, run, tags, paths).version
+
+
+def add_sealed(paths: Paths) -> Version:
+    """Register the folder m with the provenance and the tags that register writes."""
+    digests = [segmenter_digest(paths.root / "m" / number) for number in "01"]
+    made = Provenance(
+        format_version=1,
+        model="m",
+        digest=ensemble_digest(digests),
+        patients=(patient_digest("smith"),),
+        data="abc",
+        lock=None,
+        commit=None,
+        dirty=False,
+        metrics={"test/dice": 0.75},
+    )
+    made.write(paths.root / "m" / FILE)
+    client, experiment = connect(paths)
+    run = client.create_run(experiment).info.run_id
+    model = client.create_logged_model(experiment, "segmenter", source_run_id=run)
+    client.log_model_artifacts(model.model_id, str(paths.root / "m"))
+    tags = {**describe(made), SEAL: digest_file(paths.root / "m" / FILE)}
+    return create_version("sealed", model.model_id, run, tags, paths)
 
 
 def aliases(paths: Paths) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 
 from segpipe.evaluation.metrics import dice
 from segpipe.images.formats.nifti import read_label, write_label
-from segpipe.project.documents import write_json
+from segpipe.project.documents import sole_writer, write_json
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.tools.densify import DensifyParams, densify
@@ -107,3 +107,15 @@ def test_data_that_are_dense_already_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"labels: expected ignore.*--ignore VALUE"):
         run(paths)
     assert not (tmp_path / "dense").exists()
+
+
+def test_two_at_once_with_one_model_are_one_and_an_error(tmp_path: Path) -> None:
+    """They would write into one scratch project."""
+    paths = Paths(tmp_path)
+    write_dataset(paths.data, cases=2)
+
+    with (
+        sole_writer(paths.cache / "densify" / "unet3d"),
+        pytest.raises(DataError, match="expected no other process that writes it"),
+    ):
+        run(paths)

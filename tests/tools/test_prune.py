@@ -1,6 +1,8 @@
 """Pruning lists what nothing needs, and deletes no more than it listed."""
 
 import os
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from segpipe.registry.runs import find_or_create_pair
 from segpipe.registry.store import connect
 from segpipe.tools.prune import find_prunable, prune
 from segpipe.training.checkpoints import hold_checkpoints
+from tests.support.store_kills import kill_before_each_write
 from tests.support.trainings import training_record, write_training
 
 LONG_AGO = 1e9
@@ -79,6 +82,25 @@ def test_runs_go_whose_training_lies_no_longer_in_artifacts(paths: Paths) -> Non
     assert left == {"vnet-0-2", "vnet-2"}
 
 
+def test_killed_before_each_write_and_repeated_it_ends_the_same(paths: Paths) -> None:
+    """The runs of a registered segmenter, and a training in artifacts, are kept."""
+    client, experiment = connect(paths)
+    for seed in (1, 2, 3):
+        record = training_record("vnet", 0, seed=seed)
+        parent, _ = find_or_create_pair(client, experiment, record=record, tags={})
+    client.create_registered_model("liver")
+    client.create_model_version("liver", str(paths.root), parent.info.run_id)
+    write_training(paths, "vnet", 0, seed=2)
+
+    def act() -> None:
+        write_entry(paths.cache / "plan" / "old", old=True)
+        prune(paths, find_prunable(paths, days=-1.0))
+        assert not list((paths.cache / "plan").iterdir())
+
+    assert kill_before_each_write(paths, act, name="liver") == 2
+    assert len(client.search_runs([experiment])) == 4
+
+
 def test_the_runs_of_a_registered_segmenter_stay(paths: Paths) -> None:
     client, experiment = connect(paths)
     record = training_record("vnet", 0)
@@ -133,3 +155,42 @@ def test_the_checkpoints_of_a_training_that_runs_stay(paths: Paths) -> None:
         assert not find_prunable(paths, days=7.0)
 
     assert [item.place for item in find_prunable(paths, days=7.0)] == [folder]
+
+
+def test_a_training_that_was_continued_since_the_list_keeps_its_checkpoints(
+    paths: Paths,
+) -> None:
+    folder = write_entry(paths.checkpoints / "train" / "a", old=True)
+    gone = write_entry(paths.checkpoints / "train" / "b", old=True)
+    items = find_prunable(paths, days=7.0)
+    shutil.rmtree(gone)  # the training ended
+
+    with hold_checkpoints(folder):
+        prune(paths, items)
+        assert (folder / "image.npy").is_file()
+
+    prune(paths, items)
+    assert not folder.exists()
+
+
+def test_what_vanishes_while_prune_looks_is_passed_over(paths: Paths) -> None:
+    """A command works in a scratch project and in the checkpoints."""
+    scratch = write_entry(paths.cache / "densify" / "unet3d", old=True)
+    other = paths.checkpoints / "train" / "b"
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            for folder in (scratch / "artifacts" / "part", other):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "state").write_bytes(b"0")
+                shutil.rmtree(folder)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for _ in range(60):
+            find_prunable(paths, days=7.0)
+    finally:
+        stop.set()
+        thread.join()

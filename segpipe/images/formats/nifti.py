@@ -178,14 +178,16 @@ class SliceWriter:
         trace: TracebackType | None,
     ) -> None:
         """Give the file its name, or remove it after an error."""
-        if self._packed:
-            self._file.write(self._packer.flush())
-        self._file.close()
-        if kind is not None:
-            self._part.unlink()
-            return
-        assert self._slices == self._grid.shape[2], (self._slices, self._grid.shape)
-        os.replace(self._part, self.path)
+        try:
+            with self._file:  # on a full disk, closing it fails, too
+                if self._packed and kind is None:
+                    self._file.write(self._packer.flush())
+            if kind is None:
+                whole = self._slices == self._grid.shape[2]
+                assert whole, (self._slices, self._grid.shape)
+                os.replace(self._part, self.path)
+        finally:
+            self._part.unlink(missing_ok=True)
 
     def _put(self, data: bytes) -> None:
         self._file.write(self._packer.compress(data) if self._packed else data)

@@ -9,6 +9,7 @@ from segpipe.dataset.split import Split, read_split, split_file
 from segpipe.evaluation.figures import Rows, read_rows, rows_file
 from segpipe.evaluation.plots import plot_pairs
 from segpipe.evaluation.scores import Row
+from segpipe.project.commit import require_unchanged
 from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
@@ -34,6 +35,10 @@ from segpipe.training.record import (
 )
 
 log = logging.getLogger(__name__)
+UNSEALED = (
+    "Not sealed: no registry vouches for the provenance.json of {}, so a test patient "
+    "that it trained on may be among those compared."
+)
 
 
 def compare_with_champion(
@@ -41,6 +46,7 @@ def compare_with_champion(
     champion: Path,
     *,
     champion_name: str,
+    sealed: bool,
     rule: Rule,
     compute: Compute,
     paths: Paths,
@@ -55,6 +61,8 @@ def compare_with_champion(
         model: The candidate: a name of the list models in params.yaml.
         champion: Folder that contains its folds and its provenance.json.
         champion_name: Name of the champion in reports.
+        sealed: Whether the registry vouches for the champion's provenance.json, which
+            says whom it trained on; if not, the comparison says so.
         rule: Rule by which the candidate is judged.
         compute: Device, precision and threads.
         paths: The project's folders.
@@ -78,6 +86,7 @@ def compare_with_champion(
     cases, split = read_cases(paths.artifacts), read_split(paths.artifacts)
     _check_split(trained, paths)
     check_predictions(trained, paths)
+    require_unchanged(rows_file(paths.artifacts, model), paths.root)
     segmenter = Segmenter.ensemble(theirs)
     differences = _incomparable(cases, segmenter)
     if differences:
@@ -97,7 +106,8 @@ def compare_with_champion(
         left_out=left_out,
         pseudonyms=pseudonyms([case.name for case in cases.cases]),
     )
-    return _keep(comparison, paths)
+    doubts = () if sealed else (UNSEALED.format(champion_name),)
+    return _keep(comparison.model_copy(update={"doubts": doubts}), paths)
 
 
 def choose_model(paths: Paths) -> tuple[str, dict[str, float]]:

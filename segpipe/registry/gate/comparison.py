@@ -132,6 +132,7 @@ class Comparison(Document):
         rule: Rule by which the candidate was judged.
         accepted: Whether the candidate is not worse.
         reasons: Why it is not accepted, one sentence each; they name no case.
+        doubts: Evidence that nothing vouches for, one sentence each.
         left_out: Test case to the reason why it was not compared.
         overall: Means over all structures.
         structures: Means by structure.
@@ -145,6 +146,7 @@ class Comparison(Document):
     rule: Rule
     accepted: bool
     reasons: tuple[str, ...]
+    doubts: tuple[str, ...] = ()  # older comparisons have none
     left_out: dict[str, str]
     overall: Estimate
     structures: dict[str, Estimate]
@@ -208,7 +210,7 @@ class Comparison(Document):
         """The verdict, its reasons, and the cases that it is based on."""
         names = f"{self.candidate.name} against {self.champion.name}"
         verdict = "not worse: accepted" if self.accepted else "not accepted"
-        lines = [f"{names}: {verdict}", *self.reasons]
+        lines = [f"{names}: {verdict}", *self.reasons, *self.doubts]
         if self.pairs:
             lines.append(
                 f"{len(self.cases)} test cases of {self.overall.patients} patients "

@@ -1,5 +1,6 @@
 """Fetch: find the segmenter of a folder or of the registry, and identify it."""
 
+import logging
 import os
 import shutil
 import tempfile
@@ -13,9 +14,10 @@ from mlflow.exceptions import MlflowException
 
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
-from segpipe.project.fingerprint import digest_json
+from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.project.paths import Paths
-from segpipe.registry.store import SEGMENTER, connect, first_line, tracking_uri
+from segpipe.registry.mlflow_model.provenance import FILE
+from segpipe.registry.store import SEAL, SEGMENTER, connect, first_line, tracking_uri
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import (
     SPEC,
@@ -25,7 +27,12 @@ from segpipe.segmenter.spec import (
     spec_file,
 )
 
+log = logging.getLogger(__name__)
 SCHEME = "models:/"
+UNSEALED = (
+    f"%s has no seal in the registry: whether its {FILE} was changed since it was "
+    "registered is not known; versions that are registered now have one"
+)
 
 
 @dataclass(frozen=True)
@@ -37,21 +44,28 @@ class Registered:
         name: Name of the registered model.
         version: Number of the version.
         run: Id of the MLflow run that it came from, if the registry knows it.
-        digest: Digest of the segmenter, if the registry knows it.
+        folds: Folder of the segmenter of each fold, by number, to its digest.
+        sealed: Whether the registry has the digests of the segmenter and of its
+            provenance, which were then compared with the files.
     """
 
     folder: Path
     name: str
     version: str
     run: str | None
-    digest: str | None
+    folds: dict[Path, str]
+    sealed: bool
 
 
 def fetch(uri: str, paths: Paths) -> Registered:
     """Fetch ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` into the cache, once.
 
+    Each time, the files are compared with the digests in the version's tags. A version
+    without these tags, registered before there were such, is taken with a warning.
+
     Raises:
-        DataError: If there is no such version, or the registry cannot be reached.
+        DataError: If there is no such version, its files are not those that were
+            registered, or the registry cannot be reached.
     """
     try:
         client, _ = connect(paths)
@@ -73,8 +87,40 @@ def fetch(uri: str, paths: Paths) -> Registered:
             f"{uri}: expected to fetch its files from {tracking_uri(paths)}, found "
             f"{first_line(error)}; check the artifact store and the free disk space"
         ) from error
-    run, digest = version.run_id or None, version.tags.get(SEGMENTER)
-    return Registered(folder, name, str(version.version), run, digest)
+    folds = _check_files(folder, uri, version.tags)
+    sealed = {SEGMENTER, SEAL} <= set(version.tags)
+    if not sealed:
+        log.warning(UNSEALED, uri)
+    run = version.run_id or None
+    return Registered(folder, name, str(version.version), run, folds, sealed)
+
+
+def _check_files(folder: Path, uri: str, tags: dict[str, str]) -> dict[Path, str]:
+    """Compare the files of a version with the digests in its tags.
+
+    Returns:
+        Folder of the segmenter of each fold, by number, to its digest.
+
+    Raises:
+        DataError: If they are others.
+    """
+    folders = _list_folds(folder) if SEGMENTER in tags else find_folds(folder)
+    folds = {one: segmenter_digest(one) for one in folders}
+    files = list(folder.rglob(FILE))
+    found = {
+        SEGMENTER: ensemble_digest(list(folds.values())) if folds else "none",
+        SEAL: digest_file(files[0]) if len(files) == 1 else f"{len(files)} files",
+    }
+    for tag, what in ((SEGMENTER, "segmenter"), (SEAL, FILE)):
+        if tag in tags and found[tag] != tags[tag]:
+            raise DataError(
+                f"{folder}: expected the {what} {tags[tag][:12]} that was registered "
+                f"as {uri}, found {found[tag][:12]}; delete the folder, which is a "
+                f"copy, and try again; if the error remains, the registry's files or "
+                f"the tag {tag} were changed: put a backup back, or delete the version "
+                "on MLflow's page and register the model again"
+            )
+    return folds
 
 
 def _download(client: MlflowClient, version: ModelVersion, paths: Paths) -> Path:
@@ -144,29 +190,23 @@ def locate_segmenter(model: str, paths: Paths) -> tuple[list[Path], SegmenterRec
     Raises:
         DataError: If there is none, or it is not the one that was registered.
     """
-    name, version, run, expected = None, None, None, None
-    folder = Path(model)
     if model.startswith(SCHEME):
         registered = fetch(model, paths)
-        folder = registered.folder
         name, version, run = registered.name, registered.version, registered.run
-        expected = registered.digest
-    folders = find_folds(folder)
-    digests = tuple(segmenter_digest(one) for one in folders)
+        folds = registered.folds
+    else:
+        folds = {one: segmenter_digest(one) for one in find_folds(Path(model))}
+        spec = SegmenterSpec.read(spec_file(next(iter(folds))))
+        name, version, run = spec.model, None, None
+    digests = tuple(folds.values())
     record = SegmenterRecord(
-        name=name or SegmenterSpec.read(spec_file(folders[0])).model,
+        name=name,
         version=version,
         digest=ensemble_digest(digests),
         folds=digests,
         run=run,
     )
-    if expected is not None and record.digest != expected:
-        raise DataError(
-            f"{folder}: expected the segmenter {expected[:12]} that was registered as "
-            f"{model}, found {record.digest[:12]}; delete the folder, which is a copy, "
-            "and try again; if the error remains, the registry's files were changed"
-        )
-    return folders, record
+    return list(folds), record
 
 
 def find_folds(folder: Path) -> list[Path]:
@@ -175,15 +215,7 @@ def find_folds(folder: Path) -> list[Path]:
     Raises:
         DataError: If there is none.
     """
-    if spec_file(folder).is_file():
-        return [folder]
-    found = sorted(
-        (spec.parent for spec in folder.glob(f"**/{SPEC}")),
-        key=lambda path: [
-            (not part.isdecimal(), int(part) if part.isdecimal() else 0, part)
-            for part in path.relative_to(folder).parts
-        ],
-    )
+    found = _list_folds(folder)
     if not found:
         raise DataError(
             f"{folder}: expected a segmenter ({SPEC} and weights), or a folder of "
@@ -191,3 +223,15 @@ def find_folds(folder: Path) -> list[Path]:
             f"repro`, or name a registered one: {SCHEME}NAME@ALIAS"
         )
     return found
+
+
+def _list_folds(folder: Path) -> list[Path]:
+    if spec_file(folder).is_file():
+        return [folder]
+    return sorted(
+        (spec.parent for spec in folder.glob(f"**/{SPEC}")),
+        key=lambda path: [
+            (not part.isdecimal(), int(part) if part.isdecimal() else 0, part)
+            for part in path.relative_to(folder).parts
+        ],
+    )

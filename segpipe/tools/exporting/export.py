@@ -13,7 +13,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from segpipe.networks.catalogue import Network
-from segpipe.project.documents import write_json
+from segpipe.project.documents import sole_writer, write_json
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
@@ -200,13 +200,14 @@ def _new_folder(output: Path) -> Iterator[Path]:
         )
     goal = output.resolve()
     part = goal.with_name(f".{goal.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        yield part
-    except BaseException:
-        shutil.rmtree(part)
-        raise
-    if goal.exists():  # an empty folder, which rename cannot replace on all systems
-        goal.rmdir()
-    part.rename(goal)
+    with sole_writer(goal):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        try:
+            yield part
+        except BaseException:
+            shutil.rmtree(part)
+            raise
+        if goal.exists():  # an empty folder, which rename cannot replace everywhere
+            goal.rmdir()
+        part.rename(goal)

@@ -5,8 +5,6 @@ All arithmetic is on integers, so that every machine writes the same bytes.
 
 import hashlib
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from segpipe.images.formats.nifti import write_image, write_label
 from segpipe.images.grid import Grid, Orientation, Triple
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
+from segpipe.tools.importing.replacing import is_filled, replaced, sole_import
 
 PHANTOM_MD5 = "f6f8ab08afcd99933cc61642d7637d1d"  # as DVC computes it for a folder
 CELL, VESSEL = 1, 3  # values need not be consecutive
@@ -42,16 +41,20 @@ def write_phantom(data: Path) -> None:
     Raises:
         DataError: If the folder holds anything else.
     """
-    if is_phantom(data):
-        return
-    if data.is_dir() and any(data.iterdir()):
-        raise DataError(
-            f"{data}: expected an empty folder or the untouched example, found other "
-            "data, which are left unchanged. Run `dvc repro` to use them, or move them "
-            "away to write the example"
-        )
-    part = data.with_name(f".{data.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    with sole_import(data):
+        if is_phantom(data):
+            return
+        if is_filled(data):
+            raise DataError(
+                f"{data}: expected an empty folder or the untouched example, found "
+                "other data, which are left unchanged. Run `dvc repro` to use them, or "
+                "move them away to write the example"
+            )
+        with replaced(data) as part:
+            _write_cases(part)
+
+
+def _write_cases(part: Path) -> None:
     rows = ["case,patient,site"]
     for number, patient in enumerate(PATIENTS):
         name = f"block_{number:02d}"
@@ -68,9 +71,6 @@ def write_phantom(data: Path) -> None:
             "file_ending": ".nii",
         },
     )
-    if data.is_dir():
-        data.rmdir()
-    os.replace(part, data)
 
 
 def is_phantom(data: Path) -> bool:

@@ -1,7 +1,6 @@
 """Replace the data folder as a whole, or leave it unchanged."""
 
 import csv
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,69 +8,72 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from segpipe.dataset.description import Description, read_description
-from segpipe.dataset.layout import read_dataset
-from segpipe.project.documents import write_json, write_text
+from segpipe.dataset.layout import Dataset, read_dataset
+from segpipe.project.documents import sole_writer, write_json, write_text
 from segpipe.project.errors import DataError
 from segpipe.project.tables import table_text, unmarked
 from segpipe.tools.importing.conversion import Conversion, ImportOptions
-from segpipe.tools.importing.phantom import is_phantom
-
-
-def refuse_loss(data: Path, options: ImportOptions) -> None:
-    """Refuse an import that would lose data without --replace or --add.
-
-    Raises:
-        DataError: If the data folder holds other data than the unchanged example and
-            neither option is given, or if both are given.
-    """
-    if options.replace and options.add:
-        raise DataError("expected --replace or --add, found both; give one")
-    if not _is_filled(data) or options.replace or options.add or is_phantom(data):
-        return
-    raise DataError(
-        f"{data}: expected an empty folder or the untouched example, found other data; "
-        "use --add to join them, or --replace to replace them (they stay in DVC's "
-        "cache if they were committed)"
-    )
 
 
 def read_existing(data: Path, options: ImportOptions) -> Description | None:
     """The description of the data that the new cases join, or None."""
-    return read_description(data) if options.add and _is_filled(data) else None
+    return read_description(data) if options.add and is_filled(data) else None
 
 
-def _is_filled(data: Path) -> bool:
+def is_filled(data: Path) -> bool:
+    """Whether there is a data folder with anything in it."""
     return data.is_dir() and any(data.iterdir())
 
 
 @contextmanager
 def sole_import(data: Path) -> Iterator[None]:
-    """Exclude other imports, and undo one that was killed between its two renames.
+    """Exclude other imports, and undo or finish one that was killed.
 
     The existing data must be back before anything is decided by them.
 
     Raises:
-        DataError: If another import into this folder is at work.
+        DataError: If another import into this folder is at work, or if the data were
+            written anew since an import was killed.
     """
-    data.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(data.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _recover(data)
+    real = data.resolve()
+    with sole_writer(real):
+        _settle(real)
         yield
-    except BlockingIOError as error:
-        raise DataError(
-            f"{data}: expected no other import at work, found one; wait for its end "
-            "and repeat"
-        ) from error
-    finally:
-        os.close(descriptor)
 
 
-def _recover(data: Path) -> None:
-    aside = _aside(data)
-    if aside.exists() and not data.exists():
-        aside.rename(data)
+@contextmanager
+def replaced(data: Path) -> Iterator[Path]:
+    """Yield a folder to write into, which replaces the data folder if nothing fails.
+
+    A block that deletes the folder leaves the data as they are. The steps at the end:
+
+    1. the old data are renamed to ``.data.before-import``;
+    2. the new data are renamed to ``data``;
+    3. the old data are renamed to ``.data.import``, as what may be deleted;
+    4. they are deleted.
+
+    Killed between 1 and 2, the next import undoes step 1; killed later, it finishes.
+    """
+    data = data.resolve()  # a link stays, and the data stay on their file system
+    part = _part(data)
+    _settle(data)
+    part.mkdir(parents=True)
+    try:
+        yield part
+    except BaseException:
+        shutil.rmtree(part)
+        raise
+    if not part.exists():
+        return
+    if data.exists():
+        data.rename(_aside(data))
+    part.rename(data)
+    _settle(data)
+
+
+def _part(data: Path) -> Path:
+    """Where new data are written, and old ones deleted: never needed after a kill."""
+    return data.with_name(f".{data.name}.import")
 
 
 def _aside(data: Path) -> Path:
@@ -79,40 +81,28 @@ def _aside(data: Path) -> Path:
     return data.with_name(f".{data.name}.before-import")
 
 
-@contextmanager
-def replaced(data: Path) -> Iterator[Path]:
-    """Yield a folder to write into, which replaces the data folder if nothing fails."""
-    part, aside = data.with_name(f".{data.name}.import"), _aside(data)
-    _recover(data)
-    for folder in (part, aside):
-        if folder.exists():
-            shutil.rmtree(folder)
-    part.mkdir(parents=True)
-    try:
-        yield part
-    except BaseException:
-        shutil.rmtree(part)
-        raise
-    if data.exists():
-        data.rename(aside)
-    part.rename(data)
-    if aside.is_symlink():
-        aside.unlink()
+def _settle(data: Path) -> None:
+    """Bring the data back if no new ones took their place; delete what is left over."""
+    part, aside = _part(data), _aside(data)
+    if aside.exists() and not data.exists():
+        aside.rename(data)
+    elif aside.exists() and part.exists():
+        raise DataError(
+            f"{aside}: expected no data that a killed import set aside beside new ones "
+            f"in {data}, found both; if these lack nothing, delete {aside}, or else "
+            f"delete {data}, and repeat"
+        )
     elif aside.exists():
-        shutil.rmtree(aside)
+        aside.rename(part)
+    if part.exists():
+        shutil.rmtree(part)
 
 
-def link_existing(data: Path, part: Path, names: list[str]) -> None:
-    """Link the files of the existing cases into the folder that replaces the data.
-
-    Args:
-        data: The data folder.
-        part: The folder that will replace it.
-        names: Names of the new cases.
+def expect_whole(data: Path) -> Dataset:
+    """The data set that new cases can join.
 
     Raises:
-        DataError: If the existing data have faults, or a case with the name of a new
-            one.
+        DataError: If its layout has faults; lists all of them.
     """
     dataset = read_dataset(data)
     if dataset.faults:
@@ -120,13 +110,11 @@ def link_existing(data: Path, part: Path, names: list[str]) -> None:
             f"{data}: expected a whole data set to add to, found:\n"
             + "\n".join(f"  {fault}" for fault in dataset.faults)
         )
-    old = {case.name.casefold() for case in dataset.cases}
-    twice = [name for name in names if name.casefold() in old]
-    if twice:
-        raise DataError(
-            f"{data}: expected new names of cases, found {', '.join(twice[:8])} on "
-            "both sides; rename the new files"
-        )
+    return dataset
+
+
+def link_existing(data: Path, part: Path) -> None:
+    """Link the files of the existing cases into the folder that replaces the data."""
     shutil.copytree(data, part, copy_function=_link, symlinks=True, dirs_exist_ok=True)
     for file in ("dataset.json", "patients.csv"):  # never written through a link
         (part / file).unlink(missing_ok=True)
@@ -223,12 +211,18 @@ def check_layout(part: Path) -> None:
 
 
 def describe_import(
-    data: Path, conversion: Conversion, *, imported: int, number: int
+    data: Path, conversion: Conversion, *, imported: int, known: int, number: int
 ) -> str:
-    """One sentence on what was imported."""
+    """One sentence on what was imported, and on the cases that were left out."""
+    left_out = f"; {known} more are in {data} already" if known else ""
     return (
         f"imported {imported} cases with the channels "
         f"{', '.join(conversion.channels)} and the structures "
         f"{', '.join(name for name in conversion.labels if name != 'background')} "
-        f"as {conversion.ending}; {data} now holds {number} cases"
+        f"as {conversion.ending}{left_out}; {data} now holds {number} cases"
     )
+
+
+def describe_nothing(data: Path, *, known: int) -> str:
+    """One sentence on an import of cases that the data hold already."""
+    return f"all {known} cases of this delivery are in {data} already"

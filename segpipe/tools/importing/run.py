@@ -10,13 +10,16 @@ from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.dicom.run import holds_dicom, import_dicom
 from segpipe.tools.importing.hdf5 import is_hdf5
+from segpipe.tools.importing.phantom import is_phantom
 from segpipe.tools.importing.replacing import (
     check_layout,
     describe_import,
+    describe_nothing,
+    expect_whole,
+    is_filled,
     link_existing,
     read_existing,
     read_rows,
-    refuse_loss,
     replaced,
     sole_import,
     write_description,
@@ -29,7 +32,7 @@ from segpipe.tools.importing.sources import (
     find_pairs,
 )
 from segpipe.tools.importing.survey import choose_conversion
-from segpipe.tools.importing.writing import write_case
+from segpipe.tools.importing.writing import drop_known, write_case
 
 
 def import_dataset(source: Path, data: Path, options: ImportOptions) -> str:
@@ -53,7 +56,7 @@ def import_dataset(source: Path, data: Path, options: ImportOptions) -> str:
 
 
 def _import(source: Path, data: Path, options: ImportOptions) -> str:
-    refuse_loss(data, options)
+    _refuse_loss(data, options)
     if holds_dicom(source, options):
         return import_dicom(source, data, options)
     sources = _find(source, options)
@@ -62,20 +65,46 @@ def _import(source: Path, data: Path, options: ImportOptions) -> str:
     existing = read_existing(data, options)
     conversion = choose_conversion(sources, options, existing)
     names = [case.name for case in sources.cases]
-    number = len(names) + (existing.numTraining if existing else 0)
+    rows = _read_patients(sources, options)
+    old = expect_whole(data) if existing else None
+    title = existing.name if existing else source.resolve().name
     with replaced(data) as part:
-        if existing is not None:
-            link_existing(data, part, names)
         for case in tqdm(sources.cases, desc="import", unit="case", disable=None):
             write_case(case, conversion, part)
-        write_description(part, conversion, name=source.resolve().name, number=number)
-        rows = _read_patients(sources, options)
-        write_patients(part, rows, names, data if existing else None)
+        new = drop_known(part, names, rows, data, old) if old else names
+        number = len(new) + (existing.numTraining if existing else 0)
+        if not new:
+            shutil.rmtree(part)
+            return describe_nothing(data, known=len(names))
+        if old:
+            link_existing(data, part)
+        write_description(part, conversion, name=title, number=number)
+        write_patients(part, rows, new, data if existing else None)
         splits = sources.folder / "splits.csv" if sources.folder else None
         if splits and splits.is_file() and existing is None:
             shutil.copyfile(splits, part / "splits.csv")
         check_layout(part)
-    return describe_import(data, conversion, imported=len(names), number=number)
+    return describe_import(
+        data, conversion, imported=len(new), known=len(names) - len(new), number=number
+    )
+
+
+def _refuse_loss(data: Path, options: ImportOptions) -> None:
+    """Refuse an import that would lose data without --replace or --add.
+
+    Raises:
+        DataError: If the data folder holds other data than the unchanged example and
+            neither option is given, or if both are given.
+    """
+    if options.replace and options.add:
+        raise DataError("expected --replace or --add, found both; give one")
+    if not is_filled(data) or options.replace or options.add or is_phantom(data):
+        return
+    raise DataError(
+        f"{data}: expected an empty folder or the untouched example, found other data; "
+        "use --add to join them, or --replace to replace them (they stay in DVC's "
+        "cache if they were committed); --add leaves out cases that are there already"
+    )
 
 
 def parse_structures(texts: list[str]) -> dict[str, int]:

@@ -23,6 +23,7 @@ from segpipe.tools.importing.sources import RawCases
 
 # Label maps with more values hold instances or a measurement, not structures.
 MOST_STRUCTURES = 200
+RESERVED = ("background", "ignore")  # names with a meaning in dataset.json
 UNNAMED = re.compile(r"segment[_ ]?\d*", re.IGNORECASE)  # what 3D Slicer makes up
 log = logging.getLogger(__name__)
 COLOURS = {3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
@@ -41,6 +42,8 @@ def choose_conversion(
     Raises:
         DataError: If the files contradict each other, the options or the data set.
     """
+    if existing:
+        _check_same_names(raw, existing)
     first = raw.cases[0]
     image = read_raw_image(first.images[0], options)
     spacing_mm = _choose_spacing(image, first.images[0], raw, options, existing)
@@ -70,6 +73,24 @@ def choose_conversion(
         unit=grid_with_spacing(image.grid, spacing_mm).unit,
         keep_alpha=keep_alpha,
     )
+
+
+def _check_same_names(raw: RawCases, existing: Description) -> None:
+    """Check that no name in the source has another number in the data to add to."""
+    place = f"{raw.folder}/dataset.json"
+    old = {name: int(n) for n, name in existing.channel_names.items()}
+    pairs = (
+        ("channel", {name: n for n, name in enumerate(raw.channels)}, old),
+        ("value", raw.labels or {}, existing.labels),
+    )
+    for kind, new, known in pairs:
+        for name, number in new.items():
+            if known.get(name, number) != number:
+                raise DataError(
+                    f"{place}: expected {name!r} as {kind} {known[name]}, as in the "
+                    f"data to add to, found {number}; give the new files the {kind}s "
+                    "of the data"
+                )
 
 
 def _warn_of_spacing(
@@ -165,7 +186,9 @@ def _choose_labels(
     declared = existing.labels if existing else raw.labels
     ignore = options.ignore
     if declared is not None:
-        if options.structures or ignore not in (None, declared.get("ignore")):
+        structures = {n: v for n, v in declared.items() if n not in RESERVED}
+        given = options.structures not in ({}, structures)
+        if given or ignore not in (None, declared.get("ignore")):
             raise DataError(
                 f"{raw.cases[0].label}: expected the labels that dataset.json "
                 f"declares, found --structure or --ignore as well; leave them out"

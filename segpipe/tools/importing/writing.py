@@ -1,14 +1,19 @@
-"""Write the files of one case in the layout of the data folder."""
+"""Write the files of one case, and tell whether the data hold it already."""
 
+import filecmp
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count, takewhile
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 
 from segpipe.dataset.description import NIFTI
+from segpipe.dataset.layout import CaseFiles, Dataset
+from segpipe.images.contract import check_axial, check_varies
 from segpipe.images.formats import nifti, raster
-from segpipe.images.formats.files import read_label, write_label
+from segpipe.images.formats.files import read_image, read_label, write_label
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image, LabelMap
 from segpipe.project.errors import DataError
@@ -22,6 +27,7 @@ from segpipe.tools.importing.conversion import (
 from segpipe.tools.importing.sources import RawCase
 
 WHOLE_TYPES = (np.uint8, np.int16, np.uint16, np.int32)
+SAME_GRID = 0.001  # units between corners, to float32's rounding
 LARGEST_EXACT = 2**24  # float32 stores whole numbers up to this exactly
 
 
@@ -37,7 +43,8 @@ def write_case(case: RawCase, conversion: Conversion, data: Path) -> None:
         array = drop_redundant_channels(
             image.array, conversion.keep_alpha, conversion.options
         )
-        parts.append(Image(array, grid_with_spacing(image.grid, conversion.spacing_mm)))
+        grid = grid_with_spacing(image.grid, conversion.spacing_mm)
+        parts.append(check_image(file, Image(array, grid)))
     count = sum(len(part.array) for part in parts)
     if count != len(conversion.channels):
         raise DataError(
@@ -52,6 +59,20 @@ def write_case(case: RawCase, conversion: Conversion, data: Path) -> None:
         )
     _write_images(case, parts, conversion, data)
     _write_labels(case, parts[0].grid, conversion, data)
+
+
+def check_image(path: Path, image: Image) -> Image:
+    """The image, if it keeps what the contract of all formats asks of its voxels.
+
+    Raises:
+        DataError: If a channel is blank, or a plane does not lie across the body.
+    """
+    check_axial(path, image.grid)
+    for number, channel in enumerate(image.array):
+        where = f" in channel {number}" if len(image.array) > 1 else ""
+        low, high = float(channel.min()), float(channel.max())
+        check_varies(path, low, high, where=where)
+    return image
 
 
 def _write_images(
@@ -129,3 +150,114 @@ def compact(array: np.ndarray) -> np.ndarray:
         if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
             return array.astype(kind)
     return array
+
+
+def drop_known(
+    part: Path,
+    names: Sequence[str],
+    rows: Sequence[Mapping[str, str]],
+    data: Path,
+    old: Dataset,
+) -> list[str]:
+    """Delete the written cases that the data hold with the same content.
+
+    So a delivery can be repeated: nobody gets in twice.
+
+    Args:
+        part: The folder that the new cases were written into.
+        names: Their names.
+        rows: Rows of patients.csv for them; a cell that is missing says nothing.
+        data: The data folder.
+        old: The data set in it.
+
+    Returns:
+        The names of the cases that are new.
+
+    Raises:
+        DataError: If the data hold other content under the name of a new case.
+    """
+    known = {case.name.casefold(): case for case in old.cases}
+    stated = {row.get("case", ""): row for row in rows}
+    new, other = [], {}
+    for name in names:
+        case = known.get(name.casefold())
+        if case is None:
+            new.append(name)
+            continue
+        files = _written_files(part, name, old.file_ending)
+        if not _agrees(stated.get(name, {}), case):
+            other[name] = data / "patients.csv"
+        elif differing := next(_differing(part, files, data, case), None):
+            other[name] = data / differing
+        else:
+            _delete(part, files)
+    if other:
+        raise DataError(
+            f"{data}: expected new cases, or the content of those that are there, "
+            f"found another one for {', '.join(list(other)[:8])} (in "
+            f"{next(iter(other.values()))}); copy a correction over that file, and "
+            "give the case of another patient a new name"
+        )
+    return new
+
+
+def drop_known_series(
+    part: Path, rows: Sequence[Mapping[str, str]], data: Path, old: Dataset
+) -> list[str]:
+    """Delete the written cases that the data hold for the same patient by any name.
+
+    Args:
+        part: The folder that the new cases were written into.
+        rows: Case and patient of each.
+        data: The data folder.
+        old: The data set in it.
+
+    Returns:
+        The names of the cases that are new.
+    """
+    new = []
+    for name, patient in ((row["case"], row["patient"]) for row in rows):
+        files = _written_files(part, name, old.file_ending)
+        alike = [case for case in old.cases if case.patient == patient]
+        if any(not any(_differing(part, files, data, case)) for case in alike):
+            _delete(part, files)
+        else:
+            new.append(name)
+    return new
+
+
+def _written_files(part: Path, name: str, ending: str) -> list[str]:
+    """The images, the label map and the instances of a case that was just written."""
+    numbered = (f"imagesTr/{name}_{n:04d}{ending}" for n in count())
+    images = list(takewhile(lambda file: (part / file).is_file(), numbered))
+    drawn = [f"{folder}/{name}{ending}" for folder in ("labelsTr", "instancesTr")]
+    return images + [file for file in drawn if (part / file).is_file()]
+
+
+def _delete(part: Path, files: Sequence[str]) -> None:
+    for file in files:
+        (part / file).unlink()
+
+
+def _agrees(row: Mapping[str, str], case: CaseFiles) -> bool:
+    """Whether all that a row states is what the data say."""
+    said = {**case.attributes, "patient": case.patient, "case": row.get("case", "")}
+    return all(not cell or said.get(key) == cell for key, cell in row.items())
+
+
+def _differing(
+    part: Path, files: Sequence[str], data: Path, case: CaseFiles
+) -> Iterator[str]:
+    """The files of a case in the data whose content is not that of the new ones."""
+    there = [*case.images, case.label, *([case.instances] if case.instances else [])]
+    if len(there) != len(files):
+        yield case.label
+        return
+    for new, old in zip(files, there, strict=True):
+        if filecmp.cmp(part / new, data / old, shallow=False):
+            continue
+        read = read_image if old in case.images else read_label
+        one, other = read(part / new), read(data / old)
+        same = one.grid.matches(other.grid, tolerance=SAME_GRID)
+        if not (same and np.array_equal(one.array, other.array)):
+            yield old

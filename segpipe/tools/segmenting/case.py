@@ -66,10 +66,11 @@ def is_finished(study: Study, key: str, output: Path) -> bool:
 
 
 def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> None:
-    """Write the label map, the chosen further outputs, and last the manifest.
+    """Write the label map, the chosen further outputs and the manifest.
 
-    The outputs take their places when all were opened again and are as they were meant;
-    until then they lie in a hidden folder.
+    They take their places, the manifest last, when all were opened again and are as
+    they were meant; until then they lie in a hidden folder. So a full disk leaves no
+    mask without its manifest.
 
     Raises:
         DataError: If the study cannot be read, changes while it is read, or does not
@@ -86,6 +87,7 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
         )
     source = opened.source
     warnings = [*opened.warnings, *warn_of_grid(source.grid, plan)]
+    manifest = manifest_path(work.output, study.name)
     folder = parts_folder(work.output, study.name)
     folder.mkdir(parents=True)
     found = OutputFiles(study, work, opened, watch, folder)
@@ -110,11 +112,6 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
     if not any(voxels.values()):
         warnings.append("no structure was found")
     outputs = {path.name: digest_file(path) for path in found.written}
-    for path in reversed(found.written):  # a header after its voxels
-        os.replace(path, folder.parent / path.name)
-    folder.rmdir()
-    hidden = f".part.{Path(study.name).name}.zraw"  # voxels as version 0.1.0 hid them
-    (folder.parent / hidden).unlink(missing_ok=True)
     millilitres = source.grid.voxel_volume * ML_PER_MM3
     Manifest(
         format_version=1,
@@ -137,4 +134,10 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
         else {name: round(count * millilitres, 6) for name, count in voxels.items()},
         seconds={name: round(value, 3) for name, value in watch.seconds.items()},
         warnings=tuple(warnings),
-    ).write(manifest_path(work.output, study.name))
+    ).write(folder / manifest.name)
+    for path in reversed(found.written):  # a header after its voxels
+        os.replace(path, manifest.with_name(path.name))
+    os.replace(folder / manifest.name, manifest)
+    folder.rmdir()
+    hidden = f".part.{Path(study.name).name}.zraw"  # voxels as version 0.1.0 hid them
+    manifest.with_name(hidden).unlink(missing_ok=True)

@@ -17,7 +17,7 @@ class AugmentationParams(Params):
 
     Attributes:
         flip: Mirror each axis with probability 1/2; for a 2-D network the two axes in
-            the plane.
+            the plane. A list names the axes: without R, left stays left.
         rotation_deg: Largest rotation about each axis; for a 2-D network in the plane.
         scale_fraction: Largest fraction by which sizes grow or shrink.
         elastic_deviation: Standard deviation of the displacements of control points,
@@ -33,7 +33,7 @@ class AugmentationParams(Params):
             training case; 1 in the V-Net paper.
     """
 
-    flip: bool
+    flip: bool | tuple[Literal["R", "A", "S"], ...]
     rotation_deg: float
     scale_fraction: float
     elastic_deviation: float
@@ -42,6 +42,14 @@ class AugmentationParams(Params):
     contrast_fraction: float
     noise: float
     histogram_matching: float
+
+    @property
+    def flipped_axes(self) -> frozenset[int]:
+        """The axes of prepared patches, R, A and S, that are mirrored."""
+        names = (
+            ("RAS" if self.flip else "") if isinstance(self.flip, bool) else self.flip
+        )
+        return frozenset("RAS".index(name) for name in names)
 
 
 def augment(
@@ -84,10 +92,9 @@ def augment(
         image, reference, weight = _warp(
             image, reference, weight, places.to(image.device)
         )
-    if params.flip:
-        image, reference, weight = _flip(
-            image, reference, weight, slice_axis, generators
-        )
+    flipped = params.flipped_axes - {slice_axis}
+    if flipped:
+        image, reference, weight = _flip(image, reference, weight, flipped, generators)
     if params.histogram_matching:
         assert quantiles is not None, "histograms to match"
         coins = _draw(torch.rand, (1, 1, 1, 1), generators, image.device)
@@ -247,13 +254,13 @@ def _flip(
     image: Tensor,
     reference: Tensor,
     weight: Tensor,
-    slice_axis: int | None,
+    flipped: frozenset[int],
     generators: Sequence[torch.Generator],
 ) -> tuple[Tensor, Tensor, Tensor]:
     images, references, weights = [], [], []
     for n, generator in enumerate(generators):
         coins = torch.rand(3, generator=generator) < 0.5
-        axes = [axis - 3 for axis in range(3) if coins[axis] and axis != slice_axis]
+        axes = [axis - 3 for axis in range(3) if coins[axis] and axis in flipped]
         images.append(image[n].flip(axes))
         references.append(reference[n].flip(axes))
         weights.append(weight[n].flip(axes))

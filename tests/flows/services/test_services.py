@@ -29,6 +29,7 @@ from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from tests.support.browser import browser
 from tests.support.deployed import BUSY, ask, build_project, csrf, run, state
+from tests.support.places import ROOT
 from tests.support.servers import free_port, postgres_server, wait_until
 from tests.support.trainings import write_training
 
@@ -230,6 +231,12 @@ def test_nobody_else_reads_or_changes_anything(
     status = send(services, name, known=known, headers=headers, new="evil")
 
     assert status in ((403,) if known else (401, 403))
+
+
+def test_the_page_counts_the_attacks() -> None:
+    page = (ROOT / "docs" / "how-to" / "servers.md").read_text(encoding="utf-8")
+
+    assert f"{len(REQUESTS)} requests by {len(ATTACKERS)} attackers are refused" in page
 
 
 @pytest.mark.parametrize("name", REQUESTS)

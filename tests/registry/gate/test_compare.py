@@ -27,6 +27,7 @@ from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import segmenter_digest
 from segpipe.stages import evaluate
 from tests.support.projects import EVALUATE, one_thread
+from tests.support.registered import write_lock
 from tests.support.segmenters import make_plan, save_segmenter
 
 
@@ -59,12 +60,15 @@ def provenance(folder: Path, digest: str, knows: tuple[str, ...] = ()) -> Path:
     return folder
 
 
-def compare(paths: Paths, model: str, champion: Path, **values: Any) -> Comparison:
+def compare(
+    paths: Paths, model: str, champion: Path, *, sealed: bool = True, **values: Any
+) -> Comparison:
     rule = Rule(**{"minimum_patients": 2, **values})
     return compare_with_champion(
         model,
         champion,
         champion_name="seg/1",
+        sealed=sealed,
         rule=rule,
         compute=one_thread(),
         paths=paths,
@@ -185,6 +189,22 @@ def test_the_provenance_of_another_segmenter_is_refused(paths: Paths) -> None:
         compare(paths, "good", champion)
 
 
+def test_a_champion_that_no_registry_vouches_for_is_said_in_every_report(
+    paths: Paths,
+) -> None:
+    """An empty list of patients, say, lets it be measured on those that it knows."""
+    champion = champion_of(paths, "poor")
+    vouched = compare(paths, "good", champion)
+    found = compare(paths, "good", champion, sealed=False)
+
+    (doubt,) = found.doubts
+    assert doubt.startswith("Not sealed: no registry vouches for the provenance.json ")
+    assert doubt in found.lines()
+    assert f"- {doubt}\n" in found.markdown()
+    assert Comparison.read(comparison_file(found, paths)) == found
+    assert vouched == found.model_copy(update={"doubts": ()})
+
+
 def test_artifacts_of_several_makings_are_refused(paths: Paths) -> None:
     champion = champion_of(paths, "poor")
     record = paths.artifacts / "predict" / "good" / "predictions.json"
@@ -199,6 +219,19 @@ def test_artifacts_of_several_makings_are_refused(paths: Paths) -> None:
         compare(paths, "good", champion)
     with pytest.raises(DataError, match="expected other among them, found poor, good"):
         compare(paths, "other", champion)
+
+
+def test_figures_that_were_changed_by_hand_are_refused(paths: Paths) -> None:
+    champion = champion_of(paths, "poor")
+    rows = paths.artifacts / "evaluate" / "good" / "cases.csv"
+    write_lock(paths, rows)
+    assert compare(paths, "good", champion).accepted
+    rows.write_text(rows.read_text().replace(",0.", ",0.9"))
+
+    with pytest.raises(
+        DataError, match=r"cases\.csv: expected the file that its stage"
+    ):
+        compare(paths, "good", champion)
 
 
 def test_the_candidate_is_the_best_on_validation_cases_and_the_first_of_equals(
@@ -241,3 +274,4 @@ def test_the_command_ends_by_the_verdict(
 
     assert result.exit_code == code
     assert verdict in result.output
+    assert "Not sealed: no registry vouches for" in result.output

@@ -1,7 +1,10 @@
 """Importing brings everything in, or nothing; and never loses what is there."""
 
 import csv
+import json
 import os
+import shutil
+from concurrent.futures import Executor
 from pathlib import Path
 
 import h5py
@@ -18,6 +21,7 @@ from segpipe.stages import verify
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.phantom import write_phantom
 from segpipe.tools.importing.run import import_dataset, parse_structures
+from tests.support.kills import Act, count_kills
 from tests.support.phantoms import write_dataset
 from tests.support.projects import VERIFY
 
@@ -101,6 +105,13 @@ def test_other_data_are_never_overwritten_unasked(source: Path, tmp_path: Path) 
     assert contents(data) == before
 
 
+def test_both_ways_to_join_data_are_one_too_many(source: Path, tmp_path: Path) -> None:
+    options = ImportOptions(**{**vars(PAIR), "add": True, "replace": True})
+
+    with pytest.raises(DataError, match="found both"):
+        import_dataset(source, tmp_path / "data", options)
+
+
 def test_the_untouched_example_gives_way(source: Path, tmp_path: Path) -> None:
     write_phantom(tmp_path / "data")
     import_dataset(source, tmp_path / "data", PAIR)
@@ -141,14 +152,189 @@ def test_add_joins_and_keeps_values_and_names(source: Path, tmp_path: Path) -> N
     assert all(after[name] == before[name] for name in before if "Tr" in name)
 
 
-def test_adding_names_that_are_there_is_refused(source: Path, tmp_path: Path) -> None:
+ADD = ImportOptions(**{**vars(PAIR), "add": True})
+
+
+@pytest.mark.parametrize("folder", ["imagesTr", "labelsTr"])
+def test_adding_other_content_under_a_name_is_refused(
+    folder: str, source: Path, tmp_path: Path
+) -> None:
     data = tmp_path / "data"
     write_dataset(data, cases=2)
+    one, other = sorted((data / folder).iterdir())
+    kept = one.read_bytes()
+    one.write_bytes(other.read_bytes())
     before = contents(data)
 
-    with pytest.raises(DataError, match="case_00, case_01 on both sides"):
-        import_dataset(source, data, ImportOptions(**{**vars(PAIR), "add": True}))
+    with pytest.raises(DataError, match=f"another one for case_00 .*{one.name}"):
+        import_dataset(source, data, ADD)
     assert contents(data) == before
+    one.write_bytes(kept)  # the mend
+    import_dataset(source, data, ADD)
+    assert len(read_dataset(data).cases) == 4
+
+
+def test_a_delivery_that_is_there_changes_nothing(source: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_dataset(data, cases=1)
+    for file in sorted(data.rglob("case_*")):
+        file.rename(file.with_name(f"old_{file.name}"))
+    first = import_dataset(source, data, ADD)
+    before = contents(data)
+
+    assert "imported 4 cases" in first
+    assert f"all 4 cases of this delivery are in {data} already" == import_dataset(
+        source, data, ADD
+    )
+    assert contents(data) == before
+
+
+def test_of_a_delivery_only_the_new_cases_join(source: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_dataset(data, cases=3)
+    before = contents(data)
+    said = import_dataset(source, data, ADD)
+
+    assert "imported 1 cases" in said
+    assert f"3 more are in {data} already" in said
+    found = read_dataset(data)
+    assert not found.faults
+    assert [case.name for case in found.cases] == [f"case_0{n}" for n in range(4)]
+    after = contents(data)
+    assert all(after[name] == before[name] for name in before if "Tr" in name)
+
+
+def test_the_same_voxels_in_other_bytes_are_the_same_case(
+    source: Path, tmp_path: Path
+) -> None:
+    """As another version of a library would write them; nibabel writes these."""
+    data = tmp_path / "data"
+    write_dataset(data, cases=4)
+    for file in sorted(data.rglob("*.nii")):
+        image, before = nib.load(file, mmap=False), file.read_bytes()
+        again = nib.Nifti1Image(np.asarray(image.dataobj), image.affine, image.header)
+        again.header["descrip"] = b"another version"
+        again.to_filename(file)
+        assert file.read_bytes() != before
+
+    assert "all 4 cases" in import_dataset(source, data, ADD)
+
+
+def test_a_delivery_that_names_another_patient_for_a_case_is_refused(
+    tmp_path: Path,
+) -> None:
+    source, data = tmp_path / "source", tmp_path / "data"
+    who = {"case_00": "p", "case_01": "q"}
+    write_dataset(source, cases=2, patients=who)
+    write_dataset(data, cases=2, patients=who)
+    options = ImportOptions(add=True)
+    assert "all 2 cases" in import_dataset(source, data, options)
+    write_dataset(source, cases=2, patients={**who, "case_01": "r"})
+
+    with pytest.raises(
+        DataError, match=r"another one for case_01 \(in .*patients\.csv"
+    ):
+        import_dataset(source, data, options)
+
+
+def test_the_options_of_a_first_delivery_serve_its_repetition_too(
+    source: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    options = ImportOptions(
+        **{**vars(ADD), "structures": {"ball": 1, "core": 3}, "channels": ("MR",)}
+    )
+    import_dataset(source, data, options)
+
+    assert "all 4 cases" in import_dataset(source, data, options)
+
+
+def test_a_data_set_keeps_its_name_whatever_joins(source: Path, tmp_path: Path) -> None:
+    """The registered model has that name: another one would have no champion."""
+    data = tmp_path / "data"
+    write_dataset(data, cases=3)
+    text = (data / "dataset.json").read_text()
+    (data / "dataset.json").write_text(text.replace("{", '{"name": "Liver",', 1))
+    import_dataset(source, data, ADD)
+
+    assert read_description(data).name == "Liver"
+
+
+@pytest.mark.parametrize(
+    ("key", "there", "delivered", "words"),
+    [
+        ("labels", {"a": 1, "b": 3}, {"a": 3, "b": 1}, "'a' as value 1, .*found 3"),
+        ("channel_names", {"0": "CT"}, {"0": "MR", "1": "CT"}, "'CT' as channel 0"),
+    ],
+)
+def test_a_name_with_another_number_in_a_delivery_is_refused(
+    key: str,
+    there: dict[str, object],
+    delivered: dict[str, object],
+    words: str,
+    tmp_path: Path,
+) -> None:
+    """Its organs, or its contrasts, would change places in silence."""
+    for folder, names in (("data", there), ("source", delivered)):
+        write_dataset(tmp_path / folder, cases=1)
+        about = json.loads((tmp_path / folder / "dataset.json").read_text())
+        about[key] = {"background": 0, **names} if key == "labels" else names
+        (tmp_path / folder / "dataset.json").write_text(json.dumps(about))
+    for file in sorted((tmp_path / "source").rglob("case_*")):
+        file.rename(file.with_name(file.name.replace("case_", "new_")))
+    for n in range(1, len(delivered) if key == "channel_names" else 1):
+        image = tmp_path / "source" / "imagesTr" / "new_00_0000.nii"
+        shutil.copyfile(image, image.with_name(f"new_00_000{n}.nii"))
+
+    with pytest.raises(DataError, match=words):
+        import_dataset(tmp_path / "source", tmp_path / "data", ImportOptions(add=True))
+
+
+SMALL = (6, 5, 4)
+
+
+def prepare_old_and_new(folder: Path) -> None:
+    write_dataset(folder / "new", cases=1, shape=SMALL)
+    write_dataset(folder / "data", cases=1, patients={"case_00": "p"}, shape=SMALL)
+    patients = folder / "data" / "patients.csv"
+    patients.write_text(patients.read_text().replace("case_00", "old"))
+    for file in sorted((folder / "data").rglob("case_*")):
+        file.rename(file.with_name(file.name.replace("case_00", "old")))
+    rows = "case,patient\ncase_00,q\n"
+    (folder / "new" / "patients.csv").write_text(rows)
+
+
+def prepare_new(folder: Path) -> None:
+    write_dataset(folder / "new", cases=1, shape=SMALL)
+
+
+def fresh(folder: Path) -> None:
+    import_dataset(folder / "new", folder / "data", ImportOptions())
+
+
+def add(folder: Path) -> None:
+    import_dataset(folder / "new", folder / "data", ImportOptions(add=True))
+
+
+def give_up(folder: Path) -> None:
+    import_dataset(folder / "new", folder / "data", ImportOptions(replace=True))
+
+
+@pytest.mark.parametrize(
+    ("prepare", "act", "repeat"),
+    [
+        (prepare_new, fresh, add),  # as the refusal says: the data may be there already
+        (prepare_old_and_new, add, add),
+        (prepare_old_and_new, give_up, give_up),
+    ],
+)
+def test_killed_before_any_step_and_repeated_an_import_ends_the_same(
+    prepare: Act, act: Act, repeat: Act, forker: Executor, tmp_path: Path
+) -> None:
+    """Killed between the two renames and repeated, it left the new cases only."""
+    steps = count_kills(forker, tmp_path, prepare=prepare, act=act, repeat=repeat)
+
+    assert steps > 10
 
 
 def test_a_damaged_file_leaves_everything_as_it_was(

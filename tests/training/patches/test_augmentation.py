@@ -71,6 +71,34 @@ def test_flips_move_image_reference_and_weight_together() -> None:
     assert not torch.equal(image, flipped)
 
 
+@pytest.mark.parametrize(
+    ("flip", "slice_axis", "mirrored"),
+    [
+        (True, None, {0, 1, 2}),
+        (True, 2, {0, 1}),
+        (("A", "S"), None, {1, 2}),
+        (("A", "S"), 2, {1}),
+        (("R",), None, {0}),
+        ((), None, set()),
+        (False, None, set()),
+    ],
+)
+def test_flips_are_along_the_named_axes(flip, slice_axis, mirrored) -> None:
+    """A mark in one corner of 100 patches shows where each was mirrored."""
+    shape = [100, 1, 4, 4, 4]
+    if slice_axis is not None:
+        shape[2 + slice_axis] = 1
+    image, reference, weight = patches(tuple(shape))
+    reference = torch.zeros_like(reference)
+    reference[:, 0, 0, 0] = 1
+
+    _, moved, _ = run((image, reference, weight), slice_axis=slice_axis, flip=flip)
+
+    places = (moved == 1).nonzero()[:, 1:]
+    assert {axis for axis in range(3) if places[:, axis].any()} == mirrored
+    assert len(places) == 100
+
+
 @pytest.mark.parametrize("slice_axis", [0, 1, 2])
 def test_a_2d_networks_patches_stay_in_their_plane(slice_axis: int) -> None:
     shape = [4, 1, 9, 9, 9]

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,13 +31,19 @@ from segpipe.tools.importing.hdf5 import is_hdf5
 from segpipe.tools.importing.replacing import (
     check_layout,
     describe_import,
+    describe_nothing,
+    expect_whole,
     link_existing,
     read_existing,
     replaced,
     write_description,
     write_patients,
 )
-from segpipe.tools.importing.writing import compact
+from segpipe.tools.importing.writing import (
+    check_image,
+    compact,
+    drop_known_series,
+)
 
 log = logging.getLogger(__name__)
 NUMBERED = re.compile(r"case_(\d+)", re.IGNORECASE)
@@ -62,8 +69,9 @@ def import_dicom(source: Path, data: Path, options: ImportOptions) -> str:
     the label map shares. The channel is the modality. Cases are case_001 and so on, in
     the order of SeriesInstanceUID; added cases continue the numbers. A patient is named
     by the beginning of the SHA-256 of PatientID: the studies of a patient stay
-    together, and no name or id is kept. This is a pseudonym, not anonymity: with a list
-    of ids one can try them all.
+    together, and no name or id is kept. A series of which the data hold the voxels and
+    the labels for the same patient is left out. The name of a patient is a pseudonym,
+    not anonymity: with a list of ids one can try them all.
 
     Args:
         source: A folder of DICOM files, in any nesting.
@@ -84,19 +92,25 @@ def import_dicom(source: Path, data: Path, options: ImportOptions) -> str:
     first = _last_number(data) + 1 if existing else 1
     cases = {f"case_{n:03d}": pair for n, pair in enumerate(pairs, start=first)}
     rows = _patients(cases)
-    number = len(cases) + (existing.numTraining if existing else 0)
+    old = expect_whole(data) if existing else None
     with replaced(data) as part:
-        if existing is not None:
-            link_existing(data, part, list(cases))
         labels = _write_cases(part, cases, conversion)
         conversion = replace(conversion, labels=labels)
-        title = (
-            existing.name if existing else "DICOM"
-        )  # folders may be named after patients
+        new = drop_known_series(part, rows, data, old) if old else list(cases)
+        number = len(new) + (existing.numTraining if existing else 0)
+        if not new:
+            shutil.rmtree(part)
+            return describe_nothing(data, known=len(cases))
+        if old:
+            link_existing(data, part)
+        # Folders may be named after patients.
+        title = existing.name if existing else "DICOM"
         write_description(part, conversion, name=title, number=number)
-        write_patients(part, rows, list(cases), data if existing else None)
+        write_patients(part, rows, new, data if existing else None)
         check_layout(part)
-    return describe_import(data, conversion, imported=len(cases), number=number)
+    return describe_import(
+        data, conversion, imported=len(new), known=len(cases) - len(new), number=number
+    )
 
 
 def _last_number(data: Path) -> int:
@@ -134,6 +148,7 @@ def _write_cases(
     seen: dict[str, int] = {}
     for name, pair in tqdm(cases.items(), desc="import", unit="case", disable=None):
         image = read_series(pair.images)
+        check_image(pair.images.files[0], image.image)
         for words in image.warnings:  # without the path, which may name the patient
             log.warning("%s%s", name, words.removeprefix(str(path_of(image.slices[0]))))
         found = read_labels(pair.labels, image, only=frozenset(known))

@@ -78,12 +78,13 @@ def _known_structures(
             )
     if existing is None:
         return options.structures
-    if options.structures:
+    known = {n: value for n, value in existing.labels.items() if n not in RESERVED}
+    if options.structures not in ({}, known):
         raise DataError(
             "--structure: expected none beside --add, found "
             f"{', '.join(options.structures)}; the existing data name the values"
         )
-    return {n: value for n, value in existing.labels.items() if n not in RESERVED}
+    return known
 
 
 def _choose_channel(

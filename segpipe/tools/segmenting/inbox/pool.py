@@ -69,7 +69,11 @@ class WorkerPool:
         if outcome.kind in ("done", "finished"):
             forget_failure(Path(self._order.output), outcome.case)
         elif outcome.failed and outcome.kind != "worker":
-            write_failure(case, outcome, self._order, limit_s)
+            try:
+                write_failure(case, outcome, self._order, limit_s)
+            except OSError as error:  # the reason must still be said
+                reason = f"{outcome.reason}; no record beside the results: {error}"
+                return outcome.model_copy(update={"reason": reason})
         return outcome
 
     def stop(self) -> None:

@@ -153,6 +153,38 @@ def test_added_cases_count_on_and_take_the_values_that_are_there(
     assert (found == np.select([drawn() == 1, drawn() == 2], [2, 3])).all()
 
 
+def test_series_that_are_there_are_left_out_whatever_their_numbers_would_be(
+    source: Path, tmp_path: Path
+) -> None:
+    """A repeated import would otherwise give each patient a second set of cases."""
+    data = tmp_path / "data"
+    import_dataset(source, data, ImportOptions())
+    before = contents(data)
+    again = import_dataset(source, data, ImportOptions(add=True))
+
+    assert again == f"all 3 cases of this delivery are in {data} already"
+    assert contents(data) == before
+    image = add_series(source / "c", 0, patient="P3")  # its UID comes first
+    add_seg(source / "labels" / "c.dcm", image, drawn())
+    assert "3 more are in" in import_dataset(source, data, ImportOptions(add=True))
+    assert not read_dataset(data).faults
+    assert len(patients(data)) == 4
+    digest = hashlib.sha256(b"P3").hexdigest()[:12]
+    assert [who for who in patients(data).values() if who == digest] == [digest]
+    after = contents(data)
+    assert all(after[name] == before[name] for name in before if "Tr" in name)
+
+
+def test_the_same_series_of_another_patient_is_another_case(tmp_path: Path) -> None:
+    source, data = tmp_path / "source", tmp_path / "data"
+    for patient in ("P1", "P2"):
+        folder = source / patient
+        add_seg(folder / "s.dcm", add_series(folder, 1, patient=patient), drawn())
+        import_dataset(folder, data, ImportOptions(add=True))
+
+    assert len(set(patients(data).values())) == 2
+
+
 def test_what_is_there_is_given_up_only_if_it_is_said(
     source: Path, tmp_path: Path
 ) -> None:

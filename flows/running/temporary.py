@@ -1,0 +1,28 @@
+"""temporary: close the server that Prefect starts for a run without PREFECT_API_URL.
+
+It listens on loopback. By Prefect's defaults it would do for every program and every
+web page of this machine what they ask, such as run a program as this user.
+"""
+
+import os
+import secrets
+
+from prefect.context import refresh_global_settings_context
+from prefect.settings import get_current_settings
+
+from flows.services.door import LOGIN, close_prefect
+from flows.services.environment import USER
+
+
+def close_temporary_server() -> None:
+    """Let only this process and its children reach a temporary server.
+
+    Its password is new and stands only in their environment. A server that the
+    environment or Prefect's profile names is not temporary and keeps its login.
+    """
+    if get_current_settings().api.url is not None:
+        return
+    login = f"{USER}:{secrets.token_urlsafe(24)}"
+    os.environ |= {LOGIN: login, "PREFECT_API_AUTH_STRING": login}
+    close_prefect(origins=())  # it serves no pages
+    refresh_global_settings_context()
