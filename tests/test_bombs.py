@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
@@ -105,6 +106,16 @@ def huge_tiff(folder: Path) -> Path:
     return tiff_pages(folder / "a.tif", 1, size=65_000)
 
 
+def many_ome_planes(folder: Path) -> Path:
+    array = np.arange(360, dtype=np.uint8).reshape(5, 8, 9)
+    tifffile.imwrite(folder / "five.ome.tif", array, metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(folder / "five.ome.tif") as file:
+        ome = str(file.ome_metadata).replace('SizeZ="5"', 'SizeZ="2000000000"')
+    path = folder / "a.ome.tif"
+    tifffile.imwrite(path, array, description=ome, metadata=None)
+    return path
+
+
 def many_pages(folder: Path) -> Path:
     return tiff_pages(folder / "a.tif", 70_000)
 
@@ -182,6 +193,7 @@ BOMBS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "JPEG": (huge_jpeg, "expected at most 178956970 pixels"),
     "TIFF, shape": (huge_tiff, TOO_MANY),
     "TIFF, pages": (many_pages, "expected at most 65536 pages, found 70000"),
+    "TIFF, OME header": (many_ome_planes, "at most 65536 pages, found 2000000000"),
     "TIFF, circle of pages": (cyclic_pages, "expected a whole tif image"),
     "HDF5": (huge_hdf5, TOO_MANY),
     "NRRD": (huge_nrrd, TOO_MANY),

@@ -180,6 +180,22 @@ def radiograph(slice_: Dataset) -> None:
         delattr(slice_, keyword)
 
 
+def number_frames(path: Path, number: int, *, echoes: bool) -> None:
+    """Give the frames a temporal position, or let each two share a place as echoes."""
+    multi = dcmread(path)
+    frames = multi.PerFrameFunctionalGroupsSequence
+    for place, frame in enumerate(frames):
+        content = Dataset()
+        if echoes:
+            content.EffectiveEchoTime = 5.0 * (1 + place % 2)
+            frame.MREchoSequence = [content]
+            frame.PlanePositionSequence = frames[place // 2 * 2].PlanePositionSequence
+        else:
+            content.TemporalPositionIndex = number
+            frame.FrameContentSequence = [content]
+    multi.save_as(path)
+
+
 def write_dicom(folder: Path, array: Array, fact: str) -> Path:
     def change(slice_: Dataset, k: int) -> None:
         if fact == "colour":
@@ -198,9 +214,13 @@ def write_dicom(folder: Path, array: Array, fact: str) -> Path:
     def second_echo(slice_: Dataset, k: int) -> None:
         slice_.Modality, slice_.EchoTime = "MR", 10
 
-    if fact in ("several objects", "phases"):
-        two = fact == "phases"
-        return write_objects(folder, *[VOXELS] * (1 + two), parts=2 - two)[0]
+    if fact == "several objects":
+        return write_objects(folder, VOXELS, parts=2)[0]
+    if fact in ("phases", "numbered phases", "echoes in one object"):
+        objects = write_objects(folder, *[VOXELS] * (1 + fact.endswith("phases")))
+        for number, path in enumerate(objects if fact != "phases" else (), start=1):
+            number_frames(path, number, echoes=fact == "echoes in one object")
+        return objects[0]
     if fact == "echoes":
         write_series(folder, stem="second", change=second_echo)
     files = write_series(

@@ -52,6 +52,8 @@ SLICES, CHANNELS, TIME = "ZQI", "CS", "T"  # axes of a TIFF in tifffile's letter
 KNOWN_AXES = f"XY{SLICES}{CHANNELS}"
 XRESOLUTION, YRESOLUTION, CENTIMETRE = 282, 283, 3
 OME_SIZE = re.compile(r'\bPhysicalSize([XYZ])(Unit)?="([^"]*)"')
+OME_PIXELS = re.compile(r"<(?:\w+:)?(?:Pixels|TiffData)\b[^>]*>")
+OME_PLANES = re.compile(r'\b(?:Size[ZCT]|PlaneCount)="(\d{1,18})"')
 SAME_SPACING = 0.01  # as a fraction of the spacing
 MOST_PAGES = 1 << 16  # of a TIFF: more take minutes to look at
 
@@ -302,10 +304,11 @@ def _decode_tiff(path: Path, data: bytes, palette: str) -> np.ndarray:
     logger.addHandler(errors)
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            if len(file.pages) > MOST_PAGES:
+            count = max([len(file.pages), *_ome_planes(file.ome_metadata or "")])
+            if count > MOST_PAGES:
                 raise DataError(
-                    f"{path}: expected at most {MOST_PAGES} pages, found "
-                    f"{len(file.pages)}; write the stack as NIfTI, or split it"
+                    f"{path}: expected at most {MOST_PAGES} pages, found {count}; "
+                    "write the stack as NIfTI, or split it"
                 )
             # Reduced images are thumbnails.
             whole = [item for item in file.series if not item.keyframe.is_reduced]
@@ -337,6 +340,14 @@ def _decode_tiff(path: Path, data: bytes, palette: str) -> np.ndarray:
             "write each as a file of its own"
         )
     return _tiff_planes(path, array, axes)
+
+
+def _ome_planes(ome: str) -> list[int]:
+    """The largest number of planes that each image of an OME header promises."""
+    return [
+        math.prod(int(size) for size in OME_PLANES.findall(element))
+        for element in OME_PIXELS.findall(ome)
+    ]
 
 
 def _tiff_planes(path: Path, array: np.ndarray, axes: str) -> np.ndarray:
