@@ -1,5 +1,6 @@
 """DICOM series with known voxels and places, written by pydicom alone."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -171,7 +172,7 @@ def write_objects(
     """Write volumes as multi-frame objects of one series, their frames in no order.
 
     Args:
-        folder: Made if need be; single slices lie in ``folder.parent / "single"``.
+        folder: Made if need be.
         volumes: int16, axes i, j, k.
         turn: Directions of i, j, k in LPS+, as columns.
         parts: Objects of each volume.
@@ -182,17 +183,18 @@ def write_objects(
 
     folder.mkdir(parents=True, exist_ok=True)
     objects = []
-    for number, voxels in enumerate(volumes):
-        single = folder.with_name("single") / str(number)
+    for voxels in volumes:
+        single = folder / "single"
         files = write_series(single, voxels=voxels, directions=turn, change=change)
         for part in range(parts):
             frames = [dcmread(file) for file in files[::-1][part::parts]]
             uid = f"1.2.3.4.5.{len(objects)}"
             multi = highdicom.legacy.LegacyConvertedEnhancedCTImage(
-                frames, "1.2.3.4", 1, uid, 1
+                frames, SERIES, 1, uid, 1
             )
             objects.append(folder / f"{len(objects)}.dcm")
             multi.save_as(objects[-1])
+        shutil.rmtree(single)
     return objects
 
 
