@@ -46,7 +46,7 @@ floors: $(VENV)/installed
 	lint-imports
 
 tests: $(VENV)/installed
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist worksteal
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses 3 --dist worksteal
 
 drawings: $(VENV)/installed
 	python -m docs.drawings
