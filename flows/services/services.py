@@ -31,7 +31,7 @@ from flows.services.stores import keep_stores
 from flows.services.workers import build_workers
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
-from segpipe.registry.store import sqlite_uri
+from segpipe.project.paths import sqlite_uri
 
 FOLDER = ".services"
 STARTS_S = 120.0  # the first start creates two databases

@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,14 @@ class Paths:
         """
         elsewhere = os.environ.get("SEGPIPE_CHECKPOINTS")
         return Path(elsewhere) if elsewhere else self.root / ".checkpoints"
+
+
+def sqlite_uri(file: Path) -> str:
+    """Address of a database in a file, whatever characters are in its path.
+
+    In the short form, SQLAlchemy takes what follows a ``?`` for options. The driver is
+    named because MLflow would create folders for the file of another address.
+    """
+    if "?" not in str(file):
+        return f"sqlite:///{file}"
+    return f"sqlite+pysqlite:///file:{quote(str(file))}?uri=true"

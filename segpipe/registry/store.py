@@ -5,9 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage
@@ -15,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from segpipe.project.errors import DataError
-from segpipe.project.paths import Paths
+from segpipe.project.paths import Paths, sqlite_uri
 
 EXPERIMENT = "segpipe"
 # Tags of runs and versions: digest of the segmenter, md5 of the data.
@@ -27,17 +25,6 @@ def tracking_uri(paths: Paths) -> str:
     """MLFLOW_TRACKING_URI, or mlflow.db in the project's folder if it is not set."""
     own = sqlite_uri(paths.root.resolve() / "mlflow.db")
     return os.environ.get("MLFLOW_TRACKING_URI") or own
-
-
-def sqlite_uri(file: Path) -> str:
-    """Address of a database in a file, whatever characters are in its path.
-
-    In the short form, SQLAlchemy takes what follows a ``?`` for options. The driver is
-    named because MLflow would create folders for the file of another address.
-    """
-    if "?" not in str(file):
-        return f"sqlite:///{file}"
-    return f"sqlite+pysqlite:///file:{quote(str(file))}?uri=true"
 
 
 def connect(paths: Paths) -> tuple[MlflowClient, str]:

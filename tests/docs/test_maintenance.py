@@ -14,8 +14,8 @@ from mlflow import MlflowClient
 
 from flows.services.environment import PASSWORD, find_login
 from flows.services.services import FOLDER
-from segpipe.project.paths import Paths
-from segpipe.registry.store import connect, sqlite_uri
+from segpipe.project.paths import Paths, sqlite_uri
+from segpipe.registry.store import connect
 from tests.support.places import ROOT
 
 PAGE = (ROOT / "docs" / "how-to" / "maintenance.md").read_text(encoding="utf-8")

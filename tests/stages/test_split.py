@@ -187,7 +187,7 @@ def test_copies_that_splits_csv_puts_on_two_sides_are_refused(tmp_path: Path) ->
 
 
 def test_a_seed_that_works_counts_copies_once(tmp_path: Path) -> None:
-    """Of six patients with the same voxels none can be on another side."""
+    """All six patients have the same voxels, so all are on one side."""
     paths = Paths(tmp_path)
     write_cases(paths, MANY[:6], digests={f"{name}-0": "a" for name in MANY[:6]})
 

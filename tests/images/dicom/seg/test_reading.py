@@ -12,6 +12,7 @@ from pydicom import Dataset, dcmread
 from pydicom.sr.codedict import codes
 
 from segpipe.images.dicom.seg.reading import read_seg
+from segpipe.images.dicom.series import DicomImage
 from segpipe.project.errors import DataError
 from tests.support.dicoms import (
     labels,
@@ -112,13 +113,18 @@ def test_a_probability_counts_from_one_half(tmp_path: Path) -> None:
     assert (found.label.array.transpose(2, 1, 0) == (probability >= 0.5)).all()
 
 
-def test_segments_that_share_a_voxel_are_refused_by_name(tmp_path: Path) -> None:
-    files = write_series(tmp_path / "series")
-    source = load(tmp_path / "series")
+def write_overlapping(folder: Path) -> DicomImage:
+    """Two segments that share a voxel, in seg.dcm; returns their image."""
+    files = write_series(folder / "series")
     frames = np.zeros((6, 4, 5, 2), np.uint8)
     frames[2, 1:3, 1:4, 0] = 1
     frames[2, 2:4, 3:5, 1] = 1
-    write_by_highdicom(tmp_path / "seg.dcm", files, frames, "BINARY")
+    write_by_highdicom(folder / "seg.dcm", files, frames, "BINARY")
+    return load(folder / "series")
+
+
+def test_segments_that_share_a_voxel_are_refused_by_name(tmp_path: Path) -> None:
+    source = write_overlapping(tmp_path)
 
     with pytest.raises(
         DataError, match=r"'part 1' and 'part 2' overlapping in 1 .*; import one of"
@@ -131,12 +137,7 @@ def test_segments_that_share_a_voxel_are_refused_by_name(tmp_path: Path) -> None
 
 
 def test_segments_of_one_name_are_joined_where_it_is_asked_for(tmp_path: Path) -> None:
-    files = write_series(tmp_path / "series")
-    source = load(tmp_path / "series")
-    frames = np.zeros((6, 4, 5, 2), np.uint8)
-    frames[2, 1:3, 1:4, 0] = 1
-    frames[2, 2:4, 3:5, 1] = 1
-    write_by_highdicom(tmp_path / "seg.dcm", files, frames, "BINARY")
+    source = write_overlapping(tmp_path)
     dataset = dcmread(tmp_path / "seg.dcm")
     for segment in dataset.SegmentSequence:
         segment.SegmentLabel = "tumour"
