@@ -17,7 +17,7 @@ from scipy import stats
 from segpipe.evaluation.differences import LEVEL, patients_needed, subsets
 
 DRAWS = 4000  # sets of equal models in a situation
-CANDIDATES = 400  # for each share of the gate
+CANDIDATES = 400  # for each share of the gate; DRAWS of them for one structure
 PATTERNS = 9_999  # of signs, for more than 16 patients
 # patients, scans of each, models
 SITUATIONS = (
@@ -114,7 +114,7 @@ def find_power(
     patients: int,
     gain: float,
 ) -> float:
-    """Share called different where one model is better in every patient, if it can."""
+    """Share called different where one model is better by a gain, up to Dice 1."""
     rng = np.random.default_rng(patients)
     dice = draw_scores(rng, DRAWS, patients=patients, scans=1, models=2)[..., 0]
     dice[:, 0] = np.minimum(1.0, dice[:, 0] + gain)
@@ -135,7 +135,7 @@ def draw_candidates(
     """
     rng = np.random.default_rng([structures, patients, hurt])
     if structures == 1:
-        noise = rng.normal(0, deviation, (CANDIDATES, patients, 1))
+        noise = rng.normal(0, deviation, (DRAWS, patients, 1))
     else:
         half = deviation / np.sqrt(2)
         noise = rng.normal(0, half, (CANDIDATES, patients, structures))
@@ -171,13 +171,14 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for patients, scans, models in SITUATIONS:
         shares = compare_methods(patients, scans, models)
-        cells = [models, patients, scans, *(f"{share:.1%}" for share in shares)]
+        cells = [models, patients, scans, *(f"{100 * share:.1f} %" for share in shares)]
         print(f"| {' | '.join(map(str, cells))} |")
     print("\n| patients | gain | Student sees | permutation sees |\n|---|---|---|---|")
     for patients in (6, 7, 9, 12):
         for gain in (0.03, 0.06):
             seen = (find_power(test, patients, gain) for test in (student, permute))
-            print(f"| {patients} | {gain} | {' | '.join(f'{s:.0%}' for s in seen)} |")
+            shares = " | ".join(f"{100 * share:.0f} %" for share in seen)
+            print(f"| {patients} | {gain} | {shares} |")
     print(
         "\n| structures | deviation | patients | equal | all .02 | all .05 | one .05 |"
     )
@@ -192,7 +193,7 @@ def main() -> None:
             draw_candidates(structures, deviation, patients, loss=loss, hurt=hurt)
             for loss, hurt in kinds
         )
-        shares = " | ".join(f"{pass_gate(one).mean():.0%}" for one in found)
+        shares = " | ".join(f"{100 * pass_gate(one).mean():.0f} %" for one in found)
         print(f"| {structures} | {deviation} | {patients} | {shares} |")
 
 

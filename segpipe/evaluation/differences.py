@@ -115,7 +115,7 @@ def judge_differences(
 
     Source:
         Fisher 1935, The Design of Experiments, section 21 (the test). Hartigan 1969,
-        doi:10.1080/01621459.1969.10501057 (its interval: ordered means of subsets).
+        Journal of the American Statistical Association 64, 1303-1317 (its interval).
         Holm 1979, Scandinavian Journal of Statistics 6, 65-70 (the correction).
     """
     means = {name: subset_means(values) for name, values in differences.items()}
@@ -161,7 +161,7 @@ def subset_means(
             for part in np.array_split(chosen, math.ceil(len(chosen) / ROWS))
         ]
     )
-    return np.sort(np.round(means, DIGITS))
+    return np.sort(np.round(means, DIGITS)) + 0.0  # no -0.0
 
 
 @lru_cache(maxsize=2)
@@ -237,7 +237,7 @@ def visible_difference(
         level: Level of the test.
 
     Source:
-        Cohen 1988, Statistical Power Analysis, section 2.
+        Cohen 1988, Statistical Power Analysis, chapter 2.
     """
     deviation = float(np.std(differences, ddof=1)) if len(differences) > 1 else 0.0
     if round(deviation, DIGITS) == 0:
