@@ -57,10 +57,10 @@ def pairs_of(
 
 def permute(differences: Float64[np.ndarray, "draw unit comparison"]) -> Chances:
     """Probabilities of the sign-flip test, as segpipe.evaluation.differences."""
-    chosen = subsets(differences.shape[1])[:PATTERNS].astype(np.float32)
+    chosen = subsets(differences.shape[1])[:PATTERNS].astype(np.float64)
     found = []
     for one in np.array_split(differences, max(1, len(differences) // 50)):
-        sums = np.round(np.einsum("sp,dpc->dcs", chosen, one, optimize=True), 5)
+        sums = np.round(np.einsum("sp,dpc->dcs", chosen, one, optimize=True), 9)
         tail = 1 + np.minimum((sums <= 0).sum(axis=2), (sums >= 0).sum(axis=2))
         found.append(np.minimum(1.0, 2 * tail / (1 + len(chosen))))
     return np.concatenate(found)

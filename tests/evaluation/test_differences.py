@@ -182,7 +182,7 @@ def test_equal_models_are_called_different_at_most_once_in_20(
     draws = 150
     size: dict[str, Any] = {"patients": patients, "scans": scans, "models": models}
     dice = [draw_scores(rng, draws, **size) for _ in range(structures)]
-    names = np.repeat(np.arange(patients), scans).tolist()
+    names = np.repeat(np.arange(patients).astype(str), scans).tolist()
     wrong = 0
     for draw in range(draws):
         family = {

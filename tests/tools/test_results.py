@@ -61,7 +61,7 @@ def test_instances_are_shown_where_there_are_some(tmp_path: Path) -> None:
     lines = results(paths)
 
     assert lines[2].split()[-4:] == ["F1", "merges", "found", "splits"]
-    assert lines[3].split()[-3:] == ["0.700", "3", "2"]
+    assert lines[3].split()[-4:] == ["0.700", "3", "9", "2"]
     assert lines[4].split()[-3:] == ["-", "-", "-"]
 
 
