@@ -44,6 +44,7 @@ WITHOUT_LOGIC = {
 OF_THE_WHOLE = {
     "test_by_hand.py",
     "test_bombs.py",
+    "test_combinations.py",
     "test_dicom_table.py",
     "test_full_disk.py",
     "test_layout.py",

@@ -1,0 +1,247 @@
+"""Whatever params allow can be trained: each combination, and each shipped preset.
+
+The combinations come from the types of the params: a new network, padding, precision or
+transform is among them by itself.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pytest
+import torch
+
+from segpipe.networks.build import build_network, margin_of
+from segpipe.networks.catalogue import NETWORKS, NetworkName
+from segpipe.project.errors import DataError
+from segpipe.project.params import parse_section, read_params
+from segpipe.project.paths import Paths
+from segpipe.segmenter.settings import Precision
+from segpipe.stages import annotate, plan, preprocess, weigh
+from segpipe.training.distributed import World
+from segpipe.training.patches.augmentation import AugmentationParams
+from segpipe.training.step import augment_patches, draw_patches, train_step
+from segpipe.training.task import Task, TrainParams, build_task, start_or_resume
+from tests.support.phantoms import write_dataset
+from tests.support.places import ROOT
+from tests.support.projects import (
+    PREPROCESS,
+    TRAIN,
+    changed,
+    one_thread,
+    run_to_annotate,
+    run_to_split,
+)
+
+STEPS = 2
+NETWORK_NAMES: tuple[NetworkName, ...] = get_args(NetworkName)
+PADDINGS: tuple[Literal["valid", "same"], ...] = get_args(
+    TrainParams.model_fields["padding"].annotation
+)
+PRECISIONS = [name for name in get_args(Precision) if name != "auto"]
+DIMENSIONS = (2, 3)  # of the data
+OFF: dict[str, Any] = {
+    name: "coarse" if name == "elastic_spacing" else 0.0
+    for name in AugmentationParams.model_fields
+} | {"flip": False}
+MAGNITUDES: dict[str, Any] = {  # 1 for the others
+    "flip": True,
+    "rotation_deg": 45.0,
+    "scale_fraction": 0.3,
+    "elastic_deviation": 3.0,
+}
+
+
+def transforms() -> dict[str, dict[str, Any]]:
+    """Nothing, each transform alone, and all together with either elastic field."""
+    alone = {
+        name: {**OFF, name: MAGNITUDES.get(name, 1.0)}
+        for name in OFF
+        if name != "elastic_spacing"
+    }
+    everything = {**OFF, **{name: MAGNITUDES.get(name, 1.0) for name in alone}}
+    return {
+        "nothing": OFF,
+        **alone,
+        "flip some": {**OFF, "flip": ("A", "S")},
+        "everything, coarse": {**everything, "elastic_spacing": "coarse"},
+        "everything": {**everything, "elastic_spacing": 8},
+    }
+
+
+TRANSFORMS = transforms()
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One choice of each."""
+
+    network: NetworkName
+    padding: Literal["valid", "same"]
+    dimensions: int
+    transform: str
+    sparse: bool
+    precision: str
+
+    @property
+    def model(self) -> str:
+        """Name of the model whose patch plan it uses."""
+        return f"{self.network}-{self.padding}"
+
+
+def combinations() -> Iterator[Combination]:
+    """All that params allow."""
+    for combination in itertools.starmap(
+        Combination,
+        itertools.product(
+            NETWORK_NAMES, PADDINGS, DIMENSIONS, TRANSFORMS, (False, True), PRECISIONS
+        ),
+    ):
+        network = NETWORKS[combination.network]
+        if network.dimensions > combination.dimensions:
+            continue  # verify refuses a 3-D network on pictures
+        if combination.padding in network.paddings:
+            yield combination
+
+
+def smallest(name: NetworkName, padding: Literal["valid", "same"]) -> TrainParams:
+    """A network of one channel on its smallest patch; one of 16 if it is padded."""
+    with torch.device("meta"):
+        network = build_network(
+            changed(TRAIN, network=name, padding=padding).network_spec(PLANNED)
+        )
+    size = network.input_size(1 if network.margin else 16)
+    shape = (size, size, 1 if network.dimensions == 2 else size)
+    return changed(
+        TRAIN,
+        network=name,
+        padding=padding,
+        base_channels=1,
+        patch_size=shape,
+        slice_axis=2 if network.dimensions == 2 else "auto",
+        batch_size=1,
+        augmentation=TRAIN.augmentation.model_copy(update={"histogram_matching": 1.0}),
+    )
+
+
+class Planned:
+    """What a network needs to know of a plan."""
+
+    channels = ("intensity",)
+    values = (0, 1)
+
+
+PLANNED: Any = Planned()
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Paths]:
+    """Data of 2 and of 3 dimensions, prepared for every network that they allow."""
+    found = {}
+    for dimensions in DIMENSIONS:
+        paths = Paths(tmp_path_factory.mktemp(f"project-{dimensions}"))
+        write_dataset(paths.data, dimensions=dimensions, cases=4)
+        models = {
+            f"{name}-{padding}": smallest(name, padding)
+            for name, padding in itertools.product(NETWORK_NAMES, PADDINGS)
+            if padding in NETWORKS[name].paddings
+            and NETWORKS[name].dimensions <= dimensions
+        }
+        run_to_annotate(paths, models)
+        found[dimensions] = paths
+    return found
+
+
+def take_steps(task: Task) -> None:
+    """Train two steps as the stage does; a loss that is not finite is an error."""
+    progress = start_or_resume(task)
+    margin = margin_of(progress.network, task.patch.slice_axis)
+    for step in range(STEPS):
+        patches = augment_patches(task, draw_patches(task, margin, step))
+        assert patches.image.isfinite().all()
+        assert ((patches.reference >= 0) | (patches.weight == 0)).all()
+        train_step(task, progress, step, patches)
+    assert all(weight.isfinite().all() for weight in progress.network.parameters())
+
+
+def test_every_combination_that_params_allow_trains(
+    projects: dict[int, Paths], record_property: Any
+) -> None:
+    tasks: dict[tuple[int, str, bool], Task] = {}
+    count = 0
+    for combination in combinations():
+        key = (combination.dimensions, combination.model, combination.sparse)
+        if key not in tasks:
+            params = smallest(combination.network, combination.padding)
+            tasks[key] = build_task(
+                changed(params, sparse_annotation=combination.sparse),
+                combination.model,
+                0,
+                one_thread(),
+                projects[combination.dimensions],
+                "0" * 64,
+                World(),
+            )
+        task, count = tasks[key], count + 1
+        augmentation = TRANSFORMS[combination.transform]
+        try:
+            take_steps(
+                replace(
+                    task,
+                    params=changed(task.params, augmentation=augmentation),
+                    compute=replace(task.compute, precision=combination.precision),
+                )
+            )
+        except Exception as error:
+            raise AssertionError(f"{combination} does not train") from error
+    record_property("combinations", count)
+
+    kinds = {(found.network, found.padding) for found in combinations()}
+    assert {name for name, _ in kinds} == set(NETWORKS)
+    assert count == len(TRANSFORMS) * 4 * (len(kinds) + 2)  # 2-D networks on both
+
+
+@pytest.mark.parametrize("network", NETWORK_NAMES)
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_a_padding_that_a_network_has_not_is_refused(
+    network: NetworkName, padding: Literal["valid", "same"]
+) -> None:
+    values = {**TRAIN.model_dump(), "network": network, "padding": padding}
+    if padding in NETWORKS[network].paddings:
+        assert parse_section(TrainParams, values, where="params").padding == padding
+        return
+
+    with pytest.raises(
+        DataError, match=f'padding: expected same, the only .* {network}, found "valid"'
+    ):
+        parse_section(TrainParams, values, where="params")
+
+
+@pytest.mark.parametrize("preset", sorted((ROOT / "presets").glob("*.yaml")))
+def test_every_preset_trains_at_its_own_sizes(preset: Path, tmp_path: Path) -> None:
+    """Width and steps are cut; patches, batches and everything else are the preset's."""
+    document = read_params(preset)
+
+    def section(name: str, kind: Any) -> Any:
+        return parse_section(kind, document[name], where=name)
+
+    models = {
+        name: changed(
+            parse_section(TrainParams, document["train"][name], where=name),
+            base_channels=1,
+        )
+        for name in document["models"]
+    }
+    paths = Paths(tmp_path)
+    dimensions = min(model.dimensions for model in models.values())
+    write_dataset(paths.data, dimensions=dimensions, cases=4)
+    run_to_split(paths, dimensions=dimensions)
+    plan.run(section("plan", plan.PlanParams), models=models, paths=paths)
+    preprocess.run(PREPROCESS, paths=paths)
+    weighed = changed(section("weigh", weigh.WeighParams), workers=1)
+    weigh.run(weighed, paths=paths)
+    annotate.run(section("annotate", annotate.AnnotateParams), paths=paths)
+    for name, params in models.items():
+        take_steps(build_task(params, name, 0, one_thread(), paths, name, World()))
