@@ -46,6 +46,7 @@ OF_THE_WHOLE = {
     "test_bombs.py",
     "test_combinations.py",
     "test_dicom_table.py",
+    "test_extremes.py",
     "test_full_disk.py",
     "test_layout.py",
     "test_nasty.py",
