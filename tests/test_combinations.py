@@ -28,6 +28,7 @@ from segpipe.training.task import Task, TrainParams, build_task, start_or_resume
 from tests.support.phantoms import write_dataset
 from tests.support.places import ROOT
 from tests.support.projects import (
+    PATIENTS,
     PREPROCESS,
     TRAIN,
     changed,
@@ -144,7 +145,7 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Paths]:
     found = {}
     for dimensions in DIMENSIONS:
         paths = Paths(tmp_path_factory.mktemp(f"project-{dimensions}"))
-        write_dataset(paths.data, dimensions=dimensions, cases=4)
+        write_dataset(paths.data, dimensions=dimensions, cases=10, patients=PATIENTS)
         models = {
             f"{name}-{padding}": smallest(name, padding)
             for name, padding in itertools.product(NETWORK_NAMES, PADDINGS)
@@ -239,7 +240,7 @@ def test_every_preset_trains_at_its_own_sizes(preset: Path, tmp_path: Path) -> N
     }
     paths = Paths(tmp_path)
     dimensions = min(model.dimensions for model in models.values())
-    write_dataset(paths.data, dimensions=dimensions, cases=4)
+    write_dataset(paths.data, dimensions=dimensions, cases=10, patients=PATIENTS)
     run_to_split(paths, dimensions=dimensions)
     plan.run(section("plan", plan.PlanParams), models=models, paths=paths)
     preprocess.run(PREPROCESS, paths=paths)
