@@ -27,14 +27,18 @@ class Window:
     """The window of a case that a patch would show without rotation and scaling.
 
     Attributes:
+        start: First voxel of the window in the case; it may lie outside the case.
         size: Voxels of the window, which is the output of the network.
         margin: Voxels on each side by which the network's input is larger.
+        case: Shape of the case.
         kept: First voxel and end of the part of the window that has to stay in the
             patch, if it can, along i, j, k, counted from the window's first voxel.
     """
 
+    start: Triple
     size: Triple
     margin: Triple
+    case: Triple
     kept: tuple[Corner, Corner]
 
     @property
@@ -49,8 +53,7 @@ class Source:
     """A box of a case, and the places in it from which the voxels of a patch come.
 
     Attributes:
-        start: First voxel of the box, counted from the window's first voxel; the box
-            may reach beyond the case.
+        start: First voxel of the box in the case.
         size: Voxels of the box.
         places: Place of each voxel of the patch, in the coordinates of grid_sample.
     """
@@ -82,7 +85,7 @@ def window_at(
             np.maximum(low, local - quarter),
             np.minimum(high, local + 1 + quarter),
         )
-    return Window(size, margin, (_corner(low), _corner(high)))
+    return Window(start, size, margin, case, (_corner(low), _corner(high)))
 
 
 def _minus(one: Triple, other: Triple) -> np.ndarray:
@@ -115,7 +118,9 @@ def draw_sources(
 
     Returns:
         The source of the image, in the size of the network's input, and that of
-        reference and weight, in the size of its output.
+        reference and weight, in the size of its output. The box of the image lies in
+        the case, at whose edges places are mirrored; that of the reference reaches at
+        most one voxel beyond it.
     """
     size = window.patch_size
     still = still_axis(size, slice_axis)
@@ -130,17 +135,18 @@ def draw_sources(
             generator=generator,
         )
     i, j, k = (slice(m, m + n) for m, n in zip(window.margin, window.size, strict=True))
-    return _find_source(places), _find_source(places[i, j, k])
+    drawn = _clamped(places[i, j, k], window.case)
+    return _find_source(_mirrored(places, window.case)), _find_source(drawn)
 
 
 def _affine_places(
     matrix: Float64[np.ndarray, "3 3"], window: Window
 ) -> Float32[Tensor, "i j k 3"]:
-    """Places of the patch's voxels, in voxels from the window's first one."""
+    """Places of the patch's voxels in the case; the centre of its first voxel is 0."""
     middle = np.array(window.size) / 2  # in coordinates of faces: a voxel is [0, 1]
     first = 0.5 - np.array(window.margin)
     centre = middle - matrix @ _shift(matrix, window)
-    start = centre + matrix @ (first - middle) - 0.5
+    start = centre + matrix @ (first - middle) - 0.5 + np.array(window.start)
     i, j, k = (
         torch.from_numpy((np.arange(n)[:, None] * matrix[:, axis]).astype(np.float32))
         for axis, n in enumerate(window.patch_size)
@@ -162,6 +168,24 @@ def _shift(
     least, most = -middle - moved.min(0), middle - moved.max(0)
     shift: np.ndarray = (least + most) / 2
     return np.where(least <= most, np.clip(0, least, most), shift)
+
+
+def _mirrored(
+    places: Float32[Tensor, "i j k 3"], case: Triple
+) -> Float32[Tensor, "i j k 3"]:
+    """Mirror places at the edge voxels of the case, as mirrored_window does."""
+    last = torch.tensor(case) - 1
+    if bool((places >= 0).all()) and bool((places <= last).all()):
+        return places
+    turned = places.remainder((2 * last).clamp(min=1))
+    return torch.minimum(turned, 2 * last - turned).clamp(min=0)
+
+
+def _clamped(
+    places: Float32[Tensor, "i j k 3"], case: Triple
+) -> Float32[Tensor, "i j k 3"]:
+    """Move places that lie far from the case to the voxel beyond its edge."""
+    return torch.minimum(places.clamp(min=-1), torch.tensor(case, dtype=places.dtype))
 
 
 def _find_source(places: Float32[Tensor, "i j k 3"]) -> Source:

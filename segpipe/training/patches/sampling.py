@@ -276,16 +276,14 @@ def cut_patch(
     Returns:
         The patch. Beyond the case the image is mirrored and the weight is 0.
     """
-    start, size = _triple(-m for m in margin), patch_size
-    inner_start, inner_size = (0, 0, 0), output_window(patch_size, margin)
-    if sources is not None:
-        outer, inner = sources
-        start, size = outer.start, outer.size
-        inner_start, inner_size = inner.start, inner.size
-    image = mirrored_window(spot.case.image, _sum(spot.start, start), size)
-    reference, weight = _cut_reference(
-        spot.case, _sum(spot.start, inner_start), inner_size, class_weights
-    )
+    if sources is None:
+        start = _triple(s - m for s, m in zip(spot.start, margin, strict=True))
+        outer = start, patch_size
+        inner = spot.start, output_window(patch_size, margin)
+    else:
+        outer, inner = ((source.start, source.size) for source in sources)
+    image = mirrored_window(spot.case.image, *outer)
+    reference, weight = _cut_reference(spot.case, *inner, class_weights)
     name = spot.case.name
     return Patch(name, image, reference, weight, sources, spot.quantiles)
 
@@ -293,10 +291,6 @@ def cut_patch(
 def _triple(values: Iterable[int]) -> Triple:
     i, j, k = values
     return i, j, k
-
-
-def _sum(one: Triple, other: Triple) -> Triple:
-    return _triple(a + b for a, b in zip(one, other, strict=True))
 
 
 def _bounds(case: TrainingCase, window: Triple) -> tuple[list[int], list[int]]:
