@@ -3,11 +3,11 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import ValidationInfo, field_validator
+from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
 from segpipe.dataset.prepared import read_counts
@@ -93,7 +93,7 @@ class TrainParams(Params):
 
     @field_validator("padding")
     @classmethod
-    def _network_has_padding(cls, padding: str, info: ValidationInfo) -> str:
+    def _network_has_padding(cls, padding: str, info: Any) -> str:
         """Refuse a padding that the network would pass over in silence."""
         network = info.data.get("network")
         if network is not None and padding not in NETWORKS[network].paddings:
