@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import pytest
 import torch
 
-from segpipe.networks.build import build_network, margin_of
+from segpipe.networks.build import margin_of
 from segpipe.networks.catalogue import NETWORKS, NetworkName
 from segpipe.project.errors import DataError
 from segpipe.project.params import parse_section, read_params
@@ -112,9 +112,7 @@ def combinations() -> Iterator[Combination]:
 def smallest(name: NetworkName, padding: Literal["valid", "same"]) -> TrainParams:
     """A network of one channel on its smallest patch; one of 16 if it is padded."""
     with torch.device("meta"):
-        network = build_network(
-            changed(TRAIN, network=name, padding=padding).network_spec(PLANNED)
-        )
+        network = NETWORKS[name](1, 2, base_channels=1, padding=padding)
     size = network.input_size(1 if network.margin else 16)
     shape = (size, size, 1 if network.dimensions == 2 else size)
     return changed(
@@ -127,16 +125,6 @@ def smallest(name: NetworkName, padding: Literal["valid", "same"]) -> TrainParam
         batch_size=1,
         augmentation=TRAIN.augmentation.model_copy(update={"histogram_matching": 1.0}),
     )
-
-
-class Planned:
-    """What a network needs to know of a plan."""
-
-    channels = ("intensity",)
-    values = (0, 1)
-
-
-PLANNED: Any = Planned()
 
 
 @pytest.fixture(scope="module")
