@@ -10,7 +10,7 @@ import torch
 from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
-from segpipe.dataset.prepared import read_counts
+from segpipe.dataset.prepared import read_counts, read_separation
 from segpipe.dataset.split import read_split
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import NETWORKS, Network, NetworkName
@@ -213,6 +213,7 @@ def build_task(
         patch_size=patch.patch_size,
         slice_axis=patch.slice_axis,
         temperatures=(1.0,),
+        separation=read_separation(paths.artifacts),
     )
     training = read(folds[fold].training)
     without = sum(not set(case.places) - {0} for case in training)
