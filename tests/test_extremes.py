@@ -30,7 +30,6 @@ from tests.support.projects import (
 )
 
 SIDES = ("0", "0", "1", "1", "test", "test")  # of case_00, case_01, ...
-FOLDS = (0, 1)
 
 
 def one_box(label: np.ndarray) -> None:
@@ -57,13 +56,14 @@ class Extreme:
     structures: int = 1
     draw: Callable[[np.ndarray], None] = one_box
     without: tuple[int, ...] = ()
+    folds: tuple[int, ...] = (0,)
 
 
 EXTREMES = {
     "6 x 6 x 6": Extreme((6, 6, 6), ("unet2d", "unet3d", "vnet")),
     "8 x 8 x 8": Extreme((8, 8, 8), ("unet2d", "unet3d", "vnet")),
     "a structure absent from a fold": Extreme(
-        (16, 16, 16), ("unet3d",), structures=2, without=(2, 3)
+        (16, 16, 16), ("unet3d",), structures=2, without=(2, 3), folds=(0, 1)
     ),
     "100 structures": Extreme(
         (20, 20, 16), ("unet3d",), structures=100, draw=hundred_boxes
@@ -125,7 +125,7 @@ def test_it_is_trained_predicted_and_evaluated(name: str, tmp_path: Path) -> Non
         for network in extreme.networks
     }
     run_to_annotate(paths, models)
-    folds = list(FOLDS)
+    folds = list(extreme.folds)
     for model, params in models.items():
         for fold in folds:
             folder = train(paths, params, model=model, fold=fold)
