@@ -77,6 +77,7 @@ def figures(document: dict[str, Any]) -> Figures:
     return {
         "merges": whole["merges"],
         "splits": whole["splits"],
+        "found": whole["n_predicted"],
         "instance F1": whole["f1"],
         "F1, mean of images": whole["f1_mean"],
         "merges, fluorescence": stained["merges"],

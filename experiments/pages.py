@@ -2,21 +2,32 @@
 
 import csv
 import io
+import itertools
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.trials import HOME, Found
+from experiments.trials import HOME, PAIRS, Figures, Found
+from segpipe.evaluation.differences import (
+    by_patient,
+    judge_differences,
+    pair_scores,
+    patients_needed,
+    power_in_words,
+)
 from segpipe.evaluation.plots import COLOURS, INK, STYLE
 from segpipe.project.documents import write_text
 
 PAGES = HOME / "docs" / "experiments"
 TABLE, END = "<!-- table -->", "<!-- end -->"
+ABSENT = "\N{EN DASH}"
 
 
 def publish(name: str, found: Found, figures: Sequence[str]) -> None:
@@ -26,7 +37,7 @@ def publish(name: str, found: Found, figures: Sequence[str]) -> None:
 
 
 def write_page(name: str, found: Found) -> None:
-    """Write the table into docs/experiments/NAME.md, and all trials into NAME.csv.
+    """Write the tables into docs/experiments/NAME.md, and all trials into NAME.csv.
 
     Raises:
         ValueError: If the page does not contain the marks around the table.
@@ -34,7 +45,7 @@ def write_page(name: str, found: Found) -> None:
     page = PAGES / f"{name}.md"
     before, rest = page.read_text(encoding="utf-8").split(TABLE)
     _, after = rest.split(END)
-    inner = "\n".join(build_table(found))
+    inner = "\n".join([*build_table(found), *build_differences(found)])
     write_text(page, f"{before}{TABLE}\n{inner}\n{END}{after}")
     write_text(PAGES / f"{name}.csv", build_csv(found))
     sys.stdout.write(inner + "\n")
@@ -42,7 +53,7 @@ def write_page(name: str, found: Found) -> None:
 
 def build_table(found: Found) -> list[str]:
     """Mean ± standard deviation over seeds as a Markdown table, with a row an arm."""
-    names = list(next(iter(found.values()))[0])
+    names = figures_of(found)
     rows = [
         [arm, *(mean_and_sd([row[name] for row in rows]) for name in names)]
         for arm, rows in found.items()
@@ -54,6 +65,69 @@ def build_table(found: Found) -> list[str]:
     ]
 
 
+def figures_of(found: Found) -> list[str]:
+    """Names of the figures that have a column."""
+    return [name for name in next(iter(found.values()))[0] if name != PAIRS]
+
+
+def build_differences(found: Found) -> list[str]:
+    """Dice of each two arms, compared by patient: a sentence and a Markdown table.
+
+    A patient's difference is the mean over the seeds. Arms are compared if they were
+    tested on the same patients and their trials say the Dice of each.
+    """
+    differences = {
+        (one, other): _by_patient(found[one], found[other])
+        for one, other in itertools.combinations(found, 2)
+        if _patients(found[one]) == _patients(found[other]) != []
+    }
+    if not differences:
+        return []
+    rows = []
+    judged = judge_differences(differences)
+    for (one, other), of in judged.items():
+        known = math.isfinite(of.low)
+        ends = f"{of.low:+.3f} to {of.high:+.3f}" if known else "too few patients"
+        better = one if of.low > 0 else other if of.high < 0 else ABSENT
+        mean = f"{of.mean:+.3f}"
+        rows.append([f"{one} against {other}", str(of.patients), mean, ends, better])
+    columns = ["Dice by patient", "patients", "difference", "95 % interval", "better"]
+    count = len(judged)
+    several = f"{count} comparisons, corrected by Holm, need"
+    text = (
+        "Differences by patient, means of the seeds, with the interval of the exact "
+        f"sign-flip permutation test; {several if count > 1 else 'it needs'} "
+        f"{patients_needed(count)} patients. "
+    )
+    return [
+        "",
+        (text + power_in_words(judged.values())).rstrip(),
+        "",
+        f"| {' | '.join(columns)} |",
+        "|---" * len(columns) + "|",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]
+
+
+def _patients(rows: list[Figures]) -> list[str]:
+    """Patients of the pairs of an arm; empty if a trial does not say them."""
+    each = [[patient for patient, _ in row.get(PAIRS, [])] for row in rows]
+    return each[0] if all(one == each[0] for one in each) else []
+
+
+def _by_patient(
+    one: list[Figures], other: list[Figures]
+) -> Float64[np.ndarray, " patient"]:
+    """Differences by patient of two arms, whose trials are paired by seed."""
+    of_seeds = [
+        pair_scores(
+            *(np.array([dice for _, dice in row[PAIRS]], dtype=float) for row in rows)
+        )
+        for rows in zip(one, other, strict=True)
+    ]
+    return by_patient(np.ravel(of_seeds), _patients(one) * len(of_seeds))
+
+
 def mean_and_sd(values: Sequence[float]) -> str:
     """Text such as 0.812 ± 0.013; numbers from 10 on have one digit."""
     digits = 1 if max(values) >= 10 else 3
@@ -63,7 +137,7 @@ def mean_and_sd(values: Sequence[float]) -> str:
 
 def build_csv(found: Found) -> str:
     """CSV with a row for each trial."""
-    names = list(next(iter(found.values()))[0])
+    names = figures_of(found)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["arm", "seed", *names])

@@ -13,6 +13,7 @@ from experiments.hiding import NOT_ANNOTATED, densify_trial, run_sparse
 from experiments.pages import lines, save_plot, write_page
 from experiments.trials import (
     ONE_PROCESS,
+    PAIRS,
     Figures,
     Found,
     Trial,
@@ -96,11 +97,14 @@ def compare(trial: Trial, compute: Compute, paths: Paths, whole: Paths) -> Figur
     match = match_instances(
         truth.array.astype(np.int32), components(dense & ~line, connectivity="faces")
     )
+    overlap = dice((truth.array > 0) & ~known, dense & ~known)
     return {
         "instance F1": match.f1,
         "merges": match.merges,
         "splits": match.splits,
-        "Dice": dice((truth.array > 0) & ~known, dense & ~known),
+        "found": match.n_predicted,
+        "Dice": overlap,
+        PAIRS: [(case.patient, overlap)],
     }
 
 

@@ -18,6 +18,7 @@ from experiments.pages import lines, save_plot, write_page
 from experiments.trials import (
     HIPPOCAMPUS,
     ONE_PROCESS,
+    PAIRS,
     Arguments,
     Figures,
     Found,
@@ -95,12 +96,14 @@ def run_automated(given: Arguments) -> Found:
     ]
 
     def work(trial: Trial, compute: Compute) -> Figures:
-        test = train_and_test(trial, compute, paths)["test"]
+        document = train_and_test(trial, compute, paths)
+        test = document["test"]
         shares = read_shares(paths.artifacts)
         return {
             "annotated %": 100 * float(np.mean(list(shares.values()))),
             "IoU": test["iou_mean"],
             "Dice": test["dice_mean"],
+            PAIRS: document[PAIRS],
         }
 
     return run_trials(trials, work, paths=paths)
@@ -157,7 +160,9 @@ def _densify_and_compare(
         )
         scores.append([mean_of(iou_of(confusion)[1:]), mean_of(dice_of(confusion)[1:])])
     iou, dice = np.mean(scores, axis=0).tolist()
-    return {"IoU": iou, "Dice": dice}
+    patients = [case.patient for case in cases.cases]
+    pairs = [(patient, of) for patient, (_, of) in zip(patients, scores, strict=True)]
+    return {"IoU": iou, "Dice": dice, PAIRS: pairs}
 
 
 def _series(found: Found, title: str) -> dict[str, dict[float, list[float]]]:

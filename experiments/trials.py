@@ -7,6 +7,7 @@ continues, and a finished one only writes its page again.
 import argparse
 import json
 import logging
+import math
 import os
 import tempfile
 import time
@@ -15,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from segpipe.evaluation.figures import read_figures
+from segpipe.dataset.case import read_cases
+from segpipe.evaluation.figures import read_figures, read_rows
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.fingerprint import digest_file, fingerprint
 from segpipe.project.params import parse_section, read_params
@@ -46,7 +48,8 @@ ONE_PROCESS = {
 HIPPOCAMPUS = ImportOptions(
     images="images", labels="labels", structures={"anterior": 1, "posterior": 2}
 )
-Figures = dict[str, float]
+PAIRS = "pairs"  # patient and Dice (null: rightly nothing) of each structure and case
+Figures = dict[str, Any]  # name of a figure to its value, and PAIRS
 Found = dict[str, list[Figures]]  # arm to the figures of each seed
 
 
@@ -164,7 +167,7 @@ def prepare(paths: Paths, sections: Sections) -> None:
 
 
 def train_and_test(trial: Trial, compute: Compute, paths: Paths) -> dict[str, Any]:
-    """Run the stages from plan to evaluate; returns the figures of evaluate."""
+    """Run the stages from plan to evaluate; returns the figures, with PAIRS."""
     sections, model = trial.sections, trial.name
     plan.run(sections.plan, models={model: sections.train}, paths=paths)
     preprocess.run(sections.preprocess, paths=paths)
@@ -173,7 +176,12 @@ def train_and_test(trial: Trial, compute: Compute, paths: Paths) -> dict[str, An
     train.run(sections.train, model=model, fold=0, compute=compute, paths=paths)
     predict.run(sections.predict, model=model, folds=[0], compute=compute, paths=paths)
     evaluate.run(sections.evaluate, model=model, paths=paths)
-    return read_figures(paths.artifacts, model).model_dump()
+    cases, rows = read_cases(paths.artifacts), read_rows(paths.artifacts, model)
+    pairs = [
+        (cases[case].patient, None if math.isnan(row["dice"]) else row["dice"])
+        for (case, _), row in sorted(rows.items())
+    ]
+    return {**read_figures(paths.artifacts, model).model_dump(), PAIRS: pairs}
 
 
 def run_arms(
@@ -198,7 +206,8 @@ def run_arms(
     def work(trial: Trial, compute: Compute) -> Figures:
         began = time.perf_counter()
         document = train_and_test(trial, compute, paths)
-        return figures({**document, "minutes": (time.perf_counter() - began) / 60})
+        document["minutes"] = (time.perf_counter() - began) / 60
+        return {**figures(document), PAIRS: document[PAIRS]}
 
     trials = [
         Trial(arm, seed, changed(base, **merged(changes, {"train": {"seed": seed}})))

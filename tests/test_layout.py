@@ -44,7 +44,9 @@ WITHOUT_LOGIC = {
 OF_THE_WHOLE = {
     "test_by_hand.py",
     "test_bombs.py",
+    "test_combinations.py",
     "test_dicom_table.py",
+    "test_extremes.py",
     "test_full_disk.py",
     "test_layout.py",
     "test_nasty.py",

@@ -7,7 +7,13 @@ from typing import Annotated
 import typer
 
 from segpipe.cli.options import TOOLS, SpacingMm, parse_numbers
-from segpipe.cli.project import HERE, read_compute
+from segpipe.cli.project import (
+    HERE,
+    read_compute,
+    read_list,
+    read_section,
+    read_train_params,
+)
 from segpipe.project.errors import DataError
 from segpipe.project.params import parse_section
 from segpipe.registry.gate.comparison import Rule
@@ -151,6 +157,30 @@ def compare(
         typer.echo(row)
     if not comparison.accepted:
         raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=TOOLS)
+def ceiling() -> None:
+    """Show the best figures that any network could reach on the test cases.
+
+    The references themselves are resampled, separated, cut into tiles, post-processed
+    and compared; it needs the stages up to plan, and no training.
+    """
+    from segpipe.stages.evaluate import EvaluateParams
+    from segpipe.stages.predict import PredictParams
+    from segpipe.stages.weigh import WeighParams
+    from segpipe.tools.ceiling import Sections, find_ceilings
+
+    sections = Sections(
+        weigh=read_section("weigh", WeighParams),
+        evaluate=read_section("evaluate", EvaluateParams),
+        models={name: read_train_params(name) for name in read_list("models", str)},
+        folds=read_list("folds", int),
+    )
+    inference = read_section("predict", PredictParams).inference(read_compute())
+    for found in find_ceilings(sections, inference, paths=HERE):
+        for row in found.lines():
+            typer.echo(row)
 
 
 @app.command(rich_help_panel=TOOLS)

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from segpipe.dataset.case import Case, CaseList
+from segpipe.images.borders import Separation
 from segpipe.images.formats.files import read_image, read_label, write_label
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image, LabelMap
@@ -48,6 +49,7 @@ class PredictionRecord(Document):
         folds: Numbers of the folds; a prediction is the mean over them.
         segmenter: Digest of the segmenters of the folds.
         cases: Names of the predicted cases.
+        separation: The lines between touching instances that were trained, if any.
     """
 
     format_version: Literal[1]
@@ -55,6 +57,7 @@ class PredictionRecord(Document):
     folds: tuple[int, ...]
     segmenter: str
     cases: tuple[str, ...]
+    separation: Separation | None = None  # older records do not say it
 
 
 def predictions_folder(artifacts: Path, model: str) -> Path:
@@ -75,6 +78,15 @@ def read_prediction_record(artifacts: Path, model: str) -> PredictionRecord:
     """
     folder = predictions_folder(artifacts, model)
     return PredictionRecord.read(prediction_record_file(folder))
+
+
+def read_prediction_separation(artifacts: Path, model: str) -> Separation | None:
+    """Read which lines between touching instances a model was trained to predict.
+
+    None if there were none, or if nothing was predicted yet.
+    """
+    file = prediction_record_file(predictions_folder(artifacts, model))
+    return PredictionRecord.read(file).separation if file.is_file() else None
 
 
 def prediction_file(folder: Path, cases: CaseList, name: str) -> Path:

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float32, Int16, Int32, Int64
 
+from segpipe.images.borders import Separation
 from segpipe.images.grid import Grid
 from segpipe.project.documents import Document, expect_file, write_json
 
@@ -167,6 +168,20 @@ class WeighedCase:
         if separation is not None:
             np.save(self.folder / "separation.npy", separation)
         np.save(self.folder / "counts.npy", counts)
+
+
+def separation_file(folder: Path) -> Path:
+    """The file in the folder of weigh that says how touching instances are separated.
+
+    It is there only if they are separated.
+    """
+    return folder / "separation.json"
+
+
+def read_separation(artifacts: Path) -> Separation | None:
+    """Read how weigh separated touching instances; None if it did not."""
+    file = separation_file(artifacts / "weigh")
+    return Separation.read(file) if file.is_file() else None
 
 
 def weighed_case(artifacts: Path, name: str) -> WeighedCase:

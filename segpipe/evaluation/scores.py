@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Int64
 
 from segpipe.evaluation import metrics
 from segpipe.images.instances import InstanceMatch
@@ -169,22 +169,3 @@ def _sum_up(matches: list[InstanceMatch]) -> dict[str, Any]:
         "true_positives": total.true_positives,
         "mean_iou": total.mean_iou,
     }
-
-
-def mean_interval(
-    values: Float64[np.ndarray, " case"], *, resamples: int = 10_000
-) -> tuple[float, float]:
-    """95 % confidence interval of a mean over cases, by the percentile bootstrap.
-
-    Args:
-        values: One value for each case, such as the difference of two models; no NaN,
-            at least two.
-        resamples: Number of resamples, drawn with replacement by a fixed seed.
-
-    Source:
-        Efron 1979, doi:10.1214/aos/1176344552.
-    """
-    rng = np.random.default_rng(0)
-    chosen = rng.integers(0, len(values), (resamples, len(values)))
-    low, high = np.percentile(values[chosen].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)

@@ -2,15 +2,24 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from segpipe.dataset.case import CaseList
+from segpipe.evaluation.differences import (
+    Difference,
+    by_patient,
+    judge_differences,
+    pair_scores,
+    patients_needed,
+    power_in_words,
+)
 from segpipe.evaluation.figures import ROWS, Figures, Rows
 from segpipe.evaluation.page import Card, Part, Row, Table
-from segpipe.evaluation.scores import mean_interval
 
 WORST_SHOWN = 8
 ABSENT = "\N{EN DASH}"
@@ -33,57 +42,108 @@ class Evaluated:
     compute: dict[str, Any]
 
 
-def build_cards(evaluated: dict[str, Evaluated]) -> list[Card]:
-    """Build a card with the mean test Dice of each model and mark the best."""
-    dice = {m: e.figures.test["dice_mean"] for m, e in evaluated.items()}
-    best = max(dice, key=lambda model: dice[model] or 0)
+@dataclass(frozen=True)
+class Contest:
+    """The mean Dice of each two models, compared by patient.
+
+    Attributes:
+        pairs: Two models to the judged difference, first minus second.
+        best: The model that is better than every other one beyond chance; None if
+            there is none.
+    """
+
+    pairs: dict[tuple[str, str], Difference]
+    best: str | None
+
+
+def compare_models(
+    scores: dict[str, dict[str, Float64[np.ndarray, " case"]]], patients: Sequence[str]
+) -> Contest:
+    """Compare each two models on the same patients.
+
+    Args:
+        scores: Structure to model to the Dice of each test case; NaN where rightly
+            nothing was found.
+        patients: Patient of each test case.
+    """
+    models = list(next(iter(scores.values())))
+    dice = {
+        model: np.concatenate([of[model] for of in scores.values()]) for model in models
+    }
+    repeated = [*patients] * len(scores)
+    pairs = judge_differences(
+        {
+            (one, other): by_patient(pair_scores(dice[one], dice[other]), repeated)
+            for one, other in itertools.combinations(models, 2)
+        }
+    )
+    wins = {
+        model: [
+            found.low > 0 if model == one else found.high < 0
+            for (one, other), found in pairs.items()
+            if model in (one, other)
+        ]
+        for model in models
+        if np.nansum(dice[model]) > 0
+    }
+    best = [model for model, won in wins.items() if won and all(won)]
+    return Contest(pairs, best[0] if best else None)
+
+
+def build_cards(evaluated: dict[str, Evaluated], best: str | None) -> list[Card]:
+    """Build a card with the mean test Dice of each model and mark the best, if any."""
     return [
         Card(
             model,
-            _text(dice[model], 3),
+            _text(e.figures.test["dice_mean"], 3),
             f"mean test Dice · {e.figures.test['n_failed']} of "
             f"{e.figures.test['n']} failed",
-            best=model == best and len(dice) > 1,
+            best=model == best,
         )
         for model, e in evaluated.items()
     ]
 
 
-# Name, place in the figures, digits, and 1 if higher is better, -1 if lower is.
-Line = tuple[str, tuple[str, ...], int, int]
+# Name, place in the figures, and digits.
+Line = tuple[str, tuple[str, ...], int]
+TESTED = ("test", "dice_mean")
+AMONG = {
+    ("instances", "merges"): (("instances", "n_predicted"), "found"),
+    ("instances", "splits"): (("instances", "n_reference"), "drawn"),
+}
 
 
 def _lines(cases: CaseList, with_instances: bool) -> dict[str, list[Line]]:
     unit = cases.unit
     structures: list[Line] = [
-        (f"Dice, {name}", ("structures", name, "dice_mean"), 3, 1)
+        (f"Dice, {name}", ("structures", name, "dice_mean"), 3)
         for name in cases.structures[1:]
     ]
     of_cases: list[Line] = [
-        ("Dice", ("test", "dice_mean"), 3, 1),
+        ("Dice", TESTED, 3),
         *(structures if len(structures) > 1 else []),
-        ("IoU", ("test", "iou_mean"), 3, 1),
-        ("Precision", ("test", "precision_mean"), 3, 1),
-        ("Recall", ("test", "recall_mean"), 3, 1),
-        (f"HD95 ({unit})", ("test", f"hd95_{unit}_mean"), 2, -1),
-        ("Surface Dice", ("test", "surface_dice_mean"), 3, 1),
-        ("Volume error, absolute", ("test", "volume_error_absolute_mean"), 3, -1),
-        ("Worst Dice", ("test", "dice_worst"), 3, 1),
-        ("Failed", ("test", "n_failed"), 0, -1),
+        ("IoU", ("test", "iou_mean"), 3),
+        ("Precision", ("test", "precision_mean"), 3),
+        ("Recall", ("test", "recall_mean"), 3),
+        (f"HD95 ({unit})", ("test", f"hd95_{unit}_mean"), 2),
+        ("Surface Dice", ("test", "surface_dice_mean"), 3),
+        ("Volume error, absolute", ("test", "volume_error_absolute_mean"), 3),
+        ("Worst Dice", ("test", "dice_worst"), 3),
+        ("Failed", ("test", "n_failed"), 0),
     ]
     of_voxels: list[Line] = [
-        ("Pixel accuracy (PA)", ("dataset", "pixel_accuracy"), 4, 1),
-        ("Mean pixel accuracy (MPA)", ("dataset", "mean_pixel_accuracy"), 3, 1),
-        ("Mean IoU (mIoU)", ("dataset", "mean_iou"), 3, 1),
-        ("Frequency-weighted IoU", ("dataset", "frequency_weighted_iou"), 3, 1),
+        ("Pixel accuracy (PA)", ("dataset", "pixel_accuracy"), 4),
+        ("Mean pixel accuracy (MPA)", ("dataset", "mean_pixel_accuracy"), 3),
+        ("Mean IoU (mIoU)", ("dataset", "mean_iou"), 3),
+        ("Frequency-weighted IoU", ("dataset", "frequency_weighted_iou"), 3),
     ]
     instances: list[Line] = [
-        ("Instance F1", ("instances", "f1"), 3, 1),
-        ("Instance F1, mean of the cases", ("instances", "f1_mean"), 3, 1),
-        ("Merged instances", ("instances", "merges"), 0, -1),
-        ("Split instances", ("instances", "splits"), 0, -1),
-        ("Instances drawn", ("instances", "n_reference"), 0, 0),
-        ("Instances found", ("instances", "n_predicted"), 0, 0),
+        ("Instance F1", ("instances", "f1"), 3),
+        ("Instance F1, mean of the cases", ("instances", "f1_mean"), 3),
+        ("Merged instances", ("instances", "merges"), 0),
+        ("Split instances", ("instances", "splits"), 0),
+        ("Instances drawn", ("instances", "n_reference"), 0),
+        ("Instances found", ("instances", "n_predicted"), 0),
     ]
     groups = {
         "Mean over test cases and structures": of_cases,
@@ -94,20 +154,33 @@ def _lines(cases: CaseList, with_instances: bool) -> dict[str, list[Line]]:
     return groups
 
 
-def build_comparison(evaluated: dict[str, Evaluated], cases: CaseList) -> Part:
-    """Build a table of all figures of all models and mark the best of each row."""
+def build_comparison(
+    evaluated: dict[str, Evaluated], cases: CaseList, best: str | None
+) -> Part:
+    """Build a table of all figures of all models and mark the Dice of the best."""
     with_instances = all(e.figures.instances for e in evaluated.values())
+    marked = tuple(n for n, model in enumerate(evaluated, 1) if model == best)
     rows: list[Row] = []
     for heading, lines in _lines(cases, with_instances).items():
         rows.append(Row((heading,)))
-        for name, keys, digits, better in lines:
-            values = [_find(e.figures, keys) for e in evaluated.values()]
-            rows.append(_row(name, values, digits=digits, better=better))
-    return Part(
-        "Models side by side",
-        "The best figure of a row is bold, where there is a difference.",
-        Table(("", *evaluated), tuple(rows)),
-    )
+        for name, keys, digits in lines:
+            cells = [_cell(e.figures, keys, digits) for e in evaluated.values()]
+            rows.append(Row((name, *cells), marked if keys == TESTED else ()))
+    text = "Only the mean Dice is tested by patient; the other figures describe. "
+    if best is not None:
+        text += "Bold: better than every other model beyond chance."
+    elif len(evaluated) > 1:
+        text += "No model is better than every other one beyond chance."
+    return Part("Models side by side", text, Table(("", *evaluated), tuple(rows)))
+
+
+def _cell(figures: Figures, keys: tuple[str, ...], digits: int) -> str:
+    """Text of a figure; merges and splits stand beside the number they are among."""
+    text = _text(_find(figures, keys), digits)
+    if keys not in AMONG:
+        return text
+    whole, what = AMONG[keys]
+    return f"{text} of {_text(_find(figures, whole), 0)} {what}"
 
 
 def _find(figures: Figures, keys: tuple[str, ...]) -> float | None:
@@ -115,17 +188,6 @@ def _find(figures: Figures, keys: tuple[str, ...]) -> float | None:
     for key in keys[1:]:
         found = found[key]
     return None if found is None else float(found)
-
-
-def _row(name: str, values: list[float | None], *, digits: int, better: int) -> Row:
-    """Build a row and mark its best cells."""
-    texts = [_text(value, digits) for value in values]
-    known = [value for value in values if value is not None]
-    best: tuple[int, ...] = ()
-    if better and known and len(set(texts)) > 1:
-        top = _text(max(known) if better > 0 else min(known), digits)
-        best = tuple(place for place, text in enumerate(texts, start=1) if text == top)
-    return Row((name, *texts), best)
 
 
 def _text(value: float | None, digits: int) -> str:
@@ -142,53 +204,73 @@ def build_groups(evaluated: dict[str, Evaluated]) -> list[Part]:
         for value in groups:
             summaries = [e.figures.groups[column][value] for e in evaluated.values()]
             name = f"{value} (n = {summaries[0]['n']})"
-            figures = [summary["dice_mean"] for summary in summaries]
-            rows.append(_row(name, figures, digits=3, better=1))
+            figures = [_text(summary["dice_mean"], 3) for summary in summaries]
+            rows.append(Row((name, *figures)))
     if not rows:
         return []
     table = Table(("Mean Dice", *evaluated), tuple(rows))
     return [Part("By group", "n counts cases and structures.", table)]
 
 
-def build_pairs(scores: dict[str, dict[str, np.ndarray]]) -> list[Part]:
-    """Compare each two models on the same cases; empty for one model or one case.
-
-    Args:
-        scores: Structure to model to the Dice of each test case; NaN where absent.
-    """
-    models = list(next(iter(scores.values())))
+def build_pairs(contest: Contest) -> list[Part]:
+    """Build a table of the differences between models; empty for one model."""
+    if not contest.pairs:
+        return []
     rows = []
-    for one, other in itertools.combinations(models, 2):
-        differences = np.array([of[one] - of[other] for of in scores.values()])
-        known = ~np.isnan(differences).all(axis=0)
-        of_cases = np.nanmean(differences[:, known], axis=0)
-        if len(of_cases) < 2:
-            return []
-        low, high = mean_interval(of_cases)
-        better = one if low > 0 else other if high < 0 else ABSENT
+    for (one, other), found in contest.pairs.items():
+        better = one if found.low > 0 else other if found.high < 0 else ABSENT
+        known = math.isfinite(found.low)
         rows.append(
             Row(
                 (
                     f"{one} against {other}",
-                    f"{of_cases.mean():+.3f}",
-                    f"{low:+.3f} to {high:+.3f}",
+                    str(found.patients),
+                    _signed(found.mean),
+                    f"{_signed(found.low)} to {_signed(found.high)}"
+                    if known
+                    else "too few patients",
+                    _text(found.visible, 3),
                     better,
                 ),
-                best=(3,) if better != ABSENT else (),
+                best=(5,) if found.different else (),
             )
         )
-    if not rows:
-        return []
-    columns = ("", "Difference of Dice", "95 % interval", "Better")
+    columns = (
+        "",
+        "Patients",
+        "Difference of Dice",
+        "95 % interval",
+        "Seen 4 times in 5 from",
+        "Better",
+    )
     return [
-        Part(
-            "Is the difference real?",
-            "Mean difference of Dice over the same test cases, with its bootstrap "
-            "interval. A model is called better only if the interval excludes 0; that "
-            "says nothing about other seeds or other data.",
-            Table(columns, tuple(rows)),
-        )
+        Part("Is the difference real?", _explain(contest), Table(columns, tuple(rows)))
     ]
+
+
+def _explain(contest: Contest) -> str:
+    """Say how the pairs were compared, and what could have been seen."""
+    count = len(contest.pairs)
+    corrected = f", corrected for the {count} comparisons (Holm)" if count > 1 else ""
+    patients = min(found.patients for found in contest.pairs.values())
+    needed = patients_needed(count)
+    power = power_in_words(contest.pairs.values())
+    if patients < needed:
+        several = f"{count} comparisons need" if count > 1 else "a comparison needs"
+        power = (
+            f"To call a difference real, {several} at least {needed} patients; "
+            f"there are {patients}."
+        )
+    return (
+        "Mean difference of Dice over the same test patients, each of whom counts "
+        "once, with the interval of the exact sign-flip permutation test"
+        f"{corrected}. A model is called better only if the interval excludes 0; that "
+        f"says nothing about other seeds or other data. {power}"
+    )
+
+
+def _signed(value: float) -> str:
+    return ABSENT if math.isnan(value) else f"{value:+.3f}"
 
 
 def build_folds(best: dict[str, list[dict[str, float]]]) -> list[Part]:
@@ -209,10 +291,7 @@ def build_folds(best: dict[str, list[dict[str, float]]]) -> list[Part]:
             f"{_text(mean, 3)} ± {_text(float(of_folds.std(ddof=1)), 3)}"
             for mean, of_folds in zip(means, values, strict=True)
         ]
-        known = [mean for mean in means if not math.isnan(mean)]
-        winners = tuple(n for n, mean in enumerate(means, 1) if mean == max(known))
-        marked = winners if len(means) > len(winners) > 0 else ()
-        rows.append(Row((name, *texts), best=marked if known else ()))
+        rows.append(Row((name, *texts)))
     return [
         Part(
             "Cross-validation",

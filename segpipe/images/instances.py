@@ -8,6 +8,9 @@ import cc3d
 import numpy as np
 from jaxtyping import Bool, Int32, Integer
 
+from segpipe.images.borders import Separation, grow_back
+from segpipe.images.grid import Grid
+
 
 def components(
     mask: Bool[np.ndarray, "i j k"], *, connectivity: Literal["faces", "all"]
@@ -43,6 +46,29 @@ def instances_of_structures(
             found[found > 0] += result.max()
             result += found
     return result
+
+
+def find_instances(
+    label: Integer[np.ndarray, "i j k"], *, grid: Grid, separation: Separation | None
+) -> Int32[np.ndarray, "i j k"]:
+    """The instances of a predicted label map, as evaluate counts and segment writes.
+
+    They are the components of its structures. Where lines between touching instances
+    were trained, the components grow back over the lines: an instance then has the
+    voxels that the reference gives it.
+
+    Args:
+        label: Predicted structure of each voxel; 0 is background.
+        grid: Grid of the label map.
+        separation: The lines of the training; None if there were none.
+    """
+    found = instances_of_structures(label, ignore=None)
+    if separation is None:
+        return found
+    turn = grid.to_canonical
+    spacing = grid.reoriented(turn).spacing
+    grown = grow_back(turn.apply(found), separation, spacing=spacing)
+    return np.ascontiguousarray(turn.undo(grown))
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ class UNet2d(nn.Module):
     dimensions: ClassVar[int] = 2
     stride: ClassVar[int] = 16
     sees_tile_statistics: ClassVar[bool] = False
+    paddings: ClassVar[tuple[Padding, ...]] = ("valid", "same")
 
     def __init__(
         self,

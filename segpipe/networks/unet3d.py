@@ -34,6 +34,7 @@ class UNet3d(nn.Module):
     dimensions: ClassVar[int] = 3
     stride: ClassVar[int] = 8
     sees_tile_statistics: ClassVar[bool] = True  # section 2: no running means
+    paddings: ClassVar[tuple[Padding, ...]] = ("valid", "same")
 
     def __init__(
         self,

@@ -30,6 +30,7 @@ class VNet(nn.Module):
     stride: ClassVar[int] = 16
     margin: ClassVar[int] = 0
     sees_tile_statistics: ClassVar[bool] = False
+    paddings: ClassVar[tuple[Padding, ...]] = ("same",)
 
     def __init__(
         self,

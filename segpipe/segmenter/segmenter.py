@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Float32, Integer
 from torch import Tensor
 
-from segpipe.images.grid import Orientation, Triple
-from segpipe.images.volume import Image, ImageStream, LabelMap
+from segpipe.images.grid import Grid, Orientation, Triple
+from segpipe.images.volume import SLICES, Image, ImageStream, LabelMap
 from segpipe.networks.build import apply_network
 from segpipe.networks.catalogue import Network
 from segpipe.project.errors import DataError
@@ -23,10 +23,11 @@ from segpipe.segmenter.compute import (
     build_compute,
     memory_demanded,
 )
+from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.postprocessing import apply_rules, combine_rules
 from segpipe.segmenter.preprocessing import prepared_parts, values_of
 from segpipe.segmenter.settings import Blending, SegmentSettings
-from segpipe.segmenter.sliding_window import Slab, resampled_slabs, slabs
+from segpipe.segmenter.sliding_window import Slab, Tiling, resampled_slabs, slabs
 from segpipe.segmenter.spec import (
     SegmenterSpec,
     read_networks,
@@ -153,23 +154,8 @@ class Segmenter:
                 tiles do not count.
             stopwatch: Measures the time in the network.
         """
-        device, axis = inference.compute.device, self.spec.slice_axis
-        tiling = plan_tiling(
-            self.spec.network,
-            patch_size=self.spec.patch_size,
-            slice_axis=axis,
-            shape=shape,
-            overlap_fraction=inference.overlap_fraction,
-            blending=inference.blending,
-            memory_gb=inference.memory_gb,
-            on_cpu=device.type == "cpu",
-        )
-        turned = replace(
-            tiling,
-            window=_leading(tiling.window, slices_at),
-            margin=_leading(tiling.margin, slices_at),
-            backwards=backwards,
-        )
+        device = inference.compute.device
+        turned = self._tiling(shape, inference, slices_at, backwards)
         leading = _leading(shape, slices_at)
         classes = self.spec.network.out_channels + with_disagreement
         sums_bytes = 4 * turned.slices_held * classes * leading[1] * leading[2]
@@ -193,6 +179,27 @@ class Segmenter:
             sums_on=None
             if sums_bytes <= inference.memory_gb * 1e9
             else torch.device("cpu"),
+        )
+
+    def _tiling(
+        self, shape: Triple, inference: Inference, slices_at: int, backwards: bool
+    ) -> Tiling:
+        """How a prepared volume is cut into tiles; the axis of its slices leads."""
+        tiling = plan_tiling(
+            self.spec.network,
+            patch_size=self.spec.patch_size,
+            slice_axis=self.spec.slice_axis,
+            shape=shape,
+            overlap_fraction=inference.overlap_fraction,
+            blending=inference.blending,
+            memory_gb=inference.memory_gb,
+            on_cpu=inference.compute.device.type == "cpu",
+        )
+        return replace(
+            tiling,
+            window=_leading(tiling.window, slices_at),
+            margin=_leading(tiling.margin, slices_at),
+            backwards=backwards,
         )
 
     def _vote(
@@ -293,22 +300,66 @@ class Segmenter:
             with_disagreement=uncertainty,
             stopwatch=watch,
         )
-        shape = _leading(canonical.shape, at)
         resampled = resampled_slabs(
-            watch.of("blend", blended), _leading(prepared, at), shape
+            watch.of("blend", blended),
+            _leading(prepared, at),
+            _leading(canonical.shape, at),
         )
         for slab in watch.of("resample", resampled):
             shares = slab.values[:, : len(plan.values)]
             with watch.phase("label"):
-                # The same as argmax, several times faster on CPUs.
-                classes = shares.max(1).indices.short().cpu().numpy()
                 labelled = LabelSlab(
                     start=slab.start,
-                    labels=_stored(frame, values_of(classes, plan)),
+                    labels=_stored(frame, _likeliest(shares, plan)),
                     probabilities=_stored(frame, shares) if probabilities else None,
                     **_uncertainties(frame, slab.values, shares) if uncertainty else {},
                 )
             yield labelled
+
+    def label_by_target(
+        self,
+        target: Integer[np.ndarray, "i j k"],
+        grid: Grid,
+        inference: Inference,
+    ) -> LabelMap:
+        """The label map of a network that learned a target without any error.
+
+        The target goes through tiles, blending, resampling and post-processing as the
+        probabilities of the networks do; these are not run.
+
+        Args:
+            target: Class indices on the prepared grid, along the canonical axes.
+            grid: Grid of the image.
+            inference: Tiles, blending and memory.
+        """
+        plan, turn = self.spec.plan, grid.to_canonical
+        frame, at = turn.slices_first, turn.slices_at
+        backwards = turn.flips[at]
+        i, j, k = target.shape
+        tiling = self._tiling((i, j, k), inference, at, backwards)
+        turned = np.moveaxis(target, at, 0)[:: -1 if backwards else 1]
+        classes = np.arange(len(plan.values)).reshape(-1, 1, 1, 1)
+        parts = (
+            (turned[start : start + SLICES] == classes).astype(np.float32)
+            for start in range(0, len(turned), SLICES)
+        )
+        inner = tuple(
+            slice(margin, margin + size)
+            for margin, size in zip(tiling.margin, tiling.window, strict=True)
+        )
+        leading, shape = _leading((i, j, k), at), grid.reoriented(turn).shape
+        blended = slabs(
+            parts,
+            leading,
+            lambda tiles: tiles[:, :, inner[0], inner[1], inner[2]],
+            tiling=tiling,
+            device=torch.device("cpu"),
+        )
+        labels = [
+            _stored(frame, _likeliest(slab.values, plan))
+            for slab in resampled_slabs(blended, leading, _leading(shape, at))
+        ]
+        return self._corrected(np.concatenate(labels, axis=2), grid)
 
     def segment(self, image: Image, inference: Inference) -> LabelMap:
         """Segment an image, with post-processing.
@@ -321,9 +372,12 @@ class Segmenter:
         """
         slabs_found = self.slabs(ImageStream.of(image), inference)
         whole = np.concatenate([slab.labels for slab in slabs_found], axis=2)
-        volume = image.grid.voxel_volume
-        labels = apply_rules(whole, self.spec.rules, voxel_volume=volume)
-        return LabelMap(labels, image.grid)
+        return self._corrected(whole, image.grid)
+
+    def _corrected(self, labels: Integer[np.ndarray, "i j k"], grid: Grid) -> LabelMap:
+        """The label map after post-processing."""
+        volume = grid.voxel_volume
+        return LabelMap(apply_rules(labels, self.spec.rules, voxel_volume=volume), grid)
 
 
 @dataclass(frozen=True, eq=False)
@@ -354,6 +408,14 @@ def entropy_of(shares: Float[Tensor, "n classes ..."]) -> Float[Tensor, "n 1 ...
     """Entropy over the classes, divided by that of equally likely classes: 0 to 1."""
     logs = shares.clamp(min=torch.finfo(shares.dtype).tiny).log_()
     return -(logs.mul_(shares)).sum(1, keepdim=True) / math.log(shares.shape[1])
+
+
+def _likeliest(
+    shares: Float[Tensor, "n classes j k"], plan: Plan
+) -> Integer[np.ndarray, "n j k"]:
+    """The data set's value of the class with the largest share of each voxel."""
+    # The same as argmax, several times faster on CPUs.
+    return values_of(shares.max(1).indices.short().cpu().numpy(), plan)
 
 
 def _uncertainties(

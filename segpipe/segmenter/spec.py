@@ -8,6 +8,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from safetensors.torch import load_file, save
 
+from segpipe.images.borders import Separation
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import Network
 from segpipe.project.documents import Document
@@ -38,6 +39,7 @@ class SegmenterSpec(Document):
         slice_axis: The axis across which a 2-D network takes slices; None in 3-D.
         temperatures: Divisor of the logits of each network; 1 unless calibrated.
         postprocessing: Rule of each structure, without background; or none at all.
+        separation: The lines between touching instances that were trained, if any.
     """
 
     format_version: Literal[1]
@@ -48,6 +50,7 @@ class SegmenterSpec(Document):
     slice_axis: int | None
     temperatures: tuple[PositiveFloat, ...]
     postprocessing: tuple[StructureRule, ...] = ()  # older segmenters have none
+    separation: Separation | None = None  # older segmenters do not say it
 
     @property
     def rules(self) -> dict[int, StructureRule]:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from jaxtyping import Integer
 
 from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import (
@@ -15,6 +16,7 @@ from segpipe.dataset.case_files import (
     read_case_instances,
     read_case_label,
     read_prediction,
+    read_prediction_separation,
 )
 from segpipe.dataset.casework import map_cases
 from segpipe.dataset.split import read_split
@@ -28,8 +30,10 @@ from segpipe.evaluation.scores import (
     sum_instances,
     summarize,
 )
+from segpipe.images.borders import Separation
 from segpipe.images.grid import SAME_GRID
-from segpipe.images.instances import InstanceMatch, components, match_instances
+from segpipe.images.instances import InstanceMatch, find_instances, match_instances
+from segpipe.images.volume import LabelMap
 from segpipe.project.documents import Unit
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
@@ -151,29 +155,48 @@ def _evaluate(
         n_classes=len(cases.values),
         ignore=-1,
     )
-    return _Result(
-        rows, confusion, _match(params, cases, paths, case, label.array, predicted)
+    matches = match_structures(
+        cases,
+        label,
+        read_case_instances(paths.data, cases, case),
+        predicted,
+        separation=read_prediction_separation(paths.artifacts, model),
+        iou_threshold=params.instance_iou,
     )
+    return _Result(rows, confusion, matches)
 
 
-def _match(
-    params: EvaluateParams,
+def match_structures(
     cases: CaseList,
-    paths: Paths,
-    case: Case,
-    label: np.ndarray,
-    predicted: np.ndarray,
+    label: LabelMap,
+    drawn: LabelMap | None,
+    predicted: Integer[np.ndarray, "i j k"],
+    *,
+    separation: Separation | None,
+    iou_threshold: float,
 ) -> dict[str, InstanceMatch]:
-    """Match annotated instances with the components of the prediction."""
-    drawn = read_case_instances(paths.data, cases, case)
+    """Match annotated instances with those of the prediction, by structure.
+
+    Args:
+        cases: The data set.
+        label: The reference.
+        drawn: Instance ids of the reference; without them nothing is matched.
+        predicted: The prediction on the same grid, in the values of the data set.
+        separation: The lines between touching instances that were trained, if any.
+        iou_threshold: IoU above which two instances match.
+    """
     if drawn is None:
         return {}
-    unknown = label == cases.ignore if cases.ignore is not None else None
+    unknown = label.array == cases.ignore if cases.ignore is not None else None
+    found = find_instances(predicted, grid=label.grid, separation=separation)
+    owners = np.zeros(int(found.max()) + 1, dtype=predicted.dtype)
+    owners[found[predicted != 0]] = predicted[predicted != 0]
+    owner = owners[found]  # also where instances grew into the background
     return {
         structure: match_instances(
-            np.where(label == value, drawn.array, 0),
-            components(predicted == value, connectivity="all"),
-            iou_threshold=params.instance_iou,
+            np.where(label.array == value, drawn.array, 0),
+            np.where(owner == value, found, 0),
+            iou_threshold=iou_threshold,
             ignore=unknown,
         )
         for structure, value in zip(cases.structures, cases.values, strict=True)

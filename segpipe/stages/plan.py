@@ -1,6 +1,7 @@
 """plan: choose spacing, normalization and patches from a profile of the cases."""
 
 import logging
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -9,10 +10,13 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from segpipe.dataset.case import CaseList, read_cases
+from segpipe.dataset.case import Case, CaseList, read_cases
+from segpipe.dataset.case_files import read_case_label
 from segpipe.dataset.casework import map_cases
 from segpipe.dataset.split import read_split
 from segpipe.dataset.survey import CaseSurvey, survey_case
+from segpipe.evaluation.metrics import dice
+from segpipe.evaluation.scores import mean_known
 from segpipe.images.grid import Spacing, Triple
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import Network
@@ -28,12 +32,15 @@ from segpipe.segmenter.plan import (
     coarsest_axis,
     write_plans,
 )
+from segpipe.segmenter.preprocessing import NOT_ANNOTATED, classes_of, resample_classes
 
 log = logging.getLogger(__name__)
 Kind = Literal["zscore", "ct", "none"]
 PERCENTILES = (0.5, 50, 99.5)  # of intensities: low, median, high
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_]+|\d+")  # of leftKidney, kidney_L
 RIGHT_OF = {"left": "right", "l": "r"}
+RESAMPLED = 8  # cases whose label maps are resampled there and back
+LOW = 0.95  # a lower Dice of a label map with itself is worth a warning
 COARSE = 3.0  # an axis is coarse if its spacing is this many times the others'
 
 
@@ -98,18 +105,66 @@ def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -
     """
     cases = read_cases(paths.artifacts)
     test = set(read_split(paths.artifacts).test)
+    slim = cases.model_copy(update={"cases": ()})
+    known = [case for case in cases.cases if case.name not in test]
     surveys = map_cases(
-        partial(survey_case, paths, cases.model_copy(update={"cases": ()})),
-        [case for case in cases.cases if case.name not in test],
+        partial(survey_case, paths, slim),
+        known,
         workers=params.workers,
         name=lambda case: case.name,
         describe="plan",
     )
     plan = _build_plan(params, cases, surveys, paths)
+    some = known[:: math.ceil(len(known) / RESAMPLED)] if known else []
+    kept = map_cases(
+        partial(_kept_dice, paths, slim, plan),
+        some,
+        workers=params.workers,
+        name=lambda case: case.name,
+        describe="plan, label maps",
+    )
+    _warn_of_spacing(plan, kept)
     patches = {
         name: _plan_model(params, name, model, plan) for name, model in models.items()
     }
     write_plans(paths.artifacts, plan, patches)
+
+
+def _kept_dice(paths: Paths, cases: CaseList, plan: Plan, case: Case) -> list[float]:
+    """Dice of each structure with itself, resampled to the plan's spacing and back."""
+    label = read_case_label(paths.data, cases, case)
+    turn = label.grid.to_canonical
+    drawn = turn.apply(classes_of(label.array, plan))
+    prepared = resample_classes(
+        drawn, label.grid.reoriented(turn).shape_at(plan.spacing)
+    )
+    i, j, k = drawn.shape
+    back = resample_classes(prepared, (i, j, k))
+    known = drawn != NOT_ANNOTATED
+    return [
+        dice((drawn == number) & known, (back == number) & known)
+        for number in range(1, len(plan.values))
+    ]
+
+
+def _warn_of_spacing(plan: Plan, kept: list[list[float]]) -> None:
+    """Warn of structures that the spacing is too coarse for.
+
+    Args:
+        plan: The plan.
+        kept: Dice of each structure with itself, for some cases.
+    """
+    for name, column in zip(plan.structures[1:], zip(*kept, strict=True), strict=False):
+        mean = mean_known(list(column))
+        if mean < LOW:
+            log.warning(
+                "plan: at spacing %s no network can reach more than a Dice of %.3f for "
+                "%s (mean of %d cases); set plan.spacing finer",
+                " x ".join(f"{value:.3g}" for value in plan.spacing),
+                mean,
+                name,
+                len(kept),
+            )
 
 
 def _build_plan(

@@ -72,6 +72,7 @@ def run(
         folds=tuple(folds),
         segmenter=predictions_digest([segmenter_digest(folder) for folder in folders]),
         cases=names,
+        separation=segmenter.spec.separation,
     )
     goal = predictions_folder(paths.artifacts, model)
     with write_folder(goal) as part:

@@ -20,6 +20,7 @@ from segpipe.segmenter.preprocessing import (
     classes_of,
     prepare_image,
     resample_classes,
+    resample_instances,
     vanished_slices,
 )
 
@@ -125,5 +126,5 @@ def _write_case(job: _Job) -> None:
     instances = read_case_instances(data, job.cases, case)
     if instances is not None:
         ids = orientation.apply(instances.array).astype(np.int32)
-        written.save_instances(resample_classes(ids, grid.shape))
+        written.save_instances(resample_instances(ids, drawn, classes))
     written.save_grids(original=original, prepared=grid)

@@ -8,7 +8,7 @@ import numpy as np
 from segpipe.dataset.case import CaseList, pseudonyms, read_cases
 from segpipe.dataset.split import Split, read_split
 from segpipe.evaluation.figures import read_figures, read_rows
-from segpipe.evaluation.overlays import View, plot_overlay
+from segpipe.evaluation.overlays import View, plot_overlay, plot_summary
 from segpipe.evaluation.page import (
     CASES,
     Part,
@@ -20,7 +20,6 @@ from segpipe.evaluation.page import (
     write_report,
 )
 from segpipe.evaluation.plots import Curve, plot_cases, plot_curves
-from segpipe.evaluation.summary import plot_summary
 from segpipe.evaluation.tables import (
     ABSENT,
     Evaluated,
@@ -30,6 +29,7 @@ from segpipe.evaluation.tables import (
     build_groups,
     build_pairs,
     build_worst,
+    compare_models,
 )
 from segpipe.evaluation.views import build_views
 from segpipe.project.params import Params
@@ -74,10 +74,11 @@ def run(
             dice = _mean_dice(scores, split.test.index(case))
             title = f"{why} case: {names[case]}, mean Dice {dice:.3f}"
             shown[why] = (title, build_views(cases, case, models=models, paths=paths))
+    contest = compare_models(scores, [cases[case].patient for case in split.test])
     parts = [
-        build_comparison(evaluated, cases),
+        build_comparison(evaluated, cases, contest.best),
         _cases_part(scores),
-        *build_pairs(scores),
+        *build_pairs(contest),
         _training(evaluated, curves, folds),
         *build_folds(
             {model: [_best(paths, model, fold) for fold in folds] for model in models}
@@ -89,7 +90,7 @@ def run(
     page = build_page(
         title="Segmentation report",
         subtitle=_subtitle(cases, split),
-        cards=build_cards(evaluated),
+        cards=build_cards(evaluated, contest.best),
         parts=parts,
         footer=evaluated[models[0]].figures.policy,
     )

@@ -1,10 +1,12 @@
 """weigh: compute the border term of the weight and the class counts of every case."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool, Int16, Int32
 
 from segpipe.dataset.casework import CaseCache, map_cases
 from segpipe.dataset.prepared import (
@@ -14,14 +16,17 @@ from segpipe.dataset.prepared import (
     counts_file,
     index_file,
     prepared_case,
+    separation_file,
 )
-from segpipe.images.borders import border_weights, separate_touching
+from segpipe.images.borders import Separation, border_weights, separate_touching
 from segpipe.images.instances import instances_of_structures
 from segpipe.project.documents import write_folder
 from segpipe.project.fingerprint import fingerprint
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.plan import Plan, coarsest_axis, read_plan
+
+log = logging.getLogger(__name__)
 
 
 class WeighParams(Params):
@@ -72,6 +77,12 @@ def run(params: WeighParams, *, paths: Paths) -> None:
         Ronneberger 2015, arXiv:1505.04597, section 3, equation 2.
     """
     plan = read_plan(paths.artifacts)
+    separation = build_separation(params, plan)
+    if separation is not None and separation.dimensions < plan.dimensions:
+        log.warning(
+            "weigh.dimensions is 2 and the data are volumes: lines within slices do "
+            "not separate instances that touch across slices; set weigh.dimensions: 3"
+        )
     index = CaseIndex.read(index_file(paths.artifacts / "preprocess")).cases
     with write_folder(paths.artifacts / "weigh") as part:
         results = map_cases(
@@ -91,6 +102,18 @@ def run(params: WeighParams, *, paths: Paths) -> None:
         CaseIndex(format_version=1, cases=dict(zip(index, keys, strict=True))).write(
             index_file(part)
         )
+        if separation is not None:
+            separation.write(separation_file(part))
+
+
+def build_separation(params: WeighParams, plan: Plan) -> Separation | None:
+    """How touching instances are separated; None if they are not."""
+    if not params.separate_touching:
+        return None
+    axis = coarsest_axis(plan) if params.slice_axis == "auto" else params.slice_axis
+    return Separation(
+        dimensions=params.dimensions, slice_axis=axis, spacing=plan.spacing
+    )
 
 
 def _weigh(job: _Job) -> tuple[str, tuple[int, ...]]:
@@ -112,25 +135,46 @@ def _write_case(job: _Job) -> None:
     prepared = prepared_case(job.paths.artifacts, job.name)
     label = np.array(prepared.label)
     drawn = prepared.instances
-    instances = (
-        instances_of_structures(label, ignore=-1) if drawn is None else np.array(drawn)
-    )
+    instances = find_targets(label, None if drawn is None else np.array(drawn))
+    separation, lines = build_separation(job.params, job.plan), None
+    if separation is not None:
+        lines = lines_between(instances, separation)
+        instances = np.where(lines, 0, instances)
     wanted = job.params.slice_axis
     axis = coarsest_axis(job.plan) if wanted == "auto" else wanted
-    dimensions, separation = job.params.dimensions, None
-    if job.params.separate_touching:
-        separated = separate_touching(instances, dimensions=dimensions, slice_axis=axis)
-        separation = (separated == 0) & (instances != 0)
-        instances = separated
     border = border_weights(
         instances,
         w0=job.params.w0,
         sigma=job.params.sigma,
         spacing=job.plan.spacing if job.params.unit == "mm" else (1.0, 1.0, 1.0),
-        dimensions=dimensions,
+        dimensions=job.params.dimensions,
         domain=job.params.domain,
         slice_axis=axis,
     )
     border[label < 0] = 0
     counts = np.bincount(label[label >= 0], minlength=len(job.plan.values))
-    WeighedCase(job.goal).save(border=border, separation=separation, counts=counts)
+    WeighedCase(job.goal).save(border=border, separation=lines, counts=counts)
+
+
+def find_targets(
+    label: Int16[np.ndarray, "i j k"], drawn: Int32[np.ndarray, "i j k"] | None
+) -> Int32[np.ndarray, "i j k"]:
+    """The instances to learn: the drawn ones, or the components of each structure.
+
+    Args:
+        label: Class indices; negative where not annotated.
+        drawn: Instance ids on the same grid, if there are any.
+    """
+    return instances_of_structures(label, ignore=-1) if drawn is None else drawn
+
+
+def lines_between(
+    instances: Int32[np.ndarray, "i j k"], separation: Separation
+) -> Bool[np.ndarray, "i j k"]:
+    """The voxels between touching instances that are learned as background."""
+    kept = separate_touching(
+        instances,
+        dimensions=separation.dimensions,
+        slice_axis=separation.slice_axis,
+    )
+    return np.asarray((kept == 0) & (instances != 0))

@@ -66,6 +66,7 @@ def _row(model: str, figures: Figures) -> dict[str, str]:
         row |= {
             "instance F1": _text(instances["f1"]),
             "merges": str(instances["merges"]),
+            "found": str(instances["n_predicted"]),
             "splits": str(instances["splits"]),
         }
     return row

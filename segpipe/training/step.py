@@ -16,7 +16,19 @@ from segpipe.training.checkpoints import Progress
 from segpipe.training.losses import keep_some
 from segpipe.training.optimization import learning_rate
 from segpipe.training.patches.augmentation import augment
-from segpipe.training.patches.sampling import Batch, draw_batch
+from segpipe.training.patches.geometry import (
+    draw_sources,
+    take_image,
+    take_reference,
+    window_at,
+)
+from segpipe.training.patches.sampling import (
+    Patch,
+    cut_patch,
+    draw_spot,
+    output_window,
+    stack_quantiles,
+)
 from segpipe.training.task import Task, TrainParams
 
 
@@ -31,11 +43,11 @@ class Drawn:
     """Patches before augmentation.
 
     Attributes:
-        batch: The patches.
-        seeds: Seed of the augmentation of each patch.
+        patches: The patches, or what they are interpolated from.
+        seeds: Seed of the flips and grey values of each patch.
     """
 
-    batch: Batch
+    patches: tuple[Patch, ...]
     seeds: tuple[int, ...]
 
 
@@ -64,44 +76,68 @@ def draw_patches(task: Task, margin: Triple, step: int) -> Drawn:
         margin: Input minus output of the network, a side.
         step: Number of the step; with the task's seed it decides all random choices.
     """
-    params = task.params
-    rngs = [
-        np.random.default_rng([task.seed, step, number])
-        for number in task.world.share_of(task.patch.batch_size)
-    ]
-    batch = draw_batch(
-        task.training,
-        patch_size=task.patch.patch_size,
-        margin=margin,
-        class_weights=task.class_weights,
-        foreground_fraction=(
-            None if params.sampling == "balanced" else params.foreground_fraction
-        ),
-        rngs=rngs,
-    )
-    return Drawn(batch, tuple(int(rng.integers(2**62)) for rng in rngs))
+    patches, seeds = [], []
+    for number in task.world.share_of(task.patch.batch_size):
+        rng = np.random.default_rng([task.seed, step, number])
+        patch, seed = _draw_patch(task, margin, rng)
+        patches.append(patch)
+        seeds.append(seed)
+    return Drawn(tuple(patches), tuple(seeds))
+
+
+def _draw_patch(
+    task: Task, margin: Triple, rng: np.random.Generator
+) -> tuple[Patch, int]:
+    """Draw a patch and the seed of its flips and grey values."""
+    params, size, sources = task.params, task.patch.patch_size, None
+    window = output_window(size, margin)
+    fraction = None if params.sampling == "balanced" else params.foreground_fraction
+    spot = draw_spot(task.training, window, fraction, rng)
+    seed = int(rng.integers(2**62))
+    if params.augmentation.moves_voxels:
+        case = spot.case.label.shape
+        sources = draw_sources(
+            params.augmentation,
+            window_at(spot.start, window, margin=margin, case=case, place=spot.place),
+            spacing=task.plan.spacing,
+            slice_axis=task.patch.slice_axis,
+            generator=torch.Generator().manual_seed(int(rng.integers(2**62))),
+        )
+    weights = task.class_weights
+    patch = cut_patch(spot, size, margin=margin, class_weights=weights, sources=sources)
+    return patch, seed
 
 
 def augment_patches(task: Task, drawn: Drawn) -> Patches:
     """Move the patches to the device and augment them there."""
-    params, device, batch = task.params, task.compute.device, drawn.batch
+    params, device = task.params, task.compute.device
     generators = [torch.Generator().manual_seed(seed) for seed in drawn.seeds]
+    found = [_interpolate(patch, device) for patch in drawn.patches]
+    image, reference, weight = (torch.stack(part) for part in zip(*found, strict=True))
+    quantiles = stack_quantiles(drawn.patches)
     image, reference, weight = augment(
-        torch.from_numpy(batch.image).to(device),
-        torch.from_numpy(batch.reference).to(device),
-        torch.from_numpy(batch.weight).to(device),
+        image,
+        reference,
+        weight,
         params=params.augmentation,
-        spacing=task.plan.spacing,
         slice_axis=task.patch.slice_axis,
         generators=generators,
-        quantiles=(
-            None
-            if batch.quantiles is None
-            else torch.from_numpy(batch.quantiles).to(device)
-        ),
+        quantiles=None if quantiles is None else torch.from_numpy(quantiles).to(device),
     )
     weight = keep_some(weight, params.loss.kept_fraction, generators)
-    return Patches(image, reference, weight, batch.cases)
+    cases = tuple(patch.case for patch in drawn.patches)
+    return Patches(image, reference, weight, cases)
+
+
+def _interpolate(patch: Patch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Image, reference and weight of a patch on the device."""
+    image = torch.from_numpy(patch.image).to(device)
+    reference = torch.from_numpy(patch.reference).to(device)
+    weight = torch.from_numpy(patch.weight).to(device)
+    if patch.sources is None:
+        return image, reference, weight
+    outer, inner = (source.places.to(device) for source in patch.sources)
+    return take_image(image, outer), *take_reference(reference, weight, inner)
 
 
 def train_step(task: Task, progress: Progress, step: int, patches: Patches) -> float:

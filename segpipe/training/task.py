@@ -3,12 +3,14 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from pydantic import field_validator
+from pydantic_core import PydanticCustomError
 
-from segpipe.dataset.prepared import read_counts
+from segpipe.dataset.prepared import read_counts, read_separation
 from segpipe.dataset.split import read_split
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import NETWORKS, Network, NetworkName
@@ -88,6 +90,17 @@ class TrainParams(Params):
     calibrate: bool
     postprocessing: Literal["auto", "none"]
     seed: int
+
+    @field_validator("padding")
+    @classmethod
+    def _network_has_padding(cls, padding: str, info: Any) -> str:
+        """Refuse a padding that the network would pass over in silence."""
+        network = info.data.get("network")
+        if network is not None and padding not in NETWORKS[network].paddings:
+            known = " or ".join(NETWORKS[network].paddings)
+            text = f"expected {known}, the only padding of {network}"
+            raise PydanticCustomError("padding", "{text}", {"text": text})
+        return padding
 
     @property
     def dimensions(self) -> int:
@@ -200,6 +213,7 @@ def build_task(
         patch_size=patch.patch_size,
         slice_axis=patch.slice_axis,
         temperatures=(1.0,),
+        separation=read_separation(paths.artifacts),
     )
     training = read(folds[fold].training)
     without = sum(not set(case.places) - {0} for case in training)

@@ -13,6 +13,7 @@ VARIABLE = re.compile(r"CASE|MODEL|FOLD|STAGE|ENDING")
 UNUSED = {  # by the small project: it has no drawn instances and separates none
     "artifacts/preprocess/CASE/instances.npy",
     "artifacts/weigh/CASE/separation.npy",
+    "artifacts/weigh/separation.json",
 }
 
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from segpipe.evaluation.overlays import View, draw_view, plot_overlay
-from tests.support.plots import make_view, pixels
+from segpipe.evaluation.overlays import View, draw_view, plot_overlay, plot_summary
+from tests.support.plots import CURVE, SCORES, make_view, pixels
+
+VIEW = make_view(np.eye(9, dtype=int), np.eye(9, dtype=int))
 
 
 def test_a_right_prediction_is_coloured_and_outlined_as_the_reference() -> None:
@@ -42,3 +44,24 @@ def test_a_model_has_a_column_of_its_own() -> None:
     narrow, wide = (pixels(plot_overlay("a case", [v], {})) for v in (one, two))
 
     assert wide.shape[1] == pytest.approx(narrow.shape[1] * 4 / 3, rel=0.01)
+
+
+@pytest.mark.parametrize("views", [[], [VIEW]])
+def test_the_same_summary_has_the_same_bytes(views: list[View]) -> None:
+    first, second = (
+        plot_summary("all", curves=[CURVE], scores=SCORES, views=views)
+        for _ in range(2)
+    )
+
+    assert first == second
+    assert pixels(first).std() > 10
+
+
+def test_a_case_stands_below_the_plots_of_the_summary() -> None:
+    without, whole = (
+        plot_summary("all", curves=[CURVE], scores=SCORES, views=views)
+        for views in ([], [VIEW])
+    )
+
+    assert pixels(whole).shape[0] > pixels(without).shape[0]
+    assert pixels(whole).shape[1] == pixels(without).shape[1]

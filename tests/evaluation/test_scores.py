@@ -8,7 +8,6 @@ import pytest
 from segpipe.evaluation.scores import (
     Row,
     compare,
-    mean_interval,
     mean_known,
     pool,
     sum_instances,
@@ -110,19 +109,3 @@ def test_instances_are_summed_over_the_structures_that_have_some() -> None:
 def test_a_mean_is_of_what_is_known() -> None:
     assert mean_known([1.0, math.nan, 3.0]) == 2
     assert math.isnan(mean_known([math.nan]))
-
-
-def test_the_interval_of_a_mean_is_that_of_the_normal_for_many_cases() -> None:
-    values = np.random.default_rng(3).normal(0.1, 0.2, 400)
-    low, high = mean_interval(values)
-
-    half = 1.96 * values.std() / 20
-    assert low == pytest.approx(values.mean() - half, abs=0.002)
-    assert high == pytest.approx(values.mean() + half, abs=0.002)
-    assert mean_interval(values) == (low, high)
-
-
-def test_equal_values_leave_no_doubt() -> None:
-    low, high = mean_interval(np.full(5, 0.25))
-
-    assert low == high == 0.25

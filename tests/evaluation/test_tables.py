@@ -1,5 +1,6 @@
 """Tables: the right figure in the right place, and the right one marked."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -7,12 +8,14 @@ import numpy as np
 from segpipe.dataset.case import CaseList
 from segpipe.evaluation.tables import (
     ABSENT,
+    Contest,
     Evaluated,
     build_cards,
     build_comparison,
     build_folds,
     build_groups,
     build_pairs,
+    compare_models,
 )
 from tests.support.evaluations import make_figures
 
@@ -37,27 +40,64 @@ def lines(part: Any) -> dict[str, Any]:
     return {row.cells[0]: row for row in part.table.rows}
 
 
-def test_more_dice_wins_and_less_distance_wins() -> None:
-    rows = lines(build_comparison({"a": evaluated(0.9), "b": evaluated(0.8)}, CASES))
+def compared(*models: float) -> Contest:
+    """Models of these mean Dice on 12 patients, all alike in their ups and downs."""
+    ups = np.linspace(-0.01, 0.01, 12)
+    of = {
+        chr(97 + n): np.clip(dice + ups * (n + 1), 0, 1)
+        for n, dice in enumerate(models)
+    }
+    return compare_models({"liver": of}, [f"p{n}" for n in range(12)])
+
+
+def test_only_the_tested_figure_of_the_best_model_is_marked() -> None:
+    two = {"a": evaluated(0.9), "b": evaluated(0.8)}
+    rows = lines(build_comparison(two, CASES, "a"))
 
     assert rows["Dice"].cells == ("Dice", "0.900", "0.800")
     assert rows["Dice"].best == (1,)
     assert rows["HD95 (mm)"].cells[1:] == ("1.10", "1.20")
-    assert rows["HD95 (mm)"].best == (1,)
+    assert [row.cells[0] for row in rows.values() if row.best] == ["Dice"]
+    part = build_comparison(two, CASES, None)
+    assert not any(row.best for row in lines(part).values())
+    assert "No model is better than every other one beyond chance." in part.text
 
 
-def test_nobody_wins_a_draw_and_a_missing_figure_is_a_dash() -> None:
-    rows = lines(build_comparison({"a": evaluated(0.9), "b": evaluated(0.8)}, CASES))
+def test_a_missing_figure_is_a_dash() -> None:
+    rows = lines(build_comparison({"a": evaluated(0.9)}, CASES, None))
 
-    assert rows["IoU"].best == ()
-    assert rows["Surface Dice"].cells[1:] == (ABSENT, ABSENT)
+    assert rows["Surface Dice"].cells[1:] == (ABSENT,)
 
 
-def test_the_best_card_is_marked_and_failures_stand_on_it() -> None:
-    cards = build_cards({"a": evaluated(None, failed=4), "b": evaluated(0.8)})
+def test_merges_stand_beside_what_was_found_and_splits_beside_what_was_drawn() -> None:
+    instances = {"f1": 0.5, "f1_mean": 0.5, "merges": 3, "splits": 2}
+    instances |= {"n_reference": 40, "n_predicted": 9}
+    one = Evaluated(make_figures(instances=instances), {}, {}, {})
+    rows = lines(build_comparison({"a": one}, CASES, None))
 
+    assert rows["Merged instances"].cells[1] == "3 of 9 found"
+    assert rows["Split instances"].cells[1] == "2 of 40 drawn"
+
+
+def test_the_crown_is_for_who_beats_every_other_beyond_chance() -> None:
+    assert compared(0.7, 0.9, 0.8).best == "b"
+    assert compared(0.7, 0.9, 0.9).best is None
+    assert compared(0.9).best is None
+
+    cards = build_cards({"a": evaluated(None, failed=4), "b": evaluated(0.8)}, "b")
     assert [card.best for card in cards] == [False, True]
     assert "4 of 8 failed" in cards[0].note
+    assert not any(card.best for card in build_cards({"a": evaluated(0.9)}, None))
+
+
+def test_nobody_is_crowned_at_dice_0() -> None:
+    """One invents where nothing is, the other rightly finds nothing: 0 against NaN."""
+    nothing, zeros = np.full(9, np.nan), np.zeros(9)
+    scores = {"liver": {"a": np.append(nothing, 0), "b": np.append(zeros, 0)}}
+    contest = compare_models(scores, [f"p{n}" for n in range(10)])
+
+    assert contest.pairs["a", "b"].low > 0
+    assert contest.best is None
 
 
 def test_groups_are_shown_only_where_there_are_some() -> None:
@@ -72,27 +112,43 @@ def test_groups_are_shown_only_where_there_are_some() -> None:
 def test_better_is_said_only_where_the_interval_leaves_out_zero() -> None:
     rng = np.random.default_rng(0)
     good, noise = rng.uniform(0.7, 0.9, 30), rng.normal(0, 0.05, 30)
+    patients = [f"p{n}" for n in range(30)]
     clear = {"liver": {"a": good, "b": good - 0.1 + noise / 5}}
     unclear = {"liver": {"a": good, "b": good + noise - noise.mean()}}
-    (part,) = build_pairs(clear)
-    (doubtful,) = build_pairs(unclear)
+    (part,) = build_pairs(compare_models(clear, patients))
+    (doubtful,) = build_pairs(compare_models(unclear, patients))
 
     row = lines(part)["a against b"]
-    assert abs(float(row.cells[1]) - 0.1) < 0.01
-    assert row.cells[3] == "a"
+    assert row.cells[1] == "30"
+    assert abs(float(row.cells[2]) - 0.1) < 0.01
+    assert row.cells[5] == "a"
+    assert re.search(r"With 30 patients a difference of 0\.00\d would be", part.text)
     swapped = {"liver": dict(reversed(clear["liver"].items()))}
-    assert lines(build_pairs(swapped)[0])["b against a"].cells[3] == "a"
-    assert lines(doubtful)["a against b"].cells[3] == ABSENT
+    (turned,) = build_pairs(compare_models(swapped, patients))
+    assert lines(turned)["b against a"].cells[5] == "a"
+    assert lines(doubtful)["a against b"].cells[5] == ABSENT
+
+
+def test_scans_of_one_patient_count_once() -> None:
+    """Thirty scans of three patients: no verdict, and how many patients it needs."""
+    dice = np.linspace(0.7, 0.9, 30)
+    scores = {"liver": {"a": dice, "b": dice - 0.1, "c": dice - 0.2}}
+    (part,) = build_pairs(compare_models(scores, ["x", "y", "z"] * 10))
+
+    row = lines(part)["a against b"]
+    assert row.cells[1:] == ("3", "+0.100", "too few patients", ABSENT, ABSENT)
+    assert "3 comparisons need at least 7 patients; there are 3." in part.text
 
 
 def test_absent_structures_and_single_models_are_no_comparison() -> None:
     nan = np.array([np.nan, 0.5, 0.6])
     dice = np.array([0.9, 0.5, 0.6])
-    (part,) = build_pairs({"x": {"a": nan, "b": nan - 0.1}, "y": {"a": nan, "b": nan}})
+    patients = ["p", "q", "r"]
+    two = {"x": {"a": nan, "b": nan - 0.1}, "y": {"a": nan, "b": nan}}
+    (part,) = build_pairs(compare_models(two, patients))
 
-    assert lines(part)["a against b"].cells[1] == "+0.050"
-    assert build_pairs({"x": {"a": dice}}) == []
-    assert build_pairs({"x": {"a": dice[:1], "b": dice[:1]}}) == []
+    assert lines(part)["a against b"].cells[1:3] == ("2", "+0.050")
+    assert build_pairs(compare_models({"x": {"a": dice}}, patients)) == []
 
 
 def test_cross_validation_is_the_mean_and_deviation_over_folds() -> None:
@@ -105,6 +161,6 @@ def test_cross_validation_is_the_mean_and_deviation_over_folds() -> None:
 
     rows = lines(part)
     assert rows["Dice"].cells == ("Dice", "0.850 ± 0.071", "0.700 ± 0.000")
-    assert rows["Dice"].best == (1,)
+    assert not any(row.best for row in rows.values())
     assert rows["IoU"].cells[2] == f"{ABSENT} ± {ABSENT}"
     assert build_folds({"a": found["a"][:1]}) == []

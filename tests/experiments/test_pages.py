@@ -1,10 +1,12 @@
 """The tables say what was found."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from experiments import pages
+from experiments.trials import PAIRS
 
 FOUND = {
     "with": [{"merges": 10, "F1": 0.9}, {"merges": 14, "F1": 0.8}],
@@ -21,6 +23,39 @@ def test_a_table_has_mean_and_deviation_over_seeds() -> None:
         "| with | 12.0 ± 2.8 | 0.850 ± 0.071 |",
         "| without | 21.0 ± 1.4 | 0.700 ± 0.000 |",
     ]
+
+
+def trials(shift: float, *, patients: int) -> list[dict[str, Any]]:
+    """Two seeds; every patient has two cases."""
+    return [
+        {
+            "Dice": 0.5,
+            PAIRS: [[f"p{n // 2}", 0.5 + shift + n / 999] for n in range(2 * patients)],
+        }
+        for _ in range(2)
+    ]
+
+
+def test_arms_are_compared_by_patient_and_not_by_seed_or_case() -> None:
+    arms = {"with": trials(0.1, patients=6), "without": trials(0.0, patients=6)}
+    text = pages.build_differences(arms)
+    assert text[-1] == (
+        "| with against without | 6 | +0.100 | +0.100 to +0.100 | with |"
+    )
+
+    few = {"with": trials(0.1, patients=3), "without": trials(0.0, patients=3)}
+    assert pages.build_differences(few)[-1] == (
+        "| with against without | 3 | +0.100 | too few patients | \N{EN DASH} |"
+    )
+    assert "it needs 6 patients." in text[1]
+    assert pages.build_table(arms)[0] == "| | Dice |"
+    assert pages.build_csv(arms).startswith("arm,seed,Dice\n")
+
+
+def test_arms_of_other_patients_and_trials_that_name_none_are_not_compared() -> None:
+    assert pages.build_differences(FOUND) == []
+    one, other = trials(0, patients=6), trials(0, patients=7)
+    assert pages.build_differences({"a": one, "b": other}) == []
 
 
 def test_every_trial_stands_in_the_csv() -> None:

@@ -71,10 +71,7 @@ def test_candidates_go_to_review_once_and_a_person_promotes(paths: Paths) -> Non
 
     promote("liver", "1", "the first", paths)
 
-    assert (
-        retrain(str(paths.root), name="liver", model="good", minimum_patients=2)
-        == "registered"
-    )
+    assert retrain(str(paths.root), name="liver", model="good") == "registered"
     champion = find_alias("liver", "champion", paths)
     candidate = find_alias("liver", "candidate", paths)
     assert champion is not None
@@ -89,10 +86,7 @@ def test_a_worse_candidate_gets_a_note_with_the_reasons(paths: Paths) -> None:
     first = promote("kidney", "1", "the first", paths)
     assert first.tags["segpipe.model"] == "good"
 
-    assert (
-        retrain(str(paths.root), name="kidney", model="poor", minimum_patients=2)
-        == "rejected"
-    )
+    assert retrain(str(paths.root), name="kidney", model="poor") == "rejected"
     assert len(list_versions("kidney", paths)) == 1
     note = read_note()
     assert "poor is not registered" in note

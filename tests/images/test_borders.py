@@ -1,12 +1,19 @@
 """The border-weight map against its formula, one distance transform an instance."""
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from segpipe.images.borders import Domain, border_weights, separate_touching
+from segpipe.images.borders import (
+    Domain,
+    Separation,
+    border_weights,
+    grow_back,
+    separate_touching,
+)
 
 ONES = (1.0, 1.0, 1.0)
 
@@ -203,3 +210,58 @@ def test_separation_in_2d_leaves_neighbouring_slices_alone() -> None:
     flat = separate_touching(instances, dimensions=2, slice_axis=2)
     assert np.array_equal(flat, instances)
     assert not separate_touching(instances, dimensions=3).any()
+
+
+def bricks(size: int, dimensions: int) -> np.ndarray:
+    """Touching squares or cubes of a size, each an instance."""
+    count = 27 if dimensions == 3 else 9
+    shape = (3, 3, count // 9)
+    ids = np.arange(1, count + 1, dtype=np.int32).reshape(shape)
+    for axis in range(dimensions):
+        ids = ids.repeat(size, axis)
+    return np.pad(ids, [(2, 2), (2, 2), (0, 0)])
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("finer", [1, 2, 3])
+def test_growing_back_undoes_the_separation(
+    dimensions: Literal[2, 3], finer: int
+) -> None:
+    """On the grid of the lines, and where a prediction lies on a finer one."""
+    ids = bricks(5, dimensions)
+    lined = separate_touching(ids, dimensions=dimensions)
+    for axis in range(dimensions):
+        ids, lined = ids.repeat(finer, axis), lined.repeat(finer, axis)
+    made = Separation(dimensions=dimensions, slice_axis=2, spacing=(1.0, 1.0, 1.0))
+    k = 1 / finer if dimensions == 3 else 1.0
+    grown = grow_back(lined, made, spacing=(1 / finer, 1 / finer, k))
+
+    assert (lined != ids).sum() > 0.2 * (ids > 0).sum()
+    assert np.array_equal(grown, ids)
+
+
+def test_only_gaps_as_narrow_as_a_line_are_closed() -> None:
+    ids = np.array([int(n) for n in "0011002200033000"], dtype=np.int32).reshape(
+        -1, 1, 1
+    )
+    made = Separation(dimensions=2, slice_axis=2, spacing=(1.0, 1.0, 1.0))
+    grown = grow_back(ids, made, spacing=(1.0, 1.0, 1.0))
+
+    assert "".join(map(str, grown.ravel())) == "0011122200033000"
+
+
+def test_growing_in_blocks_is_growing_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lined = separate_touching(bricks(5, 3), dimensions=3)
+    made = Separation(dimensions=3, slice_axis=2, spacing=(1.0, 1.0, 1.0))
+    whole = grow_back(lined, made, spacing=(1.0, 1.0, 1.0))
+    monkeypatch.setattr("segpipe.images.borders.GROWN_AT_ONCE", 1000)
+
+    assert np.array_equal(grow_back(lined, made, spacing=(1.0, 1.0, 1.0)), whole)
+
+
+def test_growing_within_slices_leaves_other_slices_alone() -> None:
+    ids = np.zeros((6, 6, 3), dtype=np.int32)
+    ids[:3, :, 0], ids[3:, :, 1] = 1, 2
+    made = Separation(dimensions=2, slice_axis=2, spacing=(1.0, 1.0, 1.0))
+
+    assert np.array_equal(grow_back(ids, made, spacing=(1.0, 1.0, 1.0)), ids)

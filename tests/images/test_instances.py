@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from segpipe.images.borders import Separation, separate_touching
+from segpipe.images.grid import Grid, Orientation
 from segpipe.images.instances import (
     components,
+    find_instances,
     instances_of_structures,
     match_instances,
 )
@@ -45,6 +48,27 @@ def test_structures_that_touch_are_different_instances() -> None:
     assert sorted(np.unique(found)) == [0, 1, 2, 3]
     assert found[0, 5, 0] == 0
     assert len({int(found[0, 0, 0]), int(found[3, 3, 0]), int(found[5, 5, 0])}) == 3
+
+
+def test_instances_grow_back_over_lines_whatever_the_stored_axes() -> None:
+    """Four blocks within each slice; the slices lie across the stored axis j."""
+    label = np.zeros((12, 12, 4), dtype=np.int16)
+    label[:, :6], label[:, 6:] = 1, 3
+    quarters = np.where(np.arange(12).reshape(12, 1, 1) < 6, 1, 2) + 2 * (label == 3)
+    made = Separation(dimensions=2, slice_axis=2, spacing=(1.0, 1.0, 4.0))
+    lined = np.where(separate_touching(quarters, dimensions=2) > 0, label, 0)
+    turn = Orientation((0, 2, 1), (True, False, False))
+    grid = Grid.from_spacing((12, 12, 4), (1.0, 1.0, 4.0), "mm").reoriented(turn)
+    found = find_instances(
+        np.ascontiguousarray(turn.apply(lined)), grid=grid, separation=made
+    )
+
+    match = match_instances(turn.apply(quarters), found)
+    assert (match.f1, match.mean_iou) == (1, 1)
+    none = find_instances(turn.apply(lined).copy(), grid=grid, separation=None)
+    assert np.array_equal(
+        none, instances_of_structures(turn.apply(lined).copy(), ignore=None)
+    )
 
 
 def test_equal_instances_match_in_any_numbering() -> None:

@@ -90,6 +90,22 @@ def test_fixed_values_are_kept(paths: Paths) -> None:
     assert found.profile.median_prepared_shape == (12, 20, 16)
 
 
+@pytest.mark.parametrize(
+    ("spacing", "warned"), [((1.0, 1.0, 2.0), 0), ((4.0, 4.0, 4.0), 2)]
+)
+def test_a_spacing_too_coarse_for_a_structure_is_warned_of(
+    spacing: tuple[float, float, float],
+    warned: int,
+    paths: Paths,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Balls of a radius of 3 voxels, in voxels of 4 x 4 x 2."""
+    plan_of(paths, spacing=spacing)
+
+    assert caplog.text.count("no network can reach more") == warned
+    assert caplog.text.count("set plan.spacing finer") == warned
+
+
 def test_normalizations_are_one_a_channel(paths: Paths) -> None:
     with pytest.raises(
         DataError, match=r"normalization: expected one for each channel"

@@ -16,7 +16,7 @@ from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.stages import evaluate, report
 from tests.support.phantoms import write_dataset
-from tests.support.projects import EVALUATE, PATIENTS, run_to_split
+from tests.support.projects import EVALUATE, JUDGED, run_to_split, write_sides
 from tests.support.trainings import write_training
 
 
@@ -35,7 +35,8 @@ def write_model(paths: Paths, model: str, *, shift: int) -> None:
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     paths = Paths(tmp_path_factory.mktemp("project"))
-    write_dataset(paths.data, cases=10, patients=PATIENTS, instances=True)
+    write_dataset(paths.data, cases=14, patients=JUDGED, instances=True)
+    write_sides(paths)
     run_to_split(paths)
     write_model(paths, "good", shift=0)
     write_model(paths, "poor", shift=2)
@@ -72,15 +73,19 @@ def test_the_page_needs_nothing_else(page: str) -> None:
         assert base64.b64decode(data).startswith(b"\x89PNG")
 
 
-def test_the_better_model_is_marked_in_every_line_that_differs(page: str) -> None:
+def test_the_model_that_is_better_by_patient_is_marked_where_it_was_tested(
+    page: str,
+) -> None:
     rows = re.findall(r"<tr><td>([^<]+)</td>(<td.*?)</tr>", page, re.DOTALL)
-    winners = {name: cells.split("</td>") for name, cells in rows}
-    for name in ("Dice", "IoU", "HD95 (mm)", "Mean IoU (mIoU)"):
-        good, poor = winners[name][:2]
-        assert 'class="best"' in good, name
-        assert 'class="best"' not in poor, name
-    assert "1.000" in winners["Dice"][0]
-    assert "0.00" in winners["HD95 (mm)"][0]
+    cells = {name: row.split("</td>") for name, row in rows}
+    assert 'class="best"' in cells["Dice"][0]
+    assert "1.000" in cells["Dice"][0]
+    assert "0.00" in cells["HD95 (mm)"][0]
+    assert page.count('class="card best"') == 1
+    assert 'class="best">good' in "".join(cells["good against poor"])
+    marked = [name for name, row in cells.items() if 'class="best"' in "".join(row)]
+    assert marked == ["Dice", "good against poor"]
+    assert re.search(r"With 7 patients a difference of 0\.\d{3} would be seen", page)
 
 
 def test_patients_and_cases_go_by_pseudonyms(page: str) -> None:

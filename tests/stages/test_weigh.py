@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segpipe.dataset.prepared import CaseIndex, ClassCounts
+from segpipe.dataset.prepared import CaseIndex, ClassCounts, read_separation
 from segpipe.images.borders import border_weights
 from segpipe.project.paths import Paths
 from segpipe.stages import plan, preprocess, weigh
@@ -86,6 +86,22 @@ def test_touching_instances_can_be_separated(paths: Paths) -> None:
     separation = load(paths, "weigh", "separation")
     assert separation.dtype == bool
     assert not separation[label <= 0].any()
+    said = read_separation(paths.artifacts)
+    assert said is not None
+    assert (said.dimensions, said.spacing) == (3, (1, 1, 2))
+    weigh.run(WEIGH, paths=paths)
+    assert read_separation(paths.artifacts) is None
+
+
+@pytest.mark.parametrize(("dimensions", "warned"), [(2, True), (3, False)])
+def test_lines_within_slices_of_volumes_are_warned_of(
+    dimensions: int, warned: bool, paths: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
+    weigh.run(
+        changed(WEIGH, separate_touching=True, dimensions=dimensions), paths=paths
+    )
+
+    assert ("set weigh.dimensions: 3" in caplog.text) == warned
 
 
 def test_finished_cases_are_taken_from_the_cache(paths: Paths) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from segpipe.project.documents import write_json
+from segpipe.project.documents import write_json, write_text
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute, ComputeParams, build_compute
@@ -25,6 +25,7 @@ from segpipe.training.task import TrainParams
 from tests.support.phantoms import write_dataset
 
 PATIENTS = {f"case_{n:02d}": f"smith_{n // 2}" for n in range(10)}
+JUDGED = {f"case_{n:02d}": f"smith_{max(n // 2, n - 4)}" for n in range(14)}
 VERIFY = verify.VerifyParams(
     grid_tolerance_mm=0.01,
     empty_label="warn",
@@ -124,6 +125,14 @@ def one_thread() -> Compute:
     )
 
 
+def write_sides(paths: Paths) -> None:
+    """Put three patients of JUDGED, with six cases, into folds and seven to test."""
+    names = list(dict.fromkeys(JUDGED.values()))
+    sides = ["0", "1", "1", *["test"] * 7]
+    rows = [f"{name},{side}\n" for name, side in zip(names, sides, strict=True)]
+    write_text(paths.data / "splits.csv", "patient,side\n" + "".join(rows))
+
+
 def run_to_split(paths: Paths, *, dimensions: int = 3) -> None:
     """Verify and split what lies in data/."""
     verify.run(VERIFY, networks={"m": dimensions}, paths=paths)
@@ -148,7 +157,8 @@ def train(paths: Paths, params: TrainParams, *, model: str, fold: int = 0) -> Pa
 def run_to_evaluate(paths: Paths) -> None:
     """A whole project of two models, one that learnt a little and one that did not.
 
-    params.yaml holds the sections that tools read.
+    The test patients are as many as the gate needs; params.yaml holds the sections
+    that tools read.
     """
     good = changed(
         TRAIN,
@@ -161,7 +171,8 @@ def run_to_evaluate(paths: Paths) -> None:
         loss=with_loss("dice_cross_entropy"),
     )
     models = {"poor": changed(good, epochs=1, steps_per_epoch=2), "good": good}
-    write_dataset(paths.data, cases=10, patients=PATIENTS)
+    write_dataset(paths.data, cases=14, patients=JUDGED)
+    write_sides(paths)
     run_to_annotate(paths, models)
     for name, params in models.items():
         train(paths, params, model=name)

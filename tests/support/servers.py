@@ -90,7 +90,11 @@ def mlflow_server(folder: Path, *, port: int | None = None) -> Iterator[str]:
     words += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]
     words += ["--artifacts-destination", str(folder / "artifacts")]
     url = f"http://127.0.0.1:{port}"
-    environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
+    environment = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes more
+    }
     log = folder / "server.log"
     with running(words, health=f"{url}/health", log=log, environment=environment):
         yield url

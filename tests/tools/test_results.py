@@ -55,13 +55,13 @@ def test_a_line_a_model_under_its_columns(tmp_path: Path) -> None:
 
 def test_instances_are_shown_where_there_are_some(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
-    counted = {"f1": 0.7, "merges": 3, "splits": 2}
+    counted = {"f1": 0.7, "merges": 3, "splits": 2, "n_predicted": 9}
     write(paths, make_figures(model="a", instances=counted), make_figures(model="b"))
 
     lines = results(paths)
 
-    assert lines[2].split()[-3:] == ["F1", "merges", "splits"]
-    assert lines[3].split()[-3:] == ["0.700", "3", "2"]
+    assert lines[2].split()[-4:] == ["F1", "merges", "found", "splits"]
+    assert lines[3].split()[-4:] == ["0.700", "3", "9", "2"]
     assert lines[4].split()[-3:] == ["-", "-", "-"]
 
 

@@ -106,7 +106,8 @@ def compare_with_champion(
         left_out=left_out,
         pseudonyms=pseudonyms([case.name for case in cases.cases]),
     )
-    doubts = () if sealed else (UNSEALED.format(champion_name),)
+    unsealed = () if sealed else (UNSEALED.format(champion_name),)
+    doubts = (*unsealed, *comparison.doubts)
     return _keep(comparison.model_copy(update={"doubts": doubts}), paths)
 
 

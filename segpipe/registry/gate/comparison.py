@@ -32,7 +32,8 @@ class Rule(Document):
 
     Attributes:
         margin: Largest accepted loss of mean Dice, at the lower end of the interval.
-        minimum_patients: With fewer patients, nothing is decided.
+        minimum_patients: With fewer patients, nothing is decided; several structures
+            need more, since each of them is tested.
         structure_margin: Largest accepted loss of a structure's mean Dice, even if the
             loss is beyond chance.
         new_failures: How many structures of cases may fail that the champion got right.
@@ -40,7 +41,7 @@ class Rule(Document):
     """
 
     margin: float = Field(0.02, ge=0, le=1)
-    minimum_patients: int = Field(3, ge=2)
+    minimum_patients: int = Field(6, ge=2)
     structure_margin: float = Field(0.01, ge=0, le=1)
     new_failures: int = Field(0, ge=0)
     confidence: Literal["95 %"] = "95 %"
@@ -100,8 +101,10 @@ class Estimate(Document):
         candidate: Mean Dice of the candidate.
         champion: Mean Dice of the champion over the same patients.
         difference: Candidate minus champion, mean over patients.
-        low: Lower end of the difference's 95 % interval.
+        low: Lower end of the difference's 95 % interval; those of several structures
+            are corrected for their number.
         high: Upper end of this interval.
+        visible: True difference that would be seen 4 times in 5.
     """
 
     patients: int
@@ -110,6 +113,7 @@ class Estimate(Document):
     difference: float | None
     low: float | None
     high: float | None
+    visible: float | None = None  # older comparisons have none
 
     @property
     def interval(self) -> str:
@@ -216,6 +220,11 @@ class Comparison(Document):
                 f"{len(self.cases)} test cases of {self.overall.patients} patients "
                 f"that neither trained on; {len(self.new_failures)} structures newly "
                 f"fail, {len(self.mended)} no longer do"
+            )
+        if self.overall.visible is not None:
+            lines.append(
+                f"With {self.overall.patients} patients a difference of "
+                f"{self.overall.visible:.3f} would be seen 4 times in 5."
             )
         for why in dict.fromkeys(self.left_out.values()):
             count = list(self.left_out.values()).count(why)

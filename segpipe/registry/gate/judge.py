@@ -1,18 +1,23 @@
 """judge: decide by patient whether a candidate is not worse than the champion."""
 
+import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from segpipe.evaluation.scores import mean_interval, mean_known
+from segpipe.evaluation.differences import (
+    Difference,
+    by_patient,
+    judge_differences,
+    patients_needed,
+)
 from segpipe.registry.gate.comparison import (
     NOTHING,
     Comparison,
     Estimate,
     Pair,
     Rule,
-    Scores,
     Side,
     signed,
 )
@@ -41,14 +46,13 @@ def judge(
 
     Source:
         Non-inferiority with a margin, both ends of a two-sided 95 % interval: Piaggio
-        2012, doi:10.1001/jama.2012.87802. Bootstrap: Efron 1979,
-        doi:10.1214/aos/1176344552.
+        2012, doi:10.1001/jama.2012.87802. The interval: segpipe.evaluation.differences.
     """
-    overall = estimate(pairs, patients)
     of_structure = defaultdict(list)
     for pair in pairs:
         of_structure[pair.structure].append(pair)
-    structures = {name: estimate(of, patients) for name, of in of_structure.items()}
+    (overall,) = estimate({"all": pairs}, patients).values()
+    structures = estimate(of_structure, patients)
     reasons = _reasons(pairs, overall, structures, rule)
     return Comparison(
         format_version=1,
@@ -57,6 +61,7 @@ def judge(
         rule=rule,
         accepted=not reasons,
         reasons=reasons,
+        doubts=_doubts(overall, structures),
         left_out=left_out,
         overall=overall,
         structures=structures,
@@ -84,32 +89,74 @@ def refuse(
     )
 
 
-def estimate(pairs: Sequence[Pair], patients: dict[str, str]) -> Estimate:
+def estimate(
+    families: Mapping[str, Sequence[Pair]], patients: dict[str, str]
+) -> dict[str, Estimate]:
     """Means over patients; a patient's figure is the mean over cases and structures.
 
     Cases of one patient are alike: counted one by one, they would feign certainty.
 
     Args:
-        pairs: Pairs of one structure or of several.
+        families: Name to its pairs, such as those of a structure. The intervals are
+            corrected for the number of names.
         patients: Case to patient.
     """
-    of_patient: dict[str, list[Scores]] = defaultdict(list)
-    for pair in pairs:
-        if pair.scores is not None:
-            of_patient[patients[pair.case]].append(pair.scores)
-    if not of_patient:
+    known = {
+        name: [pair for pair in pairs if pair.scores is not None]
+        for name, pairs in families.items()
+    }
+    whose = {name: [patients[pair.case] for pair in of] for name, of in known.items()}
+    differences = {
+        name: by_patient(np.array([pair.difference for pair in of]), whose[name])
+        for name, of in known.items()
+    }
+    return {
+        name: _estimate(found, known[name], whose[name])
+        for name, found in judge_differences(differences).items()
+    }
+
+
+def _estimate(
+    found: Difference, pairs: Sequence[Pair], patients: Sequence[str]
+) -> Estimate:
+    if not pairs:
         return NOTHING
-    means = np.array([np.mean(scores, axis=0) for scores in of_patient.values()])
-    differences = means[:, 0] - means[:, 1]
-    known = len(differences) > 1
-    low, high = mean_interval(differences) if known else (None, None)
+    scores = np.array([pair.scores for pair in pairs])
+    candidate, champion = (by_patient(one, patients).mean() for one in scores.T)
+    bounded = math.isfinite(found.low)
     return Estimate(
-        patients=len(means),
-        candidate=float(means[:, 0].mean()),
-        champion=float(means[:, 1].mean()),
-        difference=mean_known(differences.tolist()),
-        low=low,
-        high=high,
+        patients=found.patients,
+        candidate=float(candidate),
+        champion=float(champion),
+        difference=found.mean,
+        low=found.low if bounded else None,
+        high=found.high if bounded else None,
+        visible=None if math.isnan(found.visible) else found.visible,
+    )
+
+
+def _needed(overall: Estimate, structures: dict[str, Estimate]) -> int:
+    """Fewest patients with which the loss of one of the structures can be seen.
+
+    A structure of so few patients that it could not even be judged alone is not
+    tested, so it asks for no correction.
+    """
+    least = min(patients_needed(1), overall.patients)
+    return patients_needed(sum(of.patients >= least for of in structures.values()))
+
+
+def _doubts(overall: Estimate, structures: dict[str, Estimate]) -> tuple[str, ...]:
+    """Name the structures of too few patients to judge them, in a sentence."""
+    needed = _needed(overall, structures)
+    few = [
+        f"{name} ({of.patients})"
+        for name, of in structures.items()
+        if of.patients < needed
+    ]
+    if not few or overall.patients < needed:  # then nothing is judged: a reason
+        return ()
+    return (
+        f"Not judged singly, for which {needed} patients are needed: {', '.join(few)}.",
     )
 
 
@@ -121,11 +168,15 @@ def _reasons(
 ) -> tuple[str, ...]:
     """Reasons why the candidate is not accepted; none if it is accepted."""
     reasons = []
-    if overall.patients < rule.minimum_patients:
+    needed = max(rule.minimum_patients, _needed(overall, structures))
+    if overall.patients < needed:
+        several = f" for {len(structures)} structures" if len(structures) > 1 else ""
         reasons.append(
             f"Only {overall.patients} patients can be compared, too few to judge by: "
-            f"at least {rule.minimum_patients} are expected."
+            f"at least {needed} are expected{several}."
         )
+    if overall.candidate == 0:
+        reasons.append("The candidate finds nothing: its mean Dice is 0.")
     if overall.low is not None and overall.low < -rule.margin:
         reasons.append(
             f"The mean Dice may have fallen by more than the margin of {rule.margin:g}:"

@@ -21,7 +21,7 @@ from segpipe.images.dicom.seg.writing import Algorithm, write_seg
 from segpipe.images.formats import nifti, raster
 from segpipe.images.formats.files import files_of, read_label, write_label
 from segpipe.images.grid import SAME_GRID, Grid
-from segpipe.images.instances import instances_of_structures
+from segpipe.images.instances import find_instances
 from segpipe.images.volume import SLICES, ImageStream
 from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
@@ -247,8 +247,9 @@ class OutputFiles:
             write_label(self._label, labels, self._grid)
         self.written += files_of(self._label)
         if self._work.settings.instances:
-            found: Int32[np.ndarray, "i j k"] = instances_of_structures(
-                labels, ignore=None
+            separation = self._work.segmenter.spec.separation
+            found: Int32[np.ndarray, "i j k"] = find_instances(
+                labels, grid=self._grid, separation=separation
             )
             write_label(self._instances_at, found, self._grid)
             self.written += files_of(self._instances_at)

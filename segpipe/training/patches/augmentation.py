@@ -1,4 +1,4 @@
-"""Augmentation: random transforms of a batch of patches, on the training device."""
+"""Augmentation: random flips and grey values of patches, on the training device."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,10 +6,13 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float32, Int64
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from segpipe.project.params import Params
+
+THIN = 3  # a 3-D patch is thin if its longest side is more than this times its shortest
 
 
 class AugmentationParams(Params):
@@ -18,7 +21,8 @@ class AugmentationParams(Params):
     Attributes:
         flip: Mirror each axis with probability 1/2; for a 2-D network the two axes in
             the plane. A list names the axes: without R, left stays left.
-        rotation_deg: Largest rotation about each axis; for a 2-D network in the plane.
+        rotation_deg: Largest rotation about each axis; for a 2-D network, and for thin
+            patches (``still_axis``), in the plane.
         scale_fraction: Largest fraction by which sizes grow or shrink.
         elastic_deviation: Standard deviation of the displacements of control points,
             in voxels; 10 pixels in the U-Net paper, 4 voxels in that of 3D U-Net.
@@ -31,6 +35,11 @@ class AugmentationParams(Params):
         noise: Largest standard deviation of the noise.
         histogram_matching: Probability that a patch gets the histogram of another
             training case; 1 in the V-Net paper.
+        gamma_fraction: Largest fraction by which the exponent of a channel's grey
+            values grows or shrinks.
+        blur_deviation: Largest standard deviation of a Gaussian blur, in voxels.
+        low_resolution_fraction: Largest fraction by which the voxels of a channel grow
+            in simulated low resolution; 1 halves the resolution.
     """
 
     flip: bool | tuple[Literal["R", "A", "S"], ...]
@@ -42,6 +51,15 @@ class AugmentationParams(Params):
     contrast_fraction: float
     noise: float
     histogram_matching: float
+    # Off in the params of projects that were written before these three.
+    gamma_fraction: float = Field(0.0, ge=0)
+    blur_deviation: float = Field(0.0, ge=0)
+    low_resolution_fraction: float = Field(0.0, ge=0)
+
+    @property
+    def moves_voxels(self) -> bool:
+        """Whether patches are rotated, scaled or deformed."""
+        return any((self.rotation_deg, self.scale_fraction, self.elastic_deviation))
 
     @property
     def flipped_axes(self) -> frozenset[int]:
@@ -52,26 +70,40 @@ class AugmentationParams(Params):
         return frozenset("RAS".index(name) for name in names)
 
 
+def still_axis(patch_size: Sequence[int], slice_axis: int | None) -> int | None:
+    """The axis that rotation, scaling, deformation and blur leave as it is, if any.
+
+    It is the slice axis of a 2-D network. A patch of a 3-D network is thin if its
+    longest side has more than THIN times the voxels of its shortest: it is transformed
+    in the plane across its shortest side, of equally short ones the last.
+
+    Source:
+        Isensee 2021, doi:10.1038/s41592-020-01008-z: nnU-Net v2 augments such patches
+        slice by slice (``do_dummy_2d_data_aug``, ``ANISO_THRESHOLD = 3``).
+    """
+    if slice_axis is not None:
+        return slice_axis
+    shortest = min(range(3), key=lambda axis: (patch_size[axis], -axis))
+    return shortest if max(patch_size) > THIN * patch_size[shortest] else None
+
+
 def augment(
     image: Float32[Tensor, "B channel i j k"],
-    reference: Int64[Tensor, "B i j k"],
-    weight: Float32[Tensor, "B i j k"],
+    reference: Int64[Tensor, "B oi oj ok"],
+    weight: Float32[Tensor, "B oi oj ok"],
     *,
     params: AugmentationParams,
-    spacing: tuple[float, float, float],
     slice_axis: int | None,
     generators: Sequence[torch.Generator],
     quantiles: Float32[Tensor, "B 2 channel q"] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Transform image, reference and weight by one field, then the intensities.
+    """Mirror image, reference and weight alike, then vary the intensities.
 
     Args:
-        image: Normalized patches.
-        reference: Class indices; negative where not annotated.
+        image: Normalized patches, already rotated, scaled and deformed.
+        reference: Class indices of the output window; negative where not annotated.
         weight: Weight of each voxel in the loss.
         params: The section ``augmentation``.
-        spacing: Spacing of the prepared grid, so that rotations are rotations in the
-            world.
         slice_axis: Axis of size 1 of a 2-D network's patches, which stays in place.
         generators: One generator for each patch, on the CPU, so that a patch depends
             neither on the device nor on the other patches of its batch.
@@ -79,19 +111,8 @@ def augment(
             are matched.
 
     Returns:
-        Image, reference and weight in the same shapes. Beyond a patch the image is
-        mirrored, and the reference is *not annotated* with weight 0.
+        Image, reference and weight in the same shapes.
     """
-    if params.rotation_deg or params.scale_fraction or params.elastic_deviation:
-        places = torch.stack(
-            [
-                _places(image.shape[2:], params, spacing, slice_axis, generator)
-                for generator in generators
-            ]
-        )
-        image, reference, weight = _warp(
-            image, reference, weight, places.to(image.device)
-        )
     flipped = params.flipped_axes - {slice_axis}
     if flipped:
         image, reference, weight = _flip(image, reference, weight, flipped, generators)
@@ -100,7 +121,8 @@ def augment(
         coins = _draw(torch.rand, (1, 1, 1, 1), generators, image.device)
         matched = match_histograms(image, quantiles[:, 0], quantiles[:, 1])
         image = torch.where(coins < params.histogram_matching, matched, image)
-    return _vary_intensities(image, params, generators), reference, weight
+    still = still_axis(image.shape[2:], slice_axis)
+    return _vary_intensities(image, params, still, generators), reference, weight
 
 
 def match_histograms(
@@ -127,127 +149,6 @@ def match_histograms(
     share = torch.where(width > 0, (values - start) / width.clamp(min=1e-12), 1.0)
     first, last = other.gather(2, above - 1), other.gather(2, above)
     return (first + share * (last - first)).view_as(image)
-
-
-def _uniform(generator: torch.Generator, low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand((), generator=generator))
-
-
-def _matrix(
-    params: AugmentationParams,
-    spacing: tuple[float, float, float],
-    slice_axis: int | None,
-    generator: torch.Generator,
-) -> Tensor:
-    """Draw rotation and scaling, a matrix on voxel offsets from the patch's centre."""
-    matrix = torch.eye(3, dtype=torch.float64)
-    for axis in range(3):
-        degrees = _uniform(generator, -params.rotation_deg, params.rotation_deg)
-        if slice_axis is not None and axis != slice_axis:
-            continue
-        a, b = (other for other in range(3) if other != axis)
-        turn = torch.eye(3, dtype=torch.float64)
-        cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-        turn[a, a], turn[a, b], turn[b, a], turn[b, b] = cosine, -sine, sine, cosine
-        matrix = matrix @ turn
-    fraction = params.scale_fraction
-    factor = math.exp(_uniform(generator, -1.0, 1.0) * math.log1p(fraction))
-    scale = [1.0 if axis == slice_axis else factor for axis in range(3)]
-    size = torch.tensor(spacing, dtype=torch.float64)
-    turned = matrix @ torch.diag(torch.tensor(scale, dtype=torch.float64))
-    return turned * size[None, :] / size[:, None]
-
-
-def _places(
-    shape: torch.Size,
-    params: AugmentationParams,
-    spacing: tuple[float, float, float],
-    slice_axis: int | None,
-    generator: torch.Generator,
-) -> Float32[Tensor, "i j k 3"]:
-    """Draw where each voxel takes its value from, in the coordinates of grid_sample."""
-    matrix = _matrix(params, spacing, slice_axis, generator)
-    size = torch.tensor(shape, dtype=torch.float64)
-    # grid_sample counts from -1 to 1 and in the order k, j, i.
-    theta = torch.zeros(1, 3, 4, dtype=torch.float64)
-    theta[0, :, :3] = (matrix * size[None, :] / size[:, None]).flip(0, 1)
-    places = F.affine_grid(theta.float(), [1, 1, *shape], align_corners=False)[0]
-    if not params.elastic_deviation:
-        return places
-    moved = displacements(
-        (shape[0], shape[1], shape[2]),
-        deviation=params.elastic_deviation,
-        spacing=params.elastic_spacing,
-        slice_axis=slice_axis,
-        generator=generator,
-    )
-    return places + (moved * 2 / size.float()).flip(3)
-
-
-def displacements(
-    shape: tuple[int, int, int],
-    *,
-    deviation: float,
-    spacing: Literal["coarse"] | int,
-    slice_axis: int | None,
-    generator: torch.Generator,
-) -> Float32[Tensor, "i j k 3"]:
-    """Draw a smooth random field of displacements along i, j, k, in voxels.
-
-    Args:
-        shape: Shape of the patch.
-        deviation: Standard deviation of the control points' displacements, in voxels.
-        spacing: Spacing of the control points, as in AugmentationParams.
-        slice_axis: Axis along which the field is 0 and constant; None in 3-D.
-        generator: Generator on the CPU.
-
-    Source:
-        Ronneberger 2015, arXiv:1505.04597, section 3.1 (``coarse``, bicubic); Çiçek
-        2016, arXiv:1606.06650, section 3.2 (a grid every 32 voxels, B-splines).
-    """
-    i, j, k = (
-        torch.ones(n, 1)
-        if axis == slice_axis
-        else (_bicubic(n) if spacing == "coarse" else _b_spline(n, spacing))
-        for axis, n in enumerate(shape)
-    )
-    points = (3, i.shape[1], j.shape[1], k.shape[1])
-    control = deviation * torch.randn(points, generator=generator)
-    if slice_axis is not None:
-        control[slice_axis] = 0
-    return torch.einsum("xabc,ia,jb,kc->ijkx", control, i, j, k)
-
-
-def _bicubic(size: int) -> Float32[Tensor, "size 3"]:
-    """Weights of three control points: first voxel, middle, last voxel."""
-    unit = torch.eye(3)[None, :, :, None]
-    return F.interpolate(unit, (size, 1), mode="bicubic", align_corners=True)[
-        0, ..., 0
-    ].T
-
-
-def _b_spline(size: int, spacing: int) -> Float32[Tensor, "size points"]:
-    """Weights of cubic B-spline coefficients, the second one at the first voxel."""
-    place = torch.arange(size, dtype=torch.float64) / spacing
-    points = torch.arange(-1, (size - 1) // spacing + 3)
-    x = (place[:, None] - points).abs()
-    near = 2 / 3 - x**2 + x**3 / 2
-    far = (2 - x).clamp(min=0) ** 3 / 6
-    return torch.where(x < 1, near, far).float()
-
-
-def _warp(
-    image: Tensor, reference: Tensor, weight: Tensor, places: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Sample the patches at the places, with a single interpolation."""
-    image = F.grid_sample(
-        image, places, mode="bilinear", padding_mode="reflection", align_corners=False
-    )
-    drawn = torch.stack([reference.float() + 1, weight], dim=1)
-    drawn = F.grid_sample(
-        drawn, places, mode="nearest", padding_mode="zeros", align_corners=False
-    )
-    return image, drawn[:, 0].round().long() - 1, drawn[:, 1].contiguous()
 
 
 def _flip(
@@ -279,9 +180,23 @@ def _draw(
 
 
 def _vary_intensities(
-    image: Tensor, params: AugmentationParams, generators: Sequence[torch.Generator]
+    image: Tensor,
+    params: AugmentationParams,
+    still: int | None,
+    generators: Sequence[torch.Generator],
 ) -> Tensor:
     lead, device = (image.shape[1], 1, 1, 1), image.device
+    if params.blur_deviation:
+        shares = _draw(torch.rand, lead, generators, device)
+        largest = params.blur_deviation
+        image = blur(image, largest * shares, largest=largest, still=still)
+    if params.low_resolution_fraction:
+        shares = _draw(torch.rand, lead, generators, torch.device("cpu"))
+        factors = 1 + params.low_resolution_fraction * shares
+        image = lower_resolution(image, factors.flatten(1), still=still)
+    if params.gamma_fraction:
+        turns = 2 * _draw(torch.rand, lead, generators, device) - 1
+        image = apply_gamma(image, torch.exp(turns * math.log1p(params.gamma_fraction)))
     if params.contrast_fraction:
         turns = 2 * _draw(torch.rand, lead, generators, device) - 1
         image = image * torch.exp(turns * math.log1p(params.contrast_fraction))
@@ -293,3 +208,91 @@ def _vary_intensities(
         noise = _draw(torch.randn, image.shape[1:], generators, device)
         image = image + noise * deviation
     return image
+
+
+def blur(
+    image: Float32[Tensor, "B channel i j k"],
+    deviation: Float32[Tensor, "B channel 1 1 1"],
+    *,
+    largest: float,
+    still: int | None,
+) -> Float32[Tensor, "B channel i j k"]:
+    """Convolve each channel with a Gaussian, whose sum is 1; edges are repeated.
+
+    Args:
+        image: Patches.
+        deviation: Standard deviation of each channel, in voxels; 0 blurs nothing.
+        largest: Upper bound of the deviations; kernels end at 3 times this.
+        still: Axis along which nothing is blurred.
+    """
+    radius = math.ceil(3 * largest)
+    offsets = torch.arange(-radius, radius + 1, device=image.device)
+    kernel = torch.exp(-((offsets / deviation.clamp(min=1e-6)) ** 2) / 2)
+    kernel = kernel / kernel.sum(-1, keepdim=True)
+    for axis in range(3):
+        if axis == still:
+            continue
+        pads = [0] * 6
+        pads[4 - 2 * axis] = pads[5 - 2 * axis] = radius
+        padded = F.pad(image, pads, mode="replicate")
+        size = image.shape[2 + axis]
+        image = torch.zeros_like(image)
+        for place in range(2 * radius + 1):
+            part = padded.narrow(2 + axis, place, size)
+            image += kernel[..., place : place + 1] * part
+    return image
+
+
+def lower_resolution(
+    image: Float32[Tensor, "B channel i j k"],
+    factors: Float32[Tensor, "B channel"],
+    *,
+    still: int | None,
+) -> Float32[Tensor, "B channel i j k"]:
+    """Sample each channel on larger voxels (nearest) and back again (trilinear).
+
+    Args:
+        image: Patches.
+        factors: Factor by which the voxels of each channel grow.
+        still: Axis along which the resolution stays.
+
+    Source:
+        Isensee 2021, doi:10.1038/s41592-020-01008-z, supplementary note 2.
+    """
+    shape, found = image.shape[2:], image.clone()
+    for n, per_channel in enumerate(factors.tolist()):
+        for channel, factor in enumerate(per_channel):
+            few = [
+                size if axis == still else max(1, round(size / factor))
+                for axis, size in enumerate(shape)
+            ]
+            coarse = F.interpolate(
+                image[n : n + 1, channel : channel + 1], few, mode="nearest-exact"
+            )
+            found[n, channel] = F.interpolate(
+                coarse, tuple(shape), mode="trilinear", align_corners=False
+            )[0, 0]
+    return found
+
+
+def apply_gamma(
+    image: Float32[Tensor, "B channel i j k"],
+    exponent: Float32[Tensor, "B channel 1 1 1"],
+) -> Float32[Tensor, "B channel i j k"]:
+    """Raise each channel, scaled from its range to 0 ... 1, to the power of exponent.
+
+    Its mean and standard deviation stay as they were.
+
+    Source:
+        Isensee 2021, doi:10.1038/s41592-020-01008-z, supplementary note 2; moments kept
+        as in nnU-Net v2 (``retain_stats``).
+    """
+    axes = (2, 3, 4)
+    low, high = image.amin(axes, keepdim=True), image.amax(axes, keepdim=True)
+    bent = ((image - low) / (high - low).clamp(min=1e-7)) ** exponent
+    means = image.mean(axes, keepdim=True), bent.mean(axes, keepdim=True)
+    moments = (
+        image.std(axes, keepdim=True, unbiased=False),
+        bent.std(axes, keepdim=True, unbiased=False),
+    )
+    return (bent - means[1]) * (moments[0] / moments[1].clamp(min=1e-7)) + means[0]

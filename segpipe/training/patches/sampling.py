@@ -10,6 +10,7 @@ from jaxtyping import Float32, Int32, Int64
 from segpipe.dataset.prepared import open_annotated, prepared_case, weighed_case
 from segpipe.images.grid import Triple
 from segpipe.images.volume import mirrored_window
+from segpipe.training.patches.geometry import Source
 
 PLACES = 2000  # most voxels kept for each class of a case, to draw centres from
 QUANTILES = 256
@@ -40,6 +41,46 @@ class TrainingCase:
     separation: np.ndarray | None
     places: dict[int, Int32[np.ndarray, "n 3"]]
     quantiles: Float32[np.ndarray, "channel q"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Spot:
+    """Where a patch is drawn.
+
+    Attributes:
+        case: The case.
+        start: First voxel of the output window; it may lie outside the case.
+        place: The voxel of a structure on which the window was drawn, if any.
+        quantiles: Quantiles of the case and of a random other one, whose histogram the
+            patch may get.
+    """
+
+    case: TrainingCase
+    start: Triple
+    place: Triple | None
+    quantiles: Float32[np.ndarray, "2 channel q"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """A patch; or the boxes of its case from which it is still to be interpolated.
+
+    Attributes:
+        case: Name of the case.
+        image: Input of the network.
+        reference: Class indices of the output window, negative where not annotated.
+        weight: Weight of each voxel in the loss; 0 where not annotated.
+        sources: Places at which to interpolate the image, and reference and weight;
+            None for a patch that is complete.
+        quantiles: As of its spot.
+    """
+
+    case: str
+    image: Float32[np.ndarray, "channel i j k"]
+    reference: Int64[np.ndarray, "oi oj ok"]
+    weight: Float32[np.ndarray, "oi oj ok"]
+    sources: tuple[Source, Source] | None
+    quantiles: Float32[np.ndarray, "2 channel q"] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,31 +196,96 @@ def draw_batch(
     Returns:
         The patches. Beyond the volume the image is mirrored and the weight is 0.
     """
-    window = _triple(p - 2 * m for p, m in zip(patch_size, margin, strict=True))
-    images, references, weights, names, quantiles = [], [], [], [], []
-    for rng in rngs:
-        if foreground_fraction is None:
-            case, start = _draw_balanced(cases, window, rng)
-        else:
-            case = cases[int(rng.integers(len(cases)))]
-            start = _draw_start(case, window, foreground_fraction, rng)
-        names.append(case.name)
-        if case.quantiles is not None:
-            other = cases[int(rng.integers(len(cases)))].quantiles
-            assert other is not None, "all cases have quantiles, or none"
-            quantiles.append(np.stack([case.quantiles, other]))
-        outer = _triple(s - m for s, m in zip(start, margin, strict=True))
-        images.append(mirrored_window(case.image, outer, patch_size))
-        reference, weight = _cut_reference(case, start, window, class_weights)
-        references.append(reference)
-        weights.append(weight)
+    window = output_window(patch_size, margin)
+    patches = [
+        cut_patch(
+            draw_spot(cases, window, foreground_fraction, rng),
+            patch_size,
+            margin=margin,
+            class_weights=class_weights,
+        )
+        for rng in rngs
+    ]
     return Batch(
-        np.stack(images),
-        np.stack(references),
-        np.stack(weights),
-        tuple(names),
-        np.stack(quantiles) if quantiles else None,
+        np.stack([patch.image for patch in patches]),
+        np.stack([patch.reference for patch in patches]),
+        np.stack([patch.weight for patch in patches]),
+        tuple(patch.case for patch in patches),
+        stack_quantiles(patches),
     )
+
+
+def stack_quantiles(
+    patches: Sequence[Patch],
+) -> Float32[np.ndarray, "B 2 channel q"] | None:
+    """The quantiles of patches; None unless histograms are matched."""
+    found = [patch.quantiles for patch in patches if patch.quantiles is not None]
+    return np.stack(found) if found else None
+
+
+def output_window(patch_size: Triple, margin: Triple) -> Triple:
+    """Voxels of the network's output, which is smaller by the margin on each side."""
+    return _triple(p - 2 * m for p, m in zip(patch_size, margin, strict=True))
+
+
+def draw_spot(
+    cases: list[TrainingCase],
+    window: Triple,
+    foreground_fraction: float | None,
+    rng: np.random.Generator,
+) -> Spot:
+    """Draw the case and the place of a patch, as draw_batch says.
+
+    Args:
+        cases: Cases to draw from.
+        window: Voxels of the output window.
+        foreground_fraction: Share of patches on a structure; None balances classes.
+        rng: Generator that decides all random choices.
+    """
+    place: Triple | None
+    if foreground_fraction is None:
+        case, (start, place) = _draw_balanced(cases, window, rng)
+    else:
+        case = cases[int(rng.integers(len(cases)))]
+        start, place = _draw_start(case, window, foreground_fraction, rng)
+    quantiles = None
+    if case.quantiles is not None:
+        other = cases[int(rng.integers(len(cases)))].quantiles
+        assert other is not None, "all cases have quantiles, or none"
+        quantiles = np.stack([case.quantiles, other])
+    return Spot(case, start, place, quantiles)
+
+
+def cut_patch(
+    spot: Spot,
+    patch_size: Triple,
+    *,
+    margin: Triple,
+    class_weights: Float32[np.ndarray, " classes"],
+    sources: tuple[Source, Source] | None = None,
+) -> Patch:
+    """Cut a patch, or the boxes from which it is interpolated.
+
+    Args:
+        spot: Where it is drawn.
+        patch_size: Input voxels of the network.
+        margin: Input minus output of the network, a side.
+        class_weights: Class weight w_c of each class.
+        sources: Boxes of the image and of the reference, if it is interpolated.
+
+    Returns:
+        The patch. Beyond the case the image is mirrored and the weight is 0.
+    """
+    if sources is None:
+        start = _triple(s - m for s, m in zip(spot.start, margin, strict=True))
+        outer = start, patch_size
+        inner = spot.start, output_window(patch_size, margin)
+    else:
+        outer, inner = ((source.start, source.size) for source in sources)
+    image = mirrored_window(spot.case.image, *outer)
+    reference, weight = _cut_reference(spot.case, *inner, class_weights)
+    name = spot.case.name
+    return Patch(name, image, reference, weight, sources, spot.quantiles)
 
 
 def _triple(values: Iterable[int]) -> Triple:
@@ -198,22 +304,22 @@ def _draw_start(
     window: Triple,
     foreground_fraction: float,
     rng: np.random.Generator,
-) -> Triple:
-    """Draw the first voxel of an output window, anywhere or on a structure."""
+) -> tuple[Triple, Triple | None]:
+    """Draw the first voxel of an output window, anywhere or on a structure's voxel."""
     anywhere = [
         int(rng.integers(low, high + 1))
         for low, high in zip(*_bounds(case, window), strict=True)
     ]
     wants_structure = rng.random() < foreground_fraction
     if not wants_structure or not case.places:
-        return _triple(anywhere)
+        return _triple(anywhere), None
     structure = sorted(case.places)[int(rng.integers(len(case.places)))]
     return _start_on(case, structure, window, rng)
 
 
 def _draw_balanced(
     cases: list[TrainingCase], window: Triple, rng: np.random.Generator
-) -> tuple[TrainingCase, Triple]:
+) -> tuple[TrainingCase, tuple[Triple, Triple]]:
     """Draw a class, a case that has it, and a window on one of its voxels."""
     classes = sorted({value for case in cases for value in case.places})
     wanted = classes[int(rng.integers(len(classes)))]
@@ -224,22 +330,27 @@ def _draw_balanced(
 
 def _start_on(
     case: TrainingCase, structure: int, window: Triple, rng: np.random.Generator
-) -> Triple:
-    """Draw a window on a voxel of a structure, centred as far as the edges allow."""
+) -> tuple[Triple, Triple]:
+    """Draw a window on a voxel of a structure, centred as far as the edges allow.
+
+    Returns:
+        The window's first voxel, and the voxel.
+    """
     lowest, highest = _bounds(case, window)
     place = case.places[structure][int(rng.integers(len(case.places[structure])))]
-    return _triple(
+    start = _triple(
         int(np.clip(place[n] - window[n] // 2, lowest[n], highest[n])) for n in range(3)
     )
+    return start, _triple(place.tolist())
 
 
 def _cut_reference(
     case: TrainingCase, start: Triple, window: Triple, class_weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the reference and the weight of an output window."""
+    """Cut the reference and the weight of a window, which may lie outside the case."""
     reference = np.full(window, -1, dtype=np.int64)
     inside = tuple(
-        slice(max(0, -s), min(w, n - s))
+        slice(min(w, max(0, -s)), max(0, min(w, n - s)))
         for s, w, n in zip(start, window, case.label.shape, strict=True)
     )
     source = tuple(

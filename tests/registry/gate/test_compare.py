@@ -63,7 +63,7 @@ def provenance(folder: Path, digest: str, knows: tuple[str, ...] = ()) -> Path:
 def compare(
     paths: Paths, model: str, champion: Path, *, sealed: bool = True, **values: Any
 ) -> Comparison:
-    rule = Rule(**{"minimum_patients": 2, **values})
+    rule = Rule(**values)
     return compare_with_champion(
         model,
         champion,
@@ -269,7 +269,7 @@ def test_the_command_ends_by_the_verdict(
 ) -> None:
     champion_of(paths, other)
     monkeypatch.chdir(paths.root)
-    words = ["compare", model, "fetched", "--minimum-patients", "2"]
+    words = ["compare", model, "fetched"]
     result = CliRunner().invoke(app, words)
 
     assert result.exit_code == code

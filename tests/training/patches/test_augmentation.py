@@ -5,9 +5,12 @@ from scipy import ndimage
 
 from segpipe.training.patches.augmentation import (
     AugmentationParams,
+    apply_gamma,
     augment,
-    displacements,
+    blur,
+    lower_resolution,
     match_histograms,
+    still_axis,
 )
 
 NOTHING = {
@@ -21,6 +24,7 @@ NOTHING = {
     "noise": 0.0,
     "histogram_matching": 0.0,
 }
+NEW = {"gamma_fraction": 0.5, "blur_deviation": 1.0, "low_resolution_fraction": 1.0}
 
 
 def patches(shape=(2, 1, 12, 14, 10)):
@@ -39,7 +43,6 @@ def run(
     parts,
     *,
     seed=0,
-    spacing=(1.0, 1.0, 1.0),
     slice_axis=None,
     quantiles=None,
     **changes,
@@ -47,7 +50,6 @@ def run(
     return augment(
         *parts,
         params=AugmentationParams(**{**NOTHING, **changes}),
-        spacing=spacing,
         slice_axis=slice_axis,
         generators=chances(len(parts[0]), seed=seed),
         quantiles=quantiles,
@@ -99,77 +101,11 @@ def test_flips_are_along_the_named_axes(flip, slice_axis, mirrored) -> None:
     assert len(places) == 100
 
 
-@pytest.mark.parametrize("slice_axis", [0, 1, 2])
-def test_a_2d_networks_patches_stay_in_their_plane(slice_axis: int) -> None:
-    shape = [4, 1, 9, 9, 9]
-    shape[2 + slice_axis] = 1
-    image, reference, weight = patches(tuple(shape))
-
-    image, reference, weight = run(
-        (image, reference, weight), slice_axis=slice_axis, rotation_deg=30.0, flip=True
-    )
-
-    assert list(image.shape) == shape
-    assert (weight > 0).any()
-
-
-def test_what_comes_from_outside_is_not_annotated() -> None:
-    image, reference, weight = patches()
-
-    _, turned, weighed = run((image, reference, weight), rotation_deg=45.0)
-
-    assert (turned == -1).any()
-    assert ((turned == -1) == (weighed == 0)).all()
-
-
-def test_unlabelled_voxels_never_become_labelled() -> None:
-    image, reference, weight = patches()
-    reference[:] = -1
-    weight[:] = 0
-
-    _, turned, weighed = run(
-        (image, reference, weight), rotation_deg=30.0, scale_fraction=0.3, flip=True
-    )
-
-    assert (turned == -1).all()
-    assert (weighed == 0).all()
-
-
-def test_no_class_arises_that_was_not_there() -> None:
-    image, reference, weight = patches()
-    reference = reference * 5
-
-    _, turned, _ = run((image, reference, weight), rotation_deg=20.0)
-
-    assert set(turned.unique().tolist()) <= {-1, 0, 5}
-
-
-def test_a_rotation_keeps_a_ball_in_anisotropic_voxels() -> None:
-    """Turned in the world, not in voxels: a ball of 2 mm slices stays a ball."""
-    i, j, k = torch.meshgrid(
-        torch.arange(41.0), torch.arange(41.0), torch.arange(21.0), indexing="ij"
-    )
-    distance = ((i - 20) ** 2 + (j - 20) ** 2 + (2 * (k - 10)) ** 2).sqrt()
-    ball = (distance < 14)[None].long()
-    image = ball[:, None].float()
-
-    for seed in range(4):
-        _, turned, _ = run(
-            (image, ball, torch.ones(ball.shape)),
-            spacing=(1.0, 1.0, 2.0),
-            rotation_deg=45.0,
-            seed=seed,
-        )
-        turned = turned.clamp(min=0)
-        shared = 2 * (turned * ball).sum() / (turned.sum() + ball.sum())
-        assert float(shared) > 0.95
-
-
 def test_grey_values_vary_but_the_reference_does_not() -> None:
     parts = patches()
 
     image, reference, weight = run(
-        parts, brightness=0.5, contrast_fraction=0.5, noise=0.3
+        parts, brightness=0.5, contrast_fraction=0.5, noise=0.3, **NEW
     )
 
     assert not torch.allclose(image, parts[0])
@@ -179,104 +115,12 @@ def test_grey_values_vary_but_the_reference_does_not() -> None:
 
 def test_the_same_seed_gives_the_same_patches() -> None:
     parts = patches()
-    changes = {"rotation_deg": 20.0, "flip": True, "noise": 0.2, "brightness": 0.1}
+    changes = {"flip": True, "noise": 0.2, "brightness": 0.1, **NEW}
 
     first, second = run(parts, **changes), run(parts, **changes)
 
     for one, other in zip(first, second, strict=True):
         assert torch.equal(one, other)
-
-
-def field(shape, *, spacing, deviation=4.0, slice_axis=None, seed=0):
-    return displacements(
-        shape,
-        deviation=deviation,
-        spacing=spacing,
-        slice_axis=slice_axis,
-        generator=torch.Generator().manual_seed(seed),
-    )
-
-
-def test_a_coarse_field_passes_through_its_three_by_three_samples() -> None:
-    """Ronneberger 2015, section 3.1: bicubic between N(0, 10 px) on a 3 x 3 grid."""
-    found = field((33, 21, 1), spacing="coarse", deviation=10.0, slice_axis=2)
-    control = 10 * torch.randn((3, 3, 3, 1), generator=torch.Generator().manual_seed(0))
-
-    nodes = found[[0, 16, 32]][:, [0, 10, 20], 0]
-    for axis in (0, 1):
-        assert torch.allclose(nodes[..., axis], control[axis, :, :, 0], atol=1e-4)
-    assert not found[..., 2].any()
-
-
-@pytest.mark.parametrize("shape", [(40, 33, 65), (7, 32, 31)])
-def test_a_b_spline_field_is_scipys(shape) -> None:
-    """Çiçek 2016, section 3.2: coefficients every 32 voxels."""
-    found = field(shape, spacing=32)
-    points = [(n - 1) // 32 + 4 for n in shape]
-    control = 4 * torch.randn((3, *points), generator=torch.Generator().manual_seed(0))
-    where = np.meshgrid(*(np.arange(n) / 32 + 1 for n in shape), indexing="ij")
-
-    for axis in range(3):
-        expected = ndimage.map_coordinates(
-            control[axis].numpy().astype(np.float64),
-            where,
-            order=3,
-            prefilter=False,
-            mode="mirror",
-        )
-        assert np.abs(found[..., axis].numpy() - expected).max() < 1e-4
-
-
-@pytest.mark.parametrize("spacing", ["coarse", 16])
-def test_displacements_have_their_deviation_at_control_points(spacing) -> None:
-    draws = torch.stack(
-        [field((9, 9, 9), spacing=spacing, seed=seed)[0, 0, 0] for seed in range(300)]
-    )
-
-    # A B-spline smooths its coefficients: (2/3)^2 + 2 (1/6)^2 = 1/2 an axis.
-    expected = 4.0 if spacing == "coarse" else 4.0 * 0.5**1.5
-    assert draws.std().item() == pytest.approx(expected, rel=0.1)
-
-
-def test_a_field_warps_image_reference_and_weight_alike() -> None:
-    """A sphere that shifts and bends: mirrored image and nearest labels agree."""
-    axes = torch.meshgrid(*(torch.arange(32.0) - 15.5 for _ in range(3)), indexing="ij")
-    radius = sum(a**2 for a in axes).sqrt()
-    image = (12 - radius)[None, None]
-    reference = (radius < 12).long()[None]
-    bent, moved, weight = run(
-        (image, reference, torch.ones(reference.shape)),
-        elastic_deviation=2.0,
-        elastic_spacing=16,
-    )
-
-    known = weight[0] > 0
-    agree = (bent[0, 0] > 0) == (moved[0] == 1)
-    assert agree[known].float().mean() > 0.97
-    assert (moved[0][known] != reference[0][known]).float().mean() > 0.01
-    assert set(moved.unique().tolist()) <= {-1, 0, 1}
-    assert ((moved == -1) == (weight == 0)).all()
-
-
-def test_unlabelled_never_becomes_labelled() -> None:
-    image, reference, weight = patches((4, 1, 16, 16, 16))
-    reference[:, :8], weight[:, :8] = -1, 0
-    _, moved, after = run(
-        (image, reference, weight), elastic_deviation=3.0, elastic_spacing=8
-    )
-
-    assert (after[moved == -1] == 0).all()
-    assert (after > 0).float().mean() < 0.75
-
-
-def test_an_elastic_field_is_the_same_for_the_same_seed() -> None:
-    first, again, other = (
-        run(patches(), elastic_deviation=2.0, elastic_spacing=8, seed=seed)[0]
-        for seed in (1, 1, 2)
-    )
-
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
 
 
 def normal_and_skewed() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -339,12 +183,10 @@ def test_histograms_are_matched_as_often_as_asked(probability: float) -> None:
 def test_what_becomes_of_a_patch_does_not_depend_on_its_batch() -> None:
     everything = {
         "flip": True,
-        "rotation_deg": 15.0,
-        "scale_fraction": 0.2,
-        "elastic_deviation": 2.0,
         "brightness": 0.1,
         "contrast_fraction": 0.2,
         "noise": 0.1,
+        **NEW,
     }
     parts = patches((3, 1, 12, 12, 12))
     together = run(parts, **everything)
@@ -352,10 +194,94 @@ def test_what_becomes_of_a_patch_does_not_depend_on_its_batch() -> None:
     alone = augment(
         *(part[1:2] for part in parts),
         params=AugmentationParams(**{**NOTHING, **everything}),
-        spacing=(1.0, 1.0, 1.0),
         slice_axis=None,
         generators=chances(3)[1:2],
     )
 
     for one, every in zip(alone, together, strict=True):
         torch.testing.assert_close(one[0], every[1])
+
+
+def test_params_of_before_have_the_new_transforms_off() -> None:
+    params = AugmentationParams(**NOTHING)
+
+    assert [getattr(params, name) for name in NEW] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_each_new_transform_changes_some_patches_and_stays_finite(name: str) -> None:
+    parts = patches()
+    image, reference, weight = run(parts, **{name: NEW[name]})
+
+    assert image.isfinite().all()
+    assert not torch.equal(image, parts[0])
+    assert torch.equal(reference, parts[1])
+    assert torch.equal(weight, parts[2])
+
+
+@pytest.mark.parametrize("still", [None, 2])
+def test_a_blur_is_scipys_gaussian(still: int | None) -> None:
+    image = torch.rand((2, 2, 12, 9, 7), generator=torch.Generator().manual_seed(1))
+    sigmas = torch.tensor([[0.5, 1.0], [0.0, 0.8]])
+
+    found = blur(image, sigmas[..., None, None, None], largest=1.0, still=still)
+
+    for n in range(2):
+        for channel in range(2):
+            sigma = [float(sigmas[n, channel])] * 3
+            if still is not None:
+                sigma[still] = 0.0
+            expected = ndimage.gaussian_filter(
+                image[n, channel].double().numpy(), sigma, mode="nearest", radius=3
+            )
+            np.testing.assert_allclose(found[n, channel], expected, atol=1e-5)
+
+
+def test_half_the_resolution_is_every_second_voxel_interpolated() -> None:
+    """Voxels of twice the size take the second of each pair, at the pair's middle."""
+    ramp = torch.arange(8.0) ** 2
+    image = ramp[None, None, :, None, None].repeat(1, 2, 1, 5, 4).contiguous()
+
+    found = lower_resolution(image, torch.tensor([[2.0, 1.0]]), still=None)
+
+    expected = np.interp(np.arange(8), [0.5, 2.5, 4.5, 6.5], ramp[1::2])
+    np.testing.assert_allclose(found[0, 0, :, 0, 0], expected, atol=1e-5)
+    torch.testing.assert_close(found[0, 1], image[0, 1])
+    still = lower_resolution(image, torch.tensor([[2.0, 2.0]]), still=0)
+    torch.testing.assert_close(still, image)
+
+
+def test_gamma_is_a_power_of_the_range_that_keeps_mean_and_deviation() -> None:
+    image = torch.rand((1, 2, 8, 8, 8), generator=torch.Generator().manual_seed(2)) - 3
+    exponents = torch.tensor([[1.0, 1.5]])[..., None, None, None]
+
+    found = apply_gamma(image, exponents)
+
+    torch.testing.assert_close(found[:, 0], image[:, 0])
+    before, after = (part[0, 1].double().numpy() for part in (image, found))
+    power = ((before - before.min()) / np.ptp(before)) ** 1.5
+    assert after.mean() == pytest.approx(before.mean(), abs=1e-4)
+    assert after.std() == pytest.approx(before.std(), rel=1e-4)
+    np.testing.assert_allclose(np.corrcoef(after.ravel(), power.ravel())[0, 1], 1)
+    flat = torch.full((1, 1, 4, 4, 4), 7.0)
+    torch.testing.assert_close(apply_gamma(flat, exponents[:, :1] * 2), flat)
+
+
+@pytest.mark.parametrize(
+    ("patch_size", "slice_axis", "still"),
+    [
+        ((40, 40, 40), None, None),
+        ((128, 128, 16), None, 2),
+        ((128, 128, 64), None, None),
+        ((48, 48, 16), None, None),
+        ((16, 128, 64), None, 0),
+        ((8, 128, 8), None, 2),
+        ((572, 572, 1), 2, 2),
+        ((1, 16, 16), 0, 0),
+    ],
+)
+def test_thin_patches_are_transformed_in_their_plane(
+    patch_size, slice_axis, still
+) -> None:
+    """As in nnU-Net: thin is a patch of more than 3 to 1."""
+    assert still_axis(patch_size, slice_axis) == still

@@ -1,0 +1,266 @@
+"""Whatever params allow can be trained: each combination, and each shipped preset.
+
+The combinations come from the types of the params: a new network, padding, precision or
+transform is among them by itself.
+"""
+
+import itertools
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pytest
+import torch
+
+from segpipe.networks.build import margin_of
+from segpipe.networks.catalogue import NETWORKS, NetworkName
+from segpipe.project.errors import DataError
+from segpipe.project.params import parse_section, read_params
+from segpipe.project.paths import Paths
+from segpipe.segmenter.settings import Precision
+from segpipe.stages import annotate, plan, preprocess, weigh
+from segpipe.training.checkpoints import Progress
+from segpipe.training.distributed import World
+from segpipe.training.patches.augmentation import AugmentationParams
+from segpipe.training.step import augment_patches, draw_patches, train_step
+from segpipe.training.task import Task, TrainParams, build_task, start_or_resume
+from tests.support.phantoms import write_dataset
+from tests.support.places import ROOT
+from tests.support.projects import (
+    PATIENTS,
+    PREPROCESS,
+    TRAIN,
+    changed,
+    one_thread,
+    run_to_annotate,
+    run_to_split,
+)
+
+log = logging.getLogger(__name__)
+NETWORK_NAMES: tuple[NetworkName, ...] = get_args(NetworkName)
+PADDINGS: tuple[Literal["valid", "same"], ...] = get_args(
+    TrainParams.model_fields["padding"].annotation
+)
+PRECISIONS = [name for name in get_args(Precision) if name != "auto"]
+DIMENSIONS = (2, 3)  # of the data
+OFF: dict[str, Any] = {
+    name: "coarse" if name == "elastic_spacing" else 0.0
+    for name in AugmentationParams.model_fields
+} | {"flip": False}
+MAGNITUDES: dict[str, Any] = {  # 1 for the others
+    "flip": True,
+    "rotation_deg": 45.0,
+    "scale_fraction": 0.3,
+    "elastic_deviation": 3.0,
+}
+
+
+def transforms() -> dict[str, dict[str, Any]]:
+    """Nothing, each transform alone, and all together with either elastic field."""
+    alone = {
+        name: {**OFF, name: MAGNITUDES.get(name, 1.0)}
+        for name in OFF
+        if name != "elastic_spacing"
+    }
+    everything = {**OFF, **{name: MAGNITUDES.get(name, 1.0) for name in alone}}
+    return {
+        "nothing": OFF,
+        **alone,
+        "flip some": {**OFF, "flip": ("A", "S")},
+        "everything, coarse": {**everything, "elastic_spacing": "coarse"},
+        "everything": {**everything, "elastic_spacing": 8},
+    }
+
+
+TRANSFORMS = transforms()
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One choice of each."""
+
+    network: NetworkName
+    padding: Literal["valid", "same"]
+    dimensions: int
+    transform: str
+    sparse: bool
+    precision: str
+
+    @property
+    def model(self) -> str:
+        """Name of the model whose patch plan it uses."""
+        return f"{self.network}-{self.padding}"
+
+
+def combinations() -> Iterator[Combination]:
+    """All that params allow."""
+    for combination in itertools.starmap(
+        Combination,
+        itertools.product(
+            NETWORK_NAMES, PADDINGS, DIMENSIONS, TRANSFORMS, (False, True), PRECISIONS
+        ),
+    ):
+        network = NETWORKS[combination.network]
+        if network.dimensions > combination.dimensions:
+            continue  # verify refuses a 3-D network on pictures
+        if combination.padding in network.paddings:
+            yield combination
+
+
+def smallest(name: NetworkName, padding: Literal["valid", "same"]) -> TrainParams:
+    """A network of one channel on its smallest patch; one of 16 if it is padded."""
+    with torch.device("meta"):
+        network = NETWORKS[name](1, 2, base_channels=1, padding=padding)
+    size = network.input_size(1 if network.margin else 16)
+    shape = (size, size, 1 if network.dimensions == 2 else size)
+    return changed(
+        TRAIN,
+        network=name,
+        padding=padding,
+        base_channels=1,
+        patch_size=shape,
+        slice_axis=2 if network.dimensions == 2 else "auto",
+        batch_size=1,
+        epochs=1,
+        steps_per_epoch=len(TRANSFORMS),
+        augmentation=TRAIN.augmentation.model_copy(update={"histogram_matching": 1.0}),
+    )
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Paths]:
+    """Data of 2 and of 3 dimensions, prepared for every network that they allow."""
+    found = {}
+    for dimensions in DIMENSIONS:
+        paths = Paths(tmp_path_factory.mktemp(f"project-{dimensions}"))
+        write_dataset(paths.data, dimensions=dimensions, cases=10, patients=PATIENTS)
+        models = {
+            f"{name}-{padding}": smallest(name, padding)
+            for name, padding in itertools.product(NETWORK_NAMES, PADDINGS)
+            if padding in NETWORKS[name].paddings
+            and NETWORKS[name].dimensions <= dimensions
+        }
+        run_to_annotate(paths, models)
+        found[dimensions] = paths
+    return found
+
+
+@contextmanager
+def without_onednn(unused: bool) -> Iterator[None]:
+    """Convolve with torch itself: of few channels in float32 three times as fast."""
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = before and not unused
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before
+
+
+def take_step(task: Task, progress: Progress, step: int) -> None:
+    """One step as the stage takes it; a loss that is not finite is an error."""
+    margin = margin_of(progress.network, task.patch.slice_axis)
+    patches = augment_patches(task, draw_patches(task, margin, step))
+    assert patches.image.isfinite().all()
+    assert ((patches.reference >= 0) | (patches.weight == 0)).all()
+    small = task.params.network != "vnet"  # whose kernels are large
+    with without_onednn(small and task.compute.precision == "fp32"):
+        train_step(task, progress, step, patches)
+    assert all(weight.isfinite().all() for weight in progress.network.parameters())
+
+
+@dataclass
+class Training:
+    """A training that goes through all transforms, one a step."""
+
+    task: Task
+    progress: Progress
+    steps: int = 0
+
+    def go_on(self, transform: str) -> None:
+        """Take the next step, with a transform."""
+        changes = {"augmentation": TRANSFORMS[transform]}
+        task = replace(self.task, params=changed(self.task.params, **changes))
+        take_step(task, self.progress, self.steps)
+        self.steps += 1
+
+
+def test_every_combination_that_params_allow_trains(
+    projects: dict[int, Paths], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A training for each choice of all but the transform; a step for each of these."""
+    caplog.set_level("INFO")
+    trainings: dict[Combination, Training] = {}
+    for combination in combinations():
+        key = replace(combination, transform="")
+        if key not in trainings:
+            params = smallest(combination.network, combination.padding)
+            task = build_task(
+                changed(params, sparse_annotation=combination.sparse),
+                combination.model,
+                0,
+                replace(one_thread(), precision=combination.precision),
+                projects[combination.dimensions],
+                "0" * 64,
+                World(),
+            )
+            trainings[key] = Training(task, start_or_resume(task))
+        log.info("%s", combination)  # the last one that is shown is the one that fails
+        trainings[key].go_on(combination.transform)
+
+    kinds = {(found.network, found.padding) for found in combinations()}
+    steps = [training.steps for training in trainings.values()]
+    assert {name for name, _ in kinds} == set(NETWORKS)
+    assert len(steps) == 4 * (len(kinds) + 2)  # 2-D networks on both kinds of data
+    assert set(steps) == {len(TRANSFORMS)}
+    assert sum(steps) == len(list(combinations())) == 420  # and more with a new network
+
+
+@pytest.mark.parametrize("network", NETWORK_NAMES)
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_a_padding_that_a_network_has_not_is_refused(
+    network: NetworkName, padding: Literal["valid", "same"]
+) -> None:
+    values = {**TRAIN.model_dump(), "network": network, "padding": padding}
+    if padding in NETWORKS[network].paddings:
+        assert parse_section(TrainParams, values, where="params").padding == padding
+        return
+
+    with pytest.raises(
+        DataError, match=f'padding: expected same, the only .* {network}, found "valid"'
+    ):
+        parse_section(TrainParams, values, where="params")
+
+
+@pytest.mark.parametrize("preset", sorted((ROOT / "presets").glob("*.yaml")))
+def test_every_preset_trains_at_its_own_sizes(preset: Path, tmp_path: Path) -> None:
+    """Width and steps are cut; patches, batches and all else are the preset's own."""
+    document = read_params(preset)
+
+    def section(name: str, kind: Any) -> Any:
+        return parse_section(kind, document[name], where=name)
+
+    models = {
+        name: changed(
+            parse_section(TrainParams, document["train"][name], where=name),
+            base_channels=1,
+        )
+        for name in document["models"]
+    }
+    paths = Paths(tmp_path)
+    dimensions = min(model.dimensions for model in models.values())
+    write_dataset(paths.data, dimensions=dimensions, cases=10, patients=PATIENTS)
+    run_to_split(paths, dimensions=dimensions)
+    planned = changed(section("plan", plan.PlanParams), workers=1)
+    plan.run(planned, models=models, paths=paths)
+    preprocess.run(PREPROCESS, paths=paths)
+    weighed = changed(section("weigh", weigh.WeighParams), workers=1)
+    weigh.run(weighed, paths=paths)
+    annotate.run(section("annotate", annotate.AnnotateParams), paths=paths)
+    for name, params in models.items():
+        task = build_task(params, name, 0, one_thread(), paths, name, World())
+        progress = start_or_resume(task)
+        for step in range(2):
+            take_step(task, progress, step)
