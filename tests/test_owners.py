@@ -22,6 +22,7 @@ OWNERS = {
         "index.json",
         "instances.npy",
         "label.npy",
+        "region.json",
         "separation.json",
         "separation.npy",
         "shares.json",
