@@ -14,7 +14,6 @@ OWNERS = {
     "dataset/case.py": {"cases.json"},
     "dataset/case_files.py": {"predictions.json"},
     "dataset/prepared.py": {
-        "border.npy",
         "counts.json",
         "counts.npy",
         "grid.json",
@@ -22,8 +21,6 @@ OWNERS = {
         "index.json",
         "instances.npy",
         "label.npy",
-        "separation.json",
-        "separation.npy",
         "shares.json",
     },
     "dataset/split.py": {"split.json"},
@@ -39,6 +36,7 @@ NAMED = {
     r"case_\d+\.nii": "dataset/case_files.py",
     r"(good|poor)\.json": "segmenter/plan.py",
     r"weights-\d\.safetensors": "segmenter/spec.py",
+    r"(border|separation)-[23]d\.(npy|json)": "dataset/prepared.py",
     r"\w+\.png": "evaluation/page.py",
 }
 FILES = {file: owner for owner, files in OWNERS.items() for file in files}

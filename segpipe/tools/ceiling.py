@@ -100,7 +100,7 @@ class Ceiling:
         if self.merges:
             return (
                 f"{self.merges} merges of touching ones: set weigh.separate_touching: "
-                "true, and weigh.dimensions: 3 for volumes"
+                "true, and take a 3-D network where they touch across slices"
             )
         return (
             "their size: a line of one voxel from each leaves too little of the small "
@@ -182,7 +182,7 @@ def _compare(
     """Compare the reference of a case with itself after each of STEPS."""
     label = read_case_label(paths.data, cases, case)
     drawn = read_case_instances(paths.data, cases, case)
-    separation = build_separation(sections.weigh, spec.plan)
+    separation = build_separation(sections.weigh, spec.plan, spec.network.dimensions)
     target, lined = _targets(label, drawn, spec.plan, separation)
     plain = spec.model_copy(update={"postprocessing": ()})
     made: list[np.ndarray] = []
