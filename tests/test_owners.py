@@ -25,7 +25,7 @@ OWNERS = {
     },
     "dataset/split.py": {"split.json"},
     "evaluation/figures.py": {"cases.csv", "confusion.csv", "metrics.json"},
-    "evaluation/page.py": {"index.html"},
+    "evaluation/report/page.py": {"index.html"},
     "segmenter/plan.py": {"plan.json"},
     "segmenter/spec.py": {"spec.json"},
     "training/record.py": {"fingerprint.json", "history.csv"},
@@ -37,7 +37,7 @@ NAMED = {
     r"(good|poor)\.json": "segmenter/plan.py",
     r"weights-\d\.safetensors": "segmenter/spec.py",
     r"(border|separation)-[23]d\.(npy|json)": "dataset/prepared.py",
-    r"\w+\.png": "evaluation/page.py",
+    r"\w+\.png": "evaluation/report/page.py",
 }
 FILES = {file: owner for owner, files in OWNERS.items() for file in files}
 # It runs where there is no segpipe, beside a copy of the spec.

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Int16, Int32
 
 from segpipe.dataset.casework import CaseCache, map_cases
 from segpipe.dataset.prepared import (
@@ -21,9 +20,8 @@ from segpipe.images.borders import (
     Dimensions,
     Separation,
     border_weights,
-    separate_touching,
 )
-from segpipe.images.instances import instances_of_structures
+from segpipe.images.instances import find_targets, lines_between
 from segpipe.project.documents import write_folder
 from segpipe.project.fingerprint import fingerprint
 from segpipe.project.params import Params
@@ -174,27 +172,3 @@ def _write_case(job: _Job) -> None:
         case.save_maps(dimensions, border=border, separation=lines)
     counts = np.bincount(label[label >= 0], minlength=len(job.plan.values))
     case.save_counts(counts)
-
-
-def find_targets(
-    label: Int16[np.ndarray, "i j k"], drawn: Int32[np.ndarray, "i j k"] | None
-) -> Int32[np.ndarray, "i j k"]:
-    """The instances to learn: the drawn ones, or the components of each structure.
-
-    Args:
-        label: Class indices; negative where not annotated.
-        drawn: Instance ids on the same grid, if there are any.
-    """
-    return instances_of_structures(label, ignore=-1) if drawn is None else drawn
-
-
-def lines_between(
-    instances: Int32[np.ndarray, "i j k"], separation: Separation
-) -> Bool[np.ndarray, "i j k"]:
-    """The voxels between touching instances that are learned as background."""
-    kept = separate_touching(
-        instances,
-        dimensions=separation.dimensions,
-        slice_axis=separation.slice_axis,
-    )
-    return np.asarray((kept == 0) & (instances != 0))
