@@ -153,17 +153,6 @@ class SurfaceDistances:
             )
         )
 
-    def surface_dice(self, tolerance: float) -> float:
-        """Share of both surfaces that is within the tolerance of the other surface.
-
-        Source:
-            Nikolov 2018, arXiv:1809.04430, counting surface voxels where the paper
-            measures surface elements.
-        """
-        near = (self.to_prediction <= tolerance).sum()
-        near += (self.to_reference <= tolerance).sum()
-        return float(near / (len(self.to_prediction) + len(self.to_reference)))
-
 
 def surface_distances(
     reference: Mask, prediction: Mask, *, spacing: tuple[float, float, float]

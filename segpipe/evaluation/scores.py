@@ -11,6 +11,7 @@ from jaxtyping import Bool, Int64, Integer
 
 from segpipe.dataset.case import CaseList
 from segpipe.evaluation import metrics
+from segpipe.evaluation.surfaces import surface_dice
 from segpipe.images.borders import Separation
 from segpipe.images.instances import InstanceMatch, find_instances, match_instances
 from segpipe.images.volume import LabelMap
@@ -71,7 +72,9 @@ def compare(
     else:
         distances = metrics.surface_distances(reference, prediction, spacing=spacing)
         row[f"hd95_{unit}"] = distances.hausdorff(95.0)
-        row["surface_dice"] = distances.surface_dice(surface_tolerance)
+        row["surface_dice"] = surface_dice(
+            reference, prediction, spacing=spacing, tolerance=surface_tolerance
+        )
     name, size = ("ml", voxel_volume / 1000) if unit == "mm" else ("px", 1.0)
     row[f"reference_{name}"] = sizes[0] * size
     row[f"predicted_{name}"] = sizes[1] * size
