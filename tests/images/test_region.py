@@ -63,7 +63,7 @@ def test_of_two_usual_values_the_lower_is_taken(values, expected) -> None:
     assert usual(values) == expected
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(PADS, st.sampled_from(["box", "voxels"]), st.sampled_from(BACKGROUNDS))
 def test_moments_do_not_depend_on_the_padding(pads, kind, value: float) -> None:
     """Two channels; the second is empty in a part that the first fills."""
