@@ -15,6 +15,7 @@ from segpipe.dataset.prepared import (
     WeighedCase,
     counts_file,
     index_file,
+    open_known_label,
     prepared_case,
     separation_file,
 )
@@ -61,6 +62,7 @@ class _Job:
 
     name: str
     digest: str
+    annotated: str  # digest of what annotate wrote
     params: WeighParams
     plan: Plan
     paths: Paths
@@ -69,6 +71,9 @@ class _Job:
 
 def run(params: WeighParams, *, paths: Paths) -> None:
     """Write artifacts/weigh: a folder a case, the class counts and an index.
+
+    If annotate hides voxels of a case, it gets a second map and second counts, of the
+    other voxels alone: what models with ``sparse_annotation`` may know.
 
     The map does not hold the class weight w_c: train computes it from the counts of its
     fold's training cases.
@@ -84,20 +89,27 @@ def run(params: WeighParams, *, paths: Paths) -> None:
             "not separate instances that touch across slices; set weigh.dimensions: 3"
         )
     index = CaseIndex.read(index_file(paths.artifacts / "preprocess")).cases
+    annotated = CaseIndex.read(index_file(paths.artifacts / "annotate")).cases
     with write_folder(paths.artifacts / "weigh") as part:
         results = map_cases(
             _weigh,
             [
-                _Job(name, digest, params, plan, paths, part / name)
+                _Job(name, digest, annotated[name], params, plan, paths, part / name)
                 for name, digest in index.items()
             ],
             workers=params.workers,
             name=lambda job: job.name,
             describe="weigh",
         )
-        keys, counts = zip(*results, strict=True)
+        keys, counts, known = zip(*results, strict=True)
         ClassCounts(
-            format_version=1, counts=dict(zip(index, counts, strict=True))
+            format_version=1,
+            counts=dict(zip(index, counts, strict=True)),
+            known={
+                name: found
+                for name, found in zip(index, known, strict=True)
+                if found is not None
+            },
         ).write(counts_file(part))
         CaseIndex(format_version=1, cases=dict(zip(index, keys, strict=True))).write(
             index_file(part)
@@ -116,25 +128,37 @@ def build_separation(params: WeighParams, plan: Plan) -> Separation | None:
     )
 
 
-def _weigh(job: _Job) -> tuple[str, tuple[int, ...]]:
-    """Weigh one case, or copy it from the cache; returns its key and class counts."""
+def _weigh(job: _Job) -> tuple[str, tuple[int, ...], tuple[int, ...] | None]:
+    """Weigh one case, or copy it from the cache.
+
+    Returns:
+        Its key and class counts, and the counts without hidden voxels, if there are
+        any.
+    """
+    known = open_known_label(job.paths.artifacts, job.name)
     key = fingerprint(
         __name__,
         prepared=job.digest,
+        annotated=None if known is None else job.annotated,
         params=job.params.model_dump(mode="json", exclude={"workers"}),
     )
     cache = CaseCache(job.paths.cache / "weigh")
+    weighed = WeighedCase(job.goal)
     if not cache.fetch(key, job.goal):
-        _write_case(job)
+        label = prepared_case(job.paths.artifacts, job.name).label
+        _write_case(job, np.array(label), weighed)
+        if known is not None:
+            _write_case(job, np.array(known), weighed.known)
         cache.store(key, job.goal)
-    return key, tuple(WeighedCase(job.goal).counts.tolist())
+    hidden = None if known is None else tuple(weighed.known.counts.tolist())
+    return key, tuple(weighed.counts.tolist()), hidden
 
 
-def _write_case(job: _Job) -> None:
-    """Write the weight map and the class counts of one case."""
-    prepared = prepared_case(job.paths.artifacts, job.name)
-    label = np.array(prepared.label)
-    drawn = prepared.instances
+def _write_case(
+    job: _Job, label: Int16[np.ndarray, "i j k"], weighed: WeighedCase
+) -> None:
+    """Write the weight map and the class counts of one label."""
+    drawn = prepared_case(job.paths.artifacts, job.name).instances
     instances = find_targets(label, None if drawn is None else np.array(drawn))
     separation, lines = build_separation(job.params, job.plan), None
     if separation is not None:
@@ -153,7 +177,7 @@ def _write_case(job: _Job) -> None:
     )
     border[label < 0] = 0
     counts = np.bincount(label[label >= 0], minlength=len(job.plan.values))
-    WeighedCase(job.goal).save(border=border, separation=lines, counts=counts)
+    weighed.save(border=border, separation=lines, counts=counts)
 
 
 def find_targets(
@@ -162,10 +186,12 @@ def find_targets(
     """The instances to learn: the drawn ones, or the components of each structure.
 
     Args:
-        label: Class indices; negative where not annotated.
+        label: Class indices; negative where not annotated, and there is no instance.
         drawn: Instance ids on the same grid, if there are any.
     """
-    return instances_of_structures(label, ignore=-1) if drawn is None else drawn
+    if drawn is None:
+        return instances_of_structures(label, ignore=-1)
+    return np.where(label >= 0, drawn, 0)
 
 
 def lines_between(

@@ -1,17 +1,27 @@
 """The border term and the class counts of each case."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from segpipe.dataset.prepared import CaseIndex, ClassCounts, read_separation
+from segpipe.dataset.prepared import (
+    CaseIndex,
+    ClassCounts,
+    counts_file,
+    prepared_case,
+    read_counts,
+    read_separation,
+    weighed_case,
+)
 from segpipe.images.borders import border_weights
 from segpipe.project.paths import Paths
-from segpipe.stages import plan, preprocess, weigh
+from segpipe.stages import annotate, plan, preprocess, weigh
 from tests.support.phantoms import write_dataset
 from tests.support.projects import (
+    ANNOTATE,
     PATIENTS,
     PLAN,
     PREPROCESS,
@@ -29,6 +39,7 @@ def paths(tmp_path: Path) -> Paths:
     run_to_split(paths)
     plan.run(PLAN, models={"m": TRAIN}, paths=paths)
     preprocess.run(PREPROCESS, paths=paths)
+    annotate.run(changed(ANNOTATE, rule="all"), paths=paths)
     return paths
 
 
@@ -74,6 +85,7 @@ def test_without_instances_each_component_is_one(tmp_path: Path) -> None:
     run_to_split(paths)
     plan.run(PLAN, models={"m": TRAIN}, paths=paths)
     preprocess.run(PREPROCESS, paths=paths)
+    annotate.run(ANNOTATE, paths=paths)
     weigh.run(WEIGH, paths=paths)
 
     assert load(paths, "weigh", "border").max() > 1
@@ -102,6 +114,38 @@ def test_lines_within_slices_of_volumes_are_warned_of(
     )
 
     assert ("set weigh.dimensions: 3" in caplog.text) == warned
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_hidden_voxels_weigh_as_if_nobody_had_annotated_them(
+    drawn: bool, paths: Paths
+) -> None:
+    """The known map is that of labels whose other voxels nobody annotated."""
+    apart = changed(WEIGH, separate_touching=True)
+    prepared = prepared_case(paths.artifacts, "case_02")
+    if not drawn:
+        (prepared.folder / "instances.npy").unlink()
+    annotate.run(ANNOTATE, paths=paths)
+    weigh.run(apart, paths=paths)
+    found = weighed_case(paths.artifacts, "case_02").known
+    border, lines = np.array(found.border), np.array(found.separation)
+    counts = read_counts(paths.artifacts, sparse=True)["case_02"]
+    dense = load(paths, "weigh", "border")
+    known = np.load(paths.artifacts / "annotate" / "case_02.npy")
+    prepared.save_label(known)
+    if drawn:
+        ids = np.array(prepared.instances)
+        prepared.save_instances(np.where(known >= 0, ids, 0).astype(np.int32))
+    shutil.rmtree(paths.cache / "weigh")
+    annotate.run(changed(ANNOTATE, rule="all"), paths=paths)
+    weigh.run(apart, paths=paths)
+
+    np.testing.assert_array_equal(border, load(paths, "weigh", "border"))
+    np.testing.assert_array_equal(lines, load(paths, "weigh", "separation"))
+    assert counts == tuple(int((known == value).sum()) for value in range(3))
+    assert (border != dense)[known >= 0].any()
+    assert not border[known < 0].any()
+    assert not ClassCounts.read(counts_file(paths.artifacts / "weigh")).known
 
 
 def test_finished_cases_are_taken_from_the_cache(paths: Paths) -> None:
