@@ -7,9 +7,10 @@ import numpy as np
 
 from segpipe.dataset.case import CaseList, pseudonyms, read_cases
 from segpipe.dataset.split import Split, read_split
+from segpipe.evaluation.ceiling import Ceiling, find_ceilings
 from segpipe.evaluation.figures import read_figures, read_rows
-from segpipe.evaluation.overlays import View, plot_overlay, plot_summary
-from segpipe.evaluation.page import (
+from segpipe.evaluation.report.overlays import View, plot_overlay, plot_summary
+from segpipe.evaluation.report.page import (
     CASES,
     Part,
     Picture,
@@ -19,8 +20,8 @@ from segpipe.evaluation.page import (
     page_file,
     write_report,
 )
-from segpipe.evaluation.plots import Curve, plot_cases, plot_curves
-from segpipe.evaluation.tables import (
+from segpipe.evaluation.report.plots import Curve, plot_cases, plot_curves
+from segpipe.evaluation.report.tables import (
     ABSENT,
     Evaluated,
     build_cards,
@@ -31,10 +32,16 @@ from segpipe.evaluation.tables import (
     build_worst,
     compare_models,
 )
-from segpipe.evaluation.views import build_views
+from segpipe.evaluation.report.views import build_views
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
-from segpipe.training.record import read_history, read_record, training_folder
+from segpipe.segmenter.spec import SegmenterSpec, combine_specs, spec_file
+from segpipe.training.record import (
+    read_history,
+    read_record,
+    segmenter_folder,
+    training_folder,
+)
 
 log = logging.getLogger(__name__)
 Scores = dict[str, dict[str, np.ndarray]]
@@ -74,9 +81,10 @@ def run(
             dice = _mean_dice(scores, split.test.index(case))
             title = f"{why} case: {names[case]}, mean Dice {dice:.3f}"
             shown[why] = (title, build_views(cases, case, models=models, paths=paths))
+    ceilings = _find_ceilings(evaluated, folds, paths)
     contest = compare_models(scores, [cases[case].patient for case in split.test])
     parts = [
-        build_comparison(evaluated, cases, contest.best),
+        build_comparison(evaluated, ceilings, cases, contest.best),
         _cases_part(scores),
         *build_pairs(contest),
         _training(evaluated, curves, folds),
@@ -110,6 +118,22 @@ def _read(paths: Paths, model: str, folds: list[int]) -> Evaluated:
     return Evaluated(
         figures, read_rows(paths.artifacts, model), record.params, record.compute
     )
+
+
+def _find_ceilings(
+    evaluated: dict[str, Evaluated], folds: list[int], paths: Paths
+) -> dict[str, Ceiling]:
+    """The ceilings of the trained models."""
+    specs = {}
+    for model in evaluated:
+        folders = [
+            segmenter_folder(training_folder(paths.artifacts, model, fold))
+            for fold in folds
+        ]
+        read = [SegmenterSpec.read(spec_file(folder)) for folder in folders]
+        specs[model] = combine_specs(folders, read)
+    iou = next(iter(evaluated.values())).figures.instance_iou
+    return find_ceilings(specs, instance_iou=iou, paths=paths)
 
 
 def _curve(paths: Paths, model: str, fold: int) -> Curve:

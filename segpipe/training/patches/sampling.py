@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int32, Int64
 
 from segpipe.dataset.prepared import open_annotation, prepared_case
+from segpipe.images.borders import Dimensions
 from segpipe.images.grid import Triple
 from segpipe.images.volume import mirrored_window
 from segpipe.training.patches.geometry import Source
@@ -105,6 +106,7 @@ def read_training_case(
     artifacts: Path,
     name: str,
     *,
+    dimensions: Dimensions,
     border: bool,
     sparse: bool,
     balanced: bool,
@@ -116,6 +118,7 @@ def read_training_case(
     Args:
         artifacts: Folder of all stages.
         name: Name of the case.
+        dimensions: Dimensions of the network, whose weight maps are taken.
         border: Whether the model uses the border term.
         sparse: Whether the voxels that annotate hides are unknown.
         balanced: Whether sampling is balanced, so that background has places too.
@@ -128,8 +131,8 @@ def read_training_case(
         name=name,
         image=image,
         label=label,
-        border=weighed.border if border else None,
-        separation=weighed.separation,
+        border=weighed.border(dimensions) if border else None,
+        separation=weighed.separation(dimensions),
         places=_places(label, balanced, np.random.default_rng(seed)),
         quantiles=_quantiles(image) if matched else None,
     )

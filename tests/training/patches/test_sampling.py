@@ -142,20 +142,34 @@ def test_a_case_is_read_from_disk_with_its_places(tmp_path) -> None:
     known[4] = label[4]
     prepared_case(tmp_path, "a").save_image(label[None].astype(np.float32))
     prepared_case(tmp_path, "a").save_label(label)
-    weighed_case(tmp_path, "a").save(
-        border=label.astype(np.float32), separation=None, counts=np.array([214, 1, 1])
+    weighed_case(tmp_path, "a").save_maps(
+        3, border=label.astype(np.float32), separation=None
     )
-    weighed_case(tmp_path, "a").known.save(
-        border=known.astype(np.float32), separation=known == 0, counts=np.array([9])
+    weighed_case(tmp_path, "a").known.save_maps(
+        3, border=known.astype(np.float32), separation=known == 0
     )
     (tmp_path / "annotate").mkdir()
     save_known_label(tmp_path / "annotate", "a", known)
 
     dense = read_training_case(
-        tmp_path, "a", border=True, sparse=False, balanced=False, matched=False, seed=0
+        tmp_path,
+        "a",
+        dimensions=3,
+        border=True,
+        sparse=False,
+        balanced=False,
+        matched=False,
+        seed=0,
     )
     sparse = read_training_case(
-        tmp_path, "a", border=False, sparse=True, balanced=True, matched=True, seed=0
+        tmp_path,
+        "a",
+        dimensions=3,
+        border=False,
+        sparse=True,
+        balanced=True,
+        matched=True,
+        seed=0,
     )
 
     assert {k: v.tolist() for k, v in dense.places.items()} == {
