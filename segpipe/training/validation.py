@@ -174,7 +174,7 @@ def fit_temperature(
 def calibrate(network: Network, task: Task) -> float:
     """Fit the temperature of a network on patches drawn from the validation cases.
 
-    Of each patch, up to CALIBRATION_VOXELS annotated voxels are drawn without
+    Up to CALIBRATION_VOXELS annotated voxels of each patch are drawn without
     replacement. If the patches show none, the temperature is 1.
     """
     rng = np.random.default_rng([task.seed, task.params.epochs])
