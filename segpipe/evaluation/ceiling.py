@@ -13,7 +13,12 @@ from segpipe.dataset.case_files import read_case_instances, read_case_label
 from segpipe.dataset.casework import map_cases
 from segpipe.dataset.split import read_split
 from segpipe.evaluation.metrics import dice
-from segpipe.evaluation.scores import match_structures, mean_known, sum_instances
+from segpipe.evaluation.scores import (
+    LOW_CEILING,
+    match_structures,
+    mean_known,
+    sum_instances,
+)
 from segpipe.images.borders import Separation
 from segpipe.images.instances import InstanceMatch, find_targets, lines_between
 from segpipe.images.volume import LabelMap
@@ -36,7 +41,6 @@ INFERENCE = Inference(
     mirror=False,
     compute=Compute(device=torch.device("cpu"), precision="fp32", threads=1),
 )
-LOW = 0.95  # a lower ceiling is worth a warning
 STEPS = ("resampling", "separating lines", "post-processing")
 MENDS = {
     "resampling": "set plan.spacing finer",
@@ -73,10 +77,10 @@ class Ceiling:
         rows += [f"  {name}: {value:.3f}" for name, value in self.structures.items()]
         if not math.isnan(self.instance_f1):
             rows.append(f"  instance F1 at most {self.instance_f1:.3f}")
-        if self.dice[-1] < LOW:
+        if self.dice[-1] < LOW_CEILING:
             cause = STEPS[int(losses.argmin())]
             rows.append(f"  Dice is limited by {cause}: {MENDS[cause]}")
-        if self.instance_f1 < LOW:
+        if self.instance_f1 < LOW_CEILING:
             rows.append(f"  instances are limited by {self._cause}")
         return rows
 

@@ -17,6 +17,7 @@ from segpipe.images.volume import LabelMap
 from segpipe.project.documents import Unit
 
 Row = dict[str, Any]
+LOW_CEILING = 0.95  # a lower figure of the reference itself is worth a warning
 POLICY = (
     "All figures are taken on the original grid, without voxels that nobody annotated. "
     "A structure absent from reference and prediction does not count (empty). One that "

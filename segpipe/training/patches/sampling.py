@@ -71,7 +71,7 @@ class Patch:
         weight: Weight of each voxel in the loss; 0 where not annotated.
         sources: Places at which to interpolate the image, and reference and weight;
             None for a patch that is complete.
-        quantiles: As of its spot.
+        quantiles: Quantiles of its spot.
     """
 
     case: str
