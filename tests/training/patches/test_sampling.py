@@ -3,7 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segpipe.dataset.prepared import prepared_case, save_annotated, weighed_case
+from segpipe.dataset.prepared import (
+    prepared_case,
+    save_known_label,
+    weighed_case,
+)
 from segpipe.training.patches.sampling import (
     TrainingCase,
     draw_batch,
@@ -15,7 +19,6 @@ def case(
     label: np.ndarray,
     *,
     border: np.ndarray | None = None,
-    annotated: np.ndarray | None = None,
     separation: np.ndarray | None = None,
 ) -> TrainingCase:
     places = {
@@ -23,9 +26,7 @@ def case(
         for value in np.unique(label[label > 0])
     }
     image = np.indices(label.shape).sum(0)[None].astype(np.float32)
-    return TrainingCase(
-        "case", image, label, border, annotated, separation, places, None
-    )
+    return TrainingCase("case", image, label, border, separation, places, None)
 
 
 def draw(
@@ -101,11 +102,10 @@ def test_the_weight_is_the_class_weight_plus_the_border_term() -> None:
 def test_voxels_nobody_annotated_weigh_nothing() -> None:
     label = np.zeros((8, 8, 8), dtype=np.int16)
     label[0] = -1
-    annotated = np.zeros(label.shape, dtype=bool)
-    annotated[:4] = True
+    label[4:] = -1
     border = np.ones(label.shape, dtype=np.float32)
 
-    batch = draw([case(label, border=border, annotated=annotated)])
+    batch = draw([case(label, border=border)])
 
     assert (batch.weight[:, 1:4] == 2).all()
     assert (batch.weight[:, 0] == 0).all()
@@ -138,15 +138,18 @@ def test_a_case_is_read_from_disk_with_its_places(tmp_path) -> None:
     label = np.zeros((6, 6, 6), dtype=np.int16)
     label[1, 2, 3] = 1
     label[4, 4, 4] = 2
-    annotated = np.zeros(label.shape, dtype=bool)
-    annotated[4] = True
+    known = np.full_like(label, -1)
+    known[4] = label[4]
     prepared_case(tmp_path, "a").save_image(label[None].astype(np.float32))
     prepared_case(tmp_path, "a").save_label(label)
     weighed_case(tmp_path, "a").save_maps(
         3, border=label.astype(np.float32), separation=None
     )
+    weighed_case(tmp_path, "a").known.save_maps(
+        3, border=known.astype(np.float32), separation=known == 0
+    )
     (tmp_path / "annotate").mkdir()
-    save_annotated(tmp_path / "annotate", "a", annotated)
+    save_known_label(tmp_path / "annotate", "a", known)
 
     dense = read_training_case(
         tmp_path,
@@ -174,6 +177,9 @@ def test_a_case_is_read_from_disk_with_its_places(tmp_path) -> None:
         2: [[4, 4, 4]],
     }
     assert {k: len(v) for k, v in sparse.places.items()} == {0: 35, 2: 1}
+    assert sparse.label.tolist() == known.tolist()
+    assert sparse.separation is not None
+    assert dense.separation is None
     assert dense.quantiles is None
     assert sparse.quantiles is not None
     assert sparse.quantiles[0, [0, -1]].tolist() == [0, 2]
