@@ -58,8 +58,8 @@ def prepare(folder: Path) -> tuple[TrainParams, Compute, Paths]:
     split.run(section("split", split.SplitParams), paths=paths)
     plan.run(section("plan", plan.PlanParams), models={"m": params}, paths=paths)
     preprocess.run(section("preprocess", preprocess.PreprocessParams), paths=paths)
-    weigh.run(section("weigh", weigh.WeighParams), paths=paths)
     annotate.run(section("annotate", annotate.AnnotateParams), paths=paths)
+    weigh.run(section("weigh", weigh.WeighParams), paths=paths)
     return params, compute, paths
 
 

@@ -171,8 +171,8 @@ def train_and_test(trial: Trial, compute: Compute, paths: Paths) -> dict[str, An
     sections, model = trial.sections, trial.name
     plan.run(sections.plan, models={model: sections.train}, paths=paths)
     preprocess.run(sections.preprocess, paths=paths)
-    weigh.run(sections.weigh, paths=paths)
     annotate.run(sections.annotate, paths=paths)
+    weigh.run(sections.weigh, paths=paths)
     train.run(sections.train, model=model, fold=0, compute=compute, paths=paths)
     predict.run(sections.predict, model=model, folds=[0], compute=compute, paths=paths)
     evaluate.run(sections.evaluate, model=model, paths=paths)

@@ -257,8 +257,8 @@ def test_every_preset_trains_at_its_own_sizes(preset: Path, tmp_path: Path) -> N
     plan.run(planned, models=models, paths=paths)
     preprocess.run(PREPROCESS, paths=paths)
     weighed = changed(section("weigh", weigh.WeighParams), workers=1)
-    weigh.run(weighed, paths=paths)
     annotate.run(section("annotate", annotate.AnnotateParams), paths=paths)
+    weigh.run(weighed, paths=paths)
     for name, params in models.items():
         task = build_task(params, name, 0, one_thread(), paths, name, World())
         progress = start_or_resume(task)

@@ -88,7 +88,7 @@ def test_what_is_stale_runs_and_what_was_dropped_takes_effect(project: Path) -> 
 
     first = stages_run(run(project, "dvc", "repro"))
     assert first[:4] == ["code", "verify", "split", "plan"]
-    assert first[4:7] == ["preprocess", "weigh", "annotate"]
+    assert first[4:7] == ["preprocess", "annotate", "weigh"]
     assert set(first[7:11]) == {f"train@{m}-{f}" for m in "ab" for f in "01"}
     assert first[-1] == "report"
     page = (artifacts / "report" / "index.html").read_text()

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int16, Int32, Int64
+from pydantic import Field
 
 from segpipe.images.borders import Dimensions, Separation
 from segpipe.images.grid import Grid
@@ -36,10 +37,13 @@ class ClassCounts(Document):
     Attributes:
         format_version: Version of this document.
         counts: Annotated voxels of each class, by the name of the case.
+        known: The same without the voxels that annotate hides; only of the cases of
+            which it hides any.
     """
 
     format_version: Literal[1]
     counts: dict[str, tuple[int, ...]]
+    known: dict[str, tuple[int, ...]] = Field(default_factory=dict)  # none before
 
 
 def counts_file(folder: Path) -> Path:
@@ -47,9 +51,15 @@ def counts_file(folder: Path) -> Path:
     return folder / "counts.json"
 
 
-def read_counts(artifacts: Path) -> dict[str, tuple[int, ...]]:
-    """Read the annotated voxels of each class that weigh counted, by case."""
-    return ClassCounts.read(counts_file(artifacts / "weigh")).counts
+def read_counts(artifacts: Path, *, sparse: bool) -> dict[str, tuple[int, ...]]:
+    """Read the annotated voxels of each class that weigh counted, by case.
+
+    Args:
+        artifacts: Folder of all stages.
+        sparse: Whether voxels that annotate hides are left out.
+    """
+    found = ClassCounts.read(counts_file(artifacts / "weigh"))
+    return {**found.counts, **found.known} if sparse else found.counts
 
 
 class LabelledShares(Document):
@@ -154,6 +164,11 @@ class WeighedCase:
 
     folder: Path
 
+    @property
+    def known(self) -> "WeighedCase":
+        """The weight maps without hidden voxels, if annotate hides any."""
+        return WeighedCase(self.folder / "known")
+
     def border(self, dimensions: Dimensions) -> Float32[np.ndarray, "i j k"]:
         """The border term for networks of these dimensions; 0 where not annotated."""
         return _open(self._file("border", dimensions))
@@ -213,20 +228,40 @@ def weighed_case(artifacts: Path, name: str) -> WeighedCase:
     return WeighedCase(artifacts / "weigh" / name)
 
 
-def save_annotated(
-    folder: Path, name: str, annotated: Bool[np.ndarray, "i j k"]
+def save_known_label(
+    folder: Path, name: str, label: Int16[np.ndarray, "i j k"]
 ) -> None:
-    """Write where the label of a case counts, into the folder of annotate."""
-    np.save(_annotated_file(folder, name), annotated)
+    """Write the label of a case without its hidden voxels, into annotate's folder."""
+    np.save(_known_label_file(folder, name), label)
 
 
-def open_annotated(artifacts: Path, name: str) -> Bool[np.ndarray, "i j k"]:
-    """Where the label of a case counts, as annotate wrote it; memory-mapped."""
-    return _open(_annotated_file(artifacts / "annotate", name))
+def open_known_label(artifacts: Path, name: str) -> Int16[np.ndarray, "i j k"] | None:
+    """The label that annotate wrote; memory-mapped; None if it hides no voxel."""
+    return _open_if_there(_known_label_file(artifacts / "annotate", name))
 
 
-def _annotated_file(folder: Path, name: str) -> Path:
+def _known_label_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.npy"
+
+
+def open_annotation(
+    artifacts: Path, name: str, *, sparse: bool
+) -> tuple[Int16[np.ndarray, "i j k"], WeighedCase]:
+    """The label of a case and its weight map: all that a model may know of them.
+
+    Whatever a training reads of a label, it reads from here.
+
+    Args:
+        artifacts: Folder of all stages.
+        name: Name of the case.
+        sparse: Whether the model trains on sparse annotation. Then voxels that annotate
+            hides are negative, and the weight map is that of the others alone.
+    """
+    weighed = weighed_case(artifacts, name)
+    known = open_known_label(artifacts, name) if sparse else None
+    if known is None:
+        return prepared_case(artifacts, name).label, weighed
+    return known, weighed.known
 
 
 def _open(file: Path) -> np.ndarray:

@@ -54,10 +54,12 @@ def find_targets(
     """The instances to learn: the drawn ones, or the components of each structure.
 
     Args:
-        label: Class indices; negative where not annotated.
+        label: Class indices; negative where not annotated: there is no instance.
         drawn: Instance ids on the same grid, if there are any.
     """
-    return instances_of_structures(label, ignore=-1) if drawn is None else drawn
+    if drawn is None:
+        return instances_of_structures(label, ignore=-1)
+    return np.where(label >= 0, drawn, 0)
 
 
 def lines_between(

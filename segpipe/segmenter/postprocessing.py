@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float64, Integer
@@ -59,11 +59,14 @@ class Choice:
         dice_before: Mean Dice over the cases without a rule; NaN if no case has the
             structure.
         dice_after: Mean Dice with the rule.
+        whole: Whether a reference shows a whole component of the structure; if none
+            does, the rule does nothing.
     """
 
     rule: StructureRule
     dice_before: float
     dice_after: float
+    whole: bool = True
 
 
 def apply_rules(
@@ -175,8 +178,7 @@ def smallest_components(
 ) -> tuple[float | None, ...]:
     """Volume of the smallest component of each structure in the references.
 
-    In sparsely annotated references components are cut into pieces. These are too
-    small, so rules drop less.
+    A component that touches a voxel without annotation may go on there: it is left out.
 
     Args:
         references: Class indices, negative where not annotated; read one at a time.
@@ -184,25 +186,49 @@ def smallest_components(
         voxel_volume: Volume of a voxel, in the grid's unit cubed.
 
     Returns:
-        One volume per structure; None for a structure that no reference has.
+        One volume per structure; None for a structure of which no reference shows a
+        whole component.
     """
     smallest: list[float | None] = [None] * n_structures
     for reference in references:
         for value, box in _boxes(np.asarray(reference)).items():
-            found = components(reference[box] == value, connectivity="all")
-            volume = float(_sizes(found)[1:].min() * voxel_volume)
+            sizes = _whole_sizes(reference[_widened(box)], value)
+            if not len(sizes):
+                continue
+            volume = float(sizes.min() * voxel_volume)
             before = smallest[value - 1]
             smallest[value - 1] = volume if before is None else min(before, volume)
     return tuple(smallest)
+
+
+def _widened(box: Box) -> Box:
+    """The box with one more voxel on each side, as far as the volume reaches."""
+    i, j, k = (slice(max(0, part.start - 1), part.stop + 1) for part in box)
+    return i, j, k
+
+
+def _whole_sizes(reference: Labels, value: int) -> Integer[np.ndarray, " n"]:
+    """Voxels of the components of a structure that touch no unknown voxel."""
+    found = components(reference == value, connectivity="all")
+    sizes = _sizes(found)
+    unknown = reference < 0
+    if unknown.any():
+        near = ndimage.binary_dilation(unknown, np.ones((3, 3, 3)))
+        sizes[np.unique(found[near])] = 0
+    sizes[0] = 0
+    return sizes[sizes > 0]
 
 
 def candidates(smallest_mm3: float | None) -> tuple[StructureRule, ...]:
     """The rules that are tried for a structure: none first, then stronger ones.
 
     Args:
-        smallest_mm3: Volume of its smallest component in the references, if any.
+        smallest_mm3: Volume of its smallest component in the references; None if none
+            shows a whole one, so that nobody knows what a rule would drop or fill.
     """
-    sizes = () if smallest_mm3 is None else (smallest_mm3 / 2, smallest_mm3)
+    if smallest_mm3 is None:
+        return (NOTHING,)
+    sizes = (smallest_mm3 / 2, smallest_mm3)
     drops = [(False, 0.0), *((False, size) for size in sizes), (True, 0.0)]
     return tuple(
         StructureRule(keep_largest=largest, smallest_mm3=size, fill_holes=fill)
@@ -221,12 +247,15 @@ def choose_rules(
     """Choose for each structure the rule with the best mean Dice on held-out cases.
 
     A rule must beat doing nothing by more than MARGIN. Structures are tried one by one;
-    a case without the structure in reference and prediction does not count for it.
+    a case without the structure in reference and prediction does not count for it. A
+    structure of which no reference shows a whole component, as where a few slices are
+    annotated, has no rule.
 
     Args:
         references: Class indices, negative where not annotated; read twice, one at a
             time.
-        predictions: Class indices on the same grids; read once, one at a time.
+        predictions: Class indices on the same grids; read once, one at a time, or not
+            at all if no structure can have a rule.
         n_structures: Number of structures without background.
         voxel_volume: Volume of a voxel of these grids, in their unit cubed.
 
@@ -236,13 +265,21 @@ def choose_rules(
     smallest = smallest_components(
         references, n_structures=n_structures, voxel_volume=voxel_volume
     )
+    whole = [volume is not None for volume in smallest]
+    if not any(whole):
+        return (Choice(NOTHING, math.nan, math.nan, whole=False),) * n_structures
     tried = tuple(candidates(volume) for volume in smallest)
     scores = [
         _scores(reference, prediction, tried, voxel_volume)
         for reference, prediction in zip(references, predictions, strict=True)
     ]
     return tuple(
-        _best(rules, np.array([case[n] for case in scores]).reshape(-1, len(rules)))
+        replace(
+            _best(
+                rules, np.array([case[n] for case in scores]).reshape(-1, len(rules))
+            ),
+            whole=whole[n],
+        )
         for n, rules in enumerate(tried)
     )
 

@@ -12,7 +12,7 @@ from segpipe.dataset.prepared import (
     LabelledShares,
     index_file,
     prepared_case,
-    save_annotated,
+    save_known_label,
     shares_file,
 )
 from segpipe.project.documents import write_folder
@@ -40,10 +40,11 @@ class AnnotateParams(Params):
 
 
 def run(params: AnnotateParams, *, paths: Paths) -> None:
-    """Write artifacts/annotate: a mask a case, the labelled shares and an index.
+    """Write artifacts/annotate: known labels, the labelled shares and an index.
 
-    Voxels that the data set marks as not annotated never count. A 2-D image is
-    annotated as a whole, whatever the rule.
+    A case of which voxels are hidden gets a label in which they are negative. Voxels
+    that the data set marks as not annotated never count. A 2-D image is annotated as a
+    whole, whatever the rule.
 
     Source:
         Çiçek 2016, arXiv:1606.06650, section 3.1: slices in three directions.
@@ -54,7 +55,9 @@ def run(params: AnnotateParams, *, paths: Paths) -> None:
         for name, digest in index.items():
             label = np.array(prepared_case(paths.artifacts, name).label)
             annotated = choose_voxels(label, params, case=name)
-            save_annotated(part, name, annotated)
+            if (annotated != (label >= 0)).any():
+                known = np.where(annotated, label, -1).astype(np.int16)
+                save_known_label(part, name, known)
             shares[name] = float(annotated.mean())
             keys[name] = fingerprint(
                 __name__, prepared=digest, params=params.model_dump(mode="json")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Int16
 
 from segpipe.dataset.casework import CaseCache, map_cases
 from segpipe.dataset.prepared import (
@@ -13,6 +14,7 @@ from segpipe.dataset.prepared import (
     WeighedCase,
     counts_file,
     index_file,
+    open_known_label,
     prepared_case,
     separation_file,
 )
@@ -60,6 +62,7 @@ class _Job:
 
     name: str
     digest: str
+    annotated: str  # digest of what annotate wrote
     params: WeighParams
     plan: Plan
     paths: Paths
@@ -70,7 +73,9 @@ def run(params: WeighParams, *, paths: Paths) -> None:
     """Write artifacts/weigh: a folder a case, the class counts and an index.
 
     Volumes have two maps: within slices for 2-D networks, which see nothing else, and
-    in the volume for 3-D networks. The maps do not hold the class weight w_c: train
+    in the volume for 3-D networks. If annotate hides voxels of a case, it gets the same
+    maps and counts again, of the other voxels alone: what models with
+    ``sparse_annotation`` may know. The maps do not hold the class weight w_c: train
     computes it from the counts of its fold's training cases.
 
     Source:
@@ -78,20 +83,27 @@ def run(params: WeighParams, *, paths: Paths) -> None:
     """
     plan = read_plan(paths.artifacts)
     index = CaseIndex.read(index_file(paths.artifacts / "preprocess")).cases
+    annotated = CaseIndex.read(index_file(paths.artifacts / "annotate")).cases
     with write_folder(paths.artifacts / "weigh") as part:
         results = map_cases(
             _weigh,
             [
-                _Job(name, digest, params, plan, paths, part / name)
+                _Job(name, digest, annotated[name], params, plan, paths, part / name)
                 for name, digest in index.items()
             ],
             workers=params.workers,
             name=lambda job: job.name,
             describe="weigh",
         )
-        keys, counts = zip(*results, strict=True)
+        keys, counts, known = zip(*results, strict=True)
         ClassCounts(
-            format_version=1, counts=dict(zip(index, counts, strict=True))
+            format_version=1,
+            counts=dict(zip(index, counts, strict=True)),
+            known={
+                name: found
+                for name, found in zip(index, known, strict=True)
+                if found is not None
+            },
         ).write(counts_file(part))
         CaseIndex(format_version=1, cases=dict(zip(index, keys, strict=True))).write(
             index_file(part)
@@ -131,28 +143,39 @@ def _slice_axis(params: WeighParams, plan: Plan) -> int:
     return coarsest_axis(plan) if params.slice_axis == "auto" else params.slice_axis
 
 
-def _weigh(job: _Job) -> tuple[str, tuple[int, ...]]:
-    """Weigh one case, or copy it from the cache; returns its key and class counts."""
+def _weigh(job: _Job) -> tuple[str, tuple[int, ...], tuple[int, ...] | None]:
+    """Weigh one case, or copy it from the cache.
+
+    Returns:
+        Its key and class counts, and the counts without hidden voxels, if there are
+        any.
+    """
+    known = open_known_label(job.paths.artifacts, job.name)
     key = fingerprint(
         __name__,
         prepared=job.digest,
+        annotated=None if known is None else job.annotated,
         params=job.params.model_dump(mode="json", exclude={"workers"}),
         dimensions=_dimensions_of(job.plan),
     )
     cache = CaseCache(job.paths.cache / "weigh")
+    weighed = WeighedCase(job.goal)
     if not cache.fetch(key, job.goal):
-        _write_case(job)
+        label = prepared_case(job.paths.artifacts, job.name).label
+        _write_case(job, np.array(label), weighed)
+        if known is not None:
+            _write_case(job, np.array(known), weighed.known)
         cache.store(key, job.goal)
-    return key, tuple(WeighedCase(job.goal).counts.tolist())
+    hidden = None if known is None else tuple(weighed.known.counts.tolist())
+    return key, tuple(weighed.counts.tolist()), hidden
 
 
-def _write_case(job: _Job) -> None:
-    """Write the weight maps and the class counts of one case."""
-    prepared = prepared_case(job.paths.artifacts, job.name)
-    label = np.array(prepared.label)
-    drawn = prepared.instances
+def _write_case(
+    job: _Job, label: Int16[np.ndarray, "i j k"], weighed: WeighedCase
+) -> None:
+    """Write the weight maps and the class counts of one label."""
+    drawn = prepared_case(job.paths.artifacts, job.name).instances
     instances = find_targets(label, None if drawn is None else np.array(drawn))
-    case = WeighedCase(job.goal)
     for dimensions in _dimensions_of(job.plan):
         separation = build_separation(job.params, job.plan, dimensions)
         lines, apart = None, instances
@@ -169,6 +192,6 @@ def _write_case(job: _Job) -> None:
             slice_axis=_slice_axis(job.params, job.plan),
         )
         border[label < 0] = 0
-        case.save_maps(dimensions, border=border, separation=lines)
+        weighed.save_maps(dimensions, border=border, separation=lines)
     counts = np.bincount(label[label >= 0], minlength=len(job.plan.values))
-    case.save_counts(counts)
+    weighed.save_counts(counts)

@@ -129,8 +129,8 @@ def _prepare(params: DensifyParams, model: str, work: Paths) -> CaseList:
     split.write(split_file(work.artifacts))
     plan.run(params.plan, models={model: params.train}, paths=work)
     preprocess.run(params.preprocess, paths=work)
-    weigh.run(params.weigh, paths=work)
     annotate.run(EVERYTHING, paths=work)
+    weigh.run(params.weigh, paths=work)
     return cases
 
 

@@ -46,7 +46,8 @@ class TrainParams(Params):
         class_weights: Class weight w_c: ``balanced``, N / (K N_k) over the fold's
             training cases, or ``none``, 1.
         border_weights: Add the border term of weigh to the weight of each voxel.
-        sparse_annotation: Train only on the voxels that annotate chose.
+        sparse_annotation: Know only the voxels that annotate chose: in the loss, the
+            weights, the choice of patches, the validation and all that it chooses.
         slice_axis: Axis across which a 2-D network takes the slices of volumes;
             ``auto`` is the axis of the largest spacing.
         patch_size: Input voxels along i, j, k; ``auto``, the largest patch that fits
@@ -255,7 +256,7 @@ def _class_weights(
     """
     if params.class_weights == "none":
         return np.ones(len(plan.values), dtype=np.float32)
-    counts = read_counts(paths.artifacts)
+    counts = read_counts(paths.artifacts, sparse=params.sparse_annotation)
     total = np.sum([counts[name] for name in training], axis=0).astype(np.float64)
     weights = total.sum() / (len(total) * np.maximum(total, 1))
     return np.where(total > 0, weights, 0).astype(np.float32)

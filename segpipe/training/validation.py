@@ -48,6 +48,8 @@ def validate(
 ) -> dict[str, float]:
     """Segment whole cases on the prepared grid and compare them with their labels.
 
+    Only voxels that the model may know count: with sparse annotation, the annotated.
+
     Args:
         segmenter: The segmenter to validate.
         cases: Prepared cases; read window by window.
@@ -107,7 +109,8 @@ def choose_postprocessing(
         inference: Tiles, blending, memory and compute.
 
     Returns:
-        One rule for each structure; no rules without any case.
+        One rule for each structure; no rules without any case. A structure of which
+        the annotated voxels show no whole component has a rule that does nothing.
     """
     plan = segmenter.spec.plan
     if not cases:
@@ -125,6 +128,13 @@ def choose_postprocessing(
         voxel_volume=math.prod(plan.spacing),
     )
     for name, choice in zip(plan.structures[1:], choices, strict=True):
+        if not choice.whole:
+            log.info(
+                "post-processing of %s: nothing, as no validation case shows a whole "
+                "component of it among annotated voxels",
+                name,
+            )
+            continue
         log.info(
             "post-processing of %s: %s (Dice %.4f -> %.4f)",
             name,
@@ -162,12 +172,16 @@ def fit_temperature(
 
 
 def calibrate(network: Network, task: Task) -> float:
-    """Fit the temperature of a network on patches drawn from the validation cases."""
+    """Fit the temperature of a network on patches drawn from the validation cases.
+
+    Up to CALIBRATION_VOXELS annotated voxels of each patch are drawn without
+    replacement. If the patches show none, the temperature is 1.
+    """
     rng = np.random.default_rng([task.seed, task.params.epochs])
     margin = margin_of(network, task.patch.slice_axis)
     network.to(task.compute.device).eval()
     logits, references = [], []
-    for _ in range(CALIBRATION_PATCHES):
+    for _ in range(CALIBRATION_PATCHES if task.validation else 0):
         batch = draw_batch(
             task.validation,
             patch_size=task.patch.patch_size,
@@ -177,12 +191,18 @@ def calibrate(network: Network, task: Task) -> float:
             rngs=[rng],
         )
         known = np.flatnonzero(batch.reference >= 0)
-        chosen = rng.choice(known, min(CALIBRATION_VOXELS, len(known)))
+        count = min(CALIBRATION_VOXELS, len(known))
+        if not count:
+            continue
+        chosen = rng.choice(known, count, replace=False)
         image = torch.from_numpy(batch.image).to(task.compute.device)
         with torch.inference_mode(), task.compute.autocast():
             found = apply_network(network, image, task.patch.slice_axis)
         logits.append(found[0].float().cpu().flatten(1).T[chosen])
         references.append(torch.from_numpy(batch.reference).flatten()[chosen])
+    if not logits:
+        log.warning("calibration: none, as the patches show no annotated voxel")
+        return 1.0
     temperature = fit_temperature(torch.cat(logits), torch.cat(references))
     log.info("calibration: temperature %.3f", temperature)
     return temperature

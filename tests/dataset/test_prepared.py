@@ -11,11 +11,12 @@ from segpipe.dataset.prepared import (
     LabelledShares,
     counts_file,
     index_file,
-    open_annotated,
+    open_annotation,
+    open_known_label,
     prepared_case,
     read_counts,
     read_shares,
-    save_annotated,
+    save_known_label,
     shares_file,
     weighed_case,
 )
@@ -73,24 +74,40 @@ def test_a_weight_map_is_read_as_it_was_written(
     assert case.separation(3) is None
 
 
-def test_annotated_voxels_are_read_as_they_were_written(tmp_path: Path) -> None:
+def test_a_sparse_model_knows_the_label_without_hidden_voxels(tmp_path: Path) -> None:
+    known = np.where(LABEL > 3, LABEL, -1).astype(np.int16)
+    for name in ("a", "b"):
+        prepared_case(tmp_path, name).folder.mkdir(parents=True)
+        prepared_case(tmp_path, name).save_label(LABEL)
     (tmp_path / "annotate").mkdir()
-    save_annotated(tmp_path / "annotate", "a", LABEL > 3)
+    save_known_label(tmp_path / "annotate", "a", known)
 
-    np.testing.assert_array_equal(open_annotated(tmp_path, "a"), LABEL > 3)
+    assert open_known_label(tmp_path, "b") is None
+    for name, sparse, expected in (
+        ("a", True, known),
+        ("a", False, LABEL),
+        ("b", True, LABEL),
+    ):
+        label, weighed = open_annotation(tmp_path, name, sparse=sparse)
+        np.testing.assert_array_equal(label, expected)
+        assert weighed.folder.name == ("known" if expected is known else name)
 
 
 def test_the_documents_of_all_cases_are_read_by_case(tmp_path: Path) -> None:
     counts, shares = {"a": (5, 1), "b": (6, 0)}, {"a": 0.25, "b": 1.0}
+    known = {"a": (2, 0)}
     index = CaseIndex(format_version=1, cases={"a": "k", "b": "l"})
-    ClassCounts(format_version=1, counts=counts).write(counts_file(tmp_path / "weigh"))
+    ClassCounts(format_version=1, counts=counts, known=known).write(
+        counts_file(tmp_path / "weigh")
+    )
     LabelledShares(format_version=1, shares=shares).write(
         shares_file(tmp_path / "annotate")
     )
     index.write(index_file(tmp_path / "weigh"))
 
-    assert read_counts(tmp_path) == counts
+    assert read_counts(tmp_path, sparse=False) == counts
+    assert read_counts(tmp_path, sparse=True) == {"a": (2, 0), "b": (6, 0)}
     assert read_shares(tmp_path) == shares
     assert CaseIndex.read(index_file(tmp_path / "weigh")) == index
     with pytest.raises(DataError, match="run `dvc repro`"):
-        read_counts(tmp_path / "elsewhere")
+        read_counts(tmp_path / "elsewhere", sparse=False)

@@ -130,7 +130,7 @@ def use() -> None:
         app(words, standalone_mode=False)
 
     write_dataset(HERE.data, cases=10, patients=PATIENTS)
-    for stage in ("code", "verify", "split", "plan", "preprocess", "weigh", "annotate"):
+    for stage in ("code", "verify", "split", "plan", "preprocess", "annotate", "weigh"):
         command(stage)
     train.run(  # without MLflow, which the command would start
         read_train_params("toy"),

@@ -14,6 +14,8 @@ UNUSED = {  # by the small project: it has no drawn instances and separates none
     "artifacts/preprocess/CASE/instances.npy",
     "artifacts/weigh/CASE/separation-2d.npy",
     "artifacts/weigh/CASE/separation-3d.npy",
+    "artifacts/weigh/CASE/known/separation-2d.npy",
+    "artifacts/weigh/CASE/known/separation-3d.npy",
     "artifacts/weigh/separation-2d.json",
     "artifacts/weigh/separation-3d.json",
 }

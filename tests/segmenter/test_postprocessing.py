@@ -346,6 +346,38 @@ def test_voxels_that_nobody_annotated_do_not_count() -> None:
     assert choice == Choice(NOTHING, 1.0, 1.0)
 
 
+@pytest.mark.parametrize("axes", [(2,), (0, 1, 2)])
+def test_annotated_slices_choose_no_rules(axes: tuple[int, ...]) -> None:
+    """A dense reference drops the speck; slices show no component of it as a whole."""
+    pairs = []
+    for reference, predicted in cases(speck=5):
+        known = np.zeros(SHAPE, dtype=bool)
+        for axis in axes:
+            np.moveaxis(known, axis, 0)[[8, 16, 38]] = True
+        reference = reference.astype(np.int16)
+        pairs.append((np.where(known, reference, np.int16(-1)), predicted))
+    (choice,) = choose(pairs)
+    (dense,) = choose(list(cases(speck=5)))
+
+    assert choice.rule == NOTHING
+    assert not choice.whole
+    assert dense.rule.drops
+    assert dense.whole
+
+
+@pytest.mark.parametrize(("unknown", "whole"), [(27, True), (26, False), (16, False)])
+def test_a_component_is_measured_if_it_touches_no_unknown_voxel(
+    unknown: int, whole: bool
+) -> None:
+    """A ball of radius 9 about 16 ends at 25, so that 26 touches it and 27 does not."""
+    drawn = ball(9, center=(16, 16, 16))
+    reference = labels(v1=drawn).astype(np.int16)
+    reference[unknown:] = -1
+    found = smallest_components([reference], n_structures=1, voxel_volume=1.0)
+
+    assert found == ((float(drawn.sum()) if whole else None),)
+
+
 def test_without_cases_there_is_nothing_to_do() -> None:
     (choice,) = choose([])
 
@@ -361,13 +393,10 @@ def test_the_smallest_drawn_component_is_that_of_all_cases() -> None:
 
 
 def test_candidates_begin_with_nothing() -> None:
-    assert candidates(None) == (
-        NOTHING,
-        LARGEST,
-        FILL,
-        LARGEST.model_copy(update={"fill_holes": True}),
-    )
+    assert candidates(None) == (NOTHING,)
     assert candidates(8.0)[:4] == (NOTHING, below(4.0), below(8.0), LARGEST)
+    assert candidates(8.0)[4] == FILL
+    assert candidates(8.0)[7] == LARGEST.model_copy(update={"fill_holes": True})
     assert len(candidates(8.0)) == 8
 
 

@@ -24,7 +24,7 @@ from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.segmenter.spec import segmenter_digest
-from segpipe.stages import plan
+from segpipe.stages import plan, weigh
 from segpipe.training.task import TrainParams
 from segpipe.training.validation import choose_postprocessing
 from tests.support.phantoms import write_dataset
@@ -33,6 +33,7 @@ from tests.support.projects import (
     PATIENTS,
     PLAN,
     TRAIN,
+    WEIGH,
     changed,
     one_thread,
     run_to_annotate,
@@ -338,25 +339,47 @@ def test_checkpoints_of_other_params_are_not_taken_up(paths: Paths) -> None:
     assert weights(train(paths, SMALL, model="unet3d")) == fresh
 
 
-def test_voxels_that_nobody_annotated_teach_nothing(paths: Paths) -> None:
-    """Spoil every label that annotate did not choose: the same network comes out."""
-    params = changed(SMALL, border_weights=False, class_weights="none")
-    before = weights(train(paths, params, model="unet3d"))
-    prepared = paths.artifacts / "preprocess"
-    kept = {}
-    for file in prepared.glob("*/label.npy"):
-        kept[file] = np.load(file)
-        annotated = np.load(paths.artifacts / "annotate" / f"{file.parent.name}.npy")
-        spoilt = np.where(annotated, kept[file], 2 - np.maximum(kept[file], 0))
-        np.save(file, spoilt.astype(np.int16))
-    rows = changed(params, validation_interval=3)
-    spoilt_weights = weights(train(paths, rows, model="unet3d"))
-    for file, label in kept.items():
-        np.save(file, label)
+@pytest.mark.parametrize("model", ["unet2d", "unet3d"])
+def test_hidden_voxels_teach_nothing(
+    model: str, paths: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Other labels where annotate hides them: the segmenter keeps all its bytes.
 
-    # Validation uses all of the held-out label maps: keep the last epoch in both runs.
-    assert weights(train(paths, rows, model="unet3d")) == spoilt_weights
-    assert before is not None
+    Class weights, patches, border weights, lines, the best epoch, temperature and
+    post-processing are all chosen without them.
+    """
+    caplog.set_level("INFO")
+    params = changed(
+        MODELS[model], sparse_annotation=True, calibrate=True, postprocessing="auto"
+    )
+    apart = changed(WEIGH, separate_touching=True)
+    rng = np.random.default_rng(0)
+    labels = {
+        file: np.load(file)
+        for file in (paths.artifacts / "preprocess").glob("*/label.npy")
+    }
+    digests = []
+    for spoilt in (False, True):
+        for file, label in labels.items() if spoilt else ():
+            known = np.load(paths.artifacts / "annotate" / f"{file.parent.name}.npy")
+            others = rng.integers(0, 3, label.shape)
+            np.save(file, np.where(known >= 0, label, others).astype(np.int16))
+        shutil.rmtree(paths.cache / "weigh")
+        weigh.run(apart, paths=paths)
+        folder = train(paths, params, model=model) / "segmenter"
+        digests.append({file.name: digest_file(file) for file in folder.iterdir()})
+    for file, label in labels.items():
+        np.save(file, label)
+    shutil.rmtree(paths.cache / "weigh")
+    weigh.run(WEIGH, paths=paths)
+
+    assert digests[0] == digests[1]
+    assert len(digests[0]) == 2
+    spec = Segmenter.load(folder).spec
+    assert spec.separation is not None
+    assert spec.temperatures != (1.0,)
+    assert not spec.rules
+    assert "nothing, as no validation case shows a whole component" in caplog.text
 
 
 def test_a_fold_that_split_has_not_is_refused(paths: Paths) -> None:

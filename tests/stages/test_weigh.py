@@ -1,18 +1,27 @@
 """The border term and the class counts of each case."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from segpipe.dataset.prepared import CaseIndex, ClassCounts, read_separation
+from segpipe.dataset.prepared import (
+    CaseIndex,
+    ClassCounts,
+    counts_file,
+    prepared_case,
+    read_counts,
+    read_separation,
+)
 from segpipe.images.borders import border_weights
 from segpipe.project.paths import Paths
-from segpipe.stages import plan, preprocess, weigh
+from segpipe.stages import annotate, plan, preprocess, weigh
 from segpipe.training.patches.sampling import read_training_case
 from tests.support.phantoms import write_dataset
 from tests.support.projects import (
+    ANNOTATE,
     PATIENTS,
     PLAN,
     PREPROCESS,
@@ -30,6 +39,7 @@ def paths(tmp_path: Path) -> Paths:
     run_to_split(paths)
     plan.run(PLAN, models={"m": TRAIN}, paths=paths)
     preprocess.run(PREPROCESS, paths=paths)
+    annotate.run(changed(ANNOTATE, rule="all"), paths=paths)
     return paths
 
 
@@ -99,6 +109,7 @@ def test_images_have_the_maps_of_2d_networks_only(tmp_path: Path) -> None:
     flat = changed(TRAIN, network="unet2d", patch_size=(16, 16, 1))
     plan.run(PLAN, models={"m": flat}, paths=paths)
     preprocess.run(PREPROCESS, paths=paths)
+    annotate.run(ANNOTATE, paths=paths)
     weigh.run(changed(WEIGH, separate_touching=True), paths=paths)
 
     made = {file.name for file in (paths.artifacts / "weigh").rglob("*-[23]d.*")}
@@ -121,6 +132,7 @@ def test_without_instances_each_component_is_one(tmp_path: Path) -> None:
     run_to_split(paths)
     plan.run(PLAN, models={"m": TRAIN}, paths=paths)
     preprocess.run(PREPROCESS, paths=paths)
+    annotate.run(ANNOTATE, paths=paths)
     weigh.run(WEIGH, paths=paths)
 
     assert load(paths, "weigh", "border-3d").max() > 1
@@ -138,6 +150,39 @@ def test_touching_instances_can_be_separated(paths: Paths) -> None:
     assert (said.dimensions, said.spacing) == (3, (1, 1, 2))
     weigh.run(WEIGH, paths=paths)
     assert read_separation(paths.artifacts, 3) is None
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_hidden_voxels_weigh_as_if_nobody_had_annotated_them(
+    drawn: bool, paths: Paths
+) -> None:
+    """The known maps are those of labels whose other voxels nobody annotated."""
+    apart = changed(WEIGH, separate_touching=True)
+    prepared = prepared_case(paths.artifacts, "case_02")
+    if not drawn:
+        (prepared.folder / "instances.npy").unlink()
+    annotate.run(ANNOTATE, paths=paths)
+    weigh.run(apart, paths=paths)
+    known = np.load(paths.artifacts / "annotate" / "case_02.npy")
+    folder = paths.artifacts / "weigh" / "case_02"
+    found = {file.name: np.load(file) for file in (folder / "known").iterdir()}
+    dense = np.load(folder / "border-3d.npy")
+    counts = read_counts(paths.artifacts, sparse=True)["case_02"]
+    prepared.save_label(known)
+    if drawn:
+        ids = np.array(prepared.instances)
+        prepared.save_instances(np.where(known >= 0, ids, 0).astype(np.int32))
+    shutil.rmtree(paths.cache / "weigh")
+    annotate.run(changed(ANNOTATE, rule="all"), paths=paths)
+    weigh.run(apart, paths=paths)
+
+    assert set(found) == {file.name for file in folder.iterdir()}
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, np.load(folder / name))
+    assert counts == tuple(int((known == value).sum()) for value in range(3))
+    assert (found["border-3d.npy"] != dense)[known >= 0].any()
+    assert not found["border-3d.npy"][known < 0].any()
+    assert not ClassCounts.read(counts_file(paths.artifacts / "weigh")).known
 
 
 def test_finished_cases_are_taken_from_the_cache(paths: Paths) -> None:

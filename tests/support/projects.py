@@ -143,8 +143,8 @@ def run_to_annotate(paths: Paths, models: dict[str, TrainParams]) -> None:
     run_to_split(paths, dimensions=min(m.dimensions for m in models.values()))
     plan.run(PLAN, models=models, paths=paths)
     preprocess.run(PREPROCESS, paths=paths)
-    weigh.run(WEIGH, paths=paths)
     annotate.run(ANNOTATE, paths=paths)
+    weigh.run(WEIGH, paths=paths)
 
 
 def train(paths: Paths, params: TrainParams, *, model: str, fold: int = 0) -> Path:

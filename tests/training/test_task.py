@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from segpipe.dataset.prepared import read_counts
 from segpipe.dataset.split import read_split
 from segpipe.networks.build import build_network
 from segpipe.project.errors import DataError
@@ -23,14 +22,17 @@ from tests.support.tasks import make_task
 
 def test_class_weights_have_mean_one_under_the_training_cases(prepared: Paths) -> None:
     """N / (K N_k): what each class has in voxels times its weight is alike."""
-    task = make_task(prepared)
-    counts = read_counts(prepared.artifacts)
-    of_fold = [
-        counts[name] for name in read_split(prepared.artifacts).folds[0].training
-    ]
-    total = np.sum(of_fold, axis=0)
+    names = read_split(prepared.artifacts).folds[0].training
+    labels = [np.load(prepared.artifacts / f"preprocess/{n}/label.npy") for n in names]
+    known = [np.load(prepared.artifacts / f"annotate/{name}.npy") for name in names]
 
-    np.testing.assert_allclose(task.class_weights * total, total.sum() / 3, rtol=1e-5)
+    for sparse, of_fold in ((False, labels), (True, known)):
+        task = make_task(prepared, sparse_annotation=sparse)
+        voxels = np.concatenate([label.ravel() for label in of_fold])
+        total = np.array([(voxels == value).sum() for value in range(3)])
+        expected = total.sum() / (3 * total)
+        np.testing.assert_allclose(task.class_weights, expected, rtol=1e-5)
+    assert sum((label >= 0).sum() for label in known) < voxels.size
     assert make_task(prepared, class_weights="none").class_weights.tolist() == [1, 1, 1]
 
 

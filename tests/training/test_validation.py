@@ -49,7 +49,6 @@ def case(seed: int, classes: int) -> TrainingCase:
         image=rng.normal(size=(1, *SHAPE)).astype(np.float32),
         label=label,
         border=None,
-        annotated=None,
         separation=None,
         places={},
         quantiles=None,

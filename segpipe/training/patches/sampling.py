@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
 
-from segpipe.dataset.prepared import open_annotated, prepared_case, weighed_case
+from segpipe.dataset.prepared import open_annotation, prepared_case
 from segpipe.images.borders import Dimensions
 from segpipe.images.grid import Triple
 from segpipe.images.region import Region, region_voxels
@@ -26,9 +26,8 @@ class TrainingCase:
     Attributes:
         name: Name of the case.
         image: Normalized intensities.
-        label: Class indices; negative where not annotated.
+        label: Class indices, as far as the model may know them; negative elsewhere.
         border: Border term of the weight, if the model uses it.
-        annotated: Where the label counts, if the model trains on sparse annotation.
         separation: Voxels between touching instances, trained as background, if any.
         places: Labelled voxels of each class that the case has; of the background only
             for balanced sampling.
@@ -40,7 +39,6 @@ class TrainingCase:
     image: np.ndarray
     label: np.ndarray
     border: np.ndarray | None
-    annotated: np.ndarray | None
     separation: np.ndarray | None
     places: dict[int, Int32[np.ndarray, "n 3"]]
     quantiles: Float32[np.ndarray, "channel q"] | None
@@ -124,23 +122,21 @@ def read_training_case(
         name: Name of the case.
         dimensions: Dimensions of the network, whose weight maps are taken.
         border: Whether the model uses the border term.
-        sparse: Whether only the voxels that annotate chose count.
+        sparse: Whether the voxels that annotate hides are unknown.
         balanced: Whether sampling is balanced, so that background has places too.
         matched: Whether histograms are matched.
         seed: Seed of the choice of places.
     """
-    prepared, weighed = prepared_case(artifacts, name), weighed_case(artifacts, name)
-    image, label = prepared.image, prepared.label
-    annotated = open_annotated(artifacts, name) if sparse else None
+    prepared = prepared_case(artifacts, name)
+    label, weighed = open_annotation(artifacts, name, sparse=sparse)
     return TrainingCase(
         name=name,
-        image=image,
+        image=prepared.image,
         label=label,
         border=weighed.border(dimensions) if border else None,
-        annotated=annotated,
         separation=weighed.separation(dimensions),
-        places=_places(label, annotated, balanced, np.random.default_rng(seed)),
-        quantiles=_quantiles(image, prepared.region) if matched else None,
+        places=_places(label, balanced, np.random.default_rng(seed)),
+        quantiles=_quantiles(prepared.image, prepared.region) if matched else None,
     )
 
 
@@ -166,15 +162,12 @@ def _quantiles(image: np.ndarray, region: Region | None) -> np.ndarray:
 
 def _places(
     label: np.ndarray,
-    annotated: np.ndarray | None,
     balanced: bool,
     rng: np.random.Generator,
 ) -> dict[int, np.ndarray]:
     """Choose up to PLACES voxels of each class; of the background only if balanced."""
     known = np.asarray(label)
     wanted = known >= (0 if balanced else 1)
-    if annotated is not None:
-        wanted &= annotated
     indices = np.flatnonzero(wanted)
     classes = known.reshape(-1)[indices]
     places = {}
@@ -381,7 +374,4 @@ def _cut_reference(
     weight = np.append(class_weights, 0).astype(np.float32)[reference]
     if case.border is not None:
         weight[inside] += case.border[source]
-    known = reference >= 0
-    if case.annotated is not None:
-        known[inside] &= case.annotated[source]
-    return reference, np.where(known, weight, np.float32(0))
+    return reference, np.where(reference >= 0, weight, np.float32(0))

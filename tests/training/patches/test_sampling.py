@@ -3,7 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segpipe.dataset.prepared import prepared_case, save_annotated, weighed_case
+from segpipe.dataset.prepared import (
+    prepared_case,
+    save_known_label,
+    weighed_case,
+)
 from segpipe.images.region import Region
 from segpipe.training.patches.sampling import (
     TrainingCase,
@@ -16,7 +20,6 @@ def case(
     label: np.ndarray,
     *,
     border: np.ndarray | None = None,
-    annotated: np.ndarray | None = None,
     separation: np.ndarray | None = None,
 ) -> TrainingCase:
     places = {
@@ -24,9 +27,7 @@ def case(
         for value in np.unique(label[label > 0])
     }
     image = np.indices(label.shape).sum(0)[None].astype(np.float32)
-    return TrainingCase(
-        "case", image, label, border, annotated, separation, places, None
-    )
+    return TrainingCase("case", image, label, border, separation, places, None)
 
 
 def draw(
@@ -102,11 +103,10 @@ def test_the_weight_is_the_class_weight_plus_the_border_term() -> None:
 def test_voxels_nobody_annotated_weigh_nothing() -> None:
     label = np.zeros((8, 8, 8), dtype=np.int16)
     label[0] = -1
-    annotated = np.zeros(label.shape, dtype=bool)
-    annotated[:4] = True
+    label[4:] = -1
     border = np.ones(label.shape, dtype=np.float32)
 
-    batch = draw([case(label, border=border, annotated=annotated)])
+    batch = draw([case(label, border=border)])
 
     assert (batch.weight[:, 1:4] == 2).all()
     assert (batch.weight[:, 0] == 0).all()
@@ -139,15 +139,18 @@ def test_a_case_is_read_from_disk_with_its_places(tmp_path) -> None:
     label = np.zeros((6, 6, 6), dtype=np.int16)
     label[1, 2, 3] = 1
     label[4, 4, 4] = 2
-    annotated = np.zeros(label.shape, dtype=bool)
-    annotated[4] = True
+    known = np.full_like(label, -1)
+    known[4] = label[4]
     prepared_case(tmp_path, "a").save_image(label[None].astype(np.float32))
     prepared_case(tmp_path, "a").save_label(label)
     weighed_case(tmp_path, "a").save_maps(
         3, border=label.astype(np.float32), separation=None
     )
+    weighed_case(tmp_path, "a").known.save_maps(
+        3, border=known.astype(np.float32), separation=known == 0
+    )
     (tmp_path / "annotate").mkdir()
-    save_annotated(tmp_path / "annotate", "a", annotated)
+    save_known_label(tmp_path / "annotate", "a", known)
 
     dense = read_training_case(
         tmp_path,
@@ -175,6 +178,9 @@ def test_a_case_is_read_from_disk_with_its_places(tmp_path) -> None:
         2: [[4, 4, 4]],
     }
     assert {k: len(v) for k, v in sparse.places.items()} == {0: 35, 2: 1}
+    assert sparse.label.tolist() == known.tolist()
+    assert sparse.separation is not None
+    assert dense.separation is None
     assert dense.quantiles is None
     assert sparse.quantiles is not None
     assert sparse.quantiles[0, [0, -1]].tolist() == [0, 2]
@@ -215,10 +221,17 @@ def test_quantiles_do_not_depend_on_the_padding(tmp_path, kind, pad) -> None:
     prepared.save_image(image)
     prepared.save_label(np.zeros(image.shape[1:], np.int16))
     prepared.save_region(Region(kind=kind, background=(-2.00001,)))
-    weighed.save(border=image[0], separation=None, counts=np.array([1]))
+    weighed.save_maps(3, border=image[0], separation=None)
 
     found = read_training_case(
-        tmp_path, "a", border=False, sparse=False, balanced=False, matched=True, seed=0
+        tmp_path,
+        "a",
+        dimensions=3,
+        border=False,
+        sparse=False,
+        balanced=False,
+        matched=True,
+        seed=0,
     ).quantiles
 
     counted = tissue[0][tissue[0] != -2] if kind == "voxels" else tissue
