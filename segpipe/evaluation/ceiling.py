@@ -204,7 +204,7 @@ def _targets(
     if drawn is not None:
         ids = turn.apply(drawn.array).astype(np.int32)
         ids = resample_instances(ids, classes, target)
-    lines = lines_between(find_targets(target, ids), separation)
+    lines = lines_between(target, find_targets(target, ids), separation)
     return target, np.where(lines & (target >= 0), 0, target)
 
 

@@ -227,6 +227,24 @@ def _touching(instances: np.ndarray, size: list[int]) -> np.ndarray:
     return np.asarray((instances > 0) & (highest != lowest))
 
 
+def closed_width(separation: Separation, *, spacing: Spacing) -> list[int]:
+    """Voxels along each axis of a closing that closes separating lines.
+
+    A closing of n voxels closes gaps of up to n - 1; a line is two voxels wide.
+
+    Args:
+        separation: How the instances were separated.
+        spacing: Spacing of the grid that is closed.
+    """
+    size = [
+        math.ceil(LINE * line / own - SAME) + 1
+        for own, line in zip(spacing, separation.spacing, strict=True)
+    ]
+    if separation.dimensions == 2:
+        size[separation.slice_axis] = 1
+    return size
+
+
 def grow_back(
     instances: Integer[np.ndarray, "i j k"], separation: Separation, *, spacing: Spacing
 ) -> Integer[np.ndarray, "i j k"]:
@@ -241,11 +259,9 @@ def grow_back(
         separation: How the instances were separated.
         spacing: Spacing of the instances' own grid.
     """
+    size = closed_width(separation, spacing=spacing)
     voxels = [own / line for own, line in zip(spacing, separation.spacing, strict=True)]
-    # A closing of n voxels closes gaps of up to n - 1; a line takes up to ceil(2 / v).
-    size = [math.ceil(LINE / voxel - SAME) + 1 for voxel in voxels]
     if separation.dimensions == 2:
-        size[separation.slice_axis] = 1
         voxels[separation.slice_axis] = FAR
     result = instances.copy()
     each = max(1, GROWN_AT_ONCE * len(instances) // max(1, instances.size))

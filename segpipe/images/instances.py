@@ -1,14 +1,21 @@
 """Instances: connected components of structures, and how instances match."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import cc3d
 import numpy as np
 from jaxtyping import Bool, Int32, Integer
+from scipy import ndimage
 
-from segpipe.images.borders import Separation, grow_back, separate_touching
+from segpipe.images.borders import (
+    Separation,
+    closed_width,
+    grow_back,
+    separate_touching,
+)
 from segpipe.images.grid import Grid
 
 
@@ -63,15 +70,42 @@ def find_targets(
 
 
 def lines_between(
-    instances: Int32[np.ndarray, "i j k"], separation: Separation
+    label: Integer[np.ndarray, "i j k"],
+    instances: Int32[np.ndarray, "i j k"],
+    separation: Separation,
 ) -> Bool[np.ndarray, "i j k"]:
-    """The voxels between touching instances that are learned as background."""
-    kept = separate_touching(
-        instances,
-        dimensions=separation.dimensions,
-        slice_axis=separation.slice_axis,
-    )
-    return np.asarray((kept == 0) & (instances != 0))
+    """The voxels between touching instances that are learned as background.
+
+    Instances of different structures are told apart by their structure: there is no
+    line between them.
+
+    Args:
+        label: Class indices; negative where not annotated.
+        instances: Instance ids on the same grid; 0 for no instance.
+        separation: How they are separated.
+    """
+    lines = np.zeros(label.shape, dtype=bool)
+    for value, box in _boxes(label):
+        own = np.where(label[box] == value, instances[box], 0)
+        kept = separate_touching(
+            own, dimensions=separation.dimensions, slice_axis=separation.slice_axis
+        )
+        lines[box] |= (kept == 0) & (own != 0)
+    return lines
+
+
+def _boxes(
+    label: Integer[np.ndarray, "i j k"], *, around: Sequence[int] = (0, 0, 0)
+) -> Iterator[tuple[int, tuple[slice, slice, slice]]]:
+    """Each structure of a label map with its bounding box, and some voxels around."""
+    found = ndimage.find_objects(np.maximum(label, 0).astype(np.int32))
+    for value, box in enumerate(found, start=1):
+        if box is not None:
+            i, j, k = (
+                slice(max(0, part.start - more), part.stop + more)
+                for part, more in zip(box, around, strict=True)
+            )
+            yield value, (i, j, k)
 
 
 def find_instances(
@@ -80,8 +114,8 @@ def find_instances(
     """The instances of a predicted label map, as evaluate counts and segment writes.
 
     They are the components of its structures. Where lines between touching instances
-    were trained, the components grow back over the lines: an instance then has the
-    voxels that the reference gives it.
+    were trained, the components of each structure grow back over the lines: an instance
+    then has the voxels that the reference gives it.
 
     Args:
         label: Predicted structure of each voxel; 0 is background.
@@ -93,8 +127,13 @@ def find_instances(
         return found
     turn = grid.to_canonical
     spacing = grid.reoriented(turn).spacing
-    grown = grow_back(turn.apply(found), separation, spacing=spacing)
-    return np.ascontiguousarray(turn.undo(grown))
+    classes, result = turn.apply(label), turn.apply(found).copy()
+    width = closed_width(separation, spacing=spacing)
+    for value, box in _boxes(classes, around=width):
+        own = np.where(classes[box] == value, result[box], 0)
+        grown = grow_back(own, separation, spacing=spacing)
+        result[box] = np.where(result[box] == 0, grown, result[box])
+    return np.ascontiguousarray(turn.undo(result))
 
 
 @dataclass(frozen=True)

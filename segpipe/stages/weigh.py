@@ -180,7 +180,7 @@ def _write_case(
         separation = build_separation(job.params, job.plan, dimensions)
         lines, apart = None, instances
         if separation is not None:
-            lines = lines_between(instances, separation)
+            lines = lines_between(label, instances, separation)
             apart = np.where(lines, 0, instances)
         border = border_weights(
             apart,

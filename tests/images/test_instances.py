@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from segpipe.images.borders import Separation, separate_touching
+from segpipe.images.borders import Separation
 from segpipe.images.grid import Grid, Orientation
 from segpipe.images.instances import (
     components,
     find_instances,
     instances_of_structures,
+    lines_between,
     match_instances,
 )
 
@@ -56,7 +57,7 @@ def test_instances_grow_back_over_lines_whatever_the_stored_axes() -> None:
     label[:, :6], label[:, 6:] = 1, 3
     quarters = np.where(np.arange(12).reshape(12, 1, 1) < 6, 1, 2) + 2 * (label == 3)
     made = Separation(dimensions=2, slice_axis=2, spacing=(1.0, 1.0, 4.0))
-    lined = np.where(separate_touching(quarters, dimensions=2) > 0, label, 0)
+    lined = np.where(lines_between(label, quarters.astype(np.int32), made), 0, label)
     turn = Orientation((0, 2, 1), (True, False, False))
     grid = Grid.from_spacing((12, 12, 4), (1.0, 1.0, 4.0), "mm").reoriented(turn)
     found = find_instances(
@@ -69,6 +70,27 @@ def test_instances_grow_back_over_lines_whatever_the_stored_axes() -> None:
     assert np.array_equal(
         none, instances_of_structures(turn.apply(lined).copy(), ignore=None)
     )
+
+
+def test_structures_that_touch_have_no_line_between_them() -> None:
+    """Their label tells them apart; a line would cost small organs their voxels."""
+    label = np.zeros((12, 6, 3), dtype=np.int16)
+    label[:4], label[4:6], label[8:] = 1, 2, 2
+    made = Separation(dimensions=3, slice_axis=2, spacing=(1.0, 1.0, 1.0))
+    ids = instances_of_structures(label, ignore=None)
+    assert not lines_between(label, ids, made).any()
+
+    halves = np.where(np.arange(6).reshape(1, 6, 1) < 3, 1, 2) * (label == 1)
+    lines = lines_between(
+        label, np.where(label == 1, halves, ids).astype(np.int32), made
+    )
+    assert sorted(np.unique(np.argwhere(lines)[:, 0])) == [0, 1, 2, 3]
+
+    grid = Grid.from_spacing((12, 6, 3), (1.0, 1.0, 1.0), "mm")
+    lined = np.where(lines, 0, label)
+    grown = find_instances(lined, grid=grid, separation=made)
+    assert np.array_equal(grown[:6] > 0, label[:6] > 0)
+    assert not np.intersect1d(grown[:4], grown[4:]).any()
 
 
 def test_equal_instances_match_in_any_numbering() -> None:
