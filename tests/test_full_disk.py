@@ -14,7 +14,7 @@ from segpipe.images.formats import nifti
 from segpipe.images.grid import Grid
 from segpipe.project.documents import write_folder, write_text
 from segpipe.project.fingerprint import digest_file
-from segpipe.registry.mlflow_model.fetch import SegmenterRecord
+from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.run import import_dataset
 from segpipe.tools.segmenting.attempt import Outcome

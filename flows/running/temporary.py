@@ -13,16 +13,20 @@ from prefect.settings import get_current_settings
 from flows.services.door import LOGIN, close_prefect
 from flows.services.environment import USER
 
+STARTS_S = "120"  # Prefect's 20 s are too few for the first start on a busy machine
+
 
 def close_temporary_server() -> None:
     """Let only this process and its children reach a temporary server.
 
     Its password is new and stands only in their environment. A server that the
-    environment or Prefect's profile names is not temporary and keeps its login.
+    environment or Prefect's profile names is not temporary and keeps its login. It has
+    two minutes to start, unless the environment says otherwise.
     """
     if get_current_settings().api.url is not None:
         return
     login = f"{USER}:{secrets.token_urlsafe(24)}"
     os.environ |= {LOGIN: login, "PREFECT_API_AUTH_STRING": login}
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", STARTS_S)
     close_prefect(origins=())  # it serves no pages
     refresh_global_settings_context()

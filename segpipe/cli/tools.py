@@ -131,7 +131,8 @@ def compare(
     Example: segpipe compare unet3d models:/liver@champion
     """
     from segpipe.registry.gate.compare import compare_with_champion as tool
-    from segpipe.registry.mlflow_model.fetch import SCHEME, fetch
+    from segpipe.registry.mlflow_model.fetch import fetch
+    from segpipe.segmenter.spec import SCHEME
 
     folder, name, sealed = Path(champion), champion, False
     if champion.startswith(SCHEME):

@@ -17,6 +17,7 @@ Domain = Literal["background", "all"]
 NEGLIGIBLE = 1e-6  # smaller weights count as 0
 PARALLEL_FROM = 1_000_000  # voxels; for fewer, starting threads takes longer
 GROWN_AT_ONCE = 1 << 24  # voxels of instances, which bounds the memory
+LINE = 2.0  # voxels across a separating line, one from each instance
 FAR = 1e6  # in voxels, so that no voxel of another slice is the nearest
 SAME = 1e-5  # a smaller relative difference of squared distances is rounding
 
@@ -240,7 +241,8 @@ def grow_back(
         spacing: Spacing of the instances' own grid.
     """
     voxels = [own / line for own, line in zip(spacing, separation.spacing, strict=True)]
-    size = [2 * max(1, round(1 / voxel)) + 1 for voxel in voxels]
+    # A closing of n voxels closes gaps of up to n - 1; a line takes up to ceil(2 / v).
+    size = [math.ceil(LINE / voxel - SAME) + 1 for voxel in voxels]
     if separation.dimensions == 2:
         size[separation.slice_axis] = 1
         voxels[separation.slice_axis] = FAR
@@ -254,7 +256,9 @@ def grow_back(
             part == 0, sampling=voxels, return_distances=False, return_indices=True
         )
         grown = np.where(reached, part[tuple(nearest)], 0).astype(part.dtype)
-        between = ndimage.minimum_filter(reached, size, mode="nearest")
+        between = ndimage.minimum_filter(
+            reached, size, mode="nearest", origin=[n % 2 - 1 for n in size]
+        )
         between &= _touching(grown, size)
         joined = np.where(between, grown, part)
         result[start : start + each] = joined[start - first : start - first + each]

@@ -16,7 +16,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from segpipe.project.commit import git_tags
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.runs import find_or_create_pair, log_rows
+from segpipe.registry.runs import find_or_create_pair, has_running_fold, log_rows
 from segpipe.registry.store import connect, first_line, tracking_uri
 from segpipe.training.record import TrainingRecord
 
@@ -28,15 +28,17 @@ class LiveRun:
 
     def __init__(self) -> None:
         self._run: tuple[MlflowClient, Run] | None = None
+        self._parent: Run | None = None
 
     def start(self, paths: Paths, record: TrainingRecord, tags: dict[str, str]) -> str:
         """Find or create the run and mark it as running; returns its id."""
         client, experiment = connect(paths)
-        _, run = find_or_create_pair(client, experiment, record=record, tags=tags)
+        parent, run = find_or_create_pair(client, experiment, record=record, tags=tags)
         run_id = str(run.info.run_id)
         client.set_tag(run_id, "segpipe.live", "true")
-        client.update_run(run_id, status="RUNNING")
-        self._run = client, run
+        for one in (parent, run):
+            client.update_run(one.info.run_id, status="RUNNING")
+        self._run, self._parent = (client, run), parent
         return run_id
 
     def log(self, rows: list[dict[str, float]]) -> None:
@@ -46,11 +48,16 @@ class LiveRun:
                 log_rows(*self._run, rows)
 
     def close(self, status: str) -> None:
-        """Set how the training ended: FINISHED, FAILED or KILLED."""
-        if self._run is not None:
+        """Set how the training ended: FINISHED, FAILED or KILLED.
+
+        The parent run, that of the model, ends with the last of its folds.
+        """
+        if self._run is not None and self._parent is not None:
             client, run = self._run
             with self.while_reachable():
                 client.set_terminated(run.info.run_id, status)
+                if not has_running_fold(client, self._parent):
+                    client.set_terminated(self._parent.info.run_id, status)
 
     @contextmanager
     def while_reachable(self) -> Iterator[None]:

@@ -27,7 +27,7 @@ from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import NUMERICS, digest_file
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
-from segpipe.registry.mlflow_model.fetch import SCHEME, UNSEALED, fetch
+from segpipe.registry.mlflow_model.fetch import UNSEALED, fetch
 from segpipe.registry.mlflow_model.load_back import check_loads_back
 from segpipe.registry.mlflow_model.pack import Packed, close_model, log_model
 from segpipe.registry.mlflow_model.provenance import (
@@ -48,6 +48,7 @@ from segpipe.registry.versions import (
 )
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import (
+    SCHEME,
     ensemble_digest,
     predictions_digest,
     segmenter_digest,

@@ -148,6 +148,14 @@ def find_or_create_pair(
     return parent, child
 
 
+def has_running_fold(client: MlflowClient, parent: Run) -> bool:
+    """Whether a fold of a model is under way, by the runs of both."""
+    words = (
+        f"tags.`{PARENT}` = '{parent.info.run_id}' AND attributes.status = 'RUNNING'"
+    )
+    return bool(client.search_runs([parent.info.experiment_id], words, max_results=1))
+
+
 def _take_number(client: MlflowClient, experiment: str, key: str, mine: Run) -> None:
     """Queue behind all runs of a key that have a number.
 

@@ -186,27 +186,35 @@ def resample_classes(
 
 
 def resample_instances(
-    ids: Integer[np.ndarray, "i j k"], classes: Integer[np.ndarray, "i2 j2 k2"]
+    ids: Integer[np.ndarray, "i j k"],
+    drawn: Integer[np.ndarray, "i j k"],
+    classes: Integer[np.ndarray, "i2 j2 k2"],
 ) -> Integer[np.ndarray, "i2 j2 k2"]:
     """Resample instance ids to the grid of a label map that resample_classes gave.
 
-    A voxel of a structure has the id with the largest share of it, and a voxel of the
-    background none, so that ids and classes agree where two instances share a voxel.
+    A voxel of a structure has the id of that structure with the largest share of it,
+    and a voxel of the background none, so that ids and classes agree where instances
+    share a voxel.
 
     Args:
         ids: Id of each voxel, 0 for no instance.
+        drawn: Class of each of these voxels.
         classes: Class of each voxel of the resampled label map.
     """
     if classes.shape == ids.shape:
         return np.ascontiguousarray(ids)
+    step = max(0, int(drawn.max())) + 1
+    pairs = np.where((ids > 0) & (drawn > 0), ids.astype(np.int64) * step + drawn, 0)
     i, j, k = classes.shape
-    result, _ = _largest_shares(ids, (i, j, k), None)
-    result[classes == 0] = 0
-    return result
+    found, _ = _largest_shares(pairs, (i, j, k), None, (step, classes))
+    return (found // step).astype(ids.dtype)
 
 
 def _largest_shares(
-    values: np.ndarray, shape: Triple, rest: np.ndarray | None
+    values: np.ndarray,
+    shape: Triple,
+    rest: np.ndarray | None,
+    within: tuple[int, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The positive value with the largest share of each voxel, 0 for none; the share.
 
@@ -214,6 +222,8 @@ def _largest_shares(
         values: Value of each voxel before resampling.
         shape: Shape of the results.
         rest: Shares from which those of all positive values are taken, in place.
+        within: A divisor and resampled classes: a value counts only where its remainder
+            is the class.
     """
     result = np.zeros(shape, dtype=values.dtype)
     largest = np.zeros(shape, dtype=np.float32)
@@ -225,11 +235,14 @@ def _largest_shares(
     for number, box in enumerate(ndimage.find_objects(numbers), start=1):
         if box is None:
             continue
+        value = number if known is None else int(known[number])
         place, share = _share_of(numbers, number, box, shape)
         before = largest[place]
         larger = share > before + TIE
+        if within is not None:
+            larger &= within[1][place] == value % within[0]
         before[larger] = share[larger]
-        result[place][larger] = number if known is None else known[number]
+        result[place][larger] = value
         if rest is not None:
             rest[place] -= share
     return result, largest

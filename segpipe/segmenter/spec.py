@@ -18,14 +18,13 @@ from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.postprocessing import StructureRule
 
 SPEC = "spec.json"
+SCHEME = "models:/"  # begins the address of a registered segmenter, instead of a folder
+HEADER_BYTES = 1024  # of a header of weights for one tensor; it needs about 100
 
 
 def spec_file(folder: Path) -> Path:
     """The file of the spec in the folder of a segmenter."""
     return folder / SPEC
-
-
-HEADER_BYTES = 1024  # of a header of weights for one tensor; it needs about 100
 
 
 class SegmenterSpec(Document):
@@ -149,3 +148,32 @@ def predictions_digest(folds: Sequence[str]) -> str:
     predictions that were written before must still be known.
     """
     return digest_json(list(folds))
+
+
+def find_folds(folder: Path) -> list[Path]:
+    """The segmenter folder itself, or those that it contains, by number of the fold.
+
+    Raises:
+        DataError: If there is none.
+    """
+    found = list_folds(folder)
+    if not found:
+        raise DataError(
+            f"{folder}: expected a segmenter ({SPEC} and weights), or a folder of "
+            "folds such as artifacts/train/MODEL, found none; train one with `dvc "
+            f"repro`, or name a registered one: {SCHEME}NAME@ALIAS"
+        )
+    return found
+
+
+def list_folds(folder: Path) -> list[Path]:
+    """The segmenter folders as in ``find_folds``; none if there is none."""
+    if spec_file(folder).is_file():
+        return [folder]
+    return sorted(
+        (spec.parent for spec in folder.glob(f"**/{SPEC}")),
+        key=lambda path: [
+            (not part.isdecimal(), int(part) if part.isdecimal() else 0, part)
+            for part in path.relative_to(folder).parts
+        ],
+    )

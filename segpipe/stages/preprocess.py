@@ -126,5 +126,5 @@ def _write_case(job: _Job) -> None:
     instances = read_case_instances(data, job.cases, case)
     if instances is not None:
         ids = orientation.apply(instances.array).astype(np.int32)
-        written.save_instances(resample_instances(ids, classes))
+        written.save_instances(resample_instances(ids, drawn, classes))
     written.save_grids(original=original, prepared=grid)

@@ -68,12 +68,14 @@ class Ceiling:
         dice: Mean Dice over cases and structures, after each of STEPS.
         structures: Mean Dice of each structure after all steps.
         instance_f1: F1 of instances after all steps; NaN without instance ids.
+        merges: Number of predictions that hold several instances, after all steps.
     """
 
     model: str
     dice: tuple[float, ...]
     structures: dict[str, float]
     instance_f1: float
+    merges: int
 
     def lines(self) -> list[str]:
         """The ceiling in words; each low figure with its cause and the mend."""
@@ -89,12 +91,21 @@ class Ceiling:
             cause = STEPS[int(losses.argmin())]
             rows.append(f"  Dice is limited by {cause}: {MENDS[cause]}")
         if self.instance_f1 < LOW:
-            rows.append(
-                "  instances are limited by how touching ones are kept apart: try "
-                "weigh.separate_touching: true, weigh.dimensions: 3 for volumes, or a "
-                "finer plan.spacing"
-            )
+            rows.append(f"  instances are limited by {self._cause}")
         return rows
+
+    @property
+    def _cause(self) -> str:
+        """What limits the instances."""
+        if self.merges:
+            return (
+                f"{self.merges} merges of touching ones: set weigh.separate_touching: "
+                "true, and weigh.dimensions: 3 for volumes"
+            )
+        return (
+            "their size: a line of one voxel from each leaves too little of the small "
+            "ones, and what it takes grows back in part"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,12 +217,14 @@ def _targets(
     """The reference on the prepared grid, without lines and with them."""
     turn = label.grid.to_canonical
     shape = label.grid.reoriented(turn).shape_at(plan.spacing)
-    target = resample_classes(turn.apply(classes_of(label.array, plan)), shape)
+    classes = turn.apply(classes_of(label.array, plan))
+    target = resample_classes(classes, shape)
     if separation is None:
         return target, target
     ids = None
     if drawn is not None:
-        ids = resample_instances(turn.apply(drawn.array).astype(np.int32), target)
+        ids = turn.apply(drawn.array).astype(np.int32)
+        ids = resample_instances(ids, classes, target)
     lines = lines_between(find_targets(target, ids), separation)
     return target, np.where(lines & (target >= 0), 0, target)
 
@@ -228,4 +241,5 @@ def _summed(model: str, found: list[_Case], cases: CaseList) -> Ceiling:
             for n, name in enumerate(cases.structures[1:])
         },
         instance_f1=math.nan if instances is None else instances["f1"],
+        merges=0 if instances is None else instances["merges"],
     )

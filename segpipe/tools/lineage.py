@@ -6,7 +6,7 @@ from pathlib import Path
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
-from segpipe.registry.mlflow_model.fetch import SegmenterRecord
+from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.registry.runs import find_training
 from segpipe.registry.store import DATA, tracking_uri
 from segpipe.segmenter.spec import segmenter_digest

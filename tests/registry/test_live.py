@@ -39,6 +39,22 @@ def test_a_training_is_streamed_and_says_how_it_ended(paths: Paths) -> None:
     assert second.info.status == "FAILED"
 
 
+def test_the_run_of_a_model_ends_with_the_last_of_its_folds(paths: Paths) -> None:
+    def status() -> str:
+        parent = find_run(client, experiment, made_from().parent)
+        assert parent
+        return str(parent.info.status)
+
+    client, experiment = connect(paths)
+    with live_run(paths, record=made_from(), tags={}):
+        with pytest.raises(SystemExit), live_run(paths, record=made_from(1), tags={}):
+            raise SystemExit(143)
+
+        assert status() == "RUNNING"
+
+    assert status() == "FINISHED"
+
+
 def test_an_unreachable_server_stops_no_training_and_is_said_once(
     paths: Paths, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

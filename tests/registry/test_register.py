@@ -16,8 +16,9 @@ from segpipe.dataset.split import read_split
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.mlflow_model.fetch import fetch, load_segmenter
+from segpipe.registry.mlflow_model.fetch import fetch
 from segpipe.registry.mlflow_model.load_back import read_test_image
+from segpipe.registry.mlflow_model.locate import load_segmenter
 from segpipe.registry.mlflow_model.pack import Packed, log_model
 from segpipe.registry.mlflow_model.provenance import FILE, read_provenance
 from segpipe.registry.mlflow_model.serving import default_inference

@@ -8,7 +8,8 @@ import pytest
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.mlflow_model.fetch import fetch, load_segmenter
+from segpipe.registry.mlflow_model.fetch import fetch
+from segpipe.registry.mlflow_model.locate import load_segmenter
 from segpipe.registry.promotion import promote, rollback
 from segpipe.registry.store import connect
 from segpipe.registry.versions import complete, find_alias, list_versions

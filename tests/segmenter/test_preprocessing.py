@@ -177,21 +177,24 @@ def test_a_flipped_case_is_prepared_to_the_flipped_result(
     label = resample_classes(classes, goal)
     flipped = resample_classes(flip(classes), goal)
     assert np.array_equal(flipped, flip(label))
+    found = resample_instances(ids, classes, label)
     assert np.array_equal(
-        resample_instances(flip(ids), flipped), flip(resample_instances(ids, label))
+        resample_instances(flip(ids), flip(classes), flipped), flip(found)
     )
 
 
 def test_instances_are_where_their_structure_is() -> None:
-    """Two that share a voxel with background are more than it together."""
-    ids = np.array([1, 1, 9, 9, 0, 0, 0, 70_000]).reshape(8, 1, 1).astype(np.int32)
-    classes = resample_classes((ids > 0).astype(np.int16), (1, 1, 1))
-    pair = resample_classes((ids > 0).astype(np.int16), (4, 1, 1))
-
-    assert classes.ravel().tolist() == [1]
-    assert resample_instances(ids, classes).ravel().tolist() == [1]
-    assert pair.ravel().tolist() == [1, 1, 0, 1]
-    assert resample_instances(ids, pair).ravel().tolist() == [1, 9, 0, 70_000]
+    """Two that share a voxel are more than the background, together; and id 9 is 2."""
+    ids = np.array([1, 1, 3, 9, 9, 9, 0, 70_000]).reshape(8, 1, 1).astype(np.int32)
+    drawn = np.array([1, 1, 1, 2, 2, 2, 0, 1]).reshape(8, 1, 1).astype(np.int16)
+    for size, label, found in (
+        (1, [1], [1]),
+        (2, [1, 2], [1, 9]),
+        (4, [1, 1, 2, 1], [1, 3, 9, 70_000]),
+    ):
+        classes = resample_classes(drawn, (size, 1, 1))
+        assert classes.ravel().tolist() == label
+        assert resample_instances(ids, drawn, classes).ravel().tolist() == found
 
 
 def test_z_scores_have_mean_0_and_deviation_1() -> None:

@@ -55,8 +55,11 @@ def test_nothing_is_lost_on_the_own_grid_without_lines(paths: Paths) -> None:
 
     assert found.dice == (1, 1, 1)
     assert found.structures == {"ball": 1}
-    assert found.instance_f1 == pytest.approx(2 * 0 / 3, abs=0.7)  # halves in one piece
-    assert "separate_touching: true" in "".join(found.lines())
+    assert found.instance_f1 < 0.7  # of two halves, at most one is half of the ball
+    assert found.merges == len(read_split(paths.artifacts).test)
+    assert "merges of touching ones: set weigh.separate_touching: true" in (
+        "".join(found.lines())
+    )
 
 
 def test_a_line_costs_the_dice_of_its_voxels_and_no_instance(paths: Paths) -> None:

@@ -7,7 +7,7 @@ import pytest
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.mlflow_model.fetch import load_segmenter
+from segpipe.registry.mlflow_model.locate import load_segmenter
 from segpipe.registry.record import record
 from segpipe.tools.lineage import find_manifest, lineage
 from tests.support.phantoms import write_volume

@@ -18,13 +18,13 @@ from segpipe.project.paths import Paths
 from segpipe.registry.gate.champion import evaluate_champion
 from segpipe.registry.gate.comparison import Comparison, Pair, Rule, Side
 from segpipe.registry.gate.judge import judge, refuse
-from segpipe.registry.mlflow_model.fetch import find_folds
 from segpipe.registry.mlflow_model.provenance import Provenance, read_provenance
 from segpipe.registry.register import Trained, check_predictions, find_trained
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import (
     ensemble_digest,
+    find_folds,
     segmenter_digest,
 )
 from segpipe.training.record import (

@@ -1,4 +1,4 @@
-"""Fetch: find the segmenter of a folder or of the registry, and identify it."""
+"""Fetch: bring a registered segmenter onto this machine, and check its files."""
 
 import logging
 import os
@@ -12,23 +12,20 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.provenance import FILE
 from segpipe.registry.store import SEAL, SEGMENTER, connect, first_line, tracking_uri
-from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import (
-    SPEC,
-    SegmenterSpec,
+    SCHEME,
     ensemble_digest,
+    find_folds,
+    list_folds,
     segmenter_digest,
-    spec_file,
 )
 
 log = logging.getLogger(__name__)
-SCHEME = "models:/"
 UNSEALED = (
     f"%s has no seal in the registry: whether its {FILE} was changed since it was "
     "registered is not known; versions that are registered now have one"
@@ -104,7 +101,7 @@ def _check_files(folder: Path, uri: str, tags: dict[str, str]) -> dict[Path, str
     Raises:
         DataError: If they are others.
     """
-    folders = _list_folds(folder) if SEGMENTER in tags else find_folds(folder)
+    folders = list_folds(folder) if SEGMENTER in tags else find_folds(folder)
     folds = {one: segmenter_digest(one) for one in folders}
     files = list(folder.rglob(FILE))
     found = {
@@ -153,85 +150,3 @@ def _download(client: MlflowClient, version: ModelVersion, paths: Paths) -> Path
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return goal
-
-
-class SegmenterRecord(Document):
-    """Identity of a segmenter.
-
-    Attributes:
-        name: Name of the model in params.yaml, or of the registered model.
-        version: Version of the registered model; none for a folder.
-        digest: Digest of the segmenter: that of its only fold, or that of the folds'
-            digests.
-        folds: Digest of the spec and weights of each fold.
-        run: Id of the MLflow run that the version came from, if the registry knows it.
-    """
-
-    name: str
-    version: str | None
-    digest: str
-    folds: tuple[str, ...]
-    run: str | None
-
-
-def load_segmenter(model: str, paths: Paths) -> tuple[Segmenter, SegmenterRecord]:
-    """Load the segmenter of a folder or of the registry, and identify it.
-
-    Raises:
-        DataError: If there is none, or it is not the one that was registered.
-    """
-    folders, record = locate_segmenter(model, paths)
-    return Segmenter.ensemble(folders), record
-
-
-def locate_segmenter(model: str, paths: Paths) -> tuple[list[Path], SegmenterRecord]:
-    """Find the folders of a segmenter's folds, fetched if needed, and identify it.
-
-    Raises:
-        DataError: If there is none, or it is not the one that was registered.
-    """
-    if model.startswith(SCHEME):
-        registered = fetch(model, paths)
-        name, version, run = registered.name, registered.version, registered.run
-        folds = registered.folds
-    else:
-        folds = {one: segmenter_digest(one) for one in find_folds(Path(model))}
-        spec = SegmenterSpec.read(spec_file(next(iter(folds))))
-        name, version, run = spec.model, None, None
-    digests = tuple(folds.values())
-    record = SegmenterRecord(
-        name=name,
-        version=version,
-        digest=ensemble_digest(digests),
-        folds=digests,
-        run=run,
-    )
-    return list(folds), record
-
-
-def find_folds(folder: Path) -> list[Path]:
-    """The segmenter folder itself, or those that it contains, by number of the fold.
-
-    Raises:
-        DataError: If there is none.
-    """
-    found = _list_folds(folder)
-    if not found:
-        raise DataError(
-            f"{folder}: expected a segmenter ({SPEC} and weights), or a folder of "
-            "folds such as artifacts/train/MODEL, found none; train one with `dvc "
-            f"repro`, or name a registered one: {SCHEME}NAME@ALIAS"
-        )
-    return found
-
-
-def _list_folds(folder: Path) -> list[Path]:
-    if spec_file(folder).is_file():
-        return [folder]
-    return sorted(
-        (spec.parent for spec in folder.glob(f"**/{SPEC}")),
-        key=lambda path: [
-            (not part.isdecimal(), int(part) if part.isdecimal() else 0, part)
-            for part in path.relative_to(folder).parts
-        ],
-    )

@@ -11,8 +11,8 @@ from mlflow.models import Model
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.mlflow_model.fetch import SCHEME
 from segpipe.registry.store import first_line, reachable, tracking_uri
+from segpipe.segmenter.spec import SCHEME
 
 
 @dataclass(frozen=True)

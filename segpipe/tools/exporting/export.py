@@ -17,7 +17,7 @@ from segpipe.project.documents import sole_writer, write_json
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
-from segpipe.registry.mlflow_model.fetch import load_segmenter
+from segpipe.registry.mlflow_model.locate import load_segmenter
 from segpipe.segmenter.spec import SegmenterSpec, spec_file
 
 PACKAGES = ("onnx", "onnxruntime")

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
-from segpipe.registry.mlflow_model.fetch import SegmenterRecord
+from segpipe.registry.mlflow_model.locate import SegmenterRecord
 
 # data: the data are wrong. killed: the case killed its process twice. late: it took too
 # long. system: a disk or the network failed. error: an error of segpipe.

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from segpipe.project.documents import write_text
 from segpipe.project.paths import Paths
 from segpipe.project.tables import table_text
-from segpipe.registry.mlflow_model.fetch import load_segmenter
+from segpipe.registry.mlflow_model.locate import load_segmenter
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.attempt import attempt_case
 from segpipe.tools.segmenting.manifest import read_manifest

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segpipe.project.fingerprint import digest_json
-from segpipe.registry.mlflow_model.fetch import SegmenterRecord
+from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Inference, Segmenter, build_inference
 from segpipe.segmenter.settings import SegmentSettings

@@ -67,7 +67,6 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     environment = {k: v for k, v in os.environ.items() if k not in unset}
     environment |= {
         "PREFECT_HOME": str(folder / "home"),
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # CI is slow
         "PYTHONPATH": str(ROOT),
     }
     log = folder / "log"

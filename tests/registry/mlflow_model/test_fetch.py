@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 from segpipe.__main__ import app
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.mlflow_model.fetch import fetch, find_folds, load_segmenter
+from segpipe.registry.mlflow_model.fetch import fetch
+from segpipe.registry.mlflow_model.locate import load_segmenter
 from segpipe.registry.mlflow_model.provenance import FILE
 from segpipe.registry.store import connect
 from segpipe.segmenter.spec import segmenter_digest
-from tests.support.segmenters import make_plan, save_segmenter
 from tests.support.stores import add_sealed, add_version
 
 
@@ -119,14 +119,3 @@ def test_a_version_of_before_has_no_seal_and_is_loaded_with_a_warning(
     (record,) = caplog.records
     assert "models:/liver/1 has no seal in the registry" in record.getMessage()
     assert not fetch("models:/liver/1", store).sealed
-
-
-def test_folds_are_found_in_their_order(tmp_path: Path) -> None:
-    for fold in (0, 2, 10):
-        save_segmenter(tmp_path / "m" / str(fold) / "segmenter", make_plan(), seed=fold)
-
-    folders = find_folds(tmp_path / "m")
-
-    assert [folder.parent.name for folder in folders] == ["0", "2", "10"]
-    record = load_segmenter(str(tmp_path / "m"), Paths(tmp_path))[1]
-    assert len(record.folds) == 3

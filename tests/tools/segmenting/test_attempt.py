@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from segpipe.project.errors import DataError
-from segpipe.registry.mlflow_model.fetch import SegmenterRecord
+from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.tools.segmenting.attempt import (
     attempt_case,

@@ -9,7 +9,7 @@ from segpipe.images.formats import nifti
 from segpipe.images.grid import Grid
 from segpipe.images.instances import components
 from segpipe.images.volume import Image, ImageStream
-from segpipe.registry.mlflow_model.fetch import SegmenterRecord
+from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.compute import Stopwatch
 from segpipe.segmenter.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter, build_inference

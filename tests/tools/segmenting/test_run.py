@@ -18,7 +18,7 @@ from segpipe.images.formats import nifti, raster
 from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.mlflow_model.fetch import load_segmenter
+from segpipe.registry.mlflow_model.locate import load_segmenter
 from segpipe.tools.segmenting.manifest import Manifest
 from tests.support.dicoms import SECRETS, write_objects, write_series
 from tests.support.phantoms import write_volume

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from segpipe.registry.mlflow_model.fetch import SegmenterRecord
+from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.manifest import InputRecord

@@ -6,7 +6,7 @@ from pathlib import Path
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.mlflow_model.fetch import SegmenterRecord, locate_segmenter
+from segpipe.registry.mlflow_model.locate import SegmenterRecord, locate_segmenter
 from segpipe.segmenter.segmenter import build_inference
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.segmenter.spec import SegmenterSpec, spec_file

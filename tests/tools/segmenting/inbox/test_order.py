@@ -5,7 +5,7 @@ import pytest
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.mlflow_model.fetch import load_segmenter
+from segpipe.registry.mlflow_model.locate import load_segmenter
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.case import record_inputs
 from segpipe.tools.segmenting.inbox.order import (

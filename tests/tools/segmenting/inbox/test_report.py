@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from segpipe.registry.mlflow_model.fetch import SegmenterRecord
+from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.attempt import Outcome
 from segpipe.tools.segmenting.inbox.inbox import Inbox
