@@ -26,7 +26,7 @@ OWNERS = {
         "separation.npy",
         "shares.json",
     },
-    "dataset/split.py": {"split.json"},
+    "dataset/split.py": {"split.json", "split.lock"},
     "evaluation/figures.py": {"cases.csv", "confusion.csv", "metrics.json"},
     "evaluation/page.py": {"index.html"},
     "segmenter/plan.py": {"plan.json"},

@@ -31,6 +31,11 @@ FORWARD = "        logits: Tensor = self.classify(features)\n"
 TRAININGS = {"train@flat-0", "train@deep-0"}
 
 
+def name_of(out: Any) -> str:
+    """The path of an output, which may have options."""
+    return out if isinstance(out, str) else str(next(iter(out)))
+
+
 def stand_in(stages: dict[str, Any]) -> dict[str, Any]:
     """The stages with commands that write what later stages depend on."""
     needed = [dep for stage in stages.values() for dep in stage["deps"]]
@@ -39,7 +44,7 @@ def stand_in(stages: dict[str, Any]) -> dict[str, Any]:
         if name == "code":
             changed[name] = stage
             continue
-        outs = [*stage["outs"], *stage.get("metrics", [])]
+        outs = [*map(name_of, stage["outs"]), *stage.get("metrics", [])]
         inside = {dep for dep in needed for out in outs if dep.startswith(f"{out}/")}
         files = [out if Path(out).suffix else f"{out}/made" for out in outs]
         for dep in sorted(inside):

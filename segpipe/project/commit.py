@@ -45,6 +45,12 @@ def data_version(root: Path) -> str | None:
     return str(found[0]["md5"]) if found else None
 
 
+def was_split(root: Path) -> bool:
+    """Whether DVC has run the stage split of a project before."""
+    lock = root / "dvc.lock"
+    return lock.is_file() and "split" in _read(lock).get("stages", {})
+
+
 def require_unchanged(file: Path, root: Path) -> None:
     """Refuse an output of a stage that is not the one whose MD5 is in dvc.lock.
 

@@ -1,6 +1,8 @@
 """A patient stands on one side, and stays there."""
 
 import json
+import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -8,13 +10,15 @@ from types import MappingProxyType
 import pytest
 
 from segpipe.dataset.case import Case, CaseList
-from segpipe.dataset.split import Split, read_split
+from segpipe.dataset.split import Split, read_split, split_file
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.stages import split
 from tests.support.projects import SPLIT, changed
 
 MANY = [f"patient_{n}" for n in range(60)]
+OLD_TEST = ["1-0", "7-0"]
+OLD_FOLD = ["0-0", "11-0", "2-0", "4-0", "5-0", "6-0", "8-0"]
 PARAMS = changed(SPLIT, test_fraction=0.2, n_folds=5)
 
 
@@ -24,6 +28,7 @@ def write_cases(
     *,
     studies: int = 2,
     digests: Mapping[str, str] = MappingProxyType({}),
+    attributes: Mapping[str, dict[str, str]] = MappingProxyType({}),
 ) -> None:
     cases = tuple(
         Case(
@@ -34,7 +39,7 @@ def write_cases(
             instances=None,
             shape=(2, 2, 2),
             spacing=(1.0, 1.0, 1.0),
-            attributes={},
+            attributes=attributes.get(patient, {}),
             warnings=(),
             digest=digests.get(f"{patient}-{study}"),
         )
@@ -78,7 +83,7 @@ def test_every_patient_stands_on_one_side(tmp_path: Path) -> None:
     for fold in found.folds:
         parts = [set(fold.training), set(fold.validation), set(found.test)]
         assert sum(map(len, parts)) == len(set.union(*parts)) == 120
-    assert 12 <= len(found.test) <= 36  # 24 on average
+    assert len(found.test) == 24
 
 
 def test_new_patients_move_nobody(tmp_path: Path) -> None:
@@ -186,29 +191,99 @@ def test_copies_that_splits_csv_puts_on_two_sides_are_refused(tmp_path: Path) ->
     assert sides(split_of(paths))["patient_7-1"] == "test"
 
 
-def test_a_seed_that_works_counts_copies_once(tmp_path: Path) -> None:
-    """All six patients have the same voxels, so all are on one side."""
+@pytest.mark.parametrize("n_folds", [2, 4, 5])
+@pytest.mark.parametrize("count", [3, 4, 6, 8, 10, 20, 61])
+@pytest.mark.parametrize("seed", range(3))
+def test_sizes_are_those_of_the_params(
+    count: int, n_folds: int, seed: int, tmp_path: Path
+) -> None:
+    """No side is empty, folds differ by one at most, the test set by one patient."""
+    if count <= n_folds:
+        return
     paths = Paths(tmp_path)
-    write_cases(paths, MANY[:6], digests={f"{name}-0": "a" for name in MANY[:6]})
+    write_cases(paths, [f"patient_{n}" for n in range(count)], studies=1)
+    found = split_of(paths, changed(PARAMS, n_folds=n_folds, seed=seed))
 
-    with pytest.raises(DataError, match="found none of 6 in") as caught:
+    sizes = [len(fold.validation) for fold in found.folds]
+    assert min(sizes) >= 1
+    assert max(sizes) - min(sizes) <= 1
+    assert abs(len(found.test) - max(1, 0.2 * count)) <= 1
+    assert len(found.test) + sum(sizes) == count
+
+
+def test_each_site_is_spread_over_all_sides(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_cases(paths, MANY, studies=1, attributes={p: {"site": p[-1]} for p in MANY})
+    side = sides(split_of(paths))
+
+    for site in "0123456789":
+        of_site = [side[f"{p}-0"] for p in MANY if p[-1] == site]
+        assert max(map(of_site.count, set(of_site))) <= 2  # of six, on six sides
+
+
+def test_a_centre_is_held_out_by_a_column(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    held = {patient: {"side": "test"} for patient in MANY[:20]}
+    write_cases(paths, MANY, attributes=held)
+    found = split_of(paths)
+
+    assert {name.split("-")[0] for name in found.test} == set(MANY[:20])
+    held[MANY[0]] = {"side": "tst"}
+    write_cases(paths, MANY, attributes=held)
+    with pytest.raises(DataError, match=r"patients.csv, case patient_0-0: .*found tst"):
         split_of(paths)
-    assert str(caught.value).endswith("; add other patients")
 
 
-def test_an_empty_side_is_refused_with_a_seed_that_works(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_what_the_error_for_few_patients_says_works(count: int, tmp_path: Path) -> None:
+    """Copies under other names are one patient."""
     paths = Paths(tmp_path)
-    write_cases(paths, MANY[:7])
-    for seed in range(100):
-        params = changed(PARAMS, seed=seed)
-        try:
-            split.run(params, paths=paths)
-        except DataError as error:
-            mend = str(error).rsplit("set seed to ", 1)[1].split(",")[0]
-            break
+    copies = {f"{name}-0": "a" for name in MANY[:2]}
+    write_cases(paths, MANY[: count + 1], digests=copies)
+    with pytest.raises(DataError) as caught:
+        split_of(paths)
 
-    again = changed(PARAMS, seed=int(mend))
-    assert set(sides(split_of(paths, again)).values()) == {"test", *"01234"}
+    mend, params = str(caught.value).rsplit("; ", 1)[1], PARAMS
+    more = re.match(r"add cases of (\d) other patients", mend)
+    if more:
+        write_cases(paths, MANY[: count + 1 + int(more[1])], digests=copies)
+        with pytest.raises(DataError) as caught:
+            split_of(paths)
+        mend = str(caught.value).rsplit("; ", 1)[1]
+    params = changed(PARAMS, n_folds=int(mend.removeprefix("set split.n_folds to ")))
+    assert all(fold.training for fold in split_of(paths, params).folds)
+
+
+@pytest.mark.parametrize("by_dvc", [False, True])
+def test_a_project_from_before_split_lock_keeps_its_split(
+    by_dvc: bool, tmp_path: Path
+) -> None:
+    """The sides were hashes; these were taken from the version without the file."""
+    paths = Paths(tmp_path)
+    write_cases(paths, MANY[:12], studies=1)
+    if by_dvc:
+        (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages: {split: {}}\n")
+    else:
+        split_file(paths.artifacts).parent.mkdir()
+        split_file(paths.artifacts).write_text("{}")
+    found = split_of(paths, changed(PARAMS, n_folds=2, seed=3))
+
+    assert [name.split("_")[1] for name in found.test] == OLD_TEST
+    assert [name.split("_")[1] for name in found.folds[0].validation] == OLD_FOLD
+
+
+def test_patients_keep_their_side_without_artifacts(tmp_path: Path) -> None:
+    """DVC empties artifacts/split; patients who left keep theirs for their return."""
+    paths = Paths(tmp_path)
+    write_cases(paths, MANY[:30])
+    before = sides(split_of(paths))
+    shutil.rmtree(paths.artifacts / "split")
+    write_cases(paths, MANY[10:])
+    split_of(paths)
+    shutil.rmtree(paths.artifacts / "split")
+    write_cases(paths, MANY)
+
+    assert before.items() <= sides(split_of(paths)).items()
 
 
 def test_the_same_params_give_the_same_bytes(tmp_path: Path) -> None:
