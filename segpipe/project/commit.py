@@ -45,10 +45,15 @@ def data_version(root: Path) -> str | None:
     return str(found[0]["md5"]) if found else None
 
 
-def was_split(root: Path) -> bool:
-    """Whether DVC has run the stage split of a project before."""
+def locked_stage(name: str, root: Path) -> dict[str, Any]:
+    """What dvc.lock records of a stage; empty if DVC has not run it.
+
+    Raises:
+        DataError: If dvc.lock is not what DVC writes.
+    """
     lock = root / "dvc.lock"
-    return lock.is_file() and "split" in _read(lock).get("stages", {})
+    stages = _read(lock).get("stages", {}) if lock.is_file() else {}
+    return dict(stages.get(name, {}))
 
 
 def require_unchanged(file: Path, root: Path) -> None:

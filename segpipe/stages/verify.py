@@ -137,6 +137,11 @@ def _list_cases(
                 attributes=files.attributes,
                 warnings=(*finding.warnings, *same),
                 digest=finding.digest,
+                structures=tuple(
+                    name
+                    for name, value in dataset.labels.items()
+                    if value != 0 and value in finding.counts
+                ),
             )
         )
     return CaseList(
