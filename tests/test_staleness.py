@@ -192,7 +192,8 @@ def clone(project: Path, tmp_path: Path) -> Path:
     dvc(project, "remote", "add", "-q", "-d", "shared", remote)
     dvc(project, "push", "--run-cache")
     clone = lay_out(tmp_path / "clone")
-    shutil.copy(project / "dvc.lock", clone)
+    for name in ("dvc.lock", "split.lock"):
+        shutil.copy(project / name, clone)
     dvc(clone, "remote", "add", "-q", "-d", "shared", remote)
     return clone
 
@@ -209,10 +210,12 @@ def test_what_dvc_pull_brings_stays_valid(clone: Path) -> None:
 
 
 def test_what_the_run_cache_restores_stays_valid(clone: Path) -> None:
+    """Only split runs, in a second: the run-cache holds no outs that are in git."""
     (clone / "dvc.lock").unlink()
     dvc(clone, "fetch", "--run-cache")
 
-    assert not commands_run(dvc(clone, "repro", "--pull"))
+    ran = commands_run(dvc(clone, "repro", "--pull"))
+    assert [words.split()[-1] for words in ran] == ["split.lock"]
 
 
 def test_a_workers_clone_trains_its_one_network_and_nothing_twice(

@@ -72,7 +72,7 @@ def run(params: SplitParams, *, paths: Paths) -> None:
     given = [*_in_patients(paths.data, cases), *_in_splits(paths.data)]
     fixed = _check_given(given, first, params.n_folds)
     kept = _kept_sides(params, first, cases, paths)
-    sides = _assign(params, first, _known_sides(first, fixed, kept), _traits(cases))
+    sides = assign(params, first, _known_sides(first, fixed, kept), _traits(cases))
     empty = _empty_side(sides, params.n_folds)
     if empty is not None:
         mend = _mend(params, first, given=bool(fixed), kept=bool(kept))
@@ -115,7 +115,7 @@ def _keep(
     now = {pseudonym(patient): side for patient, side in sides.items()}
     new = len(now.keys() - kept.keys())
     if new:
-        log.info("%s: %d new patients; commit this file to git", file, new)
+        log.info("new in %s: %d patients; commit the file to git", file, new)
     SplitLock(
         format_version=1,
         **params.model_dump(),
@@ -220,7 +220,7 @@ def _traits(cases: Sequence[Case]) -> dict[str, set[str]]:
     return traits
 
 
-def _assign(
+def assign(
     params: SplitParams,
     first: dict[str, str],
     known: dict[str, Side],

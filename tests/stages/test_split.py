@@ -206,7 +206,7 @@ def test_sizes_are_within_one_patient_of_what_the_params_say(
     part = (1 - test_fraction) / n_folds
     for count in range(n_folds + 1, 64):
         names = {f"patient_{n}": f"patient_{n}" for n in range(count)}
-        found = split._assign(params, names, {}, {name: {""} for name in names})
+        found = split.assign(params, names, {}, {name: {""} for name in names})
         sizes = Counter(found.values())
         folds = [sizes[n] for n in range(n_folds)]
 
