@@ -15,10 +15,11 @@ from pathlib import Path
 from prefect import get_run_logger
 
 from flows.running.commands import CommandError, git
+from segpipe.dataset.split import LOCK
 from segpipe.project.errors import DataError
 
 # Files that people and flows may change and that the branch includes; the rest is code.
-OURS = ("params.yaml", "data.dvc", "dvc.lock", "split.lock")
+OURS = ("params.yaml", "data.dvc", "dvc.lock", LOCK)
 CODE = ("segpipe", "flows", "dvc.yaml", ".dvc")
 AUTHOR = {
     "GIT_AUTHOR_NAME": "segpipe",

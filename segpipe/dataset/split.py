@@ -7,6 +7,7 @@ from typing import Literal
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 
+LOCK = "split.lock"
 DIGITS = 12  # of a patient's digest: of a million, two agree once in 560 times
 
 
@@ -52,7 +53,7 @@ class SplitLock(Document):
 
 def lock_file(root: Path) -> Path:
     """The file of the sides that patients keep, in the project's root."""
-    return root / "split.lock"
+    return root / LOCK
 
 
 def read_lock(file: Path) -> SplitLock:
