@@ -22,7 +22,7 @@ from segpipe.evaluation.differences import (
     patients_needed,
     power_in_words,
 )
-from segpipe.evaluation.plots import COLOURS, INK, STYLE
+from segpipe.evaluation.report.plots import COLOURS, INK, STYLE
 from segpipe.project.documents import write_text
 
 PAGES = HOME / "docs" / "experiments"

@@ -29,7 +29,7 @@ from flows.running.page import show_picture, tag_run
 from flows.running.temporary import close_temporary_server
 from flows.running.workspace import occupied
 from flows.train import LIMIT, TRAIN, say_device
-from segpipe.evaluation.page import CASES, picture_file
+from segpipe.evaluation.report.page import CASES, picture_file
 from segpipe.project.commit import data_version, git_tags
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError

@@ -14,7 +14,6 @@ OWNERS = {
     "dataset/case.py": {"cases.json"},
     "dataset/case_files.py": {"predictions.json"},
     "dataset/prepared.py": {
-        "border.npy",
         "counts.json",
         "counts.npy",
         "grid.json",
@@ -22,13 +21,11 @@ OWNERS = {
         "index.json",
         "instances.npy",
         "label.npy",
-        "separation.json",
-        "separation.npy",
         "shares.json",
     },
     "dataset/split.py": {"split.json", "split.lock"},
     "evaluation/figures.py": {"cases.csv", "confusion.csv", "metrics.json"},
-    "evaluation/page.py": {"index.html"},
+    "evaluation/report/page.py": {"index.html"},
     "segmenter/plan.py": {"plan.json"},
     "segmenter/spec.py": {"spec.json"},
     "training/record.py": {"fingerprint.json", "history.csv"},
@@ -39,7 +36,8 @@ NAMED = {
     r"case_\d+\.nii": "dataset/case_files.py",
     r"(good|poor)\.json": "segmenter/plan.py",
     r"weights-\d\.safetensors": "segmenter/spec.py",
-    r"\w+\.png": "evaluation/page.py",
+    r"(border|separation)-[23]d\.(npy|json)": "dataset/prepared.py",
+    r"\w+\.png": "evaluation/report/page.py",
 }
 FILES = {file: owner for owner, files in OWNERS.items() for file in files}
 # It runs where there is no segpipe, beside a copy of the spec.

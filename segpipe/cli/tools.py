@@ -167,18 +167,16 @@ def ceiling() -> None:
     and compared; it needs the stages up to plan, and no training.
     """
     from segpipe.stages.evaluate import EvaluateParams
-    from segpipe.stages.predict import PredictParams
     from segpipe.stages.weigh import WeighParams
-    from segpipe.tools.ceiling import Sections, find_ceilings
+    from segpipe.tools.ceiling import ceiling as tool
 
-    sections = Sections(
+    for found in tool(
+        {name: read_train_params(name) for name in read_list("models", str)},
+        folds=read_list("folds", int),
         weigh=read_section("weigh", WeighParams),
         evaluate=read_section("evaluate", EvaluateParams),
-        models={name: read_train_params(name) for name in read_list("models", str)},
-        folds=read_list("folds", int),
-    )
-    inference = read_section("predict", PredictParams).inference(read_compute())
-    for found in find_ceilings(sections, inference, paths=HERE):
+        paths=HERE,
+    ):
         for row in found.lines():
             typer.echo(row)
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float32, Int16, Int32, Int64
 
-from segpipe.images.borders import Separation
+from segpipe.images.borders import Dimensions, Separation
 from segpipe.images.grid import Grid
 from segpipe.project.documents import Document, expect_file, write_json
 
@@ -132,7 +132,7 @@ def prepared_case(artifacts: Path, name: str) -> PreparedCase:
 
 @dataclass(frozen=True)
 class WeighedCase:
-    """The weight map of a case that weigh wrote; the maps are memory-mapped.
+    """The weight maps of a case that weigh wrote; the maps are memory-mapped.
 
     Attributes:
         folder: Folder of the case.
@@ -140,52 +140,62 @@ class WeighedCase:
 
     folder: Path
 
-    @property
-    def border(self) -> Float32[np.ndarray, "i j k"]:
-        """The border term of the weight; 0 where not annotated."""
-        return _open(self.folder / "border.npy")
+    def border(self, dimensions: Dimensions) -> Float32[np.ndarray, "i j k"]:
+        """The border term for networks of these dimensions; 0 where not annotated."""
+        return _open(self._file("border", dimensions))
 
-    @property
-    def separation(self) -> Bool[np.ndarray, "i j k"] | None:
+    def separation(self, dimensions: Dimensions) -> Bool[np.ndarray, "i j k"] | None:
         """Voxels between touching instances; None if instances were not separated."""
-        return _open_if_there(self.folder / "separation.npy")
+        return _open_if_there(self._file("separation", dimensions))
 
     @property
     def counts(self) -> Int64[np.ndarray, " classes"]:
         """Annotated voxels of each class."""
         return _open(self.folder / "counts.npy")
 
-    def save(
+    def save_maps(
         self,
+        dimensions: Dimensions,
         *,
         border: Float32[np.ndarray, "i j k"],
         separation: Bool[np.ndarray, "i j k"] | None,
-        counts: Int64[np.ndarray, " classes"],
     ) -> None:
-        """Write the maps and the counts."""
+        """Write the maps for networks of these dimensions."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        np.save(self.folder / "border.npy", border)
+        np.save(self._file("border", dimensions), border)
         if separation is not None:
-            np.save(self.folder / "separation.npy", separation)
+            np.save(self._file("separation", dimensions), separation)
+
+    def save_counts(self, counts: Int64[np.ndarray, " classes"]) -> None:
+        """Write the annotated voxels of each class."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         np.save(self.folder / "counts.npy", counts)
 
+    def _file(self, name: str, dimensions: Dimensions) -> Path:
+        return self.folder / f"{name}-{dimensions}d.npy"
 
-def separation_file(folder: Path) -> Path:
+
+def separation_file(folder: Path, dimensions: Dimensions) -> Path:
     """The file in the folder of weigh that says how touching instances are separated.
 
     It is there only if they are separated.
     """
-    return folder / "separation.json"
+    return folder / f"separation-{dimensions}d.json"
 
 
-def read_separation(artifacts: Path) -> Separation | None:
-    """Read how weigh separated touching instances; None if it did not."""
-    file = separation_file(artifacts / "weigh")
+def read_separation(artifacts: Path, dimensions: Dimensions) -> Separation | None:
+    """Read how weigh separated touching instances; None if it did not.
+
+    Args:
+        artifacts: Folder of all stages.
+        dimensions: Dimensions of the network.
+    """
+    file = separation_file(artifacts / "weigh", dimensions)
     return Separation.read(file) if file.is_file() else None
 
 
 def weighed_case(artifacts: Path, name: str) -> WeighedCase:
-    """The weight map of the case of a name as weigh wrote it."""
+    """The weight maps of the case of a name as weigh wrote them."""
     return WeighedCase(artifacts / "weigh" / name)
 
 

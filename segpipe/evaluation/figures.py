@@ -34,6 +34,7 @@ class Figures(Document):
         structures: The same for each structure, by its name.
         dataset: Figures of all test voxels together, some of them by class.
         instances: Figures of the instances; None without instance annotation.
+        instance_iou: IoU above which two instances match.
         groups: Column of patients.csv to value to the means over its cases.
     """
 
@@ -47,6 +48,7 @@ class Figures(Document):
     dataset: dict[str, Any]
     instances: dict[str, Any] | None
     groups: dict[str, dict[str, dict[str, Any]]]
+    instance_iou: float = 0.5  # older figures do not say it
 
     @model_validator(mode="before")
     @classmethod

@@ -7,13 +7,17 @@ import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Int64, Integer
 
+from segpipe.dataset.case import CaseList
 from segpipe.evaluation import metrics
-from segpipe.images.instances import InstanceMatch
+from segpipe.images.borders import Separation
+from segpipe.images.instances import InstanceMatch, find_instances, match_instances
+from segpipe.images.volume import LabelMap
 from segpipe.project.documents import Unit
 
 Row = dict[str, Any]
+LOW_CEILING = 0.95  # a lower figure of the reference itself is worth a warning
 POLICY = (
     "All figures are taken on the original grid, without voxels that nobody annotated. "
     "A structure absent from reference and prediction does not count (empty). One that "
@@ -126,6 +130,44 @@ def pool(
             f"{figure}_dataset": dict(zip(names, values.tolist(), strict=True))
             for figure, values in by_class.items()
         },
+    }
+
+
+def match_structures(
+    cases: CaseList,
+    label: LabelMap,
+    drawn: LabelMap | None,
+    predicted: Integer[np.ndarray, "i j k"],
+    *,
+    separation: Separation | None,
+    iou_threshold: float,
+) -> dict[str, InstanceMatch]:
+    """Match annotated instances with those of the prediction, by structure.
+
+    Args:
+        cases: The data set.
+        label: The reference.
+        drawn: Instance ids of the reference; without them nothing is matched.
+        predicted: The prediction on the same grid, in the values of the data set.
+        separation: The lines between touching instances that were trained, if any.
+        iou_threshold: IoU above which two instances match.
+    """
+    if drawn is None:
+        return {}
+    unknown = label.array == cases.ignore if cases.ignore is not None else None
+    found = find_instances(predicted, grid=label.grid, separation=separation)
+    owners = np.zeros(int(found.max()) + 1, dtype=predicted.dtype)
+    owners[found[predicted != 0]] = predicted[predicted != 0]
+    owner = owners[found]  # also where instances grew into the background
+    return {
+        structure: match_instances(
+            np.where(label.array == value, drawn.array, 0),
+            np.where(owner == value, found, 0),
+            iou_threshold=iou_threshold,
+            ignore=unknown,
+        )
+        for structure, value in zip(cases.structures, cases.values, strict=True)
+        if value != 0
     }
 
 

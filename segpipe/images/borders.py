@@ -14,6 +14,7 @@ from segpipe.images.grid import Spacing
 from segpipe.project.documents import Document
 
 Domain = Literal["background", "all"]
+Dimensions = Literal[2, 3]  # 2: within slices; 3: in the volume
 NEGLIGIBLE = 1e-6  # smaller weights count as 0
 PARALLEL_FROM = 1_000_000  # voxels; for fewer, starting threads takes longer
 GROWN_AT_ONCE = 1 << 24  # voxels of instances, which bounds the memory
@@ -28,7 +29,7 @@ def border_weights(
     w0: float,
     sigma: float,
     spacing: Spacing,
-    dimensions: Literal[2, 3],
+    dimensions: Dimensions,
     domain: Domain,
     slice_axis: int = 2,
 ) -> Float32[np.ndarray, "i j k"]:
@@ -186,7 +187,7 @@ class Separation(Document):
             axes; a line is two voxels wide.
     """
 
-    dimensions: Literal[2, 3]
+    dimensions: Dimensions
     slice_axis: int
     spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
@@ -194,7 +195,7 @@ class Separation(Document):
 def separate_touching(
     instances: Integer[np.ndarray, "i j k"],
     *,
-    dimensions: Literal[2, 3],
+    dimensions: Dimensions,
     slice_axis: int = 2,
 ) -> Integer[np.ndarray, "i j k"]:
     """Separate touching instances by background, one voxel from each side.

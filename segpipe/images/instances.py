@@ -8,7 +8,7 @@ import cc3d
 import numpy as np
 from jaxtyping import Bool, Int32, Integer
 
-from segpipe.images.borders import Separation, grow_back
+from segpipe.images.borders import Separation, grow_back, separate_touching
 from segpipe.images.grid import Grid
 
 
@@ -46,6 +46,30 @@ def instances_of_structures(
             found[found > 0] += result.max()
             result += found
     return result
+
+
+def find_targets(
+    label: Integer[np.ndarray, "i j k"], drawn: Int32[np.ndarray, "i j k"] | None
+) -> Int32[np.ndarray, "i j k"]:
+    """The instances to learn: the drawn ones, or the components of each structure.
+
+    Args:
+        label: Class indices; negative where not annotated.
+        drawn: Instance ids on the same grid, if there are any.
+    """
+    return instances_of_structures(label, ignore=-1) if drawn is None else drawn
+
+
+def lines_between(
+    instances: Int32[np.ndarray, "i j k"], separation: Separation
+) -> Bool[np.ndarray, "i j k"]:
+    """The voxels between touching instances that are learned as background."""
+    kept = separate_touching(
+        instances,
+        dimensions=separation.dimensions,
+        slice_axis=separation.slice_axis,
+    )
+    return np.asarray((kept == 0) & (instances != 0))
 
 
 def find_instances(

@@ -29,7 +29,7 @@ class NetworkSpec(Document):
     padding: Literal["valid", "same"]
 
     @property
-    def dimensions(self) -> int:
+    def dimensions(self) -> Literal[2, 3]:
         """Axes that the network convolves over, 2 or 3."""
         return NETWORKS[self.name].dimensions
 

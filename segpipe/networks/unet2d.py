@@ -1,6 +1,6 @@
 """U-Net: Ronneberger, Fischer, Brox 2015, arXiv:1505.04597."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -25,7 +25,7 @@ class UNet2d(nn.Module):
             rate; the authors' released network has 0.5, on the last two levels.
     """
 
-    dimensions: ClassVar[int] = 2
+    dimensions: ClassVar[Literal[2, 3]] = 2
     stride: ClassVar[int] = 16
     sees_tile_statistics: ClassVar[bool] = False
     paddings: ClassVar[tuple[Padding, ...]] = ("valid", "same")

@@ -1,6 +1,6 @@
 """3D U-Net: Çiçek, Abdulkadir, Lienkamp, Brox, Ronneberger 2016, arXiv:1606.06650."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -31,7 +31,7 @@ class UNet3d(nn.Module):
         padding: ``valid`` as in the paper (132 -> 44), or ``same`` (sizes of 8 m).
     """
 
-    dimensions: ClassVar[int] = 3
+    dimensions: ClassVar[Literal[2, 3]] = 3
     stride: ClassVar[int] = 8
     sees_tile_statistics: ClassVar[bool] = True  # section 2: no running means
     paddings: ClassVar[tuple[Padding, ...]] = ("valid", "same")

@@ -1,6 +1,6 @@
 """V-Net: Milletari, Navab, Ahmadi 2016, arXiv:1606.04797."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -26,7 +26,7 @@ class VNet(nn.Module):
         base_channels: Channels of the first stage; the paper has 16.
     """
 
-    dimensions: ClassVar[int] = 3
+    dimensions: ClassVar[Literal[2, 3]] = 3
     stride: ClassVar[int] = 16
     margin: ClassVar[int] = 0
     sees_tile_statistics: ClassVar[bool] = False

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from segpipe.evaluation.figures import figures_file, read_figures
-from segpipe.evaluation.page import page_file
+from segpipe.evaluation.report.page import page_file
 from segpipe.project.commit import data_version, git_tags
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json

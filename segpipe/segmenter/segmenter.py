@@ -24,12 +24,13 @@ from segpipe.segmenter.compute import (
     memory_demanded,
 )
 from segpipe.segmenter.plan import Plan
-from segpipe.segmenter.postprocessing import apply_rules, combine_rules
+from segpipe.segmenter.postprocessing import apply_rules
 from segpipe.segmenter.preprocessing import prepared_parts, values_of
 from segpipe.segmenter.settings import Blending, SegmentSettings
 from segpipe.segmenter.sliding_window import Slab, Tiling, resampled_slabs, slabs
 from segpipe.segmenter.spec import (
     SegmenterSpec,
+    combine_specs,
     read_networks,
     spec_file,
     write_networks,
@@ -116,18 +117,9 @@ class Segmenter:
             DataError: If they differ in plan or network.
         """
         members = [cls.load(folder) for folder in folders]
-        temperatures = tuple(t for one in members for t in one.spec.temperatures)
-        rules = combine_rules([one.spec.postprocessing for one in members])
-        shared = {"temperatures": temperatures, "postprocessing": rules}
-        specs = [one.spec.model_copy(update=shared) for one in members]
-        for folder, spec in zip(folders, specs, strict=True):
-            if spec != specs[0]:
-                raise DataError(
-                    f"{folder}: expected the plan and network of {folders[0]}, found "
-                    "others; run `dvc repro` so that all folds share them"
-                )
+        spec = combine_specs(folders, [one.spec for one in members])
         networks = tuple(net for member in members for net in member.networks)
-        return cls(specs[0], networks)
+        return cls(spec, networks)
 
     def probabilities(
         self,

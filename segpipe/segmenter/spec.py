@@ -15,7 +15,7 @@ from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.segmenter.plan import Plan
-from segpipe.segmenter.postprocessing import StructureRule
+from segpipe.segmenter.postprocessing import StructureRule, combine_rules
 
 SPEC = "spec.json"
 SCHEME = "models:/"  # begins the address of a registered segmenter, instead of a folder
@@ -57,6 +57,32 @@ class SegmenterSpec(Document):
         """The rules that do something, by the structures' values in the data set."""
         pairs = zip(self.plan.values[1:], self.postprocessing, strict=False)
         return {v: rule for v, rule in pairs if rule.drops or rule.fill_holes}
+
+
+def combine_specs(
+    folders: Sequence[Path], specs: Sequence[SegmenterSpec]
+) -> SegmenterSpec:
+    """Combine the specs of several folds; only rules that all folds chose are kept.
+
+    Args:
+        folders: Folder of each segmenter, for the error.
+        specs: Spec of each segmenter.
+
+    Raises:
+        DataError: If they differ in plan or network.
+    """
+    shared = {
+        "temperatures": tuple(t for spec in specs for t in spec.temperatures),
+        "postprocessing": combine_rules([spec.postprocessing for spec in specs]),
+    }
+    combined = [spec.model_copy(update=shared) for spec in specs]
+    for folder, spec in zip(folders, combined, strict=True):
+        if spec != combined[0]:
+            raise DataError(
+                f"{folder}: expected the plan and network of {folders[0]}, found "
+                "others; run `dvc repro` so that all folds share them"
+            )
+    return combined[0]
 
 
 def weight_files(folder: Path) -> list[Path]:

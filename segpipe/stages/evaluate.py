@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Integer
 
 from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import (
@@ -26,14 +25,13 @@ from segpipe.evaluation.scores import (
     POLICY,
     Row,
     compare,
+    match_structures,
     pool,
     sum_instances,
     summarize,
 )
-from segpipe.images.borders import Separation
 from segpipe.images.grid import SAME_GRID
-from segpipe.images.instances import InstanceMatch, find_instances, match_instances
-from segpipe.images.volume import LabelMap
+from segpipe.images.instances import InstanceMatch
 from segpipe.project.documents import Unit
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
@@ -98,6 +96,7 @@ def run(params: EvaluateParams, *, model: str, paths: Paths) -> None:
         },
         dataset=pool(confusion, cases.structures),
         instances=sum_instances([result.instances for result in results]),
+        instance_iou=params.instance_iou,
         groups=_groups(params, chosen, results, cases.unit),
     )
     write_figures(
@@ -164,44 +163,6 @@ def _evaluate(
         iou_threshold=params.instance_iou,
     )
     return _Result(rows, confusion, matches)
-
-
-def match_structures(
-    cases: CaseList,
-    label: LabelMap,
-    drawn: LabelMap | None,
-    predicted: Integer[np.ndarray, "i j k"],
-    *,
-    separation: Separation | None,
-    iou_threshold: float,
-) -> dict[str, InstanceMatch]:
-    """Match annotated instances with those of the prediction, by structure.
-
-    Args:
-        cases: The data set.
-        label: The reference.
-        drawn: Instance ids of the reference; without them nothing is matched.
-        predicted: The prediction on the same grid, in the values of the data set.
-        separation: The lines between touching instances that were trained, if any.
-        iou_threshold: IoU above which two instances match.
-    """
-    if drawn is None:
-        return {}
-    unknown = label.array == cases.ignore if cases.ignore is not None else None
-    found = find_instances(predicted, grid=label.grid, separation=separation)
-    owners = np.zeros(int(found.max()) + 1, dtype=predicted.dtype)
-    owners[found[predicted != 0]] = predicted[predicted != 0]
-    owner = owners[found]  # also where instances grew into the background
-    return {
-        structure: match_instances(
-            np.where(label.array == value, drawn.array, 0),
-            np.where(owner == value, found, 0),
-            iou_threshold=iou_threshold,
-            ignore=unknown,
-        )
-        for structure, value in zip(cases.structures, cases.values, strict=True)
-        if value != 0
-    }
 
 
 def _indices(values: np.ndarray, cases: CaseList, known: np.ndarray) -> np.ndarray:

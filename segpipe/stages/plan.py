@@ -16,7 +16,7 @@ from segpipe.dataset.casework import map_cases
 from segpipe.dataset.split import read_split
 from segpipe.dataset.survey import CaseSurvey, survey_case
 from segpipe.evaluation.metrics import dice
-from segpipe.evaluation.scores import mean_known
+from segpipe.evaluation.scores import LOW_CEILING, mean_known
 from segpipe.images.grid import Spacing, Triple
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import Network
@@ -40,7 +40,6 @@ PERCENTILES = (0.5, 50, 99.5)  # of intensities: low, median, high
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_]+|\d+")  # of leftKidney, kidney_L
 RIGHT_OF = {"left": "right", "l": "r"}
 RESAMPLED = 8  # cases whose label maps are resampled there and back
-LOW = 0.95  # a lower Dice of a label map with itself is worth a warning
 COARSE = 3.0  # an axis is coarse if its spacing is this many times the others'
 
 
@@ -156,7 +155,7 @@ def _warn_of_spacing(plan: Plan, kept: list[list[float]]) -> None:
     """
     for name, column in zip(plan.structures[1:], zip(*kept, strict=True), strict=False):
         mean = mean_known(list(column))
-        if mean < LOW:
+        if mean < LOW_CEILING:
             log.warning(
                 "plan: at spacing %s no network can reach more than a Dice of %.3f for "
                 "%s (mean of %d cases); set plan.spacing finer",

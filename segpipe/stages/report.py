@@ -2,14 +2,16 @@
 
 import logging
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from segpipe.dataset.case import CaseList, pseudonyms, read_cases
 from segpipe.dataset.split import Split, read_split
+from segpipe.evaluation.ceiling import Ceiling, find_ceilings
 from segpipe.evaluation.figures import read_figures, read_rows
-from segpipe.evaluation.overlays import View, plot_overlay, plot_summary
-from segpipe.evaluation.page import (
+from segpipe.evaluation.report.overlays import View, plot_overlay, plot_summary
+from segpipe.evaluation.report.page import (
     CASES,
     Part,
     Picture,
@@ -19,8 +21,8 @@ from segpipe.evaluation.page import (
     page_file,
     write_report,
 )
-from segpipe.evaluation.plots import Curve, plot_cases, plot_curves
-from segpipe.evaluation.tables import (
+from segpipe.evaluation.report.plots import Curve, plot_cases, plot_curves
+from segpipe.evaluation.report.tables import (
     ABSENT,
     Evaluated,
     build_cards,
@@ -31,13 +33,21 @@ from segpipe.evaluation.tables import (
     build_worst,
     compare_models,
 )
-from segpipe.evaluation.views import build_views
+from segpipe.evaluation.report.views import build_views
+from segpipe.evaluation.scores import mean_known
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
-from segpipe.training.record import read_history, read_record, training_folder
+from segpipe.segmenter.spec import SegmenterSpec, combine_specs, spec_file
+from segpipe.training.record import (
+    read_history,
+    read_record,
+    segmenter_folder,
+    training_folder,
+)
 
 log = logging.getLogger(__name__)
 Scores = dict[str, dict[str, np.ndarray]]
+PANELS = 8  # structures that a picture shows
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -66,6 +76,7 @@ def run(
     evaluated = {model: _read(paths, model, folds) for model in models}
     curves = [_curve(paths, model, fold) for model in models for fold in folds]
     scores = _scores(evaluated, cases, split)
+    drawn = _worst_structures(scores)
     names = pseudonyms([case.name for case in cases.cases])
     ranked = _ranked(scores, split)
     shown: dict[str, tuple[str, list[View]]] = {}
@@ -74,12 +85,13 @@ def run(
             dice = _mean_dice(scores, split.test.index(case))
             title = f"{why} case: {names[case]}, mean Dice {dice:.3f}"
             shown[why] = (title, build_views(cases, case, models=models, paths=paths))
+    ceilings = _find_ceilings(evaluated, folds, paths)
     contest = compare_models(scores, [cases[case].patient for case in split.test])
     parts = [
-        build_comparison(evaluated, cases, contest.best),
-        _cases_part(scores),
+        build_comparison(evaluated, ceilings, cases, contest.best),
+        _cases_part(drawn, scores),
         *build_pairs(contest),
-        _training(evaluated, curves, folds),
+        _training(evaluated, [_drawn(c, drawn) for c in curves], folds),
         *build_folds(
             {model: [_best(paths, model, fold) for fold in folds] for model in models}
         ),
@@ -110,6 +122,22 @@ def _read(paths: Paths, model: str, folds: list[int]) -> Evaluated:
     return Evaluated(
         figures, read_rows(paths.artifacts, model), record.params, record.compute
     )
+
+
+def _find_ceilings(
+    evaluated: dict[str, Evaluated], folds: list[int], paths: Paths
+) -> dict[str, Ceiling]:
+    """The ceilings of the trained models."""
+    specs = {}
+    for model in evaluated:
+        folders = [
+            segmenter_folder(training_folder(paths.artifacts, model, fold))
+            for fold in folds
+        ]
+        read = [SegmenterSpec.read(spec_file(folder)) for folder in folders]
+        specs[model] = combine_specs(folders, read)
+    iou = next(iter(evaluated.values())).figures.instance_iou
+    return find_ceilings(specs, instance_iou=iou, paths=paths)
 
 
 def _curve(paths: Paths, model: str, fold: int) -> Curve:
@@ -194,13 +222,35 @@ def _subtitle(cases: CaseList, split: Split) -> str:
     )
 
 
-def _cases_part(scores: Scores) -> Part:
+def _worst_structures(scores: Scores) -> list[str]:
+    """The structures with the lowest mean Dice, as many as a picture can show."""
+    means = {
+        name: mean_known(np.ravel(list(of_models.values())).tolist())
+        for name, of_models in scores.items()
+    }
+    ranked = sorted(scores, key=lambda name: (math.isnan(means[name]), means[name]))
+    chosen = set(ranked[:PANELS])
+    return [name for name in scores if name in chosen]
+
+
+def _drawn(curve: Curve, structures: list[str]) -> Curve:
+    """A curve without the structures that are not drawn."""
+    kept = {n: of for n, of in curve.of_structures.items() if n in structures}
+    return replace(curve, of_structures=kept)
+
+
+def _cases_part(drawn: list[str], scores: Scores) -> Part:
+    text = "A dot is a case; grey lines join the dots of a case; the bar is the median."
+    if len(drawn) < len(scores):
+        text += (
+            f" Of {len(scores)} structures the {len(drawn)} with the lowest mean Dice "
+            "are drawn here and below; the table above has all of them."
+        )
+    picture = plot_cases({name: scores[name] for name in drawn})
     return Part(
         "Every test case",
-        "A dot is a case; grey lines join the dots of a case; the bar is the median.",
-        pictures=(
-            Picture(CASES, plot_cases(scores), "Dice of every test case by model"),
-        ),
+        text,
+        pictures=(Picture(CASES, picture, "Dice of every test case by model"),),
     )
 
 

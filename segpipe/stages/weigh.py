@@ -1,12 +1,10 @@
 """weigh: compute the border term of the weight and the class counts of every case."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Int16, Int32
 
 from segpipe.dataset.casework import CaseCache, map_cases
 from segpipe.dataset.prepared import (
@@ -18,15 +16,17 @@ from segpipe.dataset.prepared import (
     prepared_case,
     separation_file,
 )
-from segpipe.images.borders import Separation, border_weights, separate_touching
-from segpipe.images.instances import instances_of_structures
+from segpipe.images.borders import (
+    Dimensions,
+    Separation,
+    border_weights,
+)
+from segpipe.images.instances import find_targets, lines_between
 from segpipe.project.documents import write_folder
 from segpipe.project.fingerprint import fingerprint
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.plan import Plan, coarsest_axis, read_plan
-
-log = logging.getLogger(__name__)
 
 
 class WeighParams(Params):
@@ -37,8 +37,8 @@ class WeighParams(Params):
         sigma: Distance over which the weight falls, in the unit; about 5 pixels in the
             paper.
         unit: Unit of distances: ``px`` (prepared voxels) or ``mm``.
-        dimensions: 3, or 2 for slice by slice.
-        slice_axis: Axis across which slices are taken in 2-D; ``auto`` is the coarsest.
+        slice_axis: Axis across which the slices of 2-D networks are taken; ``auto`` is
+            the coarsest.
         domain: Weigh the ``background`` between instances, as in the paper's figure, or
             ``all`` voxels, as in its formula.
         separate_touching: Train a line of background between touching instances.
@@ -48,7 +48,6 @@ class WeighParams(Params):
     w0: float
     sigma: float
     unit: Literal["px", "mm"]
-    dimensions: Literal[2, 3]
     slice_axis: Literal["auto", 0, 1, 2]
     domain: Literal["background", "all"]
     separate_touching: bool
@@ -70,19 +69,14 @@ class _Job:
 def run(params: WeighParams, *, paths: Paths) -> None:
     """Write artifacts/weigh: a folder a case, the class counts and an index.
 
-    The map does not hold the class weight w_c: train computes it from the counts of its
-    fold's training cases.
+    Volumes have two maps: within slices for 2-D networks, which see nothing else, and
+    in the volume for 3-D networks. The maps do not hold the class weight w_c: train
+    computes it from the counts of its fold's training cases.
 
     Source:
         Ronneberger 2015, arXiv:1505.04597, section 3, equation 2.
     """
     plan = read_plan(paths.artifacts)
-    separation = build_separation(params, plan)
-    if separation is not None and separation.dimensions < plan.dimensions:
-        log.warning(
-            "weigh.dimensions is 2 and the data are volumes: lines within slices do "
-            "not separate instances that touch across slices; set weigh.dimensions: 3"
-        )
     index = CaseIndex.read(index_file(paths.artifacts / "preprocess")).cases
     with write_folder(paths.artifacts / "weigh") as part:
         results = map_cases(
@@ -102,18 +96,39 @@ def run(params: WeighParams, *, paths: Paths) -> None:
         CaseIndex(format_version=1, cases=dict(zip(index, keys, strict=True))).write(
             index_file(part)
         )
-        if separation is not None:
-            separation.write(separation_file(part))
+        for dimensions in _dimensions_of(plan):
+            separation = build_separation(params, plan, dimensions)
+            if separation is not None:
+                separation.write(separation_file(part, dimensions))
 
 
-def build_separation(params: WeighParams, plan: Plan) -> Separation | None:
-    """How touching instances are separated; None if they are not."""
+def _dimensions_of(plan: Plan) -> tuple[Dimensions, ...]:
+    """The dimensions of the networks that the data allow."""
+    return (2,) if plan.dimensions == 2 else (2, 3)
+
+
+def build_separation(
+    params: WeighParams, plan: Plan, dimensions: Dimensions
+) -> Separation | None:
+    """How touching instances are separated; None if they are not.
+
+    Args:
+        params: The section weigh.
+        plan: The plan of the prepared data.
+        dimensions: Dimensions of the network.
+    """
     if not params.separate_touching:
         return None
-    axis = coarsest_axis(plan) if params.slice_axis == "auto" else params.slice_axis
     return Separation(
-        dimensions=params.dimensions, slice_axis=axis, spacing=plan.spacing
+        dimensions=dimensions,
+        slice_axis=_slice_axis(params, plan),
+        spacing=plan.spacing,
     )
+
+
+def _slice_axis(params: WeighParams, plan: Plan) -> int:
+    """The axis across which slices are taken."""
+    return coarsest_axis(plan) if params.slice_axis == "auto" else params.slice_axis
 
 
 def _weigh(job: _Job) -> tuple[str, tuple[int, ...]]:
@@ -122,6 +137,7 @@ def _weigh(job: _Job) -> tuple[str, tuple[int, ...]]:
         __name__,
         prepared=job.digest,
         params=job.params.model_dump(mode="json", exclude={"workers"}),
+        dimensions=_dimensions_of(job.plan),
     )
     cache = CaseCache(job.paths.cache / "weigh")
     if not cache.fetch(key, job.goal):
@@ -131,50 +147,28 @@ def _weigh(job: _Job) -> tuple[str, tuple[int, ...]]:
 
 
 def _write_case(job: _Job) -> None:
-    """Write the weight map and the class counts of one case."""
+    """Write the weight maps and the class counts of one case."""
     prepared = prepared_case(job.paths.artifacts, job.name)
     label = np.array(prepared.label)
     drawn = prepared.instances
     instances = find_targets(label, None if drawn is None else np.array(drawn))
-    separation, lines = build_separation(job.params, job.plan), None
-    if separation is not None:
-        lines = lines_between(instances, separation)
-        instances = np.where(lines, 0, instances)
-    wanted = job.params.slice_axis
-    axis = coarsest_axis(job.plan) if wanted == "auto" else wanted
-    border = border_weights(
-        instances,
-        w0=job.params.w0,
-        sigma=job.params.sigma,
-        spacing=job.plan.spacing if job.params.unit == "mm" else (1.0, 1.0, 1.0),
-        dimensions=job.params.dimensions,
-        domain=job.params.domain,
-        slice_axis=axis,
-    )
-    border[label < 0] = 0
+    case = WeighedCase(job.goal)
+    for dimensions in _dimensions_of(job.plan):
+        separation = build_separation(job.params, job.plan, dimensions)
+        lines, apart = None, instances
+        if separation is not None:
+            lines = lines_between(instances, separation)
+            apart = np.where(lines, 0, instances)
+        border = border_weights(
+            apart,
+            w0=job.params.w0,
+            sigma=job.params.sigma,
+            spacing=job.plan.spacing if job.params.unit == "mm" else (1.0, 1.0, 1.0),
+            dimensions=dimensions,
+            domain=job.params.domain,
+            slice_axis=_slice_axis(job.params, job.plan),
+        )
+        border[label < 0] = 0
+        case.save_maps(dimensions, border=border, separation=lines)
     counts = np.bincount(label[label >= 0], minlength=len(job.plan.values))
-    WeighedCase(job.goal).save(border=border, separation=lines, counts=counts)
-
-
-def find_targets(
-    label: Int16[np.ndarray, "i j k"], drawn: Int32[np.ndarray, "i j k"] | None
-) -> Int32[np.ndarray, "i j k"]:
-    """The instances to learn: the drawn ones, or the components of each structure.
-
-    Args:
-        label: Class indices; negative where not annotated.
-        drawn: Instance ids on the same grid, if there are any.
-    """
-    return instances_of_structures(label, ignore=-1) if drawn is None else drawn
-
-
-def lines_between(
-    instances: Int32[np.ndarray, "i j k"], separation: Separation
-) -> Bool[np.ndarray, "i j k"]:
-    """The voxels between touching instances that are learned as background."""
-    kept = separate_touching(
-        instances,
-        dimensions=separation.dimensions,
-        slice_axis=separation.slice_axis,
-    )
-    return np.asarray((kept == 0) & (instances != 0))
+    case.save_counts(counts)

@@ -3,7 +3,7 @@
 import os
 
 from segpipe.evaluation.figures import Figures, figures_file, read_figures
-from segpipe.evaluation.page import page_file
+from segpipe.evaluation.report.page import page_file
 from segpipe.project.errors import DataError
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths

@@ -103,7 +103,7 @@ class TrainParams(Params):
         return padding
 
     @property
-    def dimensions(self) -> int:
+    def dimensions(self) -> Literal[2, 3]:
         """Number of axes that the network convolves over: 2 or 3."""
         return NETWORKS[self.network].dimensions
 
@@ -196,6 +196,7 @@ def build_task(
             read_training_case(
                 paths.artifacts,
                 name,
+                dimensions=params.dimensions,
                 border=params.border_weights,
                 sparse=params.sparse_annotation,
                 balanced=params.sampling == "balanced",
@@ -213,7 +214,7 @@ def build_task(
         patch_size=patch.patch_size,
         slice_axis=patch.slice_axis,
         temperatures=(1.0,),
-        separation=read_separation(paths.artifacts),
+        separation=read_separation(paths.artifacts, params.dimensions),
     )
     training = read(folds[fold].training)
     without = sum(not set(case.places) - {0} for case in training)

@@ -60,13 +60,17 @@ def test_a_weight_map_is_read_as_it_was_written(
 ) -> None:
     case = weighed_case(tmp_path, "a")
     border, counts = LABEL.astype(np.float32), np.array([20, 4])
-    case.save(border=border, separation=separation, counts=counts)
+    case.save_maps(2, border=border, separation=separation)
+    case.save_maps(3, border=border + 1, separation=None)
+    case.save_counts(counts)
 
-    np.testing.assert_array_equal(case.border, border)
+    np.testing.assert_array_equal(case.border(2), border)
+    np.testing.assert_array_equal(case.border(3), border + 1)
     np.testing.assert_array_equal(case.counts, counts)
-    found = case.separation
+    found = case.separation(2)
     assert (found is None) == (separation is None)
     assert found is None or (found == separation).all()
+    assert case.separation(3) is None
 
 
 def test_annotated_voxels_are_read_as_they_were_written(tmp_path: Path) -> None:

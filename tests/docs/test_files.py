@@ -12,8 +12,10 @@ PAGE = (ROOT / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
 VARIABLE = re.compile(r"CASE|MODEL|FOLD|STAGE|ENDING")
 UNUSED = {  # by the small project: it has no drawn instances and separates none
     "artifacts/preprocess/CASE/instances.npy",
-    "artifacts/weigh/CASE/separation.npy",
-    "artifacts/weigh/separation.json",
+    "artifacts/weigh/CASE/separation-2d.npy",
+    "artifacts/weigh/CASE/separation-3d.npy",
+    "artifacts/weigh/separation-2d.json",
+    "artifacts/weigh/separation-3d.json",
 }
 
 

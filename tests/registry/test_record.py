@@ -2,7 +2,7 @@
 
 import pytest
 
-from segpipe.evaluation.page import page_file
+from segpipe.evaluation.report.page import page_file
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths

@@ -14,9 +14,20 @@ from segpipe.images.formats.files import write_label
 from segpipe.images.formats.nifti import read_label
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.stages import evaluate, report
+from segpipe.segmenter.plan import read_plan
+from segpipe.segmenter.spec import SegmenterSpec, spec_file
+from segpipe.stages import evaluate, plan, report
+from segpipe.training.record import segmenter_folder, training_folder
 from tests.support.phantoms import write_dataset
-from tests.support.projects import EVALUATE, JUDGED, run_to_split, write_sides
+from tests.support.projects import (
+    EVALUATE,
+    JUDGED,
+    PLAN,
+    TRAIN,
+    changed,
+    run_to_split,
+    write_sides,
+)
 from tests.support.trainings import write_training
 
 
@@ -29,6 +40,18 @@ def write_model(paths: Paths, model: str, *, shift: int) -> None:
         file = paths.artifacts / "predict" / model / f"{name}.nii"
         write_label(file, moved, label.grid)
     write_training(paths, model, 0)
+    made = read_plan(paths.artifacts)
+    spec = SegmenterSpec(
+        format_version=1,
+        model=model,
+        network=TRAIN.network_spec(made),
+        plan=made,
+        patch_size=(16, 16, 8),
+        slice_axis=None,
+        temperatures=(1.0,),
+    )
+    folder = training_folder(paths.artifacts, model, 0)
+    spec.write(spec_file(segmenter_folder(folder)))
     evaluate.run(EVALUATE, model=model, paths=paths)
 
 
@@ -38,6 +61,8 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     write_dataset(paths.data, cases=14, patients=JUDGED, instances=True)
     write_sides(paths)
     run_to_split(paths)
+    coarse = changed(PLAN, spacing=(2.0, 2.0, 4.0))
+    plan.run(coarse, models={"good": TRAIN}, paths=paths)
     write_model(paths, "good", shift=0)
     write_model(paths, "poor", shift=2)
     return paths
@@ -81,6 +106,7 @@ def test_the_model_that_is_better_by_patient_is_marked_where_it_was_tested(
     assert 'class="best"' in cells["Dice"][0]
     assert "1.000" in cells["Dice"][0]
     assert "0.00" in cells["HD95 (mm)"][0]
+    assert 0.8 < float(cells["Dice, ceiling"][0].removeprefix("<td>")) < 1
     assert page.count('class="card best"') == 1
     assert 'class="best">good' in "".join(cells["good against poor"])
     marked = [name for name, row in cells.items() if 'class="best"' in "".join(row)]

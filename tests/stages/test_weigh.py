@@ -10,6 +10,7 @@ from segpipe.dataset.prepared import CaseIndex, ClassCounts, read_separation
 from segpipe.images.borders import border_weights
 from segpipe.project.paths import Paths
 from segpipe.stages import plan, preprocess, weigh
+from segpipe.training.patches.sampling import read_training_case
 from tests.support.phantoms import write_dataset
 from tests.support.projects import (
     PATIENTS,
@@ -44,18 +45,64 @@ def test_the_term_is_that_of_the_instances_in_the_chosen_unit(
 ) -> None:
     weigh.run(changed(WEIGH, unit=unit), paths=paths)
 
-    expected = border_weights(
-        load(paths, "preprocess", "instances"),
-        w0=10.0,
-        sigma=5.0,
-        spacing=spacing,
-        dimensions=3,
-        domain="background",
-    )
-    expected[load(paths, "preprocess", "label") < 0] = 0
-    found = load(paths, "weigh", "border")
-    assert np.array_equal(found, expected)
-    assert found.max() > 1
+    for dimensions in (2, 3):
+        expected = border_weights(
+            load(paths, "preprocess", "instances"),
+            w0=10.0,
+            sigma=5.0,
+            spacing=spacing,
+            dimensions=dimensions,
+            domain="background",
+        )
+        expected[load(paths, "preprocess", "label") < 0] = 0
+        found = load(paths, "weigh", f"border-{dimensions}d")
+        assert np.array_equal(found, expected)
+        assert found.max() > 1
+
+
+def test_each_network_reads_the_maps_of_its_dimensions(paths: Paths) -> None:
+    """Balls above each other touch across slices: only a 3-D network learns lines."""
+    for file in (paths.artifacts / "preprocess").glob("case_*/instances.npy"):
+        label = np.load(file.with_name("label.npy"))
+        ids = np.zeros_like(label, dtype=np.int32)
+        ids[label > 0] = 1 + (np.argwhere(label > 0)[:, 2] >= ids.shape[2] // 2)
+        np.save(file, ids)
+    weigh.run(changed(WEIGH, separate_touching=True), paths=paths)
+
+    lines = {}
+    for dimensions in (2, 3):
+        case = read_training_case(
+            paths.artifacts,
+            "case_02",
+            dimensions=dimensions,
+            border=True,
+            sparse=False,
+            balanced=False,
+            matched=False,
+            seed=0,
+        )
+        assert np.array_equal(
+            case.border, load(paths, "weigh", f"border-{dimensions}d")
+        )
+        lines[dimensions] = case.separation
+        said = read_separation(paths.artifacts, dimensions)
+        assert said is not None
+        assert said.dimensions == dimensions
+    assert not lines[2].any()
+    assert lines[3].any()
+
+
+def test_images_have_the_maps_of_2d_networks_only(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_dataset(paths.data, dimensions=2, cases=10, patients=PATIENTS)
+    run_to_split(paths, dimensions=2)
+    flat = changed(TRAIN, network="unet2d", patch_size=(16, 16, 1))
+    plan.run(PLAN, models={"m": flat}, paths=paths)
+    preprocess.run(PREPROCESS, paths=paths)
+    weigh.run(changed(WEIGH, separate_touching=True), paths=paths)
+
+    made = {file.name for file in (paths.artifacts / "weigh").rglob("*-[23]d.*")}
+    assert made == {"border-2d.npy", "separation-2d.npy", "separation-2d.json"}
 
 
 def test_counts_are_of_annotated_voxels_by_class(paths: Paths) -> None:
@@ -76,32 +123,21 @@ def test_without_instances_each_component_is_one(tmp_path: Path) -> None:
     preprocess.run(PREPROCESS, paths=paths)
     weigh.run(WEIGH, paths=paths)
 
-    assert load(paths, "weigh", "border").max() > 1
+    assert load(paths, "weigh", "border-3d").max() > 1
 
 
 def test_touching_instances_can_be_separated(paths: Paths) -> None:
     weigh.run(changed(WEIGH, separate_touching=True), paths=paths)
 
     label = load(paths, "preprocess", "label")
-    separation = load(paths, "weigh", "separation")
+    separation = load(paths, "weigh", "separation-3d")
     assert separation.dtype == bool
     assert not separation[label <= 0].any()
-    said = read_separation(paths.artifacts)
+    said = read_separation(paths.artifacts, 3)
     assert said is not None
     assert (said.dimensions, said.spacing) == (3, (1, 1, 2))
     weigh.run(WEIGH, paths=paths)
-    assert read_separation(paths.artifacts) is None
-
-
-@pytest.mark.parametrize(("dimensions", "warned"), [(2, True), (3, False)])
-def test_lines_within_slices_of_volumes_are_warned_of(
-    dimensions: int, warned: bool, paths: Paths, caplog: pytest.LogCaptureFixture
-) -> None:
-    weigh.run(
-        changed(WEIGH, separate_touching=True, dimensions=dimensions), paths=paths
-    )
-
-    assert ("set weigh.dimensions: 3" in caplog.text) == warned
+    assert read_separation(paths.artifacts, 3) is None
 
 
 def test_finished_cases_are_taken_from_the_cache(paths: Paths) -> None:

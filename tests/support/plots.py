@@ -5,8 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from segpipe.evaluation.overlays import View
-from segpipe.evaluation.plots import Curve
+from segpipe.evaluation.report.overlays import View
+from segpipe.evaluation.report.plots import Curve
 
 CURVE = Curve(
     "vnet",

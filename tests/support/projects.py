@@ -41,7 +41,6 @@ WEIGH = weigh.WeighParams(
     w0=10.0,
     sigma=5.0,
     unit="px",
-    dimensions=3,
     slice_axis="auto",
     domain="background",
     separate_touching=False,

@@ -4,21 +4,20 @@ import numpy as np
 import pytest
 
 from segpipe.dataset.split import read_split
+from segpipe.evaluation.ceiling import Ceiling
 from segpipe.evaluation.metrics import dice
 from segpipe.images.formats.nifti import read_label, write_label
 from segpipe.project.paths import Paths
 from segpipe.stages import plan
-from segpipe.tools.ceiling import Ceiling, Sections, find_ceilings
+from segpipe.tools.ceiling import ceiling
 from tests.support.phantoms import write_dataset
 from tests.support.projects import (
     EVALUATE,
     PATIENTS,
     PLAN,
-    PREDICT,
     TRAIN,
     WEIGH,
     changed,
-    one_thread,
     run_to_split,
 )
 
@@ -42,11 +41,13 @@ def ceiling_of(
 ) -> Ceiling:
     models = {"m": TRAIN}
     plan.run(changed(PLAN, spacing=spacing), models=models, paths=paths)
-    sections = Sections(
-        weigh=changed(WEIGH, **weigh), evaluate=EVALUATE, models=models, folds=[0]
+    (found,) = ceiling(
+        models,
+        folds=[0],
+        weigh=changed(WEIGH, **weigh),
+        evaluate=EVALUATE,
+        paths=paths,
     )
-    inference = PREDICT.inference(one_thread())
-    (found,) = find_ceilings(sections, inference, paths=paths)
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from segpipe.dataset.case import CaseList, pseudonyms, read_cases
 from segpipe.dataset.split import Split, read_split, split_file
 from segpipe.evaluation.figures import Rows, read_rows, rows_file
-from segpipe.evaluation.plots import plot_pairs
+from segpipe.evaluation.report.plots import plot_pairs
 from segpipe.evaluation.scores import Row
 from segpipe.project.commit import require_unchanged
 from segpipe.project.documents import write_bytes

@@ -14,8 +14,14 @@ import numpy as np
 from jaxtyping import Int32, Integer
 from tqdm import tqdm
 
-from segpipe.evaluation.overlays import View, plot_overlay
-from segpipe.evaluation.views import PLANES, aspect_of, cut_plane, numbered, show_plane
+from segpipe.evaluation.report.overlays import View, plot_overlay
+from segpipe.evaluation.report.views import (
+    PLANES,
+    aspect_of,
+    cut_plane,
+    numbered,
+    show_plane,
+)
 from segpipe.images.dicom.seg.reading import read_seg
 from segpipe.images.dicom.seg.writing import Algorithm, write_seg
 from segpipe.images.formats import nifti, raster

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int32, Int64
 
 from segpipe.dataset.prepared import open_annotated, prepared_case, weighed_case
+from segpipe.images.borders import Dimensions
 from segpipe.images.grid import Triple
 from segpipe.images.volume import mirrored_window
 from segpipe.training.patches.geometry import Source
@@ -72,7 +73,7 @@ class Patch:
         weight: Weight of each voxel in the loss; 0 where not annotated.
         sources: Places at which to interpolate the image, and reference and weight;
             None for a patch that is complete.
-        quantiles: As of its spot.
+        quantiles: Quantiles of its spot.
     """
 
     case: str
@@ -107,6 +108,7 @@ def read_training_case(
     artifacts: Path,
     name: str,
     *,
+    dimensions: Dimensions,
     border: bool,
     sparse: bool,
     balanced: bool,
@@ -118,6 +120,7 @@ def read_training_case(
     Args:
         artifacts: Folder of all stages.
         name: Name of the case.
+        dimensions: Dimensions of the network, whose weight maps are taken.
         border: Whether the model uses the border term.
         sparse: Whether only the voxels that annotate chose count.
         balanced: Whether sampling is balanced, so that background has places too.
@@ -131,9 +134,9 @@ def read_training_case(
         name=name,
         image=image,
         label=label,
-        border=weighed.border if border else None,
+        border=weighed.border(dimensions) if border else None,
         annotated=annotated,
-        separation=weighed.separation,
+        separation=weighed.separation(dimensions),
         places=_places(label, annotated, balanced, np.random.default_rng(seed)),
         quantiles=_quantiles(image) if matched else None,
     )

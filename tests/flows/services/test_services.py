@@ -23,7 +23,7 @@ from flows.services.door import authorization
 from flows.services.environment import find_login
 from flows.services.ports import listener, owner
 from flows.services.services import Services, Starter, clear, read_services, start, stop
-from segpipe.evaluation.page import page_file
+from segpipe.evaluation.report.page import page_file
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths

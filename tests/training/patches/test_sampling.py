@@ -142,17 +142,31 @@ def test_a_case_is_read_from_disk_with_its_places(tmp_path) -> None:
     annotated[4] = True
     prepared_case(tmp_path, "a").save_image(label[None].astype(np.float32))
     prepared_case(tmp_path, "a").save_label(label)
-    weighed_case(tmp_path, "a").save(
-        border=label.astype(np.float32), separation=None, counts=np.array([214, 1, 1])
+    weighed_case(tmp_path, "a").save_maps(
+        3, border=label.astype(np.float32), separation=None
     )
     (tmp_path / "annotate").mkdir()
     save_annotated(tmp_path / "annotate", "a", annotated)
 
     dense = read_training_case(
-        tmp_path, "a", border=True, sparse=False, balanced=False, matched=False, seed=0
+        tmp_path,
+        "a",
+        dimensions=3,
+        border=True,
+        sparse=False,
+        balanced=False,
+        matched=False,
+        seed=0,
     )
     sparse = read_training_case(
-        tmp_path, "a", border=False, sparse=True, balanced=True, matched=True, seed=0
+        tmp_path,
+        "a",
+        dimensions=3,
+        border=False,
+        sparse=True,
+        balanced=True,
+        matched=True,
+        seed=0,
     )
 
     assert {k: v.tolist() for k, v in dense.places.items()} == {

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from segpipe.evaluation.plots import (
+from segpipe.evaluation.report.plots import (
     COLOURS,
     STYLE,
     Curve,

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from segpipe.dataset.case import CaseList
+from segpipe.evaluation.ceiling import Ceiling
 from segpipe.evaluation.differences import (
     Difference,
     by_patient,
@@ -19,7 +20,7 @@ from segpipe.evaluation.differences import (
     power_in_words,
 )
 from segpipe.evaluation.figures import ROWS, Figures, Rows
-from segpipe.evaluation.page import Card, Part, Row, Table
+from segpipe.evaluation.report.page import Card, Part, Row, Table
 
 WORST_SHOWN = 8
 ABSENT = "\N{EN DASH}"
@@ -107,6 +108,10 @@ def build_cards(evaluated: dict[str, Evaluated], best: str | None) -> list[Card]
 # Name, place in the figures, and digits.
 Line = tuple[str, tuple[str, ...], int]
 TESTED = ("test", "dice_mean")
+CEILINGS: dict[tuple[str, ...], Callable[[Ceiling], float]] = {
+    TESTED: lambda ceiling: ceiling.dice[-1],
+    ("instances", "f1"): lambda ceiling: ceiling.instance_f1,
+}
 AMONG = {
     ("instances", "merges"): (("instances", "n_predicted"), "found"),
     ("instances", "splits"): (("instances", "n_reference"), "drawn"),
@@ -155,9 +160,15 @@ def _lines(cases: CaseList, with_instances: bool) -> dict[str, list[Line]]:
 
 
 def build_comparison(
-    evaluated: dict[str, Evaluated], cases: CaseList, best: str | None
+    evaluated: dict[str, Evaluated],
+    ceilings: dict[str, Ceiling],
+    cases: CaseList,
+    best: str | None,
 ) -> Part:
-    """Build a table of all figures of all models and mark the Dice of the best."""
+    """Build a table of all figures of all models and mark the Dice of the best.
+
+    Beside mean Dice and instance F1 stands what a perfect network would get.
+    """
     with_instances = all(e.figures.instances for e in evaluated.values())
     marked = tuple(n for n, model in enumerate(evaluated, 1) if model == best)
     rows: list[Row] = []
@@ -166,11 +177,16 @@ def build_comparison(
         for name, keys, digits in lines:
             cells = [_cell(e.figures, keys, digits) for e in evaluated.values()]
             rows.append(Row((name, *cells), marked if keys == TESTED else ()))
+            if keys in CEILINGS:
+                highest = [CEILINGS[keys](ceilings[model]) for model in evaluated]
+                texts = [_text(value, digits) for value in highest]
+                rows.append(Row((f"{name}, ceiling", *texts)))
     text = "Only the mean Dice is tested by patient; the other figures describe. "
     if best is not None:
         text += "Bold: better than every other model beyond chance."
     elif len(evaluated) > 1:
         text += "No model is better than every other one beyond chance."
+    text += " Ceiling: what a network without any error would get."
     return Part("Models side by side", text, Table(("", *evaluated), tuple(rows)))
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from segpipe.dataset.case import CaseList
-from segpipe.evaluation.tables import (
+from segpipe.evaluation.ceiling import Ceiling
+from segpipe.evaluation.report.tables import (
     ABSENT,
     Contest,
     Evaluated,
@@ -32,6 +33,11 @@ CASES = CaseList(
 )
 
 
+CEILING = Ceiling(
+    model="", dice=(1, 0.96, 0.95), structures={}, instance_f1=0.7, merges=1
+)
+
+
 def evaluated(dice: float | None, *, failed: int = 0, sites: Any = None) -> Evaluated:
     return Evaluated(make_figures(dice, failed=failed, sites=sites), {}, {}, {})
 
@@ -52,19 +58,20 @@ def compared(*models: float) -> Contest:
 
 def test_only_the_tested_figure_of_the_best_model_is_marked() -> None:
     two = {"a": evaluated(0.9), "b": evaluated(0.8)}
-    rows = lines(build_comparison(two, CASES, "a"))
+    rows = lines(build_comparison(two, dict.fromkeys("ab", CEILING), CASES, "a"))
 
     assert rows["Dice"].cells == ("Dice", "0.900", "0.800")
     assert rows["Dice"].best == (1,)
+    assert rows["Dice, ceiling"].cells[1:] == ("0.950", "0.950")
     assert rows["HD95 (mm)"].cells[1:] == ("1.10", "1.20")
     assert [row.cells[0] for row in rows.values() if row.best] == ["Dice"]
-    part = build_comparison(two, CASES, None)
+    part = build_comparison(two, dict.fromkeys("ab", CEILING), CASES, None)
     assert not any(row.best for row in lines(part).values())
     assert "No model is better than every other one beyond chance." in part.text
 
 
 def test_a_missing_figure_is_a_dash() -> None:
-    rows = lines(build_comparison({"a": evaluated(0.9)}, CASES, None))
+    rows = lines(build_comparison({"a": evaluated(0.9)}, {"a": CEILING}, CASES, None))
 
     assert rows["Surface Dice"].cells[1:] == (ABSENT,)
 
@@ -73,8 +80,9 @@ def test_merges_stand_beside_what_was_found_and_splits_beside_what_was_drawn() -
     instances = {"f1": 0.5, "f1_mean": 0.5, "merges": 3, "splits": 2}
     instances |= {"n_reference": 40, "n_predicted": 9}
     one = Evaluated(make_figures(instances=instances), {}, {}, {})
-    rows = lines(build_comparison({"a": one}, CASES, None))
+    rows = lines(build_comparison({"a": one}, {"a": CEILING}, CASES, None))
 
+    assert rows["Instance F1, ceiling"].cells[1] == "0.700"
     assert rows["Merged instances"].cells[1] == "3 of 9 found"
     assert rows["Split instances"].cells[1] == "2 of 40 drawn"
 

@@ -1,6 +1,6 @@
 """The page shows texts as texts, whatever they hold."""
 
-from segpipe.evaluation.page import Card, Part, Picture, Row, Table, build_page
+from segpipe.evaluation.report.page import Card, Part, Picture, Row, Table, build_page
 
 
 def page(*parts: Part, cards: tuple[Card, ...] = ()) -> str:

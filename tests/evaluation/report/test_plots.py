@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from segpipe.evaluation.plots import (
+from segpipe.evaluation.report.plots import (
     draw_cases,
     draw_dice,
     draw_pairs,

@@ -9,8 +9,8 @@ from segpipe.dataset.case_files import (
     read_case_label,
     read_prediction,
 )
-from segpipe.evaluation.overlays import View
-from segpipe.evaluation.plots import COLOURS
+from segpipe.evaluation.report.overlays import View
+from segpipe.evaluation.report.plots import COLOURS
 from segpipe.images.grid import Grid
 from segpipe.images.instances import components
 from segpipe.project.paths import Paths

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from segpipe.evaluation.overlays import View, draw_view, plot_overlay, plot_summary
+from segpipe.evaluation.report.overlays import (
+    View,
+    draw_view,
+    plot_overlay,
+    plot_summary,
+)
 from tests.support.plots import CURVE, SCORES, make_view, pixels
 
 VIEW = make_view(np.eye(9, dtype=int), np.eye(9, dtype=int))

@@ -1,0 +1,101 @@
+"""Which statistics a 3D U-Net should normalize by in use: the input's or running ones.
+
+Source:
+    Çiçek 2016, arXiv:1606.06650, section 2: "current batch statistics at test time".
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from experiments.pages import publish
+from experiments.trials import (
+    HIPPOCAMPUS,
+    ONE_PROCESS,
+    PAIRS,
+    Figures,
+    Trial,
+    changed,
+    import_whole,
+    parse_arguments,
+    prepare,
+    read_sections,
+    run_trials,
+    train_and_test,
+)
+from segpipe.networks import unet3d
+from segpipe.networks.layers import CurrentStatisticsNorm
+from segpipe.segmenter.compute import Compute
+
+CHANGES: dict[str, Any] = {
+    **ONE_PROCESS,
+    "train": {
+        "base_channels": 8,
+        "epochs": 6,
+        "steps_per_epoch": 75,
+        "validation_interval": 3,
+    },
+}
+
+
+class SampleNorm(CurrentStatisticsNorm):
+    """Normalization of each sample by its own statistics, in training, too."""
+
+    def forward(self, features: Float[Tensor, "B C i j k"]) -> Tensor:
+        """Normalize, scale and shift each channel."""
+        return torch.nn.functional.instance_norm(
+            features, weight=self.weight, bias=self.bias, eps=self.eps
+        )
+
+
+ARMS: dict[str, type[nn.Module]] = {
+    "batch to train, input in use": CurrentStatisticsNorm,
+    "input always": SampleNorm,
+    "batch to train, running means in use": nn.BatchNorm3d,
+}
+
+
+def main() -> None:
+    """Run the trials; write docs/experiments/normalization.md."""
+    given = parse_arguments("normalization", __doc__ or "", "~/sets/3d_msd_hippocampus")
+    base = read_sections("hippocampus", "unet3d", CHANGES)
+    import_whole(given.data, given.paths.data, HIPPOCAMPUS)
+    prepare(given.paths, base)
+    trials = [
+        Trial(arm, seed, changed(base, train={"seed": seed}))
+        for seed in given.seeds
+        for arm in ARMS
+    ]
+
+    def work(trial: Trial, compute: Compute) -> Figures:
+        with normalized_by(ARMS[trial.arm]):
+            document = train_and_test(trial, compute, given.paths)
+        test = document["test"]
+        return {
+            "Dice": test["dice_mean"],
+            "HD95 mm": test["hd95_mm_mean"],
+            "worst Dice": test["dice_worst"],
+            PAIRS: document[PAIRS],
+        }
+
+    found = run_trials(trials, work, paths=given.paths)
+    publish("normalization", found, ("Dice", "HD95 mm", "worst Dice"))
+
+
+@contextmanager
+def normalized_by(norm: type[nn.Module]) -> Iterator[None]:
+    """Build 3D U-Nets with another normalization."""
+    own = CurrentStatisticsNorm
+    setattr(unet3d, "CurrentStatisticsNorm", norm)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(unet3d, "CurrentStatisticsNorm", own)  # noqa: B010
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""Ceiling: the best figures that any network could reach, and what takes the rest."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from segpipe.dataset.case import Case, CaseList, read_cases
+from segpipe.dataset.case_files import read_case_instances, read_case_label
+from segpipe.dataset.casework import map_cases
+from segpipe.dataset.split import read_split
+from segpipe.evaluation.metrics import dice
+from segpipe.evaluation.scores import (
+    LOW_CEILING,
+    match_structures,
+    mean_known,
+    sum_instances,
+)
+from segpipe.images.borders import Separation
+from segpipe.images.instances import InstanceMatch, find_targets, lines_between
+from segpipe.images.volume import LabelMap
+from segpipe.project.paths import Paths
+from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.plan import Plan
+from segpipe.segmenter.preprocessing import (
+    classes_of,
+    resample_classes,
+    resample_instances,
+)
+from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.spec import SegmenterSpec
+
+# All tiles agree on a reference, so their size and weights change nothing.
+INFERENCE = Inference(
+    overlap_fraction=0.25,
+    blending="gaussian",
+    memory_gb=1.0,
+    mirror=False,
+    compute=Compute(device=torch.device("cpu"), precision="fp32", threads=1),
+)
+STEPS = ("resampling", "separating lines", "post-processing")
+MENDS = {
+    "resampling": "set plan.spacing finer",
+    "separating lines": "set plan.spacing finer, so that lines are thinner",
+    "post-processing": "set postprocessing: none in the section of the model",
+}
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """The best figures of a model on the test cases.
+
+    Attributes:
+        model: Name of the model.
+        dice: Mean Dice over cases and structures, after each of STEPS.
+        structures: Mean Dice of each structure after all steps.
+        instance_f1: F1 of instances after all steps; NaN without instance ids.
+        merges: Number of predictions that hold several instances, after all steps.
+    """
+
+    model: str
+    dice: tuple[float, ...]
+    structures: dict[str, float]
+    instance_f1: float
+    merges: int
+
+    def lines(self) -> list[str]:
+        """The ceiling in words; each low figure with its cause and the mend."""
+        losses = np.diff([1.0, *self.dice])
+        parts = ", ".join(
+            f"{step} {loss:+.3f}" for step, loss in zip(STEPS, losses, strict=True)
+        )
+        rows = [f"{self.model}: Dice at most {self.dice[-1]:.3f} ({parts})"]
+        rows += [f"  {name}: {value:.3f}" for name, value in self.structures.items()]
+        if not math.isnan(self.instance_f1):
+            rows.append(f"  instance F1 at most {self.instance_f1:.3f}")
+        if self.dice[-1] < LOW_CEILING:
+            cause = STEPS[int(losses.argmin())]
+            rows.append(f"  Dice is limited by {cause}: {MENDS[cause]}")
+        if self.instance_f1 < LOW_CEILING:
+            rows.append(f"  instances are limited by {self._cause}")
+        return rows
+
+    @property
+    def _cause(self) -> str:
+        """What limits the instances."""
+        if self.merges:
+            return (
+                f"{self.merges} merges of touching ones: set weigh.separate_touching: "
+                "true, and take a 3-D network where they touch across slices"
+            )
+        return (
+            "their size: a line of one voxel from each leaves too little of the small "
+            "ones, and what it takes grows back in part"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """Figures of one case: Dice by step and structure, and matched instances."""
+
+    dice: list[list[float]]
+    matches: dict[str, InstanceMatch]
+
+
+def find_ceilings(
+    specs: Mapping[str, SegmenterSpec],
+    *,
+    instance_iou: float,
+    paths: Paths,
+) -> dict[str, Ceiling]:
+    """Send the references of the test cases through all that a prediction meets.
+
+    They are resampled to the grid of the network, separated by lines, cut into tiles,
+    blended, resampled back, post-processed, and compared with themselves. No network
+    runs.
+
+    Args:
+        specs: Spec of each model, by its name.
+        instance_iou: IoU above which two instances match.
+        paths: The project's folders.
+
+    Returns:
+        The ceiling of each model.
+
+    Raises:
+        DataError: If the stages verify and split have not run.
+    """
+    cases = read_cases(paths.artifacts)
+    found = map_cases(
+        partial(
+            _compare,
+            cases.model_copy(update={"cases": ()}),
+            specs,
+            instance_iou,
+            paths,
+        ),
+        [cases[name] for name in read_split(paths.artifacts).test],
+        workers=1,
+        name=lambda case: case.name,
+        describe="ceiling",
+    )
+    return {
+        model: _summed(model, [of_models[model] for of_models in found], cases)
+        for model in specs
+    }
+
+
+def _compare(
+    cases: CaseList,
+    specs: Mapping[str, SegmenterSpec],
+    instance_iou: float,
+    paths: Paths,
+    case: Case,
+) -> dict[str, _Case]:
+    """Compare the reference of a case with itself after each of STEPS, by model."""
+    label = read_case_label(paths.data, cases, case)
+    drawn = read_case_instances(paths.data, cases, case)
+    known = np.ones(label.array.shape, dtype=bool)
+    if cases.ignore is not None:
+        known = label.array != cases.ignore
+    found = {}
+    for model, spec in specs.items():
+        target, lined = _targets(label, drawn, spec.plan, spec.separation)
+        plain = spec.model_copy(update={"postprocessing": ()})
+        made = [
+            Segmenter(used, ()).label_by_target(classes, label.grid, INFERENCE).array
+            for used, classes in ((plain, target), (plain, lined), (spec, lined))
+        ]
+        found[model] = _Case(
+            [
+                [
+                    dice((label.array == value) & known, (array == value) & known)
+                    for value in cases.values[1:]
+                ]
+                for array in made
+            ],
+            match_structures(
+                cases,
+                label,
+                drawn,
+                made[-1],
+                separation=spec.separation,
+                iou_threshold=instance_iou,
+            ),
+        )
+    return found
+
+
+def _targets(
+    label: LabelMap, drawn: LabelMap | None, plan: Plan, separation: Separation | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The reference on the prepared grid, without lines and with them."""
+    turn = label.grid.to_canonical
+    shape = label.grid.reoriented(turn).shape_at(plan.spacing)
+    classes = turn.apply(classes_of(label.array, plan))
+    target = resample_classes(classes, shape)
+    if separation is None:
+        return target, target
+    ids = None
+    if drawn is not None:
+        ids = turn.apply(drawn.array).astype(np.int32)
+        ids = resample_instances(ids, classes, target)
+    lines = lines_between(find_targets(target, ids), separation)
+    return target, np.where(lines & (target >= 0), 0, target)
+
+
+def _summed(model: str, found: list[_Case], cases: CaseList) -> Ceiling:
+    """The means over the test cases."""
+    scores = np.array([case.dice for case in found])  # case, step, structure
+    instances = sum_instances([case.matches for case in found])
+    return Ceiling(
+        model=model,
+        dice=tuple(mean_known(step.ravel().tolist()) for step in scores.swapaxes(0, 1)),
+        structures={
+            name: mean_known(scores[:, -1, n].tolist())
+            for n, name in enumerate(cases.structures[1:])
+        },
+        instance_f1=math.nan if instances is None else instances["f1"],
+        merges=0 if instances is None else instances["merges"],
+    )

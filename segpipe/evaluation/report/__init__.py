@@ -1,0 +1,1 @@
+"""The page of the report: tables, plots and pictures of all models."""
