@@ -38,6 +38,7 @@ from segpipe.project.paths import Paths
 from segpipe.segmenter.spec import SegmenterSpec, combine_specs, spec_file
 from segpipe.training.record import (
     read_history,
+    read_kept_row,
     read_record,
     segmenter_folder,
     training_folder,
@@ -154,20 +155,16 @@ def _curve(paths: Paths, model: str, fold: int) -> Curve:
 
 
 def _best(paths: Paths, model: str, fold: int) -> dict[str, float]:
-    """Validation figures of the best epoch, whose network was kept, by name."""
-    history = read_history(training_folder(paths.artifacts, model, fold))
-    rows = [row for row in history if not math.isnan(row["validation_dice"])]
+    """Validation figures of the epoch whose network was kept, by name."""
+    kept = read_kept_row(training_folder(paths.artifacts, model, fold))
     names = {
         "validation_dice": "Dice",
         "validation_iou": "IoU",
         "validation_pa": "Pixel accuracy",
     }
-    if not rows:
-        return dict.fromkeys(names.values(), math.nan)
-    best = max(rows, key=lambda row: row["validation_dice"])
     return {
         names.get(column) or f"Dice, {column.split('/', 1)[1]}": value
-        for column, value in best.items()
+        for column, value in kept.items()
         if column.startswith("validation_")
     }
 
@@ -228,12 +225,18 @@ def _cases_part(scores: Scores) -> Part:
     )
 
 
+def _span(ends: list[int]) -> str:
+    """The epochs that the folds trained: one number, or the least and the most."""
+    return str(ends[0]) if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
+
+
 def _training(
     evaluated: dict[str, Evaluated], curves: list[Curve], folds: list[int]
 ) -> Part:
     rows = []
     for model, e in evaluated.items():
         used, compute = e.params, e.compute
+        ends = sorted({len(curve.epoch) for curve in curves if curve.model == model})
         extras = [
             word
             for word, on in {
@@ -249,7 +252,7 @@ def _training(
                     used["network"],
                     used["loss"]["name"].replace("_", " "),
                     ", ".join(extras) or ABSENT,
-                    f"{used['epochs']} {TIMES} {used['steps_per_epoch']}",
+                    f"{_span(ends)} {TIMES} {used['steps_per_epoch']}",
                     f"{compute['device']}, {compute['precision']}",
                 )
             )
