@@ -149,3 +149,5 @@ def test_it_is_trained_predicted_and_evaluated(name: str, tmp_path: Path) -> Non
         folds=folds,
         paths=paths,
     )
+    page = (paths.artifacts / "report" / "index.html").read_text()
+    assert ("Of 100 structures the 8 with" in page) == (extreme.structures == 100)

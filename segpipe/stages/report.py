@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -33,6 +34,7 @@ from segpipe.evaluation.report.tables import (
     compare_models,
 )
 from segpipe.evaluation.report.views import build_views
+from segpipe.evaluation.scores import mean_known
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.spec import SegmenterSpec, combine_specs, spec_file
@@ -46,6 +48,7 @@ from segpipe.training.record import (
 
 log = logging.getLogger(__name__)
 Scores = dict[str, dict[str, np.ndarray]]
+PANELS = 8  # structures that a picture shows
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -74,6 +77,7 @@ def run(
     evaluated = {model: _read(paths, model, folds) for model in models}
     curves = [_curve(paths, model, fold) for model in models for fold in folds]
     scores = _scores(evaluated, cases, split)
+    drawn = _worst_structures(scores)
     names = pseudonyms([case.name for case in cases.cases])
     ranked = _ranked(scores, split)
     shown: dict[str, tuple[str, list[View]]] = {}
@@ -86,9 +90,9 @@ def run(
     contest = compare_models(scores, [cases[case].patient for case in split.test])
     parts = [
         build_comparison(evaluated, ceilings, cases, contest.best),
-        _cases_part(scores),
+        _cases_part(drawn, scores),
         *build_pairs(contest),
-        _training(evaluated, curves, folds),
+        _training(evaluated, [_drawn(c, drawn) for c in curves], folds),
         *build_folds(
             {model: [_best(paths, model, fold) for fold in folds] for model in models}
         ),
@@ -215,13 +219,35 @@ def _subtitle(cases: CaseList, split: Split) -> str:
     )
 
 
-def _cases_part(scores: Scores) -> Part:
+def _worst_structures(scores: Scores) -> list[str]:
+    """The structures with the lowest mean Dice, as many as a picture can show."""
+    means = {
+        name: mean_known(np.ravel(list(of_models.values())).tolist())
+        for name, of_models in scores.items()
+    }
+    ranked = sorted(scores, key=lambda name: (math.isnan(means[name]), means[name]))
+    chosen = set(ranked[:PANELS])
+    return [name for name in scores if name in chosen]
+
+
+def _drawn(curve: Curve, structures: list[str]) -> Curve:
+    """A curve without the structures that are not drawn."""
+    kept = {n: of for n, of in curve.of_structures.items() if n in structures}
+    return replace(curve, of_structures=kept)
+
+
+def _cases_part(drawn: list[str], scores: Scores) -> Part:
+    text = "A dot is a case; grey lines join the dots of a case; the bar is the median."
+    if len(drawn) < len(scores):
+        text += (
+            f" Of {len(scores)} structures the {len(drawn)} with the lowest mean Dice "
+            "are drawn here and below; the table above has all of them."
+        )
+    picture = plot_cases({name: scores[name] for name in drawn})
     return Part(
         "Every test case",
-        "A dot is a case; grey lines join the dots of a case; the bar is the median.",
-        pictures=(
-            Picture(CASES, plot_cases(scores), "Dice of every test case by model"),
-        ),
+        text,
+        pictures=(Picture(CASES, picture, "Dice of every test case by model"),),
     )
 
 
