@@ -113,7 +113,7 @@ def test_cases_without_a_structure_count_as_in_evaluate() -> None:
         compare(
             label == value,
             (predicted == value) & (label >= 0),
-            spacing=(1, 1, 1),
+            spacing=(1.0, 1.0, 1.0),
             voxel_volume=1.0,
             surface_tolerance=1.0,
             unit="mm",
