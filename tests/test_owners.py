@@ -21,6 +21,7 @@ OWNERS = {
         "index.json",
         "instances.npy",
         "label.npy",
+        "region.json",
         "shares.json",
     },
     "dataset/split.py": {"split.json"},

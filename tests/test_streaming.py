@@ -5,6 +5,7 @@ and numpy, with everything in memory at once; and the same volume stored otherwi
 """
 
 import itertools
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 
 from segpipe.images.formats import nifti
 from segpipe.images.grid import Grid, Orientation
+from segpipe.images.region import Region
 from segpipe.images.volume import Image, ImageStream, LabelMap
 from segpipe.networks.build import NetworkSpec, apply_network, build_network
 from segpipe.networks.unet2d import UNet2d
@@ -338,12 +340,20 @@ def test_a_valid_networks_tiles_are_the_whole_images_pass() -> None:
 @pytest.mark.parametrize(
     "spacing", [(1.0, 1.5, 2.0), (1.7, 2.1, 3.1), (0.6, 0.9, 0.8), (0.7, 2.0, 2.0)]
 )
-@pytest.mark.parametrize("kinds", [(NONE,), (ZSCORE, CT)], ids=["none", "both"])
-def test_parts_together_are_the_prepared_image(spacing, kinds) -> None:
-    """48 orientations; kept, shrinking, growing and mixed axes."""
+@pytest.mark.parametrize(
+    ("kinds", "region"),
+    [((NONE,), None), ((ZSCORE, CT), None), ((ZSCORE, CT), "voxels")],
+    ids=["none", "both", "region"],
+)
+def test_parts_together_are_the_prepared_image(spacing, kinds, region) -> None:
+    """48 orientations; kept, shrinking, growing and mixed axes; empty borders."""
     shape = (17, 39, 23)
     start = Image(noise(len(kinds), *shape), Grid(shape, oblique((1, 1.5, 2)), "mm"))
+    start.array[:, :, :9] = start.array[:, 5:7, 12:20, 3:8] = 0
     made = plan(spacing, *kinds)
+    if region:
+        chosen = Region(kind=region, background=(0.0,) * len(kinds))
+        made = made.model_copy(update={"region": chosen})
 
     for orientation in STORED:
         image = stored_as(start, orientation)
@@ -360,6 +370,74 @@ def test_parts_together_are_the_prepared_image(spacing, kinds) -> None:
         assert all(part.dtype == np.float32 for part in parts)
         np.testing.assert_allclose(np.concatenate(parts, axis=1), leading, atol=1e-5)
         assert grid.shape == expected.shape[1:]
+
+
+def grown(image: Image, pads: tuple[tuple[int, int], ...], value: float) -> Image:
+    """An image with voxels of one value around it, in its own place."""
+    array = np.pad(image.array, ((0, 0), *pads), constant_values=value)
+    affine = image.grid.affine.copy()
+    affine[:3, 3] -= affine[:3, :3] @ [low for low, _ in pads]
+    return Image(array, Grid(array.shape[1:], affine, "mm"))
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.tuples(*[st.tuples(st.integers(0, 9), st.integers(0, 9))] * 3),
+    st.sampled_from(["box", "voxels"]),
+    st.sampled_from([0.0, -1024.0]),
+)
+def test_padding_changes_neither_values_nor_labels(pads, kind, value) -> None:
+    """Voxels of the background on any side: values to 1e-5, in training and in use.
+
+    Right values by numpy, over the image without the padding; labels where these are
+    above 1/2, but for ties.
+    """
+    shape = (12, 10, 14)
+    array = 100 * noise(1, *shape) + 50
+    array[:, 4:8, 3:5, 6:9] = value
+    image = Image(array, Grid(shape, oblique((1, 1, 1), (0, 0, 0)), "mm"))
+    made = threshold((1.0, 1.0, 1.0), slice_axis=2)
+    region = Region(kind=kind, background=(value,))
+    update = {"region": region, "normalization": (ZSCORE,)}
+    changed_plan = made.spec.plan.model_copy(update=update)
+    spec = made.spec.model_copy(update={"plan": changed_plan})
+    counted = array[array != value] if kind == "voxels" else array
+    expected = (array - counted.mean(dtype=float)) / counted.std(dtype=float)
+
+    larger = grown(image, pads, value)
+    inside = tuple(
+        slice(low, low + size) for (low, _), size in zip(pads, shape, strict=True)
+    )
+    prepared, _ = prepare_image(larger, changed_plan)
+    np.testing.assert_allclose(prepared[:, *inside], expected, rtol=1e-5, atol=1e-5)
+    parts = list(prepared_parts(ImageStream.of(larger), changed_plan))
+    streamed = np.concatenate(parts, axis=1).transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(streamed[:, *inside], expected, rtol=1e-5, atol=1e-5)
+    labels = replace(made, spec=spec).segment(larger, inference()).array[inside]
+    clear = np.abs(expected[0] - 0.5) > TIE
+    np.testing.assert_array_equal(labels[clear], (expected[0] > 0.5)[clear])
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.7, 2.1, 3.1)])
+def test_a_plan_without_a_region_counts_all_resampled_voxels(spacing) -> None:
+    """Segmenters written before there was a region prepare images as they did."""
+    document = plan(spacing, ZSCORE).model_dump(mode="json", by_alias=True)
+    del document["region"]
+    old = Plan.model_validate_json(json.dumps(document))
+    shape = (17, 39, 23)
+    image = Image(noise(1, *shape), Grid(shape, np.eye(4), "mm"))
+    image.array[:, :9] = 0
+    plain = old.model_copy(update={"normalization": (NONE,)})
+    expected, _ = prepare_image(image, plain)
+    expected -= np.float32(expected.mean(dtype=float))
+    whole = prepare_image(image, plain)[0].std(dtype=float)
+    expected /= np.float32(whole)
+
+    found, _ = prepare_image(image, old)
+    np.testing.assert_array_equal(found, expected)
+    parts = list(prepared_parts(ImageStream.of(image), old))
+    streamed = np.concatenate(parts, axis=1).transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(streamed, expected, atol=1e-6)
 
 
 # Mirroring and ensembles.

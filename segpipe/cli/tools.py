@@ -161,7 +161,7 @@ def compare(
 
 @app.command(rich_help_panel=TOOLS)
 def ceiling() -> None:
-    """Show the best figures that any network could reach on the test cases.
+    """Show the figures of a network without any error on the test cases.
 
     The references themselves are resampled, separated, cut into tiles, post-processed
     and compared; it needs the stages up to plan, and no training.

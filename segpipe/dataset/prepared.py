@@ -10,6 +10,7 @@ from pydantic import Field
 
 from segpipe.images.borders import Dimensions, Separation
 from segpipe.images.grid import Grid
+from segpipe.images.region import Region
 from segpipe.project.documents import Document, expect_file, write_json
 
 
@@ -110,6 +111,15 @@ class PreparedCase:
         """Instance ids, 0 where there is none; None if the case has no such file."""
         return _open_if_there(self.folder / "instances.npy")
 
+    @property
+    def region(self) -> Region | None:
+        """The voxels that count in statistics, by their normalized background values.
+
+        None for all voxels.
+        """
+        file = self.folder / "region.json"
+        return Region.read(file) if file.is_file() else None
+
     def save_image(self, image: Float32[np.ndarray, "channel i j k"]) -> None:
         """Write the normalized intensities."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -122,6 +132,10 @@ class PreparedCase:
     def save_instances(self, instances: Int32[np.ndarray, "i j k"]) -> None:
         """Write the instance ids."""
         np.save(self.folder / "instances.npy", instances)
+
+    def save_region(self, region: Region) -> None:
+        """Write the voxels that count in statistics."""
+        region.write(self.folder / "region.json")
 
     def save_grids(self, *, original: Grid, prepared: Grid) -> None:
         """Write the grid of the image file and the prepared grid, for people."""

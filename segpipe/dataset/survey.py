@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Float32, Float64, Int
 
 from segpipe.dataset.case import Case, CaseList
 from segpipe.dataset.case_files import read_case, read_case_label
 from segpipe.dataset.casework import CaseCache
 from segpipe.images.grid import Grid
+from segpipe.images.region import background_of, box_share
 from segpipe.project.documents import parse_json, write_json
 from segpipe.project.fingerprint import digest_file, fingerprint
 from segpipe.project.paths import Paths
@@ -26,11 +27,15 @@ class CaseSurvey:
         grid: Grid of the image on its canonical axes.
         samples: Intensities of sampled foreground voxels.
         counts: Number of annotated voxels of each class.
+        background: Background value of each channel, by the corners of the image.
+        box_share: Share of the voxels in the box around those that are not empty.
     """
 
     grid: Grid
     samples: Float32[np.ndarray, "channel n"]
     counts: Int[np.ndarray, " classes"]
+    background: Float64[np.ndarray, " channel"]
+    box_share: float
 
 
 def survey_case(paths: Paths, cases: CaseList, case: Case) -> CaseSurvey:
@@ -48,6 +53,8 @@ def survey_case(paths: Paths, cases: CaseList, case: Case) -> CaseSurvey:
             survey = _survey(paths.data, cases, case)
             np.save(folder / "samples.npy", survey.samples)
             np.save(folder / "class_counts.npy", survey.counts)
+            np.save(folder / "background.npy", survey.background)
+            np.save(folder / "box_share.npy", survey.box_share)
             write_json(folder / "canonical_grid.json", survey.grid.to_json())
             cache.store(key, folder)
         kept = folder / "canonical_grid.json"
@@ -56,6 +63,8 @@ def survey_case(paths: Paths, cases: CaseList, case: Case) -> CaseSurvey:
             Grid.from_json(grid),
             np.load(folder / "samples.npy"),
             np.load(folder / "class_counts.npy"),
+            np.load(folder / "background.npy"),
+            float(np.load(folder / "box_share.npy")),
         )
 
 
@@ -71,4 +80,5 @@ def _survey(data: Path, cases: CaseList, case: Case) -> CaseSurvey:
     grid = image.grid.reoriented(image.grid.to_canonical)
     samples = image.array.reshape(len(image.array), -1)[:, np.sort(chosen)]
     counts = np.array([np.count_nonzero(values == value) for value in cases.values])
-    return CaseSurvey(grid, samples, counts)
+    background = np.array(background_of(image.array))
+    return CaseSurvey(grid, samples, counts, background, box_share(image.array))

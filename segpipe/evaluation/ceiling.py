@@ -1,4 +1,4 @@
-"""Ceiling: the best figures that any network could reach, and what takes the rest."""
+"""Ceiling: the figures of a network without any error, and what takes the rest."""
 
 import math
 from collections.abc import Mapping

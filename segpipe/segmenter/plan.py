@@ -11,6 +11,7 @@ from pydantic import (
     PositiveInt,
 )
 
+from segpipe.images.region import Region
 from segpipe.project.documents import Document, Unit, write_folder
 
 PLAN, PATCHES = "plan.json", "patches"
@@ -20,9 +21,9 @@ class Normalization(Document):
     """How the intensities of one channel are normalized.
 
     Attributes:
-        kind: ``zscore`` uses mean and deviation of the case; ``ct`` clips to
-            percentiles of the data set and uses its mean and deviation; ``none`` keeps
-            the intensities.
+        kind: ``zscore`` uses mean and deviation of the case, over the plan's region;
+            ``ct`` clips to percentiles of the data set and uses its mean and deviation;
+            ``none`` keeps the intensities.
         low: Lower limit of clipping, in the image's unit; all limits and moments are 0
             unless the kind is ``ct``.
         high: Upper limit of clipping.
@@ -50,6 +51,9 @@ class Plan(Document):
         structures: Name of each class.
         values: Value of each class in label files.
         ignore: Value of voxels without annotation in label files.
+        region: Voxels of a case over which z-scores take mean and deviation; None for
+            the whole resampled image, as in plans written before there was a region,
+            and without z-scores.
         profile: Shapes, spacings, intensities and classes of the non-test cases.
     """
 
@@ -64,6 +68,7 @@ class Plan(Document):
     structures: tuple[str, ...]
     values: tuple[int, ...]
     ignore: int | None
+    region: Region | None = None
     profile: "DatasetProfile" = Field(alias="fingerprint")  # the key in older files
 
 

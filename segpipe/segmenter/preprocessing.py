@@ -9,6 +9,7 @@ from jaxtyping import Float32, Int16, Integer
 from scipy import ndimage
 
 from segpipe.images.grid import Grid, Triple
+from segpipe.images.region import Moments, Region, measure_region
 from segpipe.images.volume import SLICES, Image, ImageStream, RollingSlices
 from segpipe.project.errors import DataError
 from segpipe.segmenter.plan import Normalization, Plan
@@ -19,24 +20,56 @@ TIE = 1e-4  # a smaller difference of shares of a voxel is rounding
 
 
 def prepare_image(
-    image: Image, plan: Plan
+    image: Image, plan: Plan, *, moments: list[tuple[float, float]] | None = None
 ) -> tuple[Float32[np.ndarray, "channel i j k"], Grid]:
     """Reorient an image to the canonical axes, resample and normalize it.
 
     Args:
         image: Image on any grid.
         plan: Spacing, and normalization of each channel.
+        moments: What measure_image returned, if it was called.
 
     Returns:
         The prepared voxels and their grid.
     """
+    if moments is None:
+        moments = measure_image(ImageStream.of(image), plan)
     orientation = image.grid.to_canonical
     grid = image.grid.reoriented(orientation)
     prepared_grid = grid.resampled(grid.shape_at(plan.spacing))
     array = resample_image(orientation.apply(image.array), prepared_grid.shape)
-    for channel, normalization in zip(array, plan.normalization, strict=True):
-        normalize(channel, normalization)
+    for n, (channel, how) in enumerate(zip(array, plan.normalization, strict=True)):
+        if moments is None:
+            normalize(channel, how)
+        else:
+            _apply(channel, how, moments[n])
     return array, prepared_grid
+
+
+def measure_image(source: ImageStream, plan: Plan) -> list[tuple[float, float]] | None:
+    """Mean and deviation of each channel over the plan's region; None without one.
+
+    They are taken before resampling, where the voxels outside the field of view have
+    exactly the background value.
+    """
+    return None if plan.region is None else measure_region(source, plan.region)
+
+
+def prepared_region(
+    plan: Plan, moments: list[tuple[float, float]] | None
+) -> Region | None:
+    """The plan's region in a prepared image: its background values are normalized.
+
+    Args:
+        plan: Normalization of each channel.
+        moments: What measure_image returned for the image.
+    """
+    if plan.region is None or moments is None:
+        return None
+    values = np.array(plan.region.background, dtype=np.float32)
+    for n, (how, its) in enumerate(zip(plan.normalization, moments, strict=True)):
+        _apply(values[n : n + 1], how, its)
+    return Region(kind=plan.region.kind, background=tuple(values.tolist()))
 
 
 def resample_image(
@@ -300,7 +333,7 @@ def _at_centres(mask: np.ndarray, shape: Triple) -> np.ndarray:
 
 
 def normalize(channel: Float32[np.ndarray, "i j k"], how: Normalization) -> None:
-    """Normalize a channel in place, because it may be large.
+    """Normalize a channel in place, by the moments of all of its voxels.
 
     Source:
         z-score of the case, and for CT clipping with the data set's mean and deviation:
@@ -308,7 +341,8 @@ def normalize(channel: Float32[np.ndarray, "i j k"], how: Normalization) -> None
     """
     moments = Moments()
     if how.kind == "zscore":
-        moments.add(channel)
+        for part in channel:
+            moments.add(part)
     _apply(channel, how, moments.mean_and_deviation)
 
 
@@ -327,35 +361,6 @@ def _apply(
         channel /= np.float32(deviation)
 
 
-class Moments:
-    """Mean and standard deviation of slices that are added one by one.
-
-    Source:
-        Chan 1983, doi:10.1080/00031305.1983.10483115: means and sums of squares of
-        parts give those of the whole.
-    """
-
-    def __init__(self) -> None:
-        self._count, self._mean, self._squares = 0, 0.0, 0.0
-
-    def add(self, slices: Float32[np.ndarray, "n j k"]) -> None:
-        """Add slices, in double precision."""
-        for part in slices:
-            values = part.astype(np.float64)
-            mean = float(values.mean())
-            values -= mean
-            apart, count = mean - self._mean, self._count + values.size
-            self._squares += float(np.square(values, out=values).sum())
-            self._squares += apart * apart * self._count * values.size / count
-            self._mean += apart * values.size / count
-            self._count = count
-
-    @property
-    def mean_and_deviation(self) -> tuple[float, float]:
-        """Mean and standard deviation of all slices."""
-        return self._mean, math.sqrt(self._squares / max(1, self._count))
-
-
 def prepared_parts(
     source: ImageStream, plan: Plan
 ) -> Iterator[Float32[np.ndarray, "channel n j k"]]:
@@ -368,9 +373,11 @@ def prepared_parts(
         source: Image on any grid.
         plan: Spacing, and normalization of each channel.
     """
-    moments = [(0.0, 0.0)] * source.channels
-    if any(how.kind == "zscore" for how in plan.normalization):
-        moments = _moments_of_channels(source, plan)
+    moments = measure_image(source, plan)
+    if moments is None:
+        moments = [(0.0, 0.0)] * source.channels
+        if any(how.kind == "zscore" for how in plan.normalization):
+            moments = _moments_of_channels(source, plan)
     for part in _resampled_parts(source, plan):
         for channel, how, its in zip(part, plan.normalization, moments, strict=True):
             _apply(channel, how, its)
@@ -378,11 +385,12 @@ def prepared_parts(
 
 
 def _moments_of_channels(source: ImageStream, plan: Plan) -> list[tuple[float, float]]:
-    """Mean and deviation of each channel, in one reading of the source."""
+    """Mean and deviation of each resampled channel, in one reading of the source."""
     tables = [Moments() for _ in range(source.channels)]
     for part in _resampled_parts(source, plan):
         for channel, table in zip(part, tables, strict=True):
-            table.add(channel)
+            for plane in channel:
+                table.add(plane)
     return [table.mean_and_deviation for table in tables]
 
 

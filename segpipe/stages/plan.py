@@ -18,6 +18,7 @@ from segpipe.dataset.survey import CaseSurvey, survey_case
 from segpipe.evaluation.metrics import dice
 from segpipe.evaluation.scores import LOW_CEILING, mean_known
 from segpipe.images.grid import Spacing, Triple
+from segpipe.images.region import Region, usual
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import Network
 from segpipe.networks.memory import training_memory_gb
@@ -40,6 +41,7 @@ PERCENTILES = (0.5, 50, 99.5)  # of intensities: low, median, high
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_]+|\d+")  # of leftKidney, kidney_L
 RIGHT_OF = {"left": "right", "l": "r"}
 RESAMPLED = 8  # cases whose label maps are resampled there and back
+MOSTLY_AIR = 0.75  # smaller boxes leave out a quarter of the median case or more
 COARSE = 3.0  # an axis is coarse if its spacing is this many times the others'
 
 
@@ -191,17 +193,19 @@ def _build_plan(
         ),
         class_frequencies=tuple((counts / max(1, counts.sum())).tolist()),
     )
+    normalization = _normalization(params, cases, samples, paths)
     plan = Plan(
         format_version=1,
         dimensions=cases.dimensions,
         unit=cases.unit,
         spacing=spacing,
         channels=cases.channels,
-        normalization=_normalization(params, cases, samples, paths),
+        normalization=normalization,
         structures=cases.structures,
         values=cases.values,
         ignore=cases.ignore,
         profile=profile,
+        region=_choose_region(normalization, surveys),
     )
     log.info(
         "plan: spacing %s %s, median prepared shape %s",
@@ -227,6 +231,39 @@ def _choose_spacing(spacings: np.ndarray) -> Spacing:
             np.percentile(spacings[:, worst], 10), np.delete(median, worst).max()
         )
     return _three(median.tolist())
+
+
+def _choose_region(
+    normalization: tuple[Normalization, ...], surveys: list[CaseSurvey]
+) -> Region | None:
+    """Choose the voxels over which z-scores are taken; None without z-scores.
+
+    A channel's background is the value that the corners of at least half of the cases
+    have. In a set that is mostly air, as after skull stripping, the empty voxels inside
+    the box do not count either.
+
+    Source:
+        nnU-Net crops to the box of the non-zero voxels, and takes the moments over the
+        non-zero ones if the median case keeps less than 3/4 of its voxels: Isensee
+        2021, doi:10.1038/s41592-020-01008-z, online methods; nnU-Net v2,
+        ``median_relative_size_after_cropping``.
+    """
+    if all(how.kind != "zscore" for how in normalization):
+        return None
+    columns = np.stack([one.background for one in surveys], axis=1)
+    background = tuple(usual(column) for column in columns.tolist())
+    share = float(np.median([one.box_share for one in surveys]))
+    region = Region(
+        kind="voxels" if share < MOSTLY_AIR else "box", background=background
+    )
+    log.info(
+        "plan: z-scores over the %s; the box without empty borders (background %s) "
+        "holds %.0f %% of the median case",
+        "voxels that are not empty" if region.kind == "voxels" else "box",
+        ", ".join(f"{value:g}" for value in background),
+        100 * share,
+    )
+    return region
 
 
 def _normalization(

@@ -10,6 +10,7 @@ from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import read_case, read_case_instances, read_case_label
 from segpipe.dataset.casework import CaseCache, map_cases
 from segpipe.dataset.prepared import CaseIndex, PreparedCase, index_file
+from segpipe.images.volume import ImageStream
 from segpipe.project.documents import write_folder
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, fingerprint
@@ -18,7 +19,9 @@ from segpipe.project.paths import Paths
 from segpipe.segmenter.plan import Plan, read_plan
 from segpipe.segmenter.preprocessing import (
     classes_of,
+    measure_image,
     prepare_image,
+    prepared_region,
     resample_classes,
     resample_instances,
     vanished_slices,
@@ -99,9 +102,13 @@ def _write_case(job: _Job) -> None:
     data, case = job.paths.data, job.case
     image = read_case(data, job.cases, case)
     original = image.grid
-    prepared, grid = prepare_image(image, job.plan)
+    moments = measure_image(ImageStream.of(image), job.plan)
+    prepared, grid = prepare_image(image, job.plan, moments=moments)
     written = PreparedCase(job.goal)
     written.save_image(prepared)
+    region = prepared_region(job.plan, moments)
+    if region is not None:
+        written.save_region(region)
     del image, prepared
     orientation = original.to_canonical
     label = read_case_label(data, job.cases, case)

@@ -1,4 +1,4 @@
-"""ceiling: the best figures that any network could reach, before any training."""
+"""ceiling: the figures of a network without any error, before any training."""
 
 from collections.abc import Mapping
 from pathlib import Path

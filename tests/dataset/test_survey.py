@@ -55,6 +55,9 @@ def test_only_structures_are_sampled_and_only_annotated_voxels_counted(
 
     assert found.samples.tolist() == [[100.0] * 6]
     assert found.counts.tolist() == [24 - 6 - 1, 6]
+    assert found.background.tolist() == [-3]
+    assert found.box_share == 1 / 4  # the ball fills the first plane of four
+    assert survey_case(paths, cases, cases.cases[0]).box_share == 1 / 4  # cached
 
 
 def test_the_grid_is_told_along_the_canonical_axes(tmp_path: Path) -> None:

@@ -106,6 +106,32 @@ def test_a_spacing_too_coarse_for_a_structure_is_warned_of(
     assert caplog.text.count("set plan.spacing finer") == warned
 
 
+@pytest.mark.parametrize(
+    ("filled", "cases", "kind"),
+    [(18, 10, "box"), (17, 10, "voxels"), (17, 1, "box")],
+)
+def test_a_set_that_is_mostly_air_counts_its_voxels_that_are_not_empty(
+    filled: int, cases: int, kind: str, paths: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Slices along i that are not empty, of 24: 3/4 and fewer, in most cases or few."""
+    caplog.set_level("INFO")
+    for number in range(cases):
+        file = paths.data / "imagesTr" / f"case_{number:02d}_0000.nii"
+        image = read_image(file)
+        image.array[:, filled:] = -7
+        write_image(file, image.array[0], image.grid)
+
+    found = plan_of(paths)
+    assert found.region is not None
+    assert found.region.kind == kind
+    assert found.region.background == ((-7,) if cases == 10 else (0,))
+    assert f"z-scores over the {kind}" in caplog.text
+
+
+def test_without_z_scores_there_is_no_region(paths: Paths) -> None:
+    assert plan_of(paths, normalization=("ct",)).region is None
+
+
 def test_normalizations_are_one_a_channel(paths: Paths) -> None:
     with pytest.raises(
         DataError, match=r"normalization: expected one for each channel"

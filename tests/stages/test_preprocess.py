@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segpipe.dataset.prepared import CaseIndex
+from segpipe.dataset.prepared import CaseIndex, PreparedCase
 from segpipe.images.formats.nifti import (
     read_image,
     read_label,
@@ -16,6 +16,7 @@ from segpipe.images.formats.nifti import (
     write_label,
 )
 from segpipe.images.grid import Grid
+from segpipe.images.region import region_voxels
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.stages import plan, preprocess
@@ -57,6 +58,27 @@ def test_at_its_own_spacing_a_case_is_only_normalized(paths: Paths) -> None:
     for value, number in ((0, 0), (1, 1), (3, 2), (9, -1)):
         assert np.array_equal(classes == number, label == value)
     assert set(np.unique(np.load(folder / "instances.npy"))) == {0, 1, 2}
+
+
+def test_air_counts_neither_in_z_scores_nor_in_the_prepared_region(
+    paths: Paths,
+) -> None:
+    for file in (paths.data / "imagesTr").iterdir():
+        image = read_image(file)
+        image.array[:, 12:] = image.array[0, 4, 5, 6] = 0
+        write_image(file, image.array[0], image.grid)
+    folder = prepare(paths)
+    image = read_image(paths.data / "imagesTr" / "case_03_0000.nii").array
+    filled = image[image != 0]
+
+    expected = (image - filled.mean()) / filled.std()
+    prepared = np.load(folder / "case_03" / "image.npy")
+    assert np.abs(prepared - expected).max() < 1e-5
+    region = PreparedCase(folder / "case_03").region
+    assert region is not None
+    assert region.kind == "voxels"
+    found = region_voxels(prepared, region, tolerance=1e-4)
+    assert np.array_equal(found, image[0] != 0)
 
 
 def test_one_new_case_costs_one_case(paths: Paths) -> None:

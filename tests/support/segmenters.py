@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from segpipe.images.grid import Triple
+from segpipe.images.region import Region
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
 from segpipe.segmenter.postprocessing import StructureRule
@@ -26,6 +27,7 @@ def make_plan(
     structures: tuple[str, ...] = ("background", "liver", "left kidney"),
     values: tuple[int, ...] = (0, 3, 7),
     ignore: int | None = None,
+    region: Region | None = None,
 ) -> Plan:
     """A plan for training cases of one shape; one normalization serves all channels."""
     if len(normalization) == 1:
@@ -40,6 +42,7 @@ def make_plan(
         structures=structures,
         values=values,
         ignore=ignore,
+        region=region,
         profile=DatasetProfile(
             cases=4,
             median_shape=shape,

@@ -90,10 +90,22 @@ def segment(
     array = np.stack([np.flip(one.transpose(axes), flips) for one in array])
     shape = array.shape[1:]
     own = np.linalg.norm(affine[:3, :3], axis=0)[list(axes)]
+    inside = region(array, plan.get("region"))
+    moments = (
+        []
+        if inside is None
+        else [
+            (one[inside].mean(dtype=float), one[inside].std(dtype=float))
+            for one in array
+        ]
+    )
     goal = [max(1, round(shape[n] * own[n] / plan["spacing"][n])) for n in range(3)]
     for axis in sorted(range(3), key=lambda n: goal[n] / shape[n]):
         array = resample(array, 1 + axis, goal[axis], average=goal[axis] < shape[axis])
-    array = np.stack(list(map(normalize, array, plan["normalization"])))
+    moments = moments or [
+        (one.mean(dtype=float), one.std(dtype=float)) for one in array
+    ]
+    array = np.stack(list(map(normalize, array, plan["normalization"], moments)))
     shares = probabilities(array, spec, networks, overlap)
     kind = np.result_type(*(np.min_scalar_type(value) for value in plan["values"]))
     labels, best = np.zeros(shape, kind), np.full(shape, -1, np.float32)
@@ -129,15 +141,29 @@ def resample(array: Array, axis: int, size: int, *, average: bool) -> Array:
     return np.moveaxis(np.tensordot(shares, array, (1, axis)), 0, axis)
 
 
-def normalize(channel: Array, how: Any) -> Array:
-    """Normalize a channel (i j k) as the plan says."""
+def region(array: Array, plan: Any) -> Array | None:
+    """The voxels (i j k) of an image (channel i j k) that z-scores are taken over."""
+    if plan is None:  # all voxels, after resampling
+        return None
+    values = np.array(plan["background"], np.float32)[:, None, None, None]
+    filled: Array = (array != values).any(0)
+    if not filled.any():
+        return np.ones_like(filled)
+    if plan["kind"] == "box":
+        places = np.argwhere(filled)
+        filled[tuple(map(slice, places.min(0), places.max(0) + 1))] = True
+    return filled
+
+
+def normalize(channel: Array, how: Any, moments: Any) -> Array:
+    """Normalize a channel (i j k) as the plan says, z-scores by mean and deviation."""
     if how["kind"] == "none":
         return channel
     if how["kind"] == "ct":
         channel = np.clip(channel, np.float32(how["low"]), np.float32(how["high"]))
         average, deviation = how["mean"], how["standard_deviation"]
     else:
-        average, deviation = channel.mean(dtype=float), channel.std(dtype=float)
+        average, deviation = moments
     return (channel - np.float32(average)) / np.float32(deviation or 1)
 
 

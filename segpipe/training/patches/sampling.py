@@ -10,11 +10,13 @@ from jaxtyping import Float32, Int32, Int64
 from segpipe.dataset.prepared import open_annotation, prepared_case
 from segpipe.images.borders import Dimensions
 from segpipe.images.grid import Triple
+from segpipe.images.region import Region, region_voxels
 from segpipe.images.volume import mirrored_window
 from segpipe.training.patches.geometry import Source
 
 PLACES = 2000  # most voxels kept for each class of a case, to draw centres from
 QUANTILES = 256
+ROUNDING = 1e-4  # of prepared background values, in deviations
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +31,8 @@ class TrainingCase:
         separation: Voxels between touching instances, trained as background, if any.
         places: Labelled voxels of each class that the case has; of the background only
             for balanced sampling.
-        quantiles: Evenly spaced quantiles of each channel, from the lowest to the
-            highest intensity, if histograms are matched.
+        quantiles: Evenly spaced quantiles of each channel over the region of the case,
+            from the lowest to the highest intensity, if histograms are matched.
     """
 
     name: str
@@ -125,25 +127,37 @@ def read_training_case(
         matched: Whether histograms are matched.
         seed: Seed of the choice of places.
     """
-    image = prepared_case(artifacts, name).image
+    prepared = prepared_case(artifacts, name)
     label, weighed = open_annotation(artifacts, name, sparse=sparse)
     return TrainingCase(
         name=name,
-        image=image,
+        image=prepared.image,
         label=label,
         border=weighed.border(dimensions) if border else None,
         separation=weighed.separation(dimensions),
         places=_places(label, balanced, np.random.default_rng(seed)),
-        quantiles=_quantiles(image) if matched else None,
+        quantiles=_quantiles(prepared.image, prepared.region) if matched else None,
     )
 
 
-def _quantiles(image: np.ndarray) -> np.ndarray:
-    """QUANTILES evenly spaced quantiles of each channel."""
+def _quantiles(image: np.ndarray, region: Region | None) -> np.ndarray:
+    """QUANTILES evenly spaced quantiles of each channel over the region of a case.
+
+    Where empty voxels do not count, their value is the lowest or the highest quantile
+    if it lies beyond the others, so that air becomes the air of the other case.
+    """
     shares = np.linspace(0, 1, QUANTILES)
-    return np.stack([np.quantile(channel, shares) for channel in image]).astype(
-        np.float32
-    )
+    if region is None:
+        found = np.stack([np.quantile(channel, shares) for channel in image])
+        return found.astype(np.float32)
+    inside = region_voxels(image, region, tolerance=ROUNDING)
+    if not inside.any():  # an image of empty voxels only
+        inside[...] = True
+    found = np.stack([np.quantile(channel[inside], shares) for channel in image])
+    if region.kind == "voxels":
+        found[:, 0] = np.minimum(found[:, 0], region.background)
+        found[:, -1] = np.maximum(found[:, -1], region.background)
+    return found.astype(np.float32)
 
 
 def _places(

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from segpipe.images.formats.nifti import read_image, read_label
+from segpipe.images.region import Region
 from segpipe.images.volume import Image
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.project.errors import DataError
@@ -42,6 +43,13 @@ PATCHES = {
 }
 
 
+REGIONS = {
+    "unet2d": Region(kind="box", background=(-1024.0, 0.0)),
+    "unet3d": None,  # as in older segmenters
+    "vnet": Region(kind="voxels", background=(-1024.0, 0.0)),
+}
+
+
 def network_spec(name: str, padding: str) -> NetworkSpec:
     return NetworkSpec(
         name=name, in_channels=2, out_channels=3, base_channels=2, padding=padding
@@ -57,6 +65,7 @@ def segmenter(name: str, padding: str) -> Segmenter:
         normalization=(ct, ZSCORE),
         structures=("background", "a", "b"),
         values=(0, 300, 7),
+        region=REGIONS[name],
     )
     return make_segmenter(
         plan,
@@ -85,6 +94,7 @@ def write_channels(folder) -> list:
     for name in ("ct", "mr"):
         noise = torch.from_numpy(generator.standard_normal((1, 1, 4, 8, 7)))
         array = torch.nn.functional.interpolate(noise, size=shape, mode="trilinear")
+        array[:, :, :, 31:] = -1024 if name == "ct" else 0
         files.append(folder / f"{name}.nii.gz")
         nib.save(nib.Nifti1Image(array[0, 0].numpy(), affine), files[-1])
     return files

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from segpipe.images.grid import Grid
-from segpipe.images.volume import mirrored_window
+from segpipe.images.region import Region, measure_region
+from segpipe.images.volume import Image, ImageStream, mirrored_window
 from segpipe.segmenter.plan import Normalization
 from segpipe.segmenter.preprocessing import normalize, resample_image
 from segpipe.segmenter.sliding_window import blend_weights, tile_starts
@@ -34,10 +35,30 @@ def test_it_normalizes_like_the_preprocessing(kind: str) -> None:
     how = Normalization(kind=kind, low=0.2, high=0.9, mean=0.5, standard_deviation=0.2)
     channel = RNG.random((5, 6, 7)).astype(np.float32)
 
-    result = runner.normalize(channel.copy(), how.model_dump())
+    result = runner.normalize(
+        channel.copy(), how.model_dump(), (channel.mean(), channel.std())
+    )
 
     normalize(channel, how)
     np.testing.assert_allclose(result, channel, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["box", "voxels"])
+@pytest.mark.parametrize("empty", [False, True])
+def test_it_takes_z_scores_over_the_same_voxels(kind: str, empty: bool) -> None:
+    array = np.full((2, 9, 8, 20), -5, np.float32)
+    if not empty:
+        array[0, 2:6, 1:4, 3:17] = RNG.random((4, 3, 14))
+        array[:, 3:5, 2, 6:9] = -5
+    grid = Grid.from_spacing((9, 8, 20), (1.0, 1.0, 1.0), "mm")
+    region = Region(kind=kind, background=(-5.0, -5.0))
+
+    inside = runner.region(array, region.model_dump())
+
+    result = [(one[inside].mean(), one[inside].std()) for one in array.astype(float)]
+    expected = measure_region(ImageStream.of(Image(array, grid)), region)
+    np.testing.assert_allclose(result, expected, atol=1e-12)
+    assert runner.region(array, None) is None
 
 
 def test_it_tiles_and_blends_like_the_sliding_window() -> None:

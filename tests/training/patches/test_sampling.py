@@ -8,6 +8,7 @@ from segpipe.dataset.prepared import (
     save_known_label,
     weighed_case,
 )
+from segpipe.images.region import Region
 from segpipe.training.patches.sampling import (
     TrainingCase,
     draw_batch,
@@ -207,6 +208,37 @@ def test_balanced_patches_are_centred_on_each_class_alike_often() -> None:
     # at the volume's edge the centre may be the neighbour of the voxel drawn
     shares = np.bincount(batch.reference[:, 1, 1, 1]) / 3000
     np.testing.assert_allclose(shares, 1 / 3, atol=0.03)
+
+
+@pytest.mark.parametrize("kind", ["box", "voxels"])
+@pytest.mark.parametrize("pad", [0, 5])
+def test_quantiles_do_not_depend_on_the_padding(tmp_path, kind, pad) -> None:
+    """Histograms are matched over the region; air becomes the air of the other case."""
+    tissue = np.random.default_rng(0).random((1, 6, 7, 8)).astype(np.float32)
+    tissue[0, 0, 0, 0] = tissue[0, 2:4, 2:4, 2:4] = -2  # as normalized
+    image = np.pad(tissue, ((0, 0), *[(pad, pad)] * 3), constant_values=-2)
+    prepared, weighed = prepared_case(tmp_path, "a"), weighed_case(tmp_path, "a")
+    prepared.save_image(image)
+    prepared.save_label(np.zeros(image.shape[1:], np.int16))
+    prepared.save_region(Region(kind=kind, background=(-2.00001,)))
+    weighed.save_maps(3, border=image[0], separation=None)
+
+    found = read_training_case(
+        tmp_path,
+        "a",
+        dimensions=3,
+        border=False,
+        sparse=False,
+        balanced=False,
+        matched=True,
+        seed=0,
+    ).quantiles
+
+    counted = tissue[0][tissue[0] != -2] if kind == "voxels" else tissue
+    expected = np.quantile(counted, np.linspace(0, 1, 256))
+    expected[0] = -2
+    assert found is not None
+    np.testing.assert_allclose(found[0], expected, atol=2e-5)
 
 
 def test_a_patch_comes_with_the_quantiles_of_its_case_and_of_another() -> None:
