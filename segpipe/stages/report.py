@@ -92,7 +92,12 @@ def run(
         build_comparison(evaluated, ceilings, cases, contest.best),
         _cases_part(drawn, scores),
         *build_pairs(contest),
-        _training(evaluated, [_drawn(c, drawn) for c in curves], folds),
+        _training(
+            evaluated,
+            [_drawn(c, drawn) for c in curves],
+            folds,
+            [line for model in models for line in _doubts(paths, model, folds)],
+        ),
         *build_folds(
             {model: [_best(paths, model, fold) for fold in folds] for model in models}
         ),
@@ -256,8 +261,22 @@ def _span(ends: list[int]) -> str:
     return str(ends[0]) if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
 
 
+def _doubts(paths: Paths, model: str, folds: list[int]) -> list[str]:
+    """What the validation of a model's folds could not judge, in sentences."""
+    return [
+        f" {model}, fold {fold}: {warning}."
+        for fold in folds
+        for warning in read_record(
+            training_folder(paths.artifacts, model, fold)
+        ).warnings
+    ]
+
+
 def _training(
-    evaluated: dict[str, Evaluated], curves: list[Curve], folds: list[int]
+    evaluated: dict[str, Evaluated],
+    curves: list[Curve],
+    folds: list[int],
+    doubts: list[str],
 ) -> Part:
     rows = []
     for model, e in evaluated.items():
@@ -286,7 +305,7 @@ def _training(
     columns = ("", "Network", "Loss", "Besides", f"Epochs {TIMES} steps", "Device")
     return Part(
         "Training",
-        f"Folds trained: {', '.join(map(str, folds))}.",
+        "".join([f"Folds trained: {', '.join(map(str, folds))}.", *doubts]),
         Table(columns, tuple(rows)),
         (Picture("curves", plot_curves(curves), "Training loss and validation Dice"),),
     )

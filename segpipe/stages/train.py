@@ -128,7 +128,7 @@ def _lead(
     observe: Observe,
 ) -> None:
     """Train as the first process, which also validates, logs and writes."""
-    params, model, size = task.params, task.spec.model, task.world.size
+    model, size = task.spec.model, task.world.size
     name, also = f"{model}-{fold}", f", {size} processes" if size > 1 else ""
     log.info("train %s, fold %d, on %s%s", model, fold, task.compute, also)
     warnings = find_doubts(task)
@@ -141,7 +141,7 @@ def _lead(
             row = _train_epoch(task, progress, name=name, alive=observer.alive)
             observer.log([row])
             over = task.world.agree(_is_over(task, progress), task.compute.device)
-    _tell_end(progress, params, name)
+    _tell_end(task, progress, name)
     if can_judge(task) and not any(row[DICE] > 0 for row in progress.history):
         warnings = (*warnings, NOTHING_FOUND)
         log.warning("train %s, fold %d: %s", model, fold, NOTHING_FOUND)
@@ -165,22 +165,23 @@ def _is_over(task: Task, progress: Progress) -> bool:
     return patience != "never" and progress.waited >= patience and can_judge(task)
 
 
-def _tell_end(progress: Progress, params: TrainParams, name: str) -> None:
+def _tell_end(task: Task, progress: Progress, name: str) -> None:
     """Log why the training ended, and which epoch is kept."""
-    if progress.epoch < params.epochs:
+    if progress.epoch < task.params.epochs:
         log.info(
             "%s ends after epoch %d of %d: %d validations without a higher smoothed "
             "Dice",
             name,
             progress.epoch,
-            params.epochs,
+            task.params.epochs,
             progress.waited,
         )
+    judged = f", smoothed validation Dice {progress.best_dice:.4f}"
     log.info(
-        "%s: the network of epoch %d is kept, smoothed validation Dice %.4f",
+        "%s: the network of epoch %d is kept%s",
         name,
         progress.best_epoch,
-        progress.best_dice,
+        judged if can_judge(task) else "",
     )
 
 
