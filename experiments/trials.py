@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from segpipe.dataset.case import read_cases
+from segpipe.dataset.split import lock_file, split_file
 from segpipe.evaluation.figures import read_figures, read_rows
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.fingerprint import digest_file, fingerprint
@@ -157,7 +158,12 @@ def import_some(
 
 
 def prepare(paths: Paths, sections: Sections) -> None:
-    """Run the stages that do not depend on the network: verify and split."""
+    """Run the stages that do not depend on the network: verify and split.
+
+    The split is that of the params alone, whatever was split here before.
+    """
+    lock_file(paths.root).unlink(missing_ok=True)
+    split_file(paths.artifacts).unlink(missing_ok=True)
     verify.run(
         sections.verify,
         networks={"trial": sections.train.dimensions},

@@ -32,7 +32,7 @@ def train(repository: str, commit: str, stage: str) -> None:
     Args:
         repository: Address that the clone fetches from, or a path that this machine
             can read.
-        commit: Commit that is checked out: code, params.yaml, data.dvc and dvc.lock.
+        commit: Commit that is checked out: code, params.yaml, data.dvc and the locks.
         stage: Name of the stage, such as train@unet3d-0.
 
     Raises:

@@ -41,6 +41,8 @@ WITHOUT_LOGIC = {
     "segpipe/project/errors.py",
     "segpipe/project/paths.py",
 }
+# An output that git keeps: it is read where it is written, so DVC must not empty it.
+IN_GIT = [{"split.lock": {"cache": False, "persist": True}}]
 OF_THE_WHOLE = {
     "test_by_hand.py",
     "test_bombs.py",
@@ -76,6 +78,7 @@ def test_the_stages_are_the_houses_and_in_their_order() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_has_one_name_everywhere(stage: str) -> None:
     outs = [*DVC[stage]["outs"], *DVC[stage].get("metrics", [])]
+    outs = [out for out in outs if out not in IN_GIT]
 
     assert DVC[stage]["cmd"].startswith(f"python -m segpipe {stage}")
     assert (ROOT / "segpipe" / "stages" / f"{stage}.py").is_file()
@@ -122,7 +125,7 @@ def test_everything_that_a_stage_writes_is_cached() -> None:
     """The run-cache restores a stage elsewhere only if all its outs are cached."""
     for stage in DVC.values():
         for out in [*stage["outs"], *stage.get("metrics", [])]:
-            assert isinstance(out, str)
+            assert isinstance(out, str) or out in IN_GIT
 
 
 def test_the_pins_that_stages_depend_on_are_the_locks() -> None:

@@ -24,7 +24,7 @@ OWNERS = {
         "region.json",
         "shares.json",
     },
-    "dataset/split.py": {"split.json"},
+    "dataset/split.py": {"split.json", "split.lock"},
     "evaluation/figures.py": {"cases.csv", "confusion.csv", "metrics.json"},
     "evaluation/report/page.py": {"index.html"},
     "segmenter/plan.py": {"plan.json"},

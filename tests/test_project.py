@@ -113,3 +113,54 @@ def test_what_is_stale_runs_and_what_was_dropped_takes_effect(project: Path) -> 
     assert "b, fold 0" in lines
     assert "a, fold 0" not in lines
     assert "Means over" in run(project, "segpipe", "results")
+
+
+def sides(root: Path) -> dict[str, str]:
+    """Case to side, as the stage split wrote it."""
+    document = json.loads((root / "artifacts/split/split.json").read_text())
+    side = dict.fromkeys(document["test"], "test")
+    for number, fold in enumerate(document["folds"]):
+        side |= dict.fromkeys(fold["validation"], str(number))
+    return side
+
+
+def test_patients_keep_their_side_in_every_clone(project: Path, tmp_path: Path) -> None:
+    """By split.lock in git; DVC empties artifacts/split before the stage runs."""
+    root, clone = tmp_path / "root", tmp_path / "clone"
+    ignored = shutil.ignore_patterns(".dvc", "artifacts", ".cache", "*.dvc", "*.lock")
+    shutil.copytree(project, root, ignore=ignored)
+    shutil.copy(ROOT / "requirements-numerics.lock", root)
+    write_params(root, small_params())
+    (root / ".gitignore").write_text("/artifacts/\n/data/\n/.cache/\n__pycache__/\n")
+
+    def git(where: Path, *words: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.run(
+            ["git", *who, *words], cwd=where, capture_output=True, text=True, check=True
+        ).stdout
+
+    git(root, "init", "-q")
+    run(root, "dvc", "init", "-q")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "start")
+    said = run(root, "dvc", "repro", "split")
+    before = sides(root)
+    assert "new in split.lock: 5 patients; commit the file to git" in said
+    assert "?? split.lock" in git(root, "status", "--short")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "split")
+    assert not stages_run(run(root, "dvc", "repro", "split"))
+
+    more = PATIENTS | {f"case_{n}": f"smith_{n}" for n in (10, 11, 12)}
+    write_dataset(root / "data", cases=13, patients=more)
+    run(root, "dvc", "repro", "split")
+    after = sides(root)
+    assert before.items() < after.items()
+    assert " M split.lock" in git(root, "status", "--short")
+    git(root, "commit", "-qam", "three more")
+
+    git(tmp_path, "clone", "-q", str(root), str(clone))
+    shutil.copytree(root / "data", clone / "data")
+    run(clone, "dvc", "repro", "split")
+    assert sides(clone) == after
+    assert not git(clone, "status", "--short")

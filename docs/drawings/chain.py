@@ -47,7 +47,7 @@ def _read_stage(
 ) -> Row:
     """A stage; that it reads what every stage needs is not repeated."""
     deps = [dep for dep in stage["deps"] if not _sources([dep]) & needed]
-    outs = [*stage["outs"], *stage.get("metrics", [])]
+    outs = [*map(_name, stage["outs"]), *stage.get("metrics", [])]
     matrix = list(stage.get("matrix", []))
     quiet = name in needed
     return Row(
@@ -72,6 +72,11 @@ def _sources(deps: list[str]) -> set[str]:
     """The stages that write what is read, and the first folder of all else."""
     parts = [dep.split("/") for dep in deps]
     return {part[part[0] == "artifacts"] for part in parts}
+
+
+def _name(out: str | dict[str, Any]) -> str:
+    """The path of an output, which may have options."""
+    return out if isinstance(out, str) else next(iter(out))
 
 
 def _plain(text: str) -> str:

@@ -15,10 +15,11 @@ from pathlib import Path
 from prefect import get_run_logger
 
 from flows.running.commands import CommandError, git
+from segpipe.dataset.split import LOCK
 from segpipe.project.errors import DataError
 
 # Files that people and flows may change and that the branch includes; the rest is code.
-OURS = ("params.yaml", "data.dvc", "dvc.lock")
+OURS = ("params.yaml", "data.dvc", "dvc.lock", LOCK)
 CODE = ("segpipe", "flows", "dvc.yaml", ".dvc")
 AUTHOR = {
     "GIT_AUTHOR_NAME": "segpipe",
@@ -69,7 +70,7 @@ def uncommitted_code(root: str | Path) -> list[str]:
 
 
 def commit_run(root: str | Path) -> str:
-    """Commit params.yaml, data.dvc and dvc.lock to a branch; returns the commit.
+    """Commit params.yaml, data.dvc and the locks to a branch; returns the commit.
 
     The same content on the same commit gives the same new commit. If nothing differs,
     no commit is made.

@@ -64,6 +64,10 @@ def import_(
     patients: Annotated[
         Path | None, typer.Option(help="CSV with columns case, patient and others.")
     ] = None,
+    patient_pattern: Annotated[
+        str | None,
+        typer.Option(help="Regular expression of a case's name; group 1: the patient."),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the data that are there.")
     ] = False,
@@ -92,6 +96,7 @@ def import_(
         image_key=image_key,
         label_key=label_key,
         patients=patients,
+        patient_pattern=patient_pattern,
         replace=replace,
         add=add,
     )

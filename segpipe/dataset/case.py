@@ -22,6 +22,8 @@ class Case(Document):
         warnings: What verify found strange, but accepted.
         digest: Digest of the voxels of all images, the same for copies; None in a list
             that an older segpipe wrote.
+        structures: Names of the structures of which voxels are drawn; empty in a list
+            that an older segpipe wrote.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Case(Document):
     attributes: dict[str, str]
     warnings: tuple[str, ...]
     digest: str | None = None
+    structures: tuple[str, ...] = ()
 
 
 class CaseList(Document):

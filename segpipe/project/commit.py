@@ -45,6 +45,17 @@ def data_version(root: Path) -> str | None:
     return str(found[0]["md5"]) if found else None
 
 
+def locked_stage(name: str, root: Path) -> dict[str, Any]:
+    """What dvc.lock records of a stage; empty if DVC has not run it.
+
+    Raises:
+        DataError: If dvc.lock is not what DVC writes.
+    """
+    lock = root / "dvc.lock"
+    stages = _read(lock).get("stages", {}) if lock.is_file() else {}
+    return dict(stages.get(name, {}))
+
+
 def require_unchanged(file: Path, root: Path) -> None:
     """Refuse an output of a stage that is not the one whose MD5 is in dvc.lock.
 

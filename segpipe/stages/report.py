@@ -40,6 +40,7 @@ from segpipe.project.paths import Paths
 from segpipe.segmenter.spec import SegmenterSpec, combine_specs, spec_file
 from segpipe.training.record import (
     read_history,
+    read_kept_row,
     read_record,
     segmenter_folder,
     training_folder,
@@ -91,7 +92,12 @@ def run(
         build_comparison(evaluated, ceilings, cases, contest.best),
         _cases_part(drawn, scores),
         *build_pairs(contest),
-        _training(evaluated, [_drawn(c, drawn) for c in curves], folds),
+        _training(
+            evaluated,
+            [_drawn(c, drawn) for c in curves],
+            folds,
+            [line for model in models for line in _doubts(paths, model, folds)],
+        ),
         *build_folds(
             {model: [_best(paths, model, fold) for fold in folds] for model in models}
         ),
@@ -158,20 +164,16 @@ def _curve(paths: Paths, model: str, fold: int) -> Curve:
 
 
 def _best(paths: Paths, model: str, fold: int) -> dict[str, float]:
-    """Validation figures of the best epoch, whose network was kept, by name."""
-    history = read_history(training_folder(paths.artifacts, model, fold))
-    rows = [row for row in history if not math.isnan(row["validation_dice"])]
+    """Validation figures of the epoch whose network was kept, by name."""
+    kept = read_kept_row(training_folder(paths.artifacts, model, fold))
     names = {
         "validation_dice": "Dice",
         "validation_iou": "IoU",
         "validation_pa": "Pixel accuracy",
     }
-    if not rows:
-        return dict.fromkeys(names.values(), math.nan)
-    best = max(rows, key=lambda row: row["validation_dice"])
     return {
         names.get(column) or f"Dice, {column.split('/', 1)[1]}": value
-        for column, value in best.items()
+        for column, value in kept.items()
         if column.startswith("validation_")
     }
 
@@ -254,12 +256,32 @@ def _cases_part(drawn: list[str], scores: Scores) -> Part:
     )
 
 
+def _span(ends: list[int]) -> str:
+    """The epochs that the folds trained: one number, or the least and the most."""
+    return str(ends[0]) if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
+
+
+def _doubts(paths: Paths, model: str, folds: list[int]) -> list[str]:
+    """What the validation of a model's folds could not judge, in sentences."""
+    return [
+        f" {model}, fold {fold}: {warning}."
+        for fold in folds
+        for warning in read_record(
+            training_folder(paths.artifacts, model, fold)
+        ).warnings
+    ]
+
+
 def _training(
-    evaluated: dict[str, Evaluated], curves: list[Curve], folds: list[int]
+    evaluated: dict[str, Evaluated],
+    curves: list[Curve],
+    folds: list[int],
+    doubts: list[str],
 ) -> Part:
     rows = []
     for model, e in evaluated.items():
         used, compute = e.params, e.compute
+        ends = sorted({len(curve.epoch) for curve in curves if curve.model == model})
         extras = [
             word
             for word, on in {
@@ -275,7 +297,7 @@ def _training(
                     used["network"],
                     used["loss"]["name"].replace("_", " "),
                     ", ".join(extras) or ABSENT,
-                    f"{used['epochs']} {TIMES} {used['steps_per_epoch']}",
+                    f"{_span(ends)} {TIMES} {used['steps_per_epoch']}",
                     f"{compute['device']}, {compute['precision']}",
                 )
             )
@@ -283,7 +305,7 @@ def _training(
     columns = ("", "Network", "Loss", "Besides", f"Epochs {TIMES} steps", "Device")
     return Part(
         "Training",
-        f"Folds trained: {', '.join(map(str, folds))}.",
+        "".join([f"Folds trained: {', '.join(map(str, folds))}.", *doubts]),
         Table(columns, tuple(rows)),
         (Picture("curves", plot_curves(curves), "Training loss and validation Dice"),),
     )

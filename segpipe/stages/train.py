@@ -40,12 +40,18 @@ from segpipe.training.task import Task, TrainParams, build_task, start_or_resume
 from segpipe.training.validation import (
     DICE,
     calibrate,
+    can_judge,
     choose_postprocessing,
+    find_doubts,
     validate,
     validation_names,
 )
 
 log = logging.getLogger(__name__)
+NOTHING_FOUND = (
+    "no epoch found any structure in the validation cases (Dice 0); train longer, or "
+    "look at the label maps and the loss"
+)
 
 
 @dataclass(frozen=True)
@@ -106,9 +112,10 @@ def run(
         if world.first:
             _lead(task, progress, record, paths, fold, observe)
         else:
-            while progress.epoch < params.epochs:
+            over = _is_over(task, progress)
+            while not over:
                 _take_steps(task, progress, bar="", alive=lambda: None)
-                world.wait()
+                over = world.agree(over, task.compute.device)
     world.leave()
 
 
@@ -121,20 +128,61 @@ def _lead(
     observe: Observe,
 ) -> None:
     """Train as the first process, which also validates, logs and writes."""
-    params, model, size = task.params, task.spec.model, task.world.size
+    model, size = task.spec.model, task.world.size
     name, also = f"{model}-{fold}", f", {size} processes" if size > 1 else ""
     log.info("train %s, fold %d, on %s%s", model, fold, task.compute, also)
+    warnings = find_doubts(task)
+    for warning in warnings:
+        log.warning("train %s, fold %d: %s", model, fold, warning)
     with observe(record, task.compute) as observer:
         observer.log(progress.history)
-        while progress.epoch < params.epochs:
+        over = _is_over(task, progress)
+        while not over:
             row = _train_epoch(task, progress, name=name, alive=observer.alive)
             observer.log([row])
-            task.world.wait()
+            over = task.world.agree(_is_over(task, progress), task.compute.device)
+    _tell_end(task, progress, name)
+    if can_judge(task) and not any(row[DICE] > 0 for row in progress.history):
+        warnings = (*warnings, NOTHING_FOUND)
+        log.warning("train %s, fold %d: %s", model, fold, NOTHING_FOUND)
+    changes = {"kept_epoch": progress.best_epoch, "warnings": warnings}
+    record = record.model_copy(update=changes)
     with write_folder(training_folder(paths.artifacts, model, fold)) as folder:
         _finish(task, progress).save(segmenter_folder(folder))
         write_history(folder, progress.history)
         record.write(record_file(folder))
     drop_checkpoint(task.checkpoints)
+
+
+def _is_over(task: Task, progress: Progress) -> bool:
+    """Whether the last epoch is trained, or the patience is at its end.
+
+    The patience of a fold whose validation cases have no structure has no end.
+    """
+    if progress.epoch >= task.params.epochs:
+        return True
+    patience = task.params.patience
+    return patience != "never" and progress.waited >= patience and can_judge(task)
+
+
+def _tell_end(task: Task, progress: Progress, name: str) -> None:
+    """Log why the training ended, and which epoch is kept."""
+    if progress.epoch < task.params.epochs:
+        log.info(
+            "%s ends after epoch %d of %d: %d validations without a higher smoothed "
+            "Dice",
+            name,
+            progress.epoch,
+            task.params.epochs,
+            progress.waited,
+        )
+    judged = f", smoothed validation Dice {progress.best_dice:.4f}"
+    log.info(
+        "%s: the network of epoch %d is kept%s",
+        name,
+        progress.best_epoch,
+        judged if can_judge(task) else "",
+    )
 
 
 def _build_record(
@@ -198,13 +246,14 @@ def _train_epoch(
     progress.history.append(row)
     score, seconds = row[DICE], time.perf_counter() - began
     log.info(
-        "%s epoch %d/%d: loss %.4f%s, %.2f steps/s, %s left",
+        "%s epoch %d/%d: loss %.4f%s, %.2f steps/s, %s%s left",
         name,
         progress.epoch,
         params.epochs,
         row["training_loss"],
         "" if math.isnan(score) else f", validation Dice {score:.4f}",
         params.steps_per_epoch / seconds,
+        "" if params.patience == "never" else "at most ",
         timedelta(seconds=round(seconds * (params.epochs - progress.epoch))),
     )
     progress.save(task.checkpoints, step=steps)
@@ -275,7 +324,7 @@ def _announced(
 
 
 def _finish(task: Task, progress: Progress) -> Segmenter:
-    """Build the segmenter of the best epoch, calibrated and with its rules."""
+    """Build the segmenter of the kept epoch, calibrated and with its rules."""
     network = build_network(task.spec.network)
     network.load_state_dict(progress.best_weights)
     made = Segmenter(task.spec, (network,))

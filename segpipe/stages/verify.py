@@ -1,6 +1,7 @@
 """verify: refuse data that cannot be trained on, with all faults of all cases."""
 
 import logging
+import re
 import shutil
 import tempfile
 from collections import defaultdict
@@ -20,6 +21,9 @@ from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 
 log = logging.getLogger(__name__)
+# A name before its last letters or number, which may be the name of a patient.
+STEM = r"(.+?)[-_. ]*((?<!\d)\d+|(?<![a-zA-Z])[a-zA-Z]+)?"
+FEW = 4  # most scans with one stem that look like one patient's, unless it is a number
 
 
 class VerifyParams(Params):
@@ -75,6 +79,8 @@ def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None
     cases = _list_cases(dataset, findings, dimensions)
     cases.write(cases_file(paths.artifacts))
     _report(cases, findings)
+    if not (paths.data / "patients.csv").exists():
+        _warn_of_names([case.name for case in cases.cases])
 
 
 def _inspect(
@@ -137,6 +143,11 @@ def _list_cases(
                 attributes=files.attributes,
                 warnings=(*finding.warnings, *same),
                 digest=finding.digest,
+                structures=tuple(
+                    name
+                    for name, value in dataset.labels.items()
+                    if value != 0 and value in finding.counts
+                ),
             )
         )
     return CaseList(
@@ -171,6 +182,30 @@ def _report(cases: CaseList, findings: list[Finding]) -> None:
         cases.dimensions,
         cases.unit,
     )
+
+
+def _warn_of_names(names: list[str]) -> None:
+    """Warn if names look like several scans of one patient.
+
+    They have the same stem: a few of them, as in 12_left and 12_right, or any number
+    if all stems end in a number, as in scan1_0001. The numbers of unrelated cases have
+    one stem in common, as in case_001.
+    """
+    groups = defaultdict(list)
+    for name in names:
+        match = re.fullmatch(STEM, name)
+        groups[match[1] if match else name].append(name)
+    several = [group for group in groups.values() if len(group) > 1]
+    few = all(len(group) <= FEW for group in several)
+    numbered = all(stem[-1].isdigit() for stem in groups)
+    if several and len(groups) > 1 and (few or numbered):
+        log.warning(
+            "%s and %s differ only in their last letters or number: if they are of one "
+            "patient, `segpipe import ... --replace --patient-pattern '%s'` keeps them "
+            "on one side of the split, and so does a file patients.csv",
+            *several[0][:2],
+            STEM,
+        )
 
 
 def _dimensions(

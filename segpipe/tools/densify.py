@@ -43,7 +43,7 @@ def densify(
 ) -> str:
     """Train on the annotated voxels of all cases in data/, then label all their voxels.
 
-    One network trains on all cases, and none is held out: the best epoch is the best
+    One network trains on all cases, and none is held out: the epoch is chosen
     on the voxels of the training. Annotated voxels keep their labels. An interrupted
     training continues where it was.
 

@@ -9,6 +9,7 @@ detected.
 import contextlib
 import fcntl
 import logging
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from segpipe.project.fingerprint import digest_file
 log = logging.getLogger(__name__)
 KEPT = 2
 SPARE_BYTES = 50_000_000  # left free on the disk beside a checkpoint
+PAST = 0.5  # share of earlier validations in the smoothed Dice
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any], *, step: int) -> None:
@@ -129,22 +131,51 @@ class Progress:
         network: The network that is trained.
         optimizer: Optimizer of its weights.
         epoch: Number of finished epochs.
-        best_dice: Best validation Dice so far.
-        best_weights: Weights of the epoch with the best validation Dice.
+        smoothed_dice: Smoothed validation Dice; NaN before the first validation.
+        best_dice: Best smoothed validation Dice so far.
+        best_epoch: The epoch with the best smoothed validation Dice; 0 before the first
+            validation.
+        best_weights: Weights of this epoch.
+        waited: Number of validations since the smoothed Dice last rose, once a
+            structure was found.
         history: One row for each finished epoch.
     """
 
     network: Network
     optimizer: torch.optim.Optimizer
     epoch: int = 0
+    smoothed_dice: float = math.nan
     best_dice: float = -1.0
+    best_epoch: int = 0
+    waited: int = 0
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
 
     def judge(self, dice: float) -> None:
-        """Keep the current weights if their validation Dice is the best so far."""
-        if dice > self.best_dice or not self.best_weights:
-            self.best_dice = dice
+        """Keep the current weights if the smoothed Dice is no worse than any before.
+
+        The smoothed Dice is an exponential moving average: half of it is the new
+        figure. Of equal epochs the last is kept, which has learnt longest.
+
+        Args:
+            dice: Validation Dice of the current weights; NaN if no validation case has
+                a structure and rightly none was found, which counts as 1, as in
+                docs/decisions/0012-the-gate.md.
+
+        Source:
+            Isensee 2021, doi:10.1038/s41592-020-01008-z: nnU-Net chooses by a moving
+            average of the Dice, with 0.9 of the past; docs/decisions/0016 says why
+            here it is 0.5.
+        """
+        new = 1.0 if math.isnan(dice) else dice
+        if math.isnan(self.smoothed_dice):
+            self.smoothed_dice = new
+        else:
+            self.smoothed_dice = PAST * self.smoothed_dice + (1 - PAST) * new
+        rose = self.smoothed_dice > self.best_dice
+        self.waited = 0 if rose or self.best_dice <= 0 else self.waited + 1
+        if self.smoothed_dice >= self.best_dice:
+            self.best_dice, self.best_epoch = self.smoothed_dice, self.epoch
             self.best_weights = {
                 name: value.detach().cpu().clone()
                 for name, value in self.network.state_dict().items()
@@ -156,7 +187,10 @@ class Progress:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "epoch": self.epoch,
+            "smoothed_dice": self.smoothed_dice,
             "best_dice": self.best_dice,
+            "best_epoch": self.best_epoch,
+            "waited": self.waited,
             "best_weights": self.best_weights,
             "history": self.history,
         }
@@ -170,7 +204,10 @@ class Progress:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch = state["epoch"]
+        self.smoothed_dice = state["smoothed_dice"]
         self.best_dice = state["best_dice"]
+        self.best_epoch = state["best_epoch"]
+        self.waited = state["waited"]
         self.best_weights = state["best_weights"]
         self.history = state["history"]
         log.info("resuming after epoch %d", self.epoch)

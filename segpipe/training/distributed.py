@@ -87,7 +87,15 @@ class World:
             gradient.copy_(part.view_as(gradient))
             start += gradient.numel()
 
-    def wait(self) -> None:
-        """Wait until all processes have reached this call."""
-        if self.size > 1:
-            distributed.barrier()
+    def agree(self, decided: bool, device: torch.device) -> bool:
+        """What the first process decided, in every process; all wait for it here.
+
+        Args:
+            decided: The decision of this process; only that of the first counts.
+            device: The device of the training.
+        """
+        if self.size == 1:
+            return decided
+        told = torch.tensor(int(decided), device=device)
+        distributed.broadcast(told, src=0)
+        return bool(told)

@@ -27,6 +27,9 @@ class TrainingRecord(Document):
         compute: Device, precision and threads, and the number of processes.
         inputs: SHA-256 of each document of an earlier stage, by name.
         versions: Version of each package that computes.
+        kept_epoch: The epoch whose network was kept; None before the training ended,
+            and in records that were written before they had it.
+        warnings: What the validation could not judge, in sentences.
     """
 
     format_version: Literal[1]
@@ -38,6 +41,8 @@ class TrainingRecord(Document):
     compute: dict[str, Any]
     inputs: dict[str, str]
     versions: dict[str, str]
+    kept_epoch: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def training_folder(artifacts: Path, model: str, fold: int) -> Path:
@@ -90,6 +95,26 @@ def read_history(training: Path) -> History:
             {name: float(value or "nan") for name, value in row.items()}
             for row in csv.DictReader(text)
         ]
+
+
+def read_kept_row(training: Path) -> dict[str, float]:
+    """Read the row of the history of the epoch whose network was kept.
+
+    A record without ``kept_epoch`` is of a training that kept the first epoch with the
+    best validation Dice.
+
+    Raises:
+        DataError: If there is no finished training.
+    """
+    history, kept = read_history(training), read_record(training).kept_epoch
+    if kept is None:
+        return max(
+            history,
+            key=lambda row: (
+                -1.0 if math.isnan(row["validation_dice"]) else row["validation_dice"]
+            ),
+        )
+    return next(row for row in history if row["epoch"] == kept)
 
 
 def write_history(training: Path, history: History) -> None:

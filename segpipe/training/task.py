@@ -3,11 +3,11 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import field_validator
+from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from segpipe.dataset.prepared import read_counts, read_separation
@@ -64,6 +64,8 @@ class TrainParams(Params):
         steps_per_epoch: Steps of an epoch; a step is one batch.
         validation_interval: Epochs between validations on whole held-out cases.
         validation_overlap_fraction: Overlap of neighbouring tiles in a validation.
+        patience: Number of validations without a rise of the smoothed validation Dice
+            after which the training ends, or ``never``.
         calibrate: Divide logits by the temperature that fits the validation cases.
         postprocessing: ``auto``, rules chosen on the validation cases; or ``none``.
         seed: Seed of all random choices in the training.
@@ -88,6 +90,8 @@ class TrainParams(Params):
     steps_per_epoch: int
     validation_interval: int
     validation_overlap_fraction: float
+    # Never in the params of projects that were written before it.
+    patience: Literal["never"] | Annotated[int, Field(ge=1)] = "never"
     calibrate: bool
     postprocessing: Literal["auto", "none"]
     seed: int
@@ -136,7 +140,7 @@ class Task:
         compute: Device, precision and threads.
         loss: The loss that the training minimizes.
         training: Training cases.
-        validation: Validation cases, by which the best epoch is chosen.
+        validation: Validation cases, by which the epoch is chosen.
         class_weights: Class weight w_c of each class, float32.
         pretrained: Segmenter whose weights are the initial weights, if any.
         world: The processes that share each batch.

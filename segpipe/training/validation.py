@@ -57,17 +57,46 @@ def validate(
 
     Returns:
         Figures by ``validation_names``: Dice and IoU, means over cases and structures;
-        pixel accuracy; Dice of each structure. NaN for a structure that no case has.
+        pixel accuracy; Dice of each structure. As in evaluate, a structure that is
+        found where there is none has Dice 0, and one that is absent from a case and its
+        prediction does not count. NaN if nothing counts.
     """
-    plan = segmenter.spec.plan
-    rows = []
-    for case in cases:
-        confusion = _compare(segmenter, case, inference)
-        dice = dice_of(confusion)[1:]
-        means = (mean_of(dice), mean_of(iou_of(confusion)[1:]))
-        rows.append([*means, pixel_accuracy_of(confusion), *dice.tolist()])
-    figures = [mean_of(np.array(column)) for column in zip(*rows, strict=True)]
-    return dict(zip(validation_names(plan), figures, strict=False))
+    found = [_compare(segmenter, case, inference) for case in cases]
+    if not found:
+        return {}
+    dice = np.array([dice_of(confusion)[1:] for confusion in found])
+    figures = [
+        mean_of(dice.reshape(-1)),
+        mean_of(np.concatenate([iou_of(confusion)[1:] for confusion in found])),
+        mean_of(np.array([pixel_accuracy_of(confusion) for confusion in found])),
+        *(mean_of(column) for column in dice.T),
+    ]
+    return dict(zip(validation_names(segmenter.spec.plan), figures, strict=False))
+
+
+def find_doubts(task: Task) -> tuple[str, ...]:
+    """Sentences about what the validation cases cannot judge; none if they can."""
+    shown = {value for case in task.validation for value in case.places}
+    names = enumerate(task.plan.structures[1:], start=1)
+    missing = [name for value, name in names if value not in shown]
+    if not task.validation:
+        return ("the fold has no validation case: it is not judged",)
+    if len(missing) == len(task.plan.structures) - 1:
+        return (
+            "no validation case has an annotated structure: the fold is judged only by "
+            "structures found where there are none",
+        )
+    if missing:
+        return (
+            f"no validation case has {', '.join(missing)}: it is judged only where it "
+            "is found and is not there",
+        )
+    return ()
+
+
+def can_judge(task: Task) -> bool:
+    """Whether a validation case has an annotated structure."""
+    return any(set(case.places) - {0} for case in task.validation)
 
 
 def _compare(

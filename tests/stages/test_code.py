@@ -37,6 +37,7 @@ def test_each_stage_has_a_file_and_each_model_of_a_stage_with_networks(
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {
         "plan",
         "predict",
+        "report",
         "train",
     }
     assert {path.stem for path in (folder / "train").iterdir()} == set(MODELS)

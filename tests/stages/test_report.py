@@ -17,7 +17,12 @@ from segpipe.project.paths import Paths
 from segpipe.segmenter.plan import read_plan
 from segpipe.segmenter.spec import SegmenterSpec, spec_file
 from segpipe.stages import evaluate, plan, report
-from segpipe.training.record import segmenter_folder, training_folder
+from segpipe.training.record import (
+    read_record,
+    record_file,
+    segmenter_folder,
+    training_folder,
+)
 from tests.support.phantoms import write_dataset
 from tests.support.projects import (
     EVALUATE,
@@ -65,6 +70,9 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     plan.run(coarse, models={"good": TRAIN}, paths=paths)
     write_model(paths, "good", shift=0)
     write_model(paths, "poor", shift=2)
+    folder = training_folder(paths.artifacts, "poor", 0)
+    doubted = read_record(folder).model_copy(update={"warnings": ("nobody knows",)})
+    doubted.write(record_file(folder))
     return paths
 
 
@@ -112,6 +120,10 @@ def test_the_model_that_is_better_by_patient_is_marked_where_it_was_tested(
     marked = [name for name, row in cells.items() if 'class="best"' in "".join(row)]
     assert marked == ["Dice", "good against poor"]
     assert re.search(r"With 7 patients a difference of 0\.\d{3} would be seen", page)
+
+
+def test_what_validation_could_not_judge_stands_beside_the_training(page: str) -> None:
+    assert "Folds trained: 0. poor, fold 0: nobody knows." in page
 
 
 def test_patients_and_cases_go_by_pseudonyms(page: str) -> None:

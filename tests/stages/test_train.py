@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,20 @@ import numpy as np
 import pytest
 import torch
 
+from segpipe.dataset.prepared import prepared_case
 from segpipe.dataset.split import read_split
 from segpipe.evaluation.metrics import dice
 from segpipe.images.formats.nifti import read_image, read_label
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
+from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.segmenter.spec import segmenter_digest
 from segpipe.stages import plan, weigh
+from segpipe.stages import train as train_stage
+from segpipe.stages.train import Observer
+from segpipe.training.record import TrainingRecord, read_history, read_record
 from segpipe.training.task import TrainParams
 from segpipe.training.validation import choose_postprocessing
 from tests.support.phantoms import write_dataset
@@ -380,6 +387,93 @@ def test_hidden_voxels_teach_nothing(
     assert spec.temperatures != (1.0,)
     assert not spec.rules
     assert "nothing, as no validation case shows a whole component" in caplog.text
+
+
+STILL = changed(TRAIN.optimizer, name="sgd", learning_rate=1e-12)
+ENDS_EARLY = changed(
+    SMALL,
+    optimizer=STILL,
+    border_weights=False,
+    sparse_annotation=False,
+    epochs=8,
+    steps_per_epoch=1,
+    validation_interval=1,
+    patience=2,
+)
+
+
+@pytest.mark.parametrize("last", [2, 3])
+def test_a_training_without_a_rise_ends_early_also_when_it_was_interrupted(
+    last: int, paths: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A network that learns nothing has the same Dice three times."""
+
+    @contextmanager
+    def interrupt(record: TrainingRecord, compute: Compute) -> Iterator[Observer]:
+        def stop(rows: list[dict[str, float]]) -> None:
+            if rows and rows[-1]["epoch"] == last:
+                raise InterruptedError
+
+        yield Observer(log=stop, alive=lambda: None)
+
+    caplog.set_level("INFO")
+    folder = train(paths, ENDS_EARLY, model="unet3d")
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    whole = {file.name: digest_file(file) for file in files}
+    with pytest.raises(InterruptedError):
+        train_stage.run(
+            ENDS_EARLY,
+            model="unet3d",
+            fold=0,
+            compute=one_thread(),
+            paths=paths,
+            observe=interrupt,
+        )
+    train(paths, ENDS_EARLY, model="unet3d")
+
+    assert {file.name: digest_file(file) for file in files} == whole
+    rows = read_history(folder)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert len({row["validation_dice"] for row in rows}) == 1
+    assert rows[0]["validation_dice"] > 0
+    poly = [1e-12 * (1 - step / 8) ** 0.9 for step in range(3)]
+    assert [row["learning_rate"] for row in rows] == pytest.approx(poly, rel=1e-6)
+    assert read_record(folder).kept_epoch == 3
+    assert "unet3d-0 ends after epoch 3 of 8" in caplog.text
+    assert "at most 0:" in caplog.text
+
+
+def test_a_fold_that_shows_nothing_or_finds_nothing_is_said_and_not_stopped(
+    paths: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No structure in the validation cases; then one voxel of one that is not found."""
+    params = changed(ENDS_EARLY, epochs=4, patience=1, postprocessing="auto")
+    names = read_split(paths.artifacts).folds[0].validation
+    prepared = {name: prepared_case(paths.artifacts, name) for name in names}
+    labels = {name: np.array(one.label) for name, one in prepared.items()}
+    said = []
+    found = 0
+    for voxel in (0, 1):
+        for name, label in labels.items():
+            changed_label = np.zeros_like(label)
+            changed_label[0, 0, 0] = voxel * (2 if found == 1 else 1)
+            np.save(prepared[name].folder / "label.npy", changed_label)
+        folder = train(paths, params, model="unet3d")
+        said.append(read_record(folder))
+        made = Segmenter.load(folder / "segmenter")
+        image = np.array(prepared[names[0]].image)
+        inference = Inference(0.0, "constant", 1.0, False, one_thread())
+        slab = next(iter(made.probabilities([image], image.shape[1:], inference)))
+        found = int(slab.values.argmax(1)[0, 0, 0])
+    for name, label in labels.items():
+        np.save(prepared[name].folder / "label.npy", label)
+
+    assert [one.kept_epoch for one in said] == [4, 4]
+    assert "no validation case has an annotated structure" in said[0].warnings[0]
+    assert len(said[0].warnings) == 1
+    assert "no epoch found any structure" in said[1].warnings[-1]
+    for one in said:
+        assert f"train unet3d, fold 0: {one.warnings[-1]}" in caplog.text
 
 
 def test_a_fold_that_split_has_not_is_refused(paths: Paths) -> None:

@@ -1,6 +1,7 @@
 """verify lists all faults of all cases at once, and counts what it lets pass."""
 
 import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from segpipe.images.formats.nifti import (
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.stages import verify
+from segpipe.tools.importing.conversion import ImportOptions
+from segpipe.tools.importing.run import import_dataset
 from tests.support.phantoms import write_dataset
 from tests.support.projects import PATIENTS, VERIFY, changed
 
@@ -164,3 +167,68 @@ def test_two_runs_write_the_same_bytes(paths: Paths) -> None:
         texts.append((paths.artifacts / "verify" / "cases.json").read_bytes())
 
     assert texts[0] == texts[1]
+
+
+def eyes(patients: list[str], *, words: tuple[str, str]) -> list[str]:
+    return [f"{patient}{word}" for patient in patients for word in words]
+
+
+SCANS = {
+    "words": eyes(["12", "13", "14"], words=("_left", "_right")),
+    "letters": eyes(["p1", "p2", "p3"], words=("_a", "_b")),
+    "letters at once": eyes(["Image_01", "Image_02", "Image_03"], words=("L", "R")),
+    "one pair": ["12_left", "12_right", "13_left", "14_left"],
+    "sessions": eyes(["sub-01_ses", "sub-02_ses"], words=("-1", "-2")),
+    "slices": [f"scan{n}_{k:04d}" for n in (1, 2, 3) for k in range(6)],
+}
+UNRELATED = {
+    "numbers": [f"{n:03d}" for n in range(12)],
+    "numbers of one stem": [f"case_{n:03d}" for n in range(12)],
+    "numbers without a mark": [f"BRATS{n}" for n in range(12)],
+    "a number in the stem": [f"BraTS20_Training_{n:03d}" for n in range(12)],
+    "two sources": [f"{who}_{n:03d}" for who in ("paris", "rome") for n in range(6)],
+    "digests": ["0bf4b1", "1c2fd0e", "27c30f", "5b12df1", "77ae", "9f2e1c"],
+    "one word": [f"sub-{n:02d}_FLAIR" for n in range(12)],
+}
+
+
+def write_named(paths: Paths, names: list[str]) -> None:
+    write_dataset(paths.data, dimensions=2, cases=len(names), shape=(8, 8, 1))
+    for number, name in enumerate(names):
+        for file in paths.data.rglob(f"case_{number:02d}*"):
+            file.rename(file.with_name(file.name.replace(f"case_{number:02d}", name)))
+
+
+@pytest.mark.parametrize("kind", [*SCANS, *UNRELATED])
+def test_names_that_look_like_one_patients_are_said_with_a_mend_that_works(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = Paths(tmp_path / "project")
+    write_named(paths, (SCANS | UNRELATED)[kind])
+    run(paths, dimensions=2)
+
+    found = re.findall(
+        r"(\S+) and (\S+) differ .*--patient-pattern '(.*?)'", caplog.text
+    )
+    assert len(found) == (kind in SCANS)
+    for one, two, pattern in found:
+        delivery = paths.data.rename(tmp_path / "delivery")
+        options = ImportOptions(patient_pattern=pattern)
+        import_dataset(delivery, paths.data, options)
+        caplog.clear()
+        run(paths, dimensions=2)
+        cases = read_cases(paths.artifacts)
+        assert cases[one].patient == cases[two].patient
+        assert len({case.patient for case in cases.cases}) > 1
+        assert "differ" not in caplog.text
+
+
+def test_the_structures_of_a_case_are_those_that_are_drawn(paths: Paths) -> None:
+    file = paths.data / "labelsTr" / "case_03.nii"
+    label = read_label(file)
+    write_label(file, np.where(label.array == 3, 0, label.array), label.grid)
+    run(paths)
+
+    cases = read_cases(paths.artifacts)
+    assert cases["case_03"].structures == ("ball",)
+    assert cases["case_04"].structures == ("ball", "core")

@@ -1,6 +1,7 @@
 """A training goes on from the last whole checkpoint, and from nothing else."""
 
 import logging
+import math
 import pickle
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,8 @@ def test_a_resumed_training_goes_on_to_the_bit(tmp_path: Path) -> None:
         assert torch.equal(value, resumed.network.state_dict()[name])
         assert torch.equal(unbroken.best_weights[name], resumed.best_weights[name])
     assert resumed.epoch == 2
+    for name in ("smoothed_dice", "best_dice", "best_epoch", "waited"):
+        assert getattr(unbroken, name) == getattr(resumed, name)
 
 
 def test_the_best_weights_are_those_of_the_best_validation() -> None:
@@ -148,6 +151,40 @@ def test_the_best_weights_are_those_of_the_best_validation() -> None:
     assert progress.best_dice == 0.4
     for name, value in progress.best_weights.items():
         assert torch.equal(value, best[name])
+
+
+NAN = math.nan
+
+
+@pytest.mark.parametrize(
+    ("dice", "kept", "waited"),
+    [
+        ([NAN, NAN, NAN], 3, 2),  # nothing to find, nothing found: the last
+        ([0, 0, 0], 3, 0),  # nothing found yet: the last, and nobody waits
+        ([0, NAN], 2, 0),  # the first found what is not there
+        ([NAN, 0], 1, 1),
+        ([0, 0, 0.5], 3, 0),
+        ([0.5, 0.5, 0.5], 3, 2),  # of equals the last
+        ([0.4, 0.3], 1, 1),  # smoothed: 0.4, 0.35
+        ([0, 0.8, 0.82, 0.5, 0.4], 3, 2),  # 0, 0.4, 0.61, 0.555, 0.4775
+        ([0.2, 0.9, 0.2, 0.6, 0.7], 5, 0),  # 0.2, 0.55, 0.375, 0.4875, 0.59375
+        ([0.1, 0.4, 0.6, 0.7, 0.75], 5, 0),  # still rising
+    ],
+)
+def test_the_epoch_is_chosen_by_the_smoothed_dice(
+    dice: list[float], kept: int, waited: int
+) -> None:
+    progress = begin(0)
+    weight = progress.network.classify.bias
+    for epoch, figure in enumerate(dice, start=1):
+        with torch.no_grad():
+            weight.fill_(epoch)
+        progress.epoch = epoch
+        progress.judge(float(figure))
+
+    assert progress.best_epoch == kept
+    assert (progress.best_weights["classify.bias"] == kept).all()
+    assert progress.waited == waited
 
 
 def test_without_a_checkpoint_it_begins(tmp_path: Path) -> None:

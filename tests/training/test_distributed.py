@@ -33,6 +33,11 @@ mine = list(world.share_of(4))
 value = loss(network(image[mine]), reference[mine], weight[mine])
 value.backward()
 world.add_gradients(network)
+taken, over = 0, False
+while not over:  # only the first process says when it is over
+    taken += 1
+    over = world.agree(taken == 3 if world.first else taken == 1, image.device)
+assert taken == 3
 if world.first:
     norm = sum(float(w.grad.square().sum()) for w in network.parameters()) ** 0.5
     print(json.dumps([value.item(), norm]))

@@ -1,21 +1,26 @@
 """Validation figures against those of the masks."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from segpipe.evaluation.metrics import dice, iou
+from segpipe.evaluation.scores import compare, summarize
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import ComputeParams, build_compute
 from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.training import validation
 from segpipe.training.patches.sampling import TrainingCase
 from segpipe.training.step import train_step
 from segpipe.training.task import start_or_resume
 from segpipe.training.validation import (
     calibrate,
+    can_judge,
+    find_doubts,
     fit_temperature,
     validate,
     validation_names,
@@ -91,6 +96,37 @@ def test_figures_are_those_of_the_masks_where_annotated() -> None:
     assert found["validation_pa"] == pytest.approx(np.mean(right))
 
 
+def test_cases_without_a_structure_count_as_in_evaluate() -> None:
+    """Found where it is not: 0; rightly not found: left out; so in evaluate's mean."""
+    tried, whole = segmenter(plan("ball", "core")), case(0, 3)
+    slabs = tried.probabilities([whole.image], whole.image.shape[1:], INFERENCE)
+    predicted = np.concatenate([slab.values.argmax(1).numpy() for slab in slabs])
+    assert set(predicted.flat) == {0, 1}  # this network knows no core
+    labels = [
+        whole.label,
+        np.zeros_like(whole.label),  # a ball is found and is not there
+        np.where(predicted > 0, np.int16(-1), np.int16(0)),  # nothing on either side
+    ]
+    found = validate(tried, [replace(whole, label=x) for x in labels], INFERENCE)
+
+    rows = [
+        compare(
+            label == value,
+            (predicted == value) & (label >= 0),
+            spacing=(1.0, 1.0, 1.0),
+            voxel_volume=1.0,
+            surface_tolerance=1.0,
+            unit="mm",
+        )
+        for label in labels
+        for value in (1, 2)
+    ]
+    means = summarize(rows, "mm")
+    assert means["n_empty"] == 3
+    assert found["validation_dice"] == pytest.approx(means["dice_mean"])
+    assert found["validation_iou"] == pytest.approx(means["iou_mean"])
+
+
 def test_one_structure_has_no_figure_of_its_own() -> None:
     about = plan("ball")
     found = validate(segmenter(about), [case(0, 2)], INFERENCE)
@@ -127,6 +163,64 @@ def test_a_network_that_is_always_right_gets_surer_within_bounds() -> None:
 
     assert math.isfinite(found)
     assert 0.05 <= found < 0.5
+
+
+@pytest.mark.parametrize(
+    ("shown", "judged", "said"),
+    [
+        ([{1, 2}, {0}], True, None),
+        ([{1}, {2}], True, None),
+        ([{0, 1}], True, "no validation case has core"),
+        ([{0}, set()], False, "no validation case has an annotated structure"),
+        ([], False, "no validation case: it is not judged"),
+    ],
+)
+def test_a_fold_that_cannot_be_judged_is_said(
+    shown: list[set[int]], judged: bool, said: str | None, prepared: Paths
+) -> None:
+    task = make_task(prepared)
+    voxel = np.zeros((1, 3), dtype=np.int32)
+    cases = [replace(case(0, 1), places=dict.fromkeys(of, voxel)) for of in shown]
+    task = replace(task, validation=cases)
+    doubts = find_doubts(task)
+
+    assert can_judge(task) == judged
+    assert len(doubts) == (said is not None)
+    assert said is None or said in doubts[0]
+    assert validate(segmenter(plan("ball")), [], INFERENCE) == {}
+
+
+def test_calibration_takes_each_voxel_once(
+    prepared: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many voxels as a patch shows: the temperature is that of all of them."""
+    task = make_task(prepared, loss=with_loss("cross_entropy"))
+    monkeypatch.setattr(validation, "CALIBRATION_PATCHES", 2)
+    monkeypatch.setattr(validation, "CALIBRATION_VOXELS", 16**3)
+    network = start_or_resume(task).network
+    given: list[int] = []
+
+    def fit(logits: torch.Tensor, reference: torch.Tensor) -> float:
+        given.append(len(logits.unique(dim=0)))
+        given.append(len(logits))
+        return 1.0
+
+    known = replace(
+        task.validation[0], label=np.where(task.validation[0].label >= 0, 0, 0)
+    )
+    monkeypatch.setattr(validation, "fit_temperature", fit)
+    calibrate(network, replace(task, validation=[known]))
+
+    assert given[0] > 0.9 * given[1]
+
+
+def test_without_an_annotated_voxel_nothing_is_calibrated(prepared: Paths) -> None:
+    task = make_task(prepared)
+    network = start_or_resume(task).network
+    unknown = [replace(one, label=one.label * 0 - 1) for one in task.validation]
+
+    assert calibrate(network, replace(task, validation=unknown)) == 1
+    assert calibrate(network, replace(task, validation=[])) == 1
 
 
 def test_a_temperature_comes_from_the_validation_cases(prepared: Paths) -> None:

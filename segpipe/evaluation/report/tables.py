@@ -293,7 +293,7 @@ def build_folds(best: dict[str, list[dict[str, float]]]) -> list[Part]:
     """Build a table of cross-validated figures; empty for one fold.
 
     Args:
-        best: Model to the validation figures of the best epoch of each fold.
+        best: Model to the validation figures of the kept epoch of each fold.
     """
     folds = len(next(iter(best.values())))
     if folds < 2:

@@ -28,7 +28,7 @@ from segpipe.segmenter.spec import (
     segmenter_digest,
 )
 from segpipe.training.record import (
-    read_history,
+    read_kept_row,
     read_record,
     record_file,
     training_folder,
@@ -114,10 +114,9 @@ def compare_with_champion(
 def choose_model(paths: Paths) -> tuple[str, dict[str, float]]:
     """Choose the model with the best validation Dice to compare with the champion.
 
-    The figure of a model is the mean over its folds of the best validation Dice in
-    the history, which is that of the epoch whose network was kept. The test set is not
-    used: a model chosen by it would look better there than it is. Among equal models
-    the first in params.yaml is chosen.
+    The figure of a model is the mean over its folds of the validation Dice of the epoch
+    whose network was kept. The test set is not used: a model chosen by it would look
+    better there than it is. Among equal models the first in params.yaml is chosen.
 
     Returns:
         Name of the model, and the figure of every model.
@@ -134,10 +133,9 @@ def choose_model(paths: Paths) -> tuple[str, dict[str, float]]:
 
 
 def _validation_dice(paths: Paths, model: str, fold: int) -> float:
-    """Validation Dice of the network that train kept; 0 if it was never validated."""
-    history = read_history(training_folder(paths.artifacts, model, fold))
-    scores = [row["validation_dice"] for row in history]
-    return max((score for score in scores if not math.isnan(score)), default=0.0)
+    """Validation Dice of the network that train kept; 0 if nothing could be judged."""
+    kept = read_kept_row(training_folder(paths.artifacts, model, fold))
+    return 0.0 if math.isnan(kept["validation_dice"]) else kept["validation_dice"]
 
 
 def comparison_file(comparison: Comparison, paths: Paths) -> Path:

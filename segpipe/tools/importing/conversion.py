@@ -33,6 +33,8 @@ class ImportOptions:
         image_key: Data set of the image in HDF5 files.
         label_key: Data set of the label map in HDF5 files.
         patients: CSV file with the columns case and patient, and free ones.
+        patient_pattern: Regular expression of the whole name of a case, whose first
+            group is the patient.
         replace: Whether the new cases replace existing data.
         add: Whether the new cases join existing data.
     """
@@ -50,6 +52,7 @@ class ImportOptions:
     image_key: str = "raw"
     label_key: str = "label"
     patients: Path | None = None
+    patient_pattern: str | None = None
     replace: bool = False
     add: bool = False
 

@@ -1,5 +1,6 @@
 """import: write the images and label maps of other folders into data/, all or none."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -162,9 +163,45 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _read_patients(sources: RawCases, options: ImportOptions) -> list[dict[str, str]]:
-    """The rows of the file in the options, or else of the one beside the cases."""
+    """The rows of the file in the options, or else of the one beside the cases.
+
+    With a pattern, the rows are the patients that the names of the cases state.
+    """
     given = options.patients or (sources.folder and sources.folder / "patients.csv")
     rows = read_rows(given) if given and given.is_file() else []
+    if options.patient_pattern is not None:
+        if rows:
+            raise DataError(
+                f"--patient-pattern: expected no file of patients beside it, found "
+                f"{given}; leave out the option, or move the file away"
+            )
+        return _match_patients(sources, options.patient_pattern)
     if options.patients and not rows:
         raise DataError(f"{options.patients}: expected patients, found none")
+    return rows
+
+
+def _match_patients(sources: RawCases, pattern: str) -> list[dict[str, str]]:
+    """The patient of each case: the first group of a pattern of its whole name.
+
+    Raises:
+        DataError: If the pattern is none, has no group, or does not match every name.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise DataError(
+            f"--patient-pattern {pattern}: expected a regular expression, found "
+            f"{error}; give for example '(.+)_(left|right)'"
+        ) from error
+    rows = []
+    for case in sources.cases:
+        match = compiled.fullmatch(case.name)
+        if match is None or not compiled.groups or not match[1]:
+            raise DataError(
+                f"--patient-pattern {pattern}: expected a pattern of the whole name of "
+                f"each case, whose first group is the patient, found none in "
+                f"{case.name}; give for example '(.+)_(left|right)'"
+            )
+        rows.append({"case": case.name, "patient": match[1]})
     return rows

@@ -34,7 +34,7 @@ CASES = CaseList(
 
 
 CEILING = Ceiling(
-    model="", dice=(1, 0.96, 0.95), structures={}, instance_f1=0.7, merges=1
+    model="", dice=(1.0, 0.96, 0.95), structures={}, instance_f1=0.7, merges=1
 )
 
 

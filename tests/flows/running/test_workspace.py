@@ -36,6 +36,7 @@ def test_nothing_changed_is_the_commit_at_hand(project: Path) -> None:
 def test_params_and_lock_go_to_a_branch_and_nothing_here_moves(project: Path) -> None:
     (project / "params.yaml").write_text("a: 2\n")
     (project / "dvc.lock").write_text("new\n")
+    (project / "split.lock").write_text("sides\n")
     (project / "staged.txt").write_text("mine\n")
     git(project, "add", "staged.txt")
     head, status = git(project, "rev-parse", "HEAD"), git(project, "status", "-s")
@@ -45,6 +46,7 @@ def test_params_and_lock_go_to_a_branch_and_nothing_here_moves(project: Path) ->
 
     assert git(project, "show", f"{commit}:params.yaml") == "a: 2"
     assert git(project, "show", f"{commit}:dvc.lock") == "new"
+    assert git(project, "show", f"{commit}:split.lock") == "sides"
     assert git(project, "rev-parse", f"refs/heads/{branch_of(commit)}") == commit
     assert git(project, "rev-parse", f"{commit}^") == head
     assert git(project, "rev-parse", "HEAD") == head

@@ -26,6 +26,7 @@ from segpipe.registry.mlflow_model.provenance import FILE, Provenance, patient_d
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import segmenter_digest
 from segpipe.stages import evaluate
+from segpipe.training.record import read_record, record_file
 from tests.support.projects import EVALUATE, one_thread
 from tests.support.registered import write_lock
 from tests.support.segmenters import make_plan, save_segmenter
@@ -243,9 +244,13 @@ def test_the_candidate_is_the_best_on_validation_cases_and_the_first_of_equals(
     assert figures["good"] > figures["poor"]
 
     text = "epoch,validation_dice\n1,0.25\n2,\n3,0.5\n4,0.375\n"
-    for model in ("poor", "good"):
-        write_text(folder / model / "0" / "history.csv", text)
-    assert choose_model(paths) == ("poor", {"poor": 0.5, "good": 0.5})
+    for kept, dice in ((3, 0.5), (4, 0.375), (2, 0.0), (None, 0.5)):  # None: older
+        for model in ("poor", "good"):
+            write_text(folder / model / "0" / "history.csv", text)
+            record = read_record(folder / model / "0")
+            changes = {"kept_epoch": kept}
+            record.model_copy(update=changes).write(record_file(folder / model / "0"))
+        assert choose_model(paths) == ("poor", {"poor": dice, "good": dice})
 
     (folder / "good" / "0" / "history.csv").unlink()
     with pytest.raises(DataError, match="expected a finished training"):

@@ -369,6 +369,30 @@ def test_patients_come_from_a_file_of_their_own(source: Path, tmp_path: Path) ->
         ]
 
 
+def test_patients_come_from_the_names(source: Path, tmp_path: Path) -> None:
+    names = {"case_00": "12_left", "case_01": "12_right", "case_02": "7_left"}
+    for file in source.rglob("case_0*"):
+        for old, new in (names | {"case_03": "7_right"}).items():
+            if file.name.startswith(old):
+                file.rename(file.with_name(file.name.replace(old, new)))
+
+    def take(pattern: str, **options: object) -> None:
+        given = {**vars(PAIR), "patient_pattern": pattern, **options}
+        import_dataset(source, tmp_path / "data", ImportOptions(**given))
+
+    for pattern in ("(.+", ".+", r"(\d)_left", "(x*).*"):
+        with pytest.raises(DataError, match=r"--patient-pattern.*give for example"):
+            take(pattern)
+    assert not (tmp_path / "data").exists()
+    take("(.+)_(left|right)")  # the example of the error
+    found = {case.name: case.patient for case in read_dataset(tmp_path / "data").cases}
+    assert found == {"12_left": "12", "12_right": "12", "7_left": "7", "7_right": "7"}
+    table = tmp_path / "who.csv"
+    table.write_text("case,patient\n12_left,1\n")
+    with pytest.raises(DataError, match=r"no file of patients beside it, found .*who"):
+        take("(.+)_.*", patients=table, replace=True)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -47,7 +47,7 @@ def patches(shape=(2, 1, 12, 14, 10)):
 
 def case(image: np.ndarray, label: np.ndarray, weight: np.ndarray) -> TrainingCase:
     """A case whose weight is the border term alone."""
-    return TrainingCase("case", image, label, weight, None, None, {}, None)
+    return TrainingCase("case", image, label, weight, None, {}, None)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ def refuse_options(options: ImportOptions) -> None:
         "channel_suffixes": "series are told apart by their headers, not their names",
         "label_suffix": "labels are told apart by their headers, not their names",
         "patients": "patients are told apart by PatientID",
+        "patient_pattern": "patients are told apart by PatientID",
     }
     for field, reason in reasons.items():
         if getattr(options, field) != getattr(default, field):

@@ -32,6 +32,7 @@ def source(tmp_path: Path) -> Path:
         (ImportOptions(channel_suffixes=("a",)), "--channel-suffix: .*headers"),
         (ImportOptions(label_suffix="a"), "--label-suffix.*headers"),
         (ImportOptions(patients=Path("who.csv")), "--patients.*PatientID"),
+        (ImportOptions(patient_pattern="(.)"), "--patient-pattern.*PatientID"),
         (ImportOptions(channels=("a", "b")), "--channel.*a, b"),
         (ImportOptions(structures={"background": 4}), "background=4"),
         (ImportOptions(structures={"liver": 0, "spleen": 1}), "liver=0"),
