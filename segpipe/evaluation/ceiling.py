@@ -20,11 +20,13 @@ from segpipe.evaluation.scores import (
     sum_instances,
 )
 from segpipe.images.borders import Separation
+from segpipe.images.grid import Grid
 from segpipe.images.instances import InstanceMatch, find_targets, lines_between
 from segpipe.images.volume import LabelMap
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.plan import Plan
+from segpipe.segmenter.postprocessing import apply_rules
 from segpipe.segmenter.preprocessing import (
     classes_of,
     resample_classes,
@@ -165,11 +167,7 @@ def _compare(
     found = {}
     for model, spec in specs.items():
         target, lined = _targets(label, drawn, spec.plan, spec.separation)
-        plain = spec.model_copy(update={"postprocessing": ()})
-        made = [
-            Segmenter(used, ()).label_by_target(classes, label.grid, INFERENCE).array
-            for used, classes in ((plain, target), (plain, lined), (spec, lined))
-        ]
+        made = _labels(target, lined, spec, label.grid)
         found[model] = _Case(
             [
                 [
@@ -190,10 +188,27 @@ def _compare(
     return found
 
 
+def _labels(
+    target: np.ndarray, lined: np.ndarray, spec: SegmenterSpec, grid: Grid
+) -> list[np.ndarray]:
+    """The label maps after each of STEPS; none of them is made twice."""
+    plain = Segmenter(spec.model_copy(update={"postprocessing": ()}), ())
+    resampled = plain.label_by_target(target, grid, INFERENCE).array
+    separated = resampled
+    if lined is not target:
+        separated = plain.label_by_target(lined, grid, INFERENCE).array
+    volume = grid.voxel_volume
+    corrected = apply_rules(separated, spec.rules, voxel_volume=volume)
+    return [resampled, separated, corrected]
+
+
 def _targets(
     label: LabelMap, drawn: LabelMap | None, plan: Plan, separation: Separation | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The reference on the prepared grid, without lines and with them."""
+    """The reference on the prepared grid, without lines and with them.
+
+    They are the same array if there are no lines.
+    """
     turn = label.grid.to_canonical
     shape = label.grid.reoriented(turn).shape_at(plan.spacing)
     classes = turn.apply(classes_of(label.array, plan))
@@ -205,7 +220,8 @@ def _targets(
         ids = turn.apply(drawn.array).astype(np.int32)
         ids = resample_instances(ids, classes, target)
     lines = lines_between(target, find_targets(target, ids), separation)
-    return target, np.where(lines & (target >= 0), 0, target)
+    lines &= target >= 0
+    return target, np.where(lines, 0, target) if lines.any() else target
 
 
 def _summed(model: str, found: list[_Case], cases: CaseList) -> Ceiling:

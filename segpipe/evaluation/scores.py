@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int64, Integer
+from scipy import ndimage
 
 from segpipe.dataset.case import CaseList
 from segpipe.evaluation import metrics
@@ -162,16 +163,34 @@ def match_structures(
     owners = np.zeros(int(found.max()) + 1, dtype=predicted.dtype)
     owners[found[predicted != 0]] = predicted[predicted != 0]
     owner = owners[found]  # also where instances grew into the background
-    return {
-        structure: match_instances(
-            np.where(label.array == value, drawn.array, 0),
-            np.where(owner == value, found, 0),
-            iou_threshold=iou_threshold,
-            ignore=unknown,
+    boxes = [
+        ndimage.find_objects(np.maximum(values, 0).astype(np.int32))
+        for values in (label.array, owner)
+    ]
+    matches = {}
+    for structure, value in zip(cases.structures, cases.values, strict=True):
+        if value != 0:
+            box = _box_around(
+                [one for of in boxes for one in of[value - 1 : value] if one]
+            )
+            matches[structure] = match_instances(
+                np.where(label.array[box] == value, drawn.array[box], 0),
+                np.where(owner[box] == value, found[box], 0),
+                iou_threshold=iou_threshold,
+                ignore=None if unknown is None else unknown[box],
+            )
+    return matches
+
+
+def _box_around(boxes: list[tuple[slice, ...]]) -> tuple[slice, ...]:
+    """The smallest box around some, so that a structure costs only its own voxels."""
+    return tuple(
+        slice(
+            min((box[axis].start for box in boxes), default=0),
+            max((box[axis].stop for box in boxes), default=0),
         )
-        for structure, value in zip(cases.structures, cases.values, strict=True)
-        if value != 0
-    }
+        for axis in range(3)
+    )
 
 
 def sum_instances(matches: list[dict[str, InstanceMatch]]) -> dict[str, Any] | None:

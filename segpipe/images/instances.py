@@ -126,12 +126,16 @@ def find_instances(
     if separation is None:
         return found
     turn = grid.to_canonical
-    spacing = grid.reoriented(turn).spacing
+    canonical = grid.reoriented(turn)
+    spacing = canonical.spacing
+    # As many whole voxels as the image has: not quite the spacing of the plan.
+    prepared = canonical.resampled(canonical.shape_at(separation.spacing))
+    made = separation.model_copy(update={"spacing": prepared.spacing})
     classes, result = turn.apply(label), turn.apply(found).copy()
-    width = closed_width(separation, spacing=spacing)
+    width = closed_width(made, spacing=spacing)
     for value, box in _boxes(classes, around=width):
         own = np.where(classes[box] == value, result[box], 0)
-        grown = grow_back(own, separation, spacing=spacing)
+        grown = grow_back(own, made, spacing=spacing)
         result[box] = np.where(result[box] == 0, grown, result[box])
     return np.ascontiguousarray(turn.undo(result))
 

@@ -1,10 +1,13 @@
 """Scores by hand: what counts, what does not, and what fails."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
+from segpipe.dataset.case import CaseList
+from segpipe.evaluation import scores
 from segpipe.evaluation.scores import (
     Row,
     compare,
@@ -13,8 +16,21 @@ from segpipe.evaluation.scores import (
     sum_instances,
     summarize,
 )
-from segpipe.images.instances import InstanceMatch
+from segpipe.images.grid import Grid
+from segpipe.images.instances import InstanceMatch, match_instances
+from segpipe.images.volume import LabelMap
 
+CASES = CaseList(
+    format_version=1,
+    dimensions=3,
+    unit="mm",
+    spacing_mm=None,
+    file_ending=".nii",
+    channels=("MR",),
+    labels={"background": 0, "a": 1, "none": 2, "b": 3},
+    ignore=None,
+    cases=(),
+)
 NOTHING = np.zeros((4, 4, 2), dtype=bool)
 SLAB = NOTHING.copy()
 SLAB[1:3] = True
@@ -109,3 +125,35 @@ def test_instances_are_summed_over_the_structures_that_have_some() -> None:
 def test_a_mean_is_of_what_is_known() -> None:
     assert mean_known([1.0, math.nan, 3.0]) == 2
     assert math.isnan(mean_known([math.nan]))
+
+
+def test_instances_of_a_structure_are_matched_in_its_own_box(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whole volumes, structure by structure, take hours with a hundred of them."""
+    label = np.zeros((12, 10, 8), dtype=np.int16)
+    label[1:3, 1:3, 1:3], label[8:11, 6:9, 2:6] = 1, 3
+    predicted = label.copy()
+    predicted[1:3, 1:3, 1:3], predicted[4:6, 1:3, 1:3] = 0, 1
+    grid = Grid.from_spacing((12, 10, 8), (1.0, 1.0, 1.0), "mm")
+    shapes = []
+
+    def watched(*arrays: np.ndarray, **how: Any) -> InstanceMatch:
+        shapes.append(arrays[0].shape)
+        return match_instances(*arrays, **how)
+
+    monkeypatch.setattr(scores, "match_instances", watched)
+    found = scores.match_structures(
+        CASES,
+        LabelMap(label, grid),
+        LabelMap(label, grid),
+        predicted,
+        separation=None,
+        iou_threshold=0.5,
+    )
+
+    assert shapes == [(5, 2, 2), (0, 0, 0), (3, 3, 4)]
+    assert {
+        name: (one.n_reference, one.n_predicted, one.true_positives)
+        for name, one in found.items()
+    } == {"a": (1, 1, 0), "none": (0, 0, 0), "b": (1, 1, 1)}

@@ -72,6 +72,42 @@ def test_instances_grow_back_over_lines_whatever_the_stored_axes() -> None:
     )
 
 
+@pytest.mark.parametrize("own", [0.999, 1.001, 1.02])
+def test_lines_are_as_wide_on_a_grid_that_is_not_resampled(own: float) -> None:
+    """A plan's spacing is a median: cases that differ by little keep their voxels."""
+    ids = np.ones((12, 12, 12), dtype=np.int32)
+    ids[5:] = 2
+    ids[:, :3] = 0
+    made = Separation(dimensions=3, slice_axis=2, spacing=(1.0, 1.0, 1.0))
+    label = (ids > 0) & ~lines_between((ids > 0).astype(np.int16), ids, made)
+    label[6, 3:] = False  # a gap of three voxels is more than a line
+    found = [
+        find_instances(
+            label.astype(np.uint8),
+            grid=Grid.from_spacing((12, 12, 12), (spacing,) * 3, "mm"),
+            separation=made,
+        )
+        for spacing in (1.0, own)
+    ]
+
+    assert np.array_equal(*found)
+
+
+@pytest.mark.parametrize("own", [1.0, 1.4, 2.0, 0.7])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_lines_are_closed_whichever_way_the_axes_run(own: float, axis: int) -> None:
+    """At twice the spacing of the line, the gap is a voxel, as near to both sides."""
+    line = round(2 / own)
+    label = np.ones((12, 12, 12), dtype=np.uint8)
+    np.moveaxis(label, axis, 0)[5 : 5 + line] = 0
+    made = Separation(dimensions=3, slice_axis=2, spacing=(1.0, 1.0, 1.0))
+    for turned in (label, np.flip(label, axis).copy()):
+        grid = Grid.from_spacing((12, 12, 12), (own,) * 3, "mm")
+        found = find_instances(turned, grid=grid, separation=made)
+
+        assert (found > 0).all()
+
+
 def test_structures_that_touch_have_no_line_between_them() -> None:
     """Their label tells them apart; a line would cost small organs their voxels."""
     label = np.zeros((12, 6, 3), dtype=np.int16)

@@ -1,5 +1,7 @@
 """A ceiling is what a perfect network would get, and its cause is named."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,9 @@ from segpipe.dataset.split import read_split
 from segpipe.evaluation.ceiling import Ceiling
 from segpipe.evaluation.metrics import dice
 from segpipe.images.formats.nifti import read_label, write_label
+from segpipe.images.volume import LabelMap
 from segpipe.project.paths import Paths
+from segpipe.segmenter.segmenter import Segmenter
 from segpipe.stages import plan
 from segpipe.tools.ceiling import ceiling
 from tests.support.phantoms import write_dataset
@@ -77,6 +81,24 @@ def test_a_line_costs_the_dice_of_its_voxels_and_no_instance(paths: Paths) -> No
     assert found.dice[1] == found.dice[2] == pytest.approx(np.mean(expected), abs=0.02)
     assert found.instance_f1 == 1
     assert "limited by separating lines" in "".join(found.lines())
+
+
+@pytest.mark.parametrize(("lines", "made"), [(False, 1), (True, 2)])
+def test_no_label_map_is_made_twice(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, lines: bool, made: int
+) -> None:
+    """The report makes those of all models and test cases."""
+    shapes = []
+    whole = Segmenter.label_by_target
+
+    def watched(self: Segmenter, target: np.ndarray, *rest: Any) -> LabelMap:
+        shapes.append(target.shape)
+        return whole(self, target, *rest)
+
+    monkeypatch.setattr(Segmenter, "label_by_target", watched)
+    ceiling_of(paths, (1.0, 1.0, 2.0), separate_touching=lines)
+
+    assert len(shapes) == made * len(read_split(paths.artifacts).test)
 
 
 def test_a_coarse_grid_is_the_cause_that_is_named(paths: Paths) -> None:
