@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -42,19 +41,21 @@ CHANGES: dict[str, Any] = {
 }
 
 
-class SampleNorm(CurrentStatisticsNorm):
-    """Normalization of each sample by its own statistics, in training, too."""
+class BatchToTrain(CurrentStatisticsNorm):
+    """Normalization by the statistics of the batch in training, of the input in use."""
 
     def forward(self, features: Float[Tensor, "B C i j k"]) -> Tensor:
         """Normalize, scale and shift each channel."""
-        return torch.nn.functional.instance_norm(
-            features, weight=self.weight, bias=self.bias, eps=self.eps
-        )
+        if self.training:
+            return nn.functional.batch_norm(
+                features, None, None, self.weight, self.bias, True, eps=self.eps
+            )
+        return super().forward(features)
 
 
 ARMS: dict[str, type[nn.Module]] = {
-    "batch to train, input in use": CurrentStatisticsNorm,
-    "input always": SampleNorm,
+    "input always": CurrentStatisticsNorm,
+    "batch to train, input in use": BatchToTrain,
     "batch to train, running means in use": nn.BatchNorm3d,
 }
 

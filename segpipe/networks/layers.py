@@ -105,11 +105,11 @@ class Conv3d(nn.Conv3d):
 
 
 class CurrentStatisticsNorm(nn.BatchNorm3d):
-    """Batch normalization by current statistics, also at test time.
+    """Normalization by the statistics of each input, in training and in use.
 
-    Training takes them over the batch, as usual. At test time each sample has its own,
-    as with the paper's batches of one: the prediction of a tile does not depend on the
-    tiles that share its batch.
+    The paper has batches of one, whose statistics are those of their input. In a batch
+    of several, each input has its own: a network that learned with those of a batch
+    would be used with others.
 
     Source:
         Çiçek 2016, arXiv:1606.06650, section 2.
@@ -120,8 +120,6 @@ class CurrentStatisticsNorm(nn.BatchNorm3d):
 
     def forward(self, features: Float[Tensor, "B C i j k"]) -> Tensor:
         """Normalize, scale and shift each channel."""
-        if self.training:
-            return super().forward(features)
         return torch.nn.functional.instance_norm(
             features, weight=self.weight, bias=self.bias, eps=self.eps
         )
