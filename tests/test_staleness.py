@@ -149,7 +149,7 @@ def add_network(project: Path) -> None:
                 "networks/unet3d.py", FORWARD, FORWARD + "        logits = -logits\n"
             ),
             {"train@deep-0"},
-            {"plan", "predict@deep"},
+            {"plan", "predict@deep", "report"},
             id="one network's forward pass",
         ),
         pytest.param(add_network, set(), set(), id="a new network"),
