@@ -207,7 +207,7 @@ class WeighedCase:
 def separation_file(folder: Path, dimensions: Dimensions) -> Path:
     """The file in the folder of weigh that says how touching instances are separated.
 
-    It is there only if they are separated.
+    It is there only if they are separated and a case has instance ids.
     """
     return folder / f"separation-{dimensions}d.json"
 

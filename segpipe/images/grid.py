@@ -189,9 +189,13 @@ class Grid:
         return Grid(shape, self.affine @ change, self.unit)
 
     def shape_at(self, spacing: Spacing) -> Triple:
-        """The shape, at least 1, whose spacing over the same box is closest to this."""
+        """The shape, at least 1, whose spacing over the same box is closest to this.
+
+        An axis of one voxel keeps it: there is nothing to interpolate, and the
+        thickness of a 2-D image, or of a single slice, would only make copies.
+        """
         sizes = [
-            max(1, round(size * mine / wanted))
+            max(1, round(size * mine / wanted)) if size > 1 else 1
             for size, mine, wanted in zip(
                 self.shape, self.spacing, spacing, strict=True
             )

@@ -108,9 +108,12 @@ def run(params: WeighParams, *, paths: Paths) -> None:
         CaseIndex(format_version=1, cases=dict(zip(index, keys, strict=True))).write(
             index_file(part)
         )
+        # The components of structures never touch: without ids there is no line.
+        cases = [prepared_case(paths.artifacts, name) for name in index]
+        drawn = any(case.instances is not None for case in cases)
         for dimensions in _dimensions_of(plan):
             separation = build_separation(params, plan, dimensions)
-            if separation is not None:
+            if separation is not None and drawn:
                 separation.write(separation_file(part, dimensions))
 
 

@@ -120,6 +120,13 @@ def test_the_shape_at_a_spacing_never_vanishes() -> None:
     assert grid.shape_at((2.0, 1.0, 100.0)) == (5, 10, 1)
 
 
+def test_the_thickness_of_a_single_slice_makes_no_copies() -> None:
+    """Else a 2-D image of 5 mm would be five slices at a plan's spacing of 1 mm."""
+    grid = Grid.from_spacing((10, 20, 1), (1.0, 0.5, 5.0), "mm")
+
+    assert grid.shape_at((1.0, 0.5, 1.0)) == (10, 20, 1)
+
+
 def test_json_keeps_the_last_bit() -> None:
     grid = Grid(SHAPE, affine((1 / 3, 1e-4, 7), (1, 2, 3), (0.1, 0.2, 1e5)), "px")
 

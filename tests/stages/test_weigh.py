@@ -104,7 +104,7 @@ def test_each_network_reads_the_maps_of_its_dimensions(paths: Paths) -> None:
 
 def test_images_have_the_maps_of_2d_networks_only(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
-    write_dataset(paths.data, dimensions=2, cases=10, patients=PATIENTS)
+    write_dataset(paths.data, dimensions=2, cases=10, patients=PATIENTS, instances=True)
     run_to_split(paths, dimensions=2)
     flat = changed(TRAIN, network="unet2d", patch_size=(16, 16, 1))
     plan.run(PLAN, models={"m": flat}, paths=paths)
@@ -133,9 +133,11 @@ def test_without_instances_each_component_is_one(tmp_path: Path) -> None:
     plan.run(PLAN, models={"m": TRAIN}, paths=paths)
     preprocess.run(PREPROCESS, paths=paths)
     annotate.run(ANNOTATE, paths=paths)
-    weigh.run(WEIGH, paths=paths)
+    weigh.run(changed(WEIGH, separate_touching=True), paths=paths)
 
     assert load(paths, "weigh", "border-3d").max() > 1
+    assert not load(paths, "weigh", "separation-3d").any()
+    assert read_separation(paths.artifacts, 3) is None  # nothing grows back in use
 
 
 def test_touching_instances_can_be_separated(paths: Paths) -> None:

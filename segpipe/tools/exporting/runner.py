@@ -99,7 +99,10 @@ def segment(
             for one in array
         ]
     )
-    goal = [max(1, round(shape[n] * own[n] / plan["spacing"][n])) for n in range(3)]
+    goal = [
+        max(1, round(shape[n] * own[n] / plan["spacing"][n])) if shape[n] > 1 else 1
+        for n in range(3)
+    ]
     for axis in sorted(range(3), key=lambda n: goal[n] / shape[n]):
         array = resample(array, 1 + axis, goal[axis], average=goal[axis] < shape[axis])
     moments = moments or [

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from segpipe.images.grid import Grid
+from segpipe.images.grid import Grid, Triple
 from segpipe.images.region import Region, measure_region
 from segpipe.images.volume import Image, ImageStream, mirrored_window
 from segpipe.segmenter.plan import Normalization
@@ -28,6 +28,27 @@ def test_it_resamples_like_the_preprocessing(size: int, axis: int) -> None:
     result = runner.resample(array, 1 + axis, size, average=size < 8)
 
     np.testing.assert_allclose(result, resample_image(array, shape), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(9, 8, 1), (9, 1, 8), (9, 8, 2)])
+def test_it_resamples_to_the_grid_of_the_preprocessing(
+    shape: Triple, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A single slice stays one, however thick it is."""
+    shapes = []
+
+    def watched(image: np.ndarray, *_: object) -> np.ndarray:
+        shapes.append(image.shape[1:])
+        return image
+
+    monkeypatch.setattr(runner, "probabilities", watched)
+    grid = Grid.from_spacing(shape, (2.0, 2.0, 5.0), "mm")
+    array = RNG.random((1, *shape)).astype(np.float32)
+    how = Normalization(kind="none", low=0, high=0, mean=0, standard_deviation=0)
+    plan = {"spacing": (1.0,) * 3, "normalization": [how.model_dump()], "values": [0]}
+    runner.segment(array, grid.affine, {"plan": plan}, [], 0.5)
+
+    assert shapes == [grid.shape_at((1.0, 1.0, 1.0))]
 
 
 @pytest.mark.parametrize("kind", ["zscore", "ct", "none"])
