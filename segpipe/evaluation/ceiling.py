@@ -91,8 +91,8 @@ class Ceiling:
         """What limits the instances."""
         if self.merges:
             return (
-                f"{self.merges} merges of touching ones: set weigh.separate_touching: "
-                "true, and take a 3-D network where they touch across slices"
+                f"{self.merges} merges of touching ones: lines separate them "
+                "(weigh.separate_touching: true), across slices those of a 3-D network"
             )
         return (
             "their size: a line of one voxel from each leaves too little of the small "
@@ -164,11 +164,16 @@ def _compare(
     known = np.ones(label.array.shape, dtype=bool)
     if cases.ignore is not None:
         known = label.array != cases.ignore
-    found = {}
+    found: dict[str, _Case] = {}
+    alike: dict[str, _Case] = {}  # by what decides, which models often share
     for model, spec in specs.items():
+        key = spec.model_dump_json(include={"plan", "separation", "postprocessing"})
+        if key in alike:
+            found[model] = alike[key]
+            continue
         target, lined = _targets(label, drawn, spec.plan, spec.separation)
         made = _labels(target, lined, spec, label.grid)
-        found[model] = _Case(
+        found[model] = alike[key] = _Case(
             [
                 [
                     dice((label.array == value) & known, (array == value) & known)

@@ -274,5 +274,6 @@ def power_in_words(found: Iterable[Difference]) -> str:
         " to ".join(dict.fromkeys((ends[0], ends[-1]))) for ends in (patients, sizes)
     )
     return (
-        f"With {counts} patients a difference of {spread} would be seen 4 times in 5."
+        f"With {counts} patients a difference of {spread} would be seen about 4 times "
+        "in 5."
     )

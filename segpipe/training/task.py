@@ -221,6 +221,8 @@ def build_task(
         temperatures=(1.0,),
         separation=read_separation(paths.artifacts, params.dimensions),
     )
+    if world.first:
+        warn_of_planes(spec)
     training = read(folds[fold].training)
     without = sum(not set(case.places) - {0} for case in training)
     if without and world.first:
@@ -245,6 +247,22 @@ def build_task(
         seed=int(digest_json([params.seed, model, fold])[:8], 16),
         checkpoints=paths.checkpoints / "train" / fingerprint[:20],
     )
+
+
+def warn_of_planes(spec: SegmenterSpec) -> None:
+    """Warn if a 2-D network sees other planes than its weight maps were drawn in."""
+    made = spec.separation
+    if made is None or spec.network.dimensions == 3 or spec.plan.dimensions == 2:
+        return
+    if made.slice_axis != spec.slice_axis:
+        log.warning(
+            "%s takes slices across axis %s, and lines between touching instances lie "
+            "in slices across axis %d; set weigh.slice_axis: %s",
+            spec.model,
+            spec.slice_axis,
+            made.slice_axis,
+            spec.slice_axis,
+        )
 
 
 def _class_weights(

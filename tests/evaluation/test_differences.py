@@ -146,7 +146,7 @@ def test_the_visible_difference_is_seen_4_times_in_5(patients: int) -> None:
     assert seen.mean() == pytest.approx(0.8, abs=0.06)
     assert power_in_words([found]) == (
         f"With {patients} patients a difference of {found.visible:.3f} would be seen "
-        "4 times in 5."
+        "about 4 times in 5."
     )
 
 

@@ -62,9 +62,7 @@ def test_nothing_is_lost_on_the_own_grid_without_lines(paths: Paths) -> None:
     assert found.structures == {"ball": 1}
     assert found.instance_f1 < 0.7  # of two halves, at most one is half of the ball
     assert found.merges == len(read_split(paths.artifacts).test)
-    assert "merges of touching ones: set weigh.separate_touching: true" in (
-        "".join(found.lines())
-    )
+    assert "merges of touching ones: lines separate them" in ("".join(found.lines()))
 
 
 def test_a_line_costs_the_dice_of_its_voxels_and_no_instance(paths: Paths) -> None:

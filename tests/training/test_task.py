@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from segpipe.dataset.split import read_split
+from segpipe.images.borders import Separation
 from segpipe.networks.build import build_network
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
@@ -15,8 +16,9 @@ from segpipe.segmenter.spec import segmenter_digest
 from segpipe.training.task import (
     load_pretrained,
     start_from,
+    warn_of_planes,
 )
-from tests.support.segmenters import make_plan, save_segmenter
+from tests.support.segmenters import make_plan, make_segmenter, save_segmenter
 from tests.support.tasks import make_task
 
 
@@ -39,6 +41,19 @@ def test_class_weights_have_mean_one_under_the_training_cases(prepared: Paths) -
 def test_a_fold_that_split_has_not_is_refused(prepared: Paths) -> None:
     with pytest.raises(DataError, match=r"below split.n_folds = 2, found 7"):
         make_task(prepared, fold=7)
+
+
+@pytest.mark.parametrize(("axis", "warned"), [(0, True), (2, False)])
+def test_lines_in_other_planes_than_the_networks_are_warned_of(
+    axis: int, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = make_plan(structures=("background", "cell"), values=(0, 1))
+    spec = make_segmenter(plan, network="unet2d").spec
+    drawn = Separation(dimensions=2, slice_axis=2, spacing=(1.0, 1.0, 2.0))
+    changes = {"slice_axis": axis, "separation": drawn}
+    warn_of_planes(spec.model_copy(update=changes))
+
+    assert (f"set weigh.slice_axis: {axis}" in caplog.text) == warned
 
 
 def test_pretrained_weights_must_be_where_they_are_said_to_be(

@@ -104,7 +104,7 @@ class Estimate(Document):
         low: Lower end of the difference's 95 % interval; those of several structures
             are corrected for their number.
         high: Upper end of this interval.
-        visible: True difference that would be seen 4 times in 5.
+        visible: True difference that would be seen about 4 times in 5.
     """
 
     patients: int
@@ -224,7 +224,7 @@ class Comparison(Document):
         if self.overall.visible is not None:
             lines.append(
                 f"With {self.overall.patients} patients a difference of "
-                f"{self.overall.visible:.3f} would be seen 4 times in 5."
+                f"{self.overall.visible:.3f} would be seen about 4 times in 5."
             )
         for why in dict.fromkeys(self.left_out.values()):
             count = list(self.left_out.values()).count(why)
