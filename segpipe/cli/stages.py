@@ -67,19 +67,19 @@ def preprocess() -> None:
 
 
 @app.command(rich_help_panel=STAGES)
-def weigh() -> None:
-    """Compute the border-weight map and the class counts of every case."""
-    from segpipe.stages import weigh as stage
-
-    stage.run(read_section("weigh", stage.WeighParams), paths=HERE)
-
-
-@app.command(rich_help_panel=STAGES)
 def annotate() -> None:
     """Choose which voxels count as annotated: all, or those of a few slices."""
     from segpipe.stages import annotate as stage
 
     stage.run(read_section("annotate", stage.AnnotateParams), paths=HERE)
+
+
+@app.command(rich_help_panel=STAGES)
+def weigh() -> None:
+    """Compute the border-weight map and the class counts of every case."""
+    from segpipe.stages import weigh as stage
+
+    stage.run(read_section("weigh", stage.WeighParams), paths=HERE)
 
 
 @app.command(rich_help_panel=STAGES)

@@ -347,6 +347,13 @@ def test_checkpoints_of_other_params_are_not_taken_up(paths: Paths) -> None:
     assert weights(train(paths, SMALL, model="unet3d")) == fresh
 
 
+def halves(label: np.ndarray) -> np.ndarray:
+    """Two instances that touch in the middle of each ball."""
+    middle = int(np.argwhere(label > 0)[:, 0].mean())
+    ids = np.where(np.arange(len(label)) < middle, 1, 2).reshape(-1, 1, 1)
+    return np.where(label > 0, ids, 0).astype(np.int32)
+
+
 @pytest.mark.parametrize("model", ["unet2d", "unet3d"])
 def test_hidden_voxels_teach_nothing(
     model: str, paths: Paths, caplog: pytest.LogCaptureFixture
@@ -366,18 +373,24 @@ def test_hidden_voxels_teach_nothing(
         file: np.load(file)
         for file in (paths.artifacts / "preprocess").glob("*/label.npy")
     }
+    for file, label in labels.items():
+        np.save(file.with_name("instances.npy"), halves(label))
     digests = []
     for spoilt in (False, True):
         for file, label in labels.items() if spoilt else ():
             known = np.load(paths.artifacts / "annotate" / f"{file.parent.name}.npy")
             others = rng.integers(0, 3, label.shape)
             np.save(file, np.where(known >= 0, label, others).astype(np.int16))
+            hidden = rng.integers(0, 5, label.shape)
+            ids = np.where(known >= 0, halves(label), hidden)
+            np.save(file.with_name("instances.npy"), ids.astype(np.int32))
         shutil.rmtree(paths.cache / "weigh")
         weigh.run(apart, paths=paths)
         folder = train(paths, params, model=model) / "segmenter"
         digests.append({file.name: digest_file(file) for file in folder.iterdir()})
     for file, label in labels.items():
         np.save(file, label)
+        file.with_name("instances.npy").unlink()
     shutil.rmtree(paths.cache / "weigh")
     weigh.run(WEIGH, paths=paths)
 
