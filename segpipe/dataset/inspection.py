@@ -49,7 +49,8 @@ class Finding:
         grid: Grid of the first image; None if that could not be read.
         faults: Texts that name the file, what was expected and found, and what to do.
         warnings: Texts about what is strange, but no fault.
-        digest: Digest of the voxels of all images: the same for copies.
+        digest: Digest of the voxels of all images along the canonical axes: the same
+            for copies, however they are stored.
         counts: Number of voxels with each value of the label map.
     """
 
@@ -151,8 +152,9 @@ def _inspect_images(
         faults += _apart(path, image.grid, grid, limits)
         faults += _flat_channels(path, image.array)
         channels += len(image.array)
-        digest.update(repr(image.array.shape).encode())
-        digest.update(np.ascontiguousarray(image.array).data)
+        turned = image.grid.to_canonical.apply(image.array)
+        digest.update(repr(turned.shape).encode())
+        digest.update(np.ascontiguousarray(turned).data)
         if grid is None:
             grid = image.grid
             faults += _geometry_faults(path, grid, dataset, limits)

@@ -13,7 +13,7 @@ from segpipe.images.formats.nifti import (
     write_image,
     write_label,
 )
-from segpipe.images.grid import Grid
+from segpipe.images.grid import Grid, Orientation
 from tests.support.phantoms import write_dataset
 
 LIMITS = Limits(grid_tolerance_mm=0.01, spacing_mm=(0.01, 100.0), empty_is_fault=False)
@@ -148,4 +148,8 @@ def test_copies_are_known_by_their_voxels(data: Path) -> None:
     file = data / "imagesTr" / "case_00_0000.nii"
     image = read_image(data / "imagesTr" / "case_01_0000.nii")
     write_image(file, image.array[0].astype(np.int16), image.grid)
+    assert inspect(data).digest == second
+    turn = Orientation((2, 0, 1), (True, False, True))  # stored another way
+    grid = image.grid.reoriented(turn)
+    write_image(file, np.ascontiguousarray(turn.apply(image.array[0])), grid)
     assert inspect(data).digest == second
