@@ -4,9 +4,8 @@ Source:
     Çiçek 2016, arXiv:1606.06650, section 2: "current batch statistics at test time".
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -73,7 +72,7 @@ def main() -> None:
     ]
 
     def work(trial: Trial, compute: Compute) -> Figures:
-        with normalized_by(ARMS[trial.arm]):
+        with patch.object(unet3d, "CurrentStatisticsNorm", ARMS[trial.arm]):
             document = train_and_test(trial, compute, given.paths)
         test = document["test"]
         return {
@@ -85,17 +84,6 @@ def main() -> None:
 
     found = run_trials(trials, work, paths=given.paths)
     publish("normalization", found, ("Dice", "HD95 mm", "worst Dice"))
-
-
-@contextmanager
-def normalized_by(norm: type[nn.Module]) -> Iterator[None]:
-    """Build 3D U-Nets with another normalization."""
-    own = CurrentStatisticsNorm
-    setattr(unet3d, "CurrentStatisticsNorm", norm)  # noqa: B010
-    try:
-        yield
-    finally:
-        setattr(unet3d, "CurrentStatisticsNorm", own)  # noqa: B010
 
 
 if __name__ == "__main__":

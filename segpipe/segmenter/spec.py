@@ -85,6 +85,12 @@ def combine_specs(
     return combined[0]
 
 
+def read_combined_spec(folders: Sequence[Path]) -> SegmenterSpec:
+    """Read the specs of several folds as one, without their weights."""
+    read = [SegmenterSpec.read(spec_file(folder)) for folder in folders]
+    return combine_specs(folders, read)
+
+
 def weight_files(folder: Path) -> list[Path]:
     """Files of weights in a segmenter's folder, in numerical order: 2 before 10."""
     files = folder.glob("weights-*.safetensors")

@@ -37,7 +37,7 @@ from segpipe.evaluation.report.views import build_views
 from segpipe.evaluation.scores import mean_known
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
-from segpipe.segmenter.spec import SegmenterSpec, combine_specs, spec_file
+from segpipe.segmenter.spec import read_combined_spec
 from segpipe.training.record import (
     read_history,
     read_kept_row,
@@ -140,8 +140,7 @@ def _find_ceilings(
             segmenter_folder(training_folder(paths.artifacts, model, fold))
             for fold in folds
         ]
-        read = [SegmenterSpec.read(spec_file(folder)) for folder in folders]
-        specs[model] = combine_specs(folders, read)
+        specs[model] = read_combined_spec(folders)
     iou = next(iter(evaluated.values())).figures.instance_iou
     return find_ceilings(specs, instance_iou=iou, paths=paths)
 
@@ -196,8 +195,7 @@ def _mean_dice(scores: Scores, place: int) -> float:
     found = [
         values[place] for of_models in scores.values() for values in of_models.values()
     ]
-    known = [value for value in found if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
+    return mean_known(found)
 
 
 def _ranked(scores: Scores, split: Split) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from segpipe.evaluation.ceiling import Ceiling, find_ceilings
 from segpipe.project.paths import Paths
 from segpipe.segmenter.plan import Plan, read_patch_plan, read_plan
-from segpipe.segmenter.spec import SegmenterSpec, combine_specs, spec_file
+from segpipe.segmenter.spec import SegmenterSpec, read_combined_spec, spec_file
 from segpipe.stages.evaluate import EvaluateParams
 from segpipe.stages.weigh import WeighParams, build_separation
 from segpipe.training.record import segmenter_folder, training_folder
@@ -54,21 +54,12 @@ def _spec(
 ) -> SegmenterSpec:
     """The spec of a model as it would be trained now."""
     patch = read_patch_plan(paths.artifacts, model)
-    planned = SegmenterSpec(
-        format_version=1,
-        model=model,
-        network=params.network_spec(plan),
-        plan=plan,
-        patch_size=patch.patch_size,
-        slice_axis=patch.slice_axis,
-        temperatures=(1.0,),
-        separation=build_separation(weigh, plan, params.dimensions),
-    )
+    separation = build_separation(weigh, plan, params.dimensions)
+    planned = params.segmenter_spec(model, plan, patch, separation)
     folders = _trained(model, folds, paths)
     if not folders:
         return planned
-    read = [SegmenterSpec.read(spec_file(folder)) for folder in folders]
-    rules = combine_specs(folders, read).postprocessing
+    rules = read_combined_spec(folders).postprocessing
     return planned.model_copy(update={"postprocessing": rules})
 
 

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from segpipe.dataset.prepared import read_counts, read_separation
 from segpipe.dataset.split import read_split
+from segpipe.images.borders import Separation
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import NETWORKS, Network, NetworkName
 from segpipe.project.errors import DataError
@@ -127,6 +128,28 @@ class TrainParams(Params):
             padding=self.padding,
         )
 
+    def segmenter_spec(
+        self, model: str, plan: Plan, patch: PatchPlan, separation: Separation | None
+    ) -> SegmenterSpec:
+        """The segmenter that a training makes, before it chooses rules or temperature.
+
+        Args:
+            model: Name of the model.
+            plan: The plan of the data.
+            patch: The planned patch of the model.
+            separation: The lines between touching instances, if any.
+        """
+        return SegmenterSpec(
+            format_version=1,
+            model=model,
+            network=self.network_spec(plan),
+            plan=plan,
+            patch_size=patch.patch_size,
+            slice_axis=patch.slice_axis,
+            temperatures=(1.0,),
+            separation=separation,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -211,16 +234,8 @@ def build_task(
             for name in names
         ]
 
-    spec = SegmenterSpec(
-        format_version=1,
-        model=model,
-        network=params.network_spec(plan),
-        plan=plan,
-        patch_size=patch.patch_size,
-        slice_axis=patch.slice_axis,
-        temperatures=(1.0,),
-        separation=read_separation(paths.artifacts, params.dimensions),
-    )
+    separation = read_separation(paths.artifacts, params.dimensions)
+    spec = params.segmenter_spec(model, plan, patch, separation)
     if world.first:
         warn_of_planes(spec)
     training = read(folds[fold].training)

@@ -248,7 +248,7 @@ def test_a_lone_annotated_slice_that_would_vanish_is_found() -> None:
 def test_a_lone_annotated_slice_vanishes_only_if_it_is_reported(
     slices: int, index: int
 ) -> None:
-    """Of three slices in one, the middle one stays; of two, either of them."""
+    """Three slices become one: the middle one decides. Two become one: either does."""
     annotated = np.full((8, 8, 12), -1, dtype=np.int16)
     annotated[:, :, index] = 1
     prepared = resample_classes(annotated, (8, 8, slices))

@@ -14,8 +14,8 @@ from segpipe.images.formats.files import write_label
 from segpipe.images.formats.nifti import read_label
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.segmenter.plan import read_plan
-from segpipe.segmenter.spec import SegmenterSpec, spec_file
+from segpipe.segmenter.plan import read_patch_plan, read_plan
+from segpipe.segmenter.spec import spec_file
 from segpipe.stages import evaluate, plan, report
 from segpipe.training.record import (
     read_record,
@@ -46,15 +46,8 @@ def write_model(paths: Paths, model: str, *, shift: int) -> None:
         write_label(file, moved, label.grid)
     write_training(paths, model, 0)
     made = read_plan(paths.artifacts)
-    spec = SegmenterSpec(
-        format_version=1,
-        model=model,
-        network=TRAIN.network_spec(made),
-        plan=made,
-        patch_size=(16, 16, 8),
-        slice_axis=None,
-        temperatures=(1.0,),
-    )
+    patch = read_patch_plan(paths.artifacts, model)
+    spec = TRAIN.segmenter_spec(model, made, patch, None)
     folder = training_folder(paths.artifacts, model, 0)
     spec.write(spec_file(segmenter_folder(folder)))
     evaluate.run(EVALUATE, model=model, paths=paths)
@@ -67,7 +60,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     write_sides(paths)
     run_to_split(paths)
     coarse = changed(PLAN, spacing=(2.0, 2.0, 4.0))
-    plan.run(coarse, models={"good": TRAIN}, paths=paths)
+    plan.run(coarse, models={"good": TRAIN, "poor": TRAIN}, paths=paths)
     write_model(paths, "good", shift=0)
     write_model(paths, "poor", shift=2)
     folder = training_folder(paths.artifacts, "poor", 0)

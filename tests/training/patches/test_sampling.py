@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -152,26 +153,9 @@ def test_a_case_is_read_from_disk_with_its_places(tmp_path) -> None:
     (tmp_path / "annotate").mkdir()
     save_known_label(tmp_path / "annotate", "a", known)
 
-    dense = read_training_case(
-        tmp_path,
-        "a",
-        dimensions=3,
-        border=True,
-        sparse=False,
-        balanced=False,
-        matched=False,
-        seed=0,
-    )
-    sparse = read_training_case(
-        tmp_path,
-        "a",
-        dimensions=3,
-        border=False,
-        sparse=True,
-        balanced=True,
-        matched=True,
-        seed=0,
-    )
+    read = partial(read_training_case, tmp_path, "a", dimensions=3, seed=0)
+    dense = read(border=True, sparse=False, balanced=False, matched=False)
+    sparse = read(border=False, sparse=True, balanced=True, matched=True)
 
     assert {k: v.tolist() for k, v in dense.places.items()} == {
         1: [[1, 2, 3]],
