@@ -12,7 +12,7 @@ from segpipe.images.formats.files import read_image, read_label
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image, LabelMap
 from segpipe.project.documents import Unit
-from segpipe.tools.importing import hdf5
+from segpipe.tools.importing.reading import hdf5
 
 
 @dataclass(frozen=True)

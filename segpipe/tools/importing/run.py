@@ -10,9 +10,17 @@ from tqdm import tqdm
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.dicom.run import holds_dicom, import_dicom
-from segpipe.tools.importing.hdf5 import is_hdf5
+from segpipe.tools.importing.finding.sources import (
+    RawCases,
+    find_described,
+    find_hdf5,
+    find_pairs,
+)
 from segpipe.tools.importing.phantom import is_phantom
-from segpipe.tools.importing.replacing import (
+from segpipe.tools.importing.reading.hdf5 import is_hdf5
+from segpipe.tools.importing.survey import choose_conversion
+from segpipe.tools.importing.writing.cases import drop_known, write_case
+from segpipe.tools.importing.writing.replacing import (
     check_layout,
     describe_import,
     describe_nothing,
@@ -26,14 +34,6 @@ from segpipe.tools.importing.replacing import (
     write_description,
     write_patients,
 )
-from segpipe.tools.importing.sources import (
-    RawCases,
-    find_described,
-    find_hdf5,
-    find_pairs,
-)
-from segpipe.tools.importing.survey import choose_conversion
-from segpipe.tools.importing.writing import drop_known, write_case
 
 
 def import_dataset(source: Path, data: Path, options: ImportOptions) -> str:

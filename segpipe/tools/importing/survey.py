@@ -19,7 +19,7 @@ from segpipe.tools.importing.conversion import (
     read_raw_image,
     read_raw_label,
 )
-from segpipe.tools.importing.sources import RawCases
+from segpipe.tools.importing.finding.sources import RawCases
 
 # Label maps with more values hold instances or a measurement, not structures.
 MOST_STRUCTURES = 200

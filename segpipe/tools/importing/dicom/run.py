@@ -27,8 +27,13 @@ from segpipe.tools.importing.dicom.survey import (
     refuse_options,
     refuse_unseen,
 )
-from segpipe.tools.importing.hdf5 import is_hdf5
-from segpipe.tools.importing.replacing import (
+from segpipe.tools.importing.reading.hdf5 import is_hdf5
+from segpipe.tools.importing.writing.cases import (
+    check_image,
+    compact,
+    drop_known_series,
+)
+from segpipe.tools.importing.writing.replacing import (
     check_layout,
     describe_import,
     describe_nothing,
@@ -38,11 +43,6 @@ from segpipe.tools.importing.replacing import (
     replaced,
     write_description,
     write_patients,
-)
-from segpipe.tools.importing.writing import (
-    check_image,
-    compact,
-    drop_known_series,
 )
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from segpipe.dataset.layout import read_dataset
 from segpipe.images.formats.files import FOREIGN_FORMATS, IMAGE_SUFFIXES, suffix_of
 from segpipe.project.documents import parse_json
 from segpipe.project.errors import DataError
-from segpipe.tools.importing import hdf5
+from segpipe.tools.importing.reading import hdf5
 
 log = logging.getLogger(__name__)
 SHOWN = 8  # names listed in an error

@@ -25,7 +25,7 @@ from segpipe.tools.importing.conversion import (
     read_raw_image,
     read_raw_label,
 )
-from segpipe.tools.importing.sources import RawCase
+from segpipe.tools.importing.finding.sources import RawCase
 
 log = logging.getLogger(__name__)
 WHOLE_TYPES = (np.uint8, np.int16, np.uint16, np.int32)
