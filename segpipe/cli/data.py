@@ -80,7 +80,8 @@ def import_(
     Example: segpipe import ~/study data --images images --labels labels
     """
     from segpipe.tools.importing.conversion import ImportOptions
-    from segpipe.tools.importing.run import import_dataset, parse_structures
+    from segpipe.tools.importing.reading.vocabulary import parse_structures
+    from segpipe.tools.importing.run import import_dataset
 
     options = ImportOptions(
         images=images,

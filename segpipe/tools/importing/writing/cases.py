@@ -1,20 +1,16 @@
-"""Write the files of one case, and tell whether the data hold it already."""
+"""Write the files of one case: images, label map, instances, observers."""
 
-import filecmp
-import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import count, takewhile
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 
 from segpipe.dataset.description import NIFTI
-from segpipe.dataset.layout import CaseFiles, Dataset
+from segpipe.dataset.layout import OBSERVERS
 from segpipe.images.contract import check_axial, check_varies
 from segpipe.images.formats import nifti, raster
-from segpipe.images.formats.files import read_image, read_label, write_label
+from segpipe.images.formats.files import read_label, write_label
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image, LabelMap
 from segpipe.project.errors import DataError
@@ -23,28 +19,42 @@ from segpipe.tools.importing.conversion import (
     drop_redundant_channels,
     grid_with_spacing,
     read_raw_image,
-    read_raw_label,
 )
 from segpipe.tools.importing.finding.sources import RawCase
+from segpipe.tools.importing.reading.labels import Drawn, Notes, read_drawn
+from segpipe.tools.importing.writing.ledger import LedgerLine
 
-log = logging.getLogger(__name__)
 WHOLE_TYPES = (np.uint8, np.int16, np.uint16, np.int32)
 SAME_GRID = 0.001  # units between corners, to float32's rounding
+Line = tuple[Path, str, list[str]]  # a file, what it was read as, what it went into
 LARGEST_EXACT = 2**24  # float32 stores whole numbers up to this exactly
 
 
-def write_case(case: RawCase, conversion: Conversion, data: Path) -> None:
+def write_case(
+    case: RawCase, conversion: Conversion, data: Path, source: Path | None = None
+) -> list[LedgerLine]:
     """Write the image, label and instance files of a case.
+
+    Args:
+        case: The case.
+        conversion: The decisions for all files.
+        data: The data folder.
+        source: The folder that the ledger's paths begin in; without it they are names.
+
+    Returns:
+        What was read, dropped and assumed, a line for each file of the source.
 
     Raises:
         DataError: If a file is damaged or differs from the others.
     """
+    notes = Notes()
     parts = []
     for file in case.images:
         image = read_raw_image(file, conversion.options)
         array = drop_redundant_channels(
             image.array, conversion.keep_alpha, conversion.options
         )
+        _note_image(file, image, len(array), conversion, notes)
         grid = grid_with_spacing(image.grid, conversion.spacing_mm)
         parts.append(check_image(file, Image(array, grid)))
     count = sum(len(part.array) for part in parts)
@@ -59,8 +69,41 @@ def write_case(case: RawCase, conversion: Conversion, data: Path) -> None:
             f"{case.images[0]}: expected the unit {conversion.unit} as in the first "
             f"case, found {parts[0].grid.unit}; give all files a spacing, or none"
         )
-    _write_images(case, parts, conversion, data)
-    _write_labels(case, parts[0].grid, conversion, data)
+    read = _write_images(case, parts, conversion, data)
+    read += _write_labels(case, parts[0].grid, conversion, data, notes)
+    return [
+        LedgerLine(
+            file=_inside(file, source),
+            case=case.name,
+            read_as=what,
+            wrote=tuple(wrote),
+            dropped=tuple(notes.dropped[file]) if what != "instances" else (),
+            assumed=tuple(notes.assumed[file]) if what != "instances" else (),
+        )
+        for file, what, wrote in read
+    ]
+
+
+def _inside(file: Path, source: Path | None) -> str:
+    """The path inside the source, and no folder outside it."""
+    if source is not None and file.is_relative_to(source):
+        return file.relative_to(source).as_posix() or file.name
+    return file.name
+
+
+def _note_image(
+    file: Path, image: Image, kept: int, conversion: Conversion, notes: Notes
+) -> None:
+    """Note the channels and the spacing that are not those of the file."""
+    if kept == 1 < len(image.array) - 1:
+        notes.dropped[file].append("two of three equal colours")
+    if kept < len(image.array) and len(image.array) in (2, 4):
+        notes.dropped[file].append("the alpha channel, which is the same everywhere")
+    if image.grid.unit == "mm":
+        return
+    given = conversion.spacing_mm
+    size = " x ".join(f"{one:g}" for one in given) + " mm" if given else "1 px"
+    notes.assumed[file].append(f"a spacing of {size}, as the file is read without one")
 
 
 def check_image(path: Path, image: Image) -> Image:
@@ -79,16 +122,20 @@ def check_image(path: Path, image: Image) -> Image:
 
 def _write_images(
     case: RawCase, parts: list[Image], conversion: Conversion, data: Path
-) -> None:
+) -> list[Line]:
+    """Write the channels; what each file was read as and went into."""
     ending, number = conversion.ending, 0
     if ending not in NIFTI and len(parts) == 1 and len(parts[0].array) in (1, 3, 4):
         goal = data / "imagesTr" / f"{case.name}_0000{ending}"
         _write_raster(goal, parts[0].array, case.images[0])
-        return
+        return [(case.images[0], "image", [f"imagesTr/{goal.name}"])]
+    lines: list[Line] = []
     for file, part in zip(case.images, parts, strict=True):
+        lines.append((file, "image", []))
         for channel in part.array:
             goal = data / "imagesTr" / f"{case.name}_{number:04d}{ending}"
             number += 1
+            lines[-1][2].append(f"imagesTr/{goal.name}")
             if ending not in NIFTI:
                 _write_raster(goal, channel[None], file)
             elif len(part.array) == 1 and file.name.endswith(ending):
@@ -96,6 +143,7 @@ def _write_images(
                 shutil.copyfile(file, goal)
             else:
                 nifti.write_image(goal, compact(channel), part.grid)
+    return lines
 
 
 def _write_raster(
@@ -111,32 +159,58 @@ def _write_raster(
 
 
 def _write_labels(
-    case: RawCase, grid: Grid, conversion: Conversion, data: Path
-) -> None:
+    case: RawCase, grid: Grid, conversion: Conversion, data: Path, notes: Notes
+) -> list[Line]:
+    """Write what was drawn; what each file was read as and went into."""
     options, file = conversion.options, f"{case.name}{conversion.ending}"
-    label = read_raw_label(case.label, options)
-    place = _label_grid(label, grid, conversion)
-    array = label.array
+    label = _placed(read_drawn(case.drawn, conversion.rules, notes), grid, conversion)
+    array, wrote = label.array, [f"labelsTr/{file}"]
     if options.instances:
         structure = next(value for value in conversion.labels.values() if value)
         unknown = array == conversion.ignore
         ids = np.where(unknown, 0, array)
         array = np.where(ids > 0, structure, 0)
         array[unknown] = conversion.ignore or 0
-        goal = data / "instancesTr" / file
-        write_label(goal, compact(ids), place)
-    write_label(data / "labelsTr" / file, compact(array), place)
+        wrote.append(f"instancesTr/{file}")
+        write_label(data / wrote[1], compact(ids), label.grid)
+    write_label(data / wrote[0], compact(array), label.grid)
+    lines = _read_as(case.drawn, "", wrote)
     if case.instances is not None:
-        drawn = read_label(case.instances)
-        place = _label_grid(drawn, grid, conversion)
-        write_label(data / "instancesTr" / file, compact(drawn.array), place)
+        drawn = _placed(read_label(case.instances), grid, conversion)
+        goal = f"instancesTr/{file}"
+        write_label(data / goal, compact(drawn.array), drawn.grid)
+        lines.append((case.instances, "instances", [goal]))
+    for name, again in case.observers.items():
+        label = _placed(read_drawn(again, conversion.rules, notes), grid, conversion)
+        goal = f"{OBSERVERS}/{name}/{file}"
+        write_label(data / goal, compact(label.array), label.grid)
+        lines += _read_as(again, f" by {name}", [goal])
+    return lines
 
 
-def _label_grid(label: LabelMap, grid: Grid, conversion: Conversion) -> Grid:
-    """The label's own grid, or the image's if it has none, as in HDF5 files."""
+def _read_as(drawn: Drawn, by: str, wrote: list[str]) -> list[Line]:
+    if not drawn.names:
+        return [(drawn.files[0], f"label map{by}", wrote)]
+    pairs = zip(drawn.files, drawn.names, strict=True)
+    return [(path, f"mask of {name}{by}", wrote) for path, name in pairs]
+
+
+def _placed(label: LabelMap, grid: Grid, conversion: Conversion) -> LabelMap:
+    """The label map on its own grid, or on the image's where that is what is meant.
+
+    That is so if it has none, as in HDF5 files, and if it is a box of whole voxels of
+    the image, as 3D Slicer cuts segmentations.
+    """
     if label.grid.unit == "px" and label.grid.shape == grid.shape:
-        return grid
-    return grid_with_spacing(label.grid, conversion.spacing_mm)
+        return LabelMap(label.array, grid)
+    own = grid_with_spacing(label.grid, conversion.spacing_mm)
+    start = own.start_in(grid, tolerance=SAME_GRID)
+    if start is None or own.shape == grid.shape:
+        return LabelMap(label.array, own)
+    whole = np.zeros(grid.shape, label.array.dtype)
+    box = zip(start, own.shape, strict=True)
+    whole[tuple(slice(low, low + size) for low, size in box)] = label.array
+    return LabelMap(whole, grid)
 
 
 def compact(array: np.ndarray) -> np.ndarray:
@@ -152,123 +226,3 @@ def compact(array: np.ndarray) -> np.ndarray:
         if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
             return array.astype(kind)
     return array
-
-
-def drop_known(
-    part: Path,
-    names: Sequence[str],
-    rows: Sequence[Mapping[str, str]],
-    data: Path,
-    old: Dataset,
-) -> list[str]:
-    """Delete the written cases that the data hold with the same content.
-
-    So a delivery can be repeated: nobody gets in twice.
-
-    Args:
-        part: The folder that the new cases were written into.
-        names: Their names.
-        rows: Rows of patients.csv for them; a cell that is missing says nothing.
-        data: The data folder.
-        old: The data set in it.
-
-    Returns:
-        The names of the cases that are new.
-
-    Raises:
-        DataError: If the data hold other content under the name of a new case.
-    """
-    known = {case.name.casefold(): case for case in old.cases}
-    stated = {row.get("case", ""): row for row in rows}
-    new, other = [], {}
-    for name in names:
-        case = known.get(name.casefold())
-        if case is None:
-            new.append(name)
-            continue
-        files = _written_files(part, name, old.file_ending)
-        if not _agrees(stated.get(name, {}), case):
-            other[name] = data / "patients.csv"
-        elif differing := next(_differing(part, files, data, case), None):
-            other[name] = data / differing
-        else:
-            _delete(part, files)
-    if other:
-        raise DataError(
-            f"{data}: expected new cases, or the content of those that are there, "
-            f"found another one for {', '.join(list(other)[:8])} (in "
-            f"{next(iter(other.values()))}); copy a correction over that file, and "
-            "give the case of another patient a new name"
-        )
-    return new
-
-
-def drop_known_series(
-    part: Path, rows: Sequence[Mapping[str, str]], data: Path, old: Dataset
-) -> list[str]:
-    """Delete the written cases that the data hold for the same patient by any name.
-
-    Args:
-        part: The folder that the new cases were written into.
-        rows: Case and patient of each.
-        data: The data folder.
-        old: The data set in it.
-
-    Returns:
-        The names of the cases that are new.
-    """
-    new = []
-    for name, patient in ((row["case"], row["patient"]) for row in rows):
-        files = _written_files(part, name, old.file_ending)
-        alike = [case for case in old.cases if case.patient == patient]
-        first = [next(_differing(part, files, data, case), None) for case in alike]
-        if None in first:
-            _delete(part, files)
-            continue
-        new.append(name)
-        for case, file in zip(alike, first, strict=True):
-            if file == case.label:
-                log.warning(
-                    "%s: the same image as %s with other labels; if they are a "
-                    "correction, delete the older case",
-                    name,
-                    case.name,
-                )
-    return new
-
-
-def _written_files(part: Path, name: str, ending: str) -> list[str]:
-    """The images, the label map and the instances of a case that was just written."""
-    numbered = (f"imagesTr/{name}_{n:04d}{ending}" for n in count())
-    images = list(takewhile(lambda file: (part / file).is_file(), numbered))
-    drawn = [f"{folder}/{name}{ending}" for folder in ("labelsTr", "instancesTr")]
-    return images + [file for file in drawn if (part / file).is_file()]
-
-
-def _delete(part: Path, files: Sequence[str]) -> None:
-    for file in files:
-        (part / file).unlink()
-
-
-def _agrees(row: Mapping[str, str], case: CaseFiles) -> bool:
-    """Whether all that a row states is what the data say."""
-    said = {**case.attributes, "patient": case.patient, "case": row.get("case", "")}
-    return all(said.get(key) == cell for key, cell in row.items() if key and cell)
-
-
-def _differing(
-    part: Path, files: Sequence[str], data: Path, case: CaseFiles
-) -> Iterator[str]:
-    """The files of a case in the data whose content is not that of the new ones."""
-    there = [*case.images, case.label, *([case.instances] if case.instances else [])]
-    if len(there) != len(files):
-        yield case.label
-        return
-    for new, old in zip(files, there, strict=True):
-        if filecmp.cmp(part / new, data / old, shallow=False):
-            continue
-        read = read_image if old in case.images else read_label
-        one, other = read(part / new), read(data / old)
-        same = one.grid.matches(other.grid, tolerance=SAME_GRID)
-        if not (same and np.array_equal(one.array, other.array)):
-            yield old
