@@ -1,6 +1,6 @@
 """Options and decisions of an import, and reading the files to import."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,25 @@ class ImportOptions:
     patient_pattern: str | None = None
     replace: bool = False
     add: bool = False
+
+    def joined(self, other: "ImportOptions") -> "ImportOptions":
+        """These options with --add or --replace as another one's say.
+
+        With --add the data name structures and channels that the source does not.
+        """
+        plain = all(isinstance(of, int) for of in self.structures.values())
+        known = other.add and not other.replace
+        return replace(
+            self,
+            add=other.add,
+            replace=other.replace,
+            structures={} if known and plain else self.structures,
+            channels=() if known and not _has_channels(self) else self.channels,
+        )
+
+
+def _has_channels(options: ImportOptions) -> bool:
+    return "{channel}" in (options.images or "")
 
 
 @dataclass(frozen=True)

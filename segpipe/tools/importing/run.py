@@ -61,7 +61,7 @@ def import_dataset(source: Path, data: Path, options: ImportOptions) -> str:
 
 
 def _import(source: Path, data: Path, options: ImportOptions) -> str:
-    _refuse_loss(data, options)
+    refuse_loss(data, options)
     if holds_dicom(source, options):
         return import_dicom(source, data, options)
     sources = _find(source, options)
@@ -98,7 +98,7 @@ def _import(source: Path, data: Path, options: ImportOptions) -> str:
     )
 
 
-def _refuse_loss(data: Path, options: ImportOptions) -> None:
+def refuse_loss(data: Path, options: ImportOptions) -> None:
     """Refuse an import that would lose data without --replace or --add.
 
     Raises:

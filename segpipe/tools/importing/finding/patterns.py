@@ -1,5 +1,6 @@
 """Patterns: which file of a source is which part of which case, by its path."""
 
+import logging
 import re
 import unicodedata
 from collections import defaultdict
@@ -13,7 +14,9 @@ from segpipe.project.errors import DataError
 from segpipe.tools.importing.finding.sources import RawCase, RawCases, shown
 from segpipe.tools.importing.reading import hdf5
 from segpipe.tools.importing.reading.labels import Drawn
+from segpipe.tools.importing.reading.vocabulary import refuse_unseen
 
+log = logging.getLogger(__name__)
 CASE, CHANNEL, STRUCTURE, OBSERVER = "case", "channel", "structure", "observer"
 PLACE = re.compile(r"\{(\w+)\}|(\*)")
 # Parts of a path that each option may leave open.
@@ -65,6 +68,7 @@ def find_by_pattern(
     """
     for option, text in (("--images", images), ("--labels", labels)):
         _check_pattern(option, text)
+    structures = structures if "{structure}" in labels else ()
     files = list(list_files(source))
     cases = None  # known where one of the patterns has no other open part
     if "{channel}" not in images:
@@ -74,14 +78,22 @@ def find_by_pattern(
     drawn = list(
         _matches(source, files, labels, listed={STRUCTURE: structures}, cases=cases)
     )
+    labelled = _grouped(drawn)
+    rest = list(_matches(source, files, labels, cases=cases)) if structures else []
+    refuse_unseen(structures, {found.structure for found in rest})
+    # Masks that nobody asked for are no images, though they lie beside them.
     taken = {found.path for found in drawn}
+    others = {f.path for f in rest if f.case in labelled and f.path not in taken}
     pictured = [
         found
         for found in _matches(source, files, images, listed={CHANNEL: channels})
         if found.path not in taken
+        and (found.path not in others or found.case in labelled)
     ]
+    masks = others - {found.path for found in pictured}
+    if masks:
+        log.info("left out %d masks that --structure does not name", len(masks))
     by_case = _grouped(pictured)
-    labelled = _grouped(drawn)
     alone = [f"label {f[0].path}" for c, f in labelled.items() if c not in by_case]
     alone += [f"image {f[0].path}" for c, f in by_case.items() if c not in labelled]
     if alone or not labelled:
@@ -90,12 +102,14 @@ def find_by_pattern(
             f"case, found without a partner {shown(sorted(alone)) or 'nothing at all'};"
             " move them out, or correct --images and --labels"
         )
-    wanted = tuple(channels) or tuple(sorted({f.channel for f in pictured}))
+    parted = "{channel}" in images
+    wanted = tuple(sorted({f.channel for f in pictured}))
+    wanted = tuple(channels) if parted and channels else wanted
     found = [
         _case(name, by_case[name], labelled[name], wanted, reference)
         for name in sorted(by_case)
     ]
-    return RawCases(tuple(found), wanted if "{channel}" in images else ())
+    return RawCases(tuple(found), wanted if parted else ())
 
 
 def list_files(source: Path) -> Iterator[str]:
@@ -136,7 +150,7 @@ def _compiled(
         elif name == CASE:
             parts.append(f"(?P<case>[^/]{{{length}}})")
         else:
-            names = "|".join(map(re.escape, known.get(name, ()))) or "[^/]+"
+            names = "|".join(map(re.escape, known.get(name, ()))) or "[^/]+?"
             parts.append(f"(?P<{name}>{names})")
         seen.add(name)
     return re.compile("".join(parts) + re.escape(text[end:]))
@@ -163,11 +177,14 @@ def _matches(
     text = unicodedata.normalize("NFC", text)
     for file in files:
         path = unicodedata.normalize("NFC", file)
-        for length in range(len(path), 0, -1):
-            match = _compiled(text, length, key).fullmatch(path)
-            if match and (cases is None or match["case"] in cases):
-                yield Found(source / file, **match.groupdict())
-                break
+        matches = [
+            match
+            for length in range(len(path), 0, -1)
+            if (match := _compiled(text, length, key).fullmatch(path))
+        ]
+        known = [m for m in matches if cases is None or m["case"] in cases]
+        for match in (known or matches)[:1]:
+            yield Found(source / file, **match.groupdict())
 
 
 def _grouped(found: list[Found]) -> dict[str, list[Found]]:
