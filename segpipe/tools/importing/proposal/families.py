@@ -119,13 +119,23 @@ def _ways(path: str) -> Iterator[tuple[str, str]]:
     keys |= dict.fromkeys(stem[end:] for _, end in cuts)
     for key in keys:
         if key and not _is_generic(key):
-            bounded = rf"(?<![A-Za-z0-9]){re.escape(key)}(?![A-Za-z0-9])"
-            pattern = re.sub(bounded, CASE, path)
+            pattern = _opened(path, key)
             if CASE in pattern:
                 yield key, pattern
     word = re.match(r"([A-Za-z]+?)(\d.*)", stem)  # as in img2d
     if word and word[1].lower() in LABEL_WORDS | IMAGE_WORDS:
         yield word[2], f"{'/'.join([*folders, word[1]])}{CASE}{ending_of(name)}"
+
+
+def _opened(path: str, key: str) -> str:
+    """The path with ``{case}`` for the key wherever it is no part of a longer word."""
+    parts, end = [], 0
+    while (start := path.find(key, end)) >= 0:
+        stop = start + len(key)
+        inside = path[start - 1 : start].isalnum() or path[stop : stop + 1].isalnum()
+        parts += [path[end:start], key if inside else CASE]
+        end = stop
+    return "".join(parts) + path[end:]
 
 
 def _is_generic(key: str) -> bool:

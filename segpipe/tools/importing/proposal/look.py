@@ -68,15 +68,18 @@ def look(source: Path) -> Look:
         shown = ", ".join(f"{n} {e}" for e, n in sorted(rest.items())[:SHOWN])
         lines.append(f"left out: {shown}")
     if not paths:
-        if holds_dicom(source, ImportOptions()):
-            lines.append("DICOM: its headers say what belongs together")
-            return Look(tuple(lines), (ImportOptions(),))
-        return Look(tuple(lines), ())
+        found = _dicom() if holds_dicom(source, ImportOptions()) else Look((), ())
+        return replace(found, lines=(*lines, *found.lines))
     if any(path.lower().endswith(hdf5.SUFFIXES) for path in paths):
         found = _look_at_hdf5(source, paths)
     else:
         found = _look_at_pairs(source, paths)
     return replace(found, lines=(*lines, *found.lines))
+
+
+def _dicom() -> Look:
+    line = "DICOM: its headers say what belongs together"
+    return Look((line,), (ImportOptions(),))
 
 
 def _counts(ending: str, counted: Counter[str]) -> bool:
@@ -123,13 +126,15 @@ def _look_at_pairs(source: Path, paths: list[str]) -> Look:
     def looks_drawn(family: Family) -> bool:
         return look_drawn(source / next(iter(family.files.values())))
 
-    layouts: list[Layout] = []
-    for way in find_families(paths):
-        layouts = find_layouts(way, looks_drawn)
-        if layouts:
-            break
+    ways = (find_layouts(way, looks_drawn) for way in find_families(paths))
+    layouts = next((found for found in ways if found is not None), [])
+    if not layouts and holds_dicom(source, ImportOptions()):
+        return _dicom()
     if not layouts:
-        line = "no images with labels of the same names: see --images and --labels"
+        line = (
+            "no images with labels of the same names: see --images and --labels; a "
+            "mask for each instance must become one map of ids"
+        )
         return Look((line,), ())
     found = [_look_at_layout(source, paths, one) for one in layouts[:MOST_PROPOSALS]]
     proposals = [one for look in found for one in look.proposals][:MOST_PROPOSALS]

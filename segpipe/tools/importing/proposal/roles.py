@@ -21,6 +21,7 @@ OBSERVER = re.compile(
     r"|(observer|rater|reader|annotator|expert)_?[a-z]",
     re.IGNORECASE,
 )
+CHANNEL_DIGITS = 4  # of the number of a channel in nnU-Net
 VOLUMES = (*NIFTI, *itk.SUFFIXES)
 PART = re.compile(r"\{case\}|[A-Za-z0-9]+|.")
 
@@ -58,7 +59,7 @@ class Layout:
 
 def find_layouts(
     way: tuple[Family, ...], looks_drawn: Callable[[Family], bool]
-) -> list[Layout]:
+) -> list[Layout] | None:
     """Find the layouts that the families of a source allow; several if it is open.
 
     Args:
@@ -67,7 +68,8 @@ def find_layouts(
             where the names do not say it.
 
     Returns:
-        The layouts; empty if there are no images or no labels.
+        The layouts; empty if images and labels are there that do not belong together;
+        None if no image has a label.
     """
     roles = {family: _role(family.pattern) for family in way}
     for family, role in roles.items():
@@ -79,13 +81,34 @@ def find_layouts(
         solid = ending_of(drawn[0].pattern).lower() in VOLUMES
         pictured = [f for f in pictured if _is_solid(f) == solid]
     if not drawn or not pictured:
-        return []
+        return None
     found = [
         layout
         for images in _images(pictured)
         for layout in _labels(drawn, images, looks_drawn)
     ]
-    return [layout for layout in found if layout.cases]
+    paired = [layout for layout in found if layout.cases]
+    return [layout for layout in paired if _is_sound(layout)] if paired else None
+
+
+def _is_sound(layout: Layout) -> bool:
+    """Whether images and labels are not those of other cases, or of single instances.
+
+    What is left of two paths besides the case may not have different numbers: they
+    would be those of two cases. A mask that one case alone has is no structure.
+    """
+    numbers = [set(_numbers(f.pattern)) for f in layout.drawn]
+    same = all(set(_numbers(f.pattern)) in numbers for f in layout.pictured)
+    single = sum(len(family.files) == 1 for family in layout.drawn)
+    instances = len(layout.cases) > 1 and single > len(layout.drawn) / 2
+    return (same or bool(layout.channels)) and not instances
+
+
+def _numbers(pattern: str) -> list[str]:
+    """The numbers in a path that are no channels, as 0000 in nnU-Net is."""
+    stem = pattern[: len(pattern) - len(ending_of(pattern))].replace(CASE, "_")
+    words = re.split(r"[^A-Za-z0-9]+", stem)
+    return [word for word in words if word.isdecimal() and len(word) != CHANNEL_DIGITS]
 
 
 def _is_solid(family: Family) -> bool:

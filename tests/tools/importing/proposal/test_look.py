@@ -14,6 +14,7 @@ from segpipe.stages import verify
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.proposal.look import look
 from segpipe.tools.importing.run import import_dataset
+from tests.support.dicoms import write_series
 from tests.support.phantoms import write_dataset
 from tests.support.projects import VERIFY
 from tests.support.sources import (
@@ -152,6 +153,15 @@ def test_where_two_files_may_be_the_label_both_are_proposed(tmp_path: Path) -> N
 def test_what_says_all_itself_needs_no_answer(tmp_path: Path) -> None:
     write_dataset(tmp_path, cases=1)
 
+    assert look(tmp_path).certain
+
+
+def test_dicom_beside_other_files_needs_no_answer(tmp_path: Path) -> None:
+    write_series(tmp_path / "ct")
+    write_png(tmp_path / "preview.png", noise(0, (12, 10, 1)), drawn=False)
+
+    assert look(tmp_path).certain
+    (tmp_path / "preview.png").unlink()
     assert look(tmp_path).certain
 
 

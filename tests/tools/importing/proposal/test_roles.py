@@ -14,7 +14,7 @@ def layouts(*paths: str, drawn: str = "") -> list[Layout]:
     """What is found; of files whose names say nothing, those with a word are labels."""
     for way in find_families(list(paths)):
         found = find_layouts(way, lambda f: bool(drawn) and drawn in f.pattern)
-        if found:
+        if found is not None:
             return found
     return []
 
@@ -95,6 +95,19 @@ def test_a_preview_beside_volumes_is_no_channel() -> None:
 
     assert found.images == "{case}/ct.nii"
     assert found.cases == ["1"]
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("images/hip_118.nii", "labels/hip_010.nii"),  # of two cases
+        tuple(f"{c}/{p}" for c in "12" for p in ("images/i.png", f"masks/{c}a.png")),
+    ],
+)
+def test_labels_of_other_cases_and_masks_of_instances_are_no_layout(
+    paths: tuple[str, ...],
+) -> None:
+    assert layouts(*paths) == []
 
 
 def test_images_alone_are_no_layout() -> None:
