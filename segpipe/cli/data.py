@@ -145,28 +145,28 @@ def _look_and_ask(
     if found.certain:
         return options
     typer.echo("\n".join(found.lines))
-    proposals = [one.joined(options) for one in found.proposals]
     if found.doubt:
         typer.echo(f"\nundecided: {found.doubt}")
+    proposals = [one.joined(options) for one in found.proposals]
     typer.echo("\nproposed:" if proposals else "\nnothing to propose")
     for number, one in enumerate(proposals, start=1):
         choice = f"{number}. " if len(proposals) > 1 else ""
         typer.echo(f"  {choice}{format_command(source, data, one)}")
-    if len(proposals) == 1 and yes:
-        return proposals[0]
-    if proposals and not yes and sys.stdin.isatty():
-        if len(proposals) == 1 and typer.confirm("\nimport so?"):
-            return proposals[0]
-        if len(proposals) > 1:
-            words = f"\nwhich one? 1 to {len(proposals)}, or none"
-            number = typer.prompt(words, default="none")
-            if number in map(str, range(1, len(proposals) + 1)):
-                return proposals[int(number) - 1]
-    hint = "--yes takes the proposal; " if len(proposals) == 1 and not yes else ""
-    typer.echo(
-        f"nothing was imported: {hint}paste a command, with other names if need be"
-    )
+    place = 1 if yes and len(proposals) == 1 else 0 if yes else _ask(len(proposals))
+    if place:
+        return proposals[place - 1]
+    typer.echo("nothing was imported: paste a command, with other names if need be")
     raise typer.Exit(NOTHING_IMPORTED)
+
+
+def _ask(number: int) -> int:
+    """Ask on a terminal which proposal to take; 0 for none of them."""
+    if not number or not sys.stdin.isatty():
+        return 0
+    if number == 1:
+        return int(typer.confirm("\nimport so?"))
+    answer = typer.prompt(f"\nwhich one? 1 to {number}, or none", default="none")
+    return int(answer) if answer in map(str, range(1, number + 1)) else 0
 
 
 @app.command(rich_help_panel=TOOLS)

@@ -66,9 +66,9 @@ class ImportOptions:
     add: bool = False
 
     def joined(self, other: "ImportOptions") -> "ImportOptions":
-        """These options with --add or --replace as another one's say.
+        """These options, with --add or --replace as the other ones have them.
 
-        With --add the data name structures and channels that the source does not.
+        Data that are added to name their structures and channels themselves.
         """
         plain = all(isinstance(of, int) for of in self.structures.values())
         known = other.add and not other.replace

@@ -74,7 +74,9 @@ def look(source: Path) -> Look:
         found = _look_at_hdf5(source, paths)
     else:
         found = _look_at_pairs(source, paths)
-    return replace(found, lines=(*lines, *found.lines))
+    unnamed = any("structure_1" in one.structures for one in found.proposals)
+    named = ("names: no file has one; write yours for structure_1",) if unnamed else ()
+    return replace(found, lines=(*lines, *found.lines, *named))
 
 
 def _dicom() -> Look:

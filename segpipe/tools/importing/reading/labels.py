@@ -179,9 +179,11 @@ def _compose(drawn: Drawn, rules: LabelRules, notes: Notes) -> LabelMap:
             ):
                 overlaps[names[int(value)], mask.name] += int(count)
         elif shared.any():
-            lost = "last" if rules.overlap == "first" else "first"
+            number, first = int(shared.sum()), rules.overlap == "first"
             notes.dropped[mask.file].append(
-                f"the {lost} structure of {int(shared.sum())} voxels that belong to two"
+                f"{number} voxels of it, which an earlier structure has"
+                if first
+                else f"{number} voxels of earlier structures, which are of this one"
             )
         whole.array[inside & ~shared if rules.overlap == "first" else inside] = goal
     if overlaps:
