@@ -4,12 +4,14 @@ import errno
 import logging
 import os
 import sys
+from contextlib import nullcontext
 from typing import NoReturn
 
 import typer
 
 from segpipe.cli import data, registry, stages, tools
 from segpipe.project.errors import DataError
+from segpipe.project.progress import Lines, speaking
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -29,11 +31,13 @@ def describe() -> None:
 def main() -> None:
     """Run the command line; wrong data or a full disk end it with one message."""
     logging.basicConfig(
-        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[Lines()]
     )
     logging.getLogger("segpipe").setLevel(os.environ.get("SEGPIPE_LOG", "INFO"))
+    first = os.environ.get("RANK", "0") == "0"  # of the processes of one training
     try:
-        app()
+        with speaking(_command()) if first else nullcontext():
+            app()
     except DataError as error:
         _end(str(error))
     except PermissionError as error:
@@ -48,6 +52,11 @@ def main() -> None:
             f"expected room on the disk, found none ({error}); free some, then run it "
             "again"
         )
+
+
+def _command() -> str:
+    """The command that was typed, as its lines name it."""
+    return next((word for word in sys.argv[1:] if not word.startswith("-")), "segpipe")
 
 
 def _end(message: str) -> NoReturn:

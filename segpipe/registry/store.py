@@ -1,29 +1,48 @@
-"""Store: the MLflow server or database that keeps a project's runs and versions."""
+"""Store: the MLflow server or database that keeps a project's runs and versions.
 
+By default it is one database in the project's folder, and the files of its runs lie in
+a folder beside it. `make serve` serves the same database and the same files, so what a
+command writes without a server is seen there, and the other way round.
+"""
+
+import json
 import logging
 import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlparse
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact import artifact_repository_registry
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 from sqlalchemy.exc import SQLAlchemyError
 
 from segpipe.project.errors import DataError
-from segpipe.project.paths import Paths, sqlite_uri
+from segpipe.project.paths import Paths, sqlite_file, sqlite_uri
 
 EXPERIMENT = "segpipe"
 # Tags of runs and versions: digest of the segmenter, md5 of the data.
 SEGMENTER, DATA = "segpipe.segmenter", "segpipe.data"
+SCHEME = "mlflow-artifacts"  # of files that the server of a database keeps
+# Tags of the experiment: what kind of work it shows, without which MLflow asks or
+# shows its pages for language models; and the columns of the table of its runs, which
+# the page takes from its address (view_path).
+KIND = ("mlflow.experimentKind", "custom_model_development")
+VIEW = "mlflow.sharedViewState.segpipe"
+COLUMNS = {"Dice": "test/dice", "IoU": "test/iou", "PA": "test/pa"}
 SEAL = "segpipe.provenance"  # tag of a version: SHA-256 of its provenance.json
 
 
 def tracking_uri(paths: Paths) -> str:
     """MLFLOW_TRACKING_URI, or mlflow.db in the project's folder if it is not set."""
-    own = sqlite_uri(paths.root.resolve() / "mlflow.db")
+    own = sqlite_uri(Paths(paths.root.resolve()).store)
     return os.environ.get("MLFLOW_TRACKING_URI") or own
 
 
@@ -59,21 +78,70 @@ def _connect(paths: Paths) -> tuple[MlflowClient, str]:
     for noisy in ("alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     uri = tracking_uri(paths)
+    return open_experiment(uri, behind_server=uri.startswith("sqlite"))
+
+
+def open_experiment(uri: str, *, behind_server: bool) -> tuple[MlflowClient, str]:
+    """A client of a store, and the id of the experiment, created if needed.
+
+    Args:
+        uri: Address of the server or database.
+        behind_server: Whether the files of a new experiment lie where the server of
+            this database keeps them; if not, the store decides.
+
+    Raises:
+        DataError: If the experiment was deleted.
+    """
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is not None:
-        if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
-            number = experiment.experiment_id
-            raise DataError(
-                f"{_shown(uri)}: expected the experiment {EXPERIMENT}, found that it "
-                f"was deleted; `MLFLOW_TRACKING_URI='{_shown(uri)}' mlflow experiments "
-                f"restore --experiment-id {number}` brings it back with its runs"
-            )
-        return client, experiment.experiment_id
-    place = None
-    if uri.startswith("sqlite"):
-        place = (paths.root.resolve() / "mlartifacts").as_uri()
-    return client, client.create_experiment(EXPERIMENT, artifact_location=place)
+    if experiment is None:
+        place = f"{SCHEME}:/{EXPERIMENT}" if behind_server else None
+        return client, client.create_experiment(EXPERIMENT, place, _tags())
+    number = experiment.experiment_id
+    if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
+        raise DataError(
+            f"{_shown(uri)}: expected the experiment {EXPERIMENT}, found that it was "
+            f"deleted; `MLFLOW_TRACKING_URI='{_shown(uri)}' mlflow experiments restore "
+            f"--experiment-id {number}` brings it back with its runs"
+        )
+    for tag, text in _tags().items():
+        if experiment.tags.get(tag) != text:
+            client.set_experiment_tag(number, tag, text)
+    return client, number
+
+
+def _tags() -> dict[str, str]:
+    return dict([KIND]) | {VIEW: json.dumps({"selectedColumns": []})}
+
+
+def open_artifacts(
+    artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None
+) -> ArtifactRepository:
+    """Open the files of a run or model: beside a database, or behind its server.
+
+    MLflow itself reaches files of this scheme through a server only.
+
+    Args:
+        artifact_uri: Their place, ``mlflow-artifacts:/…``.
+        tracking_uri: The store; by default MLflow's own choice.
+        registry_uri: Not used.
+
+    Raises:
+        MlflowException: If the place leads out of the folder of the files.
+    """
+    uri = tracking_uri or mlflow.get_tracking_uri()
+    if not uri.startswith("sqlite"):
+        return MlflowArtifactsRepository(artifact_uri, uri, registry_uri)
+    folder = Paths(sqlite_file(uri).parent.resolve()).store_files
+    place = (folder / urlparse(artifact_uri).path.lstrip("/")).resolve()
+    if not place.is_relative_to(folder.resolve()):
+        raise MlflowException(f"{artifact_uri}: leads out of {folder}")
+    return LocalArtifactRepository(place.as_uri())
+
+
+artifact_repository_registry._artifact_repository_registry.register(
+    SCHEME, open_artifacts
+)
 
 
 @contextmanager
