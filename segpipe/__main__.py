@@ -3,9 +3,11 @@
 import errno
 import logging
 import os
+import platform
 import sys
 from contextlib import nullcontext
-from typing import NoReturn
+from importlib.metadata import version
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -14,14 +16,43 @@ from segpipe.project.errors import DataError
 from segpipe.project.progress import Lines, speaking
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False
 )
 for part in (stages, data, tools, registry):  # in the order of --help
     app.add_typer(part.app)
 
 
+def _print_version(asked: bool) -> None:
+    """Print the versions that decide what a segmenter gives, and the device."""
+    if not asked:
+        return
+    import torch
+
+    device = "cpu"
+    if torch.cuda.is_available():
+        device = f"cuda ({torch.cuda.get_device_name()})"
+    known = {
+        "segpipe": version("segpipe"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    words = ", ".join(f"{name} {number}" for name, number in known.items())
+    typer.echo(f"{words}, {device}")
+    raise typer.Exit
+
+
 @app.callback()
-def describe() -> None:
+def describe(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Show the versions of segpipe, Python and torch, and the device.",
+        ),
+    ] = False,
+) -> None:
     """From a lab's own annotated images to segmentation networks it can trust.
 
     Run it in a project's folder. `dvc repro` runs the stages in their order.
