@@ -27,10 +27,12 @@ def find_pages(root: Path, *, api: str, mlflow: str, login: str) -> dict[str, st
     report = page_file(Paths(root.resolve()).artifacts)
     url = f"{mlflow}/{BY_NAME}={EXPERIMENT}"
     number = json.loads(read(url, login))["experiment"]["experiment_id"]
-    runs = f"{mlflow}/#/experiments/{number}/runs?viewStateShareKey={VIEW}"
+    # MLflow opens its pages for language models unless the address says otherwise.
+    training = "workflowType=machine_learning"
+    view = f"{training}&viewStateShareKey={VIEW}"
     found = {"Report": report.as_uri()} if report.is_file() else {}
     return found | {
-        "Runs": runs,
-        "Versions": f"{mlflow}/#/models",
+        "Runs": f"{mlflow}/#/experiments/{number}/runs?{view}",
+        "Versions": f"{mlflow}/#/models?{training}",
         "Deployments": f"{api.removesuffix('/api')}/deployments",
     }

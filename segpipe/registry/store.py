@@ -31,12 +31,19 @@ EXPERIMENT = "segpipe"
 # Tags of runs and versions: digest of the segmenter, md5 of the data.
 SEGMENTER, DATA = "segpipe.segmenter", "segpipe.data"
 SCHEME = "mlflow-artifacts"  # of files that the server of a database keeps
-# Tags of the experiment: what kind of work it shows, without which MLflow asks or
-# shows its pages for language models; and the columns of the table of its runs, which
-# the page takes from its address (view_path).
+# Tags of the experiment: that networks are trained in it, or else MLflow takes it for
+# one of language models; and the columns of the table of its runs, which the page shows
+# at an address that ends with viewStateShareKey=segpipe.
 KIND = ("mlflow.experimentKind", "custom_model_development")
 VIEW = "mlflow.sharedViewState.segpipe"
-COLUMNS = {"Dice": "test/dice", "IoU": "test/iou", "PA": "test/pa"}
+COLUMNS = (
+    "test/dice",
+    "test/iou",
+    "test/pa",
+    "test/hd95_mm_mean",
+    "test/hd95_px_mean",
+    "validation_dice",
+)
 SEAL = "segpipe.provenance"  # tag of a version: SHA-256 of its provenance.json
 
 
@@ -111,7 +118,8 @@ def open_experiment(uri: str, *, behind_server: bool) -> tuple[MlflowClient, str
 
 
 def _tags() -> dict[str, str]:
-    return dict([KIND]) | {VIEW: json.dumps({"selectedColumns": []})}
+    columns = [f"metrics.`{name}`" for name in COLUMNS]
+    return dict([KIND]) | {VIEW: json.dumps({"selectedColumns": columns})}
 
 
 def open_artifacts(

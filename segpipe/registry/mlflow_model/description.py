@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from segpipe.registry.mlflow_model.provenance import Provenance
 
-STANDING = "\n\n### Standing\n\n"  # what follows is written anew by each promotion
+STANDING = "### Standing"  # what follows is written anew by each promotion
 FIGURES = {"Dice": "dice_mean", "IoU": "iou_mean", "HD95 mm": "hd95_mm_mean"}
 FIGURES |= {"HD95 px": "hd95_px_mean"}
 SHOWN = 12  # characters of a digest
@@ -80,13 +80,14 @@ def describe_standing(aliases: tuple[str, ...], tags: Mapping[str, str]) -> str:
         aliases: Its aliases.
         tags: Its tags, which the promotion wrote.
     """
-    named = " and ".join(aliases) or "neither candidate nor champion"
-    lines = [f"It is {named}."]
+    named = " and ".join(f"the {alias}" for alias in aliases)
+    lines = [f"It is {named or 'neither candidate nor champion'}."]
     for act, words in (("promoted", "Promoted"), ("rolled_back", "Rolled back")):
         if f"{act}.at" in tags:
             who = tags.get(f"{act}.by")
             by = f" by {who}" if who else ""
-            when, why = tags[f"{act}.at"], tags.get(f"{act}.why", "")
+            when, why = tags[f"{act}.at"][:16], tags.get(f"{act}.why", "")
+            when = f"{when.replace('T', ' ')} UTC"
             lines.append(f"{words} {when}{by}: {why}")
     status = tags.get("review.status")
     if status:
@@ -96,4 +97,5 @@ def describe_standing(aliases: tuple[str, ...], tags: Mapping[str, str]) -> str:
 
 def with_standing(text: str, standing: str) -> str:
     """A description whose last part is this standing; what stands before it is kept."""
-    return f"{text.partition(STANDING)[0].rstrip()}{STANDING}{standing}".lstrip()
+    before = text.partition(STANDING)[0].rstrip()
+    return f"{before}\n\n{STANDING}\n\n{standing}".lstrip()
