@@ -11,26 +11,21 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
-from urllib.parse import urlparse
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact import artifact_repository_registry
-from mlflow.store.artifact.artifact_repo import ArtifactRepository
-from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
-from mlflow.store.artifact.mlflow_artifacts_repo import MlflowArtifactsRepository
 from sqlalchemy.exc import SQLAlchemyError
 
 from segpipe.project.errors import DataError
-from segpipe.project.paths import Paths, sqlite_file, sqlite_uri
+from segpipe.project.paths import Paths, sqlite_uri
 
 EXPERIMENT = "segpipe"
 # Tags of runs and versions: digest of the segmenter, md5 of the data.
 SEGMENTER, DATA = "segpipe.segmenter", "segpipe.data"
-SCHEME = "mlflow-artifacts"  # of files that the server of a database keeps
 # Tags of the experiment: that networks are trained in it, or else MLflow takes it for
 # one of language models; and the columns of the table of its runs, which the page shows
 # at an address that ends with viewStateShareKey=segpipe.
@@ -45,6 +40,14 @@ COLUMNS = (
     "validation_dice",
 )
 SEAL = "segpipe.provenance"  # tag of a version: SHA-256 of its provenance.json
+
+
+# Imported by name: it lies beside modules that import this one. In an installed segpipe
+# MLflow knows it as an entry point already.
+files = import_module("segpipe.registry.mlflow_model.artifacts")
+artifact_repository_registry._artifact_repository_registry.register(
+    files.SCHEME, files.open_artifacts
+)
 
 
 def tracking_uri(paths: Paths) -> str:
@@ -102,7 +105,7 @@ def open_experiment(uri: str, *, behind_server: bool) -> tuple[MlflowClient, str
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
-        place = f"{SCHEME}:/{EXPERIMENT}" if behind_server else None
+        place = f"{files.SCHEME}:/{EXPERIMENT}" if behind_server else None
         return client, client.create_experiment(EXPERIMENT, place, _tags())
     number = experiment.experiment_id
     if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
@@ -120,36 +123,6 @@ def open_experiment(uri: str, *, behind_server: bool) -> tuple[MlflowClient, str
 def _tags() -> dict[str, str]:
     columns = [f"metrics.`{name}`" for name in COLUMNS]
     return dict([KIND]) | {VIEW: json.dumps({"selectedColumns": columns})}
-
-
-def open_artifacts(
-    artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None
-) -> ArtifactRepository:
-    """Open the files of a run or model: beside a database, or behind its server.
-
-    MLflow itself reaches files of this scheme through a server only.
-
-    Args:
-        artifact_uri: Their place, ``mlflow-artifacts:/…``.
-        tracking_uri: The store; by default MLflow's own choice.
-        registry_uri: Not used.
-
-    Raises:
-        MlflowException: If the place leads out of the folder of the files.
-    """
-    uri = tracking_uri or mlflow.get_tracking_uri()
-    if not uri.startswith("sqlite"):
-        return MlflowArtifactsRepository(artifact_uri, uri, registry_uri)
-    folder = Paths(sqlite_file(uri).parent.resolve()).store_files
-    place = (folder / urlparse(artifact_uri).path.lstrip("/")).resolve()
-    if not place.is_relative_to(folder.resolve()):
-        raise MlflowException(f"{artifact_uri}: leads out of {folder}")
-    return LocalArtifactRepository(place.as_uri())
-
-
-artifact_repository_registry._artifact_repository_registry.register(
-    SCHEME, open_artifacts
-)
 
 
 @contextmanager
