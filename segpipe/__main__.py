@@ -22,10 +22,10 @@ for part in (stages, data, tools, registry):  # in the order of --help
     app.add_typer(part.app)
 
 
-def _print_version(asked: bool) -> None:
+def _print_version(asked: bool) -> bool:
     """Print the versions that decide what a segmenter gives, and the device."""
     if not asked:
-        return
+        return asked
     import torch
 
     device = "cpu"

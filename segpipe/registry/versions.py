@@ -179,16 +179,16 @@ def write_standings(name: str, paths: Paths) -> None:
 def complete(version: Version, paths: Paths) -> Version:
     """Make a version the candidate if its registration was killed before that step.
 
-    A version that has an alias, was promoted or was reviewed does not change.
+    A version that has an alias, was promoted or was reviewed gets none. Descriptions
+    are brought up to date.
     """
     pending = version.tags.get(REVIEW) == PENDING
-    if version.aliases or not pending or "promoted.at" in version.tags:
-        return version
     newest = list_versions(version.name, paths)[0]
-    if newest.version != version.version:
-        return version
-    with reachable(paths) as (client, _):
-        client.set_registered_model_alias(version.name, CANDIDATE, version.version)
+    closed = version.aliases or not pending or "promoted.at" in version.tags
+    if not closed and newest.version == version.version:
+        with reachable(paths) as (client, _):
+            client.set_registered_model_alias(version.name, CANDIDATE, version.version)
+    write_standings(version.name, paths)
     return find_version(version.name, version.version, paths)
 
 
