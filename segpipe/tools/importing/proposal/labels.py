@@ -66,7 +66,7 @@ def propose_labels(
         return [replace(options, structures={only: merged})], ""
     binarize = binarize_at(sample)
     if binarize is not None:
-        found = replace(options, structures={only: 1}, binarize=float(binarize))
+        found = replace(options, structures={only: 1}, binarize=binarize)
         return [found], ""
     values = sample.values
     if len(values) == 1:
@@ -91,21 +91,20 @@ def _propose_masks(
     options: ImportOptions, layout: Layout, sample: Sample, source: Path
 ) -> ImportOptions:
     """Masks of structures; where they overlap, the larger ones are written first."""
-    binarize = binarize_at(sample)
-    threshold = None if binarize is None else float(binarize)
+    threshold = binarize_at(sample)
     by_name = {
         name: [source / family.files[case] for case in layout.cases[:MOST_CASES]]
         for name, family in zip(layout.structures, layout.drawn, strict=True)
         if set(layout.cases[:MOST_CASES]) <= set(family.files)
     }
     sizes, shared = overlap_of(by_name, threshold)
-    names = sorted(layout.structures, key=lambda name: -sizes.get(name, 0))
-    return replace(
-        options,
-        structures={name: (name,) for name in (names if shared else layout.structures)},
-        binarize=threshold,
-        overlap="last" if shared else None,
-    )
+    found = replace(options, binarize=threshold, overlap="last" if shared else None)
+    names = layout.structures
+    if shared:
+        names = tuple(sorted(names, key=lambda name: -sizes.get(name, 0)))
+    elif len(names) > SHOWN and "/{structure}." in layout.labels:
+        return found  # the import takes all files of the folder as they are
+    return replace(found, structures={name: (name,) for name in names})
 
 
 def segment_names(files: Sequence[Path]) -> list[str]:

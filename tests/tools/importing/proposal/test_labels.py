@@ -1,10 +1,12 @@
 """A proposal for the labels is one command, or two where the values are open."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from segpipe.tools.importing.conversion import ImportOptions
+from segpipe.tools.importing.proposal.families import Family
 from segpipe.tools.importing.proposal.labels import (
     propose_labels,
     segment_names,
@@ -67,6 +69,23 @@ def test_the_name_of_the_file_is_that_of_its_only_structure() -> None:
     found, _ = propose_labels(ImportOptions(), layout, sample, files=[], source=Path())
 
     assert found[0].structures == {"liver": 7}
+
+
+@pytest.mark.parametrize(
+    ("labels", "listed"),
+    [("m/{case}/{structure}.nii", 0), ("m/{case}_{structure}.nii", 9)],
+)
+def test_many_masks_that_fill_a_folder_are_not_listed(labels: str, listed: int) -> None:
+    """Beside each other they must be told from other files by their names."""
+    names = tuple(f"organ_{n}" for n in range(9))
+    drawn = tuple(Family("", {}) for _ in names)
+    layout = Layout("i/{case}.nii", labels, structures=names, drawn=drawn)
+    layout = replace(layout, pictured=(Family("", {"a": "i/a.nii"}),))
+    (found,), _ = propose_labels(
+        ImportOptions(), layout, Sample((), (), 0), files=[], source=Path()
+    )
+
+    assert len(found.structures) == listed
 
 
 def test_segments_are_proposed_by_their_names(tmp_path: Path) -> None:
