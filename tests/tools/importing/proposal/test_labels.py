@@ -55,20 +55,23 @@ MEANINGS: dict[str, tuple[Sample, list[ImportOptions]]] = {
 @pytest.mark.parametrize("name", MEANINGS)
 def test_values_are_proposed_as_what_they_may_mean(name: str) -> None:
     sample, wanted = MEANINGS[name]
-    found, doubt = propose_labels(
+    found = propose_labels(
         ImportOptions(), Layout("", ""), sample, files=[], source=Path()
     )
 
-    assert found == wanted
-    assert bool(doubt) == (len(wanted) > 1)
+    assert list(found.proposals) == wanted
+    assert bool(found.doubt) == (len(wanted) > 1)
+    assert bool(found.line) == (name in ("1-bit and 8-bit", "stray greys"))
 
 
 def test_the_name_of_the_file_is_that_of_its_only_structure() -> None:
     layout = Layout("{case}.png", "{case}_liver.png", name="liver")
     sample = Sample(({0: 9, 7: 2},), (), 1)
-    found, _ = propose_labels(ImportOptions(), layout, sample, files=[], source=Path())
+    (found,) = propose_labels(
+        ImportOptions(), layout, sample, files=[], source=Path()
+    ).proposals
 
-    assert found[0].structures == {"liver": 7}
+    assert found.structures == {"liver": 7}
 
 
 @pytest.mark.parametrize(
@@ -81,9 +84,9 @@ def test_many_masks_that_fill_a_folder_are_not_listed(labels: str, listed: int) 
     drawn = tuple(Family("", {}) for _ in names)
     layout = Layout("i/{case}.nii", labels, structures=names, drawn=drawn)
     layout = replace(layout, pictured=(Family("", {"a": "i/a.nii"}),))
-    (found,), _ = propose_labels(
+    (found,) = propose_labels(
         ImportOptions(), layout, Sample((), (), 0), files=[], source=Path()
-    )
+    ).proposals
 
     assert len(found.structures) == listed
 
