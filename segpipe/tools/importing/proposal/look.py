@@ -152,7 +152,7 @@ def _look_at_layout(source: Path, paths: list[str], layout: Layout) -> Look:
         f"cases: {len(cases)}, from {cases[0]} to {cases[-1]}",
     ]
     if alone:
-        lines.append(f"not used: {len(alone)} files, as {_shown(tuple(alone))}")
+        lines.append(f"not used ({len(alone)}): {_shown(tuple(alone))}")
     files = [source / layout.pictured[0].files[case] for case in cases]
     image = look_at_images(files, ImportOptions())
     drawn = [source / f.files[c] for f in layout.drawn for c in cases if c in f.files]

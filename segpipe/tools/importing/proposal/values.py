@@ -9,13 +9,14 @@ from pathlib import Path
 
 import cc3d
 import numpy as np
+from tqdm import tqdm
 
 from segpipe.images.formats.files import read_image
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.reading.labels import LabelRules, read_label_map
 
 MOST_FILES = 24  # label files that are looked at
-BUDGET_S = 4.0  # time for them; at least one is read
+BUDGET_S = 3.0  # time for them; at least one is read
 FEW = 5  # values of structures; instances of a sample are more
 SURELY = 20  # so many values of one piece each in one file are instances
 PIECES = 1.15  # connected pieces a value: organs are cut by the edge, instances are not
@@ -67,7 +68,8 @@ def take_sample(paths: Sequence[Path], *, key: str = "label") -> Sample:
     pieces: list[float] = []
     highest: float | None = None
     start = time.monotonic()
-    for path in paths[::step]:
+    chosen = paths[::step]
+    for path in tqdm(chosen, desc="look at labels", leave=False, disable=None):
         if files and time.monotonic() - start > BUDGET_S:
             break
         try:
