@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.places import ROOT
 
-# Module to the files below artifacts/ that it alone writes and reads.
+# Module to the files below artifacts/ and data/ that it alone writes and reads.
 OWNERS = {
     "dataset/case.py": {"cases.json"},
     "dataset/case_files.py": {"predictions.json"},
@@ -29,6 +29,7 @@ OWNERS = {
     "evaluation/report/page.py": {"index.html"},
     "segmenter/plan.py": {"plan.json"},
     "segmenter/spec.py": {"spec.json"},
+    "tools/importing/writing/ledger.py": {"import.json"},
     "training/record.py": {"fingerprint.json", "history.csv"},
 }
 # Files that are named after a case, a model, a fold or a picture, and their owners.

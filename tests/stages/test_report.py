@@ -58,6 +58,10 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     paths = Paths(tmp_path_factory.mktemp("project"))
     write_dataset(paths.data, cases=14, patients=JUDGED, instances=True)
     write_sides(paths)
+    for file in (paths.data / "labelsTr").iterdir():  # drawn again, as poor as a model
+        label = read_label(file)
+        again = paths.data / "observers" / "rater2" / file.name
+        write_label(again, np.roll(label.array, 2, axis=1), label.grid)
     run_to_split(paths)
     coarse = changed(PLAN, spacing=(2.0, 2.0, 4.0))
     plan.run(coarse, models={"good": TRAIN, "poor": TRAIN}, paths=paths)
@@ -113,6 +117,15 @@ def test_the_model_that_is_better_by_patient_is_marked_where_it_was_tested(
     marked = [name for name, row in cells.items() if 'class="best"' in "".join(row)]
     assert marked == ["Dice", "good against poor"]
     assert re.search(r"With 7 patients a difference of 0\.\d{3} would be seen", page)
+
+
+def test_what_another_person_reaches_is_the_bar(page: str) -> None:
+    rows = re.findall(r"<tr><td>([^<]+)</td>(<td.*?)</tr>", page, re.DOTALL)
+    cells = {name: re.findall(r">(\d[\d.]*)<", row) for name, row in rows}
+
+    for name in ("Dice", "Dice, ball", "Dice, core"):
+        assert cells[f"{name}, rater2"] == [cells[name][1]] * 2
+    assert "rater2: what this person&#39;s labels get" in page
 
 
 def test_what_validation_could_not_judge_stands_beside_the_training(page: str) -> None:
