@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths, sqlite_uri
+from segpipe.project.study import project_name
 
-EXPERIMENT = "segpipe"
 # Tags of runs and versions: digest of the segmenter, md5 of the data.
 SEGMENTER, DATA = "segpipe.segmenter", "segpipe.data"
 SEAL = "segpipe.provenance"  # tag of a version: SHA-256 of its provenance.json
@@ -60,12 +60,13 @@ def _connect(paths: Paths) -> tuple[MlflowClient, str]:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     uri = tracking_uri(paths)
     client = MlflowClient(tracking_uri=uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    name = project_name(paths.root)
+    experiment = client.get_experiment_by_name(name)
     if experiment is not None:
         if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
             number = experiment.experiment_id
             raise DataError(
-                f"{_shown(uri)}: expected the experiment {EXPERIMENT}, found that it "
+                f"{_shown(uri)}: expected the experiment {name}, found that it "
                 f"was deleted; `MLFLOW_TRACKING_URI='{_shown(uri)}' mlflow experiments "
                 f"restore --experiment-id {number}` brings it back with its runs"
             )
@@ -73,7 +74,7 @@ def _connect(paths: Paths) -> tuple[MlflowClient, str]:
     place = None
     if uri.startswith("sqlite"):
         place = (paths.root.resolve() / "mlartifacts").as_uri()
-    return client, client.create_experiment(EXPERIMENT, artifact_location=place)
+    return client, client.create_experiment(name, artifact_location=place)
 
 
 @contextmanager

@@ -25,6 +25,8 @@ class Provenance(Document):
         commit: Commit in git; none without git.
         dirty: Whether files differed from the commit.
         metrics: Figures of the test set.
+        code: Version of the segpipe that registered it, and the digest of its code;
+            empty in versions that were registered before these were known.
     """
 
     format_version: Literal[1]
@@ -36,6 +38,7 @@ class Provenance(Document):
     commit: str | None
     dirty: bool
     metrics: dict[str, float]
+    code: dict[str, str] = {}
 
     def knows(self, patient: str) -> bool:
         """Whether a fold trained or validated on a patient."""
