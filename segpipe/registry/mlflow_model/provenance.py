@@ -4,6 +4,8 @@ import hashlib
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 
@@ -38,7 +40,7 @@ class Provenance(Document):
     commit: str | None
     dirty: bool
     metrics: dict[str, float]
-    code: dict[str, str] = {}
+    code: dict[str, str] = Field(default={})
 
     def knows(self, patient: str) -> bool:
         """Whether a fold trained or validated on a patient."""

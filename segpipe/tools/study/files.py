@@ -18,27 +18,26 @@ DEVELOPING = "\n# What developing"  # the rest of .gitignore
 README = """\
 # {name}
 
-A study of segpipe: the data, params and results of one data set. The code is the installed package, segpipe {version} when
-this folder was made.
+A study of segpipe: the data, the params and the results of one data set. The code is
+the installed package; this folder was made by segpipe {version}.
 
 ```bash
-segpipe phantom data           # the example; your own: segpipe import --help
-segpipe preset quick           # a complete params.yaml; a wrong name lists all presets
+segpipe phantom data     # the example; for your own: segpipe import --help
+segpipe preset quick     # a complete params.yaml; a wrong name lists all presets
 dvc add data
-dvc repro                      # verify ... report; a second time only looks at the code
-segpipe record                 # into MLflow
-segpipe results                # the table; the report is artifacts/report/index.html
+dvc repro                # from verify to report; a second time only looks at the code
+segpipe record           # into MLflow
+segpipe results          # the table; the report is artifacts/report/index.html
 ```
 
-Commit `params.yaml`, `data.dvc`, `dvc.lock` and `split.lock` with every result that you want to find again.
+Commit `params.yaml`, `data.dvc`, `dvc.lock` and `split.lock` with every result that you
+want to find again. `segpipe --help` lists all commands. Two more programs:
 
-| | |
-|---|---|
-| `python -m flows.reproduce` | the same as a Prefect flow, a task run for each stage |
-| `python -m flows.services start` | Prefect, MLflow and workers on this machine; `stop` ends them |
-| `segpipe segment artifacts/train/MODEL IMAGES --output FOLDER` | new images |
-| `segpipe register MODEL`, `segpipe promote 1 --why "..."` | give a segmenter a name |
-| `segpipe upgrade` | after an update of segpipe, before `dvc repro`: what it would make stale |
+- `python -m flows.reproduce` does what `dvc repro` does, as a Prefect flow;
+- `python -m flows.services start` starts Prefect, MLflow and workers on this machine,
+  `python -m flows.services stop` ends them.
+
+After an update of the package, `segpipe upgrade` says what `dvc repro` will run again.
 """
 
 

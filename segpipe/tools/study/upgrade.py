@@ -59,20 +59,20 @@ def list_stale(paths: Paths, networks: Mapping[str, str]) -> Iterator[str]:
         return
     now = digest_stages(networks=networks, paths=paths)
     stages = _read_graph(paths.root / "dvc.yaml")
-    stale: dict[str, list[str]] = {}
+    stale: dict[str, str] = {}  # what it is called to its stage
     changes: set[str] = set()
     for stage, names in _code_of(stages, list(networks)).items():
         for label, name in names.items():
             found = list(_differences(before.get(name), now.get(name)))
             if found:
-                stale.setdefault(stage, []).append(label)
+                stale[label] = stage
                 changes |= set(found)
     if not stale:
         yield "code: the same behind every stage, so nothing becomes stale"
         return
     yield from (f"changed: {change}" for change in sorted(changes))
-    yield f"stale:   {', '.join(label for labels in stale.values() for label in labels)}"
-    behind = _behind(stages, set(stale))
+    yield f"stale:   {', '.join(stale)}"
+    behind = _behind(stages, set(stale.values()))
     if behind:
         yield f"behind:  {', '.join(behind)}; they run again if their inputs change"
 
