@@ -27,11 +27,11 @@ segpipe preset quick     # a complete params.yaml; a wrong name lists all preset
 dvc add data
 dvc repro                # from verify to report; a second time only looks at the code
 segpipe record           # into MLflow
-segpipe results          # the table; the report is artifacts/report/index.html
+segpipe results          # the table, and where the report lies
 ```
 
-Commit `params.yaml`, `data.dvc`, `dvc.lock` and `split.lock` with every result that you
-want to find again. `segpipe --help` lists all commands. Two more programs:
+Commit what `git status` shows with every result that you want to find again.
+`segpipe --help` lists all commands. Two more programs:
 
 - `python -m flows.reproduce` does what `dvc repro` does, as a Prefect flow;
 - `python -m flows.services start` starts Prefect, MLflow and workers on this machine,
