@@ -40,7 +40,7 @@ from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.project.study import code_tags, read_study
-from segpipe.tools.importing.replacing import sole_import
+from segpipe.tools.importing.writing.replacing import sole_import
 
 DATA = "data.dvc"
 SEEN = ".cache/data-seen.yaml"  # not *.dvc, which DVC would read
