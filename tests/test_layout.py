@@ -56,6 +56,7 @@ OF_THE_WHOLE = {
     "test_project.py",
     "test_staleness.py",
     "test_streaming.py",
+    "test_wheel.py",
 }
 
 

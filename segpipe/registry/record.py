@@ -11,6 +11,7 @@ from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
+from segpipe.project.study import code_tags
 from segpipe.registry.runs import (
     attach,
     find_or_create_pair,
@@ -92,7 +93,11 @@ def record_model(
     with reachable(paths) as (client, experiment):
         for folder in trained:
             made_from = read_record(folder)
-            tags = {"device": _device(made_from.compute), **git_tags(paths.root)}
+            tags = {
+                "device": _device(made_from.compute),
+                **git_tags(paths.root),
+                **code_tags(),
+            }
             parent, child = find_or_create_pair(
                 client, experiment, record=made_from, tags=tags
             )

@@ -3,13 +3,13 @@
 import logging
 import os
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from segpipe.images.formats.files import files_of
 from segpipe.project.commit import git_tags
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
+from segpipe.project.study import PACKAGE, code_tags, in_checkout
 from segpipe.segmenter.compute import Stopwatch
 from segpipe.tools.segmenting.manifest import (
     InputRecord,
@@ -124,7 +124,7 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
         outputs=outputs,
         segmenter=work.record,
         settings=settings.to_json(),
-        segpipe={"version": version("segpipe"), **git_tags(Path(__file__).parent)},
+        segpipe=_running_code(),
         device=str(work.inference.compute),
         shape=source.grid.shape,
         spacing=source.grid.spacing,
@@ -152,3 +152,12 @@ def _tell(study: Study, warnings: list[str]) -> None:
     """Say what is unusual as soon as it is known; the manifest keeps it, too."""
     for words in warnings:
         log.warning("%s: %s", study.name, words)
+
+
+def _running_code() -> dict[str, str]:
+    """Version, digest and, in a checkout, commit of the running segpipe.
+
+    An installed segpipe may lie in a repository that is not its own, such as a study's.
+    """
+    tags = {name.removeprefix("segpipe."): text for name, text in code_tags().items()}
+    return {**tags, **(git_tags(PACKAGE) if in_checkout() else {})}
