@@ -17,14 +17,14 @@ from segpipe.dataset.case_files import (
 from segpipe.dataset.description import read_description
 from segpipe.dataset.split import read_split
 from segpipe.evaluation.figures import figures_file
-from segpipe.project.commit import (
+from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import NUMERICS, digest_file
+from segpipe.project.origin.commit import (
     data_version,
     git_tags,
     md5_file,
     require_unchanged,
 )
-from segpipe.project.errors import DataError
-from segpipe.project.fingerprint import NUMERICS, digest_file
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
 from segpipe.project.study import code_tags

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from segpipe.images.formats.files import files_of
-from segpipe.project.commit import git_tags
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
+from segpipe.project.origin.commit import git_tags
 from segpipe.project.study import PACKAGE, code_tags, in_checkout
 from segpipe.segmenter.compute import Stopwatch
 from segpipe.tools.segmenting.manifest import (

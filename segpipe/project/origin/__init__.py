@@ -1,0 +1,1 @@
+"""Origin: which code and which commit stand behind a result."""
