@@ -90,6 +90,7 @@ def lost(root: Path, services: Services) -> str:
     assert worker is not None
     worker.kill()
     os.kill(process, signal.SIGKILL)
+    wait_until(lambda: not lives(worker), 30)
     return number
 
 
