@@ -124,8 +124,8 @@ def test_what_another_person_reaches_is_the_bar(page: str) -> None:
     cells = {name: re.findall(r">(\d[\d.]*)<", row) for name, row in rows}
 
     for name in ("Dice", "Dice, ball", "Dice, core"):
-        assert cells[f"{name}, rater2"] == [cells[name][1]] * 2
-    assert "rater2: what this person&#39;s labels get" in page
+        assert cells[f"{name}, observer rater2"] == [cells[name][1]] * 2
+    assert "Observer rater2: what this person&#39;s labels get" in page
 
 
 def test_what_validation_could_not_judge_stands_beside_the_training(page: str) -> None:

@@ -188,7 +188,7 @@ def build_comparison(
                 reached = _reached(other, keys)
                 if reached is not None:
                     cells = [_text(reached, digits)] * len(evaluated)
-                    rows.append(Row((f"{name}, {other.observer}", *cells)))
+                    rows.append(Row((f"{name}, observer {other.observer}", *cells)))
     text = "Only the mean Dice is tested by patient; the other figures describe. "
     if best is not None:
         text += "Bold: better than every other model beyond chance."
@@ -197,8 +197,8 @@ def build_comparison(
     text += " Ceiling: what a network without any error would get."
     for other in agreements:
         text += (
-            f" {other.observer}: what this person's labels get against the reference "
-            f"on {other.cases} test cases, the bar to reach."
+            f" Observer {other.observer}: what this person's labels get against the "
+            f"reference on {other.cases} test cases, the bar to reach."
         )
     return Part("Models side by side", text, Table(("", *evaluated), tuple(rows)))
 

@@ -79,9 +79,9 @@ def test_what_another_person_reaches_stands_beside_every_dice() -> None:
     part = build_comparison({"a": figures}, {"a": CEILING}, two, None, [other])
     rows = lines(part)
 
-    assert rows["Dice, 2ndHO"].cells[1:] == ("0.800",)
-    assert rows["Dice, liver, 2ndHO"].cells[1:] == ("0.900",)
-    assert rows["Dice, cyst, 2ndHO"].cells[1:] == ("0.700",)
+    assert rows["Dice, observer 2ndHO"].cells[1:] == ("0.800",)
+    assert rows["Dice, liver, observer 2ndHO"].cells[1:] == ("0.900",)
+    assert rows["Dice, cyst, observer 2ndHO"].cells[1:] == ("0.700",)
     assert sum("2ndHO" in name for name in rows) == 3
     assert "on 3 test cases, the bar to reach" in part.text
 
