@@ -1,5 +1,6 @@
 """Folders as labs have them, for the tests of the importer."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +82,33 @@ def write_slicer(
         )
         image.SetMetaData(f"Segment{number}_Layer", str(number if several else 0))
     SimpleITK.WriteImage(image, str(path))
+
+
+def write_coco(source: Path, *, names: tuple[str, ...] = ("cell",)) -> None:
+    """Two images of 12 x 10 with rectangles of each name, and a file of COCO's."""
+    flat = (*SHAPE[:2], 1)
+    shapes = []
+    for number, case in enumerate(("a", "b")):
+        write_png(source / "images" / f"{case}.png", noise(number, flat), drawn=False)
+        for place, name in enumerate(names):
+            for start in (1, 5):  # as two boxes, of 3 x 2 pixels
+                x, y = start, 1 + 4 * place
+                corners = [x, y, x + 3, y, x + 3, y + 2, x, y + 2]
+                shapes.append(
+                    {
+                        "id": len(shapes),
+                        "image_id": number,
+                        "category_id": names.index(name),
+                        "segmentation": [corners],
+                        "iscrowd": 0,
+                    }
+                )
+    document = {
+        "images": [
+            {"id": n, "file_name": f"{case}.png", "width": 12, "height": 10}
+            for n, case in enumerate(("a", "b"))
+        ],
+        "categories": [{"id": n, "name": name} for n, name in enumerate(names)],
+        "annotations": shapes,
+    }
+    (source / "annotations.json").write_text(json.dumps(document))

@@ -14,6 +14,7 @@ from segpipe.images.volume import Image
 from segpipe.project.documents import Unit
 from segpipe.tools.importing.reading import hdf5
 from segpipe.tools.importing.reading.labels import LabelRules
+from segpipe.tools.importing.reading.series import read_folder
 from segpipe.tools.importing.reading.vocabulary import Structures
 
 
@@ -113,7 +114,12 @@ class Conversion:
 
 
 def read_raw_image(path: Path, options: ImportOptions) -> Image:
-    """Read an image of any format that can be imported; a fourth axis is channels."""
+    """Read an image of any format that can be imported; a fourth axis is channels.
+
+    A folder is a series of DICOM.
+    """
+    if path.is_dir():
+        return read_folder(path)
     if hdf5.is_hdf5(path):
         return hdf5.read_image(path, key=options.image_key)
     if path.name.lower().endswith(NIFTI):

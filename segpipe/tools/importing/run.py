@@ -9,6 +9,7 @@ from segpipe.project.errors import DataError
 from segpipe.project.progress import track
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.dicom.run import holds_dicom, import_dicom
+from segpipe.tools.importing.finding.documents import find_drawn, is_document
 from segpipe.tools.importing.finding.patterns import find_by_pattern, is_pattern
 from segpipe.tools.importing.finding.sources import (
     RawCases,
@@ -18,6 +19,7 @@ from segpipe.tools.importing.finding.sources import (
 )
 from segpipe.tools.importing.phantom import is_phantom
 from segpipe.tools.importing.reading.hdf5 import is_hdf5
+from segpipe.tools.importing.reading.series import read_pseudonym
 from segpipe.tools.importing.reading.vocabulary import REST, sources_of, values_of
 from segpipe.tools.importing.surveying.survey import choose_conversion
 from segpipe.tools.importing.writing.cases import write_case
@@ -37,6 +39,8 @@ from segpipe.tools.importing.writing.replacing import (
     write_description,
     write_patients,
 )
+
+PARTICIPANT = "participant_id"  # column of BIDS' participants.tsv
 
 
 def import_dataset(source: Path, data: Path, options: ImportOptions) -> str:
@@ -129,6 +133,8 @@ def _find(source: Path, options: ImportOptions) -> RawCases:
         return replace(
             found, cases=tuple(case for case in found.cases if case.label == source)
         )
+    if options.labels is not None and is_document(options.labels):
+        return find_drawn(source, options.images, options.labels)
     images = source / (options.images or "")
     if options.labels is None and any(map(is_hdf5, _files(images))):
         return find_hdf5(images)
@@ -190,7 +196,44 @@ def _read_patients(sources: RawCases, options: ImportOptions) -> list[dict[str, 
         return _match_patients(sources, options.patient_pattern)
     if options.patients and not rows:
         raise DataError(f"{options.patients}: expected patients, found none")
-    return rows
+    if given and rows and PARTICIPANT in rows[0] and "case" not in rows[0]:
+        return _participants(given, rows, sources)
+    folders = all(case.images[0].is_dir() for case in sources.cases)
+    return rows or (_series_patients(sources) if folders else [])
+
+
+def _series_patients(sources: RawCases) -> list[dict[str, str]]:
+    """The patient of each DICOM series by its headers, or else by the case's name."""
+    return [
+        {"case": case.name, "patient": read_pseudonym(case.images[0]) or case.name}
+        for case in sources.cases
+    ]
+
+
+def _participants(
+    path: Path, rows: list[dict[str, str]], sources: RawCases
+) -> list[dict[str, str]]:
+    """The row of each case in BIDS' participants.tsv: that of its subject.
+
+    Raises:
+        DataError: If the table lacks the subject of a case.
+    """
+    table = {row[PARTICIPANT]: row for row in rows}
+    found = []
+    for case in sources.cases:
+        subject = case.name.partition("_")[0]
+        if subject not in table:
+            raise DataError(
+                f"{path}: expected a row of {subject}, found none; add it, or give "
+                "--patient-pattern '(sub-[^_]+).*' instead of --patients"
+            )
+        others = {
+            key: "" if cell in (None, "n/a") else cell
+            for key, cell in table[subject].items()
+            if key and key not in (PARTICIPANT, "patient")
+        }
+        found.append({"case": case.name, "patient": subject, **others})
+    return found
 
 
 def _match_patients(sources: RawCases, pattern: str) -> list[dict[str, str]]:

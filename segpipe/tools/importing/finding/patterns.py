@@ -14,6 +14,7 @@ from segpipe.project.errors import DataError
 from segpipe.tools.importing.finding.sources import RawCase, RawCases, shown
 from segpipe.tools.importing.reading import hdf5
 from segpipe.tools.importing.reading.labels import Drawn
+from segpipe.tools.importing.reading.series import list_folders
 from segpipe.tools.importing.reading.vocabulary import refuse_unseen
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,8 @@ def find_by_pattern(
 
     ``{case}`` is the name of the case; where it stands twice, both are the same.
     ``{channel}``, ``{structure}`` and ``{observer}`` are parts of a case, ``*`` is
-    anything but a slash.
+    anything but a slash. With a slash at its end, the pattern of the images means
+    folders of DICOM, one series each.
 
     Args:
         source: The folder.
@@ -70,9 +72,10 @@ def find_by_pattern(
         _check_pattern(option, text)
     structures = structures if "{structure}" in labels else ()
     files = list(list_files(source))
+    scans = list(list_folders(source)) if images.endswith("/") else files
     cases = None  # known where one of the patterns has no other open part
     if "{channel}" not in images:
-        cases = {found.case for found in _matches(source, files, images)}
+        cases = {found.case for found in _matches(source, scans, images)}
     elif "{structure}" not in labels and "{observer}" not in labels:
         cases = {found.case for found in _matches(source, files, labels)}
     drawn = list(
@@ -86,7 +89,7 @@ def find_by_pattern(
     others = {f.path for f in rest if f.case in labelled and f.path not in taken}
     pictured = [
         found
-        for found in _matches(source, files, images, listed={CHANNEL: channels})
+        for found in _matches(source, scans, images, listed={CHANNEL: channels})
         if found.path not in taken
         and (found.path not in others or found.case in labelled)
     ]

@@ -29,7 +29,8 @@ class RawCase:
         images: One file for each channel, or one that holds all.
         label: File of the label map; in HDF5 the same as the image.
         instances: File of the instance ids, if there is one.
-        masks: The masks of which the label map is made; ``label`` is the first.
+        masks: The masks or shapes of which the label map is made; ``label`` is the
+            file of the first.
         observers: What other people drew, by the name of each.
     """
 

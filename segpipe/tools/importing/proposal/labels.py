@@ -26,13 +26,22 @@ def shares(sample: Sample) -> str:
     counts = sample.counts
     whole = sum(counts.values())
     found = ", ".join(
-        f"{value} {100 * count / whole:.3g} %" for value, count in counts.items()
+        f"{value} {_percent(count, whole)} %" for value, count in counts.items()
     )
     if len(counts) > SHOWN:
         values = list(counts)
         found = f"{len(counts)} values from {values[0]} to {values[-1]}"
     looked = f"{len(sample.files)} of {sample.total} label files"
     return f"values in {looked}: {found}"
+
+
+def _percent(count: int, whole: int) -> str:
+    """Three digits, and as many more as a part needs that is not all."""
+    for digits in range(3, 17):
+        text = f"{100 * count / whole:.{digits}g}"
+        if count == whole or float(text) < 100:
+            break
+    return text
 
 
 @dataclass(frozen=True)

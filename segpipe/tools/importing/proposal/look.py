@@ -12,8 +12,11 @@ from segpipe.tools.importing.finding.patterns import list_files
 from segpipe.tools.importing.proposal.families import Family, ending_of, find_families
 from segpipe.tools.importing.proposal.images import look_at_images
 from segpipe.tools.importing.proposal.labels import Meaning, propose_labels, shares
-from segpipe.tools.importing.proposal.patients import propose_patients
+from segpipe.tools.importing.proposal.patients import list_cases, propose_patients
 from segpipe.tools.importing.proposal.roles import Layout, find_layouts
+from segpipe.tools.importing.proposal.standards.bids import find_bids, named
+from segpipe.tools.importing.proposal.standards.documents import look_at_documents
+from segpipe.tools.importing.proposal.standards.dicom import find_series_layouts
 from segpipe.tools.importing.proposal.values import look_drawn, take_sample
 from segpipe.tools.importing.reading import hdf5
 
@@ -68,7 +71,9 @@ def look(source: Path) -> Look:
     if not paths:
         found = _dicom() if holds_dicom(source, ImportOptions()) else Look((), ())
         return replace(found, lines=(*lines, *found.lines))
-    if any(path.lower().endswith(hdf5.SUFFIXES) for path in paths):
+    if seen := look_at_documents(source, rest):
+        found = _joined(*seen)
+    elif any(path.lower().endswith(hdf5.SUFFIXES) for path in paths):
         found = _look_at_hdf5(source, paths)
     else:
         found = _look_at_pairs(source, paths)
@@ -118,8 +123,11 @@ def _look_at_pairs(source: Path, paths: list[str]) -> Look:
     def looks_drawn(family: Family) -> bool:
         return look_drawn(source / next(iter(family.files.values())))
 
-    ways = (find_layouts(way, looks_drawn) for way in find_families(paths))
-    layouts = next((found for found in ways if found is not None), [])
+    bids = find_bids(paths)
+    families = [bids] if bids else find_families(paths)
+    ways = (find_layouts(way, looks_drawn) for way in families)
+    layouts = find_series_layouts(source, paths) if not bids else []
+    layouts = layouts or next((found for found in ways if found is not None), [])
     if not layouts and holds_dicom(source, ImportOptions()):
         return _dicom()
     if not layouts:
@@ -149,7 +157,7 @@ def _look_at_layout(source: Path, paths: list[str], layout: Layout) -> Look:
         f"labels: {layout.labels}"
         + (f", masks of {_shown(layout.structures)}" if layout.structures else "")
         + (f", drawn by {_shown(layout.observers)}" if layout.observers else ""),
-        f"cases: {len(cases)}, from {cases[0]} to {cases[-1]}",
+        list_cases(cases),
     ]
     if alone:
         lines.append(f"not used ({len(alone)}): {_shown(tuple(alone))}")
@@ -164,7 +172,8 @@ def _look_at_layout(source: Path, paths: list[str], layout: Layout) -> Look:
     options = replace(options, grey=image.grey)
     options, line = propose_patients(options, source, cases)
     meaning = propose_labels(options, layout, sample, files=drawn, source=source)
-    return _joined([*lines, line], meaning)
+    named_ = tuple(named(one, source) for one in meaning.proposals)
+    return _joined([*lines, line], replace(meaning, proposals=named_))
 
 
 def _joined(lines: list[str], meaning: Meaning) -> Look:

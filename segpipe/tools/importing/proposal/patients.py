@@ -7,8 +7,15 @@ from pathlib import Path
 
 from segpipe.tools.importing.conversion import ImportOptions
 
+BIDS = re.compile(r"sub-[^_]+(_.*)?")
 # What ends the names of the cases of one patient: eyes, ears, lungs.
 SIDES = ("[LR]", "(left|right)", "(OD|OS)", "(L|R|l|r)", "(od|os)", "(Left|Right)")
+
+
+def list_cases(cases: list[str]) -> str:
+    """The number of cases, the first and the last, in a line."""
+    ends = cases[0] if len(cases) == 1 else f"from {cases[0]} to {cases[-1]}"
+    return f"cases: {len(cases)}, {ends}"
 
 
 def propose_patients(
@@ -21,6 +28,15 @@ def propose_patients(
         source: The folder.
         cases: Names of the cases.
     """
+    if all(BIDS.fullmatch(case) for case in cases):
+        names = {case.partition("_")[0] for case in cases}
+        table = source / "participants.tsv"
+        if table.is_file():
+            line = f"patients: {len(names)}, and their columns, from {table.name}"
+            return replace(options, patients=table), line
+        if len(names) < len(cases):
+            line = f"patients: {len(names)}, as BIDS names subjects"
+            return replace(options, patient_pattern="(sub-[^_]+).*"), line
     for table in sorted(source.glob("*.csv")):
         with table.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             columns = next(csv.reader(file), [])

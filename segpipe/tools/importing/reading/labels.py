@@ -10,10 +10,12 @@ import numpy as np
 
 from segpipe.images.formats import slicer
 from segpipe.images.formats.files import read_image, read_label
-from segpipe.images.grid import SAME_GRID
+from segpipe.images.grid import SAME_GRID, Grid
 from segpipe.images.volume import LabelMap
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.reading import hdf5
+from segpipe.tools.importing.reading.shapes.canvas import Canvas
+from segpipe.tools.importing.reading.shapes.drawing import Drawing
 from segpipe.tools.importing.reading.vocabulary import REST, Source
 
 SHOWN = 8  # values listed in an error
@@ -21,15 +23,20 @@ SHOWN = 8  # values listed in an error
 
 @dataclass(frozen=True)
 class Drawn:
-    """What one person drew in a case: a label map, or a mask of each structure.
+    """What one person drew in a case: a label map, masks, or shapes.
 
     Attributes:
-        files: The label map, or the masks.
-        names: Name of each mask; empty for a label map.
+        files: The label map, the mask of each structure or of each instance, or the
+            document of the shapes.
+        names: Name of the structure of each mask; empty for all else.
+        apart: Whether each file is the mask of one instance.
+        drawing: The shapes, if the file is a document of them.
     """
 
     files: tuple[Path, ...]
     names: tuple[str, ...] = ()
+    apart: bool = False
+    drawing: Drawing | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,8 @@ class LabelRules:
     Attributes:
         sources: Value in data/ of each value or name of the source; the key ``*``
             stands for all others. Empty: the values stay.
-        named: Whether the keys are names: of masks, or of segments in headers.
+        named: Whether the keys are names: of masks, of segments in headers, of shapes.
+        instances: Whether the values are to be ids of instances.
         ignore: The value that means *not annotated*; it stays.
         binarize: Grey value from which a voxel is inside; None: labels are whole.
         overlap: Which of two structures a voxel of both belongs to, in the order of
@@ -49,6 +57,7 @@ class LabelRules:
 
     sources: dict[Source, int] = field(default_factory=dict)
     named: bool = False
+    instances: bool = False
     ignore: int | None = None
     binarize: float | None = None
     overlap: str | None = None
@@ -86,18 +95,29 @@ def read_label_map(
     return read_label(path)
 
 
-def read_drawn(drawn: Drawn, rules: LabelRules, notes: Notes) -> LabelMap:
+def read_drawn(
+    drawn: Drawn, rules: LabelRules, notes: Notes, grid: Grid | None = None
+) -> LabelMap:
     """Read what was drawn in a case, with the values of data/.
 
     Args:
         drawn: The files.
         rules: How they become a label map.
         notes: Receives what is dropped and assumed.
+        grid: The grid of the image, on which shapes are drawn.
 
     Raises:
         DataError: If a file is damaged, a mask holds several values, masks lie on
             different grids or overlap, or a value is not named.
     """
+    if drawn.drawing is not None:
+        assert grid is not None
+        path, sources = drawn.files[0], rules.sources
+        said = notes.dropped[path], notes.assumed[path]
+        canvas = Canvas(path, grid, rules.overlap, *said)
+        if rules.instances:
+            return canvas.draw_instances(drawn.drawing, sources)
+        return canvas.draw_structures(drawn.drawing, sources)
     if rules.named:
         return _compose(drawn, rules, notes)
     (path,) = drawn.files
@@ -108,7 +128,9 @@ def read_drawn(drawn: Drawn, rules: LabelRules, notes: Notes) -> LabelMap:
 
 
 def names_in(drawn: Drawn) -> tuple[str, ...]:
-    """The names that the files give to structures: of masks, or of segments."""
+    """The names that files give to structures: of masks, of segments or of shapes."""
+    if drawn.drawing is not None:
+        return drawn.drawing.names
     if drawn.names:
         return drawn.names
     return tuple(segment.name for segment in slicer.find_segments(drawn.files[0]))

@@ -67,6 +67,8 @@ def choose_labels(
     if raw.labels and not existing and are_named(options.structures):
         raw, options = _translated(raw, options)
     masks = any(case.masks is not None for case in raw.cases)
+    if masks and options.instances:
+        rules = replace(rules, instances=True)
     if masks or are_named(options.structures):
         return _choose_named(raw, options, existing, rules)
     values = _survey_values(raw, options, rules)
@@ -90,7 +92,7 @@ def _check_options(raw: RawCases, options: ImportOptions) -> None:
             "--binarize: expected none beside --instances, found one; instance ids "
             "are no grey values: leave one of the two out"
         )
-    masks = any(case.masks is not None for case in raw.cases)
+    masks = any(case.drawn.names for case in raw.cases)
     if masks and (options.instances or options.ignore is not None):
         raise DataError(
             "--labels: expected a label map a case beside --instances or --ignore, "
@@ -154,6 +156,12 @@ def _choose_named(
             )
         values = {n: v for n, v in declared.items() if n not in RESERVED}
     labels = {BACKGROUND: 0, **values}
+    if options.instances and len(values) != 1:
+        raise DataError(
+            f"--instances: expected one structure, found {', '.join(values) or 'none'};"
+            " give --structure NAME=SOURCE for one of them, or for several in one: "
+            "NAME=SOURCE,SOURCE"
+        )
     return LabelChoice(
         labels,
         declared.get(IGNORE) if declared else None,
@@ -164,7 +172,7 @@ def _choose_named(
 
 def _names(drawn: Drawn) -> tuple[str, ...]:
     names = names_in(drawn)
-    if not names:
+    if not names and drawn.drawing is None:
         raise DataError(
             f"{drawn.files[0]}: expected names of structures, as masks and 3D Slicer's "
             "segmentations have them, found a label map without; give --structure "

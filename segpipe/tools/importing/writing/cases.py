@@ -22,6 +22,7 @@ from segpipe.tools.importing.conversion import (
 )
 from segpipe.tools.importing.finding.sources import RawCase
 from segpipe.tools.importing.reading.labels import Drawn, Notes, read_drawn
+from segpipe.tools.importing.reading.series import on_series
 from segpipe.tools.importing.writing.ledger import LedgerLine
 
 WHOLE_TYPES = (np.uint8, np.int16, np.uint16, np.int32)
@@ -163,7 +164,8 @@ def _write_labels(
 ) -> list[Line]:
     """Write what was drawn; what each file was read as and went into."""
     options, file = conversion.options, f"{case.name}{conversion.ending}"
-    label = _placed(read_drawn(case.drawn, conversion.rules, notes), grid, conversion)
+    drawn = read_drawn(case.drawn, conversion.rules, notes, grid)
+    label = _placed(drawn, grid, conversion, case)
     array, wrote = label.array, [f"labelsTr/{file}"]
     if options.instances:
         structure = next(value for value in conversion.labels.values() if value)
@@ -176,12 +178,13 @@ def _write_labels(
     write_label(data / wrote[0], compact(array), label.grid)
     lines = _read_as(case.drawn, "", wrote)
     if case.instances is not None:
-        drawn = _placed(read_label(case.instances), grid, conversion)
+        drawn = _placed(read_label(case.instances), grid, conversion, case)
         goal = f"instancesTr/{file}"
         write_label(data / goal, compact(drawn.array), drawn.grid)
         lines.append((case.instances, "instances", [goal]))
     for name, again in case.observers.items():
-        label = _placed(read_drawn(again, conversion.rules, notes), grid, conversion)
+        drawn = read_drawn(again, conversion.rules, notes, grid)
+        label = _placed(drawn, grid, conversion, case)
         goal = f"{OBSERVERS}/{name}/{file}"
         write_label(data / goal, compact(label.array), label.grid)
         lines += _read_as(again, f" by {name}", [goal])
@@ -189,22 +192,32 @@ def _write_labels(
 
 
 def _read_as(drawn: Drawn, by: str, wrote: list[str]) -> list[Line]:
+    if drawn.drawing is not None:
+        return [(drawn.files[0], f"shapes{by}", wrote)]
     if not drawn.names:
         return [(drawn.files[0], f"label map{by}", wrote)]
     pairs = zip(drawn.files, drawn.names, strict=True)
     return [(path, f"mask of {name}{by}", wrote) for path, name in pairs]
 
 
-def _placed(label: LabelMap, grid: Grid, conversion: Conversion) -> LabelMap:
+def _placed(
+    label: LabelMap, grid: Grid, conversion: Conversion, case: RawCase
+) -> LabelMap:
     """The label map on its own grid, or on the image's where that is what is meant.
 
     That is so if it has none, as in HDF5 files, and if it is a box of whole voxels of
-    the image, as 3D Slicer cuts segmentations.
+    the image, as 3D Slicer cuts segmentations. Beside a series of DICOM its axes may
+    differ.
+
+    Raises:
+        DataError: If it lies on another grid than its series of DICOM.
     """
     if label.grid.unit == "px" and label.grid.shape == grid.shape:
         return LabelMap(label.array, grid)
     own = grid_with_spacing(label.grid, conversion.spacing_mm)
     start = own.start_in(grid, tolerance=SAME_GRID)
+    if case.images[0].is_dir() and (start is None or own.shape == grid.shape):
+        return on_series(case.label, label, grid)
     if start is None or own.shape == grid.shape:
         return LabelMap(label.array, own)
     whole = np.zeros(grid.shape, label.array.dtype)

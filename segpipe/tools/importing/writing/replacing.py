@@ -181,14 +181,16 @@ def write_patients(
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a CSV file, each by the names of the columns.
+    """Read the rows of a CSV or TSV file, each by the names of the columns.
 
     Raises:
         DataError: If the file is not CSV in UTF-8.
     """
+    tabs = path.suffix.lower() == ".tsv"
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return [_unmarked_row(row) for row in csv.DictReader(file)]
+            rows = csv.DictReader(file, delimiter="\t" if tabs else ",")
+            return [_unmarked_row(row) for row in rows]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: expected CSV in UTF-8, found {error}") from error
 

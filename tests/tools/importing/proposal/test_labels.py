@@ -105,3 +105,10 @@ def test_the_share_of_each_value_is_said_of_many_only_the_ends() -> None:
         "values in 1 of 9 label files: 0 75 %, 2 25 %"
     )
     assert "11 values from 0 to 10" in shares(Sample(({0: 9, **TEN},), (), 1))
+
+
+def test_a_value_that_is_not_all_is_not_100_percent() -> None:
+    """Of 100,000 voxels 18 are 0.018 %, the others 99.982 %."""
+    line = shares(Sample(({0: 99_982, 1: 18},), (), 1))
+    assert line.endswith(": 0 99.98 %, 1 0.018 %")
+    assert shares(Sample(({0: 7},), (), 1)).endswith(": 0 100 %")

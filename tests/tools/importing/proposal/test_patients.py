@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from segpipe.tools.importing.conversion import ImportOptions
-from segpipe.tools.importing.proposal.patients import propose_patients
+from segpipe.tools.importing.proposal.patients import list_cases, propose_patients
 
 
 def test_eyes_of_one_person_are_one_patient(tmp_path: Path) -> None:
@@ -29,3 +29,18 @@ def test_a_table_of_patients_is_taken(tmp_path: Path) -> None:
 
     assert options.patients == tmp_path / "who.csv"
     assert line == "patients: from who.csv"
+
+
+def test_subjects_of_bids_are_patients(tmp_path: Path) -> None:
+    cases = ["sub-01_ses-a", "sub-01_ses-b", "sub-02_ses-a"]
+    options, line = propose_patients(ImportOptions(), tmp_path, cases)
+    assert options.patient_pattern == "(sub-[^_]+).*"
+    assert line.startswith("patients: 2,")
+    (tmp_path / "participants.tsv").touch()
+    options, _ = propose_patients(ImportOptions(), tmp_path, cases)
+    assert options.patients == tmp_path / "participants.tsv"
+
+
+def test_one_case_has_no_last_one() -> None:
+    assert list_cases(["a"]) == "cases: 1, a"
+    assert list_cases(["a", "b", "c"]) == "cases: 3, from a to c"

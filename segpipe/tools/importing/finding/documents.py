@@ -1,0 +1,98 @@
+"""Documents that hold the shapes on all images of a source: COCO."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from segpipe.project.errors import DataError
+from segpipe.tools.importing.finding.patterns import list_files
+from segpipe.tools.importing.finding.sources import RawCase, RawCases, shown
+from segpipe.tools.importing.reading.labels import Drawn
+from segpipe.tools.importing.reading.shapes import coco
+from segpipe.tools.importing.reading.shapes.drawing import Drawing
+
+SUFFIXES = (".json",)
+
+
+def is_document(labels: str) -> bool:
+    """Whether --labels names a document of shapes, not a folder or a pattern."""
+    return labels.lower().endswith(SUFFIXES) and "{" not in labels
+
+
+def kind_of(path: Path) -> str:
+    """What a document is: COCO; empty if it is none."""
+    return "COCO" if coco.is_coco(path) else ""
+
+
+def read_document(path: Path) -> dict[str, Drawing]:
+    """Read the drawing of each image, by the name of its file in the document.
+
+    Raises:
+        DataError: If the document is missing, damaged or too large.
+    """
+    return coco.read_coco(path)
+
+
+def find_drawn(source: Path, images: str | None, labels: str) -> RawCases:
+    """Find the images that a document names.
+
+    Args:
+        source: The folder.
+        images: Folder of images inside it; None for anywhere.
+        labels: Path of the document inside it.
+
+    Raises:
+        DataError: If the document is damaged, or an image that it names is missing or
+            there twice.
+    """
+    path = source / labels
+    drawings = read_document(path)
+    files = find_images(source, images, drawings)
+    without = [name for name in drawings if len(files[name]) != 1]
+    if without or not drawings:
+        many = [str(one) for name in without for one in files[name]]
+        raise DataError(
+            f"{path}: expected one file of each image that it names, found none or "
+            f"several of {shown(without) or 'no image at all'}"
+            f"{': ' + shown(many) if many else ''}; add the missing ones, or say "
+            "where they are with --images FOLDER"
+        )
+    cases = [
+        RawCase(
+            case, (files[name][0],), path, masks=Drawn((path,), drawing=drawings[name])
+        )
+        for name, case in case_names(drawings).items()
+    ]
+    return RawCases(tuple(sorted(cases, key=lambda case: case.name)))
+
+
+def case_names(names: Iterable[str]) -> dict[str, str]:
+    """The case of each image: its name without ending, or its path where two agree."""
+    plain = {name: Path(name.replace("\\", "/")).with_suffix("") for name in names}
+    stems = Counter(path.name for path in plain.values())
+    return {
+        name: path.name if stems[path.name] == 1 else "_".join(path.parts)
+        for name, path in plain.items()
+    }
+
+
+def find_images(
+    source: Path, images: str | None, names: dict[str, Drawing]
+) -> dict[str, list[Path]]:
+    """The files inside a source that a document may mean by each name.
+
+    A name is the end of a path; only files inside the source are found.
+    """
+    folder = source / (images or "")
+    ends: dict[str, list[Path]] = {}
+    for file in list_files(folder) if folder.is_dir() else ():
+        parts = file.split("/")
+        for start in range(len(parts)):
+            ends.setdefault("/".join(parts[start:]), []).append(folder / file)
+    found = {}
+    for name in names:
+        plain = name.replace("\\", "/").removeprefix("./")
+        exact = folder / plain
+        at_name = ends.get(plain, []) or ends.get(plain.rpartition("/")[2], [])
+        found[name] = [exact] if exact in at_name else at_name
+    return found

@@ -1,0 +1,1 @@
+"""Layouts that a standard or an annotation program fixes."""

@@ -1,0 +1,1 @@
+"""Shapes on images: polygons, boxes and run lengths, as annotation programs write."""

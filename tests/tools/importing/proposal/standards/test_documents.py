@@ -1,0 +1,93 @@
+"""What a document of shapes says is proposed in full, and comes in verified."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from segpipe.project.paths import Paths
+from segpipe.stages import verify
+from segpipe.tools.importing.conversion import ImportOptions
+from segpipe.tools.importing.proposal.look import look
+from segpipe.tools.importing.run import import_dataset
+from tests.support.projects import VERIFY
+from tests.support.sources import noise, write_coco, write_png
+
+DOCUMENT = "annotations.json"
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (
+            ("cell",),
+            ImportOptions(
+                labels=DOCUMENT, structures={"cell": ("cell",)}, instances=True
+            ),
+        ),
+        (
+            ("cell", "dirt"),
+            ImportOptions(
+                labels=DOCUMENT, structures={"cell": ("cell",), "dirt": ("dirt",)}
+            ),
+        ),
+        # --structure cannot say these names; the import takes all kinds as they are.
+        (("a, b", "7"), ImportOptions(labels=DOCUMENT)),
+    ],
+)
+def test_coco_is_proposed_and_comes_in(
+    names: tuple[str, ...], wanted: ImportOptions, tmp_path: Path
+) -> None:
+    write_coco(tmp_path / "s", names=names)
+    found = look(tmp_path / "s")
+
+    assert found.proposals == (wanted,)
+    assert found.doubt == ""
+    number = 2 * 2
+    assert (
+        f"annotations.json: COCO, shapes on 2 images: {names[0]} {number}"
+        in (found.lines[2])
+    )
+    import_dataset(tmp_path / "s", tmp_path / "data", wanted)
+    verify.run(VERIFY, networks={}, paths=Paths(tmp_path))
+
+
+def test_who_has_a_pixel_of_two_shapes_is_said(tmp_path: Path) -> None:
+    """The larger kind is written first; of instances the later one is kept."""
+    for names in (("cell", "dirt"), ("cell",)):
+        write_coco(tmp_path, names=names)
+        path = tmp_path / DOCUMENT
+        content = json.loads(path.read_text())
+        extra = dict(content["annotations"][-1])
+        content["annotations"].append(
+            extra | {"id": 99, "segmentation": [[0, 0, 12, 0, 12, 10, 0, 10]]}
+        )
+        path.write_text(json.dumps(content))
+        (found,) = look(tmp_path).proposals
+
+        assert found.overlap == "last"
+        assert list(found.structures) == list(reversed(names))
+
+
+def test_images_elsewhere_or_missing_are_said(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    for case in ("a", "b"):
+        write_png(tmp_path / "old" / f"{case}.png", noise(1, (12, 10, 1)), drawn=False)
+    assert look(tmp_path).proposals == ()
+    assert "--images FOLDER" in look(tmp_path).lines[-1]
+    (tmp_path / "old" / "b.png").unlink()
+    (found,) = look(tmp_path).proposals
+    assert found.images == "images"
+    (tmp_path / "images" / "b.png").unlink()
+    assert look(tmp_path).lines[-1] == "no file of 1 images, as b.png"
+
+
+def test_two_documents_are_two_choices(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    (tmp_path / "b.json").write_bytes((tmp_path / DOCUMENT).read_bytes())
+    found = look(tmp_path)
+
+    assert [one.labels for one in found.proposals] == [DOCUMENT, "b.json"]
+    assert "then another with --add" in found.doubt
+    (tmp_path / "b.json").write_text("{}")
+    assert len(look(tmp_path).proposals) == 1
