@@ -15,8 +15,8 @@ from segpipe.tools.importing.proposal.labels import Meaning, propose_labels, sha
 from segpipe.tools.importing.proposal.patients import list_cases, propose_patients
 from segpipe.tools.importing.proposal.roles import Layout, find_layouts
 from segpipe.tools.importing.proposal.standards.bids import find_bids, named
-from segpipe.tools.importing.proposal.standards.documents import look_at_documents
 from segpipe.tools.importing.proposal.standards.dicom import find_series_layouts
+from segpipe.tools.importing.proposal.standards.documents import look_at_documents
 from segpipe.tools.importing.proposal.values import look_drawn, take_sample
 from segpipe.tools.importing.reading import hdf5
 
@@ -65,11 +65,9 @@ def look(source: Path) -> Look:
     others = Counter(p.suffix or p.name for p in source.rglob("*") if p.is_file())
     rest = {e: n for e, n in others.items() if n and not _counts(e, counted)}
     lines = [f"{source}: {kinds or 'no image'}"]
-    if rest:
-        shown = ", ".join(f"{n} {e}" for e, n in sorted(rest.items())[:SHOWN])
-        lines.append(f"left out: {shown}")
     if not paths:
         found = _dicom() if holds_dicom(source, ImportOptions()) else Look((), ())
+        lines += _left_out(rest, ())
         return replace(found, lines=(*lines, *found.lines))
     if seen := look_at_documents(source, rest):
         found = _joined(*seen)
@@ -77,9 +75,20 @@ def look(source: Path) -> Look:
         found = _look_at_hdf5(source, paths)
     else:
         found = _look_at_pairs(source, paths)
+    lines += _left_out(rest, found.proposals)
     unnamed = any("structure_1" in one.structures for one in found.proposals)
     named = ("names: no file has one; write yours for structure_1",) if unnamed else ()
     return replace(found, lines=(*lines, *found.lines, *named))
+
+
+def _left_out(rest: dict[str, int], proposals: tuple[ImportOptions, ...]) -> list[str]:
+    """The files that are no images, without those that the proposals read."""
+    if any((one.images or "").endswith("/") for one in proposals):
+        return []  # files of DICOM have any ending
+    used = {Path(one.labels or "").suffix.lower() for one in proposals}
+    left = {e: n for e, n in rest.items() if e.lower() not in used}
+    shown = ", ".join(f"{n} {e}" for e, n in sorted(left.items())[:SHOWN])
+    return [f"left out: {shown}"] if shown else []
 
 
 def _dicom() -> Look:

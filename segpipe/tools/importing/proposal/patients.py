@@ -28,6 +28,8 @@ def propose_patients(
         source: The folder.
         cases: Names of the cases.
     """
+    if (options.images or "").endswith("/"):
+        return options, "patients: by PatientID, of which a digest is kept"
     if all(BIDS.fullmatch(case) for case in cases):
         names = {case.partition("_")[0] for case in cases}
         table = source / "participants.tsv"

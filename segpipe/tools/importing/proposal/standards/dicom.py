@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from segpipe.images.dicom.series import find_series
+from segpipe.tools.importing.dicom.pairing import LABEL_MODALITIES, dicom_files
 from segpipe.tools.importing.proposal.families import ending_of, find_families
 from segpipe.tools.importing.proposal.roles import VOLUMES, Layout, find_layouts
 from segpipe.tools.importing.reading.series import list_folders
@@ -19,7 +21,8 @@ def find_series_layouts(source: Path, paths: list[str]) -> list[Layout]:
         paths: Paths of the files in it that are no DICOM.
 
     Returns:
-        The layouts; empty if there is no DICOM or nothing that belongs to it.
+        The layouts; empty if there is no DICOM, nothing that belongs to it, or SEG or
+        RTSTRUCT in it.
     """
     drawn = [path for path in paths if ending_of(path).lower() in VOLUMES]
     folders = list(list_folders(source)) if drawn else []
@@ -34,9 +37,15 @@ def find_series_layouts(source: Path, paths: list[str]) -> list[Layout]:
         for way in find_families([*marked, *drawn]):
             layouts = find_layouts(way, lambda family: True) or []
             sound = [one for one in layouts if one.images.endswith(f"/{STAND_IN}")]
-            if sound:
+            if sound and not _has_labels(source):
                 return [_unmarked(one) for one in sound]
     return []
+
+
+def _has_labels(source: Path) -> bool:
+    """Whether DICOM itself holds labels, so that nothing else is needed."""
+    found = find_series(dicom_files(source))
+    return any(one.modality in LABEL_MODALITIES for one in found)
 
 
 def _unmarked(layout: Layout) -> Layout:

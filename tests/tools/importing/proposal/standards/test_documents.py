@@ -46,7 +46,7 @@ def test_coco_is_proposed_and_comes_in(
     number = 2 * 2
     assert (
         f"annotations.json: COCO, shapes on 2 images: {names[0]} {number}"
-        in (found.lines[2])
+        in (found.lines[1])
     )
     import_dataset(tmp_path / "s", tmp_path / "data", wanted)
     verify.run(VERIFY, networks={}, paths=Paths(tmp_path))
