@@ -1,4 +1,4 @@
-"""Documents that hold the shapes on all images of a source: COCO."""
+"""Documents that hold the shapes on all images of a source: COCO, CVAT."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,10 +8,10 @@ from segpipe.project.errors import DataError
 from segpipe.tools.importing.finding.patterns import list_files
 from segpipe.tools.importing.finding.sources import RawCase, RawCases, shown
 from segpipe.tools.importing.reading.labels import Drawn
-from segpipe.tools.importing.reading.shapes import coco
+from segpipe.tools.importing.reading.shapes import coco, cvat
 from segpipe.tools.importing.reading.shapes.drawing import Drawing
 
-SUFFIXES = (".json",)
+SUFFIXES = (".json", ".xml")
 
 
 def is_document(labels: str) -> bool:
@@ -20,8 +20,8 @@ def is_document(labels: str) -> bool:
 
 
 def kind_of(path: Path) -> str:
-    """What a document is: COCO; empty if it is none."""
-    return "COCO" if coco.is_coco(path) else ""
+    """What a document is: COCO or CVAT; empty if it is none of them."""
+    return "COCO" if coco.is_coco(path) else "CVAT" if cvat.is_cvat(path) else ""
 
 
 def read_document(path: Path) -> dict[str, Drawing]:
@@ -30,6 +30,8 @@ def read_document(path: Path) -> dict[str, Drawing]:
     Raises:
         DataError: If the document is missing, damaged or too large.
     """
+    if path.suffix.lower() == ".xml":
+        return cvat.read_cvat(path)
     return coco.read_coco(path)
 
 

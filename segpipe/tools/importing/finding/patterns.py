@@ -15,6 +15,7 @@ from segpipe.tools.importing.finding.sources import RawCase, RawCases, shown
 from segpipe.tools.importing.reading import hdf5
 from segpipe.tools.importing.reading.labels import Drawn
 from segpipe.tools.importing.reading.series import list_folders
+from segpipe.tools.importing.reading.shapes import geojson
 from segpipe.tools.importing.reading.vocabulary import refuse_unseen
 
 log = logging.getLogger(__name__)
@@ -116,12 +117,16 @@ def find_by_pattern(
 
 
 def list_files(source: Path) -> Iterator[str]:
-    """Yield the paths of all images in a source, without hidden files, in order."""
+    """Yield the paths of all images and labels in a source, in order.
+
+    Hidden files are left out.
+    """
     for path in sorted(source.rglob("*")):
         inside = path.relative_to(source)
         name = path.name.lower()
         hidden = any(part.startswith(".") for part in inside.parts)
-        if not hidden and name.endswith((*IMAGE_SUFFIXES, *hdf5.SUFFIXES)):
+        known = (*IMAGE_SUFFIXES, *hdf5.SUFFIXES, *geojson.SUFFIXES)
+        if not hidden and name.endswith(known):
             yield inside.as_posix()
 
 
@@ -225,7 +230,7 @@ def _case(
         name,
         tuple(by_channel[channel] for channel in channels),
         main.files[0],
-        masks=main if main.names else None,
+        masks=main if main.names or main.drawing is not None else None,
         observers=observers,
     )
 
@@ -245,5 +250,9 @@ def _by_observer(name: str, labels: list[Found]) -> dict[str, Drawn]:
                 "narrower"
             )
         files = tuple(found.path for found in of)
+        if geojson.is_geojson(files[0]) and not names[0]:
+            shapes = geojson.read_geojson(files[0])
+            drawn[observer] = Drawn(files, drawing=shapes)
+            continue
         drawn[observer] = Drawn(files, tuple(names) if names[0] else ())
     return drawn

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from segpipe.images.formats.files import IMAGE_SUFFIXES
 from segpipe.tools.importing.reading import hdf5
+from segpipe.tools.importing.reading.shapes import geojson
 
 CASE = "{case}"
 # Words of file names that tell what a file is, and never the name of a case.
@@ -39,7 +40,7 @@ class Family:
 
 def ending_of(path: str) -> str:
     """The ending of a file that can be imported, such as ``.nii.gz``."""
-    for ending in (*IMAGE_SUFFIXES, *hdf5.SUFFIXES):
+    for ending in (*IMAGE_SUFFIXES, *hdf5.SUFFIXES, *geojson.SUFFIXES):
         if path.lower().endswith(ending):
             return path[-len(ending) :]
     return ""

@@ -16,9 +16,14 @@ from segpipe.tools.importing.proposal.patients import list_cases, propose_patien
 from segpipe.tools.importing.proposal.roles import Layout, find_layouts
 from segpipe.tools.importing.proposal.standards.bids import find_bids, named
 from segpipe.tools.importing.proposal.standards.dicom import find_series_layouts
-from segpipe.tools.importing.proposal.standards.documents import look_at_documents
+from segpipe.tools.importing.proposal.standards.documents import (
+    count_shapes,
+    look_at_documents,
+    propose_shapes,
+)
 from segpipe.tools.importing.proposal.values import look_drawn, take_sample
 from segpipe.tools.importing.reading import hdf5
+from segpipe.tools.importing.reading.shapes import geojson
 
 MOST_PROPOSALS = 3
 SHOWN = 6  # names listed in a line
@@ -173,13 +178,20 @@ def _look_at_layout(source: Path, paths: list[str], layout: Layout) -> Look:
     files = [source / layout.pictured[0].files[case] for case in cases]
     image = look_at_images(files, ImportOptions())
     drawn = [source / f.files[c] for f in layout.drawn for c in cases if c in f.files]
-    sample = take_sample(drawn)
-    lines += [*image.lines(files[0]), shares(sample)]
+    shapes = all(map(geojson.is_geojson, drawn))
+    sample = None if shapes else take_sample(drawn)
+    seen = [] if sample is None else [shares(sample)]
+    lines += [*image.lines(files[0]), *seen]
     options = _found_options(layout, source)
     if image.is_ct(layout.images) and not layout.channels:
         options = replace(options, channels=("CT",))
     options = replace(options, grey=image.grey)
     options, line = propose_patients(options, source, cases)
+    if sample is None:
+        drawings = {str(path): geojson.read_geojson(path) for path in drawn}
+        found, said = propose_shapes(options, drawn[0], drawings)
+        lines.append(count_shapes(drawings))
+        return _joined([*lines, line, *said], Meaning((found,)))
     meaning = propose_labels(options, layout, sample, files=drawn, source=source)
     named_ = tuple(named(one, source) for one in meaning.proposals)
     return _joined([*lines, line], replace(meaning, proposals=named_))
@@ -210,7 +222,8 @@ def _found_options(layout: Layout, source: Path) -> ImportOptions:
         channels=layout.channels,
         reference=layout.observers[0] if layout.observers else None,
     )
-    if layout.channels or layout.structures or layout.observers:
+    shapes = layout.labels.lower().endswith(geojson.SUFFIXES)
+    if layout.channels or layout.structures or layout.observers or shapes:
         return options
     plain = re.compile(r"(.+)/\{case\}\.[a-z.]+", re.IGNORECASE)
     images, labels = plain.fullmatch(layout.images), plain.fullmatch(layout.labels)

@@ -14,6 +14,7 @@ from segpipe.tools.importing.proposal.families import (
     ending_of,
     words_of,
 )
+from segpipe.tools.importing.reading.shapes import geojson
 
 OBSERVER = re.compile(
     r"\d+(st|nd|rd|th)?_?(ho|obs|observer|rater|reader|annotator|expert)"
@@ -116,6 +117,8 @@ def _is_solid(family: Family) -> bool:
 def _role(pattern: str) -> str | None:
     """What the words of a path say, the name of the file before its folders."""
     *folders, name = pattern.split("/")
+    if name.lower().endswith(geojson.SUFFIXES):
+        return "label"
     for part in [name[: len(name) - len(ending_of(name))], *reversed(folders)]:
         words = words_of(part)
         plain = [re.sub(r"\d+", "", word) for word in words]

@@ -26,7 +26,7 @@ UNNAMED = re.compile(r"structure_(\d+)")
 def find_bids(paths: list[str]) -> tuple[Family, ...]:
     """Find the families of a BIDS data set; empty if the paths are none.
 
-    Of the images, those are kept that every labelled subject and session has. The
+    Images are kept that every labelled subject and session has. The
     folders of subjects and of sessions are ``*`` in the patterns.
     """
     found: dict[str, dict[str, str]] = defaultdict(dict)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from segpipe.images.grid import Grid
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.finding.documents import (
     SUFFIXES,
@@ -20,7 +19,7 @@ from segpipe.tools.importing.finding.documents import (
 from segpipe.tools.importing.proposal.images import look_at_images
 from segpipe.tools.importing.proposal.labels import Meaning
 from segpipe.tools.importing.proposal.patients import list_cases, propose_patients
-from segpipe.tools.importing.reading.shapes.drawing import Drawing, stamps
+from segpipe.tools.importing.reading.shapes.drawing import Drawing, extent_of, stamps
 from segpipe.tools.importing.reading.vocabulary import RESERVED
 
 BUDGET_S = 3.0  # for looking whether shapes share pixels
@@ -55,14 +54,10 @@ def look_at_documents(
 
 def _look_at_document(source: Path, path: Path) -> tuple[list[str], Meaning]:
     drawings, inside = read_document(path), path.relative_to(source).as_posix()
-    counts = Counter(shape.name for one in drawings.values() for shape in one.shapes)
-    kinds = ", ".join(f"{name} {number}" for name, number in counts.most_common(SHOWN))
-    more = f" and {len(counts) - SHOWN} kinds more" if len(counts) > SHOWN else ""
-    lines = [f"{inside}: {kind_of(path)}, shapes on {len(drawings)} images: "]
-    lines[0] += f"{kinds or 'none'}{more}"
+    lines = [f"{inside}: {kind_of(path)}, {count_shapes(drawings)}"]
     files = find_images(source, None, drawings)
     missing = [name for name, found in files.items() if not found]
-    if missing or not counts:
+    if missing or not any(one.shapes for one in drawings.values()):
         what = f"no file of {len(missing)} images, as {missing[0]}" if missing else ""
         return [*lines, what or "nothing to import"], Meaning(())
     options = ImportOptions(labels=inside, images=_folder(source, files))
@@ -75,7 +70,7 @@ def _look_at_document(source: Path, path: Path) -> tuple[list[str], Meaning]:
     lines += [list_cases(cases), *image.lines(first[0])]
     options = replace(options, grey=image.grey)
     options, line = propose_patients(options, source, cases)
-    found, said = _meaning(options, path, drawings, image.grid)
+    found, said = propose_shapes(options, path, drawings)
     return [*lines, line, *said], Meaning((found,))
 
 
@@ -88,10 +83,27 @@ def _folder(source: Path, files: Mapping[str, list[Path]]) -> str | None:
     return common.pop().relative_to(source).as_posix() if len(common) == 1 else None
 
 
-def _meaning(
-    options: ImportOptions, path: Path, drawings: Mapping[str, Drawing], grid: Grid
+def count_shapes(drawings: Mapping[str, Drawing]) -> str:
+    """The number of images and of the shapes of each kind, in a line."""
+    counts = Counter(shape.name for one in drawings.values() for shape in one.shapes)
+    kinds = ", ".join(f"{name} {number}" for name, number in counts.most_common(SHOWN))
+    more = f" and {len(counts) - SHOWN} kinds more" if len(counts) > SHOWN else ""
+    return f"shapes on {len(drawings)} images: {kinds or 'none'}{more}"
+
+
+def propose_shapes(
+    options: ImportOptions, path: Path, drawings: Mapping[str, Drawing]
 ) -> tuple[ImportOptions, list[str]]:
-    """Structures, or instances of one; and who has pixels of two shapes."""
+    """Propose structures, or instances of one, and who has pixels of two shapes.
+
+    Args:
+        options: The options until now.
+        path: The document, or one of them, for errors.
+        drawings: The shapes of each image.
+
+    Returns:
+        The options, and what was seen, in words.
+    """
     names = list(dict.fromkeys(n for one in drawings.values() for n in one.names))
     several = any(len(one.shapes) > 1 for one in drawings.values())
     crowd = any(shape.crowd for one in drawings.values() for shape in one.shapes)
@@ -99,7 +111,7 @@ def _meaning(
     lines = ["each shape is an instance"] if instances else []
     if len(names) > 1 and several:
         lines.append("instances of one kind: --instances --structure NAME=KIND")
-    sizes, shared = _overlap(path, drawings, grid, instances=instances)
+    sizes, shared = _overlap(path, drawings, instances=instances)
     if shared and instances:
         lines.append("some pixels lie in two shapes: the later one gets them")
     elif shared:
@@ -123,7 +135,7 @@ def _is_plain(name: str) -> bool:
 
 
 def _overlap(
-    path: Path, drawings: Mapping[str, Drawing], grid: Grid, *, instances: bool
+    path: Path, drawings: Mapping[str, Drawing], *, instances: bool
 ) -> tuple[Counter[str], bool]:
     """The pixels of each kind, and whether two share some, as far as time allows."""
     sizes: Counter[str] = Counter()
@@ -131,7 +143,9 @@ def _overlap(
     for drawing in drawings.values():
         if time.monotonic() - start > BUDGET_S:
             break
-        size = drawing.size or (grid.shape[0], grid.shape[1])
+        if not drawing.shapes:
+            continue
+        size = drawing.size or extent_of(drawing)
         whole = np.zeros(size, np.int32)
         numbers = {name: n for n, name in enumerate(drawing.names, start=1)}
         for place, shape in enumerate(drawing.shapes, start=1):

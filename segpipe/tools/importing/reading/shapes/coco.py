@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.reading.shapes.drawing import (
+    MOST_PIXELS,
     Drawing,
     Rings,
     Runs,
@@ -21,7 +22,6 @@ from segpipe.tools.importing.reading.shapes.drawing import (
     runs_of,
 )
 
-MOST_PIXELS = 1 << 30  # of an image
 KEYS = (b'"images"', b'"annotations"', b'"categories"')
 MOST_BITS = 40  # of a packed run length
 SHOWN = 4  # faults listed in an error

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float64, Int64
 from segpipe.project.errors import DataError
 
 LARGEST_FILE = 1 << 29  # bytes of a document
+MOST_PIXELS = 1 << 30  # of an image
 MOST_POINTS = 100_000  # of a shape
 MARGIN = 2.0  # pixels that an outline may lie outside of its image
 CHUNK = 1 << 20  # crossings of outline and rows that are computed at once
@@ -184,6 +185,21 @@ def stamps(
             start = np.clip(np.floor(low), 0, size).astype(int)
             stop = np.clip(np.ceil(high), start, size).astype(int)
             yield _box(start, stop), _filled(part, start, stop - start)
+
+
+def extent_of(drawing: Drawing) -> tuple[int, int]:
+    """The smallest size of an image on which polygons lie, at most MOST_PIXELS."""
+    rings = [
+        ring
+        for shape in drawing.shapes
+        for part in shape.parts
+        if isinstance(part, Rings)
+        for ring in part.rings
+    ]
+    longest = MOST_PIXELS**0.5
+    high = np.concatenate(rings).max(axis=0) if rings else np.ones(2)
+    columns, rows = np.ceil(np.clip(high, 1, longest)).astype(int).tolist()
+    return columns, rows
 
 
 def _box(start: np.ndarray, stop: np.ndarray) -> Box:
