@@ -74,8 +74,8 @@ def _name_of(path: Path, feature: dict[str, Any], where: str) -> str:
         return UNCLASSIFIED
     if not isinstance(kind, str) or not kind.strip():
         raise DataError(
-            f"{path}: expected the name of a class in {where}, found {str(kind)[:40]!r};"
-            " give the object a class, or none"
+            f"{path}: expected the name of a class in {where}, found "
+            f"{str(kind)[:40]!r}; give the object a class, or none"
         )
     return kind.strip()
 
@@ -109,8 +109,8 @@ def _polygons(
 def _rings(path: Path, found: Any, where: str) -> Rings:
     if not isinstance(found, list) or not found:
         raise DataError(
-            f"{path}: expected the rings of a polygon in {where}, found none; export it "
-            "again"
+            f"{path}: expected the rings of a polygon in {where}, found none; export "
+            "it again"
         )
     rings = []
     for ring in found:

@@ -17,7 +17,7 @@ from tests.support.sources import box, write_nifti
         ("dicom/{}", "masks/{}.nii.gz", "dicom/{case}/", "masks/{case}.nii.gz"),
         # A folder of the series' UID inside that of the patient.
         ("{}/1.2.3", "{}_mask.nii", "{case}/", "{case}_mask.nii"),
-        ("{}/dicom", "{}/liver.nii", "{case}/dicom/", "{case}/liver.nii"),
+        ("{}/dicom", "{}/liver.nii", "{case}/", "{case}/liver.nii"),
     ],
 )
 def test_series_and_masks_are_paired_by_names(
@@ -30,7 +30,9 @@ def test_series_and_masks_are_paired_by_names(
 
     name = "liver" if "liver" in labels else "structure_1"
     assert found.proposals == (
-        ImportOptions(images=images, labels=labels, structures={name: 1}),
+        ImportOptions(
+            images=images, labels=labels, channels=("CT",), structures={name: 1}
+        ),
     )
     assert "patients: by PatientID, of which a digest is kept" in found.lines
 
