@@ -20,9 +20,10 @@ from segpipe.tools.importing.reading.vocabulary import refuse_unseen
 
 log = logging.getLogger(__name__)
 CASE, CHANNEL, STRUCTURE, OBSERVER = "case", "channel", "structure", "observer"
+INSTANCE = "instance"
 PLACE = re.compile(r"\{(\w+)\}|(\*)")
 # Parts of a path that each option may leave open.
-OPEN = {"--images": (CASE, CHANNEL), "--labels": (CASE, STRUCTURE, OBSERVER)}
+OPEN = {"--images": (CASE, CHANNEL), "--labels": (CASE, STRUCTURE, OBSERVER, INSTANCE)}
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Found:
     channel: str = ""
     structure: str = ""
     observer: str = ""
+    instance: str = ""
 
 
 def is_pattern(text: str | None) -> bool:
@@ -53,9 +55,9 @@ def find_by_pattern(
     """Find the cases whose files match two patterns of paths inside the source.
 
     ``{case}`` is the name of the case; where it stands twice, both are the same.
-    ``{channel}``, ``{structure}`` and ``{observer}`` are parts of a case, ``*`` is
-    anything but a slash. With a slash at its end, the pattern of the images means
-    folders of DICOM, one series each.
+    ``{channel}``, ``{structure}``, ``{observer}`` and ``{instance}`` are parts of a
+    case, ``*`` is anything but a slash. With a slash at its end, the pattern of the
+    images means folders of DICOM, one series each.
 
     Args:
         source: The folder.
@@ -77,7 +79,7 @@ def find_by_pattern(
     cases = None  # known where one of the patterns has no other open part
     if "{channel}" not in images:
         cases = {found.case for found in _matches(source, scans, images)}
-    elif "{structure}" not in labels and "{observer}" not in labels:
+    elif not re.search(r"\{(structure|observer|instance)\}", labels):
         cases = {found.case for found in _matches(source, files, labels)}
     drawn = list(
         _matches(source, files, labels, listed={STRUCTURE: structures}, cases=cases)
@@ -133,6 +135,12 @@ def list_files(source: Path) -> Iterator[str]:
 def _check_pattern(option: str, text: str) -> None:
     named = [name for name, star in PLACE.findall(text) if not star]
     wrong = [name for name in named if name not in OPEN[option]]
+    if {STRUCTURE, INSTANCE} <= set(named):
+        raise DataError(
+            f"{option} {text}: expected {{structure}} or {{instance}}, found both; "
+            "import the instances of one structure, with its name in place of "
+            "{structure}"
+        )
     if wrong or CASE not in named:
         raise DataError(
             f"{option} {text}: expected a pattern with {{case}} and perhaps "
@@ -230,7 +238,7 @@ def _case(
         name,
         tuple(by_channel[channel] for channel in channels),
         main.files[0],
-        masks=main if main.names or main.drawing is not None else None,
+        masks=None if main == Drawn((main.files[0],)) and not main.drawing else main,
         observers=observers,
     )
 
@@ -243,6 +251,9 @@ def _by_observer(name: str, labels: list[Found]) -> dict[str, Drawn]:
     drawn = {}
     for observer, of in sorted(grouped.items()):
         names = [found.structure for found in of]
+        if of[0].instance:
+            drawn[observer] = Drawn(tuple(found.path for found in of), apart=True)
+            continue
         if len(set(names)) < len(names):
             raise DataError(
                 f"{of[0].path}: expected one label of each structure of {name}, found "

@@ -21,6 +21,7 @@ from segpipe.tools.importing.proposal.standards.documents import (
     look_at_documents,
     propose_shapes,
 )
+from segpipe.tools.importing.proposal.standards.instances import look_at_instances
 from segpipe.tools.importing.proposal.values import look_drawn, take_sample
 from segpipe.tools.importing.reading import hdf5
 from segpipe.tools.importing.reading.shapes import geojson
@@ -74,7 +75,9 @@ def look(source: Path) -> Look:
         found = _dicom() if holds_dicom(source, ImportOptions()) else Look((), ())
         lines += _left_out(rest, ())
         return replace(found, lines=(*lines, *found.lines))
-    if seen := look_at_documents(source, rest):
+    if (seen := look_at_documents(source, rest)) or (
+        seen := look_at_instances(source, paths)
+    ):
         found = _joined(*seen)
     elif any(path.lower().endswith(hdf5.SUFFIXES) for path in paths):
         found = _look_at_hdf5(source, paths)

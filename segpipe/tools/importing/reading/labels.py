@@ -14,6 +14,7 @@ from segpipe.images.grid import SAME_GRID, Grid
 from segpipe.images.volume import LabelMap
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.reading import hdf5
+from segpipe.tools.importing.reading.instances import join_masks
 from segpipe.tools.importing.reading.shapes.canvas import Canvas
 from segpipe.tools.importing.reading.shapes.drawing import Drawing
 from segpipe.tools.importing.reading.vocabulary import REST, Source
@@ -118,6 +119,9 @@ def read_drawn(
         if rules.instances:
             return canvas.draw_instances(drawn.drawing, sources)
         return canvas.draw_structures(drawn.drawing, sources)
+    if drawn.apart:
+        masks = ((file, _read_mask(file, rules, notes)) for file in drawn.files)
+        return join_masks(masks, overlap=rules.overlap, dropped=notes.dropped)
     if rules.named:
         return _compose(drawn, rules, notes)
     (path,) = drawn.files

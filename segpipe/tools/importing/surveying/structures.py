@@ -66,7 +66,7 @@ def choose_labels(
     )
     if raw.labels and not existing and are_named(options.structures):
         raw, options = _translated(raw, options)
-    masks = any(case.masks is not None for case in raw.cases)
+    masks = any(case.masks and not case.masks.apart for case in raw.cases)
     if masks and options.instances:
         rules = replace(rules, instances=True)
     if masks or are_named(options.structures):
@@ -87,7 +87,13 @@ def _check_options(raw: RawCases, options: ImportOptions) -> None:
             f"--overlap {options.overlap}: expected first or last, in the order of "
             "--structure, found another word; give one of them"
         )
-    if options.instances and options.binarize is not None:
+    apart = any(case.drawn.apart for case in raw.cases)
+    if apart and not options.instances:
+        raise DataError(
+            "--labels: expected --instances beside {instance}, found none; give it, or "
+            "write {structure} for masks of structures"
+        )
+    if options.instances and not apart and options.binarize is not None:
         raise DataError(
             "--binarize: expected none beside --instances, found one; instance ids "
             "are no grey values: leave one of the two out"

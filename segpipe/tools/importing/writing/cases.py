@@ -192,6 +192,8 @@ def _write_labels(
 
 
 def _read_as(drawn: Drawn, by: str, wrote: list[str]) -> list[Line]:
+    if drawn.apart:
+        return [(path, f"mask of an instance{by}", wrote) for path in drawn.files]
     if drawn.drawing is not None:
         return [(drawn.files[0], f"shapes{by}", wrote)]
     if not drawn.names:

@@ -71,7 +71,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     "runs": (MASK.format("1,5", 2), "fill 4 x 2 pixels"),
     "no runs": (MASK.format("", 2), "expected rle"),
     "ellipse": ('<ellipse label="cell" cx="1" cy="1" rx="1" ry="1"/>', "an ellipse"),
-    "not closed": ("<box>", "whole XML"),
+    "not closed": ("<label>", "whole XML"),
     "video": (
         '</image><track id="0"/><image id="1" name="b" width="1" height="1">',
         "tracks of a video",

@@ -1,0 +1,60 @@
+"""Instances: a mask of each becomes one map of ids."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from segpipe.images.grid import SAME_GRID
+from segpipe.images.volume import LabelMap
+from segpipe.project.errors import DataError
+
+
+def join_masks(
+    masks: Iterable[tuple[Path, LabelMap]],
+    *,
+    overlap: str | None,
+    dropped: dict[Path, list[str]],
+) -> LabelMap:
+    """Number the masks from 1 in their order.
+
+    Args:
+        masks: The mask of each instance, and its file.
+        overlap: Which of two instances a voxel of both belongs to: first or last; None
+            refuses it.
+        dropped: Receives by file what the map does not hold, in sentences.
+
+    Raises:
+        DataError: If masks lie on different grids, or overlap.
+    """
+    whole: LabelMap | None = None
+    files: list[Path] = []
+    for file, mask in masks:
+        if whole is None:
+            whole = LabelMap(np.zeros(mask.array.shape, np.int32), mask.grid)
+        if not whole.grid.matches(mask.grid, tolerance=SAME_GRID):
+            raise DataError(
+                f"{file}: expected the grid of {files[0]}, shape {whole.grid.shape}, "
+                f"found shape {mask.grid.shape} or another place; export all masks of "
+                "a case on one grid"
+            )
+        files.append(file)
+        inside = mask.array != 0
+        shared = inside & (whole.array != 0)
+        number = int(shared.sum())
+        if number and overlap is None:
+            other = files[int(whole.array[shared].min()) - 1]
+            raise DataError(
+                f"{file}: expected each voxel in one instance, found {number} that are "
+                f"in others, as in {other.name}; draw them apart, or give --overlap "
+                "first or --overlap last (in the order of the files' names)"
+            )
+        if number:
+            dropped[file].append(
+                f"{number} voxels of two instances, which the {overlap} has"
+            )
+        if not inside.any():
+            dropped[file].append("an empty mask")
+        whole.array[inside & ~shared if overlap == "first" else inside] = len(files)
+    assert whole is not None
+    return whole
