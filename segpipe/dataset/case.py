@@ -4,7 +4,11 @@ import hashlib
 from pathlib import Path
 from typing import Literal
 
-from segpipe.project.documents import Document, Unit
+from pydantic import Field
+
+from segpipe.dataset.description import Values, legend_of
+from segpipe.images.values import Legend
+from segpipe.project.documents import Document, Unit, is_none
 
 
 class Case(Document):
@@ -49,9 +53,12 @@ class CaseList(Document):
         spacing_mm: Distance of columns and of rows, for 2-D images that store none.
         file_ending: Ending of the images and labels, such as ``.nii.gz``.
         channels: Names of the channels.
-        labels: Value of each structure in the label files; background is 0.
+        labels: Value of each structure in the label files, or the values that it
+            unites; background is 0.
         ignore: The value that means *not annotated*, if the data set has one.
         cases: All cases, by name.
+        regions_class_order: The value as which each structure is written, if some
+            unite values.
     """
 
     format_version: Literal[1]
@@ -60,21 +67,25 @@ class CaseList(Document):
     spacing_mm: tuple[float, float] | None
     file_ending: str
     channels: tuple[str, ...]
-    labels: dict[str, int]
+    labels: dict[str, Values]
     ignore: int | None
     cases: tuple[Case, ...]
+    regions_class_order: tuple[int, ...] | None = Field(None, exclude_if=is_none)
+
+    @property
+    def legend(self) -> Legend:
+        """What the values of the label files stand for."""
+        return legend_of(self.labels, self.regions_class_order)
 
     @property
     def values(self) -> tuple[int, ...]:
         """The value of each class in the label files; class 0 is the background."""
-        rest = sorted(value for value in self.labels.values() if value != 0)
-        return (0, *rest)
+        return self.legend.values
 
     @property
     def structures(self) -> tuple[str, ...]:
-        """The name of each class, in the order of the classes."""
-        names = {value: name for name, value in self.labels.items()}
-        return tuple(names[value] for value in self.values)
+        """The name of each structure; the first is the background."""
+        return self.legend.structures
 
     def __getitem__(self, name: str) -> Case:
         """The case with a name."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Float32
 
+from segpipe.dataset.description import legend_of
 from segpipe.dataset.layout import CaseFiles, Dataset
 from segpipe.images.contract import check_axial, check_varies
 from segpipe.images.formats import itk, raster
@@ -131,7 +132,8 @@ def _try(read: Callable[[], T], faults: list[str]) -> T | None:
 
 
 def _read_label(path: Path, dataset: Dataset) -> LabelMap:
-    itk.check_segment_names(path, dataset.labels)
+    single = {name: n for name, n in dataset.labels.items() if isinstance(n, int)}
+    itk.check_segment_names(path, single)
     return read_label(path, spacing_mm=dataset.spacing_mm)
 
 
@@ -230,10 +232,14 @@ def _flat_channels(
 def _value_faults(
     path: Path, counts: dict[int, int], dataset: Dataset
 ) -> Iterator[str]:
-    known = {*dataset.labels.values()} | {dataset.ignore}
+    legend = legend_of(dataset.labels, dataset.regions_class_order)
+    known = {*legend.values, dataset.ignore}
     strange = [value for value in counts if value not in known]
     if strange:
-        named = ", ".join(f"{name} {value}" for name, value in dataset.labels.items())
+        named = ", ".join(
+            f"{name} {' or '.join(map(str, legend.values_of(name)))}"
+            for name in dataset.labels
+        )
         found = ", ".join(f"{value} ({counts[value]} voxels)" for value in strange[:12])
         more = f" and {len(strange) - 12} more values" if len(strange) > 12 else ""
         yield (

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from segpipe.dataset.description import Description, read_description
+from segpipe.dataset.description import Description, Values, read_description
 from segpipe.project.documents import Unit
 from segpipe.project.tables import unmarked
 
@@ -39,23 +39,27 @@ class Dataset:
 
     Attributes:
         channels: Names of the channels.
-        labels: Value of each structure, without ``ignore``; background is 0.
+        labels: Value of each structure, or the values that it unites, without
+            ``ignore``; background is 0.
         ignore: The value that means *not annotated*, if there is one.
         file_ending: Ending of the images and labels.
         unit: Unit of all spacings.
         spacing_mm: Distance of columns and of rows, for 2-D images that store none.
         cases: The cases of which no file is missing, by name.
         faults: What is wrong with the layout, one text for each fault.
+        regions_class_order: The value as which each structure is written, if some
+            unite values.
     """
 
     channels: tuple[str, ...]
-    labels: dict[str, int]
+    labels: dict[str, Values]
     ignore: int | None
     file_ending: str
     unit: Unit
     spacing_mm: tuple[float, float] | None
     cases: tuple[CaseFiles, ...]
     faults: tuple[str, ...]
+    regions_class_order: tuple[int, ...] | None = None
 
 
 def read_dataset(data: Path) -> Dataset:
@@ -90,13 +94,14 @@ def read_dataset(data: Path) -> Dataset:
         channels=tuple(
             about.channel_names[str(n)] for n in range(len(about.channel_names))
         ),
-        labels={k: v for k, v in about.labels.items() if k != "ignore"},
-        ignore=about.labels.get("ignore"),
+        labels=about.structures,
+        ignore=about.ignore,
         file_ending=about.file_ending,
         unit=about.true_unit,
         spacing_mm=about.spacing_mm,
         cases=tuple(cases),
         faults=(*faults, *more),
+        regions_class_order=about.regions_class_order,
     )
 
 
@@ -128,6 +133,12 @@ def _find_files(data: Path, about: Description) -> tuple[_Files, list[str]]:
         instances, more = _list_files(data, "instancesTr", ending)
         lacking = set(labels) - set(instances)
         faults += more + _instance_faults(data, labels, instances, ending)
+        if about.regions_class_order is not None:
+            faults.append(
+                f"{data / 'instancesTr'}: expected no instance ids where structures "
+                "overlap, found some; move the folder out, or give each structure one "
+                "value in dataset.json"
+            )
     unpaired = _image_faults(data, images, labels, about)
     faults += unpaired.values()
     complete = sorted(set(labels) - set(unpaired) - lacking)

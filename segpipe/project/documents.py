@@ -57,6 +57,11 @@ class Document(BaseModel):
         write_json(path, self.model_dump(mode="json", by_alias=True))
 
 
+def is_none(value: Any) -> bool:
+    """Whether a field has no value, and so is left out of a document."""
+    return value is None
+
+
 def expect_file(path: Path) -> Path:
     """Return the path of a file that an earlier stage writes.
 

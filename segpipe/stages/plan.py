@@ -90,7 +90,7 @@ class ModelShape(Protocol):
         """Whether patches are mirrored along R, so that left becomes right."""
 
     def network_spec(self, plan: Plan) -> NetworkSpec:
-        """The network for the channels and classes of a plan."""
+        """The network for the channels and structures of a plan."""
 
 
 def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -> None:
@@ -142,9 +142,10 @@ def _kept_dice(paths: Paths, cases: CaseList, plan: Plan, case: Case) -> list[fl
     i, j, k = drawn.shape
     back = resample_classes(prepared, (i, j, k))
     known = drawn != NOT_ANNOTATED
+    legend = plan.legend.indexed
     return [
-        dice((drawn == number) & known, (back == number) & known)
-        for number in range(1, len(plan.values))
+        dice(legend.mask(drawn, number) & known, legend.mask(back, number) & known)
+        for number in range(1, len(legend.structures))
     ]
 
 
@@ -205,6 +206,7 @@ def _build_plan(
         values=cases.values,
         ignore=cases.ignore,
         profile=profile,
+        unions=cases.legend.unions,
         region=_choose_region(normalization, surveys),
     )
     log.info(
@@ -304,13 +306,13 @@ def _usual_kind(channel: str) -> Kind:
 def _plan_model(
     params: PlanParams, name: str, model: ModelShape, plan: Plan
 ) -> PatchPlan:
-    spec = model.network_spec(plan)
     slice_axis = None
-    if spec.dimensions == 2:
-        slice_axis = (
-            coarsest_axis(plan) if model.slice_axis == "auto" else model.slice_axis
-        )
     try:
+        spec = model.network_spec(plan)
+        if spec.dimensions == 2:
+            slice_axis = (
+                coarsest_axis(plan) if model.slice_axis == "auto" else model.slice_axis
+            )
         patch = plan_patch(
             spec,
             profile=plan.profile,

@@ -126,7 +126,7 @@ def _write_case(job: _Job) -> None:
         log.warning(
             "%s: structure %s vanishes at spacing %s",
             case.name,
-            job.plan.structures[int(index)],
+            job.plan.legend.classes[int(index)],
             job.plan.spacing,
         )
     written.save_label(classes)

@@ -12,6 +12,7 @@ from typing import Literal
 
 from segpipe.dataset.case import Case, CaseList, cases_file
 from segpipe.dataset.casework import CaseCache, map_cases
+from segpipe.dataset.description import legend_of
 from segpipe.dataset.inspection import EMPTY, Finding, Limits, inspect_case
 from segpipe.dataset.layout import CaseFiles, Dataset, read_dataset
 from segpipe.project.documents import parse_json, write_json
@@ -122,6 +123,7 @@ def _list_cases(
     dataset: Dataset, findings: list[Finding], dimensions: Literal[2, 3]
 ) -> CaseList:
     """List the inspected cases, with a warning for those with the same voxels."""
+    legend = legend_of(dataset.labels, dataset.regions_class_order)
     names = defaultdict(list)
     for finding in findings:
         names[finding.digest].append(finding.files.name)
@@ -145,8 +147,8 @@ def _list_cases(
                 digest=finding.digest,
                 structures=tuple(
                     name
-                    for name, value in dataset.labels.items()
-                    if value != 0 and value in finding.counts
+                    for name in dataset.labels
+                    if legend.count(finding.counts).get(name)
                 ),
             )
         )
@@ -160,6 +162,7 @@ def _list_cases(
         labels=dataset.labels,
         ignore=dataset.ignore,
         cases=tuple(cases),
+        regions_class_order=dataset.regions_class_order,
     )
 
 
@@ -172,9 +175,11 @@ def _report(cases: CaseList, findings: list[Finding]) -> None:
     if empty:
         log.warning("%d of %d labels are empty", empty, len(cases.cases))
     seen = {value for finding in findings for value in finding.counts}
-    for name, value in cases.labels.items():
-        if value not in seen:
-            log.warning("%s (%d) is drawn in no case", name, value)
+    for name in cases.labels:
+        values = cases.legend.values_of(name)
+        if not seen.intersection(values):
+            found = ", ".join(map(str, values))
+            log.warning("%s (%s) is drawn in no case", name, found)
     log.info(
         "verified %d cases of %d patients, %d-D, in %s",
         len(cases.cases),

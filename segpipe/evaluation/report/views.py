@@ -32,7 +32,7 @@ def build_views(
     case = cases[name]
     image = read_case(paths.data, cases, case)
     drawn = read_case_instances(paths.data, cases, case)
-    reference = numbered(read_case_label(paths.data, cases, case).array, cases.values)
+    reference = cases.legend.topmost(read_case_label(paths.data, cases, case).array)
     predicted = {model: _predicted(paths, model, cases, name) for model in models}
     if drawn is None:
         regions = predicted
@@ -61,20 +61,12 @@ def build_views(
     return views
 
 
-def numbered(labels: np.ndarray, values: tuple[int, ...]) -> np.ndarray:
-    """Class index of each voxel; 0 also where not annotated."""
-    result = np.zeros(labels.shape, dtype=np.int32)
-    for number, value in enumerate(values):
-        result[labels == value] = number
-    return result
-
-
 def _predicted(paths: Paths, model: str, cases: CaseList, name: str) -> np.ndarray:
     """The predicted classes of a case; background where the prediction is missing."""
     predicted = read_prediction(paths.artifacts, model, cases, name)
     if predicted is None:
         return np.zeros(cases[name].shape, dtype=np.int32)
-    return numbered(predicted.array, cases.values)
+    return cases.legend.topmost(predicted.array)
 
 
 def _components(classes: np.ndarray, counted: set[int]) -> np.ndarray:

@@ -144,6 +144,8 @@ def write_description(
         document["spacing_mm"] = list(conversion.spacing_mm[:2])
     if nifti and conversion.unit == "px":
         document["unit"] = "px"
+    if conversion.regions_class_order is not None:
+        document["regions_class_order"] = conversion.regions_class_order
     write_json(part / "dataset.json", document)
 
 

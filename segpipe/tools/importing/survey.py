@@ -2,12 +2,13 @@
 
 import logging
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from segpipe.dataset.description import NIFTI, Description
+from segpipe.dataset.description import NIFTI, RESERVED, Description, Values
 from segpipe.images.formats import itk, raster
 from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
@@ -23,7 +24,6 @@ from segpipe.tools.importing.sources import RawCases
 
 # Label maps with more values hold instances or a measurement, not structures.
 MOST_STRUCTURES = 200
-RESERVED = ("background", "ignore")  # names with a meaning in dataset.json
 UNNAMED = re.compile(r"segment[_ ]?\d*", re.IGNORECASE)  # what 3D Slicer makes up
 log = logging.getLogger(__name__)
 COLOURS = {3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
@@ -72,6 +72,7 @@ def choose_conversion(
         spacing_mm=spacing_mm,
         unit=grid_with_spacing(image.grid, spacing_mm).unit,
         keep_alpha=keep_alpha,
+        regions_class_order=(existing or raw).regions_class_order,
     )
 
 
@@ -79,7 +80,13 @@ def _check_same_names(raw: RawCases, existing: Description) -> None:
     """Check that no name in the source has another number in the data to add to."""
     place = f"{raw.folder}/dataset.json"
     old = {name: int(n) for n, name in existing.channel_names.items()}
-    pairs = (
+    if raw.labels and raw.regions_class_order != existing.regions_class_order:
+        raise DataError(
+            f"{place}: expected the regions_class_order of the data to add to, "
+            f"{_shown(existing.regions_class_order)}, found "
+            f"{_shown(raw.regions_class_order)}; give both the same structures"
+        )
+    pairs: tuple[tuple[str, Mapping[str, Values], Mapping[str, Values]], ...] = (
         ("channel", {name: n for n, name in enumerate(raw.channels)}, old),
         ("value", raw.labels or {}, existing.labels),
     )
@@ -93,6 +100,10 @@ def _check_same_names(raw: RawCases, existing: Description) -> None:
                 )
 
 
+def _shown(order: tuple[int, ...] | None) -> str:
+    return "none" if order is None else str(list(order))
+
+
 def _warn_of_spacing(
     path: Path, image: Image, spacing_mm: tuple[float, ...] | None
 ) -> None:
@@ -103,13 +114,16 @@ def _warn_of_spacing(
             log.warning("%s", words)
 
 
-def _check_names(raw: RawCases, options: ImportOptions, labels: dict[str, int]) -> None:
+def _check_names(
+    raw: RawCases, options: ImportOptions, labels: Mapping[str, Values]
+) -> None:
     """Check names of segments in headers against the labels, and against each other."""
     if options.instances:
         return
     seen: dict[str, tuple[int, Path]] = {}
+    single = {name: value for name, value in labels.items() if isinstance(value, int)}
     for case in raw.cases:
-        itk.check_segment_names(case.label, labels)
+        itk.check_segment_names(case.label, single)
         for value, name in itk.read_segment_names(case.label).items():
             before, file = seen.setdefault(name.casefold(), (value, case.label))
             if before != value and not UNNAMED.fullmatch(name):
@@ -181,10 +195,10 @@ def _choose_labels(
     options: ImportOptions,
     existing: Description | None,
     values: dict[int, Path],
-) -> tuple[dict[str, int], int | None]:
-    """The value of each structure, and the value of ignore."""
+) -> tuple[dict[str, Values], int | None]:
+    """The value of each structure, or those it unites, and the value of ignore."""
     declared = existing.labels if existing else raw.labels
-    ignore = options.ignore
+    ignore, labels = options.ignore, dict[str, Values]()
     if declared is not None:
         structures = {n: v for n, v in declared.items() if n not in RESERVED}
         given = options.structures not in ({}, structures)
@@ -194,14 +208,15 @@ def _choose_labels(
                 f"declares, found --structure or --ignore as well; leave them out"
             )
         labels = {name: value for name, value in declared.items() if name != "ignore"}
-        ignore = declared.get("ignore")
+        stated = declared.get("ignore")
+        ignore = stated if isinstance(stated, int) else None
     elif options.structures:
         labels = {"background": 0, **options.structures}
     elif options.instances:
         labels = {"background": 0, "structure_1": 1}
     else:
         found = sorted(set(values) - {0, ignore})
-        labels = {"background": 0} | {f"structure_{value}": value for value in found}
+        labels = {"background": 0, **{f"structure_{value}": value for value in found}}
     if options.instances:
         if len(labels) != 2:
             raise DataError(
@@ -209,7 +224,8 @@ def _choose_labels(
                 "instance ids of several structures cannot be told apart"
             )
         return labels, ignore
-    strange = sorted(set(values) - {*labels.values(), ignore})
+    known = {n for own in labels.values() for n in np.atleast_1d(own).tolist()}
+    strange = sorted(set(values) - {*known, ignore})
     if strange:
         found_in = ", ".join(f"{value} in {values[value]}" for value in strange[:8])
         raise DataError(

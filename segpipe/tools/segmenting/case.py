@@ -93,7 +93,7 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
     found = OutputFiles(study, work, opened, watch, folder)
     found.run()
     with watch.phase("overlay"):
-        preview = build_preview(source, found.parts, found.profile, plan.values)
+        preview = build_preview(source, found.parts, found.profile, plan.legend)
         if settings.overlay:
             found.write_overlay(preview.views)
     with watch.phase("check"):
@@ -104,11 +104,7 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
                 "are read, found them changed; segment them again when they are whole"
             )
     warnings += warn_of_intensities(preview.medians, plan)
-    voxels = {
-        name: found.counts[value]
-        for name, value in zip(plan.structures, plan.values, strict=True)
-        if value != 0
-    }
+    voxels = plan.legend.count(found.counts)
     if not any(voxels.values()):
         warnings.append("no structure was found")
     outputs = {path.name: digest_file(path) for path in found.written}

@@ -189,7 +189,9 @@ def test_an_output_that_is_not_as_it_was_written_is_found(
     found = OutputFiles(study, work, opened, Stopwatch(), tmp_path / "out")
     found.run()
     found.write_overlay(
-        build_preview(opened.source, found.parts, found.profile, (0, 3, 7)).views
+        build_preview(
+            opened.source, found.parts, found.profile, made.spec.plan.legend
+        ).views
     )
     found.check()
 

@@ -144,7 +144,11 @@ def _write_cases(
     Returns:
         The values of all structures and of the background.
     """
-    known = {name: v for name, v in conversion.labels.items() if v != 0}
+    known = {
+        name: value
+        for name, value in conversion.labels.items()
+        if value != 0 and isinstance(value, int)
+    }
     seen: dict[str, int] = {}
     for name, pair in tqdm(cases.items(), desc="import", unit="case", disable=None):
         image = read_series(pair.images)

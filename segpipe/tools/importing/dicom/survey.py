@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-from segpipe.dataset.description import NIFTI, Description
+from segpipe.dataset.description import NIFTI, RESERVED, Description
 from segpipe.images.dicom.seg.reading import SegLabels
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import Conversion, ImportOptions
 from segpipe.tools.importing.dicom.pairing import LabelledSeries
-
-RESERVED = ("background", "ignore")  # names with a meaning in dataset.json
 
 
 def refuse_options(options: ImportOptions) -> None:
@@ -60,7 +58,7 @@ def choose_dicom(
         ending=_choose_ending(data, existing),
         channels=(_choose_channel(pairs, options, existing),),
         labels={"background": 0, **_known_structures(options, existing)},
-        ignore=existing.labels.get("ignore") if existing else None,
+        ignore=existing.ignore if existing else None,
         spacing_mm=None,
         unit="mm",
         keep_alpha=True,
@@ -79,7 +77,17 @@ def _known_structures(
             )
     if existing is None:
         return options.structures
-    known = {n: value for n, value in existing.labels.items() if n not in RESERVED}
+    known = {
+        name: value
+        for name, value in existing.labels.items()
+        if name not in RESERVED and isinstance(value, int)
+    }
+    if existing.regions_class_order is not None:
+        raise DataError(
+            "--add: expected data whose structures do not overlap beside DICOM, found "
+            f"regions ({', '.join(existing.structures)}); convert the segmentations to "
+            "label maps and import these"
+        )
     if options.structures not in ({}, known):
         raise DataError(
             "--structure: expected none beside --add, found "
