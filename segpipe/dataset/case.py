@@ -8,7 +8,7 @@ from pydantic import Field
 
 from segpipe.dataset.description import Values, legend_of
 from segpipe.images.values import Legend
-from segpipe.project.documents import Document, Unit, is_none
+from segpipe.project.documents import Document, Unit, is_empty
 
 
 class Case(Document):
@@ -28,6 +28,8 @@ class Case(Document):
             that an older segpipe wrote.
         structures: Names of the structures of which voxels are drawn; empty in a list
             that an older segpipe wrote.
+        missing: Numbers of the channels that the case lacks; ``images`` holds the
+            others.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Case(Document):
     warnings: tuple[str, ...]
     digest: str | None = None
     structures: tuple[str, ...] = ()
+    missing: tuple[int, ...] = Field((), exclude_if=is_empty)
 
 
 class CaseList(Document):
@@ -59,6 +62,8 @@ class CaseList(Document):
         cases: All cases, by name.
         regions_class_order: The value as which each structure is written, if some
             unite values.
+        missing_channels: ``zeros`` if cases may lack channels, which are then 0 after
+            normalization.
     """
 
     format_version: Literal[1]
@@ -70,7 +75,8 @@ class CaseList(Document):
     labels: dict[str, Values]
     ignore: int | None
     cases: tuple[Case, ...]
-    regions_class_order: tuple[int, ...] | None = Field(None, exclude_if=is_none)
+    regions_class_order: tuple[int, ...] | None = Field(None, exclude_if=is_empty)
+    missing_channels: Literal["zeros"] | None = Field(None, exclude_if=is_empty)
 
     @property
     def legend(self) -> Legend:

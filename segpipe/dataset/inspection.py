@@ -160,10 +160,11 @@ def _inspect_images(
         if grid is None:
             grid = image.grid
             faults += _geometry_faults(path, grid, dataset, limits)
-    if readable and channels != len(dataset.channels):
+    names = [n for k, n in enumerate(dataset.channels) if k not in files.missing]
+    if readable and channels != len(names):
         faults.append(
-            f"{data / files.images[0]}: expected {len(dataset.channels)} channels "
-            f"({', '.join(dataset.channels)}), found {channels}; mend channel_names in "
+            f"{data / files.images[0]}: expected {len(names)} channels "
+            f"({', '.join(names)}), found {channels}; mend channel_names in "
             "dataset.json, or the image"
         )
     return grid, digest.hexdigest()

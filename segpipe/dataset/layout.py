@@ -6,10 +6,17 @@ import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from segpipe.dataset.description import Description, Values, read_description
 from segpipe.project.documents import Unit
 from segpipe.project.tables import unmarked
+
+MissingChannels = Literal["refuse", "zeros"]
+ALLOW = (
+    ", or, if cases may lack channels, set verify.missing_channels: zeros in "
+    "params.yaml"
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,7 @@ class CaseFiles:
         label: File of the label map.
         instances: File of the instance ids, if the data set has them.
         attributes: Free columns of patients.csv.
+        missing: Numbers of the channels of which there is no file.
     """
 
     name: str
@@ -31,6 +39,7 @@ class CaseFiles:
     label: str
     instances: str | None
     attributes: dict[str, str]
+    missing: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,8 +71,15 @@ class Dataset:
     regions_class_order: tuple[int, ...] | None = None
 
 
-def read_dataset(data: Path) -> Dataset:
+def read_dataset(
+    data: Path, missing_channels: MissingChannels | None = None
+) -> Dataset:
     """Read dataset.json and patients.csv and list the files; no image is opened.
+
+    Args:
+        data: The data folder.
+        missing_channels: Whether a case may lack channels; None if it may not, and
+            nobody can choose.
 
     Returns:
         The data set, with what is wrong with its files in ``faults``.
@@ -75,7 +91,7 @@ def read_dataset(data: Path) -> Dataset:
         Layout: nnU-Net v2, documentation/dataset_format.md.
     """
     about = read_description(data)
-    files, faults = _find_files(data, about)
+    files, faults = _find_files(data, about, missing_channels)
     rows, more = _read_patients(data, set(files.labels))
     cases = []
     for name in files.complete:
@@ -88,6 +104,7 @@ def read_dataset(data: Path) -> Dataset:
                 label=files.labels[name],
                 instances=files.instances.get(name),
                 attributes=row,
+                missing=_missing(files.images[name], about),
             )
         )
     return Dataset(
@@ -115,7 +132,9 @@ class _Files:
     complete: tuple[str, ...]
 
 
-def _find_files(data: Path, about: Description) -> tuple[_Files, list[str]]:
+def _find_files(
+    data: Path, about: Description, missing_channels: MissingChannels | None
+) -> tuple[_Files, list[str]]:
     """Assign the files to cases; list what is missing, extra or doubled."""
     ending = about.file_ending
     stems, faults = _list_files(data, "imagesTr", ending)
@@ -139,7 +158,7 @@ def _find_files(data: Path, about: Description) -> tuple[_Files, list[str]]:
                 "overlap, found some; move the folder out, or give each structure one "
                 "value in dataset.json"
             )
-    unpaired = _image_faults(data, images, labels, about)
+    unpaired = _image_faults(data, images, labels, about, missing_channels)
     faults += unpaired.values()
     complete = sorted(set(labels) - set(unpaired) - lacking)
     if about.numTraining != len(labels):
@@ -193,6 +212,7 @@ def _image_faults(
     images: dict[str, dict[int, str]],
     labels: dict[str, str],
     about: Description,
+    missing_channels: MissingChannels | None,
 ) -> dict[str, str]:
     """Fault by case: images without a label, labels without all their images."""
     ending, wanted = about.file_ending, list(range(len(about.channel_names)))
@@ -206,13 +226,24 @@ def _image_faults(
                 "of the folder"
             )
         elif found != wanted and not (found == [0] and _holds_channels(ending)):
+            in_part = bool(found) and set(found) < set(wanted)
+            if in_part and missing_channels == "zeros":
+                continue
             files = ", ".join(f"{name}_{n:04d}{ending}" for n in wanted)
             faults[name] = (
                 f"{data / labels[name]}: expected in imagesTr {files}, found "
                 f"{', '.join(images.get(name, {}).values()) or 'none'}; add the "
                 "missing files and move the extra ones out"
+                + (ALLOW if in_part and missing_channels else "")
             )
     return faults
+
+
+def _missing(found: dict[int, str], about: Description) -> tuple[int, ...]:
+    """Numbers of the channels without a file, if the others have one each."""
+    if [*found] == [0] and _holds_channels(about.file_ending):
+        return ()
+    return tuple(n for n in range(len(about.channel_names)) if n not in found)
 
 
 def _holds_channels(ending: str) -> bool:

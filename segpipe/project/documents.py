@@ -57,9 +57,9 @@ class Document(BaseModel):
         write_json(path, self.model_dump(mode="json", by_alias=True))
 
 
-def is_none(value: Any) -> bool:
-    """Whether a field has no value, and so is left out of a document."""
-    return value is None
+def is_empty(value: Any) -> bool:
+    """Whether a field is None or an empty tuple, and so left out of a document."""
+    return value is None or value == ()
 
 
 def expect_file(path: Path) -> Path:

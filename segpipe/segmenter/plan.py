@@ -13,7 +13,7 @@ from pydantic import (
 
 from segpipe.images.region import Region
 from segpipe.images.values import Legend, Unions
-from segpipe.project.documents import Document, Unit, is_none, write_folder
+from segpipe.project.documents import Document, Unit, is_empty, write_folder
 
 PLAN, PATCHES = "plan.json", "patches"
 
@@ -57,6 +57,8 @@ class Plan(Document):
             and without z-scores.
         unions: The values of each structure, if some unite several; None if structures
             are classes.
+        missing_channels: ``zeros`` if an image may lack channels, which are then 0
+            after normalization.
         profile: Shapes, spacings, intensities and classes of the non-test cases.
     """
 
@@ -72,7 +74,8 @@ class Plan(Document):
     values: tuple[int, ...]
     ignore: int | None
     region: Region | None = None
-    unions: Unions | None = Field(None, exclude_if=is_none)
+    unions: Unions | None = Field(None, exclude_if=is_empty)
+    missing_channels: Literal["zeros"] | None = Field(None, exclude_if=is_empty)
     profile: "DatasetProfile" = Field(alias="fingerprint")  # the key in older files
 
     @property

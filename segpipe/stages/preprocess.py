@@ -92,6 +92,7 @@ def _key(job: _Job) -> str:
     return fingerprint(
         __name__,
         files=[digest_file(data / file) for file in files],
+        missing=case.missing,
         plan=job.plan.model_dump(mode="json", exclude={"profile", "structures"}),
         spacing_mm=job.cases.spacing_mm,
     )

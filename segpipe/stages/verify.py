@@ -14,7 +14,7 @@ from segpipe.dataset.case import Case, CaseList, cases_file
 from segpipe.dataset.casework import CaseCache, map_cases
 from segpipe.dataset.description import legend_of
 from segpipe.dataset.inspection import EMPTY, Finding, Limits, inspect_case
-from segpipe.dataset.layout import CaseFiles, Dataset, read_dataset
+from segpipe.dataset.layout import CaseFiles, Dataset, MissingChannels, read_dataset
 from segpipe.project.documents import parse_json, write_json
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, fingerprint
@@ -35,12 +35,16 @@ class VerifyParams(Params):
             label; never more than a tenth of a voxel.
         empty_label: Whether a label without any structure is a warning or a fault.
         spacing_limits_mm: Smallest and largest credible spacing.
+        missing_channels: ``refuse`` cases that lack a channel, or take ``zeros`` for it
+            after normalization, in training and in use.
         workers: Number of processes; each holds one case at a time.
     """
 
     grid_tolerance_mm: float
     empty_label: Literal["warn", "fault"]
     spacing_limits_mm: tuple[float, float]
+    # Refused in the params of projects that were written before it.
+    missing_channels: MissingChannels = "refuse"
     workers: int
 
 
@@ -59,7 +63,7 @@ def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None
         DataError: If the data have faults; it lists every fault of every case.
     """
     shutil.rmtree(paths.artifacts / "verify", ignore_errors=True)
-    dataset = read_dataset(paths.data)
+    dataset = read_dataset(paths.data, params.missing_channels)
     limits = Limits(
         grid_tolerance_mm=params.grid_tolerance_mm,
         spacing_mm=params.spacing_limits_mm,
@@ -78,6 +82,8 @@ def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None
     dimensions, more = _dimensions(findings, networks, paths.data)
     _raise_all([*faults, *more], len(findings), paths.data)
     cases = _list_cases(dataset, findings, dimensions)
+    if params.missing_channels == "zeros":
+        cases = cases.model_copy(update={"missing_channels": "zeros"})
     cases.write(cases_file(paths.artifacts))
     _report(cases, findings)
     if not (paths.data / "patients.csv").exists():
@@ -133,6 +139,8 @@ def _list_cases(
         assert grid is not None, "a case that could not be read has a fault"
         twins = [name for name in names[finding.digest] if name != files.name]
         same = (f"the same voxels as {', '.join(twins)}",) if twins else ()
+        lacking = ", ".join(dataset.channels[n] for n in files.missing)
+        absent = (f"no {lacking}: zeros after normalization",) if lacking else ()
         cases.append(
             Case(
                 name=files.name,
@@ -143,13 +151,14 @@ def _list_cases(
                 shape=grid.shape,
                 spacing=grid.spacing,
                 attributes=files.attributes,
-                warnings=(*finding.warnings, *same),
+                warnings=(*finding.warnings, *same, *absent),
                 digest=finding.digest,
                 structures=tuple(
                     name
                     for name in dataset.labels
                     if legend.count(finding.counts).get(name)
                 ),
+                missing=files.missing,
             )
         )
     return CaseList(

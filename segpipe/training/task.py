@@ -122,9 +122,16 @@ class TrainParams(Params):
         """The network of this model for the channels and structures of a plan.
 
         Raises:
-            DataError: If the model weighs borders and structures may overlap.
+            DataError: If the model weighs borders and structures may overlap, or
+                matches histograms and cases may lack channels.
         """
         outputs = Outputs(plan.legend)
+        if self.augmentation.histogram_matching and plan.missing_channels:
+            raise DataError(
+                "augmentation.histogram_matching: expected 0 where cases may lack "
+                "channels (verify.missing_channels), which have no histogram, found "
+                f"{self.augmentation.histogram_matching:g}; set it to 0"
+            )
         if self.border_weights and outputs.overlap:
             raise DataError(
                 "border_weights: expected false where structures overlap "

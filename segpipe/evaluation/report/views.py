@@ -112,7 +112,7 @@ def show_plane(
     name: str, planes: list[np.ndarray], models: list[str], *, aspect: float
 ) -> View:
     """Make a view of the planes of image, reference and each model's prediction."""
-    image = planes[0]
+    image = np.nan_to_num(planes[0])  # a channel that the case lacks is black
     low, high = np.percentile(image, (0.5, 99.5))
     bright = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
     colours = np.moveaxis(bright, 0, -1) if len(bright) == 3 else bright[0]

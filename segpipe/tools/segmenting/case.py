@@ -40,6 +40,10 @@ def record_inputs(study: Study) -> tuple[InputRecord, ...]:
         digests = [digest_file(part) for part in parts]
         digest = digests[0] if len(digests) == 1 else digest_json(sorted(digests))
         records.append(InputRecord(name=file.name, files=len(parts), sha256=digest))
+    for number in range(max(study.numbers, default=0)):
+        if number not in study.numbers:  # the key tells which channel is which
+            name = f"no channel {number:04d}"
+            records.insert(number, InputRecord(name=name, files=0, sha256=""))
     return tuple(records)
 
 
