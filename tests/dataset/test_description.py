@@ -94,6 +94,17 @@ def test_regions_are_read_as_nnunet_writes_them(tmp_path: Path) -> None:
     ]
 
 
+def test_the_regions_of_kits_2023_are_taken(tmp_path: Path) -> None:
+    """Kidney, masses and tumour as published for nnU-Net; the tumour has value 2."""
+    labels = {"background": 0, "kidney": [1, 2, 3], "masses": [2, 3], "tumor": 2}
+
+    about = read_description(
+        write(tmp_path, labels=labels, regions_class_order=[1, 3, 2])
+    )
+
+    assert about.regions_class_order == (1, 3, 2)
+
+
 @pytest.mark.parametrize(
     ("changes", "order", "fault", "mended"),
     [
