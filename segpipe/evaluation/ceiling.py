@@ -206,7 +206,9 @@ def _labels(
     if lined is not target:
         separated = plain.label_by_target(lined, grid, INFERENCE).array
     volume = grid.voxel_volume
-    corrected = apply_rules(separated, spec.rules, voxel_volume=volume)
+    corrected = apply_rules(
+        separated, spec.rules, voxel_volume=volume, legend=spec.plan.legend
+    )
     return [resampled, separated, corrected]
 
 

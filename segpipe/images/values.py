@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, Integer
+from jaxtyping import Bool, Float32, Int, Int8, Integer
 
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
@@ -64,6 +64,60 @@ class Legend:
         return np.array(
             [[value in own for value in self.values] for own in self.members]
         )
+
+    def _holders(self, value: int) -> frozenset[int]:
+        """The numbers of the structures that hold a value, without background."""
+        pairs = enumerate(self.members[1:], start=1)
+        return frozenset(number for number, own in pairs if value in own)
+
+    def _around(self, number: int) -> frozenset[int]:
+        """The structures that hold all values of one, which is among them."""
+        own = {*self.members[number]}
+        pairs = enumerate(self.members[1:], start=1)
+        return frozenset(other for other, held in pairs if own <= {*held})
+
+    def apart(
+        self, labels: Integer[np.ndarray, "i j k"], number: int
+    ) -> Int8[np.ndarray, "i j k"]:
+        """A structure alone: 1 where it is, 2 where others are that do not hold it.
+
+        It is 0 in the background and where there are only structures around it, and -1
+        at values without a meaning.
+        """
+        result = np.full(labels.shape, -1, dtype=np.int8)
+        for value in self.values:
+            if value in self.members[number]:
+                code = 1
+            else:
+                code = 0 if self._holders(value) <= self._around(number) else 2
+            result[labels == value] = code
+        return result
+
+    def corrected(
+        self,
+        labels: Integer[np.ndarray, "i j k"],
+        number: int,
+        *,
+        lost: Bool[np.ndarray, "i j k"],
+        gained: Bool[np.ndarray, "i j k"],
+    ) -> Integer[np.ndarray, "i j k"]:
+        """A label map in which a structure loses and gains voxels.
+
+        What it loses, the structures inside it lose, too; what it gains, those around
+        it gain, too. A voxel then has the value that is written for its structures.
+        """
+        assert self.unions is not None
+        inside = {n for n in range(1, len(self.members)) if number in self._around(n)}
+        result = labels.copy()
+        for value in self.values:
+            held, here = self._holders(value), labels == value
+            for where, left in (
+                (lost, held - inside),
+                (gained, held | self._around(number)),
+            ):
+                new = self.unions.order[max(left) - 1] if left else 0
+                result[here & where] = new
+        return result
 
     @property
     def indexed(self) -> "Legend":

@@ -387,8 +387,11 @@ class Segmenter:
 
     def _corrected(self, labels: Integer[np.ndarray, "i j k"], grid: Grid) -> LabelMap:
         """The label map after post-processing."""
-        volume = grid.voxel_volume
-        return LabelMap(apply_rules(labels, self.spec.rules, voxel_volume=volume), grid)
+        spec, volume = self.spec, grid.voxel_volume
+        array = apply_rules(
+            labels, spec.rules, voxel_volume=volume, legend=spec.plan.legend
+        )
+        return LabelMap(array, grid)
 
 
 @dataclass(frozen=True, eq=False)

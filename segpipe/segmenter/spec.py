@@ -156,8 +156,14 @@ class SegmenterSpec(Document):
 
     @property
     def rules(self) -> dict[int, StructureRule]:
-        """The rules that do something, by the structures' values in the data set."""
-        pairs = zip(self.plan.values[1:], self.postprocessing, strict=False)
+        """The rules that do something, by the structures' values in the data set.
+
+        They are by the numbers of the structures where these overlap.
+        """
+        values = self.plan.values[1:]
+        if self.outputs.overlap:
+            values = tuple(range(1, len(self.plan.structures)))
+        pairs = zip(values, self.postprocessing, strict=False)
         return {v: rule for v, rule in pairs if rule.drops or rule.fill_holes}
 
 

@@ -140,22 +140,19 @@ def choose_postprocessing(
         inference: Tiles, blending, memory and compute.
 
     Returns:
-        One rule for each structure; no rules without any case, or if structures
-        overlap. A structure of which
+        One rule for each structure; no rules without any case. A structure of which
         the annotated voxels show no whole component has a rule that does nothing.
     """
     plan = segmenter.spec.plan
     if not cases:
         log.info("post-processing: no rules, as there are no validation cases")
         return ()
-    if plan.unions is not None:
-        log.info("post-processing: no rules, as structures overlap")
-        return ()
     choices = choose_rules(
         [case.label for case in cases],
         (np.concatenate(list(_predict(segmenter, case, inference))) for case in cases),
         n_structures=len(plan.structures) - 1,
         voxel_volume=math.prod(plan.spacing),
+        legend=plan.legend.indexed,
     )
     for name, choice in zip(plan.structures[1:], choices, strict=True):
         if not choice.whole:

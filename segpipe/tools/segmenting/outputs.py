@@ -94,7 +94,12 @@ class OutputFiles:
             kept.clear()
             with self._watch.phase("postprocess"):
                 volume = self._grid.voxel_volume
-                self._whole = apply_rules(whole, self._rules, voxel_volume=volume)
+                self._whole = apply_rules(
+                    whole,
+                    self._rules,
+                    voxel_volume=volume,
+                    legend=self._work.segmenter.spec.plan.legend,
+                )
             self._take(self._whole)
             with self._watch.phase("write"):
                 self._write_whole(self._whole)
