@@ -54,6 +54,7 @@ OF_THE_WHOLE = {
     "test_nasty.py",
     "test_owners.py",
     "test_project.py",
+    "test_regions.py",
     "test_staleness.py",
     "test_streaming.py",
 }

@@ -108,7 +108,7 @@ class Outputs:
     def entropy(self, shares: Float[Tensor, "B n ..."]) -> Float[Tensor, "B 1 ..."]:
         """Entropy of the probabilities, from 0 (certain) to 1 (all equally likely).
 
-        Of structures that overlap it is the mean of their own entropies.
+        Where structures overlap, it is the mean of their own entropies.
         """
         tiny = torch.finfo(shares.dtype).tiny
         found = shares.clamp(min=tiny).log_().mul_(shares)

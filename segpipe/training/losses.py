@@ -105,7 +105,7 @@ def keep_some(
 def _reduce(each: Tensor, weight: Tensor, reduction: Reduction, total: Total) -> Tensor:
     """Weighted sum, or weighted mean, which is 0 where all weights are 0.
 
-    Of several costs a voxel (B n i j k) the mean counts.
+    A voxel may have several costs (B n i j k), whose mean counts.
     """
     cost = total((each.mean(1) * weight).sum())
     if reduction == "sum":
@@ -123,9 +123,9 @@ def _target(reference: Tensor, truth: Tensor) -> Tensor:
 def _surprise(logits: Tensor, reference: Tensor, truth: Truth) -> Tensor:
     """-log p of the class of each voxel (B 1 i j k), or of each structure there.
 
-    Of structures it is -log p or -log (1 - p), each its own (B channel i j k). For
-    classes it equals F.cross_entropy to the bit in half the time, and is
-    deterministic on a GPU, where torch's NLLLoss is not.
+    A structure has its own -log p or -log (1 - p), (B channel i j k). For classes it
+    equals F.cross_entropy to the bit in half the time, and is deterministic on a GPU,
+    where torch's NLLLoss is not.
     """
     if truth is not None:
         target = _target(reference, truth).float()
