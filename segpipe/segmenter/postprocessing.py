@@ -223,6 +223,8 @@ def smallest_components(
     smallest: list[float | None] = [None] * n_structures
     for reference in references:
         for value, box in _boxes(np.asarray(reference)).items():
+            if value > n_structures:  # none whose rule is asked for
+                continue
             sizes = _whole_sizes(reference[_widened(box)], value)
             if not len(sizes):
                 continue
