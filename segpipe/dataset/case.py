@@ -30,6 +30,8 @@ class Case(Document):
             that an older segpipe wrote.
         missing: Numbers of the channels that the case lacks; ``images`` holds the
             others.
+        observers: Label files that other people drew, by the name of each; left out of
+            the file where there are none.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Case(Document):
     digest: str | None = None
     structures: tuple[str, ...] = ()
     missing: tuple[int, ...] = Field((), exclude_if=is_empty)
+    observers: dict[str, str] = Field(default_factory=dict, exclude_if=is_empty)
 
 
 class CaseList(Document):

@@ -57,6 +57,11 @@ class Description(BaseModel):
         return {name: own for name, own in self.labels.items() if name != "ignore"}
 
     @property
+    def single(self) -> dict[str, int]:
+        """The labels of one value, with ``ignore``; all of them unless some unite."""
+        return {name: n for name, n in self.labels.items() if isinstance(n, int)}
+
+    @property
     def true_unit(self) -> Unit:
         """Unit of all spacings: mm for NIfTI by default, for others with spacing_mm."""
         if self.file_ending.lower() in NIFTI:

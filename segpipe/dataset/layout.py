@@ -4,7 +4,7 @@ import csv
 import re
 import unicodedata
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ ALLOW = (
     ", or, if cases may lack channels, set verify.missing_channels: zeros in "
     "params.yaml"
 )
+OBSERVERS = "observers"  # a folder for each person who drew the cases again
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class CaseFiles:
         instances: File of the instance ids, if the data set has them.
         attributes: Free columns of patients.csv.
         missing: Numbers of the channels of which there is no file.
+        observers: Label files that other people drew, by the name of each.
     """
 
     name: str
@@ -40,6 +42,7 @@ class CaseFiles:
     instances: str | None
     attributes: dict[str, str]
     missing: tuple[int, ...] = ()
+    observers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,11 @@ def read_dataset(
                 instances=files.instances.get(name),
                 attributes=row,
                 missing=_missing(files.images[name], about),
+                observers={
+                    observer: drawn[name]
+                    for observer, drawn in files.observers.items()
+                    if name in drawn
+                },
             )
         )
     return Dataset(
@@ -129,6 +137,7 @@ class _Files:
     images: dict[str, dict[int, str]]
     labels: dict[str, str]
     instances: dict[str, str]
+    observers: dict[str, dict[str, str]]
     complete: tuple[str, ...]
 
 
@@ -158,6 +167,8 @@ def _find_files(
                 "overlap, found some; move the folder out, or give each structure one "
                 "value in dataset.json"
             )
+    observers, more = _find_observers(data, labels, ending)
+    faults += more
     unpaired = _image_faults(data, images, labels, about, missing_channels)
     faults += unpaired.values()
     complete = sorted(set(labels) - set(unpaired) - lacking)
@@ -167,7 +178,32 @@ def _find_files(
             f"files, found {len(labels)} in labelsTr; set it to {len(labels)}, or "
             "add the missing files"
         )
-    return _Files(dict(images), labels, instances, tuple(complete)), faults
+    found = _Files(dict(images), labels, instances, observers, tuple(complete))
+    return found, faults
+
+
+def _find_observers(
+    data: Path, labels: dict[str, str], ending: str
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """The label files of each observer by case, and the faults; empty without any."""
+    found: dict[str, dict[str, str]] = {}
+    faults: list[str] = []
+    inner = sorted((data / OBSERVERS).iterdir()) if (data / OBSERVERS).is_dir() else []
+    for folder in inner:
+        if folder.name.startswith("."):
+            continue
+        if not folder.is_dir():
+            faults.append(_unexpected(folder, "a folder for each observer"))
+            continue
+        drawn, more = _list_files(data, f"{OBSERVERS}/{folder.name}", ending)
+        faults += more
+        faults += [
+            f"{data / drawn[name]}: expected a label labelsTr/{name}{ending}, found "
+            "none; add it, or move this file out of the folder"
+            for name in sorted(set(drawn) - set(labels))
+        ]
+        found[folder.name] = drawn
+    return found, faults
 
 
 def _list_files(

@@ -58,8 +58,8 @@ class Document(BaseModel):
 
 
 def is_empty(value: Any) -> bool:
-    """Whether a field is None or an empty tuple, and so left out of a document."""
-    return value is None or value == ()
+    """Whether a field is None or holds nothing, and so is left out of a document."""
+    return value is None or (isinstance(value, tuple | dict) and not value)
 
 
 def expect_file(path: Path) -> Path:

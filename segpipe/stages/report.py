@@ -10,6 +10,7 @@ from segpipe.dataset.case import CaseList, pseudonyms, read_cases
 from segpipe.dataset.split import Split, read_split
 from segpipe.evaluation.ceiling import Ceiling, find_ceilings
 from segpipe.evaluation.figures import read_figures, read_rows
+from segpipe.evaluation.observers import find_agreements
 from segpipe.evaluation.report.overlays import View, plot_overlay, plot_summary
 from segpipe.evaluation.report.page import (
     CASES,
@@ -89,7 +90,9 @@ def run(
     ceilings = _find_ceilings(evaluated, folds, paths)
     contest = compare_models(scores, [cases[case].patient for case in split.test])
     parts = [
-        build_comparison(evaluated, ceilings, cases, contest.best),
+        build_comparison(
+            evaluated, ceilings, cases, contest.best, find_agreements(paths)
+        ),
         _cases_part(drawn, scores),
         *build_pairs(contest),
         _training(

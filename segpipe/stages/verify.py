@@ -95,6 +95,7 @@ def _inspect(
 ) -> Finding:
     """Inspect a case, or return the finding of the same files from the cache."""
     listed = [*files.images, files.label, *filter(None, [files.instances])]
+    listed += files.observers.values()
     key = fingerprint(
         "segpipe.dataset.inspection",
         files={file: digest_file(paths.data / file) for file in listed},
@@ -159,6 +160,7 @@ def _list_cases(
                     if legend.count(finding.counts).get(name)
                 ),
                 missing=files.missing,
+                observers=files.observers,
             )
         )
     return CaseList(
