@@ -121,7 +121,9 @@ def import_dicom(source: Path, data: Path, options: ImportOptions) -> str:
 
 def _last_number(data: Path) -> int:
     """The highest number of the existing cases case_001 and so on; 0 without any."""
-    found = [NUMBERED.fullmatch(case.name) for case in read_dataset(data).cases]
+    found = [
+        NUMBERED.fullmatch(case.name) for case in read_dataset(data, "zeros").cases
+    ]
     return max((int(match[1]) for match in found if match), default=0)
 
 
