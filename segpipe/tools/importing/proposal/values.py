@@ -9,10 +9,10 @@ from pathlib import Path
 
 import cc3d
 import numpy as np
-from tqdm import tqdm
 
 from segpipe.images.formats.files import read_image
 from segpipe.project.errors import DataError
+from segpipe.project.progress import track
 from segpipe.tools.importing.reading.labels import LabelRules, read_label_map
 
 MOST_FILES = 24  # label files that are looked at
@@ -69,7 +69,7 @@ def take_sample(paths: Sequence[Path], *, key: str = "label") -> Sample:
     highest: float | None = None
     start = time.monotonic()
     chosen = paths[::step]
-    for path in tqdm(chosen, desc="look at labels", leave=False, disable=None):
+    for path in track(chosen, "look at labels", total=len(chosen), unit="file"):
         if files and time.monotonic() - start > BUDGET_S:
             break
         try:
