@@ -10,10 +10,10 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
-from segpipe.project.commit import git_tags
 from segpipe.project.documents import parse_json, write_json
 from segpipe.project.errors import DataError
-from segpipe.project.study import read_study
+from segpipe.project.origin.commit import git_tags
+from segpipe.project.origin.study import read_study
 
 CHANGED = "segpipe.data.changed"
 

@@ -208,10 +208,13 @@ def preset(
 
     Example: segpipe preset hippocampus
     """
-    from segpipe.project.study import shipped
+    from segpipe.project.origin.study import shipped
     from segpipe.tools.preset import write_preset
 
-    write_preset(name, params=HERE.params, presets=shipped("presets"), force=force)
+    for row in write_preset(
+        name, params=HERE.params, presets=shipped("presets"), force=force
+    ):
+        typer.echo(row)
 
 
 @app.command(rich_help_panel=TOOLS)

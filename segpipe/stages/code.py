@@ -20,8 +20,8 @@ from segpipe.project.code import (
 )
 from segpipe.project.documents import Document, write_folder
 from segpipe.project.errors import DataError
+from segpipe.project.origin.study import read_study, shipped
 from segpipe.project.paths import Paths
-from segpipe.project.study import read_study, shipped
 
 log = logging.getLogger(__name__)
 

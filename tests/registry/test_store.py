@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from segpipe.project.errors import DataError
+from segpipe.project.origin.study import Study
 from segpipe.project.paths import Paths
-from segpipe.project.study import Study
 from segpipe.registry.live import live_run
 from segpipe.registry.record import record
 from segpipe.registry.runs import find_run

@@ -1,14 +1,15 @@
 """One study: from its files to the label map, and its manifest."""
 
+import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 from segpipe.images.formats.files import files_of
-from segpipe.project.commit import git_tags
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
-from segpipe.project.study import PACKAGE, code_tags, in_checkout
+from segpipe.project.origin.commit import git_tags
+from segpipe.project.origin.study import PACKAGE, code_tags, in_checkout
 from segpipe.segmenter.compute import Stopwatch
 from segpipe.tools.segmenting.manifest import (
     InputRecord,
@@ -26,6 +27,7 @@ from segpipe.tools.segmenting.studies import Study
 from segpipe.tools.segmenting.work import Work
 
 ML_PER_MM3 = 0.001
+log = logging.getLogger(__name__)
 
 
 def record_inputs(study: Study) -> tuple[InputRecord, ...]:
@@ -87,6 +89,7 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
         )
     source = opened.source
     warnings = [*opened.warnings, *warn_of_grid(source.grid, plan)]
+    _tell(study, warnings)
     manifest = manifest_path(work.output, study.name)
     folder = parts_folder(work.output, study.name)
     folder.mkdir(parents=True)
@@ -103,14 +106,13 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
                 f"{study.files[0]}: expected files that stay as they are while they "
                 "are read, found them changed; segment them again when they are whole"
             )
-    warnings += warn_of_intensities(preview.medians, plan)
-    voxels = {
-        name: found.counts[value]
-        for name, value in zip(plan.structures, plan.values, strict=True)
-        if value != 0
-    }
+    named = zip(plan.structures, plan.values, strict=True)
+    values = {name: value for name, value in named if value != 0}
+    voxels = {name: found.counts[value] for name, value in values.items()}
+    late = warn_of_intensities(preview.medians, plan)
     if not any(voxels.values()):
-        warnings.append("no structure was found")
+        late.append("no structure was found")
+    _tell(study, late)
     outputs = {path.name: digest_file(path) for path in found.written}
     millilitres = source.grid.voxel_volume * ML_PER_MM3
     Manifest(
@@ -132,8 +134,11 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
         volumes_ml={}
         if source.grid.unit == "px"
         else {name: round(count * millilitres, 6) for name, count in voxels.items()},
+        instances={name: found.instances[value] for name, value in values.items()}
+        if settings.instances
+        else {},
         seconds={name: round(value, 3) for name, value in watch.seconds.items()},
-        warnings=tuple(warnings),
+        warnings=(*warnings, *late),
     ).write(folder / manifest.name)
     for path in reversed(found.written):  # a header after its voxels
         os.replace(path, manifest.with_name(path.name))
@@ -150,3 +155,9 @@ def _running_code() -> dict[str, str]:
     """
     tags = {name.removeprefix("segpipe."): text for name, text in code_tags().items()}
     return {**tags, **(git_tags(PACKAGE) if in_checkout() else {})}
+
+
+def _tell(study: Study, warnings: list[str]) -> None:
+    """Say what is unusual as soon as it is known; the manifest keeps it, too."""
+    for words in warnings:
+        log.warning("%s: %s", study.name, words)

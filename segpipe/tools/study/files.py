@@ -7,7 +7,7 @@ checkout by what this module says, and by nothing else.
 import re
 from importlib.metadata import version
 
-from segpipe.project.study import CHECKOUT, Study, digest_text, shipped
+from segpipe.project.origin.study import CHECKOUT, Study, digest_text, shipped
 
 # In a checkout, the stage code runs when the code or the pins were changed. A study has
 # neither: there the stage always runs, and the others run if its digests differ.

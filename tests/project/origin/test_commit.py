@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from segpipe.project.commit import data_version, git_tags, require_unchanged
 from segpipe.project.errors import DataError
+from segpipe.project.origin.commit import data_version, git_tags, require_unchanged
 
 
 def test_the_commit_and_whether_files_differ_from_it(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Origin: which project, data and code a result comes from."""
