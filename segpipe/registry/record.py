@@ -9,9 +9,9 @@ from segpipe.evaluation.report.page import page_file
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.project.origin.commit import data_version, git_tags
+from segpipe.project.origin.study import code_tags
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
-from segpipe.project.study import code_tags
 from segpipe.registry.runs import (
     attach,
     find_or_create_pair,

@@ -20,8 +20,8 @@ from segpipe.project.origin.code import (
     network_module,
     uses_networks,
 )
+from segpipe.project.origin.study import read_study, shipped
 from segpipe.project.paths import Paths
-from segpipe.project.study import read_study, shipped
 
 log = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""Origin: which code and which commit stand behind a result."""
+"""Origin: which project, commit and code a result comes from."""

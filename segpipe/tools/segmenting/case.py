@@ -9,7 +9,7 @@ from segpipe.images.formats.files import files_of
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.project.origin.commit import git_tags
-from segpipe.project.study import PACKAGE, code_tags, in_checkout
+from segpipe.project.origin.study import PACKAGE, code_tags, in_checkout
 from segpipe.segmenter.compute import Stopwatch
 from segpipe.tools.segmenting.manifest import (
     InputRecord,
@@ -148,12 +148,6 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
     manifest.with_name(hidden).unlink(missing_ok=True)
 
 
-def _tell(study: Study, warnings: list[str]) -> None:
-    """Say what is unusual as soon as it is known; the manifest keeps it, too."""
-    for words in warnings:
-        log.warning("%s: %s", study.name, words)
-
-
 def _running_code() -> dict[str, str]:
     """Version, digest and, in a checkout, commit of the running segpipe.
 
@@ -161,3 +155,9 @@ def _running_code() -> dict[str, str]:
     """
     tags = {name.removeprefix("segpipe."): text for name, text in code_tags().items()}
     return {**tags, **(git_tags(PACKAGE) if in_checkout() else {})}
+
+
+def _tell(study: Study, warnings: list[str]) -> None:
+    """Say what is unusual as soon as it is known; the manifest keeps it, too."""
+    for words in warnings:
+        log.warning("%s: %s", study.name, words)
