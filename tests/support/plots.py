@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from segpipe.evaluation.report.overlays import View
+from segpipe.evaluation.report.pictures.overlays import View
 from segpipe.evaluation.report.plots import Curve
 
 CURVE = Curve(

@@ -93,9 +93,14 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
     found = OutputFiles(study, work, opened, watch, folder)
     found.run()
     with watch.phase("overlay"):
-        preview = build_preview(source, found.parts, found.profile, plan.values)
+        preview = build_preview(
+            source, found.parts, found.profile, plan.values, name=work.record.name
+        )
+        warnings += warn_of_intensities(preview.medians, plan)
+        if not found.profile.voxels:
+            warnings.append("no structure was found")
         if settings.overlay:
-            found.write_overlay(preview.views)
+            found.write_overlay(preview.views, warnings)
     with watch.phase("check"):
         found.check()
         if record_inputs(study) != inputs:  # digested before, read since
@@ -103,14 +108,11 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
                 f"{study.files[0]}: expected files that stay as they are while they "
                 "are read, found them changed; segment them again when they are whole"
             )
-    warnings += warn_of_intensities(preview.medians, plan)
     voxels = {
         name: found.counts[value]
         for name, value in zip(plan.structures, plan.values, strict=True)
         if value != 0
     }
-    if not any(voxels.values()):
-        warnings.append("no structure was found")
     outputs = {path.name: digest_file(path) for path in found.written}
     millilitres = source.grid.voxel_volume * ML_PER_MM3
     Manifest(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from segpipe.evaluation.report.overlays import (
+from segpipe.evaluation.report.pictures.overlays import (
     View,
     draw_view,
     plot_overlay,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from segpipe.dataset.case import Case, CaseList
-from segpipe.evaluation.report.views import build_views
+from segpipe.evaluation.report.pictures.views import build_views
 from segpipe.images.formats.files import write_label
 from segpipe.images.formats.nifti import write_image
 from segpipe.images.grid import Grid
