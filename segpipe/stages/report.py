@@ -98,7 +98,7 @@ def run(
                 for model, one in evaluated.items()
             },
         )
-        for why, case in _chosen(ranked)
+        for why, case in choose_shown(ranked)
         if params.overlays
     ]
     ceilings = _find_ceilings(evaluated, folds, paths)
@@ -238,7 +238,7 @@ def _ranked(scores: Scores, split: Split) -> list[str]:
     return sorted(known, key=lambda case: (means[case], case))
 
 
-def _chosen(ranked: list[str]) -> list[tuple[str, str]]:
+def choose_shown(ranked: list[str]) -> list[tuple[str, str]]:
     """The cases to show, none of them twice."""
     if len(ranked) < 2:
         return [("Only", case) for case in ranked]

@@ -47,8 +47,9 @@ section { background:var(--paper); border:1px solid var(--line); border-radius:1
 th:first-child,td:first-child { text-align:left } thead th { color:var(--soft);
   font-weight:600; border-bottom:2px solid var(--line) } td.best { font-weight:700;
   color:var(--accent) } tr.part td { font-weight:600; background:var(--tint);
-  color:var(--soft); font-size:.85rem } .facts { width:auto } .facts thead { display:none } .facts td { text-align:left;
-  white-space:normal } td.failed { color:#b3261e; font-weight:700 }
+  color:var(--soft); font-size:.85rem } .facts { width:auto }
+.facts thead { display:none } .facts td { text-align:left; white-space:normal }
+td.failed { color:#b3261e; font-weight:700 }
 td.failed::after { content:" \N{MULTIPLICATION SIGN}" }
 img { display:block; max-width:100%; height:auto; margin:6px 0 }
 h3 { font-size:1rem; margin:1.6em 0 .4em } a { color:var(--accent) }

@@ -30,7 +30,7 @@ OVER = "#FFFFFF"  # the reference over predictions
 WIDE, THIN, MARGIN = 2.2, 1.1, 1.4
 DASHES = (4.0, 3.0)
 
-Line = Float64[np.ndarray, "point 2"]
+Line = Float64[np.ndarray, "_ 2"]  # points (x, y)
 
 
 def colour_of(number: int) -> str:

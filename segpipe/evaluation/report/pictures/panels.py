@@ -4,6 +4,7 @@ The contours are vectors and the slices PNG without loss. Without scripts, and o
 a panel shows its chosen slices.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,11 @@ class ShownCase:
         """The mean Dice of a model over the structures, in words."""
         mean = mean_known(list(self.dice[model].values()))
         kind = "mean Dice" if len(self.dice[model]) > 1 else "Dice"
-        return f"{kind} {mean:.3f}"
+        return f"{kind} {_dice(mean)}"
+
+
+def _dice(value: float) -> str:
+    return "\N{EN DASH}" if math.isnan(value) else f"{value:.3f}"
 
 
 def build_panels(cases: Sequence[ShownCase]) -> list[Markup]:
@@ -148,7 +153,7 @@ def _build_column(
     column["nothing"] = (
         "nothing found in this slice" if found.startswith("found") else found
     )
-    scores = ", ".join(f"{s} {d:.3f}" for s, d in list(case.dice[name].items())[:8])
+    scores = ", ".join(f"{s} {_dice(d)}" for s, d in list(case.dice[name].items())[:8])
     column["words"] = (
         f"{case.title}: {where}, solid contours of {name} ({found}) under the dashed "
         f"reference; Dice {scores}"
@@ -167,7 +172,7 @@ def _build_legend(case: ShownCase) -> dict[str, Any]:
             if one.instances:
                 words += f" (n = {one.instances[column]})"
             if column in models:
-                words += f"{DOT}{case.dice[column][one.name]:.3f}"
+                words += f"{DOT}{_dice(case.dice[column][one.name])}"
             cells.append(words)
         name = f"{one.number} {one.name}" if exhibit.numbered else one.name
         if one.number is None:

@@ -94,7 +94,8 @@ def _encode_slice(
         )
         x, y = fine / 2, round(fine / 2 * view.aspect, 5)
         text.append(
-            f'<g id="@{part}" class="contour"><g transform="scale({x:g} {y:g})">{paths}</g></g>'
+            f'<g id="@{part}" class="contour">'
+            f'<g transform="scale({x:g} {y:g})">{paths}</g></g>'
         )
         texts = ""
         if exhibit.numbered:
