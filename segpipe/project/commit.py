@@ -8,8 +8,6 @@ from typing import Any
 from segpipe.project.documents import parse_yaml
 from segpipe.project.errors import DataError
 
-WRITTEN = (":!dvc.lock", ":!split.lock")  # by the stages themselves, while they run
-
 
 def git_tags(root: Path) -> dict[str, str]:
     """Commit and whether files differ from it: information, no key."""
@@ -20,17 +18,21 @@ def git_tags(root: Path) -> dict[str, str]:
     return {"git.commit": commit, "git.dirty": str(bool(dirty)).lower()}
 
 
-def describe_commit(root: Path) -> str | None:
+def describe_commit(root: Path, *, written: Path) -> str | None:
     """Commit, its day, and whether files differ from it; None outside of git.
 
-    What the stages write does not count, so the words are the same before and after.
+    Args:
+        root: The folder of the project.
+        written: A file in it that stages write. It does not count, nor does dvc.lock,
+            so the words are the same while and after the stages run.
     """
     found = _ask(root, "show", "--no-patch", "--format=%H %cs", "HEAD")
     if not found:
         return None
     commit, day = found.split()
+    left_out = [f":!{name}" for name in ("dvc.lock", written.name)]
     changed = _ask(
-        root, "status", "--porcelain", "--untracked-files=no", "--", ".", *WRITTEN
+        root, "status", "--porcelain", "--untracked-files=no", "--", ".", *left_out
     )
     return f"{commit[:12]} of {day}" + (", with changes since" if changed else "")
 

@@ -9,7 +9,7 @@ import numpy as np
 from segpipe.dataset.case import CaseList, pseudonyms, read_cases
 from segpipe.dataset.case_files import read_prediction_record
 from segpipe.dataset.description import read_description
-from segpipe.dataset.split import Split, read_split
+from segpipe.dataset.split import Split, lock_file, read_split
 from segpipe.evaluation.ceiling import Ceiling, find_ceilings
 from segpipe.evaluation.figures import read_figures, read_rows
 from segpipe.evaluation.report.about import build_about, build_figures, build_key
@@ -110,7 +110,7 @@ def run(
             split,
             name=read_description(paths.data).name,
             version=data_version(paths.root),
-            commit=describe_commit(paths.root),
+            commit=describe_commit(paths.root, written=lock_file(paths.root)),
             predicted={m: read_prediction_record(paths.artifacts, m) for m in models},
             folds=folds,
         ),

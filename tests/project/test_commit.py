@@ -23,24 +23,27 @@ def test_the_commit_and_whether_files_differ_from_it(tmp_path: Path) -> None:
         ).stdout.strip()
 
     assert git_tags(tmp_path) == {}
-    assert describe_commit(tmp_path) is None
+    lock = tmp_path / "split.lock"
+    assert describe_commit(tmp_path, written=lock) is None
     git("init", "--quiet")
-    assert describe_commit(tmp_path) is None  # no commit yet
+    assert describe_commit(tmp_path, written=lock) is None  # no commit yet
     (tmp_path / "a").write_text("1")
     (tmp_path / "dvc.lock").write_text("1")
-    git("add", "a", "dvc.lock")
+    lock.write_text("1")
+    git("add", "a", "dvc.lock", "split.lock")
     git("commit", "--quiet", "-m", "m", "--date", "2001-02-03T04:05:06Z")
     commit = git("rev-parse", "HEAD")
 
     assert git_tags(tmp_path) == {"git.commit": commit, "git.dirty": "false"}
     day = git("show", "--no-patch", "--format=%cs")
     clean = f"{commit[:12]} of {day}"
-    assert describe_commit(tmp_path) == clean
-    (tmp_path / "dvc.lock").write_text("2")  # a stage wrote it
-    assert describe_commit(tmp_path) == clean
+    assert describe_commit(tmp_path, written=lock) == clean
+    (tmp_path / "dvc.lock").write_text("2")  # DVC wrote it, and a stage
+    lock.write_text("2")
+    assert describe_commit(tmp_path, written=lock) == clean
     (tmp_path / "a").write_text("2")
     assert git_tags(tmp_path)["git.dirty"] == "true"
-    assert describe_commit(tmp_path) == f"{clean}, with changes since"
+    assert describe_commit(tmp_path, written=lock) == f"{clean}, with changes since"
 
 
 def test_the_data_are_those_that_the_stages_ran_on(tmp_path: Path) -> None:
