@@ -109,7 +109,9 @@ class CurrentStatisticsNorm(nn.BatchNorm3d):
 
     The paper has batches of one, whose statistics are those of their input. In a batch
     of several, each input has its own: a network that learned with those of a batch
-    would be used with others.
+    would be used with others. The inputs go through batch normalization one by one,
+    since torch's instance normalization gives up channels last, and the convolutions
+    then copy every feature map.
 
     Source:
         Çiçek 2016, arXiv:1606.06650, section 2.
@@ -120,6 +122,9 @@ class CurrentStatisticsNorm(nn.BatchNorm3d):
 
     def forward(self, features: Float[Tensor, "B C i j k"]) -> Tensor:
         """Normalize, scale and shift each channel."""
-        return torch.nn.functional.instance_norm(
-            features, weight=self.weight, bias=self.bias, eps=self.eps
-        )
+        if torch.onnx.is_in_onnx_export():  # a trace would keep the number of inputs
+            return torch.nn.functional.instance_norm(
+                features, weight=self.weight, bias=self.bias, eps=self.eps
+            )
+        parts = [nn.BatchNorm3d.forward(self, one) for one in torch.split(features, 1)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)

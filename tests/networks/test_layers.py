@@ -106,3 +106,16 @@ def test_a_tile_is_normalized_by_itself_in_training_and_in_use(training: bool) -
     assert (together.var(dim=(2, 3, 4), unbiased=False) - 1).abs().max() < 1e-3
     alike = nn.BatchNorm3d(3, track_running_stats=False)(tiles[2:3])
     assert torch.allclose(alone, alike, atol=1e-5)  # the paper's batch of one
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_normalization_keeps_the_layout_of_the_convolutions(batch: int) -> None:
+    """A feature map that is not channels last is copied by each convolution."""
+    layout = torch.channels_last_3d
+    tiles = torch.randn(batch, 3, 5, 6, 7).to(memory_format=layout).requires_grad_()
+
+    normalized = CurrentStatisticsNorm(3)(tiles)
+    (gradient,) = torch.autograd.grad(normalized.square().sum(), tiles)
+
+    assert normalized.is_contiguous(memory_format=layout)
+    assert gradient.is_contiguous(memory_format=layout)
