@@ -319,7 +319,7 @@ def _draw_absence(axes: Axes, model: str, exhibit: Exhibit) -> None:
     words = found if not found.startswith("found") else "nothing found in this slice"
     axes.text(
         0.5,
-        0.12,
+        0.68,
         words,
         transform=axes.transAxes,
         color=OVER,

@@ -101,6 +101,7 @@ def _build_view(case: ShownCase, view: View, place: str, budget: int) -> dict[st
         "width": columns,
         "height": height,
         "screen": round(min(MOST_WIDE, MOST_HIGH * columns / height)),
+        "least": 190 if view.name else 330,  # an image alone has room
         "user": round(columns / 220, 3),
         "pixel": view.pixel[0],
         "unit": view.unit,

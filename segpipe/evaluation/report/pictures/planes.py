@@ -137,7 +137,7 @@ class Exhibit:
 
 def in_words(size: float) -> str:
     """A size with three digits, or whole if it is larger."""
-    return f"{size:.0f}" if size >= 100 or size == 0 else f"{size:.3g}"
+    return f"{size:.0f}" if abs(size) >= 100 or size == 0 else f"{size:.3g}"
 
 
 def radiological(grid: Grid) -> Orientation:

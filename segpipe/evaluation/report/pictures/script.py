@@ -19,7 +19,7 @@ STYLE = f"""
 .panel button {{ font:inherit; min-width:2em; border:1px solid var(--line);
   border-radius:6px; background:var(--tint); cursor:pointer }}
 .columns {{ display:grid; gap:10px;
-  grid-template-columns:repeat(auto-fit,minmax(min(190px,100%),1fr)) }}
+  grid-template-columns:repeat(auto-fit,minmax(min(var(--least),100%),1fr)) }}
 .columns p {{ margin:.2em 0 0; font-size:.85rem }}
 .picture {{ position:relative; margin:0 auto; background:#000; color:#fff;
   max-width:100%; overflow:hidden; font-weight:700; touch-action:pan-y;
@@ -32,7 +32,7 @@ STYLE = f"""
 .picture .bar {{ right:6px; bottom:6px; font-size:.7rem; display:flex;
   justify-content:flex-end; border-bottom:3px solid #fff; box-shadow:0 1px 0 #000;
   padding-bottom:2px; white-space:nowrap }}
-.nothing {{ left:0; right:0; bottom:12%; text-align:center }}
+.nothing {{ left:0; right:0; top:30%; text-align:center }}
 .fine svg {{ image-rendering:pixelated }}
 .picture span[hidden] {{ display:none }}
 .contour path {{ fill:none; vector-effect:non-scaling-stroke; stroke-linejoin:round;
@@ -134,7 +134,7 @@ TEMPLATE = """\
 {% endif %}<button type="button" data-key="+" aria-label="Zoom in">+</button>
 <button type="button" data-key="-" aria-label="Zoom out">\N{MINUS SIGN}</button>
 <button type="button" data-key="0">Back</button></span></figcaption>
-<div class="columns">
+<div class="columns" style="--least:{{ view.least }}px">
 {% for column in view.columns %}<div><div class="picture{{ ' fine' if view.fine }}"
  style="aspect-ratio:{{ view.width }}/{{ view.height }};width:{{ view.screen }}px"><svg
  role="img" aria-label="{{ column.words }}" preserveAspectRatio="none"

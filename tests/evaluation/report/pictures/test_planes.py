@@ -193,9 +193,10 @@ def test_what_a_model_found_in_words() -> None:
         "nothing found",
         "no prediction",
     ]
-    assert [in_words(size) for size in (0.0, 0.01234, 56.78, 1234.5)] == [
+    assert [in_words(size) for size in (0.0, 0.01234, 56.78, 1234.5, -1024.0)] == [
         "0",
         "0.0123",
         "56.8",
         "1234",
+        "-1024",
     ]
