@@ -141,7 +141,7 @@ def run(
         f"{len(models)} model{'s' * (len(models) > 1)} on {len(split.test)} test cases",
         curves=curves,
         scores=scores,
-        exhibit=shown[len(shown) // 2].exhibit if shown else None,
+        exhibit=shown[(len(shown) - 1) // 2].exhibit if shown else None,
     )
     files = Files(
         summary=summary,

@@ -42,7 +42,7 @@ from segpipe.evaluation.report.plots import (
 
 # Inches: width and greatest height of a plane, margin, a line of text.
 COLUMN, HIGHEST, GAP, LINE = 2.9, 4.2, 0.12, 0.19
-LETTERS_AN_INCH = 13
+LETTERS_AN_INCH = 12.5
 SMALL = 8.5  # points
 HALO = [withStroke(linewidth=2.5, foreground=BORDER)]
 # Where the letters of the patient's sides stand: left, right, top, bottom.
@@ -182,7 +182,8 @@ def _legend(exhibit: Exhibit) -> list[Artist]:
 def _sizes(one: Structure, exhibit: Exhibit) -> str:
     name = f"{one.number} {one.name}" if exhibit.numbered else one.name
     sizes = [
-        f"{column} {in_words(size)}"
+        (f"{column} " if len(one.sizes) > 1 else "")
+        + in_words(size)
         + (f" (n = {one.instances[column]})" if one.instances else "")
         for column, size in one.sizes.items()
     ]

@@ -157,6 +157,28 @@ def test_slices_scroll_by_slider_and_keys(volume: Page) -> None:
     assert other.locator("output").inner_text() == "slice 7 of 12 (k = 6)"
 
 
+def test_the_wheel_scrolls_slices_once_a_panel_was_clicked(volume: Page) -> None:
+    """Until then it scrolls the page, which must not get stuck at a picture."""
+    panel = volume.locator(".panel").first
+    picture = panel.locator(".picture").nth(1)
+    shown = panel.locator("output")
+
+    picture.hover()
+    volume.mouse.wheel(0, 10)
+    assert shown.inner_text() == "slice 7 of 12 (k = 6)"
+    picture.click()
+    volume.mouse.wheel(0, 10)
+    volume.wait_for_function(
+        "document.querySelector('output').textContent.includes('slice 8')"
+    )
+    volume.keyboard.down("Control")
+    volume.mouse.wheel(0, -10)
+    volume.keyboard.up("Control")
+    volume.wait_for_function(
+        "document.querySelector('.picture svg').getAttribute('viewBox') !== '0 0 30 36'"
+    )
+
+
 def test_all_pictures_of_a_plane_zoom_together_and_so_does_the_scale(
     volume: Page,
 ) -> None:
