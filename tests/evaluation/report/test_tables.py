@@ -216,7 +216,7 @@ def test_many_structures_have_fewer_cases_each() -> None:
     many = CASES.model_copy(update={"labels": labels})
     cases = [f"c{n}" for n in range(20)]
     row = {"dice": 0.5, "hd95_mm": 1.0, "failed": False}
-    rows = {(case, name): row for case in cases for name in labels}
+    rows = {(case, name): row for case in cases for name in [*labels, "liver"]}
     one = {"a": Evaluated(make_figures(0.5), rows, {}, {})}
 
     few = build_worst(one, cases, {case: case for case in cases}, CASES)
