@@ -34,7 +34,7 @@ from segpipe.project.commit import data_version, git_tags
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.tools.importing.replacing import sole_import
+from segpipe.tools.importing.writing.replacing import sole_import
 
 DATA = "data.dvc"
 SEEN = ".cache/data-seen.yaml"  # not *.dvc, which DVC would read

@@ -9,10 +9,14 @@ from typing import NoReturn
 import typer
 
 from segpipe.cli import data, registry, stages, tools
+from segpipe.cli.options import OnceEach
 from segpipe.project.errors import DataError
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    cls=OnceEach,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 for part in (stages, data, tools, registry):  # in the order of --help
     app.add_typer(part.app)

@@ -1,12 +1,19 @@
 """The commands that produce data: phantom, import and densify."""
 
+import sys
+from dataclasses import replace as replace_
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from segpipe.cli.options import TOOLS, SpacingMm, parse_numbers
 from segpipe.cli.project import HERE, read_compute, read_section, read_train_params
+
+if TYPE_CHECKING:
+    from segpipe.tools.importing.conversion import ImportOptions
+
+NOTHING_IMPORTED = 3  # status of a proposal that nobody took
 
 app = typer.Typer()
 
@@ -27,12 +34,15 @@ def phantom(
 @app.command("import", rich_help_panel=TOOLS)
 def import_(
     source: Annotated[Path, typer.Argument(help="Folder, or an HDF5 file.")],
-    data: Annotated[Path, typer.Argument(help="Where to write, usually data.")],
+    data: Annotated[Path, typer.Argument(help="Where to write.")] = Path("data"),
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Take the proposal without asking.")
+    ] = False,
     images: Annotated[
-        str | None, typer.Option(help="Folder of the images in the source.")
+        str | None, typer.Option(help="Folder of images, or {case}/{channel}.nii.gz.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Folder of the label maps in the source.")
+        str | None, typer.Option(help="Folder of labels, or {case}_{structure}.png.")
     ] = None,
     channel_suffix: Annotated[
         list[str] | None,
@@ -45,10 +55,20 @@ def import_(
         list[str] | None, typer.Option(help="Name of a channel; once per channel.")
     ] = None,
     structure: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE; once per structure.")
+        list[str] | None,
+        typer.Option(help="NAME=VALUE[,VALUE] or NAME=SOURCE[,SOURCE]; repeat it."),
     ] = None,
     ignore: Annotated[
         int | None, typer.Option(help="Value of voxels without annotation.")
+    ] = None,
+    binarize: Annotated[
+        float | None, typer.Option(help="Grey value from which a label is inside.")
+    ] = None,
+    overlap: Annotated[
+        str | None, typer.Option(help="Who has a voxel of two masks: first or last.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="The {observer} whose labels are the reference.")
     ] = None,
     instances: Annotated[
         bool, typer.Option("--instances", help="The labels are instance ids.")
@@ -77,10 +97,14 @@ def import_(
 ) -> None:
     """Import images and label maps into data/, either all or none.
 
-    Example: segpipe import ~/study data --images images --labels labels
+    Without options that describe the source it is looked at, and the command in full is
+    proposed. Status 3 says that nothing was imported, for want of an answer.
+
+    Example: segpipe import ~/study
     """
     from segpipe.tools.importing.conversion import ImportOptions
-    from segpipe.tools.importing.run import import_dataset, parse_structures
+    from segpipe.tools.importing.reading.vocabulary import parse_structures
+    from segpipe.tools.importing.run import import_dataset
 
     options = ImportOptions(
         images=images,
@@ -90,6 +114,9 @@ def import_(
         channels=tuple(channel or ()),
         structures=parse_structures(structure or []),
         ignore=ignore,
+        binarize=binarize,
+        overlap=overlap,
+        reference=reference,
         instances=instances,
         spacing_mm=parse_numbers("--spacing-mm", spacing_mm),
         grey=grey,
@@ -100,7 +127,46 @@ def import_(
         replace=replace,
         add=add,
     )
+    if replace_(options, add=False, replace=False) == ImportOptions():
+        options = _look_and_ask(source, data, options, yes=yes)
     typer.echo(import_dataset(source, data, options))
+
+
+def _look_and_ask(
+    source: Path, data: Path, options: "ImportOptions", *, yes: bool
+) -> "ImportOptions":
+    """Look at the source and propose its options; ends here if nobody takes them."""
+    from segpipe.tools.importing.proposal.command import format_command
+    from segpipe.tools.importing.proposal.look import look
+    from segpipe.tools.importing.run import refuse_loss
+
+    refuse_loss(data, options)
+    found = look(source)
+    if found.certain:
+        return options
+    typer.echo("\n".join(found.lines))
+    if found.doubt:
+        typer.echo(f"\nundecided: {found.doubt}")
+    proposals = [one.joined(options) for one in found.proposals]
+    typer.echo("\nproposed:" if proposals else "\nnothing to propose")
+    for number, one in enumerate(proposals, start=1):
+        choice = f"{number}. " if len(proposals) > 1 else ""
+        typer.echo(f"  {choice}{format_command(source, data, one)}")
+    place = 1 if yes and len(proposals) == 1 else 0 if yes else _ask(len(proposals))
+    if place:
+        return proposals[place - 1]
+    typer.echo("nothing was imported: paste a command, with other names if need be")
+    raise typer.Exit(NOTHING_IMPORTED)
+
+
+def _ask(number: int) -> int:
+    """Ask on a terminal which proposal to take; 0 for none of them."""
+    if not number or not sys.stdin.isatty():
+        return 0
+    if number == 1:
+        return int(typer.confirm("\nimport so?"))
+    answer = typer.prompt(f"\nwhich one? 1 to {number}, or none", default="none")
+    return int(answer) if answer in map(str, range(1, number + 1)) else 0
 
 
 @app.command(rich_help_panel=TOOLS)

@@ -1,8 +1,10 @@
-"""Options: what the commands of several modules share: panels of --help and options."""
+"""Options: what commands share: panels of --help, and the rules of their options."""
 
-from typing import Annotated
+from collections import Counter
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from segpipe.project.errors import DataError
 
@@ -34,3 +36,36 @@ def parse_numbers(option: str, text: str | None) -> tuple[float, ...] | None:
         raise DataError(
             f"{option} {text}: expected numbers separated by commas, as in 0.5,0.5"
         ) from error
+
+
+class OnceEach(TyperGroup):
+    """The command line, which refuses an option that is given twice and holds one.
+
+    Typer keeps the last value in silence, and so another one than somebody meant.
+    """
+
+    def resolve_command(
+        self, ctx: Any, args: list[str]
+    ) -> tuple[str | None, Any, list[str]]:
+        """Find the command, as Typer does, and refuse a repeated option of it."""
+        name, command, words = super().resolve_command(ctx, args)
+        if command is not None:
+            # Its own context says the command's usage; wrong words are left to Typer.
+            own = typer.Context(
+                command, parent=ctx, info_name=name, resilient_parsing=True
+            )
+            _, _, given = command.make_parser(own).parse_args(args=[*words])
+            for option, times in Counter(given).items():
+                if times > 1 and not _holds_several(option):
+                    own.fail(
+                        f"{option.opts[0]}: expected once, found {times} times; it "
+                        "holds one value: give one"
+                    )
+        return name, command, words
+
+
+def _holds_several(option: Any) -> bool:
+    """Whether a parameter is a list, an argument or --help."""
+    return (
+        option.param_type_name != "option" or option.is_eager or bool(option.multiple)
+    )

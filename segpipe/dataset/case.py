@@ -1,8 +1,11 @@
 """Case: the files of one study; CaseList: the verified data set."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import Field, model_serializer
 
 from segpipe.project.documents import Document, Unit
 
@@ -24,6 +27,8 @@ class Case(Document):
             that an older segpipe wrote.
         structures: Names of the structures of which voxels are drawn; empty in a list
             that an older segpipe wrote.
+        observers: Label files that other people drew, by the name of each; left out of
+            the file where there are none.
     """
 
     name: str
@@ -37,6 +42,12 @@ class Case(Document):
     warnings: tuple[str, ...]
     digest: str | None = None
     structures: tuple[str, ...] = ()
+    observers: dict[str, str] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _without_nobody(self, write: Callable[[Any], Any]) -> dict[str, Any]:
+        document: dict[str, Any] = write(self)
+        return {k: v for k, v in document.items() if k != "observers" or v}
 
 
 class CaseList(Document):

@@ -35,6 +35,16 @@ def read_case_instances(data: Path, cases: CaseList, case: Case) -> LabelMap | N
     return _read_labels(data, cases, case.instances)
 
 
+def read_observer_labels(
+    data: Path, cases: CaseList, case: Case
+) -> dict[str, LabelMap]:
+    """Read what other people drew in a case, by the name of each."""
+    return {
+        observer: _read_labels(data, cases, file)
+        for observer, file in case.observers.items()
+    }
+
+
 def _read_labels(data: Path, cases: CaseList, file: str) -> LabelMap:
     label = read_label(data / file, spacing_mm=cases.spacing_mm)
     return LabelMap(label.array, Grid(label.grid.shape, label.grid.affine, cases.unit))

@@ -12,7 +12,7 @@ from jaxtyping import Float32
 
 from segpipe.dataset.layout import CaseFiles, Dataset
 from segpipe.images.contract import check_axial, check_varies
-from segpipe.images.formats import itk, raster
+from segpipe.images.formats import raster, slicer
 from segpipe.images.formats.files import read_image, read_label
 from segpipe.images.grid import Grid
 from segpipe.images.volume import LabelMap
@@ -118,6 +118,13 @@ def inspect_case(
             faults += _apart(path, instances.grid, grid, limits)
             faults += _instance_faults(path, instances)
             warnings += _strays(instances, label, dataset.ignore)
+    for file in files.observers.values():
+        again = _try(partial(_read_label, data / file, dataset), faults)
+        if again is not None:
+            faults += _apart(data / file, again.grid, grid, limits)
+            found = np.unique(again.array, return_counts=True)
+            pairs = zip(found[0].tolist(), found[1].tolist(), strict=True)
+            faults += _value_faults(data / file, dict(pairs), dataset)
     return Finding(files, grid, tuple(faults), tuple(warnings), digest, counts)
 
 
@@ -131,7 +138,7 @@ def _try(read: Callable[[], T], faults: list[str]) -> T | None:
 
 
 def _read_label(path: Path, dataset: Dataset) -> LabelMap:
-    itk.check_segment_names(path, dataset.labels)
+    slicer.check_segment_names(path, dataset.labels)
     return read_label(path, spacing_mm=dataset.spacing_mm)
 
 

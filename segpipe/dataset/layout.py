@@ -4,12 +4,14 @@ import csv
 import re
 import unicodedata
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from segpipe.dataset.description import Description, read_description
 from segpipe.project.documents import Unit
 from segpipe.project.tables import unmarked
+
+OBSERVERS = "observers"  # a folder for each person who drew the cases again
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class CaseFiles:
         label: File of the label map.
         instances: File of the instance ids, if the data set has them.
         attributes: Free columns of patients.csv.
+        observers: Label files that other people drew, by the name of each.
     """
 
     name: str
@@ -31,6 +34,7 @@ class CaseFiles:
     label: str
     instances: str | None
     attributes: dict[str, str]
+    observers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,11 @@ def read_dataset(data: Path) -> Dataset:
                 label=files.labels[name],
                 instances=files.instances.get(name),
                 attributes=row,
+                observers={
+                    observer: drawn[name]
+                    for observer, drawn in files.observers.items()
+                    if name in drawn
+                },
             )
         )
     return Dataset(
@@ -107,6 +116,7 @@ class _Files:
     images: dict[str, dict[int, str]]
     labels: dict[str, str]
     instances: dict[str, str]
+    observers: dict[str, dict[str, str]]
     complete: tuple[str, ...]
 
 
@@ -128,6 +138,8 @@ def _find_files(data: Path, about: Description) -> tuple[_Files, list[str]]:
         instances, more = _list_files(data, "instancesTr", ending)
         lacking = set(labels) - set(instances)
         faults += more + _instance_faults(data, labels, instances, ending)
+    observers, more = _find_observers(data, labels, ending)
+    faults += more
     unpaired = _image_faults(data, images, labels, about)
     faults += unpaired.values()
     complete = sorted(set(labels) - set(unpaired) - lacking)
@@ -137,7 +149,32 @@ def _find_files(data: Path, about: Description) -> tuple[_Files, list[str]]:
             f"files, found {len(labels)} in labelsTr; set it to {len(labels)}, or "
             "add the missing files"
         )
-    return _Files(dict(images), labels, instances, tuple(complete)), faults
+    found = _Files(dict(images), labels, instances, observers, tuple(complete))
+    return found, faults
+
+
+def _find_observers(
+    data: Path, labels: dict[str, str], ending: str
+) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """The label files of each observer by case, and the faults; empty without any."""
+    found: dict[str, dict[str, str]] = {}
+    faults: list[str] = []
+    inner = sorted((data / OBSERVERS).iterdir()) if (data / OBSERVERS).is_dir() else []
+    for folder in inner:
+        if folder.name.startswith("."):
+            continue
+        if not folder.is_dir():
+            faults.append(_unexpected(folder, "a folder for each observer"))
+            continue
+        drawn, more = _list_files(data, f"{OBSERVERS}/{folder.name}", ending)
+        faults += more
+        faults += [
+            f"{data / drawn[name]}: expected a label labelsTr/{name}{ending}, found "
+            "none; add it, or move this file out of the folder"
+            for name in sorted(set(drawn) - set(labels))
+        ]
+        found[folder.name] = drawn
+    return found, faults
 
 
 def _list_files(

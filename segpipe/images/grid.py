@@ -147,6 +147,23 @@ class Grid:
         """Whether no two corresponding corners are further apart than the tolerance."""
         return self.distance(other) <= tolerance
 
+    def start_in(self, other: "Grid", *, tolerance: float) -> Triple | None:
+        """The voxel of another grid at which this one begins; None if it is no part.
+
+        A part is a box of whole voxels of the other grid.
+        """
+        start = np.rint((np.linalg.inv(other.affine) @ self.affine)[:3, 3])
+        change = np.eye(4)
+        change[:3, 3] = start
+        i, j, k = (int(n) for n in start)
+        within = all(
+            low >= 0 and low + mine <= size
+            for low, mine, size in zip((i, j, k), self.shape, other.shape, strict=True)
+        )
+        part = Grid(self.shape, other.affine @ change, other.unit)
+        inside = within and self.matches(part, tolerance=tolerance)
+        return (i, j, k) if inside else None
+
     @property
     def to_canonical(self) -> Orientation:
         """The change of axes after which i, j, k are closest to R, A, S."""

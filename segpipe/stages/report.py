@@ -12,6 +12,7 @@ from segpipe.dataset.description import read_description
 from segpipe.dataset.split import Split, lock_file, read_split
 from segpipe.evaluation.ceiling import Ceiling, find_ceilings
 from segpipe.evaluation.figures import read_figures, read_rows
+from segpipe.evaluation.observers import find_agreements
 from segpipe.evaluation.report.about import build_about, build_figures, build_key
 from segpipe.evaluation.report.page import (
     CASES,
@@ -103,7 +104,9 @@ def run(
     ]
     ceilings = _find_ceilings(evaluated, folds, paths)
     contest = compare_models(scores, [cases[case].patient for case in split.test])
-    compared = build_comparison(evaluated, ceilings, cases, contest.best)
+    compared = build_comparison(
+        evaluated, ceilings, cases, contest.best, find_agreements(paths)
+    )
     parts = [
         build_about(
             cases,

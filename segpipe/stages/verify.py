@@ -88,6 +88,7 @@ def _inspect(
 ) -> Finding:
     """Inspect a case, or return the finding of the same files from the cache."""
     listed = [*files.images, files.label, *filter(None, [files.instances])]
+    listed += files.observers.values()
     key = fingerprint(
         "segpipe.dataset.inspection",
         files={file: digest_file(paths.data / file) for file in listed},
@@ -148,6 +149,7 @@ def _list_cases(
                     for name, value in dataset.labels.items()
                     if value != 0 and value in finding.counts
                 ),
+                observers=files.observers,
             )
         )
     return CaseList(

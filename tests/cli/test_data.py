@@ -1,7 +1,11 @@
 """Data sets from the command line."""
 
 import inspect
+import os
+import pty
 import shutil
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -9,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from segpipe.__main__ import app
-from segpipe.cli.data import import_
+from segpipe.cli.data import NOTHING_IMPORTED, import_
 from segpipe.dataset.layout import read_dataset
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import ImportOptions
@@ -90,3 +94,61 @@ def test_the_command_import_has_the_defaults_of_its_options() -> None:
 
     assert len(shared) > 8
     assert all(parameters[one.name].default == one.default for one in shared)
+
+
+def test_without_options_the_folder_is_looked_at_and_nothing_is_imported(
+    project: Path,
+) -> None:
+    """A script that is no terminal gets the command, and a status of its own."""
+    (project.parent / "source" / "dataset.json").unlink()
+    result = CliRunner().invoke(app, ["import", "../source"])
+
+    assert result.exit_code == NOTHING_IMPORTED
+    assert not (project / "data").exists()
+    line = (
+        "  segpipe import ../source --images scans --labels masks "
+        "--structure structure_1=1 --structure structure_3=3"
+    )
+    assert line not in result.output  # the names of the images end in _0000
+    assert "segpipe import ../source --images" in result.output
+
+
+def test_yes_takes_the_proposal_and_data_is_the_default(project: Path) -> None:
+    (project.parent / "source" / "dataset.json").unlink()
+    result = CliRunner().invoke(app, ["import", "../source", "--yes"])
+
+    assert result.exit_code == 0
+    assert len(read_dataset(project / "data").cases) == 3
+    again = CliRunner().invoke(app, ["import", "../source", "--yes"])
+    assert "--add to join them" in str(again.exception)
+    added = CliRunner().invoke(app, ["import", "../source", "--yes", "--add"])
+    assert "all 3 cases of this delivery are in data already" in added.output
+
+
+def test_a_complete_dataset_json_is_imported_at_once(project: Path) -> None:
+    write_dataset(project / "delivery", cases=2)
+    result = CliRunner().invoke(app, ["import", "delivery"])
+
+    assert "imported 2 cases" in result.output
+
+
+def test_on_a_terminal_one_y_imports(project: Path) -> None:
+    """Two answers to a terminal of its own: no, and yes."""
+    (project.parent / "source" / "dataset.json").unlink()
+    words = [sys.executable, "-m", "segpipe", "import", "../source"]
+    seen = []
+    for answer in (b"n\n", b"y\n"):
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            words,
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        ) as process:
+            os.write(ours, answer)
+            text, _ = process.communicate(timeout=120)
+        seen.append((process.returncode, (project / "data").exists()))
+        assert b"import so? [y/N]" in text
+
+    assert seen == [(NOTHING_IMPORTED, False), (0, True)]

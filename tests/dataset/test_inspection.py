@@ -153,3 +153,19 @@ def test_copies_are_known_by_their_voxels(data: Path) -> None:
     grid = image.grid.reoriented(turn)
     write_image(file, np.ascontiguousarray(turn.apply(image.array[0])), grid)
     assert inspect(data).digest == second
+
+
+def test_another_persons_labels_are_held_to_the_same(data: Path) -> None:
+    folder = data / "observers" / "anna"
+    grid = read_label(data / "labelsTr" / "case_00.nii").grid
+    write_label(folder / "case_00.nii", label_of(data), grid)
+    assert inspect(data).faults == ()
+
+    array = label_of(data)
+    array[0, 0, 0] = 5
+    affine = grid.affine.copy()
+    affine[0, 3] += 1
+    write_label(folder / "case_00.nii", array, Grid(grid.shape, affine, "mm"))
+    found = inspect(data).faults
+    assert ["corners 1 mm apart" in fault for fault in found] == [True, False]
+    assert "found 5 (1 voxels)" in found[1]

@@ -1,6 +1,7 @@
 """The layout: who belongs to whom, what is missing and what is too much."""
 
 import json
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -149,3 +150,22 @@ def test_ignore_is_no_structure(data: Path) -> None:
 
     assert found.ignore == 255
     assert "ignore" not in found.labels
+
+
+def test_what_other_people_drew_belongs_to_its_case(data: Path) -> None:
+    folder = data / "observers" / "anna"
+    folder.mkdir(parents=True)
+    shutil.copy(data / "labelsTr" / "case_01.nii", folder)
+    found = read_dataset(data)
+
+    assert not found.faults
+    assert [case.observers for case in found.cases] == [
+        {},
+        {"anna": "observers/anna/case_01.nii"},
+        {},
+        {},
+    ]
+    shutil.copy(data / "labelsTr" / "case_01.nii", folder / "case_09.nii")
+    (data / "observers" / "notes.txt").touch()
+    assert "case_09.nii: expected a label labelsTr/case_09.nii, found" in faults(data)
+    assert "notes.txt: expected a folder for each observer" in faults(data)

@@ -27,10 +27,10 @@ from segpipe.dataset.layout import read_dataset
 from segpipe.images.dicom.series import find_series, read_series
 from segpipe.images.formats.files import read_image
 from segpipe.project.errors import DataError
-from segpipe.tools.importing import hdf5
 from segpipe.tools.importing.conversion import ImportOptions
+from segpipe.tools.importing.reading import hdf5
 from segpipe.tools.importing.run import import_dataset
-from segpipe.tools.importing.writing import check_image
+from segpipe.tools.importing.writing.cases import check_image
 from segpipe.tools.segmenting.opening import open_study
 from segpipe.tools.segmenting.studies import Study
 from tests.support.dicoms import VOXELS, write_objects, write_series

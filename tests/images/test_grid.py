@@ -142,3 +142,19 @@ def test_a_sheared_affine_is_measured_by_the_cosine_of_its_axes() -> None:
 
     assert Grid(SHAPE, matrix, "mm").largest_shear == pytest.approx(0.6)
     assert Grid(SHAPE, affine((1, 2, 3), (9, 9, 9)), "mm").largest_shear < 1e-12
+
+
+def test_a_box_of_whole_voxels_begins_somewhere_in_the_whole() -> None:
+    whole = Grid(SHAPE, affine((1, 2, 3), (9, 9, 9)), "mm")
+    moved, aside = np.eye(4), np.eye(4)
+    moved[:3, 3], aside[:3, 3] = (1, 0, 1), (0.5, 0, 0)
+    small = tuple(size - 1 for size in SHAPE)
+
+    def start(shape: tuple[int, ...], change: np.ndarray) -> object:
+        part = Grid(shape, whole.affine @ change, "mm")
+        return part.start_in(whole, tolerance=0.001)
+
+    assert start((small[0], 1, small[2]), moved) == (1, 0, 1)
+    assert start(SHAPE, np.eye(4)) == (0, 0, 0)
+    assert start(SHAPE, moved) is None  # beyond the end
+    assert start(small, aside) is None  # between two voxels

@@ -20,6 +20,7 @@ from segpipe.evaluation.differences import (
     power_in_words,
 )
 from segpipe.evaluation.figures import ROWS, Figures, Rows
+from segpipe.evaluation.observers import Agreement
 from segpipe.evaluation.report.page import Card, Part, Row, Table
 from segpipe.evaluation.scores import mean_known
 
@@ -165,10 +166,12 @@ def build_comparison(
     ceilings: dict[str, Ceiling],
     cases: CaseList,
     best: str | None,
+    agreements: Sequence[Agreement] = (),
 ) -> Part:
     """Build a table of all figures of all models and mark the Dice of the best.
 
-    Beside mean Dice and instance F1 stands what a perfect network would get.
+    Beside mean Dice and instance F1 stands what a perfect network would get, and beside
+    Dice what another person gets against the reference.
     """
     with_instances = all(e.figures.instances for e in evaluated.values())
     marked = tuple(n for n, model in enumerate(evaluated, 1) if model == best)
@@ -182,13 +185,31 @@ def build_comparison(
                 highest = [CEILINGS[keys](ceilings[model]) for model in evaluated]
                 texts = [_text(value, digits) for value in highest]
                 rows.append(Row((f"{name}, ceiling", *texts)))
+            for other in agreements:
+                reached = _reached(other, keys)
+                if reached is not None:
+                    cells = [_text(reached, digits)] * len(evaluated)
+                    rows.append(Row((f"{name}, {other.observer}", *cells)))
     text = "Only the mean Dice is tested by patient; the other figures describe. "
     if best is not None:
         text += "Bold: better than every other model beyond chance."
     elif len(evaluated) > 1:
         text += "No model is better than every other one beyond chance."
     text += " Ceiling: what a network without any error would get."
+    for other in agreements:
+        text += (
+            f" {other.observer}: what this person's labels get against the reference "
+            f"on {other.cases} test cases, the bar to reach."
+        )
     return Part("Models side by side", text, Table(("", *evaluated), tuple(rows)))
+
+
+def _reached(agreement: Agreement, keys: tuple[str, ...]) -> float | None:
+    """The Dice of another person for a row of the table; None for other figures."""
+    if keys == TESTED:
+        return agreement.dice
+    of_structure = keys[0] == "structures" and keys[2] == "dice_mean"
+    return agreement.structures[keys[1]] if of_structure else None
 
 
 def _cell(figures: Figures, keys: tuple[str, ...], digits: int) -> str:

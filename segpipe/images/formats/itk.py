@@ -39,7 +39,6 @@ PLACE = re.compile(r"%(0?\d?)d")
 MOST_FILES = 100_000
 # Fields that name the unit of the spacing.
 UNITS = {".nrrd": ("space units", "units"), ".mha": ("DistanceUnits",)}
-SEGMENT = re.compile(r"Segment(\d+)_(Name|LabelValue)")  # of 3D Slicer
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -50,7 +49,7 @@ def read_image(path: Path) -> Image:
         DataError: If the file is damaged or has no geometry, or if its voxels are not
             finite.
     """
-    array, grid = _read(path)
+    array, grid = read_components(path)
     return Image(finite_float32(path, array), grid)
 
 
@@ -60,55 +59,14 @@ def read_label(path: Path) -> LabelMap:
     Raises:
         DataError: As for read_image, or if a value is not whole.
     """
-    array, grid = _read(path)
+    array, grid = read_components(path)
     if len(array) != 1:
         raise DataError(
             f"{path}: expected one label a voxel, found {len(array)} components; "
-            "write the label map as whole numbers"
+            "write the label map as whole numbers, or import the segments of 3D Slicer "
+            "by --structure NAME=SEGMENT"
         )
     return LabelMap(whole_labels(path, array[0]), grid)
-
-
-def read_segment_names(path: Path) -> dict[int, str]:
-    """The names of the segments by their values, as 3D Slicer writes them to NRRD.
-
-    Returns:
-        The names; empty if the header has none, or if it is another format.
-    """
-    if not path.name.lower().endswith((".nrrd", ".nhdr")) or not path.is_file():
-        return {}
-    found: dict[str, dict[str, str]] = {}
-    for key, value in _fields(path).items():
-        if match := SEGMENT.fullmatch(key):
-            found.setdefault(match[1], {})[match[2]] = value
-    return {
-        int(segment["LabelValue"]): segment["Name"]
-        for segment in found.values()
-        if segment.get("LabelValue", "").isdecimal() and "Name" in segment
-    }
-
-
-def check_segment_names(path: Path, labels: dict[str, int]) -> None:
-    """Check the values that the header names against those of the data set.
-
-    Names that the data set does not have say nothing.
-
-    Args:
-        path: A label map of any format.
-        labels: The value of each structure in the data set.
-
-    Raises:
-        DataError: If the header gives a structure of the data set another value.
-    """
-    values = {name.strip().casefold(): value for name, value in labels.items()}
-    for value, name in sorted(read_segment_names(path).items()):
-        wanted = values.get(name.strip().casefold(), value)
-        if wanted != value:
-            raise DataError(
-                f"{path}: expected {name!r} as {wanted}, found {value} in its header; "
-                "give the segments the same values in all cases (export them with one "
-                "colour table in 3D Slicer)"
-            )
 
 
 def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> None:
@@ -158,7 +116,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _read(path: Path) -> tuple[np.ndarray, Grid]:
+def read_components(path: Path) -> tuple[np.ndarray, Grid]:
     """The voxels as channel i j k, in the file's own type, and their grid."""
     _check_header(path)
     reader = SimpleITK.ImageFileReader()
@@ -204,7 +162,7 @@ def _kind(path: Path) -> str:
     return ".nrrd" if path.suffix.lower() in (".nrrd", ".nhdr") else ".mha"
 
 
-def _fields(path: Path) -> dict[str, str]:
+def read_fields(path: Path) -> dict[str, str]:
     """The fields of a header as they are written."""
     with path.open("rb") as file:
         start = file.read(HEADER_BYTES)
@@ -219,7 +177,7 @@ def _fields(path: Path) -> dict[str, str]:
 
 
 def _mm_per_unit(path: Path) -> float:
-    fields, units = _fields(path), set[str]()
+    fields, units = read_fields(path), set[str]()
     for key in UNITS[_kind(path)]:
         text = fields.get(key, "")
         named = re.findall(r'"([^"]*)"', text) or text.split()
@@ -249,7 +207,7 @@ def _check_header(path: Path) -> None:
 
 def _check_voxels(path: Path, needed: int) -> None:
     """Check that the voxels are stored whole and undamaged, and nothing behind them."""
-    fields = _fields(path)
+    fields = read_fields(path)
     if _kind(path) == ".mha":
         packed = fields.get("CompressedData", "").lower() in ("true", "1")
         if packed:
@@ -322,7 +280,7 @@ def _check_zlib(path: Path, needed: int) -> None:
     with path.open("rb") as file:
         start = file.read(HEADER_BYTES)
     head, _, rest = start.partition(b"ElementDataFile")
-    fields = _fields(path)
+    fields = read_fields(path)
     name = os.fsdecode(rest.partition(b"\n")[0].partition(b"=")[2].strip())
     local = name.upper() == "LOCAL"
     packed = path if local else path.parent / name

@@ -1,6 +1,6 @@
 """Options and decisions of an import, and reading the files to import."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +8,13 @@ from jaxtyping import Float32
 
 from segpipe.dataset.description import NIFTI
 from segpipe.images.formats import nifti
-from segpipe.images.formats.files import read_image, read_label
+from segpipe.images.formats.files import read_image
 from segpipe.images.grid import Grid
-from segpipe.images.volume import Image, LabelMap
+from segpipe.images.volume import Image
 from segpipe.project.documents import Unit
-from segpipe.tools.importing import hdf5
+from segpipe.tools.importing.reading import hdf5
+from segpipe.tools.importing.reading.labels import LabelRules
+from segpipe.tools.importing.reading.vocabulary import Structures
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,17 @@ class ImportOptions:
     """What the command line states about the folders to import.
 
     Attributes:
-        images: Folder of images inside the source.
-        labels: Folder of label maps inside the source.
+        images: Folder of images inside the source, or a pattern with ``{case}``.
+        labels: Folder of label maps inside the source, or a pattern with ``{case}``.
         channel_suffixes: Endings of the stems that name the channels.
         label_suffix: Ending of the label maps' stems.
         channels: Names of the channels.
-        structures: Value of each structure; empty for all values that are found.
+        structures: Values or names in the source that make each structure; empty for
+            all that are found.
         ignore: The value that means *not annotated*.
+        binarize: Grey value from which a voxel of a label file is inside.
+        overlap: Which of two structures a voxel of both belongs to: first or last.
+        reference: The observer whose labels are the reference.
         instances: Whether the label maps are instance ids of one structure.
         spacing_mm: Distance of columns, rows (and slices) in files that store none.
         grey: Whether images whose colours are all equal become one channel.
@@ -44,8 +50,11 @@ class ImportOptions:
     channel_suffixes: tuple[str, ...] = ()
     label_suffix: str = ""
     channels: tuple[str, ...] = ()
-    structures: dict[str, int] = field(default_factory=dict)
+    structures: Structures = field(default_factory=dict)
     ignore: int | None = None
+    binarize: float | None = None
+    overlap: str | None = None
+    reference: str | None = None
     instances: bool = False
     spacing_mm: tuple[float, ...] | None = None
     grey: bool = False
@@ -55,6 +64,25 @@ class ImportOptions:
     patient_pattern: str | None = None
     replace: bool = False
     add: bool = False
+
+    def joined(self, other: "ImportOptions") -> "ImportOptions":
+        """These options, with --add or --replace as the other ones have them.
+
+        Data that are added to name their structures and channels themselves.
+        """
+        plain = all(isinstance(of, int) for of in self.structures.values())
+        known = other.add and not other.replace
+        return replace(
+            self,
+            add=other.add,
+            replace=other.replace,
+            structures={} if known and plain else self.structures,
+            channels=() if known and not _has_channels(self) else self.channels,
+        )
+
+
+def _has_channels(options: ImportOptions) -> bool:
+    return "{channel}" in (options.images or "")
 
 
 @dataclass(frozen=True)
@@ -70,6 +98,7 @@ class Conversion:
         spacing_mm: Distance of columns, rows (and slices) in files that store none.
         unit: Unit of all spacings.
         keep_alpha: Whether the last of two or four channels carries information.
+        rules: How label files become label maps.
     """
 
     options: ImportOptions
@@ -80,6 +109,7 @@ class Conversion:
     spacing_mm: tuple[float, ...] | None
     unit: Unit
     keep_alpha: bool
+    rules: LabelRules = field(default_factory=LabelRules)
 
 
 def read_raw_image(path: Path, options: ImportOptions) -> Image:
@@ -89,13 +119,6 @@ def read_raw_image(path: Path, options: ImportOptions) -> Image:
     if path.name.lower().endswith(NIFTI):
         return nifti.read_channels(path)
     return read_image(path)
-
-
-def read_raw_label(path: Path, options: ImportOptions) -> LabelMap:
-    """Read a label map of any format that can be imported."""
-    if hdf5.is_hdf5(path):
-        return hdf5.read_label(path, key=options.label_key)
-    return read_label(path)
 
 
 def drop_redundant_channels(

@@ -15,7 +15,7 @@ from segpipe.images.formats.nifti import write_image, write_label
 from segpipe.images.grid import Grid, Orientation, Triple
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
-from segpipe.tools.importing.replacing import is_filled, replaced, sole_import
+from segpipe.tools.importing.writing.replacing import is_filled, replaced, sole_import
 
 PHANTOM_MD5 = "f6f8ab08afcd99933cc61642d7637d1d"  # as DVC computes it for a folder
 CELL, VESSEL = 1, 3  # values need not be consecutive

@@ -10,9 +10,21 @@ from tqdm import tqdm
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.dicom.run import holds_dicom, import_dicom
-from segpipe.tools.importing.hdf5 import is_hdf5
+from segpipe.tools.importing.finding.patterns import find_by_pattern, is_pattern
+from segpipe.tools.importing.finding.sources import (
+    RawCases,
+    find_described,
+    find_hdf5,
+    find_pairs,
+)
 from segpipe.tools.importing.phantom import is_phantom
-from segpipe.tools.importing.replacing import (
+from segpipe.tools.importing.reading.hdf5 import is_hdf5
+from segpipe.tools.importing.reading.vocabulary import REST, sources_of, values_of
+from segpipe.tools.importing.surveying.survey import choose_conversion
+from segpipe.tools.importing.writing.cases import write_case
+from segpipe.tools.importing.writing.known import drop_known
+from segpipe.tools.importing.writing.ledger import read_ledger, write_ledger
+from segpipe.tools.importing.writing.replacing import (
     check_layout,
     describe_import,
     describe_nothing,
@@ -26,14 +38,6 @@ from segpipe.tools.importing.replacing import (
     write_description,
     write_patients,
 )
-from segpipe.tools.importing.sources import (
-    RawCases,
-    find_described,
-    find_hdf5,
-    find_pairs,
-)
-from segpipe.tools.importing.survey import choose_conversion
-from segpipe.tools.importing.writing import drop_known, write_case
 
 
 def import_dataset(source: Path, data: Path, options: ImportOptions) -> str:
@@ -57,7 +61,7 @@ def import_dataset(source: Path, data: Path, options: ImportOptions) -> str:
 
 
 def _import(source: Path, data: Path, options: ImportOptions) -> str:
-    _refuse_loss(data, options)
+    refuse_loss(data, options)
     if holds_dicom(source, options):
         return import_dicom(source, data, options)
     sources = _find(source, options)
@@ -70,8 +74,10 @@ def _import(source: Path, data: Path, options: ImportOptions) -> str:
     old = expect_whole(data) if existing else None
     title = existing.name if existing else source.resolve().name
     with replaced(data) as part:
+        lines = []
+        root = source if source.is_dir() else source.parent
         for case in tqdm(sources.cases, desc="import", unit="case", disable=None):
-            write_case(case, conversion, part)
+            lines += write_case(case, conversion, part, root)
         new = drop_known(part, names, rows, data, old) if old else names
         number = len(new) + (existing.numTraining if existing else 0)
         if not new:
@@ -81,6 +87,8 @@ def _import(source: Path, data: Path, options: ImportOptions) -> str:
             link_existing(data, part)
         write_description(part, conversion, name=title, number=number)
         write_patients(part, rows, new, data if existing else None)
+        before = read_ledger(data) if existing else ()
+        write_ledger(part, [*before, *(line for line in lines if line.case in new)])
         splits = sources.folder / "splits.csv" if sources.folder else None
         if splits and splits.is_file() and existing is None:
             shutil.copyfile(splits, part / "splits.csv")
@@ -90,7 +98,7 @@ def _import(source: Path, data: Path, options: ImportOptions) -> str:
     )
 
 
-def _refuse_loss(data: Path, options: ImportOptions) -> None:
+def refuse_loss(data: Path, options: ImportOptions) -> None:
     """Refuse an import that would lose data without --replace or --add.
 
     Raises:
@@ -106,23 +114,6 @@ def _refuse_loss(data: Path, options: ImportOptions) -> None:
         "use --add to join them, or --replace to replace them (they stay in DVC's "
         "cache if they were committed); --add leaves out cases that are there already"
     )
-
-
-def parse_structures(texts: list[str]) -> dict[str, int]:
-    """Parse texts NAME=VALUE of the command line.
-
-    Raises:
-        DataError: If a text has another form, or a name or value is repeated.
-    """
-    structures: dict[str, int] = {}
-    for text in texts:
-        name, _, value = text.rpartition("=")
-        if not name or not value.lstrip("-").isdecimal():
-            raise DataError(f"--structure {text}: expected NAME=VALUE, as in nucleus=1")
-        if name in structures or int(value) in structures.values():
-            raise DataError(f"--structure {text}: expected a new name and value")
-        structures[name] = int(value)
-    return structures
 
 
 def _find(source: Path, options: ImportOptions) -> RawCases:
@@ -150,12 +141,33 @@ def _find(source: Path, options: ImportOptions) -> RawCases:
             f"folders {', '.join(inner) or '(none)'}; give for example --images images "
             "--labels labels"
         )
+    if is_pattern(options.images) or is_pattern(options.labels):
+        return find_by_pattern(
+            source,
+            options.images,
+            options.labels,
+            channels=options.channels,
+            structures=_masks_of(options),
+            reference=options.reference,
+        )
+    if options.reference is not None:
+        raise DataError(
+            "--reference: expected --labels with {observer}, as in "
+            "'labels/{case}_{observer}.png', found a folder; leave the option out"
+        )
     return find_pairs(
         images,
         source / options.labels,
         channel_suffixes=options.channel_suffixes,
         label_suffix=options.label_suffix,
     )
+
+
+def _masks_of(options: ImportOptions) -> list[str]:
+    """The names of the masks that the options name."""
+    values = values_of(options.structures, named=True)
+    sources = sources_of(options.structures, values, named=True)
+    return [str(source) for source in sources if source != REST]
 
 
 def _files(folder: Path) -> list[Path]:

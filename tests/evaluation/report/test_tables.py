@@ -7,6 +7,7 @@ import numpy as np
 
 from segpipe.dataset.case import CaseList
 from segpipe.evaluation.ceiling import Ceiling
+from segpipe.evaluation.observers import Agreement
 from segpipe.evaluation.report.tables import (
     ABSENT,
     Contest,
@@ -69,6 +70,21 @@ def test_only_the_tested_figure_of_the_best_model_is_marked() -> None:
     part = build_comparison(two, dict.fromkeys("ab", CEILING), CASES, None)
     assert not any(row.best for row in lines(part).values())
     assert "No model is better than every other one beyond chance." in part.text
+
+
+def test_what_another_person_reaches_stands_beside_every_dice() -> None:
+    two = CASES.model_copy(update={"labels": {"background": 0, "liver": 1, "cyst": 2}})
+    figures = evaluated(0.9)
+    figures.figures.structures["cyst"] = figures.figures.structures["liver"]
+    other = Agreement("2ndHO", 3, 0.8, {"liver": 0.9, "cyst": 0.7})
+    part = build_comparison({"a": figures}, {"a": CEILING}, two, None, [other])
+    rows = lines(part)
+
+    assert rows["Dice, 2ndHO"].cells[1:] == ("0.800",)
+    assert rows["Dice, liver, 2ndHO"].cells[1:] == ("0.900",)
+    assert rows["Dice, cyst, 2ndHO"].cells[1:] == ("0.700",)
+    assert sum("2ndHO" in name for name in rows) == 3
+    assert "on 3 test cases, the bar to reach" in part.text
 
 
 def test_a_missing_figure_is_a_dash() -> None:

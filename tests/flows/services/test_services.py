@@ -350,7 +350,7 @@ def test_a_person_uses_both_pages_in_a_browser(services: Services) -> None:
         page.on("response", lambda answer: answers.append(answer))
 
         def status(path: str) -> int:
-            """The highest status of answers to requests with this path, once one came."""
+            """The highest status of answers to requests with this path."""
 
             def worst() -> int:
                 page.wait_for_timeout(50)  # lets the page go on

@@ -20,7 +20,7 @@ from segpipe.project.paths import Paths
 from segpipe.stages import verify
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.phantom import write_phantom
-from segpipe.tools.importing.run import import_dataset, parse_structures
+from segpipe.tools.importing.run import import_dataset
 from tests.support.kills import Act, count_kills
 from tests.support.phantoms import write_dataset
 from tests.support.projects import VERIFY
@@ -407,13 +407,6 @@ def test_what_cannot_be_found_is_answered_with_the_way(
     with pytest.raises(DataError, match=words):
         import_dataset(source, tmp_path / "data", options)
     assert not (tmp_path / "data").exists()
-
-
-def test_structures_are_name_and_value() -> None:
-    assert parse_structures(["a=1", "b c=-2"]) == {"a": 1, "b c": -2}
-    for texts in (["a"], ["=1"], ["a=x"], ["a=1", "a=2"], ["a=1", "b=1"]):
-        with pytest.raises(DataError, match="--structure"):
-            parse_structures(texts)
 
 
 def test_channels_of_a_fourth_axis_come_apart(tmp_path: Path) -> None:

@@ -25,10 +25,17 @@ from segpipe.tools.importing.dicom.survey import (
     choose_dicom,
     refuse_names,
     refuse_options,
-    refuse_unseen,
 )
-from segpipe.tools.importing.hdf5 import is_hdf5
-from segpipe.tools.importing.replacing import (
+from segpipe.tools.importing.reading.hdf5 import is_hdf5
+from segpipe.tools.importing.reading.vocabulary import refuse_unseen
+from segpipe.tools.importing.writing.cases import check_image, compact
+from segpipe.tools.importing.writing.known import drop_known_series
+from segpipe.tools.importing.writing.ledger import (
+    LedgerLine,
+    read_ledger,
+    write_ledger,
+)
+from segpipe.tools.importing.writing.replacing import (
     check_layout,
     describe_import,
     describe_nothing,
@@ -38,11 +45,6 @@ from segpipe.tools.importing.replacing import (
     replaced,
     write_description,
     write_patients,
-)
-from segpipe.tools.importing.writing import (
-    check_image,
-    compact,
-    drop_known_series,
 )
 
 log = logging.getLogger(__name__)
@@ -94,7 +96,7 @@ def import_dicom(source: Path, data: Path, options: ImportOptions) -> str:
     rows = _patients(cases)
     old = expect_whole(data) if existing else None
     with replaced(data) as part:
-        labels = _write_cases(part, cases, conversion)
+        labels, lines = _write_cases(part, cases, conversion)
         conversion = replace(conversion, labels=labels)
         new = drop_known_series(part, rows, data, old) if old else list(cases)
         number = len(new) + (existing.numTraining if existing else 0)
@@ -107,6 +109,8 @@ def import_dicom(source: Path, data: Path, options: ImportOptions) -> str:
         title = existing.name if existing else "DICOM"
         write_description(part, conversion, name=title, number=number)
         write_patients(part, rows, new, data if existing else None)
+        before = read_ledger(data) if existing else ()
+        write_ledger(part, [*before, *(line for line in lines if line.case in new)])
         check_layout(part)
     return describe_import(
         data, conversion, imported=len(new), known=len(cases) - len(new), number=number
@@ -138,14 +142,15 @@ def _patients(cases: dict[str, LabelledSeries]) -> list[dict[str, str]]:
 
 def _write_cases(
     part: Path, cases: dict[str, LabelledSeries], conversion: Conversion
-) -> dict[str, int]:
+) -> tuple[dict[str, int], list[LedgerLine]]:
     """Write images and label maps, one case in memory at a time.
 
     Returns:
-        The values of all structures and of the background.
+        The values of all structures and of the background, and lines of the ledger.
     """
-    known = {name: v for name, v in conversion.labels.items() if v != 0}
+    known = {str(name): v for name, v in conversion.rules.sources.items() if v}
     seen: dict[str, int] = {}
+    lines: list[LedgerLine] = []
     for name, pair in tqdm(cases.items(), desc="import", unit="case", disable=None):
         image = read_series(pair.images)
         check_image(pair.images.files[0], image.image)
@@ -162,11 +167,34 @@ def _write_cases(
         goal = part / "imagesTr" / f"{name}_0000{ending}"
         nifti.write_image(goal, compact(image.image.array[0]), grid)
         nifti.write_label(part / "labelsTr" / f"{name}{ending}", compact(array), grid)
-    refuse_unseen(conversion.options, seen)
+        lines += _ledger_lines(name, pair, found.left_out, ending)
+    refuse_unseen(known if conversion.options.structures else (), seen)
     if not known:
         files = [part / "labelsTr" / f"{name}{conversion.ending}" for name in cases]
-        known = _renumber(files, seen)
-    return {"background": 0, **known}
+        return {"background": 0, **_renumber(files, seen)}, lines
+    return conversion.labels, lines
+
+
+def _ledger_lines(
+    name: str, pair: LabelledSeries, left_out: tuple[str, ...], ending: str
+) -> list[LedgerLine]:
+    """What was read for a case, without the names of files and folders."""
+    image, count = f"imagesTr/{name}_0000{ending}", len(pair.images.files)
+    return [
+        LedgerLine(
+            file=f"{pair.images.modality} series of {count} files",
+            case=name,
+            read_as="image",
+            wrote=(image,),
+        ),
+        LedgerLine(
+            file=f"{len(pair.labels)} files of labels",
+            case=name,
+            read_as="SEG or RTSTRUCT",
+            wrote=(f"labelsTr/{name}{ending}",),
+            dropped=tuple(f"the structure {one}" for one in left_out),
+        ),
+    ]
 
 
 def _renumber(files: list[Path], seen: dict[str, int]) -> dict[str, int]:

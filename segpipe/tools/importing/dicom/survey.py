@@ -7,8 +7,13 @@ from segpipe.images.dicom.seg.reading import SegLabels
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import Conversion, ImportOptions
 from segpipe.tools.importing.dicom.pairing import LabelledSeries
-
-RESERVED = ("background", "ignore")  # names with a meaning in dataset.json
+from segpipe.tools.importing.reading.labels import LabelRules
+from segpipe.tools.importing.reading.vocabulary import (
+    RESERVED,
+    Source,
+    sources_of,
+    values_of,
+)
 
 
 def refuse_options(options: ImportOptions) -> None:
@@ -19,6 +24,9 @@ def refuse_options(options: ImportOptions) -> None:
     """
     default = ImportOptions()
     reasons = {
+        "binarize": "segments and contours are no grey values",
+        "overlap": "segments that overlap are imported one by one",
+        "reference": "two drawings of one structure are refused",
         "spacing_mm": "DICOM carries its own spacing",
         "instances": "segments and contours are structures, not instance ids",
         "ignore": "segments and contours cannot mark what is not annotated",
@@ -55,32 +63,46 @@ def choose_dicom(
         DataError: If the modalities differ, or if the options or the existing data
             contradict them.
     """
+    known = _known_structures(options, existing)
     return Conversion(
         options=options,
         ending=_choose_ending(data, existing),
         channels=(_choose_channel(pairs, options, existing),),
-        labels={"background": 0, **_known_structures(options, existing)},
+        labels={"background": 0, **known},
         ignore=existing.labels.get("ignore") if existing else None,
         spacing_mm=None,
         unit="mm",
         keep_alpha=True,
+        rules=LabelRules(sources=_sources(options, known), named=True),
     )
+
+
+def _sources(options: ImportOptions, known: dict[str, int]) -> dict[Source, int]:
+    """The value in data/ of each name that labels may have; empty for any name."""
+    chosen = sources_of(options.structures, known, named=True)
+    return chosen or dict(known.items())
 
 
 def _known_structures(
     options: ImportOptions, existing: Description | None
 ) -> dict[str, int]:
     """The value of each structure in the options or the existing data; else empty."""
-    for name, value in options.structures.items():
+    values = values_of(
+        options.structures,
+        named=True,
+        declared=existing.labels if existing else None,
+    )
+    given = {n: v for n, v in options.structures.items() if isinstance(v, int)}
+    for name, value in {**values, **given}.items():
         if name in RESERVED or value == 0:
             raise DataError(
                 f"--structure {name}={value}: expected the name of a structure and a "
                 "value other than 0, found what means background or not annotated"
             )
     if existing is None:
-        return options.structures
+        return values
     known = {n: value for n, value in existing.labels.items() if n not in RESERVED}
-    if options.structures not in ({}, known):
+    if values not in ({}, known):
         raise DataError(
             "--structure: expected none beside --add, found "
             f"{', '.join(options.structures)}; the existing data name the values"
@@ -150,19 +172,4 @@ def refuse_names(
             f"{where}: expected the structures {', '.join(known)}, found "
             f"{', '.join(map(repr, labels.left_out))}; name one with --structure "
             "NAME=VALUE, or leave the series out"
-        )
-
-
-def refuse_unseen(options: ImportOptions, seen: dict[str, int]) -> None:
-    """Refuse structures of the options that no label holds.
-
-    Raises:
-        DataError: If there are such structures.
-    """
-    unseen = sorted(set(options.structures) - set(seen))
-    if unseen:
-        raise DataError(
-            f"--structure: expected names that the labels have, found "
-            f"{', '.join(unseen)}, but the labels have {', '.join(sorted(seen))}; "
-            "correct the spelling, or leave them out"
         )

@@ -18,6 +18,7 @@ from segpipe.project.paths import Paths
 from segpipe.stages import verify
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.run import import_dataset
+from segpipe.tools.importing.writing.ledger import read_ledger
 from tests.support.dicoms import SECRETS, VOXELS
 from tests.support.labelled_dicoms import add_rtstruct, add_seg, add_series, drawn
 from tests.support.phantoms import write_dataset
@@ -134,6 +135,23 @@ def test_values_are_those_that_were_said(source: Path, tmp_path: Path) -> None:
     found = read_label(tmp_path / "data" / "labelsTr" / "case_001.nii.gz").array
     assert (found == np.select([drawn() == 1, drawn() == 2], [7, 1])).all()
     assert read_dataset(tmp_path / "data").labels == {"background": 0, **said}
+
+
+def test_segments_are_merged_renamed_and_left_out_by_the_one_vocabulary(
+    source: Path, tmp_path: Path
+) -> None:
+    for data, said, values in (
+        ("merged", {"both": ("liver", "spleen"), "cord": -2}, [1, 1]),
+        ("renamed", {"milt": ("spleen",), "myelon": ("cord",)}, [0, 1]),
+    ):
+        options = ImportOptions(structures=said)
+        import_dataset(source, tmp_path / data, options)
+
+        found = read_label(tmp_path / data / "labelsTr" / "case_001.nii.gz").array
+        wanted = np.select([drawn() == 1, drawn() == 2], values)
+        assert (found == wanted).all()
+    left_out = [line.dropped for line in read_ledger(tmp_path / "renamed")]
+    assert ("the structure liver",) in left_out
 
 
 def test_added_cases_count_on_and_take_the_values_that_are_there(

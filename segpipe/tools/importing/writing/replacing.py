@@ -13,6 +13,7 @@ from segpipe.project.documents import sole_writer, write_json, write_text
 from segpipe.project.errors import DataError
 from segpipe.project.tables import table_text, unmarked
 from segpipe.tools.importing.conversion import Conversion, ImportOptions
+from segpipe.tools.importing.writing.ledger import LEDGER
 
 
 def read_existing(data: Path, options: ImportOptions) -> Description | None:
@@ -116,7 +117,8 @@ def expect_whole(data: Path) -> Dataset:
 def link_existing(data: Path, part: Path) -> None:
     """Link the files of the existing cases into the folder that replaces the data."""
     shutil.copytree(data, part, copy_function=_link, symlinks=True, dirs_exist_ok=True)
-    for file in ("dataset.json", "patients.csv"):  # never written through a link
+    # Never written through a link.
+    for file in ("dataset.json", "patients.csv", LEDGER):
         (part / file).unlink(missing_ok=True)
 
 

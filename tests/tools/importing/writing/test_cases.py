@@ -19,8 +19,8 @@ from segpipe.images.formats.raster import write_label as write_png_label
 from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import Conversion, ImportOptions
-from segpipe.tools.importing.sources import RawCase
-from segpipe.tools.importing.writing import write_case
+from segpipe.tools.importing.finding.sources import RawCase
+from segpipe.tools.importing.writing.cases import write_case
 
 GRID = Grid.from_spacing((4, 5, 6), (1.0, 1.0, 2.0), "mm")
 NIFTI = Conversion(

@@ -7,13 +7,13 @@ import pytest
 
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import ImportOptions
-from segpipe.tools.importing.replacing import (
+from segpipe.tools.importing.run import import_dataset
+from segpipe.tools.importing.writing.replacing import (
     read_existing,
     replaced,
     sole_import,
     write_patients,
 )
-from segpipe.tools.importing.run import import_dataset
 from tests.support.phantoms import write_dataset
 
 

@@ -4,7 +4,8 @@ import logging
 import re
 import unicodedata
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from segpipe.dataset.description import read_description
@@ -12,7 +13,8 @@ from segpipe.dataset.layout import read_dataset
 from segpipe.images.formats.files import FOREIGN_FORMATS, IMAGE_SUFFIXES, suffix_of
 from segpipe.project.documents import parse_json
 from segpipe.project.errors import DataError
-from segpipe.tools.importing import hdf5
+from segpipe.tools.importing.reading import hdf5
+from segpipe.tools.importing.reading.labels import Drawn
 
 log = logging.getLogger(__name__)
 SHOWN = 8  # names listed in an error
@@ -27,12 +29,21 @@ class RawCase:
         images: One file for each channel, or one that holds all.
         label: File of the label map; in HDF5 the same as the image.
         instances: File of the instance ids, if there is one.
+        masks: The masks of which the label map is made; ``label`` is the first.
+        observers: What other people drew, by the name of each.
     """
 
     name: str
     images: tuple[Path, ...]
     label: Path
     instances: Path | None = None
+    masks: Drawn | None = None
+    observers: Mapping[str, Drawn] = field(default_factory=dict)
+
+    @property
+    def drawn(self) -> Drawn:
+        """What was drawn as the reference."""
+        return self.masks or Drawn((self.label,))
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,9 @@ def find_described(source: Path) -> RawCases:
             tuple(source / file for file in files.images),
             source / files.label,
             source / files.instances if files.instances else None,
+            observers={
+                name: Drawn((source / file,)) for name, file in files.observers.items()
+            },
         )
         for files in dataset.cases
     )
@@ -176,7 +190,7 @@ def find_pairs(
     if alone or not drawn:
         raise DataError(
             f"{images}: expected an image and a label of each case, found without a "
-            f"partner {_shown(alone) or 'nothing: no label at all'}; move them out, or "
+            f"partner {shown(alone) or 'nothing: no label at all'}; move them out, or "
             "give the part that differs by --channel-suffix or --label-suffix"
         )
     wanted = channel_suffixes or tuple(sorted(set().union(*by_case.values())))
@@ -256,6 +270,7 @@ def _list_images(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _shown(names: list[str]) -> str:
+def shown(names: list[str]) -> str:
+    """The names, of many only the first."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

@@ -11,8 +11,8 @@ from segpipe.images.formats.raster import write_image, write_label
 from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import Conversion, ImportOptions
-from segpipe.tools.importing.sources import RawCase, RawCases
-from segpipe.tools.importing.survey import choose_conversion
+from segpipe.tools.importing.finding.sources import RawCase, RawCases
+from segpipe.tools.importing.surveying.survey import choose_conversion
 
 GREY = np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1)
 RGB = np.concatenate([GREY, GREY + 1, GREY + 2])

@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from segpipe.dataset.description import NIFTI, Description
-from segpipe.images.formats import itk, raster
+from segpipe.images.formats import raster, slicer
 from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import (
@@ -17,13 +17,10 @@ from segpipe.tools.importing.conversion import (
     drop_redundant_channels,
     grid_with_spacing,
     read_raw_image,
-    read_raw_label,
 )
-from segpipe.tools.importing.sources import RawCases
+from segpipe.tools.importing.finding.sources import RawCases
+from segpipe.tools.importing.surveying.structures import choose_labels
 
-# Label maps with more values hold instances or a measurement, not structures.
-MOST_STRUCTURES = 200
-RESERVED = ("background", "ignore")  # names with a meaning in dataset.json
 UNNAMED = re.compile(r"segment[_ ]?\d*", re.IGNORECASE)  # what 3D Slicer makes up
 log = logging.getLogger(__name__)
 COLOURS = {3: ("red", "green", "blue"), 4: ("red", "green", "blue", "alpha")}
@@ -47,11 +44,11 @@ def choose_conversion(
     first = raw.cases[0]
     image = read_raw_image(first.images[0], options)
     spacing_mm = _choose_spacing(image, first.images[0], raw, options, existing)
-    values = _survey_labels(raw, options)
-    labels, ignore = _choose_labels(raw, options, existing, values)
-    _check_names(raw, options, labels)
+    choice = choose_labels(raw, options, existing)
+    if not choice.rules.named:
+        _check_names(raw, options, choice.labels)
     _warn_of_spacing(first.images[0], image, spacing_mm)
-    ending = _choose_ending(raw, image, values, existing)
+    ending = _choose_ending(raw, image, choice.values, existing)
     named = existing.channel_names if existing else {}
     channels = (
         tuple(named[str(n)] for n in range(len(named)))
@@ -67,11 +64,12 @@ def choose_conversion(
         options=options,
         ending=ending,
         channels=channels or _default_channels(count),
-        labels=labels,
-        ignore=ignore,
+        labels=choice.labels,
+        ignore=choice.ignore,
         spacing_mm=spacing_mm,
         unit=grid_with_spacing(image.grid, spacing_mm).unit,
         keep_alpha=keep_alpha,
+        rules=choice.rules,
     )
 
 
@@ -109,8 +107,8 @@ def _check_names(raw: RawCases, options: ImportOptions, labels: dict[str, int]) 
         return
     seen: dict[str, tuple[int, Path]] = {}
     for case in raw.cases:
-        itk.check_segment_names(case.label, labels)
-        for value, name in itk.read_segment_names(case.label).items():
+        slicer.check_segment_names(case.label, labels)
+        for value, name in slicer.read_segment_names(case.label).items():
             before, file = seen.setdefault(name.casefold(), (value, case.label))
             if before != value and not UNNAMED.fullmatch(name):
                 raise DataError(
@@ -176,50 +174,6 @@ def _choose_ending(
     return existing.file_ending
 
 
-def _choose_labels(
-    raw: RawCases,
-    options: ImportOptions,
-    existing: Description | None,
-    values: dict[int, Path],
-) -> tuple[dict[str, int], int | None]:
-    """The value of each structure, and the value of ignore."""
-    declared = existing.labels if existing else raw.labels
-    ignore = options.ignore
-    if declared is not None:
-        structures = {n: v for n, v in declared.items() if n not in RESERVED}
-        given = options.structures not in ({}, structures)
-        if given or ignore not in (None, declared.get("ignore")):
-            raise DataError(
-                f"{raw.cases[0].label}: expected the labels that dataset.json "
-                f"declares, found --structure or --ignore as well; leave them out"
-            )
-        labels = {name: value for name, value in declared.items() if name != "ignore"}
-        ignore = declared.get("ignore")
-    elif options.structures:
-        labels = {"background": 0, **options.structures}
-    elif options.instances:
-        labels = {"background": 0, "structure_1": 1}
-    else:
-        found = sorted(set(values) - {0, ignore})
-        labels = {"background": 0} | {f"structure_{value}": value for value in found}
-    if options.instances:
-        if len(labels) != 2:
-            raise DataError(
-                f"--instances: expected one structure, found {', '.join(labels)}; "
-                "instance ids of several structures cannot be told apart"
-            )
-        return labels, ignore
-    strange = sorted(set(values) - {*labels.values(), ignore})
-    if strange:
-        found_in = ", ".join(f"{value} in {values[value]}" for value in strange[:8])
-        raise DataError(
-            f"labels: expected {', '.join(f'{k} {v}' for k, v in labels.items())}, "
-            f"found {found_in}; name each with --structure NAME=VALUE, or correct "
-            "the maps"
-        )
-    return labels, ignore
-
-
 def _survey_alpha(raw: RawCases, options: ImportOptions) -> bool:
     """Whether the last of two or four channels varies in any image."""
     files = [file for case in raw.cases for file in case.images]
@@ -236,24 +190,3 @@ def _default_channels(count: int) -> tuple[str, ...]:
     if count == 1:
         return ("intensity",)
     return COLOURS.get(count) or tuple(f"channel_{n}" for n in range(1, count + 1))
-
-
-def _survey_labels(raw: RawCases, options: ImportOptions) -> dict[int, Path]:
-    """Each value, of instance ids only the extremes, with a file that holds it."""
-    seen: dict[int, Path] = {}
-    for case in tqdm(raw.cases, desc="look at labels", unit="file", disable=None):
-        array = read_raw_label(case.label, options).array
-        found = [array.min(), array.max()] if options.instances else np.unique(array)
-        for value in found:
-            seen.setdefault(int(value), case.label)
-        if options.instances and array[array != options.ignore].min(initial=0) < 0:
-            raise DataError(
-                f"{case.label}: expected instance ids from 1 and 0 for none, found "
-                f"{int(array.min())}; if that means not annotated, use --ignore"
-            )
-        if not options.instances and len(seen) > MOST_STRUCTURES:
-            raise DataError(
-                f"{case.label}: expected structures, found more than {MOST_STRUCTURES} "
-                "values so far; if they are instance ids, use --instances"
-            )
-    return seen

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from segpipe.project.errors import DataError
-from segpipe.tools.importing.sources import (
+from segpipe.tools.importing.finding.sources import (
     RawCases,
     find_described,
     find_hdf5,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segpipe.project.errors import DataError
-from segpipe.tools.importing import hdf5
+from segpipe.tools.importing.reading import hdf5
 
 RAW = np.random.default_rng(0).integers(0, 255, (5, 4, 3)).astype(np.uint8)  # k, j, i
 

@@ -1,0 +1,246 @@
+"""Patterns: which file of a source is which part of which case, by its path."""
+
+import logging
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from segpipe.images.formats.files import IMAGE_SUFFIXES
+from segpipe.project.errors import DataError
+from segpipe.tools.importing.finding.sources import RawCase, RawCases, shown
+from segpipe.tools.importing.reading import hdf5
+from segpipe.tools.importing.reading.labels import Drawn
+from segpipe.tools.importing.reading.vocabulary import refuse_unseen
+
+log = logging.getLogger(__name__)
+CASE, CHANNEL, STRUCTURE, OBSERVER = "case", "channel", "structure", "observer"
+PLACE = re.compile(r"\{(\w+)\}|(\*)")
+# Parts of a path that each option may leave open.
+OPEN = {"--images": (CASE, CHANNEL), "--labels": (CASE, STRUCTURE, OBSERVER)}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file that a pattern matches, and what stands in its open parts."""
+
+    path: Path
+    case: str
+    channel: str = ""
+    structure: str = ""
+    observer: str = ""
+
+
+def is_pattern(text: str | None) -> bool:
+    """Whether a folder in the options is a pattern of paths."""
+    return text is not None and "{case}" in text
+
+
+def find_by_pattern(
+    source: Path,
+    images: str,
+    labels: str,
+    *,
+    channels: Sequence[str] = (),
+    structures: Sequence[str] = (),
+    reference: str | None = None,
+) -> RawCases:
+    """Find the cases whose files match two patterns of paths inside the source.
+
+    ``{case}`` is the name of the case; where it stands twice, both are the same.
+    ``{channel}``, ``{structure}`` and ``{observer}`` are parts of a case, ``*`` is
+    anything but a slash.
+
+    Args:
+        source: The folder.
+        images: Pattern of the images, such as ``{case}/{channel}.nii.gz``.
+        labels: Pattern of the label maps, or of the masks of each structure.
+        channels: Names of the channels in their order; all that are found if empty.
+        structures: Names of the masks to read; all that are found if empty.
+        reference: The observer whose labels are the reference.
+
+    Raises:
+        DataError: If a pattern cannot be used, a part of a case is missing, or the
+            observer of the reference is not said.
+    """
+    for option, text in (("--images", images), ("--labels", labels)):
+        _check_pattern(option, text)
+    structures = structures if "{structure}" in labels else ()
+    files = list(list_files(source))
+    cases = None  # known where one of the patterns has no other open part
+    if "{channel}" not in images:
+        cases = {found.case for found in _matches(source, files, images)}
+    elif "{structure}" not in labels and "{observer}" not in labels:
+        cases = {found.case for found in _matches(source, files, labels)}
+    drawn = list(
+        _matches(source, files, labels, listed={STRUCTURE: structures}, cases=cases)
+    )
+    labelled = _grouped(drawn)
+    rest = list(_matches(source, files, labels, cases=cases)) if structures else []
+    refuse_unseen(structures, {found.structure for found in rest})
+    # Masks that nobody asked for are no images, though they lie beside them.
+    taken = {found.path for found in drawn}
+    others = {f.path for f in rest if f.case in labelled and f.path not in taken}
+    pictured = [
+        found
+        for found in _matches(source, files, images, listed={CHANNEL: channels})
+        if found.path not in taken
+        and (found.path not in others or found.case in labelled)
+    ]
+    masks = others - {found.path for found in pictured}
+    if masks:
+        log.info("left out %d masks that --structure does not name", len(masks))
+    by_case = _grouped(pictured)
+    alone = [f"label {f[0].path}" for c, f in labelled.items() if c not in by_case]
+    alone += [f"image {f[0].path}" for c, f in by_case.items() if c not in labelled]
+    if alone or not labelled:
+        raise DataError(
+            f"{source}: expected an image ({images}) and a label ({labels}) of each "
+            f"case, found without a partner {shown(sorted(alone)) or 'nothing at all'};"
+            " move them out, or correct --images and --labels"
+        )
+    parted = "{channel}" in images
+    wanted = tuple(sorted({f.channel for f in pictured}))
+    wanted = tuple(channels) if parted and channels else wanted
+    found = [
+        _case(name, by_case[name], labelled[name], wanted, reference)
+        for name in sorted(by_case)
+    ]
+    return RawCases(tuple(found), wanted if parted else ())
+
+
+def list_files(source: Path) -> Iterator[str]:
+    """Yield the paths of all images in a source, without hidden files, in order."""
+    for path in sorted(source.rglob("*")):
+        inside = path.relative_to(source)
+        name = path.name.lower()
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if not hidden and name.endswith((*IMAGE_SUFFIXES, *hdf5.SUFFIXES)):
+            yield inside.as_posix()
+
+
+def _check_pattern(option: str, text: str) -> None:
+    named = [name for name, star in PLACE.findall(text) if not star]
+    wrong = [name for name in named if name not in OPEN[option]]
+    if wrong or CASE not in named:
+        raise DataError(
+            f"{option} {text}: expected a pattern with {{case}} and perhaps "
+            f"{', '.join(f'{{{name}}}' for name in OPEN[option][1:])}, found "
+            f"{', '.join(f'{{{name}}}' for name in wrong) or 'no {case}'}; give for "
+            "example --images 'images/{case}.png' --labels 'masks/{case}_mask.png'"
+        )
+
+
+@cache
+def _compiled(
+    text: str, length: int, listed: tuple[tuple[str, tuple[str, ...]], ...]
+) -> re.Pattern[str]:
+    """The pattern of whole paths whose case has a number of letters."""
+    known, seen, parts, end = dict(listed), set[str](), [], 0
+    for place in PLACE.finditer(text):
+        parts.append(re.escape(text[end : place.start()]))
+        end, name = place.end(), place[1]
+        if name is None:
+            parts.append("[^/]*")
+        elif name in seen:
+            parts.append(f"(?P={name})")
+        elif name == CASE:
+            parts.append(f"(?P<case>[^/]{{{length}}})")
+        else:
+            names = "|".join(map(re.escape, known.get(name, ()))) or "[^/]+?"
+            parts.append(f"(?P<{name}>{names})")
+        seen.add(name)
+    return re.compile("".join(parts) + re.escape(text[end:]))
+
+
+def _matches(
+    source: Path,
+    files: list[str],
+    text: str,
+    *,
+    listed: Mapping[str, Sequence[str]] | None = None,
+    cases: Collection[str] | None = None,
+) -> Iterator[Found]:
+    """The files that a pattern matches, each by the longest name of a case.
+
+    Args:
+        source: The folder.
+        files: Paths inside it.
+        text: The pattern.
+        listed: The names that may stand in an open part; any, if it is missing.
+        cases: Names of the cases, where they are known.
+    """
+    key = tuple((name, tuple(names)) for name, names in (listed or {}).items())
+    text = unicodedata.normalize("NFC", text)
+    for file in files:
+        path = unicodedata.normalize("NFC", file)
+        matches = [
+            match
+            for length in range(len(path), 0, -1)
+            if (match := _compiled(text, length, key).fullmatch(path))
+        ]
+        known = [m for m in matches if cases is None or m["case"] in cases]
+        for match in (known or matches)[:1]:
+            yield Found(source / file, **match.groupdict())
+
+
+def _grouped(found: list[Found]) -> dict[str, list[Found]]:
+    groups: dict[str, list[Found]] = defaultdict(list)
+    for one in found:
+        groups[one.case].append(one)
+    return dict(sorted(groups.items()))
+
+
+def _case(
+    name: str,
+    images: list[Found],
+    labels: list[Found],
+    channels: tuple[str, ...],
+    reference: str | None,
+) -> RawCase:
+    """One case from its files."""
+    by_channel = {found.channel: found.path for found in images}
+    if set(by_channel) != set(channels) or len(images) != len(channels):
+        raise DataError(
+            f"{images[0].path}: expected one file of each channel of {name} "
+            f"({', '.join(channels) or 'one image'}), found "
+            f"{', '.join(str(found.path.name) for found in images)}; add the missing "
+            "ones, or make the pattern narrower"
+        )
+    observers = _by_observer(name, labels)
+    if len(observers) > 1 and reference not in observers:
+        raise DataError(
+            f"{labels[0].path}: expected to know whose labels of {name} are the "
+            f"reference, found {', '.join(observers)}; give --reference "
+            f"{next(iter(observers))}"
+        )
+    main = observers.pop(reference or "", None) or observers.pop(next(iter(observers)))
+    return RawCase(
+        name,
+        tuple(by_channel[channel] for channel in channels),
+        main.files[0],
+        masks=main if main.names else None,
+        observers=observers,
+    )
+
+
+def _by_observer(name: str, labels: list[Found]) -> dict[str, Drawn]:
+    """What each observer drew in a case."""
+    grouped: dict[str, list[Found]] = defaultdict(list)
+    for found in labels:
+        grouped[found.observer].append(found)
+    drawn = {}
+    for observer, of in sorted(grouped.items()):
+        names = [found.structure for found in of]
+        if len(set(names)) < len(names):
+            raise DataError(
+                f"{of[0].path}: expected one label of each structure of {name}, found "
+                f"{', '.join(str(found.path.name) for found in of)}; make --labels "
+                "narrower"
+            )
+        files = tuple(found.path for found in of)
+        drawn[observer] = Drawn(files, tuple(names) if names[0] else ())
+    return drawn

@@ -1,0 +1,1 @@
+"""Look at a source and propose the import: nothing is imported here."""

@@ -1,0 +1,1 @@
+"""Read what other programs wrote: images and labels of an import."""

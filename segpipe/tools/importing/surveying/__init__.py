@@ -1,0 +1,1 @@
+"""Survey all files of an import and decide how they become data/."""

@@ -1,0 +1,1 @@
+"""Write data/: cases, description, patients and the ledger of the import."""
