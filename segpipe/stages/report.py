@@ -89,16 +89,7 @@ def run(
     names = pseudonyms([case.name for case in cases.cases])
     ranked = _ranked(scores, split)
     shown = [
-        ShownCase(
-            why.lower(),
-            f"{why} case: {names[case]}, mean Dice "
-            f"{_mean_dice(scores, split.test.index(case)):.3f}",
-            build_exhibit(cases, case, models=models, paths=paths),
-            {
-                model: {name: one.rows[case, name]["dice"] for name in scores}
-                for model, one in evaluated.items()
-            },
-        )
+        _show(why, case, evaluated, scores, cases, split, paths)
         for why, case in choose_shown(ranked)
         if params.overlays
     ]
@@ -108,15 +99,7 @@ def run(
         evaluated, ceilings, cases, contest.best, find_agreements(paths)
     )
     parts = [
-        build_about(
-            cases,
-            split,
-            name=read_description(paths.data).name,
-            version=data_version(paths.root),
-            commit=describe_commit(paths.root, written=lock_file(paths.root)),
-            predicted={m: read_prediction_record(paths.artifacts, m) for m in models},
-            folds=folds,
-        ),
+        _about(cases, split, models, folds, paths),
         replace(compared, links={"All figures as CSV": FIGURES}),
         _cases_part(drawn, scores),
         *build_pairs(contest),
@@ -163,6 +146,43 @@ def _read(paths: Paths, model: str, folds: list[int]) -> Evaluated:
     record = read_record(training_folder(paths.artifacts, model, folds[0]))
     return Evaluated(
         figures, read_rows(paths.artifacts, model), record.params, record.compute
+    )
+
+
+def _about(
+    cases: CaseList, split: Split, models: list[str], folds: list[int], paths: Paths
+) -> Part:
+    return build_about(
+        cases,
+        split,
+        name=read_description(paths.data).name,
+        version=data_version(paths.root),
+        commit=describe_commit(paths.root, written=lock_file(paths.root)),
+        predicted={m: read_prediction_record(paths.artifacts, m) for m in models},
+        folds=folds,
+    )
+
+
+def _show(
+    why: str,
+    case: str,
+    evaluated: dict[str, Evaluated],
+    scores: Scores,
+    cases: CaseList,
+    split: Split,
+    paths: Paths,
+) -> ShownCase:
+    """A test case with its pictures and the Dice of each model and structure."""
+    number = pseudonyms([one.name for one in cases.cases])[case]
+    dice = _mean_dice(scores, split.test.index(case))
+    return ShownCase(
+        why.lower(),
+        f"{why} case: {number}, mean Dice {dice:.3f}",
+        build_exhibit(cases, case, models=list(evaluated), paths=paths),
+        {
+            model: {name: one.rows[case, name]["dice"] for name in scores}
+            for model, one in evaluated.items()
+        },
     )
 
 
