@@ -11,8 +11,8 @@ from ruamel.yaml import YAML
 from docs.drawings.house import imports_of
 from segpipe.__main__ import app
 from segpipe.cli.tools import device
+from segpipe.project.code import uses_networks
 from segpipe.project.fingerprint import NUMERICS
-from segpipe.project.origin.code import uses_networks
 from segpipe.project.params import read_params
 from tests.support.places import ROOT
 

@@ -1,1 +1,1 @@
-"""Origin: which project, commit and code a result comes from."""
+"""Origin: which project, data and commit a result comes from."""

@@ -96,9 +96,16 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
     found = OutputFiles(study, work, opened, watch, folder)
     found.run()
     with watch.phase("overlay"):
-        preview = build_preview(source, found.parts, found.profile, plan.values)
+        preview = build_preview(
+            source, found.parts, found.profile, plan.values, name=work.record.name
+        )
+        late = warn_of_intensities(preview.medians, plan)
+        if not found.profile.voxels:
+            late.append("no structure was found")
+        _tell(study, late)
+        warnings += late
         if settings.overlay:
-            found.write_overlay(preview.views)
+            found.write_overlay(preview.views, warnings)
     with watch.phase("check"):
         found.check()
         if record_inputs(study) != inputs:  # digested before, read since
@@ -109,10 +116,6 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
     named = zip(plan.structures, plan.values, strict=True)
     values = {name: value for name, value in named if value != 0}
     voxels = {name: found.counts[value] for name, value in values.items()}
-    late = warn_of_intensities(preview.medians, plan)
-    if not any(voxels.values()):
-        late.append("no structure was found")
-    _tell(study, late)
     outputs = {path.name: digest_file(path) for path in found.written}
     millilitres = source.grid.voxel_volume * ML_PER_MM3
     Manifest(
@@ -138,7 +141,7 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
         if settings.instances
         else {},
         seconds={name: round(value, 3) for name, value in watch.seconds.items()},
-        warnings=(*warnings, *late),
+        warnings=tuple(warnings),
     ).write(folder / manifest.name)
     for path in reversed(found.written):  # a header after its voxels
         os.replace(path, manifest.with_name(path.name))

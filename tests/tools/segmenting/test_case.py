@@ -140,9 +140,9 @@ def test_an_input_that_changes_while_it_is_read_gives_no_mask(
     before = {path.name: path.read_bytes() for path in output.iterdir()}
     real = case.build_preview
 
-    def change(*given):
+    def change(*given, **named):
         write_volume(tmp_path / "a.nii", seed=1)
-        return real(*given)
+        return real(*given, **named)
 
     monkeypatch.setattr(case, "build_preview", change)
     failed = run(model, [tmp_path / "a.nii"], output, force=True).failed
