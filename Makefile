@@ -2,6 +2,7 @@
 # make serve  Prefect, MLflow and workers on this machine  make stop   end just these
 # make lock   refresh requirements.lock                    make clean  remove what demo made
 # make drawings   renew the drawings of the house and the chain in docs/concepts/
+# make wheel  the package for labs, in dist/: docs/how-to/studies.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Before a command that is silent for minutes: says every five seconds that it goes on.
 SPEAKING := sh -c '"$$@" & pid=$$!; n=0; while sleep 5; kill -0 $$pid 2>/dev/null; do n=$$((n+5)); echo "$$n s"; done; wait $$pid' wait
 
-.PHONY: demo serve stop test lint types floors tests drawings lock clean
+.PHONY: demo serve stop test lint types floors tests drawings wheel lock clean
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("segpipe needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.11 ...") if not (3, 11) <= sys.version_info < (3, 14) else None'
@@ -56,6 +57,9 @@ tests: $(VENV)/installed
 drawings: $(VENV)/installed
 	python -m docs.drawings
 
+wheel: $(VENV)/installed
+	python -m build --no-isolation
+
 # Every version of a fresh install of pyproject.toml's ranges. Local suffixes (+cpu) go,
 # so that pip takes the build that suits the machine.
 lock:
@@ -63,7 +67,7 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet --upgrade pip
 	.venv-lock/bin/python -m pip install --quiet '.[dev]'
 	.venv-lock/bin/python -m pip check
-	.venv-lock/bin/python -m pip freeze --exclude segpipe | sed 's/+[a-z0-9.]*$$//' > requirements.lock
+	.venv-lock/bin/python -m pip freeze --all --exclude pip --exclude segpipe | sed 's/+[a-z0-9.]*$$//' > requirements.lock
 	grep -iE '^(connected-components-3d|edt|imagecodecs|monai|nibabel|numpy|pillow|scipy|simpleitk|tifffile|torch)==' requirements.lock > requirements-numerics.lock
 	rm -rf .venv-lock build
 

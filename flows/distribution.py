@@ -19,10 +19,10 @@ from prefect.states import Cancelling
 from flows.running.commands import CommandError, git, retried, stream
 from flows.running.workspace import branch_of, commit_run, has_git, remote_of
 from segpipe.project.errors import DataError
+from segpipe.project.origin.study import read_study
 from segpipe.project.progress import speaking, work
 
 TrainOn = Literal["auto", "here", "workers"]
-DEPLOYMENT = "train/train"  # of the flow train, as prefect.yaml names it
 ATTEMPTS = 3  # of a training whose worker was lost; each continues from its checkpoint
 LOOKS_S = 5.0  # between looks at the runs
 RESTORED = "is cached - skipping run"  # in the words of dvc repro
@@ -41,6 +41,12 @@ class Training:
     stage: str
     run: UUID
     attempt: int = 1
+
+
+def deployment_of(root: str) -> str:
+    """The deployment of the flow train that the project's prefect.yaml describes."""
+    study = read_study(Path(root))
+    return "train/train" if study is None else f"train/{study.name}"
 
 
 def choose_place(root: str, train_on: TrainOn, deployment: str) -> bool:
@@ -71,7 +77,9 @@ def _missing(root: str, deployment: str) -> str | None:
         try:
             pool = client.read_deployment_by_name(deployment).work_pool_name
         except ObjectNotFound:
-            return f"no deployment {deployment}; `make serve` deploys {DEPLOYMENT}"
+            return (
+                f"no deployment {deployment}; `python -m flows.deployments` deploys it"
+            )
         if pool is None:
             return f"no work pool for the deployment {deployment}"
         if not client.read_workers_for_work_pool(pool, worker_filter=online):

@@ -23,22 +23,29 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
-from flows.distribution import DEPLOYMENT, TrainOn, choose_place, train_on_workers
+from flows.distribution import (
+    TrainOn,
+    choose_place,
+    deployment_of,
+    train_on_workers,
+)
 from flows.running.commands import CommandError, output, retried, stream
 from flows.running.page import show_picture, tag_run
 from flows.running.temporary import close_temporary_server
 from flows.running.workspace import occupied
 from flows.train import LIMIT, TRAIN, say_device
 from segpipe.evaluation.report.page import CASES, picture_file
-from segpipe.project.commit import data_version, git_tags
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
+from segpipe.project.origin.commit import data_version, git_tags
+from segpipe.project.origin.study import code_tags, read_study
 from segpipe.project.paths import Paths
 from segpipe.tools.importing.writing.replacing import sole_import
 
 DATA = "data.dvc"
 SEEN = ".cache/data-seen.yaml"  # not *.dvc, which DVC would read
-MISSING = "not in cache"  # in the words of dvc status
+CODE = "code"  # the stage
+MISSING, ALWAYS = "not in cache", "always changed"  # in the words of dvc status
 SHOWN = 8  # characters of a commit or digest
 
 
@@ -47,7 +54,7 @@ def reproduce(
     root: str = ".",
     force: bool = False,
     train_on: TrainOn = "auto",
-    deployment: str = DEPLOYMENT,
+    deployment: str | None = None,
     repository: str | None = None,
 ) -> bool:
     """Run every stage that is not up to date, record the runs, show the results.
@@ -59,6 +66,7 @@ def reproduce(
             "workers": on the work pool, at the same time; "auto": on workers if there
             are workers and a DVC remote to share results.
         deployment: Deployment of the flow train; its work pool determines the workers.
+            None: the one in the project's prefect.yaml.
         repository: Address that these workers fetch commits from; none if they can
             read the project's folder.
 
@@ -72,10 +80,12 @@ def reproduce(
     root = str(Path(root).resolve())
     if not (Path(root) / "dvc.yaml").is_file():
         raise DataError(f"{root}: expected a project with dvc.yaml, found none")
+    deployment = deployment or deployment_of(root)
     with occupied(root):
         record_state(root)
         bring_data(root)
         remember_data(root)
+        look_at_code(root)
         status = read_status(root)
         stale = list_stages(root, since=None if force else status)
         options = choose_options(root, status, force)
@@ -98,10 +108,19 @@ def reproduce(
     return bool(stale)
 
 
+def look_at_code(root: str) -> None:
+    """Run the stage code of a study, which always runs, before others are judged."""
+    if read_study(Path(root)) is not None:
+        run_stage.with_options(task_run_name=CODE)(root, CODE, [])
+
+
 def read_status(root: str) -> dict[str, Any]:
-    """Changes that DVC finds, by stage; later stages that depend on them are absent."""
+    """Changes that DVC finds, by stage; later stages that depend on them are absent.
+
+    So is a stage that always runs, if nothing else about it has changed.
+    """
     found: dict[str, Any] = json.loads(output(root, ["dvc", "status", "--json"]))
-    return found
+    return {name: changes for name, changes in found.items() if changes != [ALWAYS]}
 
 
 def list_stages(root: str, *, since: Container[str] | None = None) -> list[str]:
@@ -137,12 +156,17 @@ def has_remote(root: str) -> bool:
 
 @task(task_run_name="state", cache_policy=NO_CACHE)
 def record_state(root: str) -> None:
-    """Log the commit and the data that the run starts with; tag the run with them."""
+    """Log commit, data and code that the run starts with; tag it with the first two."""
     git, data = git_tags(Path(root)), data_version(Path(root))
     commit = git.get("git.commit")
     dirty = " with changes" * (git.get("git.dirty") == "true")
     get_run_logger().info(
-        "%s at commit %s%s, data %s", root, commit or "none", dirty, data or "unknown"
+        "%s at commit %s%s, data %s; segpipe %s, code %s",
+        root,
+        commit or "none",
+        dirty,
+        data or "unknown",
+        *(text[:SHOWN] for text in code_tags().values()),
     )
     commits = [f"commit: {commit[:SHOWN]}{dirty}"] if commit else []
     tag_run(*commits, *([f"data: {data[:SHOWN]}"] if data else []))

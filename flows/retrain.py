@@ -18,7 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
 
-from flows.distribution import DEPLOYMENT, TrainOn
+from flows.distribution import TrainOn
 from flows.reproduce import bring_data, remember_data, reproduce
 from flows.running.commands import CommandError, stream
 from flows.running.page import show_picture
@@ -55,7 +55,7 @@ def retrain(
     import_options: list[str] | None = None,
     settle_s: float = 60.0,
     train_on: TrainOn = "auto",
-    deployment: str = DEPLOYMENT,
+    deployment: str | None = None,
     repository: str | None = None,
 ) -> str:
     """Import new data, reproduce, compare with the champion, register a candidate.
@@ -77,6 +77,7 @@ def retrain(
             next run: somebody may still be writing it.
         train_on: Where networks train: auto, here or workers, as in reproduce.
         deployment: Deployment of the flow train; its work pool determines the workers.
+            None: the one in the project's prefect.yaml.
         repository: Address that these workers fetch commits from; none if they can
             read the project's folder.
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 from prefect.events import emit_event
 
-from segpipe.project.commit import git_tags
 from segpipe.project.documents import parse_json, write_json
 from segpipe.project.errors import DataError
+from segpipe.project.origin.commit import git_tags
+from segpipe.project.origin.study import read_study
 
 CHANGED = "segpipe.data.changed"
 
@@ -38,9 +39,11 @@ def watch(root: str = ".", inbox: str | None = None) -> list[str]:
     changed = [name for name, state in now.items() if state != before.get(name)]
     if changed:
         get_run_logger().info("changed: %s", ", ".join(changed))
+        study = read_study(place)
+        name = place.name if study is None else study.name
         emit_event(
             CHANGED,
-            resource={"prefect.resource.id": f"segpipe.project.{place.name}"},
+            resource={"prefect.resource.id": f"segpipe.project.{name}"},
             payload={"changed": changed},
         )
         write_json(memory, now)

@@ -22,8 +22,8 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 from segpipe.dataset.description import read_description
 from segpipe.images.dicom.series import find_series, read_series
 from segpipe.images.formats.files import read_image
-from segpipe.project.commit import data_version
 from segpipe.project.errors import DataError
+from segpipe.project.origin.commit import data_version
 from segpipe.project.params import read_params
 from segpipe.registry.mlflow_model.provenance import Provenance
 from segpipe.segmenter.spec import SegmenterSpec

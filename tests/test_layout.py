@@ -58,6 +58,7 @@ OF_THE_WHOLE = {
     "test_regions.py",
     "test_staleness.py",
     "test_streaming.py",
+    "test_wheel.py",
 }
 
 

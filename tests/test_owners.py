@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.places import ROOT
 
-# Module to the files below artifacts/ that it alone writes and reads.
+# Module to the files below artifacts/ and data/ that it alone writes and reads.
 OWNERS = {
     "dataset/case.py": {"cases.json"},
     "dataset/case_files.py": {"predictions.json"},
@@ -26,9 +26,10 @@ OWNERS = {
     },
     "dataset/split.py": {"split.json", "split.lock"},
     "evaluation/figures.py": {"cases.csv", "confusion.csv", "metrics.json"},
-    "evaluation/report/page.py": {"index.html"},
+    "evaluation/report/page.py": {"figures.csv", "index.html", "key.csv"},
     "segmenter/plan.py": {"plan.json"},
     "segmenter/spec.py": {"spec.json"},
+    "tools/importing/writing/ledger.py": {"import.json"},
     "training/record.py": {"fingerprint.json", "history.csv"},
 }
 # Files that are named after a case, a model, a fold or a picture, and their owners.

@@ -20,7 +20,7 @@ from segpipe.project.errors import DataError
 
 # Files that people and flows may change and that the branch includes; the rest is code.
 OURS = ("params.yaml", "data.dvc", "dvc.lock", LOCK)
-CODE = ("segpipe", "flows", "dvc.yaml", ".dvc")
+CODE = ("segpipe", "flows", "dvc.yaml", ".dvc", "study.json")
 AUTHOR = {
     "GIT_AUTHOR_NAME": "segpipe",
     "GIT_AUTHOR_EMAIL": "segpipe@localhost",

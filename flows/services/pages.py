@@ -5,11 +5,12 @@ from pathlib import Path
 
 from flows.services.ports import read
 from segpipe.evaluation.report.page import page_file
+from segpipe.project.origin.study import project_name
 from segpipe.project.paths import Paths
 
-EXPERIMENT = "segpipe"  # the names that segpipe.registry.store gives; importing it
 BY_NAME = "api/2.0/mlflow/experiments/get-by-name?experiment_name"
-VIEW = "segpipe"  # takes seconds, as it imports MLflow
+# The name that segpipe.registry.store gives; importing it takes seconds.
+VIEW = "segpipe"
 
 
 def find_pages(root: Path, *, api: str, mlflow: str, login: str) -> dict[str, str]:
@@ -25,7 +26,7 @@ def find_pages(root: Path, *, api: str, mlflow: str, login: str) -> dict[str, st
         login: ``user:password`` of both servers.
     """
     report = page_file(Paths(root.resolve()).artifacts)
-    url = f"{mlflow}/{BY_NAME}={EXPERIMENT}"
+    url = f"{mlflow}/{BY_NAME}={project_name(root)}"
     number = json.loads(read(url, login))["experiment"]["experiment_id"]
     # MLflow opens its pages for language models unless the address says otherwise.
     training = "workflowType=machine_learning"

@@ -141,6 +141,7 @@ def _look_and_ask(
     from segpipe.tools.importing.run import refuse_loss
 
     refuse_loss(data, options)
+    typer.echo(f"looking at {source}", err=True)
     found = look(source)
     if found.certain:
         return options

@@ -197,7 +197,9 @@ def lineage(
 
 @app.command(rich_help_panel=TOOLS)
 def preset(
-    name: Annotated[str, typer.Argument(help="Name of a file presets/NAME.yaml.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a preset; a wrong name lists all.")
+    ],
     force: Annotated[
         bool, typer.Option(help="Overwrite edits of params.yaml.")
     ] = False,
@@ -206,10 +208,11 @@ def preset(
 
     Example: segpipe preset hippocampus
     """
+    from segpipe.project.origin.study import shipped
     from segpipe.tools.preset import write_preset
 
     for row in write_preset(
-        name, params=HERE.params, presets=Path("presets"), force=force
+        name, params=HERE.params, presets=shipped("presets"), force=force
     ):
         typer.echo(row)
 

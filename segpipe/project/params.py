@@ -43,7 +43,7 @@ def read_params(path: Path) -> dict[str, Any]:
     if version != FORMAT_VERSION:
         raise DataError(
             f"{path}: expected format_version: {FORMAT_VERSION}, found {version}; "
-            "compare with presets/, whose files are complete, and set it"
+            "compare with a preset, which is complete, and set it"
         )
     _check_names(path, document.get("models"))
     return document
@@ -89,6 +89,7 @@ def read_section(path: Path, name: str, model: type[Section]) -> Section:
     if name not in document:
         raise DataError(
             f"{path}: expected a section {name}, found {', '.join(document)}; "
-            "copy it from presets/, where each file is complete"
+            "copy it from a preset: `segpipe preset NAME` writes one, in an empty "
+            "folder, too"
         )
     return parse_section(model, document[name], where=f"{path}, section {name}")

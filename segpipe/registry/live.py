@@ -13,8 +13,9 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-from segpipe.project.commit import git_tags
 from segpipe.project.errors import DataError
+from segpipe.project.origin.commit import git_tags
+from segpipe.project.origin.study import code_tags
 from segpipe.project.paths import Paths
 from segpipe.registry.runs import find_or_create_pair, has_running_fold, log_rows
 from segpipe.registry.store import connect, first_line, tracking_uri
@@ -88,7 +89,9 @@ def live_run(
     live = LiveRun()
     monitor: SystemMetricsMonitor | None = None
     with live.while_reachable():
-        run_id = live.start(paths, record, {**tags, **git_tags(paths.root)})
+        run_id = live.start(
+            paths, record, {**tags, **git_tags(paths.root), **code_tags()}
+        )
         monitor = SystemMetricsMonitor(
             run_id, resume_logging=True, tracking_uri=tracking_uri(paths)
         )

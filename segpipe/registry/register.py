@@ -17,14 +17,15 @@ from segpipe.dataset.case_files import (
 from segpipe.dataset.description import read_description
 from segpipe.dataset.split import read_split
 from segpipe.evaluation.figures import figures_file
-from segpipe.project.commit import (
+from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import NUMERICS, digest_file
+from segpipe.project.origin.commit import (
     data_version,
     git_tags,
     md5_file,
     require_unchanged,
 )
-from segpipe.project.errors import DataError
-from segpipe.project.fingerprint import NUMERICS, digest_file
+from segpipe.project.origin.study import code_tags
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.description import describe_origin
@@ -193,6 +194,7 @@ def build_provenance(trained: Trained, paths: Paths) -> Provenance:
         commit=git.get("git.commit"),
         dirty=git.get("git.dirty") == "true",
         metrics=figures(paths, trained.model),
+        code=code_tags(),
     )
 
 
@@ -251,6 +253,7 @@ def _log(trained: Trained, made: Provenance, run: str, paths: Paths) -> tuple[st
             requirements=tuple(f"{one}=={version(one)}" for one in PACKAGES),
             about={
                 "segpipe": version("segpipe"),
+                **made.code,
                 "git.commit": made.commit or "unknown",
             },
         )
@@ -273,6 +276,7 @@ def describe(made: Provenance) -> dict[str, str]:
         "git.dirty": str(made.dirty).lower() if made.commit else None,
         LOCK: made.lock,
         MODEL: made.model,
+        **made.code,
         **{
             name: f"{made.metrics[name]:.6g}"
             for name in HEADLINES

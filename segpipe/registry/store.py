@@ -21,9 +21,9 @@ from mlflow.store.artifact import artifact_repository_registry
 from sqlalchemy.exc import SQLAlchemyError
 
 from segpipe.project.errors import DataError
+from segpipe.project.origin.study import project_name
 from segpipe.project.paths import Paths, sqlite_uri
 
-EXPERIMENT = "segpipe"
 # Tags of runs and versions: digest of the segmenter, md5 of the data.
 SEGMENTER, DATA = "segpipe.segmenter", "segpipe.data"
 # Tags of the experiment: that networks are trained in it, or else MLflow takes it for
@@ -88,14 +88,18 @@ def _connect(paths: Paths) -> tuple[MlflowClient, str]:
     for noisy in ("alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     uri = tracking_uri(paths)
-    return open_experiment(uri, behind_server=uri.startswith("sqlite"))
+    behind = uri.startswith("sqlite")
+    return open_experiment(uri, project_name(paths.root), behind_server=behind)
 
 
-def open_experiment(uri: str, *, behind_server: bool) -> tuple[MlflowClient, str]:
+def open_experiment(
+    uri: str, name: str, *, behind_server: bool
+) -> tuple[MlflowClient, str]:
     """A client of a store, and the id of the experiment, created if needed.
 
     Args:
         uri: Address of the server or database.
+        name: Name of the experiment, which is that of the project.
         behind_server: Whether the files of a new experiment lie where the server of
             this database keeps them; if not, the store decides.
 
@@ -103,14 +107,14 @@ def open_experiment(uri: str, *, behind_server: bool) -> tuple[MlflowClient, str
         DataError: If the experiment was deleted.
     """
     client = MlflowClient(tracking_uri=uri)
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        place = f"{files.SCHEME}:/{EXPERIMENT}" if behind_server else None
-        return client, client.create_experiment(EXPERIMENT, place, _tags())
+        place = f"{files.SCHEME}:/{name}" if behind_server else None
+        return client, client.create_experiment(name, place, _tags())
     number = experiment.experiment_id
     if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
         raise DataError(
-            f"{_shown(uri)}: expected the experiment {EXPERIMENT}, found that it was "
+            f"{_shown(uri)}: expected the experiment {name}, found that it was "
             f"deleted; `MLFLOW_TRACKING_URI='{_shown(uri)}' mlflow experiments restore "
             f"--experiment-id {number}` brings it back with its runs"
         )

@@ -7,6 +7,7 @@ when code that it runs changes, and only then.
 import logging
 import pkgutil
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ from segpipe.project.code import (
 )
 from segpipe.project.documents import Document, write_folder
 from segpipe.project.errors import DataError
+from segpipe.project.origin.study import read_study, shipped
 from segpipe.project.paths import Paths
 
 log = logging.getLogger(__name__)
@@ -30,7 +32,8 @@ class CodeDigest(Document):
     Attributes:
         format_version: Version of this document's format.
         modules: Digest of each module of segpipe behind the stage.
-        packages: Pinned version of each package whose numbers end up in results.
+        packages: Version of each package whose numbers end up in results: the pinned
+            one, or in a study the installed one.
     """
 
     format_version: Literal[1]
@@ -52,28 +55,78 @@ def run(*, networks: Mapping[str, str], paths: Paths) -> None:
     Raises:
         DataError: If a network has no module, or the pins are missing.
     """
+    digests = digest_stages(networks=networks, paths=paths)
+    with write_folder(code_folder(paths)) as part:
+        for name, document in digests.items():
+            document.write(part / f"{name}.json")
+    stages = [name for name in digests if "/" not in name]
+    log.info("code: %d stages, %d models", len(stages), len(networks))
+
+
+def code_folder(paths: Paths) -> Path:
+    """The folder of the digests."""
+    return paths.artifacts / "code"
+
+
+def read_digests(paths: Paths) -> dict[str, CodeDigest]:
+    """Read the digests that the stage wrote last; empty if it never ran.
+
+    Returns:
+        Digest by STAGE, or by STAGE/MODEL.
+
+    Raises:
+        DataError: If a file was written in another format.
+    """
+    folder = code_folder(paths)
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): CodeDigest.read(path)
+        for path in sorted(folder.rglob("*.json"))
+    }
+
+
+def digest_stages(
+    *, networks: Mapping[str, str], paths: Paths
+) -> dict[str, CodeDigest]:
+    """Digest the code behind each stage, as it is now; arguments as of `run`.
+
+    Returns:
+        Digest by STAGE, or by STAGE/MODEL.
+
+    Raises:
+        DataError: If a network has no module, or the pins are missing.
+    """
     for model, network in networks.items():
         if not module_exists(network_module(network)):
             raise DataError(
                 f"{paths.params}, train.{model}.network: expected a module of "
                 f"segpipe/networks, found {network}"
             )
-    packages = _read_pins(paths.pins)
+    packages = _read_packages(paths)
 
-    def write(file: Path, module: str, chosen: list[str]) -> None:
+    def build(module: str, chosen: list[str]) -> CodeDigest:
         modules = code_behind(module, networks=chosen)
-        document = CodeDigest(format_version=1, modules=modules, packages=packages)
-        document.write(file)
+        return CodeDigest(format_version=1, modules=modules, packages=packages)
 
+    digests = {}
     names = [info.name for info in pkgutil.iter_modules(segpipe.stages.__path__)]
-    with write_folder(paths.artifacts / "code") as part:
-        for name in sorted(names):
-            module = f"{segpipe.stages.__name__}.{name}"
-            write(part / f"{name}.json", module, sorted(networks.values()))
-            if uses_networks(module):
-                for model, network in networks.items():
-                    write(part / name / f"{model}.json", module, [network])
-    log.info("code: %d stages, %d models", len(names), len(networks))
+    for name in sorted(names):
+        module = f"{segpipe.stages.__name__}.{name}"
+        digests[name] = build(module, sorted(networks.values()))
+        if uses_networks(module):
+            for model, network in networks.items():
+                digests[f"{name}/{model}"] = build(module, [network])
+    return digests
+
+
+def _read_packages(paths: Paths) -> dict[str, str]:
+    """Version of each numerical package: as pinned, or in a study as installed.
+
+    The local suffix of an installed version, such as +cpu, is left out as in the pins.
+    """
+    if read_study(paths.root) is None:
+        return _read_pins(paths.pins)
+    names = _read_pins(shipped(paths.pins.name))
+    return {name: version(name).split("+")[0] for name in names}
 
 
 def _read_pins(path: Path) -> dict[str, str]:

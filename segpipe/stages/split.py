@@ -21,8 +21,8 @@ from segpipe.dataset.split import (
     read_split,
     split_file,
 )
-from segpipe.project.commit import locked_stage
 from segpipe.project.errors import DataError
+from segpipe.project.origin.commit import locked_stage
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 

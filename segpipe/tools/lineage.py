@@ -126,8 +126,16 @@ def _trace_fold(digest: str, run_id: str | None, paths: Paths) -> list[str]:
             "run", f"{run.info.run_name} {run.info.run_id} in {store}, begun {since}"
         ),
         _line("commit", tags.get("git.commit", "unknown") + dirty),
+        _line("code", _describe_code(tags)),
         _line("data", f"md5 {tags[DATA]}" if DATA in tags else "unknown"),
     ]
+
+
+def _describe_code(tags: dict[str, str]) -> str:
+    """The segpipe of a run; runs of before it was recorded have no such tags."""
+    if "segpipe.code" not in tags:
+        return "unknown"
+    return f"segpipe {tags['segpipe.version']}, digest {tags['segpipe.code'][:SHOWN]}"
 
 
 def find_segmenter(digest: str, paths: Paths) -> Path | None:

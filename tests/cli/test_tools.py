@@ -1,7 +1,6 @@
 """Segmenting and looking after a project, from the command line."""
 
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +69,6 @@ def test_pictures_have_two_spacings(project: Path, spacing: str) -> None:
 
 
 def test_a_preset_becomes_params_yaml(project: Path) -> None:
-    shutil.copytree(ROOT / "presets", project / "presets")
     result = CliRunner().invoke(app, ["preset", "hippocampus"])
 
     assert result.exit_code == 0

@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import State, StateType
 
 from flows.segment import runner_at, segment
 from segpipe.project.errors import DataError
-from segpipe.tools.segmenting.manifest import Failure
+from segpipe.tools.segmenting.manifest import Failure, Manifest
 from tests.support.dicoms import SECRETS, write_series
 from tests.support.phantoms import write_volume
 from tests.support.places import ROOT
@@ -84,17 +84,26 @@ def environment(api: str) -> dict[str, str]:
 
 
 def test_a_table_that_cannot_be_written_hides_no_failure(
-    model: Path, tmp_path: Path
+    model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A folder in its place fails as a full disk does: at the very end."""
-    write_volume(tmp_path / "in" / "good.nii.gz")
+    """A folder in its place fails as a full disk does: at the very end.
+
+    The log has a line for each case, as that of the command, and each warning.
+    """
+    write_volume(tmp_path / "in" / "good.nii.gz", shape=(50, 18, 20))
     (tmp_path / "in" / "cut.nii.gz").write_bytes(b"\x1f\x8b\x08")
     (tmp_path / "out" / "volumes.csv" / "x").mkdir(parents=True)
 
-    state = run(tmp_path / "in", model)
+    with caplog.at_level("INFO"):
+        state = run(tmp_path / "in", model)
 
     assert state.is_failed()
     assert str(state.message).startswith("1 of 2 failed: cut; 1 segmented")
+    (line,) = [text for text in caplog.messages if " of 2  good: liver " in text]
+    assert any(" of 2  cut failed: " in text for text in caplog.messages)
+    (warning,) = Manifest.read(tmp_path / "out" / "good.json").warnings
+    assert f"good: {warning}" in caplog.messages
+    assert "1 warning)" in line
     assert "volumes.csv" in str(state.message)
     assert cases(tmp_path / "in") == {"good"}
     assert set(failures(tmp_path / "in")) == {"cut"}

@@ -2,9 +2,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from segpipe.project.errors import DataError
+from segpipe.project.origin.study import Study
 from segpipe.project.paths import Paths
 from segpipe.stages import code
 from tests.support.places import ROOT
@@ -14,7 +17,7 @@ MODELS = {"flat": "unet2d", "deep": "unet3d"}
 
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
-    """A study folder without segpipe/ in it: segpipe is an installed package."""
+    """A folder with pins and without segpipe/ in it: segpipe is imported."""
     shutil.copy(ROOT / "requirements-numerics.lock", tmp_path)
     return Paths(tmp_path)
 
@@ -84,3 +87,24 @@ def test_pins_that_are_missing_or_none_are_refused(
 
     with pytest.raises(DataError, match=r"requirements-numerics.lock: expected"):
         code.run(networks=MODELS, paths=paths)
+
+
+def test_a_study_has_no_pins_and_says_what_is_installed(paths: Paths) -> None:
+    """The versions are those that each module of a package names itself."""
+    paths.pins.unlink()
+    study = Study(format_version=1, name="liver", segpipe="0.1.0", files={})
+    study.write(paths.root / "study.json")
+    code.run(networks=MODELS, paths=paths)
+
+    found = read(paths, "split")["packages"]
+    pinned = (ROOT / "requirements-numerics.lock").read_text().split()
+    assert list(found) == [pin.split("==")[0] for pin in pinned]
+    assert found["numpy"] == np.__version__
+    assert found["torch"] == torch.__version__.split("+")[0]
+
+
+def test_what_was_written_is_read_back(paths: Paths) -> None:
+    assert code.read_digests(paths) == {}
+    code.run(networks=MODELS, paths=paths)
+
+    assert code.read_digests(paths) == code.digest_stages(networks=MODELS, paths=paths)

@@ -10,10 +10,10 @@ from segpipe.evaluation.figures import Rows, read_rows, rows_file
 from segpipe.evaluation.report.plots import plot_pairs
 from segpipe.evaluation.scores import Row
 from segpipe.images.values import Legend
-from segpipe.project.commit import require_unchanged
 from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
+from segpipe.project.origin.commit import require_unchanged
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
 from segpipe.registry.gate.champion import evaluate_champion

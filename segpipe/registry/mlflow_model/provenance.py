@@ -4,6 +4,8 @@ import hashlib
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 
@@ -25,6 +27,8 @@ class Provenance(Document):
         commit: Commit in git; none without git.
         dirty: Whether files differed from the commit.
         metrics: Figures of the test set.
+        code: Version of the segpipe that registered it, and the digest of its code;
+            empty in versions that were registered before these were known.
     """
 
     format_version: Literal[1]
@@ -36,6 +40,7 @@ class Provenance(Document):
     commit: str | None
     dirty: bool
     metrics: dict[str, float]
+    code: dict[str, str] = Field(default={})
 
     def knows(self, patient: str) -> bool:
         """Whether a fold trained or validated on a patient."""

@@ -3,13 +3,13 @@
 import logging
 import os
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from segpipe.images.formats.files import files_of
-from segpipe.project.commit import git_tags
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
+from segpipe.project.origin.commit import git_tags
+from segpipe.project.origin.study import PACKAGE, code_tags, in_checkout
 from segpipe.segmenter.compute import Stopwatch
 from segpipe.tools.segmenting.manifest import (
     InputRecord,
@@ -100,9 +100,16 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
     found = OutputFiles(study, work, opened, watch, folder)
     found.run()
     with watch.phase("overlay"):
-        preview = build_preview(source, found.parts, found.profile, plan.legend)
+        preview = build_preview(
+            source, found.parts, found.profile, plan.legend, name=work.record.name
+        )
+        late = warn_of_intensities(preview.medians, plan)
+        if not found.profile.voxels:
+            late.append("no structure was found")
+        _tell(study, late)
+        warnings += late
         if settings.overlay:
-            found.write_overlay(preview.views)
+            found.write_overlay(preview.views, warnings)
     with watch.phase("check"):
         found.check()
         if record_inputs(study) != inputs:  # digested before, read since
@@ -111,10 +118,6 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
                 "are read, found them changed; segment them again when they are whole"
             )
     voxels = plan.legend.count(found.counts)
-    late = warn_of_intensities(preview.medians, plan)
-    if not any(voxels.values()):
-        late.append("no structure was found")
-    _tell(study, late)
     outputs = {path.name: digest_file(path) for path in found.written}
     millilitres = source.grid.voxel_volume * ML_PER_MM3
     Manifest(
@@ -126,7 +129,7 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
         outputs=outputs,
         segmenter=work.record,
         settings=settings.to_json(),
-        segpipe={"version": version("segpipe"), **git_tags(Path(__file__).parent)},
+        segpipe=_running_code(),
         device=str(work.inference.compute),
         shape=source.grid.shape,
         spacing=source.grid.spacing,
@@ -138,7 +141,7 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
         else {name: round(count * millilitres, 6) for name, count in voxels.items()},
         instances=plan.legend.count(found.instances) if settings.instances else {},
         seconds={name: round(value, 3) for name, value in watch.seconds.items()},
-        warnings=(*warnings, *late),
+        warnings=tuple(warnings),
     ).write(folder / manifest.name)
     for path in reversed(found.written):  # a header after its voxels
         os.replace(path, manifest.with_name(path.name))
@@ -146,6 +149,15 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
     folder.rmdir()
     hidden = f".part.{Path(study.name).name}.zraw"  # voxels as version 0.1.0 hid them
     manifest.with_name(hidden).unlink(missing_ok=True)
+
+
+def _running_code() -> dict[str, str]:
+    """Version, digest and, in a checkout, commit of the running segpipe.
+
+    An installed segpipe may lie in a repository that is not its own, such as a study's.
+    """
+    tags = {name.removeprefix("segpipe."): text for name, text in code_tags().items()}
+    return {**tags, **(git_tags(PACKAGE) if in_checkout() else {})}
 
 
 def _tell(study: Study, warnings: list[str]) -> None:

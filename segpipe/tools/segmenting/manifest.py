@@ -43,7 +43,8 @@ class Manifest(Document):
         outputs: File name to SHA-256.
         segmenter: Which segmenter it was.
         settings: SegmentSettings that were used, as its to_json gives them.
-        segpipe: Version of the package and, in a checkout, its commit.
+        segpipe: Version of the package, digest of its code and, in a checkout, its
+            commit.
         device: Device, precision and threads, in words.
         shape: Voxels along i, j, k.
         spacing: Spacing along i, j, k, in the unit.

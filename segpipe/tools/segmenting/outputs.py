@@ -5,7 +5,7 @@ that a long volume is never held whole.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,20 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32, Integer
 
-from segpipe.evaluation.report.overlays import View, plot_overlay
-from segpipe.evaluation.report.views import (
+from segpipe.evaluation.report.pictures.overlays import plot_overlay
+from segpipe.evaluation.report.pictures.planes import (
     PLANES,
-    aspect_of,
-    cut_plane,
+    Exhibit,
+    Structure,
+    View,
+    choose_window,
+    radiological,
     show_plane,
+)
+from segpipe.evaluation.report.pictures.views import (
+    notes_of,
+    shown_channels,
+    size_unit,
 )
 from segpipe.images.dicom.seg.reading import read_seg
 from segpipe.images.dicom.seg.writing import LONGEST, Algorithm, write_seg
@@ -115,22 +123,27 @@ class OutputFiles:
         for start in range(0, self._grid.shape[2], SLICES):
             yield self._whole[..., start : start + SLICES]
 
-    def write_overlay(self, views: list[View]) -> None:
+    def write_overlay(self, views: list[View], warnings: Sequence[str]) -> None:
         """Write the planes that show most, with the structures drawn on them."""
-        plan = self._work.segmenter.spec.plan
+        plan, record = self._work.segmenter.spec.plan, self._work.record
+        unit, size = size_unit(self._grid)
         found = plan.legend.count(self.counts)
-        legend = {
-            name: number
+        structures = [
+            Structure(name, number, {record.name: found[name] * size})
             for number, name in enumerate(plan.structures)
             if number and found[name]
-        }
+        ]
+        notes = [
+            *shown_channels(self._opened.source.channels, plan.channels)[1],
+            *notes_of(self._grid),
+        ]
+        exhibit = Exhibit(views, structures, unit, notes=tuple(notes))
         path = self._named("_overlay.png")
-        record = self._work.record
         case = self._stem.name
         if len(case) > LONGEST_TITLE:
             case = f"{case[: LONGEST_TITLE // 2]}…{case[-LONGEST_TITLE // 2 :]}"
         title = f"{case}\n{record.name} {record.digest[:12]}"
-        write_bytes(path, plot_overlay(title, views, legend, drawn=record.name))
+        write_bytes(path, plot_overlay(title, exhibit, warnings=warnings))
         self.written.append(path)
 
     def check(self) -> None:
@@ -345,7 +358,12 @@ class Profile:
 
 
 def build_preview(
-    source: ImageStream, labels: Parts, profile: Profile, legend: Legend
+    source: ImageStream,
+    labels: Parts,
+    profile: Profile,
+    legend: Legend,
+    *,
+    name: str,
 ) -> Preview:
     """Read image and labels once more and keep three planes.
 
@@ -354,6 +372,7 @@ def build_preview(
         labels: Gives all label slices along k from the beginning, in the image's axes.
         profile: Profile of the same labels.
         legend: What the values of the labels stand for.
+        name: Name of the segmenter, under which the labels are shown.
     """
     place = profile.fullest
     kept: list[list[tuple[np.ndarray, np.ndarray]]] = [[], [], []]
@@ -373,28 +392,42 @@ def build_preview(
         samples.append(image[:, drawn != 0][:, ::step])
         start += drawn.shape[2]
     planes = [
-        (np.concatenate(images, -1), legend.topmost(np.concatenate(drawn, -1)))
+        (  # a channel that the case lacks, which is NaN, is shown as zeros
+            np.nan_to_num(np.concatenate(images, -1)),
+            legend.topmost(np.concatenate(drawn, -1)),
+        )
         for images, drawn in (zip(*parts, strict=True) for parts in kept)
     ]
     found = np.concatenate(samples, axis=1)
     medians = [float(np.median(row)) if row.size else float("nan") for row in found]
-    return Preview(_views(source.grid, planes), medians)
+    return Preview(_views(source.grid, planes, place, name), medians)
 
 
-def _views(grid: Grid, planes: list[tuple[np.ndarray, np.ndarray]]) -> list[View]:
-    """Turn a plane along each stored axis into views in RAS+ order."""
+def _views(
+    grid: Grid,
+    planes: list[tuple[np.ndarray, np.ndarray]],
+    place: tuple[int, int, int],
+    name: str,
+) -> list[View]:
+    """Turn a plane along each stored axis into views, all in one window."""
+    shown = [shown_channels(len(image), ())[0] for image, _ in planes]
     if grid.shape[2] == 1:
-        pair = [np.swapaxes(array[..., 0], -1, -2) for array in planes[2]]
-        return [show_plane("", pair, [], aspect=aspect_of(grid, 0, 1))]
-    turn = grid.to_canonical
-    canonical, views = grid.reoriented(turn), []
-    for name, axis in PLANES.items():
-        stored = planes[turn.permutation[axis]]
-        pair = [cut_plane(turn.apply(array), axis, 0) for array in stored]
-        across, down = (n for n in range(3) if n != axis)
-        aspect = aspect_of(canonical, across, down)
-        views.append(show_plane(name, pair, [], aspect=aspect))
-    return views
+        axes = {"": 2}
+    else:
+        turn = radiological(grid)
+        axes = {plane: turn.permutation[axis] for plane, axis in PLANES.items()}
+    window = choose_window([planes[axis][0][: shown[axis]] for axis in axes.values()])
+    return [
+        show_plane(
+            plane,
+            planes[axis][0][: shown[axis]],
+            {name: planes[axis][1]},
+            grid=grid,
+            window=window,
+            chosen=place[axis],
+        )
+        for plane, axis in axes.items()
+    ]
 
 
 def _aligned(

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 from flows.deployments.automations import WITHIN
 from flows.deployments.deployments import install
+from segpipe.tools.study.files import files_of_segpipe
 from tests.support.deployed import ask
 from tests.support.places import ROOT
 
@@ -99,6 +99,34 @@ def test_new_data_start_a_retraining(
     ]
 
 
+def test_a_study_on_the_same_server_has_deployments_of_its_own(
+    deployed: dict[str, Any], prefect_api: str, tmp_path: Path
+) -> None:
+    """By the study's name; its folder holds no code."""
+    (tmp_path / "prefect.yaml").write_text(files_of_segpipe("liver")["prefect.yaml"])
+    install(tmp_path, "prefect.yaml")
+    own = {name: ask(prefect_api, f"deployments/name/{name}/liver") for name in NAMES}
+    after = {
+        name: ask(prefect_api, f"deployments/name/{name}/{name}") for name in NAMES
+    }
+
+    assert not {x["id"] for x in own.values()} & {x["id"] for x in deployed.values()}
+    assert own["reproduce"]["pull_steps"] == [
+        {
+            "prefect.deployments.steps.set_working_directory": {
+                "directory": str(tmp_path)
+            }
+        }
+    ]
+    assert [x["pull_steps"] for x in after.values()] == [
+        x["pull_steps"] for x in deployed.values()
+    ]
+    names = {x["name"]: x for x in ask(prefect_api, "automations/filter", {})}
+    match = {"prefect.resource.id": "segpipe.project.liver"}
+    assert names["Retrain liver on new data"]["trigger"]["match"] == match
+    assert "Retrain on new data" in names
+
+
 def test_the_kubernetes_pool_declares_each_variable_that_its_jobs_use() -> None:
     template = json.loads((ROOT / "docs" / "kubernetes" / "gpu-pool.json").read_text())
     used = set(
@@ -116,7 +144,11 @@ def test_the_kubernetes_pool_declares_each_variable_that_its_jobs_use() -> None:
 def test_a_file_that_cannot_be_deployed_is_refused(
     prefect_api: str, tmp_path: Path
 ) -> None:
-    shutil.copy(ROOT / "prefect.yaml", tmp_path)
+    """It names a module that is not there; it may lie in a folder without code."""
+    text = (ROOT / "prefect.yaml").read_text()
+    wrong = text.replace("flows.segment.segment", "flows.segments.segment")
+    assert wrong != text
+    (tmp_path / "prefect.yaml").write_text(wrong)
 
     with pytest.raises(subprocess.CalledProcessError):
         install(tmp_path, "prefect.yaml")

@@ -5,5 +5,4 @@ from segpipe.registry import store
 
 
 def test_the_names_are_those_of_the_registry() -> None:
-    assert pages.EXPERIMENT == store.EXPERIMENT
     assert f"mlflow.sharedViewState.{pages.VIEW}" == store.VIEW

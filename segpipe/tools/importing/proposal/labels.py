@@ -1,7 +1,7 @@
 """Propose what the values and names of label files mean."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segpipe.images.formats import slicer
@@ -35,6 +35,21 @@ def shares(sample: Sample) -> str:
     return f"values in {looked}: {found}"
 
 
+@dataclass(frozen=True)
+class Meaning:
+    """What the values and names of label files may mean.
+
+    Attributes:
+        proposals: Options for each meaning, the most probable first.
+        line: What was seen, in words; empty if it goes without saying.
+        doubt: What is open, if there are several.
+    """
+
+    proposals: tuple[ImportOptions, ...]
+    line: str = ""
+    doubt: str = ""
+
+
 def propose_labels(
     options: ImportOptions,
     layout: Layout,
@@ -42,7 +57,7 @@ def propose_labels(
     *,
     files: Sequence[Path],
     source: Path,
-) -> tuple[list[ImportOptions], str]:
+) -> Meaning:
     """Propose structures, instances, ignore and binarize.
 
     Args:
@@ -51,61 +66,68 @@ def propose_labels(
         sample: Values of some of them.
         files: All label files.
         source: The folder.
-
-    Returns:
-        The options, several if the values may mean several things, and what is open.
     """
     if layout.structures:
-        return [_propose_masks(options, layout, sample, source)], ""
-    named = segment_names(files)
-    if named:
-        return [replace(options, structures={n: (n,) for n in named})], ""
-    only = layout.name or "structure_1"
+        return _propose_masks(options, layout, sample, source)
+    if named := segment_names(files):
+        return Meaning((replace(options, structures={n: (n,) for n in named}),))
+    only, values = layout.name or "structure_1", sample.values
     if one_value_each(sample):
-        merged = tuple(sample.values)
-        return [replace(options, structures={only: merged})], ""
+        line = f"masks of {' and of '.join(map(str, values))} are one structure"
+        return Meaning((replace(options, structures={only: tuple(values)}),), line)
     binarize = binarize_at(sample)
     if binarize is not None:
-        found = replace(options, structures={only: 1}, binarize=float(binarize))
-        return [found], ""
-    values = sample.values
+        line = (
+            f"greys beside the highest value: what is at least {binarize:g} is inside"
+        )
+        found = replace(options, structures={only: 1}, binarize=binarize)
+        return Meaning((found,), line)
     if len(values) == 1:
-        return [replace(options, structures={only: values[0]})], ""
+        return Meaning((replace(options, structures={only: values[0]}),))
+    return _propose_values(options, only, sample)
+
+
+def _propose_values(options: ImportOptions, only: str, sample: Sample) -> Meaning:
+    """Several values: structures, ids of instances, or one that says not annotated."""
+    values = sample.values
     as_structures = replace(options, structures=_numbered(values))
     as_instances = replace(options, instances=True, structures={only: 1})
     decided = are_instances(sample)
     if decided is None:
         doubt = "the values may be structures, or ids of instances of one structure"
-        return [as_instances, as_structures], doubt
+        return Meaning((as_instances, as_structures), doubt=doubt)
     if decided:
-        return [as_instances], ""
+        return Meaning((as_instances,), "the values are ids of instances")
     if may_ignore(sample):
         kept = [value for value in values if value != IGNORE]
         unknown = replace(options, structures=_numbered(kept), ignore=IGNORE)
         doubt = f"{IGNORE} may mean not annotated, or be a structure"
-        return [unknown, as_structures], doubt
-    return [as_structures], ""
+        return Meaning((unknown, as_structures), doubt=doubt)
+    return Meaning((as_structures,))
 
 
 def _propose_masks(
     options: ImportOptions, layout: Layout, sample: Sample, source: Path
-) -> ImportOptions:
+) -> Meaning:
     """Masks of structures; where they overlap, the larger ones are written first."""
-    binarize = binarize_at(sample)
-    threshold = None if binarize is None else float(binarize)
+    threshold = binarize_at(sample)
     by_name = {
         name: [source / family.files[case] for case in layout.cases[:MOST_CASES]]
         for name, family in zip(layout.structures, layout.drawn, strict=True)
         if set(layout.cases[:MOST_CASES]) <= set(family.files)
     }
     sizes, shared = overlap_of(by_name, threshold)
-    names = sorted(layout.structures, key=lambda name: -sizes.get(name, 0))
-    return replace(
-        options,
-        structures={name: (name,) for name in (names if shared else layout.structures)},
-        binarize=threshold,
-        overlap="last" if shared else None,
-    )
+    found = replace(options, binarize=threshold, overlap="last" if shared else None)
+    lines, names = [], layout.structures
+    if threshold is not None:
+        lines.append(f"stray greys: what is at least {threshold:g} is inside")
+    if shared:
+        lines.append("some voxels lie in two masks: the smaller structure gets them")
+        names = tuple(sorted(names, key=lambda name: -sizes.get(name, 0)))
+    if shared or len(names) <= SHOWN or "/{structure}." not in layout.labels:
+        # Else the import takes all files of the folder as they are.
+        found = replace(found, structures={name: (name,) for name in names})
+    return Meaning((found,), "; ".join(lines))
 
 
 def segment_names(files: Sequence[Path]) -> list[str]:

@@ -5,15 +5,13 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import h5py
-
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.dicom.run import holds_dicom
 from segpipe.tools.importing.finding.patterns import list_files
 from segpipe.tools.importing.proposal.families import Family, ending_of, find_families
 from segpipe.tools.importing.proposal.images import look_at_images
-from segpipe.tools.importing.proposal.labels import propose_labels, shares
+from segpipe.tools.importing.proposal.labels import Meaning, propose_labels, shares
 from segpipe.tools.importing.proposal.patients import propose_patients
 from segpipe.tools.importing.proposal.roles import Layout, find_layouts
 from segpipe.tools.importing.proposal.values import look_drawn, take_sample
@@ -93,15 +91,7 @@ def _look_at_hdf5(source: Path, paths: list[str], *, alone: bool = False) -> Loo
     packed = [path for path in paths if path.lower().endswith(hdf5.SUFFIXES)]
     folder = packed[0].rpartition("/")[0]
     files = [source / path for path in packed if path.rpartition("/")[0] == folder]
-    with h5py.File(files[0]) as file:
-        shapes: dict[str, str] = {}
-        file.visititems(
-            lambda name, item: (
-                shapes.update({name: f"{item.shape} {item.dtype}"})
-                if isinstance(item, h5py.Dataset)
-                else None
-            )
-        )
+    shapes = hdf5.read_sets(files[0])
     keys = [
         next((n for word in words for n in shapes if word in n.lower()), None)
         for words in (IMAGE_KEYS, LABEL_KEYS)
@@ -116,10 +106,10 @@ def _look_at_hdf5(source: Path, paths: list[str], *, alone: bool = False) -> Loo
     image = look_at_images(files, options)
     sample = take_sample(files, key=keys[1])
     lines += [*image.lines(files[0]), shares(sample)]
-    proposals, doubt = propose_labels(
+    meaning = propose_labels(
         options, Layout("", ""), sample, files=files, source=source
     )
-    return Look(tuple(lines), tuple(proposals), doubt)
+    return _joined(lines, meaning)
 
 
 def _look_at_pairs(source: Path, paths: list[str]) -> Look:
@@ -162,7 +152,7 @@ def _look_at_layout(source: Path, paths: list[str], layout: Layout) -> Look:
         f"cases: {len(cases)}, from {cases[0]} to {cases[-1]}",
     ]
     if alone:
-        lines.append(f"not used: {len(alone)} files, as {_shown(tuple(alone))}")
+        lines.append(f"not used ({len(alone)}): {_shown(tuple(alone))}")
     files = [source / layout.pictured[0].files[case] for case in cases]
     image = look_at_images(files, ImportOptions())
     drawn = [source / f.files[c] for f in layout.drawn for c in cases if c in f.files]
@@ -173,12 +163,13 @@ def _look_at_layout(source: Path, paths: list[str], layout: Layout) -> Look:
         options = replace(options, channels=("CT",))
     options = replace(options, grey=image.grey)
     options, line = propose_patients(options, source, cases)
-    proposals, doubt = propose_labels(
-        options, layout, sample, files=drawn, source=source
-    )
-    if proposals[0].overlap:
-        line += "\nsome voxels lie in two masks: the smaller structure gets them"
-    return Look((*lines, line), tuple(proposals), doubt)
+    meaning = propose_labels(options, layout, sample, files=drawn, source=source)
+    return _joined([*lines, line], meaning)
+
+
+def _joined(lines: list[str], meaning: Meaning) -> Look:
+    seen = (*lines, meaning.line) if meaning.line else tuple(lines)
+    return Look(seen, meaning.proposals, meaning.doubt)
 
 
 def _families(layout: Layout) -> tuple[Family, ...]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from segpipe.dataset.description import NIFTI
 from segpipe.images.formats import itk
@@ -83,9 +83,7 @@ def find_layouts(
     if not drawn or not pictured:
         return None
     found = [
-        layout
-        for images in _images(pictured)
-        for layout in _labels(drawn, images, looks_drawn)
+        layout for images in _images(pictured) for layout in _labels(drawn, images)
     ]
     paired = [layout for layout in found if layout.cases]
     return [layout for layout in paired if _is_sound(layout)] if paired else None
@@ -137,31 +135,22 @@ def _images(pictured: list[Family]) -> list[Layout]:
     return [Layout(f.pattern, "", pictured=(f,)) for f in pictured]
 
 
-def _labels(
-    drawn: list[Family], images: Layout, looks_drawn: Callable[[Family], bool]
-) -> list[Layout]:
-    made = (images.images, images.channels, images.pictured)
-
-    def build(labels: str, families: list[Family], **parts: object) -> Layout:
-        one, channels, pictured = made
-        given: dict[str, object] = {
-            "channels": channels,
-            "pictured": pictured,
-            "drawn": tuple(families),
-            **parts,
-        }
-        return Layout(one, labels, **given)  # type: ignore[arg-type]
-
-    if len(drawn) == 1:
-        return [build(drawn[0].pattern, drawn, name=_name_of(drawn[0].pattern))]
-    for part in ("observer", "structure"):
-        pattern, names = common_pattern([f.pattern for f in drawn], f"{{{part}}}")
+def _labels(drawn: list[Family], images: Layout) -> list[Layout]:
+    """The layouts of some images with the families of labels."""
+    patterns = [family.pattern for family in drawn]
+    whole = replace(images, drawn=tuple(drawn))
+    if len(drawn) > 1:
+        observed, names = common_pattern(patterns, "{observer}")
         seen = [OBSERVER.fullmatch(name) is not None for name in names]
-        if pattern and part == "observer" and all(seen):
-            return [build(pattern, drawn, observers=names)]
-        if pattern and part == "structure" and not any(seen):
-            return [build(pattern, drawn, structures=names)]
-    return [build(f.pattern, [f], name=_name_of(f.pattern)) for f in drawn]
+        if observed and all(seen):
+            return [replace(whole, labels=observed, observers=names)]
+        if observed and not any(seen):
+            masks, names = common_pattern(patterns, "{structure}")
+            return [replace(whole, labels=masks, structures=names)]
+    return [
+        replace(images, labels=f.pattern, drawn=(f,), name=_name_of(f.pattern))
+        for f in drawn
+    ]
 
 
 def _name_of(pattern: str) -> str:

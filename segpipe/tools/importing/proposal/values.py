@@ -12,10 +12,11 @@ import numpy as np
 
 from segpipe.images.formats.files import read_image
 from segpipe.project.errors import DataError
+from segpipe.project.progress import track
 from segpipe.tools.importing.reading.labels import LabelRules, read_label_map
 
 MOST_FILES = 24  # label files that are looked at
-BUDGET_S = 4.0  # time for them; at least one is read
+BUDGET_S = 3.0  # time for them; at least one is read
 FEW = 5  # values of structures; instances of a sample are more
 SURELY = 20  # so many values of one piece each in one file are instances
 PIECES = 1.15  # connected pieces a value: organs are cut by the edge, instances are not
@@ -32,13 +33,14 @@ class Sample:
         files: Number of voxels of each value, of each file that was read.
         pieces: Connected pieces a value beside 0, of each file with many values.
         total: Number of label files that there are.
-        strange: What a reader said of files that are no label maps as they are.
+        highest: The highest value of files that are grey, or lossy, and no label maps
+            as they are; None if there is no such file.
     """
 
     files: tuple[dict[int, int], ...]
     pieces: tuple[float, ...]
     total: int
-    strange: tuple[str, ...] = ()
+    highest: float | None = None
 
     @property
     def counts(self) -> dict[int, int]:
@@ -57,31 +59,40 @@ def take_sample(paths: Sequence[Path], *, key: str = "label") -> Sample:
     Args:
         paths: All label files.
         key: Data set of the label map in HDF5 files.
+
+    Raises:
+        DataError: If a file is damaged, or has colours.
     """
     step = max(1, -(-len(paths) // MOST_FILES))
     files: list[dict[int, int]] = []
     pieces: list[float] = []
-    strange: list[str] = []
+    highest: float | None = None
     start = time.monotonic()
-    for path in paths[::step]:
+    chosen = paths[::step]
+    for path in track(chosen, "look at labels", total=len(chosen), unit="file"):
         if files and time.monotonic() - start > BUDGET_S:
             break
         try:
             array = read_label_map(path, rules=LabelRules(key=key)).array
-        except DataError as error:
-            strange.append(str(error))
-            array = np.rint(read_image(path).array[0]).astype(np.int32)
+        except DataError:
+            image = read_image(path).array
+            if len(image) > 2 and (image[:3] != image[:1]).any():
+                raise  # coloured: the reader says what to do
+            highest = max(highest or 0.0, float(image[0].max()))
+            array = np.rint(image[0]).astype(np.int32)
         values, counts = np.unique(array, return_counts=True)
         files.append(dict(zip(values.tolist(), counts.tolist(), strict=True)))
         inside = int((values != 0).sum())
         if inside > FEW:
             _, number = cc3d.connected_components(array.astype(np.int32), return_N=True)
             pieces.append(number / inside)
-    return Sample(tuple(files), tuple(pieces), len(paths), tuple(strange))
+    return Sample(tuple(files), tuple(pieces), len(paths), highest)
 
 
-def binarize_at(sample: Sample) -> int | None:
+def binarize_at(sample: Sample) -> float | None:
     """The threshold if the files are masks with greys between 0 and a high value."""
+    if sample.highest is not None:
+        return 0.5 if sample.highest <= 1 else float((int(sample.highest) + 1) // 2)
     counts = sample.counts
     values = sample.values
     if len(values) < 2 or values[-1] < GREY or counts.keys() <= {0, 1, IGNORE}:
@@ -90,7 +101,7 @@ def binarize_at(sample: Sample) -> int | None:
     between = inside - counts[values[-1]]
     numbered = all(value <= NUMBERED for value in values[:-1]) and len(values) < SURELY
     greys = between < 0.3 * inside and not numbered
-    return (values[-1] + 1) // 2 if greys or sample.strange else None
+    return float((values[-1] + 1) // 2) if greys else None
 
 
 def overlap_of(

@@ -63,6 +63,29 @@ def read_label(path: Path, *, key: str) -> LabelMap:
     return LabelMap(whole_labels(path, label), grid)
 
 
+def read_sets(path: Path) -> dict[str, str]:
+    """The data sets of a file by name, with shape and type in words.
+
+    Raises:
+        DataError: If the file is damaged.
+    """
+    found: dict[str, str] = {}
+    try:
+        with h5py.File(path) as file:
+            for name in _listed(file):
+                found[name] = f"{file[name].shape} {file[name].dtype}"
+    except (OSError, RuntimeError, KeyError) as error:
+        raise _damaged(path, error) from error
+    return found
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{path}: expected a whole HDF5 file, found {error}; "
+        "the file is damaged: fetch it again from its source"
+    )
+
+
 def _read(path: Path, key: str) -> tuple[np.ndarray, tuple[float, ...] | None]:
     """The data set as channel i j k in its own type, and its spacing along i, j, k."""
     if not path.is_file():
@@ -73,7 +96,8 @@ def _read(path: Path, key: str) -> tuple[np.ndarray, tuple[float, ...] | None]:
         with h5py.File(path, "r") as file:
             if not isinstance(file.get(key), h5py.Dataset):
                 raise DataError(
-                    f"{path}: expected a data set {key}, found {_names(file)}; name it "
+                    f"{path}: expected a data set {key}, found "
+                    f"{', '.join(_listed(file)) or 'none'}; name it "
                     "with --image-key or --label-key"
                 )
             data = file[key]
@@ -82,10 +106,7 @@ def _read(path: Path, key: str) -> tuple[np.ndarray, tuple[float, ...] | None]:
             axes = _named_axes(data)
             unread = [name for name in data.attrs if UNREAD.search(name)]
     except (OSError, RuntimeError, KeyError) as error:
-        raise DataError(
-            f"{path}: expected a whole HDF5 file, found {error}; "
-            "the file is damaged: fetch it again from its source"
-        ) from error
+        raise _damaged(path, error) from error
     if array.ndim not in (2, 3, 4) or array.size == 0 or array.dtype.kind not in "buif":
         raise DataError(
             f"{path}, {key}: expected numbers with axes k, j, i, found shape "
@@ -136,14 +157,14 @@ def _ordered(where: str, array: np.ndarray, axes: str) -> np.ndarray:
     return array if "z" in axes else array[..., None]
 
 
-def _names(file: h5py.File) -> str:
+def _listed(file: h5py.File) -> list[str]:
     found: list[str] = []
     file.visititems(
         lambda name, item: (
             found.append(name) if isinstance(item, h5py.Dataset) else None
         )
     )
-    return ", ".join(found) or "none"
+    return found
 
 
 def _spacing(path: Path, key: str, size_um: object) -> tuple[float, ...] | None:

@@ -1,10 +1,12 @@
 """A proposal for the labels is one command, or two where the values are open."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from segpipe.tools.importing.conversion import ImportOptions
+from segpipe.tools.importing.proposal.families import Family
 from segpipe.tools.importing.proposal.labels import (
     propose_labels,
     segment_names,
@@ -53,20 +55,40 @@ MEANINGS: dict[str, tuple[Sample, list[ImportOptions]]] = {
 @pytest.mark.parametrize("name", MEANINGS)
 def test_values_are_proposed_as_what_they_may_mean(name: str) -> None:
     sample, wanted = MEANINGS[name]
-    found, doubt = propose_labels(
+    found = propose_labels(
         ImportOptions(), Layout("", ""), sample, files=[], source=Path()
     )
 
-    assert found == wanted
-    assert bool(doubt) == (len(wanted) > 1)
+    assert list(found.proposals) == wanted
+    assert bool(found.doubt) == (len(wanted) > 1)
+    assert bool(found.line) == (name in ("1-bit and 8-bit", "stray greys"))
 
 
 def test_the_name_of_the_file_is_that_of_its_only_structure() -> None:
     layout = Layout("{case}.png", "{case}_liver.png", name="liver")
     sample = Sample(({0: 9, 7: 2},), (), 1)
-    found, _ = propose_labels(ImportOptions(), layout, sample, files=[], source=Path())
+    (found,) = propose_labels(
+        ImportOptions(), layout, sample, files=[], source=Path()
+    ).proposals
 
-    assert found[0].structures == {"liver": 7}
+    assert found.structures == {"liver": 7}
+
+
+@pytest.mark.parametrize(
+    ("labels", "listed"),
+    [("m/{case}/{structure}.nii", 0), ("m/{case}_{structure}.nii", 9)],
+)
+def test_many_masks_that_fill_a_folder_are_not_listed(labels: str, listed: int) -> None:
+    """Beside each other they must be told from other files by their names."""
+    names = tuple(f"organ_{n}" for n in range(9))
+    drawn = tuple(Family("", {}) for _ in names)
+    layout = Layout("i/{case}.nii", labels, structures=names, drawn=drawn)
+    layout = replace(layout, pictured=(Family("", {"a": "i/a.nii"}),))
+    (found,) = propose_labels(
+        ImportOptions(), layout, Sample((), (), 0), files=[], source=Path()
+    ).proposals
+
+    assert len(found.structures) == listed
 
 
 def test_segments_are_proposed_by_their_names(tmp_path: Path) -> None:

@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
+import tifffile
 
+from segpipe.images.formats.raster import write_image
+from segpipe.project.errors import DataError
 from segpipe.tools.importing.proposal.values import (
     Sample,
     are_instances,
@@ -78,6 +82,20 @@ def test_a_sample_of_many_files_says_how_many_there_are(tmp_path: Path) -> None:
 
     assert (len(found.files), found.total) == (17, 50)
     assert found.counts == {0: 17 * 108, 7: 17 * 12}
+
+
+def test_soft_and_lossy_masks_are_cut_in_their_middle(tmp_path: Path) -> None:
+    soft = tmp_path / "soft.tif"
+    tifffile.imwrite(soft, np.linspace(0, 1, 100, dtype=np.float32).reshape(10, 10))
+    lossy = tmp_path / "lossy.jpg"
+    PIL.Image.fromarray(box(2, 8, 255, FLAT)[..., 0]).save(lossy, quality=100)
+    coloured = tmp_path / "coloured.png"
+    write_image(coloured, np.stack([noise(n, FLAT) for n in range(3)]))
+
+    assert binarize_at(take_sample([soft])) == 0.5
+    assert binarize_at(take_sample([lossy])) in (127.0, 128.0)
+    with pytest.raises(DataError, match="expected one label a pixel"):
+        take_sample([coloured])
 
 
 def test_labels_are_told_from_images_by_their_voxels(tmp_path: Path) -> None:

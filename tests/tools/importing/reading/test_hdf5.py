@@ -77,3 +77,5 @@ def test_a_cut_file_is_refused_by_name(tmp_path: Path) -> None:
 
         with pytest.raises(DataError, match=r"a\.h5: expected a whole HDF5 file"):
             hdf5.read_image(tmp_path / "a.h5", key="raw")
+        with pytest.raises(DataError, match=r"a\.h5: expected a whole HDF5 file"):
+            hdf5.read_sets(tmp_path / "a.h5")

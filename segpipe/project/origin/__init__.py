@@ -1,0 +1,1 @@
+"""Origin: which project, data and commit a result comes from."""

@@ -1,0 +1,1 @@
+"""Study: begin a folder for one data set, and bring it to a newer segpipe."""
