@@ -14,6 +14,8 @@ from segpipe.dataset.case_files import read_case, read_case_label, read_predicti
 from segpipe.dataset.split import read_split
 from segpipe.evaluation.ceiling import find_ceilings
 from segpipe.evaluation.figures import read_figures
+from segpipe.evaluation.report.pictures.planes import REFERENCE
+from segpipe.evaluation.report.pictures.views import build_exhibit
 from segpipe.images.dicom.series import find_series, read_series
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
@@ -112,6 +114,14 @@ def test_the_report_shows_every_structure(project: Project) -> None:
 
     page = next((project.paths.artifacts / "report").glob("*.html")).read_text()
     assert all(name in page for name in MEMBERS)
+    cases = read_cases(project.paths.artifacts)
+    case = read_split(project.paths.artifacts).test[0]
+    label = read_case_label(project.paths.data, cases, cases[case])
+    shown = build_exhibit(cases, case, models=["m"], paths=project.paths).structures
+    for one, values in zip(shown, MEMBERS.values(), strict=True):
+        drawn = int(np.isin(label.array, values).sum())
+        millilitres = drawn * label.grid.voxel_volume / 1000
+        assert one.sizes[REFERENCE] == pytest.approx(millilitres)
 
 
 def test_a_dicom_seg_holds_a_segment_for_each_structure(
