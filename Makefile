@@ -12,14 +12,17 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # Without bytecode every process compiles all that it imports, which takes longer than most.
 unexport PYTHONDONTWRITEBYTECODE
+# Before a command that is silent for minutes: says every five seconds that it goes on.
+SPEAKING := sh -c '"$$@" & pid=$$!; n=0; while sleep 5; kill -0 $$pid 2>/dev/null; do n=$$((n+5)); echo "$$n s"; done; wait $$pid' wait
 
 .PHONY: demo serve stop test lint types floors tests drawings lock clean
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("segpipe needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.11 ...") if not (3, 11) <= sys.version_info < (3, 14) else None'
+	@echo "install the packages of requirements.lock into $(VENV): some minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(SPEAKING) $(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 

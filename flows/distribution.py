@@ -19,6 +19,7 @@ from prefect.states import Cancelling
 from flows.running.commands import CommandError, git, retried, stream
 from flows.running.workspace import branch_of, commit_run, has_git, remote_of
 from segpipe.project.errors import DataError
+from segpipe.project.progress import speaking, work
 
 TrainOn = Literal["auto", "here", "workers"]
 DEPLOYMENT = "train/train"  # of the flow train, as prefect.yaml names it
@@ -156,23 +157,31 @@ def run_all(stages: list[str], deployment: str, parameters: dict[str, str]) -> N
     try:
         for stage in stages:
             going.append(_start(stage, deployment, parameters))
-        while going:
-            time.sleep(LOOKS_S)
-            for training in list(going):
-                state = _read_state(training.run)
-                if state is None or not state.is_final():
-                    continue
-                going.remove(training)
-                if state.is_completed():
-                    log.info("%s: done", training.stage)
-                elif state.is_crashed() and training.attempt < ATTEMPTS:
-                    log.warning("%s: its worker was lost; it restarts", training.stage)
-                    again = _start(training.stage, deployment, parameters)
-                    going.append(replace(again, attempt=training.attempt + 1))
-                else:
-                    fault = f"{training.stage}: {state.name}: {state.message}"
-                    log.error(fault)
-                    failed.append(fault)
+        total = len(stages)
+        with (
+            work("trainings on workers", total=total, unit="training") as told,
+            speaking("trainings on workers", say=log.info),
+        ):
+            while going:
+                time.sleep(LOOKS_S)
+                told.advance(total - len(going) - told.done)
+                for training in list(going):
+                    state = _read_state(training.run)
+                    if state is None or not state.is_final():
+                        continue
+                    going.remove(training)
+                    if state.is_completed():
+                        log.info("%s: done", training.stage)
+                    elif state.is_crashed() and training.attempt < ATTEMPTS:
+                        log.warning(
+                            "%s: its worker was lost; it restarts", training.stage
+                        )
+                        again = _start(training.stage, deployment, parameters)
+                        going.append(replace(again, attempt=training.attempt + 1))
+                    else:
+                        fault = f"{training.stage}: {state.name}: {state.message}"
+                        log.error(fault)
+                        failed.append(fault)
     except BaseException:
         _cancel(going)
         raise

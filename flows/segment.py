@@ -36,6 +36,7 @@ from pydantic import TypeAdapter
 from flows.running.temporary import close_temporary_server
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.project.progress import speaking, work
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.attempt import Outcome
 from segpipe.tools.segmenting.inbox.inbox import WaitingStudy, sort_inbox
@@ -46,7 +47,7 @@ from segpipe.tools.segmenting.inbox.order import (
 )
 from segpipe.tools.segmenting.inbox.pool import find_pool, stop_pool
 from segpipe.tools.segmenting.inbox.report import InboxReport
-from segpipe.tools.segmenting.run import write_volumes
+from segpipe.tools.segmenting.run import tell_outcome, warnings_of, write_volumes
 
 WAITING: TypeAdapter[WaitingStudy] = TypeAdapter(WaitingStudy)
 UPDATES_S = 5.0  # between updates of the progress
@@ -103,7 +104,8 @@ def segment(
     log.info("%s, with %s %s", found, order.record.name, order.record.digest[:12])
     for name in found.growing:
         log.info("left for the next run, still being written: %s", name)
-    outcomes = run_cases(found.todo, order, at_once, dask, case_timeout_s)
+    with speaking("segment", say=log.info):
+        outcomes = run_cases(found.todo, order, at_once, dask, case_timeout_s)
     report = InboxReport(order, found, tuple(outcomes))
     message, failed = report.headline(), bool(report.failed)
     log.info(message)
@@ -126,7 +128,7 @@ def run_cases(
     """Segment each case in a task run; returns the outcomes in the order of cases."""
     if not cases:
         return []
-    run = str(uuid4())
+    run, log, output = str(uuid4()), get_run_logger(), Path(order.output)
     with runner_at(dask, workers) as runner, ended_with(run, runner):
         futures = {}
         for case in cases:
@@ -138,10 +140,14 @@ def run_cases(
                 "limit_s": limit_s,
             }
             futures[runner.submit(segment_one, parameters)] = case.study.name
-        outcomes = {
-            futures[future]: read_outcome(future, futures[future])
-            for future in with_progress(list(futures))
-        }
+        outcomes = {}
+        with work("segment", total=len(cases), unit="case") as told:
+            for future in with_progress(list(futures)):
+                one = read_outcome(future, futures[future])
+                outcomes[futures[future]] = one
+                tell_outcome(log, told, one, output)
+                for words in warnings_of(one, output):  # of another process
+                    log.warning("%s: %s", one.case, words)
     return [outcomes[case.study.name] for case in cases]
 
 

@@ -3,27 +3,59 @@
 import errno
 import logging
 import os
+import platform
 import sys
-from typing import NoReturn
+from contextlib import nullcontext
+from importlib.metadata import version
+from typing import Annotated, NoReturn
 
 import typer
 
 from segpipe.cli import data, registry, stages, tools
 from segpipe.cli.options import OnceEach
 from segpipe.project.errors import DataError
+from segpipe.project.progress import Lines, speaking
 
 app = typer.Typer(
     cls=OnceEach,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for part in (stages, data, tools, registry):  # in the order of --help
     app.add_typer(part.app)
 
 
+def _print_version(asked: bool) -> bool:
+    """Print the versions that decide what a segmenter gives, and the device."""
+    if not asked:
+        return asked
+    import torch
+
+    device = "cpu"
+    if torch.cuda.is_available():
+        device = f"cuda ({torch.cuda.get_device_name()})"
+    known = {
+        "segpipe": version("segpipe"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    words = ", ".join(f"{name} {number}" for name, number in known.items())
+    typer.echo(f"{words}, {device}")
+    raise typer.Exit
+
+
 @app.callback()
-def describe() -> None:
+def describe(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Show the versions of segpipe, Python and torch, and the device.",
+        ),
+    ] = False,
+) -> None:
     """From a lab's own annotated images to segmentation networks it can trust.
 
     Run it in a project's folder. `dvc repro` runs the stages in their order.
@@ -33,11 +65,13 @@ def describe() -> None:
 def main() -> None:
     """Run the command line; wrong data or a full disk end it with one message."""
     logging.basicConfig(
-        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[Lines()]
     )
     logging.getLogger("segpipe").setLevel(os.environ.get("SEGPIPE_LOG", "INFO"))
+    first = os.environ.get("RANK", "0") == "0"  # of the processes of one training
     try:
-        app()
+        with speaking(_command()) if first else nullcontext():
+            app()
     except DataError as error:
         _end(str(error))
     except PermissionError as error:
@@ -52,6 +86,11 @@ def main() -> None:
             f"expected room on the disk, found none ({error}); free some, then run it "
             "again"
         )
+
+
+def _command() -> str:
+    """The command that was typed, as its lines name it."""
+    return next((word for word in sys.argv[1:] if not word.startswith("-")), "segpipe")
 
 
 def _end(message: str) -> NoReturn:

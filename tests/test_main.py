@@ -1,9 +1,12 @@
 import os
+import platform
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import torch
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -56,6 +59,17 @@ def test_every_command_explains_itself(command: str) -> None:
 
     assert result.exit_code == 0
     assert "Usage" in result.output
+
+
+def test_the_version_names_what_decides_a_result_and_completion_is_offered() -> None:
+    said = CliRunner().invoke(app, ["--version"])
+
+    assert said.exit_code == 0
+    assert f"segpipe {version('segpipe')}, python {platform.python_version()}" in (
+        said.output
+    )
+    assert f"torch {torch.__version__}, " in said.output
+    assert "--install-completion" in CliRunner().invoke(app, ["--help"]).output
 
 
 def test_wrong_data_end_in_one_message_without_a_traceback(tmp_path: Path) -> None:

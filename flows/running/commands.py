@@ -12,6 +12,7 @@ from prefect import Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.running.guard import PARENT
+from segpipe.project.progress import heard, speaking
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,11 +78,13 @@ def stream(
         start_new_session=True,
     ) as process:
         try:
-            for text in _lines(process):
-                log.info(text)
-                last.append(text)
-                if watch is not None:
-                    watch(text)
+            with speaking(" ".join(words), say=log.info):
+                for text in _lines(process):
+                    log.info(text)
+                    heard()
+                    last.append(text)
+                    if watch is not None:
+                        watch(text)
         except BaseException:
             process.terminate()
             _wait(process)

@@ -4,6 +4,7 @@
 loopback, with its data in .services/; ``stop`` ends only these services.
 """
 
+import logging
 import os
 import shlex
 from collections.abc import Callable
@@ -13,9 +14,11 @@ from typing import TypeVar
 import typer
 
 from flows.services.door import LOGIN
-from flows.services.environment import PASSWORD, USER
+from flows.services.environment import PASSWORD, USER, find_login
+from flows.services.pages import find_pages
 from flows.services.services import FOLDER, read_services, start, stop
 from segpipe.project.errors import DataError
+from segpipe.project.progress import Lines, speaking
 
 T = TypeVar("T")
 app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
@@ -27,13 +30,18 @@ def start_command() -> None:
     root = _project()
     password = root / FOLDER / PASSWORD
     known = password.is_file()
-    _say_errors(lambda: start(root))
+    with speaking("make serve", quiet_s=3):
+        services = _say_errors(lambda: start(root))
+        login = find_login(root / FOLDER)
+        pages = find_pages(root, api=services.api, mlflow=services.mlflow, login=login)
     status_command()
-    services = read_services(root)
+    width = max(map(len, pages))
+    for name, address in pages.items():
+        typer.echo(f"{name:{width}}  {address}")
     typer.echo(
-        f"\nPrefect: {services.api.removesuffix('/api')}\nMLflow:  {services.mlflow}\n"
-        f"Logs:    {FOLDER}/logs"
+        f"\nPrefect: {services.api.removesuffix('/api')}\nMLflow:  {services.mlflow}"
     )
+    typer.echo(f"Logs:    {FOLDER}/logs")
     urls = f"PREFECT_API_URL={services.api} MLFLOW_TRACKING_URI={services.mlflow}"
     if os.environ.get(LOGIN):
         typer.echo(f"Login:   your {LOGIN}\n\nIn other shells, with your login:")
@@ -54,7 +62,8 @@ def start_command() -> None:
 def stop_command() -> None:
     """End the services and everything that they started; nothing else."""
     root = _project()
-    ended = _say_errors(lambda: stop(root))
+    with speaking("make stop", quiet_s=3):
+        ended = _say_errors(lambda: stop(root))
     typer.echo(f"stopped: {', '.join(ended) or 'nothing ran'}")
 
 
@@ -66,6 +75,11 @@ def status_command() -> None:
 
 
 def _project() -> Path:
+    logging.basicConfig(
+        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[Lines()]
+    )
+    for name in ("flows", "segpipe"):
+        logging.getLogger(name).setLevel(os.environ.get("SEGPIPE_LOG", "INFO"))
     if not Path("prefect.yaml").is_file():
         raise SystemExit("error: expected prefect.yaml; run from the project's root")
     return Path().resolve()

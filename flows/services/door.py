@@ -188,8 +188,19 @@ def mlflow(
     }
     handlers = import_module("mlflow.server.handlers")
     handlers.initialize_backend_stores(store, registry, ARTIFACT_ROOT)
+    _open_experiment(store)
     server = import_module("mlflow.server.fastapi_app").app
     _serve(Door(server, hosts=hosts, login=os.environ[LOGIN]), port)
+
+
+def _open_experiment(store: str) -> None:
+    """Create the experiment, so that its page has an address before the first run."""
+    from segpipe.registry.store import open_experiment  # it imports MLflow: seconds
+
+    try:
+        open_experiment(store, behind_server=True)
+    except DataError as error:  # it was deleted: the page can restore it
+        typer.echo(f"warning: {error}", err=True)
 
 
 def _hosts(port: int) -> list[str]:

@@ -49,7 +49,7 @@ def answers(url: str, login: str = "") -> bool:
         login: ``user:password``, or "" to ask without.
     """
     try:
-        _ask(url, login)
+        read(url, login)
     except OSError:
         return False
     return True
@@ -67,10 +67,10 @@ def is_online(api: str, pool: str, worker: str, since_s: float, login: str) -> b
         login: PREFECT_API_AUTH_STRING.
     """
     try:
-        token = json.loads(_ask(f"{api}/csrf-token?client={CLIENT}", login))["token"]
+        token = json.loads(read(f"{api}/csrf-token?client={CLIENT}", login))["token"]
         csrf = {"Prefect-Csrf-Client": CLIENT, "Prefect-Csrf-Token": token}
         url = f"{api}/work_pools/{pool}/workers/filter"
-        workers = json.loads(_ask(url, login, body=b"{}", headers=csrf))
+        workers = json.loads(read(url, login, body=b"{}", headers=csrf))
     except (OSError, ValueError):
         return False
     return any(
@@ -80,13 +80,24 @@ def is_online(api: str, pool: str, worker: str, since_s: float, login: str) -> b
     )
 
 
-def _ask(
+def read(
     url: str,
     login: str,
     *,
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
 ) -> bytes:
+    """The answer of a server.
+
+    Args:
+        url: What is asked for.
+        login: ``user:password``, or "" to ask without.
+        body: What is posted; None to get.
+        headers: Further headers.
+
+    Raises:
+        OSError: If the server does not answer, or answers with an error.
+    """
     request = urllib.request.Request(url, data=body, headers=headers or {})  # noqa: S310
     request.add_header("Content-Type", "application/json")
     if login:

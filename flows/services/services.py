@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import subprocess
 import sys
@@ -27,12 +28,13 @@ from flows.services.environment import (
     without_secrets,
 )
 from flows.services.ports import answers, is_online, listener, owner
-from flows.services.stores import keep_stores
+from flows.services.stores import adopt_store, choose_store, keep_stores
 from flows.services.workers import build_workers
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
-from segpipe.project.paths import sqlite_uri
+from segpipe.project.progress import work
 
+log = logging.getLogger(__name__)
 FOLDER = ".services"
 STARTS_S = 120.0  # the first start creates two databases
 # A training that is asked to end first tells MLflow: flows/running/guard.py.
@@ -115,9 +117,11 @@ class Starter:
     def launch(self, name: str, words: list[str], environment: dict[str, str]) -> None:
         """Start a service, unless it runs."""
         if name in self.services.running():
+            log.info("%s: runs already", name)
             return
-        log = self.log(name)
-        daemon = launch(name, words, root=self.root, environment=environment, log=log)
+        file = self.log(name)
+        log.info("%s: starts; its log is %s", name, file.relative_to(self.root))
+        daemon = launch(name, words, root=self.root, environment=environment, log=file)
         self.new.append(daemon)
         daemons = (*self.services.running().values(), daemon)
         self.services = self.services.model_copy(update={"daemons": daemons})
@@ -129,16 +133,19 @@ class Starter:
         Raises:
             DataError: If it ends or takes too long; the message quotes its log.
         """
-        deadline = time.monotonic() + STARTS_S
-        while not ready():
-            alive = name in self.services.running()
-            if not alive or time.monotonic() > deadline:
-                fault = "does not answer" if alive else "ended"
-                raise DataError(
-                    f"{name}: expected it to start, it {fault}; the end of "
-                    f"{self.log(name)}:\n{last_lines(self.log(name))}"
-                )
-            time.sleep(0.1)
+        began = time.monotonic()
+        with work(f"waits for {name}"):
+            while not ready():
+                alive = name in self.services.running()
+                if not alive or time.monotonic() > began + STARTS_S:
+                    fault = "does not answer" if alive else "ended"
+                    raise DataError(
+                        f"{name}: expected it to start, it {fault}; the end of "
+                        f"{self.log(name)}:\n{last_lines(self.log(name))}"
+                    )
+                time.sleep(0.1)
+        if name in {each.name for each in self.new}:
+            log.info("%s: ready after %.0f s", name, time.monotonic() - began)
 
 
 def start(root: Path) -> Services:
@@ -151,6 +158,7 @@ def start(root: Path) -> Services:
     with _locked(root):
         keep_stores(root / FOLDER)
         starter = Starter(root, read_services(root))
+        adopt_store(root, root / FOLDER, running="mlflow" in starter.services.running())
         try:
             _start_servers(starter)
             _deploy(starter)
@@ -169,12 +177,11 @@ def _start_servers(starter: Starter) -> None:
     clear(starter, "mlflow", services.mlflow_port)
     words = ["flows.services.door", "prefect", "--port", str(services.prefect_port)]
     starter.launch("prefect", words, environment)
-    (folder / "mlflow").mkdir(exist_ok=True)
-    # In the environment: every user of the machine can read a command line.
-    store = {"MLFLOW_BACKEND_STORE_URI": sqlite_uri(folder / "mlflow" / "mlflow.db")}
+    store, files = choose_store(starter.root, folder)
     words = ["flows.services.door", "mlflow", "--port", str(services.mlflow_port)]
-    words += ["--artifacts", str(folder / "mlflow" / "artifacts")]
-    starter.launch("mlflow", words, {**store, **environment})
+    words += ["--artifacts", str(files)]
+    # In the environment: every user of the machine can read a command line.
+    starter.launch("mlflow", words, {"MLFLOW_BACKEND_STORE_URI": store, **environment})
     _wait_closed(starter, "prefect", f"{services.api}/admin/version", login)
     _wait_closed(starter, "mlflow", f"{services.mlflow}/version", login)
 
@@ -208,8 +215,9 @@ def clear(starter: Starter, name: str, port: int) -> None:
 
 
 def _deploy(starter: Starter) -> None:
-    log = starter.log("deployments")
-    with log.open("wb") as file:
+    said = starter.log("deployments")
+    log.info("prefect.yaml: its deployments are written to Prefect")
+    with said.open("wb") as file, work("waits for the deployments"):
         answer = subprocess.run(
             [sys.executable, "-m", "flows.deployments"],
             cwd=starter.root,
@@ -220,14 +228,15 @@ def _deploy(starter: Starter) -> None:
             check=False,
         )
     if answer.returncode != 0:
-        raise DataError(f"prefect.yaml was not deployed: {log}:\n{last_lines(log)}")
+        raise DataError(f"prefect.yaml was not deployed: {said}:\n{last_lines(said)}")
 
 
 def _start_workers(starter: Starter) -> None:
     services, since_s = starter.services, time.time()
     environment = without_secrets(services.environment(starter.root))
     login = environment["PREFECT_API_AUTH_STRING"]
-    workers = build_workers(starter.folder)
+    with work("looks for GPUs"):
+        workers = build_workers(starter.folder)
     for worker in workers:
         own = {**environment, **worker.environment}
         starter.launch(worker.name, worker.words, own)
@@ -242,7 +251,10 @@ def stop(root: Path) -> list[str]:
     """End the services and everything that they started; returns their names."""
     with _locked(root):
         services = read_services(root)
-        _end(services.daemons, mark=root / FOLDER)
+        names = ", ".join(each.name for each in services.daemons)
+        log.info("ends %s, runs first", names or "what may be left of the services")
+        with work("waits for their end"):
+            _end(services.daemons, mark=root / FOLDER)
         (root / FOLDER / "services.json").unlink(missing_ok=True)
     return [each.name for each in services.daemons]
 

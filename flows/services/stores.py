@@ -1,6 +1,14 @@
-"""stores: the databases of the servers, which stay the ones that were chosen first."""
+"""stores: the databases of the servers, which stay the ones that were chosen first.
 
+MLflow's is the project's own, in which commands write without a server, too. Before
+version 0.2 the server had another one in .services/mlflow; it takes the place of the
+project's own if only one of them holds anything.
+"""
+
+import logging
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
@@ -8,7 +16,9 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths, sqlite_uri
 
+log = logging.getLogger(__name__)
 VARIABLES = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "MLFLOW_BACKEND_STORE_URI")
 
 
@@ -43,6 +53,76 @@ def keep_stores(folder: Path) -> None:
     chosen = {name: _described(name, address) for name, address in named.items()}
     if chosen != known:
         Stores(chosen=chosen).write(file)
+
+
+def choose_store(root: Path, folder: Path) -> tuple[str, Path]:
+    """MLFLOW_BACKEND_STORE_URI of the server, and the folder of its runs' files.
+
+    Args:
+        root: The project's folder; its own store is the default.
+        folder: Folder of the services' data, with the files of a chosen database.
+    """
+    chosen = os.environ.get("MLFLOW_BACKEND_STORE_URI")
+    if chosen:
+        return chosen, folder / "mlflow" / "artifacts"
+    own = Paths(root)
+    return sqlite_uri(own.store), own.store_files
+
+
+def adopt_store(root: Path, folder: Path, *, running: bool) -> None:
+    """Let the store that older versions kept for the server become the project's own.
+
+    Steps: move the files of its runs, then the database; a start that is killed between
+    them is completed by the next one.
+
+    Args:
+        root: The project's folder.
+        folder: Folder of the services' data.
+        running: Whether the MLflow server runs, which then keeps the store it has.
+
+    Raises:
+        DataError: If both stores hold runs or registered segmenters.
+    """
+    old, own = folder / "mlflow" / "mlflow.db", Paths(root)
+    if os.environ.get("MLFLOW_BACKEND_STORE_URI") or not _holds_something(old):
+        return
+    if running:
+        log.warning(
+            "mlflow: keeps the store of an older segpipe, %s, as long as it runs; "
+            "`make stop`, then `make serve` take it over",
+            old,
+        )
+        return
+    if _holds_something(own.store):
+        raise DataError(
+            f"{old}: expected one store of runs, found runs there, as an older segpipe "
+            f"kept them, and others in {own.store}; move the folder {old.parent} "
+            "elsewhere to go on with the latter, or set "
+            f"MLFLOW_BACKEND_STORE_URI='{sqlite_uri(old)}' at each `make serve` to go "
+            "on with the former"
+        )
+    log.info("mlflow: the store of an older segpipe, %s, becomes %s", old, own.store)
+    files = old.parent / "artifacts"
+    own.store_files.mkdir(exist_ok=True)
+    for entry in sorted(files.iterdir()) if files.is_dir() else ():
+        entry.rename(own.store_files / entry.name)
+    old.replace(own.store)
+
+
+def _holds_something(database: Path) -> bool:
+    """Whether an MLflow database holds runs or registered models.
+
+    Opening it also completes what a server that was killed left half-written.
+    """
+    if not database.is_file():
+        return False
+    with closing(sqlite3.connect(database)) as store:
+        tables = store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        known = {name for (name,) in tables}
+        return any(
+            store.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()  # noqa: S608
+            for table in {"runs", "registered_models"} & known
+        )
 
 
 def _described(name: str, address: str) -> str:

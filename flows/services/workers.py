@@ -34,14 +34,17 @@ class Worker:
 
 
 def build_workers(folder: Path) -> list[Worker]:
-    """One worker for the pool cpu, and one a GPU, but at least one, for the pool gpu.
+    """One worker for the pool cpu; for the pool gpu one a GPU, or else one without.
+
+    The pool gpu is where networks train. A worker is named after what it trains on:
+    gpu-0 and so on, or train-cpu on a machine without a GPU.
 
     Args:
         folder: Folder for the workspaces of the workers of the pool gpu.
     """
     workers = [Worker("cpu", "cpu", CPU_RUNS, {})]
     for number, gpu in enumerate(list_gpus() or [""]):
-        name = f"gpu-{number}"
+        name = f"gpu-{number}" if gpu else "train-cpu"
         environment = {"SEGPIPE_WORKSPACE": str(folder / "workspaces" / name)}
         if gpu:  # otherwise it trains on the CPU
             # Number the GPUs as nvidia-smi does.

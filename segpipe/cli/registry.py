@@ -1,11 +1,15 @@
 """The commands that register segmenters and move the alias champion."""
 
-from typing import Annotated
+import logging
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from segpipe.cli.options import REGISTRY
 from segpipe.cli.project import HERE
+
+if TYPE_CHECKING:
+    from segpipe.registry.versions import Version
 
 Name = Annotated[
     str | None, typer.Option(help="Registered model; by default the data set's name.")
@@ -13,6 +17,7 @@ Name = Annotated[
 Why = Annotated[str, typer.Option(help="The reason; it is kept with the version.")]
 
 app = typer.Typer()
+log = logging.getLogger(__name__)
 
 
 @app.command(rich_help_panel=REGISTRY)
@@ -31,6 +36,8 @@ def register(
     version = register_model(model, name, tags={}, paths=HERE)
     names = "".join(f" @{alias}" for alias in version.aliases)
     typer.echo(f"{version.name} version {version.version}{names}")
+    for row in next_steps(model, version):
+        log.info(row)
 
 
 @app.command(rich_help_panel=REGISTRY)
@@ -61,7 +68,7 @@ def promote(
     from segpipe.registry.register import default_name
 
     name = name or default_name(HERE)
-    tool(name, str(version), why, HERE)
+    _tell_champion(tool(name, str(version), why, HERE))
     models(name)
 
 
@@ -75,5 +82,31 @@ def rollback(why: Why, name: Name = None) -> None:
     from segpipe.registry.register import default_name
 
     name = name or default_name(HERE)
-    tool(name, why, HERE)
+    _tell_champion(tool(name, why, HERE))
     models(name)
+
+
+def next_steps(model: str, version: "Version") -> list[str]:
+    """What was registered, where, and what to do with it."""
+    from segpipe.registry.store import SEGMENTER, tracking_uri
+
+    uri = f"models:/{version.name}/{version.version}"
+    number, digest = version.version, version.tags.get(SEGMENTER, "unknown")
+    return [
+        f"{uri} is the segmenter {digest[:12]} of {model}, in {tracking_uri(HERE)}",
+        f"judge it: segpipe compare {model} models:/{version.name}@champion",
+        f'use it: segpipe promote {number} --name {version.name} --why "the reason"',
+    ]
+
+
+def _tell_champion(version: "Version") -> None:
+    from segpipe.registry.store import SEGMENTER
+
+    log.info(
+        "%s: version %s, the segmenter %s, is the champion; segpipe segment "
+        "models:/%s@champion uses it, segpipe rollback goes back",
+        version.name,
+        version.version,
+        version.tags.get(SEGMENTER, "unknown")[:12],
+        version.name,
+    )

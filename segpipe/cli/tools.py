@@ -208,7 +208,10 @@ def preset(
     """
     from segpipe.tools.preset import write_preset
 
-    write_preset(name, params=HERE.params, presets=Path("presets"), force=force)
+    for row in write_preset(
+        name, params=HERE.params, presets=Path("presets"), force=force
+    ):
+        typer.echo(row)
 
 
 @app.command(rich_help_panel=TOOLS)

@@ -10,13 +10,12 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Never, TypeVar
-
-from tqdm import tqdm
+from typing import TypeVar
 
 from segpipe.project.documents import parse_json, write_json
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
+from segpipe.project.progress import Work, work
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,15 +47,14 @@ def map_cases(
         DataError: If the function raises one: its message after the name of the case.
             If a worker is killed: the cases that were being worked on.
     """
-    bar = tqdm(total=len(items), desc=describe, unit="case", disable=None)
-    with bar:
+    with work(describe, total=len(items), unit="case") as progress:
         if workers <= 1 or len(items) <= 1:
             results = []
             for item in items:
                 results.append(_named(function, item, name(item)))
-                bar.update()
+                progress.advance()
         else:
-            results = _in_processes(function, items, workers, name, bar)
+            results = _in_processes(function, items, workers, name, progress)
     log.info("%s: %d cases", describe, len(items))
     return results
 
@@ -73,7 +71,7 @@ def _in_processes(
     items: Sequence[T],
     workers: int,
     name: Callable[[T], str],
-    bar: "tqdm[Never]",
+    progress: Work,
 ) -> list[R]:
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(items)), context, _single_thread)
@@ -83,7 +81,7 @@ def _in_processes(
             futures[pool.submit(_named, function, item, name(item))] = name(item)
         for future in as_completed(futures):
             future.result()
-            bar.update()
+            progress.advance()
     except BrokenProcessPool as error:
         running = [case for future, case in futures.items() if _was_lost(future)]
         raise DataError(

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-# Errors are raised, never written into a result.
-WITHOUT_INFLUENCE = frozenset({"segpipe.project.errors"})
+# Errors are raised and progress is told; neither is written into a result.
+WITHOUT_INFLUENCE = frozenset({"segpipe.project.errors", "segpipe.project.progress"})
 CATALOGUE = "segpipe.networks.catalogue"
 
 

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,16 @@ class Paths:
         elsewhere = os.environ.get("SEGPIPE_CHECKPOINTS")
         return Path(elsewhere) if elsewhere else self.root / ".checkpoints"
 
+    @property
+    def store(self) -> Path:
+        """MLflow's database: the project's runs and registered segmenters."""
+        return self.root / "mlflow.db"
+
+    @property
+    def store_files(self) -> Path:
+        """The files of the runs and segmenters in the store, beside it."""
+        return self.root / "mlartifacts"
+
 
 def sqlite_uri(file: Path) -> str:
     """Address of a database in a file, whatever characters are in its path.
@@ -60,3 +70,11 @@ def sqlite_uri(file: Path) -> str:
     if "?" not in str(file):
         return f"sqlite:///{file}"
     return f"sqlite+pysqlite:///file:{quote(str(file))}?uri=true"
+
+
+def sqlite_file(uri: str) -> Path:
+    """The file of a database, from its address as ``sqlite_uri`` writes it."""
+    place = uri.partition("://")[2].removeprefix("/")
+    if not place.startswith("file:"):
+        return Path(place)
+    return Path(unquote(place.removeprefix("file:").partition("?")[0]))

@@ -43,6 +43,22 @@ def _is_number(cell: str) -> bool:
     return re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", cell) is not None
 
 
+def column_lines(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Lines of a table for a terminal: a header, then the rows, aligned to the left.
+
+    Args:
+        rows: Cells by the name of their column; the first row names all columns.
+    """
+    lines = [list(rows[0]), *([row[name] for name in rows[0]] for row in rows)]
+    widths = [max(len(line[n]) for line in lines) for n in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    ]
+
+
 def unmarked(cell: str) -> str:
     """The text of a cell as it was before the table was written."""
     return cell[1:] if MARKED.match(cell) else cell

@@ -1,5 +1,6 @@
 """Promotion: move the alias champion, with the reason, and set a review's status."""
 
+import getpass
 import logging
 import os
 import re
@@ -28,6 +29,7 @@ from segpipe.registry.versions import (
     find_alias,
     find_version,
     list_versions,
+    write_standings,
 )
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ def promote(name: str, version: str, why: str, paths: Paths) -> Version:
             client.set_registered_model_alias(name, CHAMPION, version)
         if CANDIDATE in found.aliases:
             client.delete_registered_model_alias(name, CANDIDATE)
+        write_standings(name, paths)
     return find_version(name, version, paths)
 
 
@@ -109,6 +112,7 @@ def rollback(name: str, why: str, paths: Paths) -> Version:
             client.set_registered_model_alias(name, PREVIOUS, before)
         else:
             client.delete_registered_model_alias(name, PREVIOUS)
+        write_standings(name, paths)
     return find_version(name, previous.version, paths)
 
 
@@ -217,6 +221,7 @@ def review(name: str, version: str, status: str, note: str, paths: Paths) -> Ver
         tags = {REVIEW: status, "review.note": note, "review.at": _now()}
         for tag, text in tags.items():
             client.set_model_version_tag(name, version, tag, text)
+        write_standings(name, paths)
     return find_version(name, version, paths)
 
 
@@ -226,10 +231,20 @@ def _tag(
     """Tag a version with why, when, and from or to which version the alias moved."""
     side = "from" if act == "promoted" else "to"
     tags = {f"{act}.why": why, f"{act}.at": _now(), f"{act}.{side}": other}
+    tags[f"{act}.by"] = _who()
     if "restored.why" in version.tags:  # it says something of an earlier promotion
         client.delete_model_version_tag(version.name, version.version, "restored.why")
     for tag, text in tags.items():
         client.set_model_version_tag(version.name, version.version, tag, text)
+
+
+def _who() -> str:
+    """The user and machine of this process, as they call themselves."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no name belongs to the number of the user
+        user = f"user {os.getuid()}"
+    return f"{user} on {socket.gethostname()}"
 
 
 def _now() -> str:

@@ -27,6 +27,7 @@ from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import NUMERICS, digest_file
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
+from segpipe.registry.mlflow_model.description import describe_origin
 from segpipe.registry.mlflow_model.fetch import UNSEALED, fetch
 from segpipe.registry.mlflow_model.load_back import check_loads_back
 from segpipe.registry.mlflow_model.pack import Packed, close_model, log_model
@@ -37,7 +38,7 @@ from segpipe.registry.mlflow_model.provenance import (
     read_provenance,
 )
 from segpipe.registry.record import HEADLINES, figures, record_model
-from segpipe.registry.store import DATA, SEAL, SEGMENTER
+from segpipe.registry.store import DATA, SEAL, SEGMENTER, reachable
 from segpipe.registry.versions import (
     PENDING,
     REVIEW,
@@ -115,19 +116,30 @@ def register_model(
     run_id, _ = record_model(paths, model, folders)
     logged, seal = _log(trained, made, run_id, paths)
     tags = {**tags, **describe(made), REVIEW: PENDING, SEAL: seal}
-    return create_version(name, logged, run_id, tags, paths)
+    with reachable(paths) as (_, experiment):
+        words = describe_origin(
+            made,
+            dataset=_dataset(paths),
+            folds=len(folders),
+            experiment=experiment,
+            run=run_id,
+        )
+    return create_version(name, logged, run_id, tags, paths, description=words)
 
 
 def default_name(paths: Paths) -> str:
     """The data set's name as MLflow accepts it, or else the project folder's name."""
-    found = ""
-    if (paths.data / "dataset.json").is_file():
-        found = read_description(paths.data).name
-    for text in (found, paths.root.resolve().name):
+    for text in (_dataset(paths), paths.root.resolve().name):
         safe = re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).strip("-._")
         if safe:
             return safe
     return "segmenter"
+
+
+def _dataset(paths: Paths) -> str:
+    """Name of the data set; "" if there is none here."""
+    there = (paths.data / "dataset.json").is_file()
+    return read_description(paths.data).name if there else ""
 
 
 def find_trained(model: str, paths: Paths) -> Trained:

@@ -1,15 +1,23 @@
-"""Store: the MLflow server or database that keeps a project's runs and versions."""
+"""Store: the MLflow server or database that keeps a project's runs and versions.
 
+By default it is one database in the project's folder, and the files of its runs lie in
+a folder beside it. `make serve` serves the same database and the same files, so what a
+command writes without a server is seen there, and the other way round.
+"""
+
+import json
 import logging
 import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact import artifact_repository_registry
 from sqlalchemy.exc import SQLAlchemyError
 
 from segpipe.project.errors import DataError
@@ -18,12 +26,33 @@ from segpipe.project.paths import Paths, sqlite_uri
 EXPERIMENT = "segpipe"
 # Tags of runs and versions: digest of the segmenter, md5 of the data.
 SEGMENTER, DATA = "segpipe.segmenter", "segpipe.data"
+# Tags of the experiment: that networks are trained in it, or else MLflow takes it for
+# one of language models; and the columns of the table of its runs, which the page shows
+# at an address that ends with viewStateShareKey=segpipe.
+KIND = ("mlflow.experimentKind", "custom_model_development")
+VIEW = "mlflow.sharedViewState.segpipe"
+COLUMNS = (
+    "test/dice",
+    "test/iou",
+    "test/pa",
+    "test/hd95_mm_mean",
+    "test/hd95_px_mean",
+    "validation_dice",
+)
 SEAL = "segpipe.provenance"  # tag of a version: SHA-256 of its provenance.json
+
+
+# Imported by name: it lies beside modules that import this one. In an installed segpipe
+# MLflow knows it as an entry point already.
+files = import_module("segpipe.registry.mlflow_model.artifacts")
+artifact_repository_registry._artifact_repository_registry.register(
+    files.SCHEME, files.open_artifacts
+)
 
 
 def tracking_uri(paths: Paths) -> str:
     """MLFLOW_TRACKING_URI, or mlflow.db in the project's folder if it is not set."""
-    own = sqlite_uri(paths.root.resolve() / "mlflow.db")
+    own = sqlite_uri(Paths(paths.root.resolve()).store)
     return os.environ.get("MLFLOW_TRACKING_URI") or own
 
 
@@ -59,21 +88,41 @@ def _connect(paths: Paths) -> tuple[MlflowClient, str]:
     for noisy in ("alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     uri = tracking_uri(paths)
+    return open_experiment(uri, behind_server=uri.startswith("sqlite"))
+
+
+def open_experiment(uri: str, *, behind_server: bool) -> tuple[MlflowClient, str]:
+    """A client of a store, and the id of the experiment, created if needed.
+
+    Args:
+        uri: Address of the server or database.
+        behind_server: Whether the files of a new experiment lie where the server of
+            this database keeps them; if not, the store decides.
+
+    Raises:
+        DataError: If the experiment was deleted.
+    """
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is not None:
-        if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
-            number = experiment.experiment_id
-            raise DataError(
-                f"{_shown(uri)}: expected the experiment {EXPERIMENT}, found that it "
-                f"was deleted; `MLFLOW_TRACKING_URI='{_shown(uri)}' mlflow experiments "
-                f"restore --experiment-id {number}` brings it back with its runs"
-            )
-        return client, experiment.experiment_id
-    place = None
-    if uri.startswith("sqlite"):
-        place = (paths.root.resolve() / "mlartifacts").as_uri()
-    return client, client.create_experiment(EXPERIMENT, artifact_location=place)
+    if experiment is None:
+        place = f"{files.SCHEME}:/{EXPERIMENT}" if behind_server else None
+        return client, client.create_experiment(EXPERIMENT, place, _tags())
+    number = experiment.experiment_id
+    if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
+        raise DataError(
+            f"{_shown(uri)}: expected the experiment {EXPERIMENT}, found that it was "
+            f"deleted; `MLFLOW_TRACKING_URI='{_shown(uri)}' mlflow experiments restore "
+            f"--experiment-id {number}` brings it back with its runs"
+        )
+    for tag, text in _tags().items():
+        if experiment.tags.get(tag) != text:
+            client.set_experiment_tag(number, tag, text)
+    return client, number
+
+
+def _tags() -> dict[str, str]:
+    columns = [f"metrics.`{name}`" for name in COLUMNS]
+    return dict([KIND]) | {VIEW: json.dumps({"selectedColumns": columns})}
 
 
 @contextmanager

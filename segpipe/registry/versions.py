@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.registry.mlflow_model.description import describe_standing, with_standing
 from segpipe.registry.store import SEGMENTER, all_pages, reachable
 
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
@@ -27,6 +28,7 @@ class Version:
         tags: All of its tags.
         created: Time of its registration, in UTC.
         run: Id of the MLflow run that it came from, if the registry knows it.
+        description: Its description, in Markdown; "" without one.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Version:
     tags: dict[str, str]
     created: datetime
     run: str | None
+    description: str = ""
 
 
 def list_versions(name: str | None, paths: Paths) -> list[Version]:
@@ -102,7 +105,13 @@ def describe_versions(versions: list[Version]) -> str:
 
 
 def create_version(
-    name: str, model: str, run: str, tags: dict[str, str], paths: Paths
+    name: str,
+    model: str,
+    run: str,
+    tags: dict[str, str],
+    paths: Paths,
+    *,
+    description: str = "",
 ) -> Version:
     """Register a logged model, complete with its tags, as the candidate.
 
@@ -121,29 +130,65 @@ def create_version(
         # Not models:/ID: MLflow looks that up in the store of the working directory.
         source = client.get_logged_model(model).artifact_location
         made = client.create_model_version(
-            name, source, run, tags=tags, model_id=model, await_creation_for=10
+            name,
+            source,
+            run,
+            tags=tags,
+            model_id=model,
+            description=description,
+            await_creation_for=10,
         )
         first = find_segmenter(name, tags[SEGMENTER], paths)
         if first is not None and first.version != str(made.version):
             client.delete_model_version(name, str(made.version))
             return first
         client.set_registered_model_alias(name, CANDIDATE, str(made.version))
+        write_standings(name, paths)
     return find_version(name, str(made.version), paths)
+
+
+def write_standings(name: str, paths: Paths) -> None:
+    """Bring the last part of the descriptions up to date: aliases, who, when and why.
+
+    What a person wrote before that part stays. Descriptions that are right already are
+    not written again.
+
+    Raises:
+        DataError: If the registry cannot be reached.
+    """
+    versions = list_versions(name, paths)
+    with reachable(paths) as (client, _):
+        for one in versions:
+            standing = describe_standing(one.aliases, one.tags)
+            text = with_standing(one.description, standing)
+            if text != one.description:
+                client.update_model_version(name, one.version, description=text)
+        page = f"#/models/{name}/versions"
+        lines = [
+            f"- {alias}: [version {one.version}]({page}/{one.version})"
+            for alias in (CHAMPION, CANDIDATE, PREVIOUS)
+            for one in versions
+            if alias in one.aliases
+        ]
+        before = client.get_registered_model(name).description or ""
+        text = with_standing(before, "\n".join(lines) or "- no version has an alias")
+        if text != before:
+            client.update_registered_model(name, description=text)
 
 
 def complete(version: Version, paths: Paths) -> Version:
     """Make a version the candidate if its registration was killed before that step.
 
-    A version that has an alias, was promoted or was reviewed does not change.
+    A version that has an alias, was promoted or was reviewed gets none. Descriptions
+    are brought up to date.
     """
     pending = version.tags.get(REVIEW) == PENDING
-    if version.aliases or not pending or "promoted.at" in version.tags:
-        return version
     newest = list_versions(version.name, paths)[0]
-    if newest.version != version.version:
-        return version
-    with reachable(paths) as (client, _):
-        client.set_registered_model_alias(version.name, CANDIDATE, version.version)
+    closed = version.aliases or not pending or "promoted.at" in version.tags
+    if not closed and newest.version == version.version:
+        with reachable(paths) as (client, _):
+            client.set_registered_model_alias(version.name, CANDIDATE, version.version)
+    write_standings(version.name, paths)
     return find_version(version.name, version.version, paths)
 
 
@@ -156,4 +201,5 @@ def _describe(version: ModelVersion, aliases: dict[str, Any]) -> Version:
         tags=dict(version.tags),
         created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
         run=version.run_id or None,
+        description=version.description or "",
     )

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
+from segpipe.project.progress import work
 from segpipe.segmenter.settings import Device, Precision
 
 log = logging.getLogger(__name__)
@@ -150,11 +151,12 @@ class Stopwatch:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Count the time inside the block for a phase."""
+        """Count the time inside the block for a phase, and tell what is done."""
         self._turn()
         self._phases.append(name)
         try:
-            yield
+            with work(name):
+                yield
         finally:
             self._turn()
             self._phases.pop()

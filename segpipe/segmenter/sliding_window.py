@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from segpipe.images.grid import Triple
 from segpipe.images.volume import RollingSlices, mirrored_indices, take_box
+from segpipe.project.progress import work
 from segpipe.segmenter.settings import Blending
 
 Infer = Callable[[Tensor], Tensor]
@@ -131,21 +132,23 @@ def slabs(
     held = tiling.slices_held
     sums: Tensor | None = None
     base = 0  # slices before it have been yielded
-    for batch, after in _batches(tiles, tiling):
-        outputs = infer(_cut(source, batch, shape, tiling).to(device))
-        for tile, output in zip(batch, outputs, strict=True):
-            if sums is None:
-                sums = torch.zeros(held, len(output), *shape[1:], device=place)
-            _add(sums, tile, output.to(place))
-        assert sums is not None
-        done = shape[0] if after is None else max(base, after.start[0])
-        each = max(1, SLAB_BYTES // (4 * sums[0].numel()))
-        while base < done:  # up to the end of the ring buffer or of a slab
-            end = min(done, base + each, base - base % held + held)
-            ready = sums[base % held : (end - 1) % held + 1]
-            yield Slab(base, ready.clone())
-            ready.zero_()
-            base = end
+    with work("tiles", total=len(tiles), unit="tile") as told:
+        for batch, after in _batches(tiles, tiling):
+            outputs = infer(_cut(source, batch, shape, tiling).to(device))
+            for tile, output in zip(batch, outputs, strict=True):
+                if sums is None:
+                    sums = torch.zeros(held, len(output), *shape[1:], device=place)
+                _add(sums, tile, output.to(place))
+            told.advance(len(batch))
+            assert sums is not None
+            done = shape[0] if after is None else max(base, after.start[0])
+            each = max(1, SLAB_BYTES // (4 * sums[0].numel()))
+            while base < done:  # up to the end of the ring buffer or of a slab
+                end = min(done, base + each, base - base % held + held)
+                ready = sums[base % held : (end - 1) % held + 1]
+                yield Slab(base, ready.clone())
+                ready.zero_()
+                base = end
 
 
 def _tiles(shape: Triple, tiling: Tiling, place: torch.device) -> list[_Tile]:

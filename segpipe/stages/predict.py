@@ -2,8 +2,6 @@
 
 import logging
 
-from tqdm import tqdm
-
 from segpipe.dataset.case import read_cases
 from segpipe.dataset.case_files import (
     PredictionRecord,
@@ -16,6 +14,7 @@ from segpipe.dataset.split import read_split
 from segpipe.project.documents import write_folder
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
+from segpipe.project.progress import track
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.segmenter.settings import Blending
@@ -76,7 +75,8 @@ def run(
     )
     goal = predictions_folder(paths.artifacts, model)
     with write_folder(goal) as part:
-        for name in tqdm(names, desc=f"predict {model}", unit="case", disable=None):
+        what, total = f"predict {model}", len(names)
+        for name in track(names, what, total=total, unit="case"):
             image = read_case(paths.data, cases, cases[name])
             write_prediction(part, cases, name, segmenter.segment(image, inference))
         record.write(prediction_record_file(part))

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from segpipe.dataset.prepared import index_file
 from segpipe.dataset.split import split_file
@@ -21,6 +20,7 @@ from segpipe.networks.catalogue import Network
 from segpipe.project.documents import expect_file, write_folder
 from segpipe.project.fingerprint import digest_file, digest_json, fingerprint
 from segpipe.project.paths import Paths
+from segpipe.project.progress import track
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.plan import patch_plan_file, plan_file
 from segpipe.segmenter.segmenter import Inference, Segmenter
@@ -278,13 +278,8 @@ def _take_steps(
         partial(draw_patches, task, margin), steps, workers=task.compute.workers
     )
     losses = []
-    for step in tqdm(
-        steps,
-        desc=bar,
-        unit="step",
-        disable=None if bar else True,
-        leave=False,
-    ):
+    told = track(steps, bar, total=len(steps), unit="step") if bar else steps
+    for step in told:
         losses.append(
             train_step(task, progress, step, augment_patches(task, next(drawn)))
         )

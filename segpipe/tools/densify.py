@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import read_case, read_case_label
@@ -15,6 +14,7 @@ from segpipe.images.formats.files import write_label
 from segpipe.project.documents import sole_writer
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.project.progress import track
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.stages import annotate, plan, preprocess, train, verify, weigh
@@ -96,7 +96,7 @@ def _densify(
     part.mkdir()
     shares = [
         _label(segmenter, inference, work, cases, case, part)
-        for case in tqdm(cases.cases, desc="densify", unit="case", disable=None)
+        for case in track(cases.cases, "densify", total=len(cases.cases), unit="case")
     ]
     part.rename(output)
     return (

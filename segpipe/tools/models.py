@@ -2,6 +2,7 @@
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.project.tables import column_lines
 from segpipe.registry.store import DATA, tracking_uri
 from segpipe.registry.versions import REVIEW, Version, list_versions
 
@@ -23,15 +24,7 @@ def models(name: str | None, paths: Paths) -> list[str]:
             f"{f' with the name {name}' if name else ''}, found none; "
             "`segpipe register MODEL` adds one"
         )
-    rows = [_row(one) for one in versions]
-    table = [list(rows[0]), *(list(row.values()) for row in rows)]
-    widths = [max(len(line[n]) for line in table) for n in range(len(rows[0]))]
-    return [
-        "  ".join(
-            text.ljust(width) for text, width in zip(line, widths, strict=True)
-        ).rstrip()
-        for line in table
-    ]
+    return column_lines([_row(one) for one in versions])
 
 
 def _row(version: Version) -> dict[str, str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
+from segpipe.project.params import read_params
 
 
 def list_presets(presets: Path) -> dict[str, str]:
@@ -15,7 +16,7 @@ def list_presets(presets: Path) -> dict[str, str]:
     }
 
 
-def write_preset(name: str, *, params: Path, presets: Path, force: bool) -> None:
+def write_preset(name: str, *, params: Path, presets: Path, force: bool) -> list[str]:
     """Write presets/NAME.yaml over params.yaml.
 
     Args:
@@ -23,6 +24,9 @@ def write_preset(name: str, *, params: Path, presets: Path, force: bool) -> None
         params: The file to write.
         presets: Folder of the presets.
         force: Whether to overwrite edits.
+
+    Returns:
+        Lines on what was written, and what to do next.
 
     Raises:
         DataError: If there is no such preset, or params.yaml has edits that are neither
@@ -39,7 +43,14 @@ def write_preset(name: str, *, params: Path, presets: Path, force: bool) -> None
             f"{params}: expected no edits, found some that are neither in a preset nor "
             "in the last commit; commit them, or use --force to overwrite them"
         )
-    write_text(params, (presets / f"{name}.yaml").read_text(encoding="utf-8"))
+    text = (presets / f"{name}.yaml").read_text(encoding="utf-8")
+    same = params.is_file() and params.read_text(encoding="utf-8") == text
+    write_text(params, text)
+    models = ", ".join(map(str, read_params(params)["models"]))
+    return [
+        f"{params} {'was' if same else 'is now'} the preset {known[name]}",
+        f"It trains {models}; next: segpipe verify, then dvc repro",
+    ]
 
 
 def _would_lose(params: Path, presets: Path) -> bool:

@@ -98,6 +98,7 @@ def before(places: dict[str, Path]) -> dict[str, tuple[int | str, bytes]]:
     services.chmod(0o700)
     find_login(services)
     shutil.copy(root / "mlflow.db", services / "mlflow" / "mlflow.db")
+    shutil.copytree(root / "mlartifacts", services / "mlflow" / "mlartifacts")
     with closing(sqlite3.connect(services / "prefect.db")) as database:
         database.execute("PRAGMA journal_mode=wal")
         database.execute("CREATE TABLE flow_run AS SELECT 'reproduce' AS name")

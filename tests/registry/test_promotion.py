@@ -1,5 +1,7 @@
 """A champion at every moment, and the reason with it."""
 
+import getpass
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,7 @@ from segpipe.project.paths import Paths
 from segpipe.registry import promotion
 from segpipe.registry.promotion import promote, review, rollback
 from segpipe.registry.store import connect
-from segpipe.registry.versions import find_alias
+from segpipe.registry.versions import find_alias, list_versions
 from tests.support.store_kills import kill_before_each_write, run_killed
 from tests.support.stores import add_version, aliases
 
@@ -66,6 +68,24 @@ def test_a_rollback_changes_champion_and_previous_and_can_be_rolled_back(
     assert rollback("liver", "it was the scanner", three).version == "2"
 
 
+def test_the_descriptions_say_who_promoted_a_version_and_why(three: Paths) -> None:
+    """What a person wrote above the standing stays."""
+    client, _ = connect(three)
+    client.update_model_version("liver", "3", description="Trained by Ann.")
+
+    promote("liver", "3", "finds the small vessels", three)
+
+    described = {one.version: one.description for one in list_versions("liver", three)}
+    assert described["3"].startswith("Trained by Ann.\n\n### Standing\n\n")
+    assert "It is the champion." in described["3"]
+    who = f"{getpass.getuser()} on {socket.gethostname()}: finds the small vessels"
+    assert who in described["3"]
+    assert "It is the previous." in described["2"]
+    model = client.get_registered_model("liver").description
+    assert "champion: [version 3](#/models/liver/versions/3)" in model
+    assert "previous: [version 2]" in model
+
+
 def test_promoting_the_champion_changes_nothing(three: Paths) -> None:
     before = find_alias("liver", "champion", three)
 
@@ -73,12 +93,12 @@ def test_promoting_the_champion_changes_nothing(three: Paths) -> None:
 
 
 @pytest.mark.parametrize(
-    ("act", "step"), [("promote", n) for n in (4, 5, 6)] + [("rollback", 8)]
+    ("act", "step"), [("promote", n) for n in (5, 6, 7)] + [("rollback", 10)]
 )
 def test_a_kill_between_two_moves_leaves_a_champion_and_the_next_call_ends_it(
     three: Paths, act: str, step: int
 ) -> None:
-    """The first step takes the turn; then come 3 tags of promote, 6 of rollback."""
+    """The first step takes the turn; then come 4 tags of promote, 8 of rollback."""
     assert run_killed(lambda: ACTS[act](three), step)
 
     champion = find_alias("liver", "champion", three)
@@ -91,7 +111,7 @@ def test_a_kill_between_two_moves_leaves_a_champion_and_the_next_call_ends_it(
 def test_a_rollback_after_a_killed_promotion_is_the_state_before_it(
     three: Paths,
 ) -> None:
-    assert run_killed(lambda: ACTS["promote"](three), 5)
+    assert run_killed(lambda: ACTS["promote"](three), 6)
     assert aliases(three) == {"champion": "2", "previous": "2", "candidate": "3"}
 
     for _ in range(2):  # repeated, it is the same rollback
@@ -112,7 +132,7 @@ END = {
 
 
 @pytest.mark.parametrize(
-    ("act", "writes"), [("promote", 8), ("rollback", 10), ("review", 3)]
+    ("act", "writes"), [("promote", 13), ("rollback", 15), ("review", 4)]
 )
 def test_killed_before_each_write_and_repeated_it_ends_the_same(
     three: Paths, act: str, writes: int

@@ -281,7 +281,7 @@ def test_killed_before_each_write_and_repeated_it_ends_the_same(
     def act() -> Version:
         return register_model(MODEL, "liver", tags={}, paths=paths)
 
-    assert kill_before_each_write(paths, act, name="liver") == 6
+    assert kill_before_each_write(paths, act, name="liver") == 8
     # The mend of an error of fetch: delete the version and register the model again.
     connect(paths)[0].delete_model_version("liver", act().version)
     assert act().aliases == ("candidate",)

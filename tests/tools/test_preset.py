@@ -75,6 +75,18 @@ def test_an_unknown_preset_is_answered_with_the_known_ones(tmp_path: Path) -> No
         )
 
 
+def test_what_was_written_is_said_and_what_to_do_next(tmp_path: Path) -> None:
+    given = {"params": tmp_path / "params.yaml", "presets": PRESETS, "force": False}
+
+    first, then = write_preset("phantom", **given)
+    again, _ = write_preset("phantom", **given)
+
+    assert first.startswith(f"{tmp_path / 'params.yaml'} is now the preset phantom: ")
+    assert "params.yaml was the preset phantom" in again
+    assert ", ".join(read_params(tmp_path / "params.yaml")["models"]) in then
+    assert "segpipe verify" in then
+
+
 def test_edits_are_kept_until_one_gives_them_up(tmp_path: Path) -> None:
     params = tmp_path / "params.yaml"
     write_preset("phantom", params=params, presets=PRESETS, force=False)

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float32, Shaped
 from pydicom import Dataset
 from scipy import ndimage
-from tqdm import tqdm
 
 from segpipe.images.dicom.file import (
     frame_value,
@@ -32,6 +31,7 @@ from segpipe.images.grid import Grid
 from segpipe.images.values import finite_float32
 from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
+from segpipe.project.progress import track
 
 DIRECTORY = "1.2.840.10008.1.3.10"  # Media Storage Directory: a DICOMDIR, no image
 NO_IMAGES = {
@@ -88,8 +88,8 @@ def find_series(files: Iterable[Path]) -> list[Series]:
         DataError: If a file is not DICOM, is damaged, or names no series.
     """
     members: dict[str, list[tuple[Path, str]]] = defaultdict(list)
-    bar = tqdm(sorted(files), desc="headers", unit="file", disable=None, delay=2)
-    for path in bar:
+    named = sorted(files)
+    for path in track(named, "read headers", total=len(named), unit="file"):
         header = read_header(path, ["SeriesInstanceUID", "Modality", "SOPClassUID"])
         kind = value_of(path, header.file_meta, "MediaStorageSOPClassUID")
         if kind == DIRECTORY:

@@ -4,8 +4,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tqdm import tqdm
-
 from segpipe.dataset.case import Case, CaseList, cases_file
 from segpipe.dataset.case_files import (
     prediction_file,
@@ -19,6 +17,7 @@ from segpipe.evaluation.figures import Rows, read_rows
 from segpipe.project.fingerprint import digest_file, fingerprint
 from segpipe.project.params import read_section
 from segpipe.project.paths import Paths
+from segpipe.project.progress import track
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.stages import evaluate
@@ -86,7 +85,9 @@ def _segment(
     cache = CaseCache(paths.cache / "comparison")
     goal.mkdir(parents=True)
     network = segmenter.spec.network.name
-    for name in tqdm(names, desc="champion", unit="case", disable=None):
+    for name in track(
+        names, "segment with the champion", total=len(names), unit="case"
+    ):
         case = cases[name]
         made_from = _key(digest, network, params, compute, cases, case, paths)
         key = f"{digest[:16]}-{made_from}"

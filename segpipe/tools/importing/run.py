@@ -5,9 +5,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from segpipe.project.errors import DataError
+from segpipe.project.progress import track
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.dicom.run import holds_dicom, import_dicom
 from segpipe.tools.importing.finding.patterns import find_by_pattern, is_pattern
@@ -76,7 +75,8 @@ def _import(source: Path, data: Path, options: ImportOptions) -> str:
     with replaced(data) as part:
         lines = []
         root = source if source.is_dir() else source.parent
-        for case in tqdm(sources.cases, desc="import", unit="case", disable=None):
+        total = len(sources.cases)
+        for case in track(sources.cases, "import", total=total, unit="case"):
             lines += write_case(case, conversion, part, root)
         new = drop_known(part, names, rows, data, old) if old else names
         number = len(new) + (existing.numTraining if existing else 0)

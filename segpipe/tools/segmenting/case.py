@@ -1,5 +1,6 @@
 """One study: from its files to the label map, and its manifest."""
 
+import logging
 import os
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -26,6 +27,7 @@ from segpipe.tools.segmenting.studies import Study
 from segpipe.tools.segmenting.work import Work
 
 ML_PER_MM3 = 0.001
+log = logging.getLogger(__name__)
 
 
 def record_inputs(study: Study) -> tuple[InputRecord, ...]:
@@ -87,6 +89,7 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
         )
     source = opened.source
     warnings = [*opened.warnings, *warn_of_grid(source.grid, plan)]
+    _tell(study, warnings)
     manifest = manifest_path(work.output, study.name)
     folder = parts_folder(work.output, study.name)
     folder.mkdir(parents=True)
@@ -96,11 +99,11 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
         preview = build_preview(
             source, found.parts, found.profile, plan.values, name=work.record.name
         )
-        warnings += warn_of_intensities(preview.medians, plan)
+        late = warn_of_intensities(preview.medians, plan)
         if not found.profile.voxels:
-            warnings.append("no structure was found")
+            late.append("no structure was found")
         if settings.overlay:
-            found.write_overlay(preview.views, warnings)
+            found.write_overlay(preview.views, [*warnings, *late])
     with watch.phase("check"):
         found.check()
         if record_inputs(study) != inputs:  # digested before, read since
@@ -108,11 +111,10 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
                 f"{study.files[0]}: expected files that stay as they are while they "
                 "are read, found them changed; segment them again when they are whole"
             )
-    voxels = {
-        name: found.counts[value]
-        for name, value in zip(plan.structures, plan.values, strict=True)
-        if value != 0
-    }
+    named = zip(plan.structures, plan.values, strict=True)
+    values = {name: value for name, value in named if value != 0}
+    voxels = {name: found.counts[value] for name, value in values.items()}
+    _tell(study, late)
     outputs = {path.name: digest_file(path) for path in found.written}
     millilitres = source.grid.voxel_volume * ML_PER_MM3
     Manifest(
@@ -134,8 +136,11 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
         volumes_ml={}
         if source.grid.unit == "px"
         else {name: round(count * millilitres, 6) for name, count in voxels.items()},
+        instances={name: found.instances[value] for name, value in values.items()}
+        if settings.instances
+        else {},
         seconds={name: round(value, 3) for name, value in watch.seconds.items()},
-        warnings=tuple(warnings),
+        warnings=(*warnings, *late),
     ).write(folder / manifest.name)
     for path in reversed(found.written):  # a header after its voxels
         os.replace(path, manifest.with_name(path.name))
@@ -143,3 +148,9 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
     folder.rmdir()
     hidden = f".part.{Path(study.name).name}.zraw"  # voxels as version 0.1.0 hid them
     manifest.with_name(hidden).unlink(missing_ok=True)
+
+
+def _tell(study: Study, warnings: list[str]) -> None:
+    """Say what is unusual as soon as it is known; the manifest keeps it, too."""
+    for words in warnings:
+        log.warning("%s: %s", study.name, words)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
@@ -51,6 +51,8 @@ class Manifest(Document):
         orientation: Sides towards which i, j, k run, such as LPS.
         voxels: Number of voxels of each structure.
         volumes_ml: Volume of each structure; empty without a physical spacing.
+        instances: Number of instances of each structure; empty unless they were asked
+            for.
         seconds: Duration of each phase.
         warnings: Sentences on what was unusual, and on what was converted.
     """
@@ -71,6 +73,7 @@ class Manifest(Document):
     orientation: str
     voxels: dict[str, int]
     volumes_ml: dict[str, float]
+    instances: dict[str, int] = Field(default_factory=dict)
     seconds: dict[str, float]
     warnings: tuple[str, ...]
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int32, Integer
-from tqdm import tqdm
 
 from segpipe.evaluation.report.pictures.overlays import plot_overlay
 from segpipe.evaluation.report.pictures.planes import (
@@ -39,6 +38,7 @@ from segpipe.images.instances import find_instances
 from segpipe.images.volume import SLICES, ImageStream
 from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
+from segpipe.project.progress import work
 from segpipe.segmenter.compute import Stopwatch
 from segpipe.segmenter.postprocessing import apply_rules
 from segpipe.segmenter.preprocessing import label_dtype
@@ -62,6 +62,7 @@ class OutputFiles:
             before its voxels.
         counts: Voxels of each value of the label map.
         profile: Where the structures lie.
+        instances: Instances of each value of the label map, if they were asked for.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class OutputFiles:
     ) -> None:
         self.written: list[Path] = []
         self.counts: Counter[int] = Counter()
+        self.instances: Counter[int] = Counter()
         self.profile = Profile(opened.source.grid.shape)
         self._work, self._opened, self._watch = work, opened, watch
         self._grid: Grid = opened.source.grid
@@ -200,10 +202,10 @@ class OutputFiles:
         return self._named(f"_instances{ending}")
 
     def _slabs(self) -> Iterator[LabelSlab]:
-        """Segment, with a progress bar over the slices."""
-        settings = self._work.settings
+        """Segment, and tell how many slices are done."""
+        settings, case = self._work.settings, self._stem.name
         total = self._grid.shape[2]
-        with tqdm(total=total, unit="slice", leave=False, disable=None) as bar:
+        with work(case, total=total, unit="slice") as told:
             for slab in self._work.segmenter.slabs(
                 self._opened.source,
                 self._work.inference,
@@ -212,7 +214,7 @@ class OutputFiles:
                 stopwatch=self._watch,
             ):
                 yield slab
-                bar.update(slab.labels.shape[2])
+                told.advance(slab.labels.shape[2])
 
     def _take(self, labels: Integer[np.ndarray, "i j n"]) -> None:
         self.counts.update(count_values(labels))
@@ -273,6 +275,9 @@ class OutputFiles:
             write_label(self._instances_at, found, self._grid)
             self.written += files_of(self._instances_at)
             self._instances = count_values(found)
+            for value in filter(None, plan.values):
+                numbers = np.unique(found[labels == value])
+                self.instances[value] = int((numbers > 0).sum())
 
 
 def count_values(labels: Integer[np.ndarray, "i j n"]) -> Counter[int]:

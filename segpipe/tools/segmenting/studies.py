@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from segpipe.images.dicom.file import is_dicom
 from segpipe.images.dicom.series import NO_IMAGES, Series, find_series
 from segpipe.images.formats.files import IMAGE_SUFFIXES, files_of, suffix_of
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
+from segpipe.project.progress import track
 from segpipe.tools.segmenting.manifest import results_in
 
 # What follows the name of the case in the names of its outputs, before their suffix.
@@ -240,7 +239,7 @@ def _word(path: Path) -> str:
 def _by_series(files: list[Path], faults: list[Study]) -> list[Study]:
     """Group DICOM files by series; one that cannot be read is added to the faults."""
     members: dict[str, Series] = {}
-    for path in tqdm(files, desc="headers", unit="file", disable=None, delay=2):
+    for path in track(files, "read headers", total=len(files), unit="file"):
         try:
             found = find_series([path])
         except (DataError, OSError, RecursionError) as error:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -56,20 +58,22 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.delenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", raising=False)
         patch.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
         try:
-            (folder / "printed").write_text(serve(folder))
+            (folder / "printed").write_text(serve(folder, said=folder / "said"))
             patch.setenv("PREFECT_API_AUTH_STRING", find_login(folder / ".services"))
             yield folder
         finally:
             stop(folder)
 
 
-def serve(folder: Path) -> str:
-    """What `make serve` prints."""
+def serve(folder: Path, *, said: Path | None = None) -> str:
+    """What `make serve` prints; what it says meanwhile goes to a file."""
     words = [sys.executable, "-m", "flows.services", "start"]
     answer = subprocess.run(
         words, cwd=folder, capture_output=True, text=True, check=False
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
+    if said is not None:
+        said.write_text(answer.stderr)
     return answer.stdout
 
 
@@ -83,7 +87,7 @@ def lost(root: Path, services: Services) -> str:
     """A run whose worker and process were killed, maybe before its heart beat once."""
     number = run(services.api, "sleep", file="lost")
     process = wait_until(lambda: read_number(root / "lost.run"), 60)
-    worker = services.running()["gpu-0"].find()
+    worker = services.running()["train-cpu"].find()
     assert worker is not None
     worker.kill()
     os.kill(process, signal.SIGKILL)
@@ -105,7 +109,7 @@ def test_the_servers_answer_and_a_worker_waits_in_each_pool(services: Services) 
     }
 
     assert b"MLflow" in page
-    assert pools == {"cpu": ["cpu"], "gpu": ["gpu-0"]}
+    assert pools == {"cpu": ["cpu"], "gpu": ["train-cpu"]}
 
 
 def fetch(
@@ -340,7 +344,60 @@ def test_the_printed_lines_let_other_shells_in_and_the_password_stands_there_onc
     assert (root / ".services").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_person_uses_both_pages_in_a_browser(services: Services) -> None:
+def test_a_command_without_variables_writes_to_the_store_that_is_served(
+    root: Path, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the server writes, too; both their runs, and its files, are seen there."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    paths = Paths(root)
+    write_text(paths.params, "format_version: 1\nmodels: [a, b]\nfolds: [0]\n")
+    write_text(page_file(paths.artifacts), "<p>page</p>")
+    for model in "ab":
+        write_training(paths, model, 0)
+
+    words = [sys.executable, "-m", "segpipe", "record"]
+    number = pages(root)["Runs"].split("/experiments/")[1].split("/")[0]
+    create = f"{services.mlflow}/api/2.0/mlflow/runs/create"
+    written = 0
+    with subprocess.Popen(words, cwd=root) as process:
+        while process.poll() is None or written < 20:
+            body = json.dumps({"experiment_id": number, "run_name": "c"}).encode()
+            answer = fetch(create, "POST", body=body, headers={"Content-Type": JSON})
+            assert answer.status_code == 200, answer.text
+            written += 1
+            time.sleep(0.05)
+    assert process.returncode == 0
+
+    runs = f"{services.mlflow}/{READ_RUNS}"
+    body = json.dumps({"experiment_ids": [number], "max_results": 9999}).encode()
+    found = fetch(runs, "POST", body=body, headers={"Content-Type": JSON}).json()
+    named = {one["info"]["run_name"]: one["info"]["run_id"] for one in found["runs"]}
+    names = [one["info"]["run_name"] for one in found["runs"]]
+    assert {"a", "a-0", "b", "b-0"} <= set(names)
+    assert names.count("c") == written
+    file = f"get-artifact?run_uuid={named['a']}&path=report/index.html"
+    assert fetch(f"{services.mlflow}/{file}").text == "<p>page</p>"
+
+
+def pages(root: Path) -> dict[str, str]:
+    """The printed addresses by name."""
+    lines = [line.split() for line in (root / "printed").read_text().splitlines()]
+    names = ("Report", "Runs", "Versions", "Deployments")
+    return {line[0]: line[1] for line in lines if line and line[0] in names}
+
+
+def test_a_start_says_what_it_waits_for_at_least_every_few_seconds(root: Path) -> None:
+    said = (root / "said").read_text().splitlines()
+    moments = [datetime.strptime(line[:8], "%H:%M:%S") for line in said]
+    gaps = [(one - before).total_seconds() for before, one in pairwise(moments)]
+
+    assert max(gaps) <= 10, said
+    for name in ("prefect", "mlflow", "cpu", "train-cpu"):
+        assert any(f"{name}: starts; its log is" in line for line in said)
+        assert any(f"{name}: ready after" in line for line in said)
+
+
+def test_a_person_uses_both_pages_in_a_browser(root: Path, services: Services) -> None:
     login = os.environ["PREFECT_API_AUTH_STRING"]
     user, _, password = login.partition(":")
     credentials = {"username": user, "password": password}
@@ -359,17 +416,19 @@ def test_a_person_uses_both_pages_in_a_browser(services: Services) -> None:
 
             return wait_until(worst, 60, what=path)
 
-        page.goto(services.mlflow)
-        page.get_by_text("Welcome to MLflow").first.wait_for(timeout=60_000)
+        page.goto(pages(root)["Runs"])
+        page.get_by_text("matching runs").first.wait_for(timeout=60_000)
+        # its pages for language models
+        assert "Playground" not in page.locator("body").inner_text()
         assert status("/ajax-api/2.0/mlflow/experiments/search") == 200
 
-        page.goto(services.api.removesuffix("/api"))
+        page.goto(pages(root)["Deployments"])
         page.get_by_text("Login").first.wait_for(timeout=60_000)
         page.locator("input[type=password]").fill(login)
         answers.clear()
         page.locator("button[type=submit]").click()
-        page.get_by_text("Flow Runs").first.wait_for(timeout=60_000)
-        assert status("/api/flow_runs/filter") == 200
+        page.get_by_text("together").first.wait_for(timeout=60_000)
+        assert status("/api/deployments") == 200
         assert status("/api/") == 200
 
 
@@ -429,7 +488,7 @@ def test_a_second_start_starts_what_died_and_nothing_else(
 
     assert find_login(root / ".services").split(":")[1] not in printed
     assert set(before) == {"prefect", "mlflow", "cpu"}
-    assert set(after) == {*before, "gpu-0"}
+    assert set(after) == {*before, "train-cpu"}
     assert {name: after[name] for name in before} == before
     deployment = ask(services.api, "deployments/name/together/together")
     assert [each["active"] for each in deployment["schedules"]] == [True]
@@ -498,7 +557,7 @@ def test_stop_ends_all_that_was_started_and_nothing_else(
     assert number
     assert sleeper in before
     assert len(before) >= 7  # four services, the run, its guard and command
-    assert set(ended) == {"prefect", "mlflow", "cpu", "gpu-0"}
+    assert set(ended) == {"prefect", "mlflow", "cpu", "train-cpu"}
     assert not family(services.daemons, root / ".services")
     assert not [process for process in before if lives(process)]
     assert stop(root) == []

@@ -1,11 +1,15 @@
 """A server that began with PostgreSQL never begins anew with an empty database."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
-from flows.services.stores import VARIABLES, keep_stores
+from flows.services.stores import VARIABLES, adopt_store, choose_store, keep_stores
 from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths, sqlite_uri
+from segpipe.registry.store import connect
 
 PREFECT, MLFLOW = VARIABLES
 ADDRESS = {
@@ -69,3 +73,93 @@ def test_a_missing_driver_is_one_sentence(
     with pytest.raises(DataError, match=words) as error:
         keep_stores(tmp_path)
     assert "secret" not in str(error.value)
+
+
+@pytest.fixture
+def old(paths: Paths, tables: Path) -> Path:
+    """The store of the server of version 0.1: its run has a figure and a file."""
+    folder = paths.root / ".services" / "mlflow"
+    folder.mkdir(parents=True)
+    shutil.copyfile(tables, folder / "mlflow.db")
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.create_experiment("segpipe", "mlflow-artifacts:/1")
+    run = client.create_run(experiment).info.run_id
+    client.log_metric(run, "dice", 0.75)
+    file = folder / "artifacts" / "1" / run / "artifacts" / "report.html"
+    file.parent.mkdir(parents=True)
+    file.write_text("page")
+    return folder
+
+
+def runs(paths: Paths) -> list[tuple[float, str]]:
+    """Figure and file of each run, as a command reads them."""
+    client, experiment = connect(paths)
+    return [
+        (
+            run.data.metrics["dice"],
+            Path(client.download_artifacts(run.info.run_id, "report.html")).read_text(),
+        )
+        for run in client.search_runs([experiment])
+    ]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_the_store_of_an_older_server_becomes_the_projects_own(
+    killed: bool, paths: Paths, old: Path
+) -> None:
+    """The project's own is empty; a start was perhaps killed after moving the files."""
+    if killed:
+        paths.store_files.mkdir()
+        (old / "artifacts" / "1").rename(paths.store_files / "1")
+
+    adopt_store(paths.root, old.parent, running=False)
+    adopt_store(paths.root, old.parent, running=False)
+
+    assert runs(paths) == [(0.75, "page")]
+    assert choose_store(paths.root, old.parent) == (
+        f"sqlite:///{paths.root}/mlflow.db",
+        paths.root / "mlartifacts",
+    )
+    assert not (old / "mlflow.db").exists()
+
+
+def test_a_server_that_runs_keeps_its_store_and_says_so(
+    paths: Paths, old: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    adopt_store(paths.root, old.parent, running=True)
+
+    assert (old / "mlflow.db").is_file()
+    assert "`make stop`, then `make serve`" in caplog.text
+
+
+def test_of_two_stores_with_runs_neither_is_lost(
+    paths: Paths, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both mends that the message names work."""
+    client, experiment = connect(paths)
+    client.create_run(experiment)
+
+    with pytest.raises(DataError, match="expected one store of runs") as error:
+        adopt_store(paths.root, old.parent, running=False)
+
+    named = sqlite_uri(old / "mlflow.db")
+    assert f"MLFLOW_BACKEND_STORE_URI='{named}'" in str(error.value)
+    with monkeypatch.context() as patch:
+        patch.setenv(MLFLOW, named)
+        adopt_store(paths.root, old.parent, running=False)
+        assert choose_store(paths.root, old.parent) == (named, old / "artifacts")
+    old.rename(paths.root / "elsewhere")
+    adopt_store(paths.root, old.parent, running=False)
+    assert len(client.search_runs([experiment])) == 1
+
+
+def test_an_empty_store_of_an_older_server_is_left_alone(
+    paths: Paths, tables: Path
+) -> None:
+    folder = paths.root / ".services"
+    (folder / "mlflow").mkdir(parents=True)
+    shutil.copyfile(tables, folder / "mlflow" / "mlflow.db")
+
+    adopt_store(paths.root, folder, running=False)
+
+    assert (folder / "mlflow" / "mlflow.db").is_file()

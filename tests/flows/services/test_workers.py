@@ -47,12 +47,12 @@ def test_a_user_who_may_use_some_gpus_gets_workers_for_these(
     assert list_gpus() == expected
 
 
-def test_without_a_gpu_one_worker_stands_in_and_promises_none(
+def test_without_a_gpu_one_worker_stands_in_and_is_not_called_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
     _, *gpus = build_workers(tmp_path)
 
-    assert [each.name for each in gpus] == ["gpu-0"]
+    assert [(each.name, each.pool) for each in gpus] == [("train-cpu", "gpu")]
     assert "CUDA_VISIBLE_DEVICES" not in gpus[0].environment

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 from pydicom.uid import UID
+from scipy import ndimage
 
 from segpipe.images.dicom import series as dicom
 from segpipe.images.dicom.seg.reading import read_seg
@@ -19,10 +20,12 @@ from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.locate import load_segmenter
+from segpipe.tools.segmenting.attempt import Outcome
 from segpipe.tools.segmenting.manifest import Manifest
+from segpipe.tools.segmenting.run import build_row, describe_outcome
 from tests.support.dicoms import SECRETS, write_objects, write_series
 from tests.support.phantoms import write_volume
-from tests.support.segmentations import ALL, run
+from tests.support.segmentations import ALL, PLAIN, run
 from tests.support.segmenters import NONE, make_plan, save_segmenter
 
 REAL = os.environ.get("SEGPIPE_REAL_DATA")
@@ -151,6 +154,65 @@ def test_a_failing_case_does_not_stop_the_others(model: Path, tmp_path: Path) ->
     assert "2 failed" in summary.lines()[0]
     assert not list((tmp_path / "out").glob(".*"))
     assert not (tmp_path / "out" / "b.json").exists()
+
+
+def test_each_case_has_a_line_and_a_row_with_what_was_found(
+    model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Volumes and instances are counted anew from the files, by scipy."""
+    write_volume(tmp_path / "in" / "a.nii.gz", shape=(50, 18, 20))
+    (tmp_path / "in" / "b.nii.gz").write_bytes(b"")
+    settings = PLAIN.model_copy(update={"instances": True})
+
+    with caplog.at_level("INFO"):
+        summary = run(model, [tmp_path / "in"], tmp_path / "out", settings)
+    again = run(model, [tmp_path / "in"], tmp_path / "out", settings)
+
+    label = np.asarray(nib.load(tmp_path / "out" / "a.nii.gz").dataobj)
+    words = {}
+    for name, value in {"liver": 3, "left kidney": 7}.items():
+        count = ndimage.label(label == value, np.ones((3, 3, 3)))[1]
+        words[name] = (
+            f"{(label == value).sum() / 1000:.3g} ml in {count} instance"
+            + "s" * (count > 1)
+        )
+    manifest = Manifest.read(tmp_path / "out" / "a.json")
+    (line,) = [text for text in caplog.messages if text.startswith("1 of 2  a: ")]
+    assert ", ".join(f"{name} {found}" for name, found in words.items()) in line
+    assert "0:00:0" in line.split("about")[1]
+    assert "2 of 2  b failed: " in caplog.text
+    assert manifest.warnings
+    for warning in manifest.warnings:  # each stands there before the line of its case
+        assert f"a: {warning}" in caplog.messages[: caplog.messages.index(line)]
+    row, failed = summary.rows
+    assert {name: row[name] for name in words} == words
+    assert row["warnings, or why it failed"] == "; ".join(manifest.warnings)
+    assert "found 0 bytes" in failed["warnings, or why it failed"]
+    assert summary.lines()[2].split()[:2] == ["case", "liver"]
+    assert again.rows[0]["liver"] == words["liver"]
+    assert again.rows[0]["warnings, or why it failed"].startswith("finished before; ")
+
+
+def test_of_many_structures_a_line_shows_some_and_a_row_how_many(
+    tmp_path: Path,
+) -> None:
+    names = [f"s{number}" for number in range(40)]
+    outcome = Outcome(case="a", kind="done", seconds=2.0)
+    write_volume(tmp_path / "a.nii")
+    made = save_segmenter(tmp_path / "m", make_plan())
+    run(made, [tmp_path / "a.nii"], tmp_path / "out")
+    known = Manifest.read(tmp_path / "out" / "a.json")
+    voxels = {name: number for number, name in enumerate(names)}
+    many = known.model_copy(update={"voxels": voxels, "volumes_ml": {}})
+    many.write(tmp_path / "out" / "a.json")
+
+    line = describe_outcome(outcome, tmp_path / "out")
+    row = build_row(outcome, tmp_path / "out", names)
+
+    assert "s1 1 px, s2 2 px" in line
+    assert "and 33 structures more" in line
+    assert row["structures"] == "39 of 40"
+    assert len(line) < 200
 
 
 def test_an_input_unlike_the_training_is_segmented_with_a_warning(
@@ -289,7 +351,7 @@ def test_the_memory_stays_flat_over_fifty_volumes(model: Path, tmp_path: Path) -
     script = """
 import sys
 from pathlib import Path
-from tests.support.segmentations import ALL, run
+from tests.support.segmentations import ALL, PLAIN, run
 def resident():
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024

@@ -7,13 +7,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from segpipe.dataset.layout import read_dataset
 from segpipe.images.dicom.file import path_of
 from segpipe.images.dicom.series import read_patient_id, read_series
 from segpipe.images.formats import nifti
 from segpipe.project.errors import DataError
+from segpipe.project.progress import track
 from segpipe.tools.importing.conversion import Conversion, ImportOptions
 from segpipe.tools.importing.dicom.merging import read_labels, renumbered
 from segpipe.tools.importing.dicom.pairing import (
@@ -151,7 +150,8 @@ def _write_cases(
     known = {str(name): v for name, v in conversion.rules.sources.items() if v}
     seen: dict[str, int] = {}
     lines: list[LedgerLine] = []
-    for name, pair in tqdm(cases.items(), desc="import", unit="case", disable=None):
+    pairs, total = cases.items(), len(cases)
+    for name, pair in track(pairs, "import", total=total, unit="case"):
         image = read_series(pair.images)
         check_image(pair.images.files[0], image.image)
         for words in image.warnings:  # without the path, which may name the patient

@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from segpipe.dataset.description import Description
 from segpipe.images.formats import slicer
 from segpipe.project.errors import DataError
+from segpipe.project.progress import track
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.finding.sources import RawCase, RawCases
 from segpipe.tools.importing.reading.labels import (
@@ -238,7 +238,8 @@ def _survey_values(
 ) -> dict[int, Path]:
     """Each value, of instance ids only the extremes, with a file that holds it."""
     seen: dict[int, Path] = {}
-    for case in tqdm(raw.cases, desc="look at labels", unit="file", disable=None):
+    total = len(raw.cases)
+    for case in track(raw.cases, "look at labels", total=total, unit="file"):
         for path in _label_maps(case):
             array = read_label_map(path, rules=rules).array
             ends = [array.min(), array.max()]

@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from segpipe.dataset.description import NIFTI, Description
 from segpipe.images.formats import raster, slicer
 from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
+from segpipe.project.progress import track
 from segpipe.tools.importing.conversion import (
     Conversion,
     ImportOptions,
@@ -179,7 +179,7 @@ def _survey_alpha(raw: RawCases, options: ImportOptions) -> bool:
     files = [file for case in raw.cases for file in case.images]
     if not files[0].name.lower().endswith(raster.SUFFIXES):
         return True  # no colours: all channels count
-    for file in tqdm(files, desc="look at images", unit="file", disable=None):
+    for file in track(files, "look at images", total=len(files), unit="file"):
         array = read_raw_image(file, options).array
         if len(array) in (2, 4) and array[-1].min() < array[-1].max():
             return True

@@ -1,0 +1,38 @@
+"""pages: the addresses of what a person looks at: report, runs and deployments."""
+
+import json
+from pathlib import Path
+
+from flows.services.ports import read
+from segpipe.evaluation.report.page import page_file
+from segpipe.project.paths import Paths
+
+EXPERIMENT = "segpipe"  # the names that segpipe.registry.store gives; importing it
+BY_NAME = "api/2.0/mlflow/experiments/get-by-name?experiment_name"
+VIEW = "segpipe"  # takes seconds, as it imports MLflow
+
+
+def find_pages(root: Path, *, api: str, mlflow: str, login: str) -> dict[str, str]:
+    """Name of each page to its address, in the order in which they are printed.
+
+    The report is a file of this machine, as browsers open it; it has an address as soon
+    as it is written.
+
+    Args:
+        root: The project's folder.
+        api: PREFECT_API_URL.
+        mlflow: MLFLOW_TRACKING_URI.
+        login: ``user:password`` of both servers.
+    """
+    report = page_file(Paths(root.resolve()).artifacts)
+    url = f"{mlflow}/{BY_NAME}={EXPERIMENT}"
+    number = json.loads(read(url, login))["experiment"]["experiment_id"]
+    # MLflow opens its pages for language models unless the address says otherwise.
+    training = "workflowType=machine_learning"
+    view = f"{training}&viewStateShareKey={VIEW}"
+    found = {"Report": report.as_uri()} if report.is_file() else {}
+    return found | {
+        "Runs": f"{mlflow}/#/experiments/{number}/runs?{view}",
+        "Versions": f"{mlflow}/#/models?{training}",
+        "Deployments": f"{api.removesuffix('/api')}/deployments",
+    }
