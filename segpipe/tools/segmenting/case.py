@@ -42,6 +42,10 @@ def record_inputs(study: Study) -> tuple[InputRecord, ...]:
         digests = [digest_file(part) for part in parts]
         digest = digests[0] if len(digests) == 1 else digest_json(sorted(digests))
         records.append(InputRecord(name=file.name, files=len(parts), sha256=digest))
+    for number in range(max(study.numbers, default=0)):
+        if number not in study.numbers:  # the key tells which channel is which
+            name = f"no channel {number:04d}"
+            records.insert(number, InputRecord(name=name, files=0, sha256=""))
     return tuple(records)
 
 
@@ -97,7 +101,7 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
     found.run()
     with watch.phase("overlay"):
         preview = build_preview(
-            source, found.parts, found.profile, plan.values, name=work.record.name
+            source, found.parts, found.profile, plan.legend, name=work.record.name
         )
         late = warn_of_intensities(preview.medians, plan)
         if not found.profile.voxels:
@@ -113,9 +117,7 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
                 f"{study.files[0]}: expected files that stay as they are while they "
                 "are read, found them changed; segment them again when they are whole"
             )
-    named = zip(plan.structures, plan.values, strict=True)
-    values = {name: value for name, value in named if value != 0}
-    voxels = {name: found.counts[value] for name, value in values.items()}
+    voxels = plan.legend.count(found.counts)
     outputs = {path.name: digest_file(path) for path in found.written}
     millilitres = source.grid.voxel_volume * ML_PER_MM3
     Manifest(
@@ -137,9 +139,7 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
         volumes_ml={}
         if source.grid.unit == "px"
         else {name: round(count * millilitres, 6) for name, count in voxels.items()},
-        instances={name: found.instances[value] for name, value in values.items()}
-        if settings.instances
-        else {},
+        instances=plan.legend.count(found.instances) if settings.instances else {},
         seconds={name: round(value, 3) for name, value in watch.seconds.items()},
         warnings=tuple(warnings),
     ).write(folder / manifest.name)

@@ -25,16 +25,17 @@ from segpipe.evaluation.report.pictures.planes import (
 )
 from segpipe.evaluation.report.pictures.views import (
     notes_of,
-    numbered,
     shown_channels,
     size_unit,
 )
 from segpipe.images.dicom.seg.reading import read_seg
-from segpipe.images.dicom.seg.writing import Algorithm, write_seg
+from segpipe.images.dicom.seg.writing import LONGEST, Algorithm, write_seg
+from segpipe.images.dicom.series import DicomImage
 from segpipe.images.formats import nifti, raster
 from segpipe.images.formats.files import files_of, read_label, write_label
 from segpipe.images.grid import SAME_GRID, Grid
 from segpipe.images.instances import find_instances
+from segpipe.images.values import Legend
 from segpipe.images.volume import SLICES, ImageStream
 from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
@@ -103,7 +104,12 @@ class OutputFiles:
             kept.clear()
             with self._watch.phase("postprocess"):
                 volume = self._grid.voxel_volume
-                self._whole = apply_rules(whole, self._rules, voxel_volume=volume)
+                self._whole = apply_rules(
+                    whole,
+                    self._rules,
+                    voxel_volume=volume,
+                    legend=self._work.segmenter.spec.plan.legend,
+                )
             self._take(self._whole)
             with self._watch.phase("write"):
                 self._write_whole(self._whole)
@@ -121,12 +127,11 @@ class OutputFiles:
         """Write the planes that show most, with the structures drawn on them."""
         plan, record = self._work.segmenter.spec.plan, self._work.record
         unit, size = size_unit(self._grid)
+        found = plan.legend.count(self.counts)
         structures = [
-            Structure(name, number, {record.name: self.counts[value] * size})
-            for number, (name, value) in enumerate(
-                zip(plan.structures, plan.values, strict=True)
-            )
-            if number and self.counts[value]
+            Structure(name, number, {record.name: found[name] * size})
+            for number, name in enumerate(plan.structures)
+            if number and found[name]
         ]
         notes = [
             *shown_channels(self._opened.source.channels, plan.channels)[1],
@@ -169,11 +174,7 @@ class OutputFiles:
         expected = {self._label: self.counts, self._instances_at: self._instances}
         dicom = self._opened.dicom if path == self._label else None
         if dicom is not None:
-            label = read_seg(path, dicom).label
-            values = sorted(n for n in self._work.segmenter.spec.plan.values if n)
-            numbers = {0: 0} | {value: n for n, value in enumerate(values, start=1)}
-            grid, found = label.grid, count_values(label.array)
-            wanted = Counter({numbers[n]: c for n, c in self.counts.items()})
+            grid, found, wanted = self._segments(path, dicom)
         elif path.name.lower().endswith(nifti.SUFFIXES):
             stream, found = nifti.open_image(path), Counter[int]()
             grid, wanted = stream.grid, expected.get(path, Counter())
@@ -192,6 +193,23 @@ class OutputFiles:
             raise DataError(f"expected {self._grid}, found {grid}")
         if found != wanted:
             raise DataError(f"expected voxels {dict(wanted)}, found {dict(found)}")
+
+    def _segments(
+        self, path: Path, dicom: DicomImage
+    ) -> tuple[Grid, Counter[int], Counter[int]]:
+        """Grid and voxels of the segments of a DICOM-SEG, and the wanted voxels."""
+        legend = self._work.segmenter.spec.plan.legend
+        numbered = enumerate(legend.count(self.counts).values(), start=1)
+        wanted = Counter(dict(numbered))
+        if legend.unions is None:
+            label = read_seg(path, dicom).label
+            wanted[0] = self.counts[0]
+            return label.grid, count_values(label.array), wanted
+        found, grid = Counter[int](), dicom.image.grid
+        for number, name in enumerate(legend.structures[1:], start=1):  # they overlap
+            label = read_seg(path, dicom, only=frozenset({name[:LONGEST]})).label
+            found[number] = int(np.count_nonzero(label.array))
+        return grid, found, wanted
 
     def _named(self, ending: str) -> Path:
         return self._stem.with_name(self._stem.name + ending)
@@ -245,8 +263,10 @@ class OutputFiles:
     def _arrays(self, slab: LabelSlab) -> Iterator[tuple[str, np.ndarray]]:
         yield "labels", slab.labels
         if slab.probabilities is not None:
-            names = self._work.segmenter.spec.plan.structures[1:]
-            for name, array in zip(names, slab.probabilities[1:], strict=True):
+            spec = self._work.segmenter.spec
+            names = spec.plan.structures[1:]
+            maps = slab.probabilities[spec.outputs.structures]
+            for name, array in zip(names, maps, strict=True):
                 yield f"probability_{name}", array
         if slab.entropy is not None and slab.disagreement is not None:
             yield "entropy", slab.entropy
@@ -259,7 +279,7 @@ class OutputFiles:
                 self._label,
                 labels,
                 self._opened.dicom,
-                structures=dict(zip(plan.values, plan.structures, strict=True)),
+                legend=plan.legend,
                 algorithm=Algorithm(
                     record.name, record.version or record.digest[:12], record.digest
                 ),
@@ -341,7 +361,7 @@ def build_preview(
     source: ImageStream,
     labels: Parts,
     profile: Profile,
-    values: tuple[int, ...],
+    legend: Legend,
     *,
     name: str,
 ) -> Preview:
@@ -351,7 +371,7 @@ def build_preview(
         source: The image.
         labels: Gives all label slices along k from the beginning, in the image's axes.
         profile: Profile of the same labels.
-        values: Value of each class in the data set.
+        legend: What the values of the labels stand for.
         name: Name of the segmenter, under which the labels are shown.
     """
     place = profile.fullest
@@ -372,7 +392,7 @@ def build_preview(
         samples.append(image[:, drawn != 0][:, ::step])
         start += drawn.shape[2]
     planes = [
-        (np.concatenate(images, -1), numbered(np.concatenate(drawn, -1), values))
+        (np.concatenate(images, -1), legend.topmost(np.concatenate(drawn, -1)))
         for images, drawn in (zip(*parts, strict=True) for parts in kept)
     ]
     found = np.concatenate(samples, axis=1)

@@ -8,6 +8,7 @@ from segpipe.images.formats import files as formats
 from segpipe.images.formats import nifti
 from segpipe.images.grid import Grid
 from segpipe.images.instances import components
+from segpipe.images.values import Legend
 from segpipe.images.volume import Image, ImageStream
 from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.compute import Stopwatch
@@ -35,6 +36,10 @@ def profile(array: np.ndarray, each: int = 7) -> Profile:
     return result
 
 
+def legend(*values: int) -> Legend:
+    return Legend(tuple(f"s{value}" for value in values), values, None)
+
+
 def preview(affine: np.ndarray):
     source = ImageStream.of(Image(BRIGHT, Grid(LABEL.shape, affine, "mm")))
     cuts = range(0, 40, 11)
@@ -42,7 +47,7 @@ def preview(affine: np.ndarray):
         source,
         lambda: (LABEL[..., start : start + 11] for start in cuts),
         profile(LABEL),
-        (0, 7, 9),
+        legend(0, 7, 9),
         name="m",
     )
 
@@ -90,7 +95,9 @@ def test_a_picture_has_one_view() -> None:
     grid = Grid.from_spacing((6, 4, 1), (1.0, 1.0, 1.0), "px")
     source = ImageStream.of(Image(label[None].astype(np.float32), grid))
 
-    made = build_preview(source, lambda: [label], profile(label), (0, 3), name="m")
+    made = build_preview(
+        source, lambda: [label], profile(label), legend(0, 3), name="m"
+    )
 
     assert len(made.views) == 1
     np.testing.assert_array_equal(
@@ -195,7 +202,7 @@ def test_an_output_that_is_not_as_it_was_written_is_found(
     opened = open_study(study, made.spec.plan, spacing_mm=None, resample_tilt=False)
     found = OutputFiles(study, work, opened, Stopwatch(), tmp_path / "out")
     found.run()
-    parts = found.parts, found.profile, (0, 3, 7)
+    parts = found.parts, found.profile, made.spec.plan.legend
     found.write_overlay(build_preview(opened.source, *parts, name="m").views, ["odd"])
     found.check()
 
