@@ -35,13 +35,13 @@ from segpipe.project.paths import Paths
 
 @dataclass(frozen=True, eq=False)
 class _Drawn:
-    """The topmost structures of reference and predictions, and where they differ."""
+    """Topmost structures of the reference and of each prediction, and their errors."""
 
     classes: dict[str, Integer[np.ndarray, "i j k"]]
+    voxels: dict[str, dict[str, int]]  # of each structure, by its name
     regions: dict[str, Integer[np.ndarray, "i j k"]]
     counted: frozenset[int]  # classes with instances
     wrong: list[Bool[np.ndarray, "i j k"]]
-    voxels: dict[str, list[int]]  # of each structure, by its number
 
 
 def build_exhibit(
@@ -69,13 +69,9 @@ def build_exhibit(
         paths=paths,
     )
     shown, channels = shown_channels(len(image.array), cases.channels)
+    bright = np.nan_to_num(image.array[:shown])  # black where the case lacks a channel
     return Exhibit(
-        views=cut_views(
-            np.nan_to_num(image.array[:shown]),
-            drawn.regions,
-            grid=image.grid,
-            chosen=_worst(drawn),
-        ),
+        views=cut_views(bright, drawn.regions, grid=image.grid, chosen=_worst(drawn)),
         structures=_structures(cases, drawn, image.grid),
         unit=size_unit(image.grid)[0],
         absent=frozenset(model for model, one in found.items() if one is None),
@@ -98,13 +94,8 @@ def _read_drawn(
     )
     labels = {REFERENCE: label}
     labels |= {model: found.get(model, np.zeros_like(label)) for model in models}
-    legend = cases.legend
-    classes = {column: legend.topmost(array) for column, array in labels.items()}
-    numbers = range(len(legend.structures))
-    voxels = {
-        column: [int(legend.mask(array, number).sum()) for number in numbers]
-        for column, array in labels.items()
-    }
+    classes = {column: cases.legend.topmost(one) for column, one in labels.items()}
+    voxels = {column: _count(cases, one) for column, one in labels.items()}
     regions, counted = classes, set()
     if ids is not None:
         counted = set(np.unique(classes[REFERENCE][ids.array > 0]).tolist()) - {0}
@@ -116,7 +107,7 @@ def _read_drawn(
             for column, array in classes.items()
         }
     wrong = [(classes[model] != classes[REFERENCE]) & known for model in models]
-    return _Drawn(classes, regions, frozenset(counted), wrong, voxels)
+    return _Drawn(classes, voxels, regions, frozenset(counted), wrong)
 
 
 def cut_views(
@@ -187,12 +178,11 @@ def size_unit(grid: Grid) -> tuple[str, float]:
 def _structures(cases: CaseList, drawn: _Drawn, grid: Grid) -> list[Structure]:
     """The structures that are drawn or found in a case, with their sizes."""
     size = size_unit(grid)[1]
-    counts = drawn.voxels
     return [
         Structure(
             name,
             _region(number, drawn.counted),
-            {column: float(found[number] * size) for column, found in counts.items()},
+            {column: found[name] * size for column, found in drawn.voxels.items()},
             {
                 column: len(np.unique(drawn.regions[column][array == number]))
                 for column, array in drawn.classes.items()
@@ -201,7 +191,7 @@ def _structures(cases: CaseList, drawn: _Drawn, grid: Grid) -> list[Structure]:
             else {},
         )
         for number, name in enumerate(cases.structures)
-        if number and any(found[number] for found in counts.values())
+        if number and any(found[name] for found in drawn.voxels.values())
     ]
 
 
@@ -210,6 +200,12 @@ def _region(number: int, counted: frozenset[int]) -> int | None:
     if number in counted:
         return None
     return len(COLOURS) if counted else number  # as by_instance draws the rest
+
+
+def _count(cases: CaseList, label: Integer[np.ndarray, "i j k"]) -> dict[str, int]:
+    """Voxels of each structure in a label map, by its name."""
+    values, counts = np.unique(label, return_counts=True)
+    return cases.legend.count(dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
 
 def _components(classes: np.ndarray, counted: set[int]) -> np.ndarray:
