@@ -1,7 +1,8 @@
 """A wheel carries what a study needs and a checkout has in its root.
 
 The files lie in one place, the root. The wheel has copies in segpipe/shipped/, which
-segpipe/project/study.py finds; all else about the package stands in pyproject.toml.
+segpipe/project/origin/study.py finds. All else about the package stands in
+pyproject.toml.
 """
 
 from pathlib import Path

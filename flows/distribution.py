@@ -19,8 +19,8 @@ from prefect.states import Cancelling
 from flows.running.commands import CommandError, git, retried, stream
 from flows.running.workspace import branch_of, commit_run, has_git, remote_of
 from segpipe.project.errors import DataError
+from segpipe.project.origin.study import read_study
 from segpipe.project.progress import speaking, work
-from segpipe.project.study import read_study
 
 TrainOn = Literal["auto", "here", "workers"]
 ATTEMPTS = 3  # of a training whose worker was lost; each continues from its checkpoint

@@ -38,8 +38,8 @@ from segpipe.evaluation.report.page import CASES, picture_file
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
 from segpipe.project.origin.commit import data_version, git_tags
+from segpipe.project.origin.study import code_tags, read_study
 from segpipe.project.paths import Paths
-from segpipe.project.study import code_tags, read_study
 from segpipe.tools.importing.writing.replacing import sole_import
 
 DATA = "data.dvc"

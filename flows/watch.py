@@ -13,7 +13,7 @@ from prefect.events import emit_event
 from segpipe.project.documents import parse_json, write_json
 from segpipe.project.errors import DataError
 from segpipe.project.origin.commit import git_tags
-from segpipe.project.study import read_study
+from segpipe.project.origin.study import read_study
 
 CHANGED = "segpipe.data.changed"
 

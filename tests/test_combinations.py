@@ -24,10 +24,11 @@ from segpipe.segmenter.settings import Precision
 from segpipe.stages import annotate, plan, preprocess, weigh
 from segpipe.training.checkpoints import Progress
 from segpipe.training.distributed import World
+from segpipe.training.losses import LossParams
 from segpipe.training.patches.augmentation import AugmentationParams
 from segpipe.training.step import augment_patches, draw_patches, train_step
 from segpipe.training.task import Task, TrainParams, build_task, start_or_resume
-from tests.support.phantoms import write_dataset
+from tests.support.phantoms import write_dataset, write_tumours
 from tests.support.places import ROOT
 from tests.support.projects import (
     PATIENTS,
@@ -37,6 +38,7 @@ from tests.support.projects import (
     one_thread,
     run_to_annotate,
     run_to_split,
+    with_loss,
 )
 
 log = logging.getLogger(__name__)
@@ -216,6 +218,42 @@ def test_every_combination_that_params_allow_trains(
     assert len(steps) == 4 * (len(kinds) + 2)  # 2-D networks on both kinds of data
     assert set(steps) == {len(TRANSFORMS)}
     assert sum(steps) == len(list(combinations())) == 420  # and more with a new network
+
+
+LOSSES: tuple[str, ...] = get_args(LossParams.model_fields["name"].annotation)
+
+
+@pytest.mark.parametrize("dimensions", DIMENSIONS)
+def test_every_loss_trains_structures_that_overlap(
+    dimensions: int, tmp_path: Path
+) -> None:
+    """With each network and padding, dense and sparse, however patches are drawn."""
+    paths = Paths(tmp_path)
+    write_tumours(paths.data, dimensions=dimensions, patients=PATIENTS)
+    models = {
+        f"{name}-{padding}": changed(smallest(name, padding), border_weights=False)
+        for name, padding in itertools.product(NETWORK_NAMES, PADDINGS)
+        if padding in NETWORKS[name].paddings
+        and NETWORKS[name].dimensions <= dimensions
+    }
+    run_to_annotate(paths, models)
+    ways = itertools.cycle(
+        itertools.product(("foreground", "balanced"), ("none", "balanced"))
+    )
+    for model, params in models.items():
+        for loss, sparse in itertools.product(LOSSES, (False, True)):
+            sampling, weights = next(ways)
+            choice = changed(
+                params,
+                loss=with_loss(loss),
+                sparse_annotation=sparse,
+                sampling=sampling,
+                class_weights=weights,
+                augmentation=TRANSFORMS["everything"],
+            )
+            task = build_task(choice, model, 0, one_thread(), paths, model, World())
+            assert task.spec.network.out_channels == 3
+            take_step(task, start_or_resume(task), 0)
 
 
 @pytest.mark.parametrize("network", NETWORK_NAMES)

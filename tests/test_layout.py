@@ -11,8 +11,8 @@ from ruamel.yaml import YAML
 from docs.drawings.house import imports_of
 from segpipe.__main__ import app
 from segpipe.cli.tools import device
+from segpipe.project.code import uses_networks
 from segpipe.project.fingerprint import NUMERICS
-from segpipe.project.origin.code import uses_networks
 from segpipe.project.params import read_params
 from tests.support.places import ROOT
 
@@ -51,9 +51,11 @@ OF_THE_WHOLE = {
     "test_extremes.py",
     "test_full_disk.py",
     "test_layout.py",
+    "test_missing_channels.py",
     "test_nasty.py",
     "test_owners.py",
     "test_project.py",
+    "test_regions.py",
     "test_staleness.py",
     "test_streaming.py",
     "test_wheel.py",

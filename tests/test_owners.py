@@ -26,7 +26,7 @@ OWNERS = {
     },
     "dataset/split.py": {"split.json", "split.lock"},
     "evaluation/figures.py": {"cases.csv", "confusion.csv", "metrics.json"},
-    "evaluation/report/page.py": {"index.html"},
+    "evaluation/report/page.py": {"figures.csv", "index.html", "key.csv"},
     "segmenter/plan.py": {"plan.json"},
     "segmenter/spec.py": {"spec.json"},
     "tools/importing/writing/ledger.py": {"import.json"},

@@ -26,7 +26,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from segpipe.project.errors import DataError
-from segpipe.project.study import project_name
+from segpipe.project.origin.study import project_name
 
 LOGIN = "PREFECT_SERVER_API_AUTH_STRING"
 HOSTS = "SEGPIPE_HOSTS"  # further names of the servers, such as that of a proxy
@@ -199,7 +199,7 @@ def _open_experiment(store: str) -> None:
     from segpipe.registry.store import open_experiment  # it imports MLflow: seconds
 
     try:
-        open_experiment(store, project_name(Path.cwd()), behind_server=True)
+        open_experiment(store, project_name(Path()), behind_server=True)
     except DataError as error:  # it was deleted: the page can restore it
         typer.echo(f"warning: {error}", err=True)
 

@@ -2,15 +2,15 @@
 
 import json
 from pathlib import Path
-from urllib.parse import quote
 
 from flows.services.ports import read
 from segpipe.evaluation.report.page import page_file
+from segpipe.project.origin.study import project_name
 from segpipe.project.paths import Paths
-from segpipe.project.study import project_name
 
 BY_NAME = "api/2.0/mlflow/experiments/get-by-name?experiment_name"
-VIEW = "segpipe"  # as segpipe.registry.store names it, whose import takes seconds
+# The name that segpipe.registry.store gives; importing it takes seconds.
+VIEW = "segpipe"
 
 
 def find_pages(root: Path, *, api: str, mlflow: str, login: str) -> dict[str, str]:
@@ -26,7 +26,7 @@ def find_pages(root: Path, *, api: str, mlflow: str, login: str) -> dict[str, st
         login: ``user:password`` of both servers.
     """
     report = page_file(Paths(root.resolve()).artifacts)
-    url = f"{mlflow}/{BY_NAME}={quote(project_name(root))}"
+    url = f"{mlflow}/{BY_NAME}={project_name(root)}"
     number = json.loads(read(url, login))["experiment"]["experiment_id"]
     # MLflow opens its pages for language models unless the address says otherwise.
     training = "workflowType=machine_learning"

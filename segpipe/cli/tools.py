@@ -208,13 +208,12 @@ def preset(
 
     Example: segpipe preset hippocampus
     """
-    from segpipe.project.study import shipped
+    from segpipe.project.origin.study import shipped
     from segpipe.tools.preset import write_preset
 
-    rows = write_preset(
+    for row in write_preset(
         name, params=HERE.params, presets=shipped("presets"), force=force
-    )
-    for row in rows:
+    ):
         typer.echo(row)
 
 

@@ -1,13 +1,14 @@
 """Case: the files of one study; CaseList: the verified data set."""
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, model_serializer
+from pydantic import Field
 
-from segpipe.project.documents import Document, Unit
+from segpipe.dataset.description import Values, legend_of
+from segpipe.images.values import Legend
+from segpipe.project.documents import Document, Unit, is_empty
 
 
 class Case(Document):
@@ -27,6 +28,8 @@ class Case(Document):
             that an older segpipe wrote.
         structures: Names of the structures of which voxels are drawn; empty in a list
             that an older segpipe wrote.
+        missing: Numbers of the channels that the case lacks; ``images`` holds the
+            others.
         observers: Label files that other people drew, by the name of each; left out of
             the file where there are none.
     """
@@ -42,12 +45,8 @@ class Case(Document):
     warnings: tuple[str, ...]
     digest: str | None = None
     structures: tuple[str, ...] = ()
-    observers: dict[str, str] = Field(default_factory=dict)
-
-    @model_serializer(mode="wrap")
-    def _without_nobody(self, write: Callable[[Any], Any]) -> dict[str, Any]:
-        document: dict[str, Any] = write(self)
-        return {k: v for k, v in document.items() if k != "observers" or v}
+    missing: tuple[int, ...] = Field((), exclude_if=is_empty)
+    observers: dict[str, str] = Field(default_factory=dict, exclude_if=is_empty)
 
 
 class CaseList(Document):
@@ -60,9 +59,14 @@ class CaseList(Document):
         spacing_mm: Distance of columns and of rows, for 2-D images that store none.
         file_ending: Ending of the images and labels, such as ``.nii.gz``.
         channels: Names of the channels.
-        labels: Value of each structure in the label files; background is 0.
+        labels: Value of each structure in the label files, or the values that it
+            unites; background is 0.
         ignore: The value that means *not annotated*, if the data set has one.
         cases: All cases, by name.
+        regions_class_order: The value as which each structure is written, if some
+            unite values.
+        missing_channels: ``zeros`` if cases may lack channels, which are then 0 after
+            normalization.
     """
 
     format_version: Literal[1]
@@ -71,21 +75,26 @@ class CaseList(Document):
     spacing_mm: tuple[float, float] | None
     file_ending: str
     channels: tuple[str, ...]
-    labels: dict[str, int]
+    labels: dict[str, Values]
     ignore: int | None
     cases: tuple[Case, ...]
+    regions_class_order: tuple[int, ...] | None = Field(None, exclude_if=is_empty)
+    missing_channels: Literal["zeros"] | None = Field(None, exclude_if=is_empty)
+
+    @property
+    def legend(self) -> Legend:
+        """What the values of the label files stand for."""
+        return legend_of(self.labels, self.regions_class_order)
 
     @property
     def values(self) -> tuple[int, ...]:
         """The value of each class in the label files; class 0 is the background."""
-        rest = sorted(value for value in self.labels.values() if value != 0)
-        return (0, *rest)
+        return self.legend.values
 
     @property
     def structures(self) -> tuple[str, ...]:
-        """The name of each class, in the order of the classes."""
-        names = {value: name for name, value in self.labels.items()}
-        return tuple(names[value] for value in self.values)
+        """The name of each structure; the first is the background."""
+        return self.legend.structures
 
     def __getitem__(self, name: str) -> Case:
         """The case with a name."""

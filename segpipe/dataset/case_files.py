@@ -14,11 +14,16 @@ from segpipe.project.documents import Document
 
 
 def read_case(data: Path, cases: CaseList, case: Case) -> Image:
-    """Read all channels of a case, on the grid of the first."""
+    """Read all channels of a case, on the grid of the first.
+
+    A channel that the case lacks is NaN, which preprocessing turns into 0.
+    """
     parts = [
         read_image(data / file, spacing_mm=cases.spacing_mm) for file in case.images
     ]
     grid, arrays = parts[0].grid, [part.array for part in parts]
+    for number in case.missing:  # in ascending order
+        arrays.insert(number, np.full_like(arrays[0][:1], np.nan))
     array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     return Image(array, Grid(grid.shape, grid.affine, cases.unit))
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Float32
 
+from segpipe.dataset.description import legend_of
 from segpipe.dataset.layout import CaseFiles, Dataset
 from segpipe.images.contract import check_axial, check_varies
 from segpipe.images.formats import raster, slicer
@@ -138,7 +139,8 @@ def _try(read: Callable[[], T], faults: list[str]) -> T | None:
 
 
 def _read_label(path: Path, dataset: Dataset) -> LabelMap:
-    slicer.check_segment_names(path, dataset.labels)
+    single = {name: n for name, n in dataset.labels.items() if isinstance(n, int)}
+    slicer.check_segment_names(path, single)
     return read_label(path, spacing_mm=dataset.spacing_mm)
 
 
@@ -165,10 +167,11 @@ def _inspect_images(
         if grid is None:
             grid = image.grid
             faults += _geometry_faults(path, grid, dataset, limits)
-    if readable and channels != len(dataset.channels):
+    names = [n for k, n in enumerate(dataset.channels) if k not in files.missing]
+    if readable and channels != len(names):
         faults.append(
-            f"{data / files.images[0]}: expected {len(dataset.channels)} channels "
-            f"({', '.join(dataset.channels)}), found {channels}; mend channel_names in "
+            f"{data / files.images[0]}: expected {len(names)} channels "
+            f"({', '.join(names)}), found {channels}; mend channel_names in "
             "dataset.json, or the image"
         )
     return grid, digest.hexdigest()
@@ -237,10 +240,14 @@ def _flat_channels(
 def _value_faults(
     path: Path, counts: dict[int, int], dataset: Dataset
 ) -> Iterator[str]:
-    known = {*dataset.labels.values()} | {dataset.ignore}
+    legend = legend_of(dataset.labels, dataset.regions_class_order)
+    known = {*legend.values, dataset.ignore}
     strange = [value for value in counts if value not in known]
     if strange:
-        named = ", ".join(f"{name} {value}" for name, value in dataset.labels.items())
+        named = ", ".join(
+            f"{name} {' or '.join(map(str, legend.values_of(name)))}"
+            for name in dataset.labels
+        )
         found = ", ".join(f"{value} ({counts[value]} voxels)" for value in strange[:12])
         more = f" and {len(strange) - 12} more values" if len(strange) > 12 else ""
         yield (

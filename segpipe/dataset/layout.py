@@ -6,11 +6,17 @@ import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from segpipe.dataset.description import Description, read_description
+from segpipe.dataset.description import Description, Values, read_description
 from segpipe.project.documents import Unit
 from segpipe.project.tables import unmarked
 
+MissingChannels = Literal["refuse", "zeros"]
+ALLOW = (
+    ", or, if cases may lack channels, set verify.missing_channels: zeros in "
+    "params.yaml"
+)
 OBSERVERS = "observers"  # a folder for each person who drew the cases again
 
 
@@ -25,6 +31,7 @@ class CaseFiles:
         label: File of the label map.
         instances: File of the instance ids, if the data set has them.
         attributes: Free columns of patients.csv.
+        missing: Numbers of the channels of which there is no file.
         observers: Label files that other people drew, by the name of each.
     """
 
@@ -34,6 +41,7 @@ class CaseFiles:
     label: str
     instances: str | None
     attributes: dict[str, str]
+    missing: tuple[int, ...] = ()
     observers: dict[str, str] = field(default_factory=dict)
 
 
@@ -43,27 +51,38 @@ class Dataset:
 
     Attributes:
         channels: Names of the channels.
-        labels: Value of each structure, without ``ignore``; background is 0.
+        labels: Value of each structure, or the values that it unites, without
+            ``ignore``; background is 0.
         ignore: The value that means *not annotated*, if there is one.
         file_ending: Ending of the images and labels.
         unit: Unit of all spacings.
         spacing_mm: Distance of columns and of rows, for 2-D images that store none.
         cases: The cases of which no file is missing, by name.
         faults: What is wrong with the layout, one text for each fault.
+        regions_class_order: The value as which each structure is written, if some
+            unite values.
     """
 
     channels: tuple[str, ...]
-    labels: dict[str, int]
+    labels: dict[str, Values]
     ignore: int | None
     file_ending: str
     unit: Unit
     spacing_mm: tuple[float, float] | None
     cases: tuple[CaseFiles, ...]
     faults: tuple[str, ...]
+    regions_class_order: tuple[int, ...] | None = None
 
 
-def read_dataset(data: Path) -> Dataset:
+def read_dataset(
+    data: Path, missing_channels: MissingChannels | None = None
+) -> Dataset:
     """Read dataset.json and patients.csv and list the files; no image is opened.
+
+    Args:
+        data: The data folder.
+        missing_channels: Whether a case may lack channels; None if it may not, and
+            nobody can choose.
 
     Returns:
         The data set, with what is wrong with its files in ``faults``.
@@ -75,7 +94,7 @@ def read_dataset(data: Path) -> Dataset:
         Layout: nnU-Net v2, documentation/dataset_format.md.
     """
     about = read_description(data)
-    files, faults = _find_files(data, about)
+    files, faults = _find_files(data, about, missing_channels)
     rows, more = _read_patients(data, set(files.labels))
     cases = []
     for name in files.complete:
@@ -88,6 +107,7 @@ def read_dataset(data: Path) -> Dataset:
                 label=files.labels[name],
                 instances=files.instances.get(name),
                 attributes=row,
+                missing=_missing(files.images[name], about),
                 observers={
                     observer: drawn[name]
                     for observer, drawn in files.observers.items()
@@ -99,13 +119,14 @@ def read_dataset(data: Path) -> Dataset:
         channels=tuple(
             about.channel_names[str(n)] for n in range(len(about.channel_names))
         ),
-        labels={k: v for k, v in about.labels.items() if k != "ignore"},
-        ignore=about.labels.get("ignore"),
+        labels=about.structures,
+        ignore=about.ignore,
         file_ending=about.file_ending,
         unit=about.true_unit,
         spacing_mm=about.spacing_mm,
         cases=tuple(cases),
         faults=(*faults, *more),
+        regions_class_order=about.regions_class_order,
     )
 
 
@@ -120,7 +141,9 @@ class _Files:
     complete: tuple[str, ...]
 
 
-def _find_files(data: Path, about: Description) -> tuple[_Files, list[str]]:
+def _find_files(
+    data: Path, about: Description, missing_channels: MissingChannels | None
+) -> tuple[_Files, list[str]]:
     """Assign the files to cases; list what is missing, extra or doubled."""
     ending = about.file_ending
     stems, faults = _list_files(data, "imagesTr", ending)
@@ -138,9 +161,15 @@ def _find_files(data: Path, about: Description) -> tuple[_Files, list[str]]:
         instances, more = _list_files(data, "instancesTr", ending)
         lacking = set(labels) - set(instances)
         faults += more + _instance_faults(data, labels, instances, ending)
+        if about.regions_class_order is not None:
+            faults.append(
+                f"{data / 'instancesTr'}: expected no instance ids where structures "
+                "overlap, found some; move the folder out, or give each structure one "
+                "value in dataset.json"
+            )
     observers, more = _find_observers(data, labels, ending)
     faults += more
-    unpaired = _image_faults(data, images, labels, about)
+    unpaired = _image_faults(data, images, labels, about, missing_channels)
     faults += unpaired.values()
     complete = sorted(set(labels) - set(unpaired) - lacking)
     if about.numTraining != len(labels):
@@ -219,6 +248,7 @@ def _image_faults(
     images: dict[str, dict[int, str]],
     labels: dict[str, str],
     about: Description,
+    missing_channels: MissingChannels | None,
 ) -> dict[str, str]:
     """Fault by case: images without a label, labels without all their images."""
     ending, wanted = about.file_ending, list(range(len(about.channel_names)))
@@ -232,13 +262,24 @@ def _image_faults(
                 "of the folder"
             )
         elif found != wanted and not (found == [0] and _holds_channels(ending)):
+            in_part = bool(found) and set(found) < set(wanted)
+            if in_part and missing_channels == "zeros":
+                continue
             files = ", ".join(f"{name}_{n:04d}{ending}" for n in wanted)
             faults[name] = (
                 f"{data / labels[name]}: expected in imagesTr {files}, found "
                 f"{', '.join(images.get(name, {}).values()) or 'none'}; add the "
                 "missing files and move the extra ones out"
+                + (ALLOW if in_part and missing_channels else "")
             )
     return faults
+
+
+def _missing(found: dict[int, str], about: Description) -> tuple[int, ...]:
+    """Numbers of the channels without a file, if the others have one each."""
+    if [*found] == [0] and _holds_channels(about.file_ending):
+        return ()
+    return tuple(n for n in range(len(about.channel_names)) if n not in found)
 
 
 def _holds_channels(ending: str) -> bool:

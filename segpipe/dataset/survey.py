@@ -25,7 +25,8 @@ class CaseSurvey:
 
     Attributes:
         grid: Grid of the image on its canonical axes.
-        samples: Intensities of sampled foreground voxels.
+        samples: Intensities of sampled foreground voxels; NaN for a channel that the
+            case lacks, as is its background.
         counts: Number of annotated voxels of each class.
         background: Background value of each channel, by the corners of the image.
         box_share: Share of the voxels in the box around those that are not empty.
@@ -43,6 +44,7 @@ def survey_case(paths: Paths, cases: CaseList, case: Case) -> CaseSurvey:
     key = fingerprint(
         __name__,
         files=[digest_file(paths.data / file) for file in (*case.images, case.label)],
+        missing=case.missing,
         values=[*cases.values, cases.ignore],
         spacing_mm=cases.spacing_mm,
     )

@@ -164,7 +164,7 @@ def _compare(
     known = np.ones(label.array.shape, dtype=bool)
     if cases.ignore is not None:
         known = label.array != cases.ignore
-    found: dict[str, _Case] = {}
+    legend, found = cases.legend, dict[str, _Case]()
     alike: dict[str, _Case] = {}  # by what decides, which models often share
     for model, spec in specs.items():
         key = spec.model_dump_json(include={"plan", "separation", "postprocessing"})
@@ -176,8 +176,11 @@ def _compare(
         found[model] = alike[key] = _Case(
             [
                 [
-                    dice((label.array == value) & known, (array == value) & known)
-                    for value in cases.values[1:]
+                    dice(
+                        legend.mask(label.array, number) & known,
+                        legend.mask(array, number) & known,
+                    )
+                    for number in range(1, len(legend.structures))
                 ]
                 for array in made
             ],
@@ -203,7 +206,9 @@ def _labels(
     if lined is not target:
         separated = plain.label_by_target(lined, grid, INFERENCE).array
     volume = grid.voxel_volume
-    corrected = apply_rules(separated, spec.rules, voxel_volume=volume)
+    corrected = apply_rules(
+        separated, spec.rules, voxel_volume=volume, legend=spec.plan.legend
+    )
     return [resampled, separated, corrected]
 
 

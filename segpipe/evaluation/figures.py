@@ -81,7 +81,7 @@ def write_figures(
     *,
     rows: list[Row],
     confusion: Int64[np.ndarray, "classes classes"],
-    structures: tuple[str, ...],
+    classes: tuple[str, ...],
 ) -> None:
     """Write the figures of a model in place of earlier ones.
 
@@ -92,15 +92,15 @@ def write_figures(
             mean Dice first.
         confusion: Voxels by their class in the reference (rows) and predicted
             (columns).
-        structures: Name of each class.
+        classes: Name of each class.
     """
     file = figures_file(artifacts, figures.model)
     shutil.rmtree(file.parent, ignore_errors=True)
     figures.write(file)
     write_text(rows_file(artifacts, figures.model), _csv(_worst_first(rows)))
     counts = [
-        {"reference": name, **dict(zip(structures, line.tolist(), strict=True))}
-        for name, line in zip(structures, confusion, strict=True)
+        {"reference": name, **dict(zip(classes, line.tolist(), strict=True))}
+        for name, line in zip(classes, confusion, strict=True)
     ]
     write_text(file.with_name("confusion.csv"), _csv(counts))
 

@@ -1,7 +1,8 @@
 """Metrics: (reference, prediction) -> numbers.
 
-Functions named ``*_of`` take a confusion matrix, which may be summed over a data set;
-the others take one pair of masks.
+Functions named ``*_of`` take a confusion matrix, which may be summed over a data set,
+and give figures of each class; or of each structure, with a table of the classes that
+it holds (``Legend.table``). The others take one pair of masks.
 """
 
 import math
@@ -16,7 +17,8 @@ from segpipe.project.errors import DataError
 
 Mask = Bool[np.ndarray, "i j k"]
 Confusion = Int64[np.ndarray, "classes classes"]
-PerClass = Float64[np.ndarray, " classes"]
+PerClass = Float64[np.ndarray, " structures"]
+Table = Bool[np.ndarray, "structures classes"]  # whether a structure holds a class
 CHUNK = 2**22  # voxels counted at once, which bounds the memory
 
 
@@ -63,6 +65,17 @@ def _share(part: np.ndarray, whole: np.ndarray) -> PerClass:
     return nothing
 
 
+def _counts(
+    confusion: Confusion, table: Table | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Voxels of each structure: in both, in the reference, in the prediction."""
+    if table is None:
+        return np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    held = table.astype(np.int64)
+    both = np.einsum("sr,rp,sp->s", held, confusion, held)
+    return both, held @ confusion.sum(axis=1), held @ confusion.sum(axis=0)
+
+
 def pixel_accuracy_of(confusion: Confusion) -> float:
     """Pixel accuracy, the share of correct voxels; NaN without any voxel.
 
@@ -74,26 +87,28 @@ def pixel_accuracy_of(confusion: Confusion) -> float:
     return float(np.trace(confusion)) / total if total else math.nan
 
 
-def recall_of(confusion: Confusion) -> PerClass:
-    """Correct voxels over those of the reference, by class; NaN for absent classes."""
-    return _share(np.diag(confusion), confusion.sum(axis=1))
+def recall_of(confusion: Confusion, table: Table | None = None) -> PerClass:
+    """Correct voxels over those of the reference; NaN for what is absent from it."""
+    both, reference, _ = _counts(confusion, table)
+    return _share(both, reference)
 
 
-def precision_of(confusion: Confusion) -> PerClass:
-    """Correct voxels over the predicted ones, by class; NaN if none is predicted."""
-    return _share(np.diag(confusion), confusion.sum(axis=0))
+def precision_of(confusion: Confusion, table: Table | None = None) -> PerClass:
+    """Correct voxels over the predicted ones; NaN for what is not predicted."""
+    both, _, predicted = _counts(confusion, table)
+    return _share(both, predicted)
 
 
-def iou_of(confusion: Confusion) -> PerClass:
-    """Intersection over union, by class; NaN for a class absent from both."""
-    union = confusion.sum(axis=0) + confusion.sum(axis=1) - np.diag(confusion)
-    return _share(np.diag(confusion), union)
+def iou_of(confusion: Confusion, table: Table | None = None) -> PerClass:
+    """Intersection over union; NaN for what is absent from both."""
+    both, reference, predicted = _counts(confusion, table)
+    return _share(both, reference + predicted - both)
 
 
-def dice_of(confusion: Confusion) -> PerClass:
-    """Dice = F1 = 2 J / (1 + J), by class; NaN for a class absent from both."""
-    both = confusion.sum(axis=0) + confusion.sum(axis=1)
-    return _share(2 * np.diag(confusion), both)
+def dice_of(confusion: Confusion, table: Table | None = None) -> PerClass:
+    """Dice = F1 = 2 J / (1 + J); NaN for what is absent from both."""
+    both, reference, predicted = _counts(confusion, table)
+    return _share(2 * both, reference + predicted)
 
 
 def mean_of(values: PerClass) -> float:

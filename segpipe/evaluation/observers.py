@@ -67,11 +67,14 @@ def _compare(data: Path, cases: CaseList, case: Case) -> dict[str, list[float]]:
     if not others:
         return {}
     reference = read_case_label(data, cases, case).array
-    found = {}
+    legend, found = cases.legend, {}
     for observer, label in others.items():
         known = (reference != cases.ignore) & (label.array != cases.ignore)
         found[observer] = [
-            dice((reference == value) & known, (label.array == value) & known)
-            for value in cases.values[1:]
+            dice(
+                legend.mask(reference, number) & known,
+                legend.mask(label.array, number) & known,
+            )
+            for number in range(1, len(legend.structures))
         ]
     return found

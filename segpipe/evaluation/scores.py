@@ -15,6 +15,7 @@ from segpipe.evaluation import metrics
 from segpipe.evaluation.surfaces import surface_dice
 from segpipe.images.borders import Separation
 from segpipe.images.instances import InstanceMatch, find_instances, match_instances
+from segpipe.images.values import Legend
 from segpipe.images.volume import LabelMap
 from segpipe.project.documents import Unit
 
@@ -115,24 +116,30 @@ def mean_known(values: list[float]) -> float:
 
 
 def pool(
-    confusion: Int64[np.ndarray, "classes classes"], names: tuple[str, ...]
+    confusion: Int64[np.ndarray, "classes classes"], legend: Legend
 ) -> dict[str, Any]:
-    """Figures of all test voxels together, from their confusion matrix."""
-    recall = metrics.recall_of(confusion)
-    by_class = {
-        "dice": metrics.dice_of(confusion),
-        "iou": metrics.iou_of(confusion),
-        "precision": metrics.precision_of(confusion),
-        "recall": recall,
+    """Figures of all test voxels together, from their confusion matrix.
+
+    Pixel accuracy and the frequency-weighted IoU are those of the classes; all others
+    are those of the background and the structures.
+    """
+    table = legend.table
+    by_structure = {
+        "dice": metrics.dice_of(confusion, table),
+        "iou": metrics.iou_of(confusion, table),
+        "precision": metrics.precision_of(confusion, table),
+        "recall": metrics.recall_of(confusion, table),
     }
     return {
         "pixel_accuracy": metrics.pixel_accuracy_of(confusion),
-        "mean_pixel_accuracy": metrics.mean_of(recall),
-        "mean_iou": metrics.mean_of(metrics.iou_of(confusion)),
+        "mean_pixel_accuracy": metrics.mean_of(by_structure["recall"]),
+        "mean_iou": metrics.mean_of(by_structure["iou"]),
         "frequency_weighted_iou": metrics.frequency_weighted_iou_of(confusion),
         **{
-            f"{figure}_dataset": dict(zip(names, values.tolist(), strict=True))
-            for figure, values in by_class.items()
+            f"{figure}_dataset": dict(
+                zip(legend.structures, values.tolist(), strict=True)
+            )
+            for figure, values in by_structure.items()
         },
     }
 
@@ -151,7 +158,8 @@ def match_structures(
     Args:
         cases: The data set.
         label: The reference.
-        drawn: Instance ids of the reference; without them nothing is matched.
+        drawn: Instance ids of the reference; without them nothing is matched. There are
+            none where structures overlap.
         predicted: The prediction on the same grid, in the values of the data set.
         separation: The lines between touching instances that were trained, if any.
         iou_threshold: IoU above which two instances match.

@@ -27,6 +27,11 @@ class Region(Document):
     background: tuple[float, ...]
 
 
+def is_missing(channel: Float32[np.ndarray, "..."]) -> bool:
+    """Whether a channel is one that the image lacks: NaN from its first voxel on."""
+    return bool(channel.size) and bool(np.isnan(channel.flat[0]))
+
+
 def background_of(array: Float32[np.ndarray, "channel i j k"]) -> tuple[float, ...]:
     """Background value of each channel: the value of at least half of the corners.
 
@@ -52,9 +57,14 @@ def filled_voxels(
     *,
     tolerance: float = 0.0,
 ) -> Bool[np.ndarray, "i j k"]:
-    """Where a channel differs from its background value by more than the tolerance."""
+    """Where a channel differs from its background value by more than the tolerance.
+
+    A channel that the image lacks, which is NaN, differs nowhere.
+    """
     filled = np.zeros(array.shape[1:], dtype=bool)
     for channel, value in zip(array, background, strict=True):
+        if is_missing(channel):
+            continue
         if tolerance:
             filled |= np.abs(channel - np.float32(value)) > tolerance
         else:

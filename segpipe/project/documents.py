@@ -57,6 +57,11 @@ class Document(BaseModel):
         write_json(path, self.model_dump(mode="json", by_alias=True))
 
 
+def is_empty(value: Any) -> bool:
+    """Whether a field is None or holds nothing, and so is left out of a document."""
+    return value is None or (isinstance(value, tuple | dict) and not value)
+
+
 def expect_file(path: Path) -> Path:
     """Return the path of a file that an earlier stage writes.
 

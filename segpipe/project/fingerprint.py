@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from segpipe.project.origin.code import code_behind
+from segpipe.project.code import code_behind
 
 # Packages whose numbers end up in results: another version, another fingerprint.
 NUMERICS = (

@@ -15,8 +15,8 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from segpipe.project.errors import DataError
 from segpipe.project.origin.commit import git_tags
+from segpipe.project.origin.study import code_tags
 from segpipe.project.paths import Paths
-from segpipe.project.study import code_tags
 from segpipe.registry.runs import find_or_create_pair, has_running_fold, log_rows
 from segpipe.registry.store import connect, first_line, tracking_uri
 from segpipe.training.record import TrainingRecord

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from segpipe.evaluation.figures import figures_file, read_figures
-from segpipe.evaluation.report.page import page_file
+from segpipe.evaluation.report.page import key_file, page_file
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.project.origin.commit import data_version, git_tags
+from segpipe.project.origin.study import code_tags
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
-from segpipe.project.study import code_tags
 from segpipe.registry.runs import (
     attach,
     find_or_create_pair,
@@ -172,7 +172,10 @@ def _flatten(document: dict[str, Any], lead: str = "") -> dict[str, float]:
 
 
 def _files(paths: Paths, model: str) -> dict[str, Path]:
-    """Files attached to a model's run: the report, its pictures and the tables."""
+    """Files attached to a model's run: the report, its pictures and the tables.
+
+    The key to the cases, which names patients, stays in the project.
+    """
     found = {
         "evaluate": figures_file(paths.artifacts, model).parent,
         "report": page_file(paths.artifacts).parent,
@@ -182,4 +185,5 @@ def _files(paths: Paths, model: str) -> dict[str, Path]:
         for name, folder in found.items()
         if folder.is_dir()
         for file in sorted(folder.iterdir())
+        if file != key_file(paths.artifacts)
     }

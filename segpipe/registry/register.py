@@ -25,9 +25,9 @@ from segpipe.project.origin.commit import (
     md5_file,
     require_unchanged,
 )
+from segpipe.project.origin.study import code_tags
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
-from segpipe.project.study import code_tags
 from segpipe.registry.mlflow_model.description import describe_origin
 from segpipe.registry.mlflow_model.fetch import UNSEALED, fetch
 from segpipe.registry.mlflow_model.load_back import check_loads_back

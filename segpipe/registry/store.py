@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
-from urllib.parse import quote
 
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage
@@ -22,8 +21,8 @@ from mlflow.store.artifact import artifact_repository_registry
 from sqlalchemy.exc import SQLAlchemyError
 
 from segpipe.project.errors import DataError
+from segpipe.project.origin.study import project_name
 from segpipe.project.paths import Paths, sqlite_uri
-from segpipe.project.study import project_name
 
 # Tags of runs and versions: digest of the segmenter, md5 of the data.
 SEGMENTER, DATA = "segpipe.segmenter", "segpipe.data"
@@ -89,8 +88,8 @@ def _connect(paths: Paths) -> tuple[MlflowClient, str]:
     for noisy in ("alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     uri = tracking_uri(paths)
-    name = project_name(paths.root)
-    return open_experiment(uri, name, behind_server=uri.startswith("sqlite"))
+    behind = uri.startswith("sqlite")
+    return open_experiment(uri, project_name(paths.root), behind_server=behind)
 
 
 def open_experiment(
@@ -100,7 +99,7 @@ def open_experiment(
 
     Args:
         uri: Address of the server or database.
-        name: Name of the project, which is that of the experiment.
+        name: Name of the experiment, which is that of the project.
         behind_server: Whether the files of a new experiment lie where the server of
             this database keeps them; if not, the store decides.
 
@@ -110,7 +109,7 @@ def open_experiment(
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        place = f"{files.SCHEME}:/{quote(name)}" if behind_server else None
+        place = f"{files.SCHEME}:/{name}" if behind_server else None
         return client, client.create_experiment(name, place, _tags())
     number = experiment.experiment_id
     if experiment.lifecycle_stage != LifecycleStage.ACTIVE:

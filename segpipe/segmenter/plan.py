@@ -12,7 +12,8 @@ from pydantic import (
 )
 
 from segpipe.images.region import Region
-from segpipe.project.documents import Document, Unit, write_folder
+from segpipe.images.values import Legend, Unions
+from segpipe.project.documents import Document, Unit, is_empty, write_folder
 
 PLAN, PATCHES = "plan.json", "patches"
 
@@ -48,12 +49,16 @@ class Plan(Document):
         spacing: Spacing of the prepared grid along the canonical axes.
         channels: Names of the channels.
         normalization: Normalization of each channel.
-        structures: Name of each class.
-        values: Value of each class in label files.
+        structures: Name of each structure, background first.
+        values: Value of each class in label files, background first.
         ignore: Value of voxels without annotation in label files.
         region: Voxels of a case over which z-scores take mean and deviation; None for
             the whole resampled image, as in plans written before there was a region,
             and without z-scores.
+        unions: The values of each structure, if some unite several; None if structures
+            are classes.
+        missing_channels: ``zeros`` if an image may lack channels, which are then 0
+            after normalization.
         profile: Shapes, spacings, intensities and classes of the non-test cases.
     """
 
@@ -69,7 +74,14 @@ class Plan(Document):
     values: tuple[int, ...]
     ignore: int | None
     region: Region | None = None
+    unions: Unions | None = Field(None, exclude_if=is_empty)
+    missing_channels: Literal["zeros"] | None = Field(None, exclude_if=is_empty)
     profile: "DatasetProfile" = Field(alias="fingerprint")  # the key in older files
+
+    @property
+    def legend(self) -> Legend:
+        """What the values of label files stand for."""
+        return Legend(self.structures, self.values, self.unions)
 
 
 class DatasetProfile(Document):

@@ -10,6 +10,7 @@ from pydantic import NonNegativeFloat
 from scipy import ndimage
 
 from segpipe.images.instances import components
+from segpipe.images.values import Legend
 from segpipe.project.documents import Document, Unit
 
 Labels = Integer[np.ndarray, "i j k"]
@@ -70,7 +71,11 @@ class Choice:
 
 
 def apply_rules(
-    label: Labels, rules: Mapping[int, StructureRule], *, voxel_volume: float
+    label: Labels,
+    rules: Mapping[int, StructureRule],
+    *,
+    voxel_volume: float,
+    legend: Legend | None = None,
 ) -> Labels:
     """Drop components of all structures, then fill the holes of all.
 
@@ -80,15 +85,41 @@ def apply_rules(
 
     Args:
         label: Values of the structures; 0 is the background.
-        rules: Rule by value; a structure without a rule is not changed.
+        rules: Rule by value, or by number where structures overlap; a structure
+            without a rule is not changed.
         voxel_volume: Volume of a voxel in mm³; in px³ without physical spacing.
+        legend: The structures, if they may overlap. What one of them loses, those
+            inside it lose; what it gains, those around it gain.
 
     Returns:
         A new label map, or the same one if no rule does anything.
     """
     if not any(rule.drops or rule.fill_holes for rule in rules.values()):
         return label
-    return _apply(label, rules, voxel_volume, _open_axes(label.shape))
+    open_axes = _open_axes(label.shape)
+    if legend is not None and legend.unions is not None:
+        return _apply_to_unions(label, rules, legend, voxel_volume, open_axes)
+    return _apply(label, rules, voxel_volume, open_axes)
+
+
+def _apply_to_unions(
+    label: Labels,
+    rules: Mapping[int, StructureRule],
+    legend: Legend,
+    voxel_volume: float,
+    open_axes: list[int],
+) -> Labels:
+    """``apply_rules`` to structures that overlap, one after the other."""
+    fill = NOTHING.model_copy(update={"fill_holes": True})
+    drops = {n: r.model_copy(update={"fill_holes": False}) for n, r in rules.items()}
+    fills = {n: fill for n, rule in rules.items() if rule.fill_holes}
+    for number, rule in (*drops.items(), *fills.items()):
+        before = legend.apart(label, number)
+        after = _apply(before, {1: rule}, voxel_volume, open_axes)
+        lost, gained = (before == 1) & (after != 1), (before != 1) & (after == 1)
+        if lost.any() or gained.any():
+            label = legend.corrected(label, number, lost=lost, gained=gained)
+    return label
 
 
 def _open_axes(shape: tuple[int, ...]) -> list[int]:
@@ -192,6 +223,8 @@ def smallest_components(
     smallest: list[float | None] = [None] * n_structures
     for reference in references:
         for value, box in _boxes(np.asarray(reference)).items():
+            if value > n_structures:  # none whose rule is asked for
+                continue
             sizes = _whole_sizes(reference[_widened(box)], value)
             if not len(sizes):
                 continue
@@ -243,6 +276,7 @@ def choose_rules(
     *,
     n_structures: int,
     voxel_volume: float,
+    legend: Legend | None = None,
 ) -> tuple[Choice, ...]:
     """Choose for each structure the rule with the best mean Dice on held-out cases.
 
@@ -258,19 +292,31 @@ def choose_rules(
             at all if no structure can have a rule.
         n_structures: Number of structures without background.
         voxel_volume: Volume of a voxel of these grids, in their unit cubed.
+        legend: The structures by class indices, if they may overlap.
 
     Returns:
-        One choice per structure, in the order of the classes.
+        One choice per structure, in the order of the structures.
     """
-    smallest = smallest_components(
-        references, n_structures=n_structures, voxel_volume=voxel_volume
-    )
+    if legend is not None and legend.unions is not None:
+        smallest = tuple(
+            smallest_components(
+                (legend.apart(reference, number) for reference in references),
+                n_structures=1,
+                voxel_volume=voxel_volume,
+            )[0]
+            for number in range(1, n_structures + 1)
+        )
+    else:
+        legend = None
+        smallest = smallest_components(
+            references, n_structures=n_structures, voxel_volume=voxel_volume
+        )
     whole = [volume is not None for volume in smallest]
     if not any(whole):
         return (Choice(NOTHING, math.nan, math.nan, whole=False),) * n_structures
     tried = tuple(candidates(volume) for volume in smallest)
     scores = [
-        _scores(reference, prediction, tried, voxel_volume)
+        _scores(reference, prediction, tried, voxel_volume, legend)
         for reference, prediction in zip(references, predictions, strict=True)
     ]
     return tuple(
@@ -289,8 +335,20 @@ def _scores(
     prediction: Labels,
     tried: tuple[tuple[StructureRule, ...], ...],
     voxel_volume: float,
+    legend: Legend | None,
 ) -> list[list[float]]:
     """Dice of each structure of a case with each rule that is tried for it."""
+    if legend is not None:
+        return [
+            _scores(
+                legend.apart(reference, number),
+                legend.apart(prediction, number),
+                (rules,),
+                voxel_volume,
+                None,
+            )[0]
+            for number, rules in enumerate(tried, start=1)
+        ]
     boxes, open_axes = _boxes(prediction), _open_axes(prediction.shape)
     scores = []
     for value, rules in enumerate(tried, start=1):

@@ -9,7 +9,7 @@ from jaxtyping import Float32, Int16, Integer
 from scipy import ndimage
 
 from segpipe.images.grid import Grid, Triple
-from segpipe.images.region import Moments, Region, measure_region
+from segpipe.images.region import Moments, Region, is_missing, measure_region
 from segpipe.images.volume import SLICES, Image, ImageStream, RollingSlices
 from segpipe.project.errors import DataError
 from segpipe.segmenter.plan import Normalization, Plan
@@ -349,10 +349,16 @@ def normalize(channel: Float32[np.ndarray, "i j k"], how: Normalization) -> None
 def _apply(
     channel: np.ndarray, how: Normalization, moments: tuple[float, float]
 ) -> None:
-    """Normalize voxels in place; z-scores take the case's mean and deviation."""
+    """Normalize voxels in place; z-scores take the case's mean and deviation.
+
+    A channel that the image lacks, which is NaN and has NaN for its mean, becomes 0.
+    """
+    mean, deviation = moments
+    if math.isnan(mean) or is_missing(channel):
+        channel[...] = 0
+        return
     if how.kind == "none":
         return
-    mean, deviation = moments
     if how.kind == "ct":
         np.clip(channel, how.low, how.high, out=channel)
         mean, deviation = how.mean, how.standard_deviation

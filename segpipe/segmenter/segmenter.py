@@ -1,6 +1,5 @@
 """Segmenter: from an image to a label map, with one network per fold."""
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -23,7 +22,6 @@ from segpipe.segmenter.compute import (
     build_compute,
     memory_demanded,
 )
-from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.postprocessing import apply_rules
 from segpipe.segmenter.preprocessing import prepared_parts, values_of
 from segpipe.segmenter.settings import Blending, SegmentSettings
@@ -132,7 +130,7 @@ class Segmenter:
         with_disagreement: bool = False,
         stopwatch: Stopwatch | None = None,
     ) -> Iterator[Slab]:
-        """Class probabilities on the prepared grid, slab by slab: mean of the folds.
+        """Probabilities on the prepared grid, slab by slab: mean of the folds.
 
         Args:
             parts: The prepared slices, in order; their axis leads, the other two follow
@@ -208,6 +206,7 @@ class Segmenter:
                 they are near 1e38, and summing costs far less than the network.
         """
         compute, axis = inference.compute, self.spec.slice_axis
+        outputs = self.spec.outputs
         axes = [2 + n for n in range(3) if n != axis] if inference.mirror else []
         flips = [f for n in range(len(axes) + 1) for f in combinations(axes, n)]
         sums: list[Tensor] = []
@@ -222,14 +221,14 @@ class Segmenter:
                     seen = tiles.flip(flip) if flip else tiles
                     logits = apply_network(network, seen, axis).float()
                     sums.append(logits.div_(temperature).sum())
-                    share = logits.softmax(dim=1)
+                    share = outputs.activate(logits)
                     del logits
                     share = share.flip(flip) if flip else share
                     fold = share if fold is None else fold.add_(share)
                 assert fold is not None
                 fold.div_(len(flips))
                 if with_disagreement:
-                    entropy = entropy_of(fold)
+                    entropy = outputs.entropy(fold)
                     own = entropy if own is None else own.add_(entropy)
                 total = fold if total is None else total.add_(fold)
             assert total is not None
@@ -242,7 +241,8 @@ class Segmenter:
             total.div_(len(networks))
             if own is None:
                 return total
-            return torch.cat([total, entropy_of(total) - own / len(networks)], dim=1)
+            apart = outputs.entropy(total) - own / len(networks)
+            return torch.cat([total, apart], dim=1)
 
     def slabs(
         self,
@@ -256,7 +256,8 @@ class Segmenter:
         """Segment an image of any length, some slices along its own axis k at a time.
 
         Probabilities (mean over folds, mirrored images and overlapping tiles) are
-        resampled linearly to the image's own grid; the class with the largest one wins.
+        resampled linearly to the image's own grid; ``Outputs.decode`` makes classes
+        of them.
         Post-processing is left out, because it needs the whole label map: the caller
         applies ``apply_rules`` with ``spec.rules`` to it, as ``segment`` does.
 
@@ -271,7 +272,7 @@ class Segmenter:
         Raises:
             DataError: If the image has other channels than the training images.
         """
-        plan = self.spec.plan
+        plan, outputs = self.spec.plan, self.spec.outputs
         if source.channels != len(plan.channels):
             raise DataError(
                 f"expected {len(plan.channels)} channels ({', '.join(plan.channels)}), "
@@ -298,13 +299,13 @@ class Segmenter:
             _leading(canonical.shape, at),
         )
         for slab in watch.of("resample", resampled):
-            shares = slab.values[:, : len(plan.values)]
+            shares = slab.values[:, : outputs.channels]
             with watch.phase("label"):
                 labelled = LabelSlab(
                     start=slab.start,
-                    labels=_stored(frame, _likeliest(shares, plan)),
+                    labels=_stored(frame, self._written(shares)),
                     probabilities=_stored(frame, shares) if probabilities else None,
-                    **_uncertainties(frame, slab.values, shares) if uncertainty else {},
+                    **self._uncertainties(frame, slab.values) if uncertainty else {},
                 )
             yield labelled
 
@@ -324,15 +325,14 @@ class Segmenter:
             grid: Grid of the image.
             inference: Tiles, blending and memory.
         """
-        plan, turn = self.spec.plan, grid.to_canonical
+        turn = grid.to_canonical
         frame, at = turn.slices_first, turn.slices_at
         backwards = turn.flips[at]
         i, j, k = target.shape
         tiling = self._tiling((i, j, k), inference, at, backwards)
         turned = np.moveaxis(target, at, 0)[:: -1 if backwards else 1]
-        classes = np.arange(len(plan.values)).reshape(-1, 1, 1, 1)
         parts = (
-            (turned[start : start + SLICES] == classes).astype(np.float32)
+            self.spec.outputs.encode(turned[start : start + SLICES])
             for start in range(0, len(turned), SLICES)
         )
         inner = tuple(
@@ -348,7 +348,7 @@ class Segmenter:
             device=torch.device("cpu"),
         )
         labels = [
-            _stored(frame, _likeliest(slab.values, plan))
+            _stored(frame, self._written(slab.values))
             for slab in resampled_slabs(blended, leading, _leading(shape, at))
         ]
         return self._corrected(np.concatenate(labels, axis=2), grid)
@@ -366,10 +366,32 @@ class Segmenter:
         whole = np.concatenate([slab.labels for slab in slabs_found], axis=2)
         return self._corrected(whole, image.grid)
 
+    def _written(
+        self, shares: Float[Tensor, "n channels j k"]
+    ) -> Integer[np.ndarray, "n j k"]:
+        """The data set's value of each voxel, by its probabilities."""
+        classes = self.spec.outputs.decode(shares).cpu().numpy()
+        return values_of(classes, self.spec.plan)
+
+    def _uncertainties(
+        self, frame: Orientation, values: Tensor
+    ) -> dict[str, np.ndarray]:
+        """Entropy of the probabilities, and disagreement, the channel after them."""
+        channels = self.spec.outputs.channels
+        entropy = self.spec.outputs.entropy(values[:, :channels])
+        disagreement = values[:, channels:].clamp(min=0)
+        return {
+            "entropy": _stored(frame, entropy)[0],
+            "disagreement": _stored(frame, disagreement)[0],
+        }
+
     def _corrected(self, labels: Integer[np.ndarray, "i j k"], grid: Grid) -> LabelMap:
         """The label map after post-processing."""
-        volume = grid.voxel_volume
-        return LabelMap(apply_rules(labels, self.spec.rules, voxel_volume=volume), grid)
+        spec, volume = self.spec, grid.voxel_volume
+        array = apply_rules(
+            labels, spec.rules, voxel_volume=volume, legend=spec.plan.legend
+        )
+        return LabelMap(array, grid)
 
 
 @dataclass(frozen=True, eq=False)
@@ -379,8 +401,8 @@ class LabelSlab:
     Attributes:
         start: Index of the first slice along k.
         labels: Labels in the values of the data set.
-        probabilities: Probability of each class, if asked for.
-        entropy: Entropy of the probabilities, from 0 (certain) to 1 (all classes
+        probabilities: Probability of each channel, if asked for.
+        entropy: Entropy of the probabilities, from 0 (certain) to 1 (all of them
             equally likely), if asked for.
         disagreement: Part of the entropy that comes from differences between folds:
             entropy of the mean minus mean of the entropies; 0 for a single fold.
@@ -391,34 +413,9 @@ class LabelSlab:
 
     start: int
     labels: Integer[np.ndarray, "i j n"]
-    probabilities: Float32[np.ndarray, "class i j n"] | None = None
+    probabilities: Float32[np.ndarray, "channel i j n"] | None = None
     entropy: Float32[np.ndarray, "i j n"] | None = None
     disagreement: Float32[np.ndarray, "i j n"] | None = None
-
-
-def entropy_of(shares: Float[Tensor, "n classes ..."]) -> Float[Tensor, "n 1 ..."]:
-    """Entropy over the classes, divided by that of equally likely classes: 0 to 1."""
-    logs = shares.clamp(min=torch.finfo(shares.dtype).tiny).log_()
-    return -(logs.mul_(shares)).sum(1, keepdim=True) / math.log(shares.shape[1])
-
-
-def _likeliest(
-    shares: Float[Tensor, "n classes j k"], plan: Plan
-) -> Integer[np.ndarray, "n j k"]:
-    """The data set's value of the class with the largest share of each voxel."""
-    # The same as argmax, several times faster on CPUs.
-    return values_of(shares.max(1).indices.short().cpu().numpy(), plan)
-
-
-def _uncertainties(
-    frame: Orientation, values: Tensor, shares: Tensor
-) -> dict[str, np.ndarray]:
-    """Entropy, computed from the shares, and disagreement, the channel after them."""
-    disagreement = values[:, shares.shape[1] :].clamp(min=0)
-    return {
-        "entropy": _stored(frame, entropy_of(shares))[0],
-        "disagreement": _stored(frame, disagreement)[0],
-    }
 
 
 def _stored(frame: Orientation, values: Tensor | np.ndarray) -> np.ndarray:

@@ -1,14 +1,20 @@
 """The folder of a segmenter: spec, weights, and the digests that identify it."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from jaxtyping import Bool, Float, Float32, Int16, Integer
 from pydantic import PositiveFloat, PositiveInt
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from segpipe.images.borders import Separation
+from segpipe.images.values import Legend
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import Network
 from segpipe.project.documents import Document
@@ -20,6 +26,97 @@ from segpipe.segmenter.postprocessing import StructureRule, combine_rules
 SPEC = "spec.json"
 SCHEME = "models:/"  # begins the address of a registered segmenter, instead of a folder
 HEADER_BYTES = 1024  # of a header of weights for one tensor; it needs about 100
+
+
+THRESHOLD = 0.5  # of the probability of a structure that may overlap others
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the channels of a network mean.
+
+    They are classes of which one is true at each voxel (softmax), or structures that
+    may overlap, of which each is true or not (sigmoid).
+
+    Attributes:
+        legend: The classes and structures.
+
+    Source:
+        nnU-Net v2, LabelManager: ``inference_nonlin`` and
+        ``convert_probabilities_to_segmentation``.
+    """
+
+    legend: Legend
+
+    @property
+    def overlap(self) -> bool:
+        """Whether channels are structures that may overlap."""
+        return self.legend.unions is not None
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the network."""
+        return len(self.legend.structures) - 1 if self.overlap else self.classes
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, background included."""
+        return len(self.legend.values)
+
+    @property
+    def truth(self) -> Bool[np.ndarray, "channel class"]:
+        """Whether a channel (row) is true at voxels of a class (column)."""
+        if self.overlap:
+            return self.legend.table[1:]
+        return np.eye(self.classes, dtype=bool)
+
+    @property
+    def structures(self) -> slice:
+        """The channels of the structures, without one for the background."""
+        return slice(0 if self.overlap else 1, None)
+
+    def encode(
+        self, classes: Integer[np.ndarray, "i j k"]
+    ) -> Float32[np.ndarray, "channel i j k"]:
+        """The probabilities that stand for a label map of class numbers.
+
+        All of them are 0 where no class is known (a negative number).
+        """
+        table = np.append(self.truth, np.zeros((self.channels, 1), bool), axis=1)
+        return table[:, np.maximum(classes, -1)].astype(np.float32)
+
+    def activate(self, logits: Float[Tensor, "B n ..."]) -> Float[Tensor, "B n ..."]:
+        """The probability of each channel."""
+        return logits.sigmoid() if self.overlap else logits.softmax(dim=1)
+
+    def decode(self, shares: Float[Tensor, "B n ..."]) -> Int16[Tensor, "B ..."]:
+        """The class that is written at each voxel, by the probabilities.
+
+        The likeliest class; or, of the structures above 1/2, the last in the order of
+        writing, as its own value.
+        """
+        if self.legend.unions is None:
+            # The same as argmax, several times faster on CPUs.
+            return shares.max(1).indices.short()
+        shape = (shares.shape[0], *shares.shape[2:])
+        result = torch.zeros(shape, dtype=torch.int16, device=shares.device)
+        for channel, value in enumerate(self.legend.unions.order):
+            number = self.legend.values.index(value)
+            result[shares[:, channel] > THRESHOLD] = number
+        return result
+
+    def entropy(self, shares: Float[Tensor, "B n ..."]) -> Float[Tensor, "B 1 ..."]:
+        """Entropy of the probabilities, from 0 (certain) to 1 (all equally likely).
+
+        Where structures overlap, it is the mean of their own entropies.
+        """
+        tiny = torch.finfo(shares.dtype).tiny
+        found = shares.clamp(min=tiny).log_().mul_(shares)
+        if not self.overlap:
+            return -found.sum(1, keepdim=True) / math.log(shares.shape[1])
+        rest = 1 - shares
+        found += rest.clamp(min=tiny).log_().mul_(rest)
+        return -found.mean(1, keepdim=True) / math.log(2)
 
 
 def spec_file(folder: Path) -> Path:
@@ -53,9 +150,20 @@ class SegmenterSpec(Document):
     separation: Separation | None = None  # older segmenters do not say it
 
     @property
+    def outputs(self) -> Outputs:
+        """What the channels of the networks mean."""
+        return Outputs(self.plan.legend)
+
+    @property
     def rules(self) -> dict[int, StructureRule]:
-        """The rules that do something, by the structures' values in the data set."""
-        pairs = zip(self.plan.values[1:], self.postprocessing, strict=False)
+        """The rules that do something, by the structures' values in the data set.
+
+        They are by the numbers of the structures where these overlap.
+        """
+        values = self.plan.values[1:]
+        if self.outputs.overlap:
+            values = tuple(range(1, len(self.plan.structures)))
+        pairs = zip(values, self.postprocessing, strict=False)
         return {v: rule for v, rule in pairs if rule.drops or rule.fill_holes}
 
 

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Literal
 
 import segpipe.stages
-from segpipe.project.documents import Document, write_folder
-from segpipe.project.errors import DataError
-from segpipe.project.origin.code import (
+from segpipe.project.code import (
     code_behind,
     module_exists,
     network_module,
     uses_networks,
 )
+from segpipe.project.documents import Document, write_folder
+from segpipe.project.errors import DataError
+from segpipe.project.origin.study import read_study, shipped
 from segpipe.project.paths import Paths
-from segpipe.project.study import read_study, shipped
 
 log = logging.getLogger(__name__)
 

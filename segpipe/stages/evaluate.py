@@ -94,7 +94,7 @@ def run(params: EvaluateParams, *, model: str, paths: Paths) -> None:
             )
             for name in cases.structures[1:]
         },
-        dataset=pool(confusion, cases.structures),
+        dataset=pool(confusion, cases.legend),
         instances=sum_instances([result.instances for result in results]),
         instance_iou=params.instance_iou,
         groups=_groups(params, chosen, results, cases.unit),
@@ -104,7 +104,7 @@ def run(params: EvaluateParams, *, model: str, paths: Paths) -> None:
         figures,
         rows=rows,
         confusion=confusion,
-        structures=cases.structures,
+        classes=cases.legend.classes,
     )
     log.info(
         "evaluate %s: Dice %.4f over %d cases, %d failed",
@@ -138,10 +138,11 @@ def _evaluate(
         known = label.array != cases.ignore
     spacing, voxel = label.grid.spacing, label.grid.voxel_volume
     rows: list[Row] = []
-    for structure, value in list(zip(cases.structures, cases.values, strict=True))[1:]:
+    legend = cases.legend
+    for number, structure in enumerate(legend.structures[1:], start=1):
         figures = compare(
-            (label.array == value) & known,
-            (predicted == value) & known,
+            legend.mask(label.array, number) & known,
+            legend.mask(predicted, number) & known,
             spacing=spacing,
             voxel_volume=voxel,
             surface_tolerance=params.surface_tolerance,

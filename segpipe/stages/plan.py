@@ -90,7 +90,7 @@ class ModelShape(Protocol):
         """Whether patches are mirrored along R, so that left becomes right."""
 
     def network_spec(self, plan: Plan) -> NetworkSpec:
-        """The network for the channels and classes of a plan."""
+        """The network for the channels and structures of a plan."""
 
 
 def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -> None:
@@ -142,9 +142,10 @@ def _kept_dice(paths: Paths, cases: CaseList, plan: Plan, case: Case) -> list[fl
     i, j, k = drawn.shape
     back = resample_classes(prepared, (i, j, k))
     known = drawn != NOT_ANNOTATED
+    legend = plan.legend.indexed
     return [
-        dice((drawn == number) & known, (back == number) & known)
-        for number in range(1, len(plan.values))
+        dice(legend.mask(drawn, number) & known, legend.mask(back, number) & known)
+        for number in range(1, len(legend.structures))
     ]
 
 
@@ -171,7 +172,7 @@ def _warn_of_spacing(plan: Plan, kept: list[list[float]]) -> None:
 def _build_plan(
     params: PlanParams, cases: CaseList, surveys: list[CaseSurvey], paths: Paths
 ) -> Plan:
-    samples = np.concatenate([one.samples for one in surveys], axis=1)
+    samples = _known_samples(cases, surveys, paths)
     shapes = np.array([one.grid.shape for one in surveys])
     spacings = np.array([one.grid.spacing for one in surveys])
     counts = np.sum([one.counts for one in surveys], axis=0)
@@ -205,6 +206,8 @@ def _build_plan(
         values=cases.values,
         ignore=cases.ignore,
         profile=profile,
+        unions=cases.legend.unions,
+        missing_channels=cases.missing_channels,
         region=_choose_region(normalization, surveys),
     )
     log.info(
@@ -214,6 +217,26 @@ def _build_plan(
         " x ".join(map(str, profile.median_prepared_shape)),
     )
     return plan
+
+
+def _known_samples(
+    cases: CaseList, surveys: list[CaseSurvey], paths: Paths
+) -> list[np.ndarray]:
+    """Sampled intensities of each channel, of the cases that have it.
+
+    Raises:
+        DataError: If no case has a channel.
+    """
+    joined = np.concatenate([one.samples for one in surveys], axis=1)
+    samples = [channel[~np.isnan(channel)] for channel in joined]
+    for name, channel in zip(cases.channels, samples, strict=True):
+        if not channel.size:
+            raise DataError(
+                f"{paths.data}: expected the channel {name} in a case that is not to "
+                "test, found it in none; add files of it, or take it from "
+                "channel_names in dataset.json"
+            )
+    return samples
 
 
 def _choose_spacing(spacings: np.ndarray) -> Spacing:
@@ -251,7 +274,8 @@ def _choose_region(
     if all(how.kind != "zscore" for how in normalization):
         return None
     columns = np.stack([one.background for one in surveys], axis=1)
-    background = tuple(usual(column) for column in columns.tolist())
+    known = (column[~np.isnan(column)] for column in columns)
+    background = tuple(usual(column.tolist()) for column in known)
     share = float(np.median([one.box_share for one in surveys]))
     region = Region(
         kind="voxels" if share < MOSTLY_AIR else "box", background=background
@@ -267,7 +291,7 @@ def _choose_region(
 
 
 def _normalization(
-    params: PlanParams, cases: CaseList, samples: np.ndarray, paths: Paths
+    params: PlanParams, cases: CaseList, samples: list[np.ndarray], paths: Paths
 ) -> tuple[Normalization, ...]:
     kinds: tuple[Kind, ...] | Literal["auto"] = params.normalization
     if kinds == "auto":
@@ -279,7 +303,7 @@ def _normalization(
         )
     return tuple(
         _normalization_of(kind, channel)
-        for kind, channel in zip(kinds, samples.astype(np.float64), strict=True)
+        for kind, channel in zip(kinds, samples, strict=True)
     )
 
 
@@ -290,6 +314,7 @@ def _normalization_of(kind: Kind, samples: np.ndarray) -> Normalization:
     """
     low = high = mean = deviation = 0.0
     if kind == "ct":
+        samples = samples.astype(np.float64)
         low, _, high = np.percentile(samples, PERCENTILES).tolist()
         mean, deviation = float(samples.mean()), float(samples.std())
     return Normalization(
@@ -304,13 +329,13 @@ def _usual_kind(channel: str) -> Kind:
 def _plan_model(
     params: PlanParams, name: str, model: ModelShape, plan: Plan
 ) -> PatchPlan:
-    spec = model.network_spec(plan)
     slice_axis = None
-    if spec.dimensions == 2:
-        slice_axis = (
-            coarsest_axis(plan) if model.slice_axis == "auto" else model.slice_axis
-        )
     try:
+        spec = model.network_spec(plan)
+        if spec.dimensions == 2:
+            slice_axis = (
+                coarsest_axis(plan) if model.slice_axis == "auto" else model.slice_axis
+            )
         patch = plan_patch(
             spec,
             profile=plan.profile,

@@ -92,6 +92,7 @@ def _key(job: _Job) -> str:
     return fingerprint(
         __name__,
         files=[digest_file(data / file) for file in files],
+        missing=case.missing,
         plan=job.plan.model_dump(mode="json", exclude={"profile", "structures"}),
         spacing_mm=job.cases.spacing_mm,
     )
@@ -126,7 +127,7 @@ def _write_case(job: _Job) -> None:
         log.warning(
             "%s: structure %s vanishes at spacing %s",
             case.name,
-            job.plan.structures[int(index)],
+            job.plan.legend.classes[int(index)],
             job.plan.spacing,
         )
     written.save_label(classes)

@@ -7,13 +7,17 @@ from dataclasses import replace
 import numpy as np
 
 from segpipe.dataset.case import CaseList, pseudonyms, read_cases
-from segpipe.dataset.split import Split, read_split
+from segpipe.dataset.case_files import read_prediction_record
+from segpipe.dataset.description import read_description
+from segpipe.dataset.split import Split, lock_file, read_split
 from segpipe.evaluation.ceiling import Ceiling, find_ceilings
 from segpipe.evaluation.figures import read_figures, read_rows
 from segpipe.evaluation.observers import find_agreements
-from segpipe.evaluation.report.overlays import View, plot_overlay, plot_summary
+from segpipe.evaluation.report.about import build_about, build_figures, build_key
 from segpipe.evaluation.report.page import (
     CASES,
+    FIGURES,
+    Files,
     Part,
     Picture,
     Row,
@@ -22,6 +26,9 @@ from segpipe.evaluation.report.page import (
     page_file,
     write_report,
 )
+from segpipe.evaluation.report.pictures.overlays import plot_overlay, plot_summary
+from segpipe.evaluation.report.pictures.panels import ShownCase, build_panels
+from segpipe.evaluation.report.pictures.views import build_exhibit
 from segpipe.evaluation.report.plots import Curve, plot_cases, plot_curves
 from segpipe.evaluation.report.tables import (
     ABSENT,
@@ -34,8 +41,8 @@ from segpipe.evaluation.report.tables import (
     build_worst,
     compare_models,
 )
-from segpipe.evaluation.report.views import build_views
 from segpipe.evaluation.scores import mean_known
+from segpipe.project.origin.commit import data_version, describe_commit
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.spec import read_combined_spec
@@ -81,18 +88,19 @@ def run(
     drawn = _worst_structures(scores)
     names = pseudonyms([case.name for case in cases.cases])
     ranked = _ranked(scores, split)
-    shown: dict[str, tuple[str, list[View]]] = {}
-    if params.overlays and ranked:
-        for why, case in _chosen(ranked):
-            dice = _mean_dice(scores, split.test.index(case))
-            title = f"{why} case: {names[case]}, mean Dice {dice:.3f}"
-            shown[why] = (title, build_views(cases, case, models=models, paths=paths))
+    shown = [
+        _show(why, case, evaluated, scores, cases, split, paths)
+        for why, case in choose_shown(ranked)
+        if params.overlays
+    ]
     ceilings = _find_ceilings(evaluated, folds, paths)
     contest = compare_models(scores, [cases[case].patient for case in split.test])
+    compared = build_comparison(
+        evaluated, ceilings, cases, contest.best, find_agreements(paths)
+    )
     parts = [
-        build_comparison(
-            evaluated, ceilings, cases, contest.best, find_agreements(paths)
-        ),
+        _about(cases, split, models, folds, paths),
+        replace(compared, links={"All figures as CSV": FIGURES}),
         _cases_part(drawn, scores),
         *build_pairs(contest),
         _training(
@@ -105,8 +113,8 @@ def run(
             {model: [_best(paths, model, fold) for fold in folds] for model in models}
         ),
         *build_groups(evaluated),
-        build_worst(evaluated, ranked, names, cases),
-        *_overlay_part(shown, cases),
+        build_worst(evaluated, list(split.test), names, cases),
+        *_overlay_part(shown),
     ]
     page = build_page(
         title="Segmentation report",
@@ -119,9 +127,17 @@ def run(
         f"{len(models)} model{'s' * (len(models) > 1)} on {len(split.test)} test cases",
         curves=curves,
         scores=scores,
-        views=shown["Median"][1][:1] if "Median" in shown else [],
+        exhibit=shown[(len(shown) - 1) // 2].exhibit if shown else None,
     )
-    write_report(paths.artifacts, page, parts, summary)
+    files = Files(
+        summary=summary,
+        pictures={one.name: plot_overlay(one.title, one.exhibit) for one in shown},
+        figures=build_figures(
+            {model: (one.figures, one.rows) for model, one in evaluated.items()}, names
+        ),
+        key=build_key(cases, split, names),
+    )
+    write_report(paths.artifacts, page, parts, files)
     log.info("report: %s", page_file(paths.artifacts))
 
 
@@ -130,6 +146,43 @@ def _read(paths: Paths, model: str, folds: list[int]) -> Evaluated:
     record = read_record(training_folder(paths.artifacts, model, folds[0]))
     return Evaluated(
         figures, read_rows(paths.artifacts, model), record.params, record.compute
+    )
+
+
+def _about(
+    cases: CaseList, split: Split, models: list[str], folds: list[int], paths: Paths
+) -> Part:
+    return build_about(
+        cases,
+        split,
+        name=read_description(paths.data).name,
+        version=data_version(paths.root),
+        commit=describe_commit(paths.root, written=lock_file(paths.root)),
+        predicted={m: read_prediction_record(paths.artifacts, m) for m in models},
+        folds=folds,
+    )
+
+
+def _show(
+    why: str,
+    case: str,
+    evaluated: dict[str, Evaluated],
+    scores: Scores,
+    cases: CaseList,
+    split: Split,
+    paths: Paths,
+) -> ShownCase:
+    """A test case with its pictures and the Dice of each model and structure."""
+    number = pseudonyms([one.name for one in cases.cases])[case]
+    dice = _mean_dice(scores, split.test.index(case))
+    return ShownCase(
+        why.lower(),
+        f"{why} case: {number}, mean Dice {dice:.3f}",
+        build_exhibit(cases, case, models=list(evaluated), paths=paths),
+        {
+            model: {name: one.rows[case, name]["dice"] for name in scores}
+            for model, one in evaluated.items()
+        },
     )
 
 
@@ -208,9 +261,14 @@ def _ranked(scores: Scores, split: Split) -> list[str]:
     return sorted(known, key=lambda case: (means[case], case))
 
 
-def _chosen(ranked: list[str]) -> list[tuple[str, str]]:
-    places = {"Worst": 0, "Median": len(ranked) // 2, "Best": len(ranked) - 1}
-    return [(why, ranked[place]) for why, place in places.items()]
+def choose_shown(ranked: list[str]) -> list[tuple[str, str]]:
+    """The cases to show, none of them twice."""
+    if len(ranked) < 2:
+        return [("Only", case) for case in ranked]
+    chosen = [("Worst", ranked[0]), ("Best", ranked[-1])]
+    if len(ranked) > 2:
+        chosen.insert(1, ("Median", ranked[len(ranked) // 2]))
+    return chosen
 
 
 def _subtitle(cases: CaseList, split: Split) -> str:
@@ -312,36 +370,23 @@ def _training(
     )
 
 
-def _overlay_part(
-    shown: dict[str, tuple[str, list[View]]], cases: CaseList
-) -> list[Part]:
+def _overlay_part(shown: list[ShownCase]) -> list[Part]:
     if not shown:
         return []
-    with_instances = any(case.instances for case in cases.cases)
-    legend = {name: n for n, name in enumerate(cases.structures) if n}
-    turned = (
-        "The planes with the largest annotated area; the patient's right is on the "
-        "right, head and front are up. "
-        if cases.dimensions == 3
-        else ""
-    )
-    colours = (
-        "Each instance, or connected component of a prediction, has its own colour, "
-        "so that merged and split ones stand out. "
-        if with_instances
+    views = shown[0].exhibit.views
+    areas = "false positives and false negatives of all models together"
+    place = (
+        f"Each plane opens at the slice with the largest area of {areas}. Drag the "
+        "slider, or turn the wheel after a click, for its neighbours. "
+        if len(views) > 1
         else ""
     )
     return [
         Part(
             "What it looks like",
-            f"{turned}{colours}The white line on predictions is the reference.",
-            pictures=tuple(
-                Picture(
-                    why.lower(),
-                    plot_overlay(title, views, {} if with_instances else legend),
-                    title,
-                )
-                for why, (title, views) in shown.items()
-            ),
+            f"{place}Solid lines are predictions, in the colours of the legend. Dashed "
+            "lines are the reference: coloured in its own column, thin and white over "
+            "predictions. Zoom with + and -, or with Ctrl and the wheel.",
+            panels=tuple(build_panels(shown)),
         )
     ]

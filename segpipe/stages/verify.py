@@ -12,8 +12,9 @@ from typing import Literal
 
 from segpipe.dataset.case import Case, CaseList, cases_file
 from segpipe.dataset.casework import CaseCache, map_cases
+from segpipe.dataset.description import legend_of
 from segpipe.dataset.inspection import EMPTY, Finding, Limits, inspect_case
-from segpipe.dataset.layout import CaseFiles, Dataset, read_dataset
+from segpipe.dataset.layout import CaseFiles, Dataset, MissingChannels, read_dataset
 from segpipe.project.documents import parse_json, write_json
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, fingerprint
@@ -34,12 +35,16 @@ class VerifyParams(Params):
             label; never more than a tenth of a voxel.
         empty_label: Whether a label without any structure is a warning or a fault.
         spacing_limits_mm: Smallest and largest credible spacing.
+        missing_channels: ``refuse`` cases that lack a channel, or take ``zeros`` for it
+            after normalization, in training and in use.
         workers: Number of processes; each holds one case at a time.
     """
 
     grid_tolerance_mm: float
     empty_label: Literal["warn", "fault"]
     spacing_limits_mm: tuple[float, float]
+    # Refused in the params of projects that were written before it.
+    missing_channels: MissingChannels = "refuse"
     workers: int
 
 
@@ -58,7 +63,7 @@ def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None
         DataError: If the data have faults; it lists every fault of every case.
     """
     shutil.rmtree(paths.artifacts / "verify", ignore_errors=True)
-    dataset = read_dataset(paths.data)
+    dataset = read_dataset(paths.data, params.missing_channels)
     limits = Limits(
         grid_tolerance_mm=params.grid_tolerance_mm,
         spacing_mm=params.spacing_limits_mm,
@@ -77,6 +82,8 @@ def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None
     dimensions, more = _dimensions(findings, networks, paths.data)
     _raise_all([*faults, *more], len(findings), paths.data)
     cases = _list_cases(dataset, findings, dimensions)
+    if params.missing_channels == "zeros":
+        cases = cases.model_copy(update={"missing_channels": "zeros"})
     cases.write(cases_file(paths.artifacts))
     _report(cases, findings)
     if not (paths.data / "patients.csv").exists():
@@ -123,6 +130,7 @@ def _list_cases(
     dataset: Dataset, findings: list[Finding], dimensions: Literal[2, 3]
 ) -> CaseList:
     """List the inspected cases, with a warning for those with the same voxels."""
+    legend = legend_of(dataset.labels, dataset.regions_class_order)
     names = defaultdict(list)
     for finding in findings:
         names[finding.digest].append(finding.files.name)
@@ -132,6 +140,8 @@ def _list_cases(
         assert grid is not None, "a case that could not be read has a fault"
         twins = [name for name in names[finding.digest] if name != files.name]
         same = (f"the same voxels as {', '.join(twins)}",) if twins else ()
+        lacking = ", ".join(dataset.channels[n] for n in files.missing)
+        absent = (f"no {lacking}: zeros after normalization",) if lacking else ()
         cases.append(
             Case(
                 name=files.name,
@@ -142,13 +152,14 @@ def _list_cases(
                 shape=grid.shape,
                 spacing=grid.spacing,
                 attributes=files.attributes,
-                warnings=(*finding.warnings, *same),
+                warnings=(*finding.warnings, *same, *absent),
                 digest=finding.digest,
                 structures=tuple(
                     name
-                    for name, value in dataset.labels.items()
-                    if value != 0 and value in finding.counts
+                    for name in dataset.labels
+                    if legend.count(finding.counts).get(name)
                 ),
+                missing=files.missing,
                 observers=files.observers,
             )
         )
@@ -162,6 +173,7 @@ def _list_cases(
         labels=dataset.labels,
         ignore=dataset.ignore,
         cases=tuple(cases),
+        regions_class_order=dataset.regions_class_order,
     )
 
 
@@ -174,9 +186,11 @@ def _report(cases: CaseList, findings: list[Finding]) -> None:
     if empty:
         log.warning("%d of %d labels are empty", empty, len(cases.cases))
     seen = {value for finding in findings for value in finding.counts}
-    for name, value in cases.labels.items():
-        if value not in seen:
-            log.warning("%s (%d) is drawn in no case", name, value)
+    for name in cases.labels:
+        values = cases.legend.values_of(name)
+        if not seen.intersection(values):
+            found = ", ".join(map(str, values))
+            log.warning("%s (%s) is drawn in no case", name, found)
     log.info(
         "verified %d cases of %d patients, %d-D, in %s",
         len(cases.cases),

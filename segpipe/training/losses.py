@@ -1,7 +1,9 @@
 """Losses: (logits, reference, weight) -> scalar; voxels of weight 0 do not count.
 
-B = batch, C = classes, the rest are the axes of the patch. The reference holds class
-indices; where it is negative (not annotated) the weight must be 0.
+B = batch, C = channels, the rest are the axes of the patch. The reference holds class
+indices; where it is negative (not annotated) the weight must be 0. A channel is a class
+(softmax); or, given a table ``truth``, a structure that may overlap others (sigmoid),
+which is true where the table says it of the reference's class.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +11,7 @@ from functools import partial
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,6 +21,7 @@ from segpipe.project.params import Params
 Reduction = Literal["mean", "sum"]
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 Total = Callable[[Tensor], Tensor]  # sum of one process -> sum over all processes
+Truth = Bool[Tensor, "channel class"] | None
 
 
 class LossParams(Params):
@@ -46,18 +49,22 @@ def alone(part: Tensor) -> Tensor:
     return part
 
 
-def build_loss(params: LossParams, total: Total = alone) -> Loss:
+def build_loss(params: LossParams, total: Total = alone, truth: Truth = None) -> Loss:
     """Build the loss of a section ``loss``.
 
     Args:
         params: The section.
         total: Turns the sums of this process into sums over all processes that share a
             batch.
+        truth: Whether a structure (row) holds a class (column), if structures may
+            overlap; None for classes.
     """
-    overlap = partial(dice, total=total)
+    overlap = partial(dice, total=total, truth=truth)
     if params.name == "dice":
         return overlap
-    voxelwise = partial(cross_entropy, reduction=params.reduction, total=total)
+    voxelwise = partial(
+        cross_entropy, reduction=params.reduction, total=total, truth=truth
+    )
     if params.name == "cross_entropy":
         return voxelwise
     if params.name == "focal":
@@ -67,6 +74,7 @@ def build_loss(params: LossParams, total: Total = alone) -> Loss:
             alpha=params.focal_alpha,
             reduction=params.reduction,
             total=total,
+            truth=truth,
         )
     return lambda *batch: overlap(*batch) + voxelwise(*batch)
 
@@ -95,22 +103,37 @@ def keep_some(
 
 
 def _reduce(each: Tensor, weight: Tensor, reduction: Reduction, total: Total) -> Tensor:
-    """Weighted sum, or weighted mean, which is 0 where all weights are 0."""
-    cost = total((each * weight).sum())
+    """Weighted sum, or weighted mean, which is 0 where all weights are 0.
+
+    A voxel may have several costs (B n i j k), whose mean counts.
+    """
+    cost = total((each.mean(1) * weight).sum())
     if reduction == "sum":
         return cost
     weights = total(weight.sum())
     return cost / torch.where(weights > 0, weights, 1.0)
 
 
-def _surprise(logits: Tensor, reference: Tensor) -> Tensor:
-    """-log p of the reference class of each voxel.
+def _target(reference: Tensor, truth: Tensor) -> Tensor:
+    """Whether each structure is true at each voxel (B channel i j k)."""
+    table = truth.to(reference.device).T
+    return table[reference.clamp(min=0)].movedim(-1, 1)
 
-    It equals F.cross_entropy to the bit in half the time, and is deterministic on a
-    GPU, where torch's NLLLoss is not.
+
+def _surprise(logits: Tensor, reference: Tensor, truth: Truth) -> Tensor:
+    """-log p of the class of each voxel (B 1 i j k), or of each structure there.
+
+    A structure has its own -log p or -log (1 - p), (B channel i j k). For classes it
+    equals F.cross_entropy to the bit in half the time, and is deterministic on a GPU,
+    where torch's NLLLoss is not.
     """
+    if truth is not None:
+        target = _target(reference, truth).float()
+        return F.binary_cross_entropy_with_logits(
+            logits.float(), target, reduction="none"
+        )
     logarithms = F.log_softmax(logits.float(), dim=1)
-    return -logarithms.gather(1, reference.clamp(min=0)[:, None])[:, 0]
+    return -logarithms.gather(1, reference.clamp(min=0)[:, None])
 
 
 def cross_entropy(
@@ -120,8 +143,9 @@ def cross_entropy(
     *,
     reduction: Reduction,
     total: Total = alone,
+    truth: Truth = None,
 ) -> Float32[Tensor, ""]:
-    """Pixel-weighted softmax cross-entropy.
+    """Pixel-weighted cross-entropy: softmax, or the mean of sigmoids of structures.
 
     Returns:
         sum(w * ce), or sum(w * ce) / sum(w), the weighted mean; 0 (with gradient 0) for
@@ -130,9 +154,10 @@ def cross_entropy(
     Source:
         Ronneberger 2015, arXiv:1505.04597, section 3 (there a sum; the weighted mean
         keeps the learning rate independent of patch size and annotated share);
-        Çiçek 2016, arXiv:1606.06650, section 2, for weight 0 where not annotated.
+        Çiçek 2016, arXiv:1606.06650, section 2, for weight 0 where not annotated;
+        nnU-Net v2, DC_and_BCE_loss, for structures that overlap.
     """
-    each = _surprise(logits, reference)
+    each = _surprise(logits, reference, truth)
     return _reduce(each, weight, reduction, total)
 
 
@@ -145,16 +170,18 @@ def focal(
     alpha: float,
     reduction: Reduction,
     total: Total = alone,
+    truth: Truth = None,
 ) -> Float32[Tensor, ""]:
-    """Softmax focal loss, -alpha (1 - p)^gamma log p of the reference class.
+    """Focal loss, -alpha (1 - p)^gamma log p of what is true.
 
     Returns:
         Reduced like cross_entropy, which it equals for gamma 0 and alpha 1.
 
     Source:
-        Lin 2017, arXiv:1708.02002, equation 5, with softmax in place of a sigmoid.
+        Lin 2017, arXiv:1708.02002, equation 5; for classes with softmax in place of a
+        sigmoid.
     """
-    each = _surprise(logits, reference)
+    each = _surprise(logits, reference, truth)
     # 1 - p, exact for p near 1; above 0, where the gradient is infinite for gamma < 1.
     wrong = -torch.expm1(-each).clamp(max=-1e-7)
     return _reduce(alpha * wrong**gamma * each, weight, reduction, total)
@@ -166,12 +193,13 @@ def dice(
     weight: Float32[Tensor, "B i j k"],
     *,
     total: Total = alone,
+    truth: Truth = None,
 ) -> Float32[Tensor, ""]:
-    """V-Net's Dice loss with squares, 1 - D, mean over the foreground classes.
+    """V-Net's Dice loss with squares, 1 - D, mean over the structures.
 
     D = 2 sum(p g) / (sum(p^2) + sum(g^2)), weighted sums over all voxels of the batch.
-    A class that is absent from the batch has no gradient in this form and is left out
-    of the mean.
+    A structure that is absent from the batch has no gradient in this form and is left
+    out of the mean.
 
     Returns:
         From 0 to 1; 0 for a batch without weighted foreground.
@@ -180,9 +208,13 @@ def dice(
         Milletari 2016, arXiv:1606.04797, section 3; the mean over more than two classes
         is common use.
     """
-    probabilities = logits.float().softmax(dim=1)[:, 1:]
-    classes = torch.arange(1, logits.shape[1], device=logits.device)
-    target = reference[:, None] == classes[None, :, None, None, None]
+    if truth is None:
+        probabilities = logits.float().softmax(dim=1)[:, 1:]
+        classes = torch.arange(1, logits.shape[1], device=logits.device)
+        target = reference[:, None] == classes[None, :, None, None, None]
+    else:
+        probabilities = logits.float().sigmoid()
+        target = _target(reference, truth)
     axes, mask = (0, 2, 3, 4), weight[:, None]
     overlap = (probabilities * target * mask).sum(axes)
     volume = (target * mask).sum(axes)

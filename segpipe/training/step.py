@@ -123,6 +123,7 @@ def augment_patches(task: Task, drawn: Drawn) -> Patches:
         slice_axis=task.patch.slice_axis,
         generators=generators,
         quantiles=None if quantiles is None else torch.from_numpy(quantiles).to(device),
+        zeros_stay=task.plan.missing_channels == "zeros",
     )
     weight = keep_some(weight, params.loss.kept_fraction, generators)
     cases = tuple(patch.case for patch in drawn.patches)

@@ -22,7 +22,7 @@ from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.plan import PatchPlan, Plan, read_patch_plan, read_plan
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec import SegmenterSpec, segmenter_digest
+from segpipe.segmenter.spec import Outputs, SegmenterSpec, segmenter_digest
 from segpipe.training.checkpoints import Progress
 from segpipe.training.distributed import World
 from segpipe.training.losses import Loss, LossParams, build_loss
@@ -119,11 +119,29 @@ class TrainParams(Params):
         return 0 in self.augmentation.flipped_axes
 
     def network_spec(self, plan: Plan) -> NetworkSpec:
-        """The network of this model for the channels and classes of a plan."""
+        """The network of this model for the channels and structures of a plan.
+
+        Raises:
+            DataError: If the model weighs borders and structures may overlap, or
+                matches histograms and cases may lack channels.
+        """
+        outputs = Outputs(plan.legend)
+        if self.augmentation.histogram_matching and plan.missing_channels:
+            raise DataError(
+                "augmentation.histogram_matching: expected 0 where cases may lack "
+                "channels (verify.missing_channels), which have no histogram, found "
+                f"{self.augmentation.histogram_matching:g}; set it to 0"
+            )
+        if self.border_weights and outputs.overlap:
+            raise DataError(
+                "border_weights: expected false where structures overlap "
+                f"({', '.join(plan.structures[1:])}), which have no border of their "
+                "own, found true; set it to false"
+            )
         return NetworkSpec(
             name=self.network,
             in_channels=len(plan.channels),
-            out_channels=len(plan.values),
+            out_channels=outputs.channels,
             base_channels=self.base_channels,
             padding=self.padding,
         )
@@ -230,6 +248,7 @@ def build_task(
                 balanced=params.sampling == "balanced",
                 matched=params.augmentation.histogram_matching > 0,
                 seed=params.seed,
+                legend=plan.legend.indexed,
             )
             for name in names
         ]
@@ -253,7 +272,7 @@ def build_task(
         patch=patch,
         spec=spec,
         compute=compute,
-        loss=build_loss(params.loss, world.total),
+        loss=build_loss(params.loss, world.total, truth_of(spec.outputs)),
         training=training,
         validation=read(folds[fold].validation),
         class_weights=_class_weights(params, plan, folds[fold].training, paths),
@@ -262,6 +281,11 @@ def build_task(
         seed=int(digest_json([params.seed, model, fold])[:8], 16),
         checkpoints=paths.checkpoints / "train" / fingerprint[:20],
     )
+
+
+def truth_of(outputs: Outputs) -> torch.Tensor | None:
+    """Whether a structure (row) holds a class (column); None if outputs are classes."""
+    return torch.from_numpy(outputs.truth) if outputs.overlap else None
 
 
 def warn_of_planes(spec: SegmenterSpec) -> None:

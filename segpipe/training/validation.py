@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int16, Int64
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,7 +25,7 @@ from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.postprocessing import StructureRule, choose_rules
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.training.patches.sampling import TrainingCase, draw_batch
-from segpipe.training.task import Task
+from segpipe.training.task import Task, truth_of
 
 log = logging.getLogger(__name__)
 DICE = "validation_dice"
@@ -64,10 +64,12 @@ def validate(
     found = [_compare(segmenter, case, inference) for case in cases]
     if not found:
         return {}
-    dice = np.array([dice_of(confusion)[1:] for confusion in found])
+    table = segmenter.spec.plan.legend.table
+    dice = np.array([dice_of(confusion, table)[1:] for confusion in found])
+    iou = [iou_of(confusion, table)[1:] for confusion in found]
     figures = [
         mean_of(dice.reshape(-1)),
-        mean_of(np.concatenate([iou_of(confusion)[1:] for confusion in found])),
+        mean_of(np.concatenate(iou)),
         mean_of(np.array([pixel_accuracy_of(confusion) for confusion in found])),
         *(mean_of(column) for column in dice.T),
     ]
@@ -117,14 +119,14 @@ def _compare(
 
 def _predict(
     segmenter: Segmenter, case: TrainingCase, inference: Inference
-) -> Iterator[Int64[np.ndarray, "n j k"]]:
+) -> Iterator[Int16[np.ndarray, "n j k"]]:
     """Predict the classes of a case, slab by slab along i."""
     parts = (
         case.image[:, start : start + SLICES]
         for start in range(0, case.image.shape[1], SLICES)
     )
     for slab in segmenter.probabilities(parts, case.label.shape, inference):
-        yield slab.values.argmax(1).cpu().numpy()
+        yield segmenter.spec.outputs.decode(slab.values).cpu().numpy()
 
 
 def choose_postprocessing(
@@ -147,14 +149,10 @@ def choose_postprocessing(
         return ()
     choices = choose_rules(
         [case.label for case in cases],
-        (
-            np.concatenate(
-                [part.astype(np.int16) for part in _predict(segmenter, case, inference)]
-            )
-            for case in cases
-        ),
+        (np.concatenate(list(_predict(segmenter, case, inference))) for case in cases),
         n_structures=len(plan.structures) - 1,
         voxel_volume=math.prod(plan.spacing),
+        legend=plan.legend.indexed,
     )
     for name, choice in zip(plan.structures[1:], choices, strict=True):
         if not choice.whole:
@@ -175,13 +173,17 @@ def choose_postprocessing(
 
 
 def fit_temperature(
-    logits: Float[Tensor, "voxel classes"], reference: Int64[Tensor, " voxel"]
+    logits: Float[Tensor, "voxel channels"],
+    reference: Int64[Tensor, " voxel"],
+    truth: Bool[Tensor, "channels classes"] | None = None,
 ) -> float:
-    """Find the temperature T for which softmax(logits / T) has minimal cross-entropy.
+    """Find the temperature T for which logits / T have minimal cross-entropy.
 
     Args:
         logits: Logits of voxels that were not trained on.
         reference: Class indices of the voxels.
+        truth: Whether a structure (row) holds a class (column), if structures may
+            overlap.
 
     Returns:
         The temperature; above 1 for an overconfident network.
@@ -192,7 +194,11 @@ def fit_temperature(
     exact = logits.double()
 
     def cost(logarithm: float) -> float:
-        return float(F.cross_entropy(exact / math.exp(logarithm), reference))
+        scaled = exact / math.exp(logarithm)
+        if truth is None:
+            return float(F.cross_entropy(scaled, reference))
+        target = truth.T[reference].double()
+        return float(F.binary_cross_entropy_with_logits(scaled, target))
 
     bound = math.log(LARGEST)
     with torch.inference_mode():
@@ -232,6 +238,7 @@ def calibrate(network: Network, task: Task) -> float:
     if not logits:
         log.warning("calibration: none, as the patches show no annotated voxel")
         return 1.0
-    temperature = fit_temperature(torch.cat(logits), torch.cat(references))
+    truth = truth_of(task.spec.outputs)
+    temperature = fit_temperature(torch.cat(logits), torch.cat(references), truth)
     log.info("calibration: temperature %.3f", temperature)
     return temperature

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from segpipe.dataset.description import read_description
+from segpipe.dataset.description import legend_of, read_description
 from segpipe.project.errors import DataError
 
 GOOD: dict[str, Any] = {
@@ -15,6 +15,9 @@ GOOD: dict[str, Any] = {
     "numTraining": 3,
     "file_ending": ".nii.gz",
 }
+
+
+NESTED = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3}
 
 
 def write(folder: Path, **values: Any) -> Path:
@@ -48,7 +51,8 @@ def test_the_unit_is_mm_only_where_there_is_a_spacing(
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
-        ({"labels": {"background": 0, "rim": [1, 2]}}, "regions are not supported"),
+        ({"regions_class_order": [7]}, "found [7]; delete the key"),
+        ({"labels": {**NESTED, "core": 2.5}}, "labels.core"),
         ({"labels": {"0": "background", "1": "liver"}}, "segpipe import"),
         ({"labels": {"background": 1, "liver": 2}}, "labels.background: expected 0"),
         ({"labels": {"background": 0}}, "at least one structure, found none"),
@@ -70,6 +74,75 @@ def test_a_fault_is_named_with_what_was_found(
 
     assert fault in str(caught.value)
     assert str(tmp_path / "dataset.json") in str(caught.value)
+
+
+def test_regions_are_read_as_nnunet_writes_them(tmp_path: Path) -> None:
+    """The example of nnU-Net's documentation/region_based_training.md."""
+    write(tmp_path, labels={**NESTED, "ignore": 4}, regions_class_order=[1, 2, 3])
+
+    about = read_description(tmp_path)
+    legend = legend_of(about.structures, about.regions_class_order)
+    assert about.ignore == 4
+    assert legend.structures == tuple(NESTED)
+    assert legend.values == (0, 1, 2, 3)
+    assert legend.members == ((0,), (1, 2, 3), (2, 3), (3,))
+    assert legend.table.astype(int).tolist() == [
+        [1, 0, 0, 0],
+        [0, 1, 1, 1],
+        [0, 0, 1, 1],
+        [0, 0, 0, 1],
+    ]
+
+
+def test_the_regions_of_kits_2023_are_taken(tmp_path: Path) -> None:
+    """Kidney, masses and tumour as published for nnU-Net; the tumour has value 2."""
+    labels = {"background": 0, "kidney": [1, 2, 3], "masses": [2, 3], "tumor": 2}
+
+    about = read_description(
+        write(tmp_path, labels=labels, regions_class_order=[1, 3, 2])
+    )
+
+    assert about.regions_class_order == (1, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "order", "fault", "mended"),
+    [
+        ({}, None, "expected 3 values, .* found none", [1, 2, 3]),
+        ({}, [1, 2], "expected 3 values, .* found \\[1, 2\\]", [1, 2, 3]),
+        ({}, [1, 2, 9], "found \\[9\\], which none of them holds", [1, 2, 3]),
+        ({}, [3, 2, 1], "voxel of 1 .*written as 3", [1, 2, 3]),
+        ({"rest": []}, [1, 2, 3], "labels.rest: expected at least one value", None),
+        ({"all": [3, 2, 1]}, [1, 2, 3], "found .* as whole, all", None),
+        ({"core": [0, 3]}, [1, 2, 3], "labels.core: .* found 0", None),
+        ({"ignore": 3}, [1, 2, 3], "labels.*found 3", None),
+        ({"ignore": [4, 5]}, [1, 2, 3], "labels.ignore: expected one whole", None),
+    ],
+)
+def test_regions_that_cannot_be_written_are_named_with_the_mend(
+    changes: dict[str, Any],
+    order: list[int] | None,
+    fault: str,
+    mended: list[int] | None,
+    tmp_path: Path,
+) -> None:
+    """The mend: another order, or the label deleted or as it was."""
+    labels = {**NESTED, **changes}
+    with pytest.raises(DataError, match=fault):
+        read_description(write(tmp_path, labels=labels, regions_class_order=order))
+
+    read_description(
+        write(tmp_path, labels=NESTED, regions_class_order=mended or [1, 2, 3])
+    )
+
+
+def test_values_that_regions_share_need_a_region_of_their_own(tmp_path: Path) -> None:
+    labels = {"background": 0, "left": [1, 3], "right": [2, 3]}
+    with pytest.raises(DataError, match="that several share a structure of their own"):
+        read_description(write(tmp_path, labels=labels, regions_class_order=[1, 2]))
+
+    labels["both"] = 3
+    read_description(write(tmp_path, labels=labels, regions_class_order=[1, 2, 3]))
 
 
 def test_all_faults_come_at_once(tmp_path: Path) -> None:

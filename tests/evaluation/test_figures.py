@@ -39,7 +39,7 @@ def write(artifacts: Path, figures: Figures, rows: list[Row]) -> None:
         figures,
         rows=rows,
         confusion=CONFUSION,
-        structures=("background", "liver"),
+        classes=("background", "liver"),
     )
 
 

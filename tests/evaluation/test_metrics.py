@@ -127,6 +127,31 @@ def test_figures_of_the_confusion_are_those_of_the_masks() -> None:
     assert metrics.iou_of(confusion)[1] == metrics.iou(reference, prediction)
 
 
+def test_figures_of_a_union_are_those_of_its_mask() -> None:
+    """Structures that overlap: classes 1 to 3, classes 2 and 3, class 3."""
+    rng = np.random.default_rng(0)
+    reference, prediction = rng.integers(0, 4, (2, 6, 7, 5))
+    members = ([0], [1, 2, 3], [2, 3], [3])
+    table = np.array([[n in own for n in range(4)] for own in members])
+    confusion = metrics.confusion_matrix(
+        reference, prediction, n_classes=4, ignore=None
+    )
+
+    found = {
+        "dice": metrics.dice_of(confusion, table),
+        "iou": metrics.iou_of(confusion, table),
+        "recall": metrics.recall_of(confusion, table),
+        "precision": metrics.precision_of(confusion, table),
+    }
+    for number, own in enumerate(members):
+        one, other = np.isin(reference, own), np.isin(prediction, own)
+        both = (one & other).sum()
+        assert found["dice"][number] == metrics.dice(one, other)
+        assert found["iou"][number] == metrics.iou(one, other)
+        assert found["recall"][number] == both / one.sum()
+        assert found["precision"][number] == both / other.sum()
+
+
 def test_a_strange_class_is_refused() -> None:
     with pytest.raises(DataError, match="prediction: expected classes from 0 to 1"):
         metrics.confusion_matrix(

@@ -18,6 +18,7 @@ from segpipe.evaluation.scores import (
 )
 from segpipe.images.grid import Grid
 from segpipe.images.instances import InstanceMatch, match_instances
+from segpipe.images.values import Legend, Unions
 from segpipe.images.volume import LabelMap
 
 CASES = CaseList(
@@ -95,12 +96,25 @@ def test_a_failure_lowers_every_mean() -> None:
     assert (both["n"], both["n_failed"], both["dice_worst"]) == (2, 1, 0)
 
 
+CELL = Legend(("background", "cell"), (0, 1), None)
+
+
 def test_pooled_figures_are_by_class_name() -> None:
-    found = pool(np.array([[6, 2], [0, 2]]), ("background", "cell"))
+    found = pool(np.array([[6, 2], [0, 2]]), CELL)
 
     assert found["pixel_accuracy"] == 0.8
     assert found["dice_dataset"]["cell"] == pytest.approx(2 * 2 / (2 * 2 + 2))
     assert found["mean_iou"] == pytest.approx((6 / 8 + 2 / 4) / 2)
+
+
+def test_structures_that_do_not_overlap_have_the_figures_of_classes() -> None:
+    confusion = np.random.default_rng(0).integers(0, 50, (3, 3))
+    names, values = ("background", "a", "b"), (0, 1, 2)
+    regions = Unions(values=((1,), (2,)), order=(1, 2))
+
+    found = pool(confusion, Legend(names, values, regions))
+
+    assert found == pool(confusion, Legend(names, values, None))
 
 
 def match(reference: int, predicted: int, hits: int) -> InstanceMatch:

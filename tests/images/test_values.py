@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segpipe.images.values import finite_float32, whole_labels
+from segpipe.images.values import Legend, Unions, finite_float32, whole_labels
 from segpipe.project.errors import DataError
 
 PATH = Path("scan.nii")
@@ -63,3 +63,44 @@ def test_intensities_become_contiguous_float32(kind: str) -> None:
 def test_values_beyond_float32_are_refused_and_counted(value: float) -> None:
     with pytest.raises(DataError, match=r"scan\.nii: expected finite voxels, found 2 "):
         finite_float32(PATH, np.array([value, 1.0, value]))
+
+
+NESTED = Legend(
+    ("background", "whole", "core"),
+    (0, 5, 7, 9),
+    Unions(values=((5, 7, 9), (7,)), order=(5, 7)),
+)
+CLASSES = Legend(("background", "liver", "spleen"), (0, 3, 7), None)
+
+
+def test_a_structure_is_the_union_of_its_values() -> None:
+    drawn = np.array([0, 5, 7, 9, 7, 255])
+
+    assert NESTED.mask(drawn, 1).tolist() == [False, True, True, True, True, False]
+    assert NESTED.mask(drawn, 2).tolist() == [False, False, True, False, True, False]
+    assert NESTED.topmost(drawn).tolist() == [0, 1, 2, 1, 2, 0]
+    assert NESTED.count({0: 1, 5: 10, 7: 200, 9: 3000}) == {"whole": 3210, "core": 200}
+    assert NESTED.classes == ("background", "5", "7", "9")
+    assert NESTED.values_of("core") == (7,)
+
+
+def test_without_unions_a_structure_is_its_value() -> None:
+    drawn = np.array([0, 3, 7, 255])
+
+    assert CLASSES.mask(drawn, 2).tolist() == [False, False, True, False]
+    assert CLASSES.topmost(drawn).tolist() == [0, 1, 2, 0]
+    assert CLASSES.count({3: 4}) == {"liver": 4, "spleen": 0}
+    assert CLASSES.classes == CLASSES.structures
+    assert (CLASSES.table == np.eye(3, dtype=bool)).all()
+
+
+@pytest.mark.parametrize("legend", [NESTED, CLASSES])
+def test_class_numbers_have_the_same_structures(legend: Legend) -> None:
+    numbers = np.arange(len(legend.values))
+    drawn = np.array(legend.values)
+
+    for structure in range(len(legend.structures)):
+        found = legend.indexed.mask(numbers, structure)
+        assert (found == legend.mask(drawn, structure)).all()
+        assert (found == legend.table[structure]).all()
+    assert (legend.indexed.topmost(numbers) == legend.topmost(drawn)).all()

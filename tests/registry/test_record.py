@@ -2,7 +2,7 @@
 
 import pytest
 
-from segpipe.evaluation.report.page import page_file
+from segpipe.evaluation.report.page import key_file, page_file
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
@@ -18,6 +18,7 @@ def write_results(paths: Paths, model: str, *, dice: float) -> None:
     dataset = {"dice_dataset": {"left (L)": 0.7}}
     write_figures(paths, make_figures(dice, model=model, dataset=dataset))
     write_text(page_file(paths.artifacts), f"<p>{dice}</p>")
+    write_text(key_file(paths.artifacts), "number,case,patient\ncase 1,a,smith\n")
 
 
 @pytest.fixture

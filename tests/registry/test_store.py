@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from segpipe.project.errors import DataError
+from segpipe.project.origin.study import Study
 from segpipe.project.paths import Paths
 from segpipe.registry.live import live_run
 from segpipe.registry.record import record
@@ -55,6 +56,24 @@ def test_the_database_lies_in_the_project_whatever_its_folder_is_called(
     client.log_text(run.info.run_id, "a", "a.txt")
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert {path.name for path in folder.iterdir()} == {"mlflow.db", "mlartifacts"}
+
+
+def test_each_study_has_an_experiment_of_its_own_in_one_store(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout's is called segpipe, as before there were studies."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.root}/mlflow.db")
+    liver = tmp_path / "other"
+    liver.mkdir()
+    study = Study(format_version=1, name="liver", segpipe="0.1.0", files={})
+    study.write(liver / "study.json")
+    found = {}
+    for each in (paths, Paths(liver)):
+        client, experiment = connect(each)
+        found[client.get_experiment(experiment).name] = experiment
+
+    assert list(found) == ["segpipe", "liver"]
+    assert len(set(found.values())) == 2
 
 
 @pytest.mark.parametrize("name", ["plain", "which?"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from segpipe.evaluation.metrics import dice
+from segpipe.images.values import Legend, Unions
 from segpipe.segmenter.postprocessing import (
     MARGIN,
     NOTHING,
@@ -416,3 +417,76 @@ def test_a_rule_says_what_it_does() -> None:
     assert below(12.5).words("mm") == "drop components below 12.5 mm³"
     assert below(12.0).words("px") == "drop components below 12 voxels"
     assert NOTHING.words("mm") == "nothing"
+
+
+# A core in a whole, by values 5 and 7; and a vessel that may lie anywhere, by 9.
+NESTED = Legend(
+    ("background", "whole", "core", "vessel"),
+    (0, 5, 7, 9),
+    Unions(values=((5, 7), (7,), (9,)), order=(5, 7, 9)),
+)
+
+
+def test_a_core_that_is_dropped_becomes_what_is_around_it() -> None:
+    whole, core = ball(14, center=(24, 24, 24)), ball(5, center=(20, 24, 24))
+    speck = ball(2, center=(32, 24, 24))
+    label = labels(v5=whole, v7=core | speck)
+
+    result = apply_rules(label, {2: LARGEST}, voxel_volume=1.0, legend=NESTED)
+
+    assert (result == labels(v5=whole, v7=core)).all()
+
+
+def test_a_whole_that_is_dropped_takes_its_core_along() -> None:
+    """Its voxels of both values are one component, which is larger than its parts."""
+    whole, core = ball(9, center=(14, 24, 24)), ball(7, center=(14, 24, 24))
+    other, own = ball(6, center=(38, 24, 24)), ball(5, center=(38, 24, 24))
+    vessel = ball(2, center=(38, 5, 5))
+    label = labels(v5=whole | other, v7=core | own, v9=vessel)
+
+    result = apply_rules(label, {1: LARGEST}, voxel_volume=1.0, legend=NESTED)
+
+    assert (result == labels(v5=whole, v7=core, v9=vessel)).all()
+
+
+def test_a_hole_is_filled_with_what_is_around_it() -> None:
+    """A hole of the core may hold the whole, but not a vessel: that stays."""
+    whole, core = ball(14, center=(24, 24, 24)), ball(10, center=(24, 24, 24))
+    hole, vessel = ball(2, center=(20, 24, 24)), ball(2, center=(29, 24, 24))
+    empty = ball(1, center=(24, 30, 24))
+    label = labels(v5=whole, v7=core)
+    label[hole], label[vessel], label[empty] = 5, 9, 0
+
+    result = apply_rules(label, {2: FILL}, voxel_volume=1.0, legend=NESTED)
+
+    expected = labels(v5=whole, v7=core, v9=vessel)
+    assert (result == expected).all()
+
+
+def test_rules_of_structures_that_overlap_are_chosen_by_their_unions() -> None:
+    """A speck of the core inside the whole: only the core has a rule."""
+    pairs = []
+    for at in (22, 24):
+        whole, core = ball(14, center=(at, 24, 24)), ball(6, center=(at - 4, 24, 24))
+        drawn = labels(v1=whole, v2=core)
+        found = labels(v1=whole, v2=core | ball(2.5, center=(at + 8, 24, 24)))
+        pairs.append((drawn, found))
+    references, predictions = zip(*pairs, strict=True)
+
+    choices = choose_rules(
+        references,
+        iter(predictions),
+        n_structures=3,
+        voxel_volume=1.0,
+        legend=NESTED.indexed,
+    )
+
+    assert [choice.rule.drops for choice in choices] == [False, True, False]
+    assert [choice.whole for choice in choices] == [True, True, False]
+    assert choices[0].dice_before == 1
+    assert choices[1].dice_before == np.mean([dice(r == 2, p == 2) for r, p in pairs])
+    assert choices[1].dice_after == 1
+    rules = {n: choice.rule for n, choice in enumerate(choices, start=1)}
+    for drawn, found in pairs:
+        mended = apply_rules(found, rules, voxel_volume=1.0, legend=NESTED.indexed)
+        assert (mended == drawn).all()

@@ -7,13 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segpipe.images.grid import Grid
-from segpipe.images.volume import Image
+from segpipe.images.region import Region
+from segpipe.images.volume import Image, ImageStream
 from segpipe.project.errors import DataError
 from segpipe.segmenter.plan import Normalization, Plan
 from segpipe.segmenter.preprocessing import (
     classes_of,
     normalize,
     prepare_image,
+    prepared_parts,
     resample_classes,
     resample_image,
     resample_instances,
@@ -261,3 +263,36 @@ def test_dense_annotation_loses_nothing_by_coarser_slices() -> None:
     annotated = np.zeros((8, 8, 12), dtype=np.int16)
 
     assert not vanished_slices(annotated, resample_classes(annotated, (8, 8, 5)))
+
+
+@pytest.mark.parametrize("how", [NONE, ZSCORE, CT])
+@pytest.mark.parametrize("kind", ["box", "voxels", None])
+def test_a_channel_that_an_image_lacks_is_zero_and_changes_no_other(
+    how: Normalization, kind: str | None
+) -> None:
+    """Whole and slice by slice; the other channel is as in an image without it."""
+    image = np.full((1, 10, 9, 8), -7, np.float32)
+    image[0, 2:8, 1:8, 1:7] = smooth((6, 7, 6))
+    grid = Grid.from_spacing((10, 9, 8), (1.0, 1.0, 2.0), "mm")
+    both = np.concatenate([image, np.full_like(image, np.nan)])
+    background = (-7.0, -1000.0)
+    plans = [
+        plan((1.3, 1.0, 1.0), *kinds).model_copy(
+            update={
+                "region": kind
+                and Region(kind=kind, background=background[: len(kinds)])
+            }
+        )
+        for kinds in ((how,), (how, CT))
+    ]
+
+    alone, _ = prepare_image(Image(image, grid), plans[0])
+    found, _ = prepare_image(Image(both, grid), plans[1])
+    parts = list(prepared_parts(ImageStream.of(Image(both, grid)), plans[1]))
+
+    assert (found[0] == alone[0]).all()
+    assert not found[1].any()
+    in_slices = np.concatenate(parts, axis=1)
+    assert in_slices.shape[0] == 2
+    assert not in_slices[1].any()
+    assert np.abs(np.sort(in_slices[0], None) - np.sort(alone[0], None)).max() < 1e-4

@@ -3,6 +3,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -12,12 +13,13 @@ from segpipe.project.errors import DataError
 from segpipe.segmenter.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import (
+    Outputs,
     SegmenterSpec,
     ensemble_digest,
     predictions_digest,
     read_networks,
 )
-from tests.support.segmenters import make_plan, save_segmenter
+from tests.support.segmenters import TUMOUR, make_plan, save_segmenter
 
 
 def test_only_rules_that_do_something_count(tmp_path) -> None:
@@ -149,3 +151,74 @@ def test_a_huge_header_of_weights_is_refused_before_it_is_parsed(
 
     with pytest.raises(DataError, match="found 10000002; fetch the weights again"):
         read_networks(folder, SegmenterSpec.read(folder / "spec.json"))
+
+
+def by_nnunets_rule(shares: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
+    """``convert_probabilities_to_segmentation`` of nnU-Net v2, voxel by voxel."""
+    written = np.zeros(shares.shape[1:], np.int64)
+    for place in np.ndindex(*written.shape):
+        for share, value in zip(shares[(slice(None), *place)], order, strict=True):
+            if share > 0.5:
+                written[place] = value
+    return written
+
+
+def test_structures_that_overlap_are_written_in_their_order() -> None:
+    plan = make_plan(**TUMOUR)
+    shares = np.random.default_rng(0).random((3, 4, 5, 6)).astype(np.float32)
+    shares[0, 0, 0, 0] = 0.5  # not above 1/2
+
+    classes = Outputs(plan.legend).decode(torch.from_numpy(shares)[None])[0]
+
+    written = np.array(plan.values)[classes.numpy()]
+    assert (written == by_nnunets_rule(shares, (1, 2, 4))).all()
+
+
+@pytest.mark.parametrize("kind", [{}, TUMOUR])
+def test_a_label_map_is_what_its_own_probabilities_say(kind) -> None:
+    outputs = Outputs(make_plan(**kind).legend)
+    classes = np.random.default_rng(0).integers(-1, outputs.classes, (4, 5, 6))
+
+    shares = outputs.encode(classes)
+    back = outputs.decode(torch.from_numpy(shares)[None])[0].numpy()
+
+    assert shares.shape == (3, 4, 5, 6)  # two structures and background, or three
+    assert (back == np.maximum(classes, 0)).all()
+    assert not shares[:, classes < 0].any()
+
+
+@pytest.mark.parametrize("kind", [{}, TUMOUR])
+def test_the_entropy_is_0_for_the_certain_and_1_for_the_undecided(kind) -> None:
+    outputs = Outputs(make_plan(**kind).legend)
+    logits = torch.zeros(1, 3, 2, 1, 1)
+    logits[0, :, 1, 0, 0] = torch.tensor([90.0, -90.0, -90.0])
+
+    found = outputs.entropy(outputs.activate(logits)).ravel().tolist()
+
+    assert found == pytest.approx([1, 0], abs=1e-6)
+
+
+def test_a_spec_from_before_overlap_is_of_classes_and_stays_as_it_is(
+    tmp_path: Path,
+) -> None:
+    file = save_segmenter(tmp_path, make_plan()) / "spec.json"
+    before = file.read_bytes()
+    assert b"unions" not in before
+
+    spec = SegmenterSpec.read(file)
+    spec.write(file)
+
+    assert not spec.outputs.overlap
+    assert spec.outputs.channels == spec.network.out_channels == 3
+    assert file.read_bytes() == before
+
+
+def test_a_spec_says_which_values_structures_unite(tmp_path: Path) -> None:
+    file = save_segmenter(tmp_path, make_plan(**TUMOUR)) / "spec.json"
+
+    spec = SegmenterSpec.read(file)
+    said = json.loads(file.read_text())["plan"]["unions"]
+
+    assert said == {"values": [[1, 4, 2], [4, 2], [4]], "order": [1, 2, 4]}
+    assert spec.outputs.overlap
+    assert spec.outputs.channels == spec.network.out_channels == 3

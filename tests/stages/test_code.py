@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from segpipe.project.errors import DataError
+from segpipe.project.origin.study import Study
 from segpipe.project.paths import Paths
-from segpipe.project.study import Study
 from segpipe.stages import code
 from tests.support.places import ROOT
 

@@ -1,6 +1,7 @@
 """The report: everything side by side, nothing from elsewhere, nobody's name."""
 
 import base64
+import csv
 import io
 import re
 
@@ -9,6 +10,11 @@ import pytest
 from PIL import Image
 
 from segpipe.dataset.case import read_cases
+from segpipe.dataset.case_files import (
+    PredictionRecord,
+    prediction_record_file,
+    predictions_folder,
+)
 from segpipe.dataset.split import read_split
 from segpipe.images.formats.files import write_label
 from segpipe.images.formats.nifti import read_label
@@ -44,6 +50,14 @@ def write_model(paths: Paths, model: str, *, shift: int) -> None:
         moved = np.roll(label.array, shift, axis=1)
         file = paths.artifacts / "predict" / model / f"{name}.nii"
         write_label(file, moved, label.grid)
+    folder = predictions_folder(paths.artifacts, model)
+    PredictionRecord(
+        format_version=1,
+        model=model,
+        folds=(0,),
+        segmenter=f"{model}-digest-0123",
+        cases=read_split(paths.artifacts).test,
+    ).write(prediction_record_file(folder))
     write_training(paths, model, 0)
     made = read_plan(paths.artifacts)
     patch = read_patch_plan(paths.artifacts, model)
@@ -84,9 +98,17 @@ def read_picture(paths: Paths) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def both(paths: Paths) -> tuple[str, bytes]:
-    """The page and the picture of both models; drawing them takes seconds."""
-    return read_page(paths, ["good", "poor"]), read_picture(paths)
+def written(paths: Paths) -> dict[str, bytes]:
+    """The files of the report of both models; drawing them takes seconds."""
+    read_page(paths, ["good", "poor"])
+    folder = paths.artifacts / "report"
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def both(written: dict[str, bytes]) -> tuple[str, bytes]:
+    """The page and the picture."""
+    return written["index.html"].decode(), written["report.png"]
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +117,12 @@ def page(both: tuple[str, bytes]) -> str:
 
 
 def test_the_page_needs_nothing_else(page: str) -> None:
+    """It links to the files beside it; a browser loads neither."""
     sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
+    outer = {one for one in sources if not one.startswith(("data:image/png;", "#"))}
     assert sources
-    assert all(source.startswith("data:image/png;base64,") for source in sources)
-    assert "<script" not in page
+    assert outer == {"key.csv", "figures.csv"}
+    assert "<script src" not in page
     for data in re.findall(r"base64,([^\"]+)", page):
         assert base64.b64decode(data).startswith(b"\x89PNG")
 
@@ -139,11 +163,80 @@ def test_patients_and_cases_go_by_pseudonyms(page: str) -> None:
 
 
 def test_overlays_can_be_left_out(paths: Paths) -> None:
-    with_overlays = read_page(paths, ["good"]).count("<img")
+    whole = read_page(paths, ["good"])
     without = read_page(paths, ["good"], overlays=False)
 
-    assert without.count("<img") == with_overlays - 3
+    assert whole.count('class="panel"') == 9
+    assert 'class="panel"' not in without
+    assert without.count("<img") == whole.count("<img") == 2
     assert "Worst case:" not in without
+    assert not (paths.artifacts / "report" / "worst.png").exists()
+
+
+def test_the_page_says_what_it_is_about(paths: Paths, page: str) -> None:
+    facts = dict(re.findall(r"<tr><td>([^<]+)</td><td>([^<]+)</td></tr>", page))
+
+    assert facts["Data set"] == "without a name"
+    assert facts["Version of the data"] == "not tracked by DVC"
+    assert facts["Commit"] == "not in git"
+    assert facts["All cases"] == "14 cases of 10 patients"
+    assert facts["Test"] == "8 cases of 7 patients"
+    assert facts["Fold 0"] == (
+        "training: 4 cases of 2 patients; validation: 2 cases of 1 patient"
+    )
+    assert facts["Segmenter of poor"] == "digest poor-digest-"
+
+
+def test_a_number_leads_to_the_case_in_a_file_of_its_own(
+    paths: Paths, page: str, written: dict[str, bytes]
+) -> None:
+    lines = written["key.csv"].decode().splitlines()
+    rows = {row["number"]: row for row in csv.DictReader(lines)}
+    (number,) = re.findall(r"Worst case: (case \d\d)", page)[:1]
+
+    cases = read_cases(paths.artifacts)
+    assert len(rows) == 14
+    row = rows[number]
+    assert row["side"] == "test"
+    assert row["patient"] == cases[row["case"]].patient
+    assert (paths.root / row["images"]).is_file()
+    assert (paths.root / row["label"]).is_file()
+
+
+def test_all_figures_lie_beside_the_page_without_names(
+    written: dict[str, bytes],
+) -> None:
+    text = written["figures.csv"].decode()
+    rows = {row["figure"]: row for row in csv.DictReader(text.splitlines())}
+
+    assert float(rows["test/dice_mean"]["good"]) == 1
+    assert 0 < float(rows["test/dice_mean"]["poor"]) < 1
+    dice = [
+        float(row["poor"])
+        for name, row in rows.items()
+        if re.fullmatch(r"cases/case \d\d/core/dice", name)
+    ]
+    assert len(dice) == 8
+    mean = float(rows["structures/core/dice_mean"]["poor"])
+    assert sum(dice) / 8 == pytest.approx(mean, abs=1e-5)
+    assert not re.search(r"case_\d|smith", text)
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (0, []),
+        (1, ["Only"]),
+        (2, ["Worst", "Best"]),
+        (3, ["Worst", "Median", "Best"]),
+        (7, ["Worst", "Median", "Best"]),
+    ],
+)
+def test_no_case_is_shown_twice(count: int, expected: list[str]) -> None:
+    chosen = report.choose_shown([str(n) for n in range(count)])
+
+    assert [why for why, _ in chosen] == expected
+    assert len({case for _, case in chosen}) == len(chosen)
 
 
 def test_a_model_that_was_dropped_from_the_list_is_gone(paths: Paths) -> None:

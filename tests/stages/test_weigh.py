@@ -17,6 +17,7 @@ from segpipe.dataset.prepared import (
 )
 from segpipe.images.borders import border_weights
 from segpipe.project.paths import Paths
+from segpipe.segmenter.plan import read_plan
 from segpipe.stages import annotate, plan, preprocess, weigh
 from segpipe.training.patches.sampling import read_training_case
 from tests.support.phantoms import write_dataset
@@ -90,6 +91,7 @@ def test_each_network_reads_the_maps_of_its_dimensions(paths: Paths) -> None:
             balanced=False,
             matched=False,
             seed=0,
+            legend=read_plan(paths.artifacts).legend.indexed,
         )
         assert np.array_equal(
             case.border, load(paths, "weigh", f"border-{dimensions}d")

@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from segpipe.images.dicom.seg.writing import Algorithm, write_seg
 from segpipe.images.dicom.series import DicomImage, find_series, read_series
+from segpipe.images.values import Legend
 
 SERIES = "1.2.826.0.1.3680043.10.99.1"
 SHAPE = (5, 4, 6)  # columns, rows, slices
@@ -148,6 +149,12 @@ def labels() -> np.ndarray:
     return array
 
 
+def legend(structures: dict[int, str]) -> Legend:
+    """The legend of structures by their values."""
+    named = sorted({0: "background", **structures}.items())
+    return Legend(tuple(name for _, name in named), tuple(n for n, _ in named), None)
+
+
 def numbered(array: np.ndarray) -> np.ndarray:
     """The labels as their segments are numbered."""
     return np.select([array == 3, array == 7], [1, 2])
@@ -161,7 +168,7 @@ def write(
         path,
         array,
         source,
-        structures=STRUCTURES,
+        legend=legend(STRUCTURES),
         algorithm=Algorithm("segpipe", "0.1.0", digest),
     )
 

@@ -7,7 +7,7 @@ from pydicom import Dataset
 
 from segpipe.images.dicom.seg.writing import Algorithm, write_seg
 from segpipe.images.dicom.series import DicomImage, find_series, read_series
-from tests.support.dicoms import SERIES, SHAPE, VOXELS, Change, write_series
+from tests.support.dicoms import SERIES, SHAPE, VOXELS, Change, legend, write_series
 from tests.support.structure_sets import box, contour_of, write_structure_set
 
 NAMES = {1: "liver", 2: "spleen"}
@@ -57,7 +57,7 @@ def add_seg(
         path,
         array,
         image,
-        structures={0: "background", **names},
+        legend=legend(names),
         algorithm=Algorithm("phantom", "1", path.name),
     )
     return path

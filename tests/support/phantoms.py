@@ -1,6 +1,8 @@
 """Small data sets and shapes with known answers, for the tests of other modules."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,16 @@ from segpipe.images.grid import Grid
 from segpipe.project.documents import write_json, write_text
 
 VALUES = (1, 3)  # of the structures; need not be consecutive
+TUMOUR: dict[str, Any] = {
+    "labels": {
+        "background": 0,
+        "whole tumour": [1, 4, 2],
+        "core": [4, 2],
+        "enhancing": 4,
+    },
+    "regions_class_order": [1, 2, 4],
+}
+RINGS = {1: 1.0, 2: 0.75, 4: 0.45}  # radius of each value's ball, of the tumour's
 
 
 def ball(
@@ -83,6 +95,33 @@ def write_dataset(
         ]
         text = "\n".join(["case,patient,site", *rows])
         write_text(folder / "patients.csv", text + "\n")
+
+
+def write_tumours(
+    folder: Path, *, dimensions: int = 3, cases: int = 10, patients: dict[str, str]
+) -> None:
+    """A data set of nested structures: an enhancing ball in a core in a whole tumour.
+
+    The structures unite values as nnU-Net's regions do; each value has a grey value of
+    its own. Grids and names are those of ``write_dataset``.
+    """
+    write_dataset(folder, dimensions=dimensions, cases=cases, patients=patients)
+    description = folder / "dataset.json"
+    document = json.loads(description.read_text())
+    write_json(description, {**document, **TUMOUR})
+    shape = (24, 20, 16) if dimensions == 3 else (64, 64, 1)
+    for number in range(cases):
+        rng = np.random.default_rng(number)
+        center = tuple((n - 1) / 2 + rng.uniform(-1, 1) * (n > 1) for n in shape)
+        label = np.zeros(shape, dtype=np.uint8)
+        image = 40 + rng.integers(0, 12, shape)
+        for grey, (value, share) in zip((60, 120, 180), RINGS.items(), strict=True):
+            inside = ball(share * min(shape[:2]) / 2.5, shape=shape, center=center)
+            label[inside], image[inside] = value, grey + rng.integers(0, 12)
+        ending = document["file_ending"]
+        _write(
+            folder, f"case_{number:02d}", ending, image.astype(np.uint8), label, None
+        )
 
 
 def _build_case(

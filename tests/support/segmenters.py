@@ -1,19 +1,27 @@
 """Plans and segmenters: small, with random weights."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from segpipe.images.grid import Triple
 from segpipe.images.region import Region
+from segpipe.images.values import Unions
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
 from segpipe.segmenter.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.spec import Outputs, SegmenterSpec
 
 NONE = Normalization(kind="none", low=0, high=0, mean=0, standard_deviation=0)
 ZSCORE = Normalization(kind="zscore", low=0, high=0, mean=0, standard_deviation=0)
+
+TUMOUR: dict[str, Any] = {  # structures that overlap; values in any order
+    "structures": ("background", "whole tumour", "core", "enhancing"),
+    "values": (0, 1, 2, 4),
+    "unions": Unions(values=((1, 4, 2), (4, 2), (4,)), order=(1, 2, 4)),
+}
 
 
 def make_plan(
@@ -28,6 +36,7 @@ def make_plan(
     values: tuple[int, ...] = (0, 3, 7),
     ignore: int | None = None,
     region: Region | None = None,
+    unions: Unions | None = None,
 ) -> Plan:
     """A plan for training cases of one shape; one normalization serves all channels."""
     if len(normalization) == 1:
@@ -43,6 +52,7 @@ def make_plan(
         values=values,
         ignore=ignore,
         region=region,
+        unions=unions,
         profile=DatasetProfile(
             cases=4,
             median_shape=shape,
@@ -69,7 +79,7 @@ def make_segmenter(
     spec = NetworkSpec(
         name=network,
         in_channels=len(plan.channels),
-        out_channels=len(plan.values),
+        out_channels=Outputs(plan.legend).channels,
         base_channels=2,
         padding=padding,
     )

@@ -260,3 +260,77 @@ def test_values_without_a_meaning_are_refused(fault: dict[str, float]) -> None:
 
     with pytest.raises(ValueError, match=next(iter(fault))):
         LossParams.model_validate(values | fault)
+
+
+TRUTH = torch.tensor([[0, 1, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1]], dtype=torch.bool)
+
+
+def nested_case() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits of three nested structures, classes, weight, and each one's presence."""
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(2, 3, 4, 5, 3, generator=generator)
+    reference = torch.randint(-1, 4, (2, 4, 5, 3), generator=generator)
+    weight = torch.rand(reference.shape, generator=generator) * (reference >= 0)
+    present = torch.stack([reference >= least for least in (1, 2, 3)], dim=1)
+    return logits, reference, weight, present.float()
+
+
+def test_the_cross_entropy_of_structures_that_overlap_is_torchs() -> None:
+    logits, reference, weight, present = nested_case()
+    each = F.binary_cross_entropy_with_logits(
+        logits, present, weight[:, None].expand_as(logits), reduction="sum"
+    )
+
+    summed = cross_entropy(logits, reference, weight, reduction="sum", truth=TRUTH)
+    mean = cross_entropy(logits, reference, weight, reduction="mean", truth=TRUTH)
+
+    assert summed.item() == pytest.approx(each.item() / 3, rel=1e-5)
+    assert mean.item() == pytest.approx(each.item() / 3 / weight.sum().item(), rel=1e-5)
+
+
+def test_the_dice_of_structures_that_overlap_is_the_mean_of_each_alone() -> None:
+    """A structure alone is a class against the background: sigmoid(x) = softmax."""
+    logits, reference, weight, present = nested_case()
+    alone = [
+        dice(
+            torch.stack([torch.zeros_like(logits[:, n]), logits[:, n]], dim=1),
+            torch.where(reference < 0, -1, present[:, n].long()),
+            weight,
+        ).item()
+        for n in range(3)
+    ]
+
+    found = dice(logits, reference, weight, truth=TRUTH)
+
+    assert found.item() == pytest.approx(sum(alone) / 3, rel=1e-5)
+
+
+def test_the_focal_loss_of_structures_that_overlap_is_the_papers() -> None:
+    logits, reference, weight, present = nested_case()
+    p = torch.sigmoid(logits.double())
+    right = torch.where(present > 0, p, 1 - p)
+    each = -0.5 * (1 - right) ** 2 * right.log()
+
+    found = focal(
+        logits, reference, weight, gamma=2.0, alpha=0.5, reduction="sum", truth=TRUTH
+    )
+
+    expected = (each.mean(1) * weight).sum()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_not_annotated_trains_no_structure(name: str) -> None:
+    logits, reference, weight, _ = nested_case()
+    params = LossParams(
+        name=name, reduction="mean", focal_gamma=2.0, focal_alpha=1.0, kept_fraction=1.0
+    )
+    loss = build_loss(params, truth=TRUTH)
+    logits.requires_grad_()
+
+    loss(logits, reference, weight).backward()
+
+    assert logits.grad is not None
+    unknown = (reference < 0)[:, None].expand_as(logits)
+    assert not logits.grad[unknown].any()
+    assert logits.grad[~unknown].any()

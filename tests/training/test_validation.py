@@ -200,7 +200,7 @@ def test_calibration_takes_each_voxel_once(
     network = start_or_resume(task).network
     given: list[int] = []
 
-    def fit(logits: torch.Tensor, reference: torch.Tensor) -> float:
+    def fit(logits: torch.Tensor, reference: torch.Tensor, truth: None) -> float:
         given.append(len(logits.unique(dim=0)))
         given.append(len(logits))
         return 1.0

@@ -2,16 +2,19 @@
 
 import base64
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
+from segpipe.evaluation.report.pictures.script import SCRIPT, STYLE
 from segpipe.project.documents import write_bytes, write_text
 
 SUMMARY, CASES = "report", "cases"  # names of pictures
+KEY, FIGURES = "key.csv", "figures.csv"  # files beside the page
 
 TEMPLATE = """\
 <!doctype html>
@@ -26,12 +29,12 @@ TEMPLATE = """\
 * { box-sizing:border-box }
 body { margin:0; background:var(--tint); color:var(--ink);
   font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif }
-main { max-width:1080px; margin:0 auto; padding:40px 24px 80px }
+main { max-width:1240px; margin:0 auto; padding:40px 24px 80px }
 h1 { font-size:2rem; line-height:1.2; margin:0 0 .3em; letter-spacing:-.01em }
 h2 { font-size:1.2rem; margin:0 0 .6em }
 p { margin:.3em 0 .9em; max-width:70ch } .soft { color:var(--soft); font-size:.9rem }
 section { background:var(--paper); border:1px solid var(--line); border-radius:12px;
-  padding:24px 28px; margin:20px 0; break-inside:avoid }
+  padding:24px 28px; margin:20px 0 }
 .cards { display:grid; grid-template-columns:repeat(auto-fit,minmax(190px,1fr));
   gap:16px; margin:24px 0 }
 .card { background:var(--paper); border:1px solid var(--line); border-radius:12px;
@@ -44,10 +47,20 @@ section { background:var(--paper); border:1px solid var(--line); border-radius:1
 th:first-child,td:first-child { text-align:left } thead th { color:var(--soft);
   font-weight:600; border-bottom:2px solid var(--line) } td.best { font-weight:700;
   color:var(--accent) } tr.part td { font-weight:600; background:var(--tint);
-  color:var(--soft); font-size:.85rem } td.failed { color:#b3261e; font-weight:700 }
-img { display:block; width:100%; height:auto; margin:6px 0 } footer { color:var(--soft);
+  color:var(--soft); font-size:.85rem } .facts { width:auto }
+.facts thead { display:none } .facts td { text-align:left; white-space:normal }
+td.failed { color:#b3261e; font-weight:700 }
+td.failed::after { content:" \N{MULTIPLICATION SIGN}" }
+img { display:block; max-width:100%; height:auto; margin:6px 0 }
+h3 { font-size:1rem; margin:1.6em 0 .4em } a { color:var(--accent) }
+footer { color:var(--soft);
   font-size:.85rem; margin-top:28px }
-@media print { body { background:#fff } main { max-width:none; padding:0 } }
+{{ style }}
+@media print { @page { margin:14mm } body { background:#fff; font-size:12px }
+  main { max-width:none; padding:0 } section { border:0; padding:0 }
+  .wide { overflow:visible } th,td { padding:3px 6px; white-space:normal }
+  tr,img,.card,.panel { break-inside:avoid } h2,h3,h2+p { break-after:avoid }
+  .columns { grid-template-columns:repeat(auto-fit,minmax(110px,1fr)) } }
 @media (max-width:600px) { section { padding:16px } main { padding:20px 12px } }
 </style>
 </head>
@@ -63,7 +76,8 @@ img { display:block; width:100%; height:auto; margin:6px 0 } footer { color:var(
 {% for part in parts %}<section>
 <h2>{{ part.heading }}</h2>
 {% if part.text %}<p class="soft">{{ part.text }}</p>
-{% endif %}{% if part.table %}<div class="wide"><table>
+{% endif %}{% if part.table %}<div class="wide"><table
+{%- if not part.table.columns|select|list %} class="facts"{% endif %}>
 <thead><tr>{% for name in part.table.columns %}<th>{{ name }}</th>{% endfor %}</tr>
 </thead><tbody>
 {% for row in part.table.rows %}{% if row.cells|length == 1 %}<tr class="part"><td
@@ -75,10 +89,14 @@ img { display:block; width:100%; height:auto; margin:6px 0 } footer { color:var(
 {% endif %}{% endfor %}</tbody></table></div>
 {% endif %}{% for picture in part.pictures %}<img alt="{{ picture.words }}" src="data:
 {{- 'image/png;base64,' + picture.base64 }}">
-{% endfor %}</section>
+{% endfor %}{% for panel in part.panels %}{{ panel }}{% endfor %}{% if part.links %}<p>
+{%- for name, file in part.links.items() %}<a href="{{ file }}">{{ name }}</a>
+{{- ' \N{MIDDLE DOT} ' if not loop.last }}{% endfor %}</p>
+{% endif %}</section>
 {% endfor %}<footer>{{ footer }}</footer>
 </main>
-</body>
+{% if script %}<script>{{ script }}</script>
+{% endif %}</body>
 </html>
 """
 
@@ -132,12 +150,40 @@ class Picture:
 
 @dataclass(frozen=True)
 class Part:
-    """A section of the page."""
+    """A section of the page.
+
+    Attributes:
+        heading: Title of the section.
+        text: What the reader must know, in sentences.
+        table: Figures.
+        pictures: Plots.
+        panels: Cases to scroll and zoom, as HTML.
+        links: Name of a link to the file beside the page to which it leads.
+    """
 
     heading: str
     text: str = ""
     table: Table | None = None
     pictures: tuple[Picture, ...] = ()
+    panels: tuple[Markup, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Files:
+    """What lies beside the page.
+
+    Attributes:
+        summary: PNG of the whole report in one picture.
+        pictures: PNG by the name of the picture: the cases that the page shows.
+        figures: All figures as CSV.
+        key: The pseudonyms of the cases and their names as CSV.
+    """
+
+    summary: bytes
+    pictures: dict[str, bytes]
+    figures: str
+    key: str
 
 
 def page_file(artifacts: Path) -> Path:
@@ -150,30 +196,40 @@ def picture_file(artifacts: Path, name: str) -> Path:
     return artifacts / "report" / f"{name}.png"
 
 
+def key_file(artifacts: Path) -> Path:
+    """The file that names cases and patients, for those who may know them."""
+    return page_file(artifacts).with_name(KEY)
+
+
 def write_report(
-    artifacts: Path, page: str, parts: Sequence[Part], summary: bytes
+    artifacts: Path, page: str, parts: Sequence[Part], files: Files
 ) -> None:
-    """Write the page and its pictures in place of earlier ones.
+    """Write the page and the files beside it in place of earlier ones.
 
     Args:
         artifacts: Folder of all stages.
         page: The HTML document.
         parts: Sections of the page; each of their pictures becomes a file of its own.
-        summary: PNG of the whole report in one picture.
+        files: What else lies beside the page.
     """
+    plots = {one.name: one.png for part in parts for one in part.pictures}
     shutil.rmtree(page_file(artifacts).parent, ignore_errors=True)
     write_text(page_file(artifacts), page)
-    write_bytes(picture_file(artifacts, SUMMARY), summary)
-    for part in parts:
-        for picture in part.pictures:
-            write_bytes(picture_file(artifacts, picture.name), picture.png)
+    write_text(key_file(artifacts), files.key)
+    write_text(page_file(artifacts).with_name(FIGURES), files.figures)
+    pictures = {SUMMARY: files.summary, **plots, **files.pictures}
+    for name, png in pictures.items():
+        write_bytes(picture_file(artifacts, name), png)
 
 
 def build_page(
     title: str, subtitle: str, cards: list[Card], parts: list[Part], footer: str
 ) -> str:
     """Render the page as one HTML document that loads nothing else."""
+    scrolls = any(part.panels for part in parts)
     content: dict[str, Any] = {
+        "style": Markup(STYLE if scrolls else ""),  # noqa: S704 (our own)
+        "script": Markup(SCRIPT if scrolls else ""),  # noqa: S704 (our own)
         "title": title,
         "subtitle": subtitle,
         "cards": cards,

@@ -23,6 +23,7 @@ COLOURS = (
     "#56B4E9",
     "#F0E442",
 )
+PANELS_ACROSS = 4  # structures side by side
 INK, FAINT = "#1b2733", "#9aa5b1"
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -137,17 +138,26 @@ def _styled(curves: Sequence[Curve]) -> list[tuple[Curve, str, str, str]]:
 def plot_cases(scores: dict[str, dict[str, Float[np.ndarray, " case"]]]) -> bytes:
     """Plot the Dice of every test case: one panel a structure, one column a model.
 
+    A panel is as wide as its models need; four stand side by side.
+
     Args:
         scores: Structure to model to the Dice of each case; NaN where the structure is
             absent from reference and prediction.
     """
     with mpl.rc_context(STYLE):
-        width = max(5.0, min(14.0, 2 + 2.6 * len(scores)))
-        figure = Figure(figsize=(width, 4), layout="constrained")
-        panels = figure.subplots(1, len(scores), sharey=True, squeeze=False)[0]
-        for axes, (structure, of_models) in zip(panels, scores.items(), strict=True):
+        models = max(len(of_models) for of_models in scores.values())
+        across = min(len(scores), PANELS_ACROSS)
+        down = math.ceil(len(scores) / across)
+        wide = min(max(2.4, 0.8 * models), 10.0 / across)
+        figure = Figure(figsize=(0.8 + wide * across, 3.8 * down), layout="constrained")
+        grid = figure.subplots(down, across, sharey=True, squeeze=False)
+        panels = grid.ravel()
+        for axes, (structure, of_models) in zip(panels, scores.items(), strict=False):
             draw_cases(axes, structure, of_models)
-        panels[0].set_ylabel("Dice of a test case")
+        for axes in panels[len(scores) :]:
+            axes.set_visible(False)
+        for axes in grid[:, 0]:
+            axes.set_ylabel("Dice of a test case")
         return to_png(figure)
 
 

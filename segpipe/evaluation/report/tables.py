@@ -22,8 +22,9 @@ from segpipe.evaluation.differences import (
 from segpipe.evaluation.figures import ROWS, Figures, Rows
 from segpipe.evaluation.observers import Agreement
 from segpipe.evaluation.report.page import Card, Part, Row, Table
+from segpipe.evaluation.scores import mean_known
 
-WORST_SHOWN = 8
+WORST_SHOWN, FEWEST_SHOWN = 8, 3  # cases of a structure
 ABSENT = "\N{EN DASH}"
 
 
@@ -342,21 +343,32 @@ def build_folds(best: dict[str, list[dict[str, float]]]) -> list[Part]:
 
 def build_worst(
     evaluated: dict[str, Evaluated],
-    ranked: list[str],
+    tested: list[str],
     names: dict[str, str],
     cases: CaseList,
 ) -> Part:
-    """Build a table of the cases with the lowest mean Dice.
+    """Build a table of the cases with the lowest mean Dice, structure by structure.
 
     Args:
         evaluated: Results of each model, by its name.
-        ranked: Names of the test cases, the worst first.
+        tested: Names of the test cases.
         names: Case to pseudonym.
         cases: The data set.
     """
+    structures = cases.structures[1:]
+    shown = min(WORST_SHOWN, max(FEWEST_SHOWN, 3 * WORST_SHOWN // len(structures)))
     rows = []
-    for case in ranked[:WORST_SHOWN]:
-        for structure in cases.structures[1:]:
+    for structure in structures:
+        means = {
+            case: mean_known(
+                [e.rows[case, structure]["dice"] for e in evaluated.values()]
+            )
+            for case in tested
+        }
+        known = [case for case in tested if not math.isnan(means[case])]
+        if known:
+            rows.append(Row((structure,)))
+        for case in sorted(known, key=lambda case: (means[case], names[case]))[:shown]:
             found = [e.rows[case, structure] for e in evaluated.values()]
             cells = [
                 _text(row[name], digits)
@@ -366,17 +378,15 @@ def build_worst(
             failed = [place for place, row in enumerate(found) if row["failed"]]
             both = (*failed, *(place + len(found) for place in failed))
             rows.append(
-                Row(
-                    (f"{names[case]}, {structure}", *cells),
-                    failed=tuple(place + 1 for place in both),
-                )
+                Row((names[case], *cells), failed=tuple(place + 1 for place in both))
             )
     columns = [
         f"{figure} {model}" for figure in ("Dice", "HD95") for model in evaluated
     ]
     return Part(
         "Worst cases first",
-        f"Look at these before you trust the means. Failures are red; HD95 in "
-        f"{cases.unit}. All cases by name: artifacts/evaluate/MODEL/{ROWS}.",
+        f"Look at these before you trust the means. Failures are red and marked with "
+        f"\N{MULTIPLICATION SIGN}; HD95 in {cases.unit}. All cases by name: "
+        f"artifacts/evaluate/MODEL/{ROWS}.",
         Table(("", *columns), tuple(rows)),
     )

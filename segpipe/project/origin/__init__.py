@@ -1,1 +1,1 @@
-"""Origin: which code and which commit stand behind a result."""
+"""Origin: which project, data and commit a result comes from."""

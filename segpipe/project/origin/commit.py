@@ -11,21 +11,41 @@ from segpipe.project.errors import DataError
 
 def git_tags(root: Path) -> dict[str, str]:
     """Commit and whether files differ from it: information, no key."""
-
-    def ask(*words: str) -> str | None:
-        try:
-            answer = subprocess.run(
-                ["git", *words], cwd=root, capture_output=True, text=True, check=True
-            )
-        except (OSError, subprocess.CalledProcessError):
-            return None
-        return answer.stdout.strip()
-
-    commit = ask("rev-parse", "HEAD")
+    commit = _ask(root, "rev-parse", "HEAD")
     if commit is None:
         return {}
-    dirty = ask("status", "--porcelain", "--untracked-files=no")
+    dirty = _ask(root, "status", "--porcelain", "--untracked-files=no")
     return {"git.commit": commit, "git.dirty": str(bool(dirty)).lower()}
+
+
+def describe_commit(root: Path, *, written: Path) -> str | None:
+    """Commit, its day, and whether files differ from it; None outside of git.
+
+    Args:
+        root: The folder of the project.
+        written: A file in it that stages write. It does not count, nor does dvc.lock,
+            so the words are the same while and after the stages run.
+    """
+    found = _ask(root, "show", "--no-patch", "--format=%H %cs", "HEAD")
+    if not found:
+        return None
+    commit, day = found.split()
+    left_out = [f":!{name}" for name in ("dvc.lock", written.name)]
+    changed = _ask(
+        root, "status", "--porcelain", "--untracked-files=no", "--", ".", *left_out
+    )
+    return f"{commit[:12]} of {day}" + (", with changes since" if changed else "")
+
+
+def _ask(root: Path, *words: str) -> str | None:
+    """What git answers; None if it fails."""
+    try:
+        answer = subprocess.run(
+            ["git", *words], cwd=root, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()
 
 
 def data_version(root: Path) -> str | None:

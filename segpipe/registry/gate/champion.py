@@ -117,6 +117,7 @@ def _key(
         params=params.model_dump(mode="json"),
         compute=compute.to_json(),
         images=[digest_file(paths.data / file) for file in case.images],
+        missing=case.missing,
         file=prediction_file(Path(), cases, case.name).name,
         spacing_mm=cases.spacing_mm,
         unit=cases.unit,

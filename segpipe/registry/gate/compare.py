@@ -9,6 +9,7 @@ from segpipe.dataset.split import Split, read_split, split_file
 from segpipe.evaluation.figures import Rows, read_rows, rows_file
 from segpipe.evaluation.report.plots import plot_pairs
 from segpipe.evaluation.scores import Row
+from segpipe.images.values import Legend
 from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
@@ -198,13 +199,13 @@ def _incomparable(cases: CaseList, champion: Segmenter) -> tuple[str, ...]:
     """How the champion's data differ from the project's, one sentence a difference."""
     plan = champion.spec.plan
     asked = {
-        "structures": (dict(zip(cases.structures, cases.values, strict=True))),
+        "structures": _values(cases.legend),
         "channels": list(cases.channels),
         "dimensions": cases.dimensions,
         "unit": cases.unit,
     }
     known = {
-        "structures": dict(zip(plan.structures, plan.values, strict=True)),
+        "structures": _values(plan.legend),
         "channels": list(plan.channels),
         "dimensions": plan.dimensions,
         "unit": plan.unit,
@@ -214,6 +215,12 @@ def _incomparable(cases: CaseList, champion: Segmenter) -> tuple[str, ...]:
         for name, ours in asked.items()
         if ours != known[name]
     )
+
+
+def _values(legend: Legend) -> dict[str, int | list[int]]:
+    """The value of each structure, or the values that it unites."""
+    pairs = zip(legend.structures, legend.members, strict=True)
+    return {name: own[0] if len(own) == 1 else list(own) for name, own in pairs}
 
 
 def _left_out(cases: CaseList, split: Split, provenance: Provenance) -> dict[str, str]:

@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 import onnxruntime as ort
 
-Array = np.ndarray  # [i, j, k], channels or classes first
+Array = np.ndarray  # [i, j, k], channels or outputs first
 FOLDER = Path(__file__).resolve().parent
 MM_PER_UNIT = {1: 1000.0, 3: 0.001}  # by NIfTI's xyzt_units: metre, micrometre
 
@@ -111,12 +111,17 @@ def segment(
     array = np.stack(list(map(normalize, array, plan["normalization"], moments)))
     shares = probabilities(array, spec, networks, overlap)
     kind = np.result_type(*(np.min_scalar_type(value) for value in plan["values"]))
-    labels, best = np.zeros(shape, kind), np.full(shape, -1, np.float32)
-    for value, share in zip(plan["values"], shares, strict=True):
+    unions = plan.get("unions")  # structures that may overlap, each true or not
+    labels = np.zeros(shape, kind)
+    best = np.full(shape, 0.5 if unions else -1, np.float32)
+    written = unions["order"] if unions else plan["values"]
+    for value, share in zip(written, shares, strict=True):
         for axis in (2, 1, 0):
             share = resample(share, axis, shape[axis], average=False)
         wins = share > best
-        labels[wins], best[wins] = value, share[wins]
+        labels[wins] = value
+        if not unions:
+            best[wins] = share[wins]
     return np.ascontiguousarray(np.flip(labels, flips).transpose(np.argsort(axes)))
 
 
@@ -171,19 +176,19 @@ def normalize(channel: Array, how: Any, moments: Any) -> Array:
 
 
 def probabilities(image: Array, spec: Any, networks: Any, overlap: float) -> Array:
-    """Class probabilities (class i j k) of an image (channel i j k), tile by tile."""
+    """Probabilities (output i j k) of an image (channel i j k), tile by tile."""
     patch, cut, shape = spec["patch_size"], spec["slice_axis"], image.shape[1:]
     side = int(networks[0].get_modelmeta().custom_metadata_map["margin"])
     margin = [0 if axis == cut else side for axis in range(3)]
     window = [patch[n] - 2 * margin[n] for n in range(3)]
     starts = [tile_starts(shape[n], window[n], overlap) for n in range(3)]
     weights = np.asarray(math.prod(np.ix_(*map(blend_weights, window))))
-    total = np.zeros((len(spec["plan"]["values"]), *shape), np.float32)
+    total = np.zeros((spec["network"]["out_channels"], *shape), np.float32)
     cover = np.zeros(shape, np.float32)
     for place in itertools.product(*starts):
         wanted = [mirrored(place[n] - margin[n], patch[n], shape[n]) for n in range(3)]
         tile = image[np.ix_(np.arange(len(image)), *wanted)]
-        output = infer(tile, networks, spec["temperatures"], cut)
+        output = infer(tile, networks, spec, cut)
         low = [max(0, -start) for start in place]
         high = [min(window[n], shape[n] - place[n]) for n in range(3)]
         part = tuple(slice(low[n], high[n]) for n in range(3))
@@ -194,17 +199,21 @@ def probabilities(image: Array, spec: Any, networks: Any, overlap: float) -> Arr
     return total
 
 
-def infer(tile: Array, networks: Any, temperatures: Any, cut: int | None) -> Array:
-    """Mean probabilities (class i j k) of the networks for a tile (channel i j k)."""
+def infer(tile: Array, networks: Any, spec: Any, cut: int | None) -> Array:
+    """Mean probabilities (output i j k) of the networks for a tile (channel i j k)."""
     given = tile[None] if cut is None else tile[None].squeeze(2 + cut)
-    pairs = zip(networks, temperatures, strict=True)
+    pairs = zip(networks, spec["temperatures"], strict=True)
     logits = [one.run(["logits"], {"image": given})[0][0] / t for one, t in pairs]
     if not np.isfinite(logits).all():
         sys.exit(
             "expected finite logits, found NaN or infinity; export the model again"
         )
-    powers = [np.exp(one - one.max(0)) for one in logits]
-    result = sum(one / one.sum(0) for one in powers) / np.float32(len(powers))
+    if spec["plan"].get("unions"):
+        found = [0.5 * (1 + np.tanh(0.5 * one)) for one in logits]  # sigmoids
+    else:
+        powers = [np.exp(one - one.max(0)) for one in logits]
+        found = [one / one.sum(0) for one in powers]
+    result = sum(found) / np.float32(len(found))
     return result if cut is None else np.expand_dims(result, 1 + cut)
 
 

@@ -1,12 +1,13 @@
 """Options and decisions of an import, and reading the files to import."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 
-from segpipe.dataset.description import NIFTI
+from segpipe.dataset.description import NIFTI, Values
 from segpipe.images.formats import nifti
 from segpipe.images.formats.files import read_image
 from segpipe.images.grid import Grid
@@ -94,23 +95,27 @@ class Conversion:
         options: Options of the command line.
         ending: Ending of all written images and label maps.
         channels: Names of the channels.
-        labels: Value of each structure, without ``ignore``.
+        labels: Value of each structure, or the values that it unites, without
+            ``ignore``.
         ignore: The value that means *not annotated*.
         spacing_mm: Distance of columns, rows (and slices) in files that store none.
         unit: Unit of all spacings.
         keep_alpha: Whether the last of two or four channels carries information.
         rules: How label files become label maps.
+        regions_class_order: The value as which each structure is written, if some
+            unite values.
     """
 
     options: ImportOptions
     ending: str
     channels: tuple[str, ...]
-    labels: dict[str, int]
+    labels: Mapping[str, Values]
     ignore: int | None
     spacing_mm: tuple[float, ...] | None
     unit: Unit
     keep_alpha: bool
     rules: LabelRules = field(default_factory=LabelRules)
+    regions_class_order: tuple[int, ...] | None = None
 
 
 def read_raw_image(path: Path, options: ImportOptions) -> Image:

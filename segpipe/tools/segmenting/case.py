@@ -9,7 +9,7 @@ from segpipe.images.formats.files import files_of
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.project.origin.commit import git_tags
-from segpipe.project.study import PACKAGE, code_tags, in_checkout
+from segpipe.project.origin.study import PACKAGE, code_tags, in_checkout
 from segpipe.segmenter.compute import Stopwatch
 from segpipe.tools.segmenting.manifest import (
     InputRecord,
@@ -42,6 +42,10 @@ def record_inputs(study: Study) -> tuple[InputRecord, ...]:
         digests = [digest_file(part) for part in parts]
         digest = digests[0] if len(digests) == 1 else digest_json(sorted(digests))
         records.append(InputRecord(name=file.name, files=len(parts), sha256=digest))
+    for number in range(max(study.numbers, default=0)):
+        if number not in study.numbers:  # the key tells which channel is which
+            name = f"no channel {number:04d}"
+            records.insert(number, InputRecord(name=name, files=0, sha256=""))
     return tuple(records)
 
 
@@ -96,9 +100,16 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
     found = OutputFiles(study, work, opened, watch, folder)
     found.run()
     with watch.phase("overlay"):
-        preview = build_preview(source, found.parts, found.profile, plan.values)
+        preview = build_preview(
+            source, found.parts, found.profile, plan.legend, name=work.record.name
+        )
+        late = warn_of_intensities(preview.medians, plan)
+        if not found.profile.voxels:
+            late.append("no structure was found")
+        _tell(study, late)
+        warnings += late
         if settings.overlay:
-            found.write_overlay(preview.views)
+            found.write_overlay(preview.views, warnings)
     with watch.phase("check"):
         found.check()
         if record_inputs(study) != inputs:  # digested before, read since
@@ -106,13 +117,7 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
                 f"{study.files[0]}: expected files that stay as they are while they "
                 "are read, found them changed; segment them again when they are whole"
             )
-    named = zip(plan.structures, plan.values, strict=True)
-    values = {name: value for name, value in named if value != 0}
-    voxels = {name: found.counts[value] for name, value in values.items()}
-    late = warn_of_intensities(preview.medians, plan)
-    if not any(voxels.values()):
-        late.append("no structure was found")
-    _tell(study, late)
+    voxels = plan.legend.count(found.counts)
     outputs = {path.name: digest_file(path) for path in found.written}
     millilitres = source.grid.voxel_volume * ML_PER_MM3
     Manifest(
@@ -134,11 +139,9 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
         volumes_ml={}
         if source.grid.unit == "px"
         else {name: round(count * millilitres, 6) for name, count in voxels.items()},
-        instances={name: found.instances[value] for name, value in values.items()}
-        if settings.instances
-        else {},
+        instances=plan.legend.count(found.instances) if settings.instances else {},
         seconds={name: round(value, 3) for name, value in watch.seconds.items()},
-        warnings=(*warnings, *late),
+        warnings=tuple(warnings),
     ).write(folder / manifest.name)
     for path in reversed(found.written):  # a header after its voxels
         os.replace(path, manifest.with_name(path.name))
@@ -148,12 +151,6 @@ def segment_study(study: Study, inputs: tuple[InputRecord, ...], work: Work) -> 
     manifest.with_name(hidden).unlink(missing_ok=True)
 
 
-def _tell(study: Study, warnings: list[str]) -> None:
-    """Say what is unusual as soon as it is known; the manifest keeps it, too."""
-    for words in warnings:
-        log.warning("%s: %s", study.name, words)
-
-
 def _running_code() -> dict[str, str]:
     """Version, digest and, in a checkout, commit of the running segpipe.
 
@@ -161,3 +158,9 @@ def _running_code() -> dict[str, str]:
     """
     tags = {name.removeprefix("segpipe."): text for name, text in code_tags().items()}
     return {**tags, **(git_tags(PACKAGE) if in_checkout() else {})}
+
+
+def _tell(study: Study, warnings: list[str]) -> None:
+    """Say what is unusual as soon as it is known; the manifest keeps it, too."""
+    for words in warnings:
+        log.warning("%s: %s", study.name, words)

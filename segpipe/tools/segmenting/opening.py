@@ -19,6 +19,10 @@ from segpipe.tools.segmenting.studies import Study
 
 SPACING_FACTOR = 1.25  # beyond the trained range, before a warning
 SIZE_FACTOR = 2.0
+MAY_LACK = (
+    "; a segmenter that was trained with verify.missing_channels: zeros takes cases "
+    "without some of them"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,15 +68,43 @@ def open_study(
     else:
         series = None
         source, warnings = _open_files(study.files, plan, spacing_mm)
+        source, more = _completed(source, study, plan)
+        warnings = (*warnings, *more)
     if source.channels != len(plan.channels):
         raise DataError(
             f"{study.files[0]}: expected {len(plan.channels)} channels "
             f"({', '.join(plan.channels)}), found {source.channels}; name the files of "
             "one case NAME_0000, NAME_0001 … in this order"
+            + ("" if plan.missing_channels else MAY_LACK)
         )
     _check_kind(study.files[0], source.grid, plan)
     check_axial(study.files[0], source.grid)
     return Opened(_varying(study.files[0], source), series, warnings)
+
+
+def _completed(
+    source: ImageStream, study: Study, plan: Plan
+) -> tuple[ImageStream, tuple[str, ...]]:
+    """The image with NaN for channels without a file, and a warning that names them.
+
+    It stays as it is if the segmenter allows no missing channel, or if a file holds
+    several.
+    """
+    lacking = [n for n in range(len(plan.channels)) if n not in study.numbers]
+    whole = not lacking or source.channels != len(study.numbers)
+    if plan.missing_channels is None or not study.numbers or whole:
+        return source, ()
+
+    def read() -> Iterator[np.ndarray]:
+        for part in source.read():
+            channels = list(part[:, np.newaxis])
+            for number in lacking:
+                channels.insert(number, np.full_like(channels[0], np.nan))
+            yield np.concatenate(channels)
+
+    names = ", ".join(plan.channels[n] for n in lacking)
+    words = f"no file of {names} was given: zeros took its place after normalization"
+    return ImageStream(source.grid, len(plan.channels), read), (words,)
 
 
 def _varying(path: Path, source: ImageStream) -> ImageStream:

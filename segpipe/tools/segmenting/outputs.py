@@ -5,7 +5,7 @@ that a long volume is never held whole.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,20 +13,29 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32, Integer
 
-from segpipe.evaluation.report.overlays import View, plot_overlay
-from segpipe.evaluation.report.views import (
+from segpipe.evaluation.report.pictures.overlays import plot_overlay
+from segpipe.evaluation.report.pictures.planes import (
     PLANES,
-    aspect_of,
-    cut_plane,
-    numbered,
+    Exhibit,
+    Structure,
+    View,
+    choose_window,
+    radiological,
     show_plane,
 )
+from segpipe.evaluation.report.pictures.views import (
+    notes_of,
+    shown_channels,
+    size_unit,
+)
 from segpipe.images.dicom.seg.reading import read_seg
-from segpipe.images.dicom.seg.writing import Algorithm, write_seg
+from segpipe.images.dicom.seg.writing import LONGEST, Algorithm, write_seg
+from segpipe.images.dicom.series import DicomImage
 from segpipe.images.formats import nifti, raster
 from segpipe.images.formats.files import files_of, read_label, write_label
 from segpipe.images.grid import SAME_GRID, Grid
 from segpipe.images.instances import find_instances
+from segpipe.images.values import Legend
 from segpipe.images.volume import SLICES, ImageStream
 from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
@@ -95,7 +104,12 @@ class OutputFiles:
             kept.clear()
             with self._watch.phase("postprocess"):
                 volume = self._grid.voxel_volume
-                self._whole = apply_rules(whole, self._rules, voxel_volume=volume)
+                self._whole = apply_rules(
+                    whole,
+                    self._rules,
+                    voxel_volume=volume,
+                    legend=self._work.segmenter.spec.plan.legend,
+                )
             self._take(self._whole)
             with self._watch.phase("write"):
                 self._write_whole(self._whole)
@@ -109,23 +123,27 @@ class OutputFiles:
         for start in range(0, self._grid.shape[2], SLICES):
             yield self._whole[..., start : start + SLICES]
 
-    def write_overlay(self, views: list[View]) -> None:
+    def write_overlay(self, views: list[View], warnings: Sequence[str]) -> None:
         """Write the planes that show most, with the structures drawn on them."""
-        plan = self._work.segmenter.spec.plan
-        legend = {
-            name: number
-            for number, (name, value) in enumerate(
-                zip(plan.structures, plan.values, strict=True)
-            )
-            if number and self.counts[value]
-        }
+        plan, record = self._work.segmenter.spec.plan, self._work.record
+        unit, size = size_unit(self._grid)
+        found = plan.legend.count(self.counts)
+        structures = [
+            Structure(name, number, {record.name: found[name] * size})
+            for number, name in enumerate(plan.structures)
+            if number and found[name]
+        ]
+        notes = [
+            *shown_channels(self._opened.source.channels, plan.channels)[1],
+            *notes_of(self._grid),
+        ]
+        exhibit = Exhibit(views, structures, unit, notes=tuple(notes))
         path = self._named("_overlay.png")
-        record = self._work.record
         case = self._stem.name
         if len(case) > LONGEST_TITLE:
             case = f"{case[: LONGEST_TITLE // 2]}…{case[-LONGEST_TITLE // 2 :]}"
         title = f"{case}\n{record.name} {record.digest[:12]}"
-        write_bytes(path, plot_overlay(title, views, legend, drawn=record.name))
+        write_bytes(path, plot_overlay(title, exhibit, warnings=warnings))
         self.written.append(path)
 
     def check(self) -> None:
@@ -156,11 +174,7 @@ class OutputFiles:
         expected = {self._label: self.counts, self._instances_at: self._instances}
         dicom = self._opened.dicom if path == self._label else None
         if dicom is not None:
-            label = read_seg(path, dicom).label
-            values = sorted(n for n in self._work.segmenter.spec.plan.values if n)
-            numbers = {0: 0} | {value: n for n, value in enumerate(values, start=1)}
-            grid, found = label.grid, count_values(label.array)
-            wanted = Counter({numbers[n]: c for n, c in self.counts.items()})
+            grid, found, wanted = self._segments(path, dicom)
         elif path.name.lower().endswith(nifti.SUFFIXES):
             stream, found = nifti.open_image(path), Counter[int]()
             grid, wanted = stream.grid, expected.get(path, Counter())
@@ -179,6 +193,23 @@ class OutputFiles:
             raise DataError(f"expected {self._grid}, found {grid}")
         if found != wanted:
             raise DataError(f"expected voxels {dict(wanted)}, found {dict(found)}")
+
+    def _segments(
+        self, path: Path, dicom: DicomImage
+    ) -> tuple[Grid, Counter[int], Counter[int]]:
+        """Grid and voxels of the segments of a DICOM-SEG, and the wanted voxels."""
+        legend = self._work.segmenter.spec.plan.legend
+        numbered = enumerate(legend.count(self.counts).values(), start=1)
+        wanted = Counter(dict(numbered))
+        if legend.unions is None:
+            label = read_seg(path, dicom).label
+            wanted[0] = self.counts[0]
+            return label.grid, count_values(label.array), wanted
+        found, grid = Counter[int](), dicom.image.grid
+        for number, name in enumerate(legend.structures[1:], start=1):  # they overlap
+            label = read_seg(path, dicom, only=frozenset({name[:LONGEST]})).label
+            found[number] = int(np.count_nonzero(label.array))
+        return grid, found, wanted
 
     def _named(self, ending: str) -> Path:
         return self._stem.with_name(self._stem.name + ending)
@@ -232,8 +263,10 @@ class OutputFiles:
     def _arrays(self, slab: LabelSlab) -> Iterator[tuple[str, np.ndarray]]:
         yield "labels", slab.labels
         if slab.probabilities is not None:
-            names = self._work.segmenter.spec.plan.structures[1:]
-            for name, array in zip(names, slab.probabilities[1:], strict=True):
+            spec = self._work.segmenter.spec
+            names = spec.plan.structures[1:]
+            maps = slab.probabilities[spec.outputs.structures]
+            for name, array in zip(names, maps, strict=True):
                 yield f"probability_{name}", array
         if slab.entropy is not None and slab.disagreement is not None:
             yield "entropy", slab.entropy
@@ -246,7 +279,7 @@ class OutputFiles:
                 self._label,
                 labels,
                 self._opened.dicom,
-                structures=dict(zip(plan.values, plan.structures, strict=True)),
+                legend=plan.legend,
                 algorithm=Algorithm(
                     record.name, record.version or record.digest[:12], record.digest
                 ),
@@ -325,7 +358,12 @@ class Profile:
 
 
 def build_preview(
-    source: ImageStream, labels: Parts, profile: Profile, values: tuple[int, ...]
+    source: ImageStream,
+    labels: Parts,
+    profile: Profile,
+    legend: Legend,
+    *,
+    name: str,
 ) -> Preview:
     """Read image and labels once more and keep three planes.
 
@@ -333,7 +371,8 @@ def build_preview(
         source: The image.
         labels: Gives all label slices along k from the beginning, in the image's axes.
         profile: Profile of the same labels.
-        values: Value of each class in the data set.
+        legend: What the values of the labels stand for.
+        name: Name of the segmenter, under which the labels are shown.
     """
     place = profile.fullest
     kept: list[list[tuple[np.ndarray, np.ndarray]]] = [[], [], []]
@@ -353,28 +392,42 @@ def build_preview(
         samples.append(image[:, drawn != 0][:, ::step])
         start += drawn.shape[2]
     planes = [
-        (np.concatenate(images, -1), numbered(np.concatenate(drawn, -1), values))
+        (  # a channel that the case lacks, which is NaN, is shown as zeros
+            np.nan_to_num(np.concatenate(images, -1)),
+            legend.topmost(np.concatenate(drawn, -1)),
+        )
         for images, drawn in (zip(*parts, strict=True) for parts in kept)
     ]
     found = np.concatenate(samples, axis=1)
     medians = [float(np.median(row)) if row.size else float("nan") for row in found]
-    return Preview(_views(source.grid, planes), medians)
+    return Preview(_views(source.grid, planes, place, name), medians)
 
 
-def _views(grid: Grid, planes: list[tuple[np.ndarray, np.ndarray]]) -> list[View]:
-    """Turn a plane along each stored axis into views in RAS+ order."""
+def _views(
+    grid: Grid,
+    planes: list[tuple[np.ndarray, np.ndarray]],
+    place: tuple[int, int, int],
+    name: str,
+) -> list[View]:
+    """Turn a plane along each stored axis into views, all in one window."""
+    shown = [shown_channels(len(image), ())[0] for image, _ in planes]
     if grid.shape[2] == 1:
-        pair = [np.swapaxes(array[..., 0], -1, -2) for array in planes[2]]
-        return [show_plane("", pair, [], aspect=aspect_of(grid, 0, 1))]
-    turn = grid.to_canonical
-    canonical, views = grid.reoriented(turn), []
-    for name, axis in PLANES.items():
-        stored = planes[turn.permutation[axis]]
-        pair = [cut_plane(turn.apply(array), axis, 0) for array in stored]
-        across, down = (n for n in range(3) if n != axis)
-        aspect = aspect_of(canonical, across, down)
-        views.append(show_plane(name, pair, [], aspect=aspect))
-    return views
+        axes = {"": 2}
+    else:
+        turn = radiological(grid)
+        axes = {plane: turn.permutation[axis] for plane, axis in PLANES.items()}
+    window = choose_window([planes[axis][0][: shown[axis]] for axis in axes.values()])
+    return [
+        show_plane(
+            plane,
+            planes[axis][0][: shown[axis]],
+            {name: planes[axis][1]},
+            grid=grid,
+            window=window,
+            chosen=place[axis],
+        )
+        for plane, axis in axes.items()
+    ]
 
 
 def _aligned(

@@ -71,8 +71,13 @@ def segment(
     """
     segmenter, record = load_segmenter(model, paths)
     shared = build_work(segmenter, record, settings, output)
-    channels = len(segmenter.spec.plan.channels)
-    studies = find_studies(inputs, channels=channels, output=output)
+    plan = segmenter.spec.plan
+    studies = find_studies(
+        inputs,
+        channels=len(plan.channels),
+        output=output,
+        may_lack=plan.missing_channels is not None,
+    )
     log.info(
         "segment %d studies with %s, %d folds, on %s",
         len(studies),

@@ -34,12 +34,14 @@ class Study:
             names are not UTF-8, which is a fault.
         series: The DICOM series, if it is one.
         fault: Why it cannot be read, if that is known already.
+        numbers: Number of the channel of each file, if their names have one.
     """
 
     name: str
     files: tuple[Path, ...]
     series: Series | None = None
     fault: str | None = None
+    numbers: tuple[int, ...] = ()
 
     @property
     def all_files(self) -> tuple[Path, ...]:
@@ -74,7 +76,12 @@ class Study:
 
 
 def find_studies(
-    inputs: list[Path], *, channels: int, output: Path, at_least: int = 1
+    inputs: list[Path],
+    *,
+    channels: int,
+    output: Path,
+    at_least: int = 1,
+    may_lack: bool = False,
 ) -> list[Study]:
     """Find all studies among files and folders, at any depth.
 
@@ -86,6 +93,7 @@ def find_studies(
         output: Folder of the results; files in it, and other results that their
             manifests name, are no inputs.
         at_least: Smallest number of studies; an inbox may be empty.
+        may_lack: Whether files of some channels of a case may be missing.
 
     Raises:
         DataError: If an input does not exist, too few are found, two studies would
@@ -105,7 +113,11 @@ def find_studies(
                 log.info("left out %s: not an image", path.name)
         except (DataError, OSError) as error:
             faults.append(_unreadable(path, _reason(path, error), faults))
-    studies = [*_by_case(images, channels), *_by_series(others, faults), *faults]
+    studies = [
+        *_by_case(images, channels, may_lack),
+        *_by_series(others, faults),
+        *faults,
+    ]
     if len(studies) < at_least:
         raise DataError(
             f"{', '.join(map(str, inputs))}: expected images, found none; "
@@ -189,7 +201,7 @@ def _reason(path: Path, error: Exception) -> str:
     return f"{path}: expected a file that can be read, found {found}; {mend}"
 
 
-def _by_case(images: dict[Path, str], channels: int) -> list[Study]:
+def _by_case(images: dict[Path, str], channels: int, may_lack: bool) -> list[Study]:
     """Group files by case, the channels of a case together.
 
     Numbers that begin with _0000 count channels, also where the segmenter has one:
@@ -219,6 +231,8 @@ def _by_case(images: dict[Path, str], channels: int) -> list[Study]:
             studies.append(Study(name, paths, fault=fault))
         elif len(set(numbers)) < len(numbers):
             studies += [Study(f"{name}_{_word(path)}", (path,)) for path in paths]
+        elif may_lack and "" not in numbers and int(numbers[-1]) < channels:
+            studies.append(Study(name, paths, numbers=tuple(map(int, numbers))))
         elif numbers not in ([""], expected):
             fault = (
                 f"{paths[0]}: expected the channels {', '.join(expected)}, found "

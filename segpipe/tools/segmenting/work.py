@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_json
 from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.compute import Compute
@@ -43,8 +44,15 @@ def build_work(
     """Prepare this process for a segmenter and settings.
 
     Raises:
-        DataError: If a GPU is asked for and there is none.
+        DataError: If a GPU is asked for and there is none, or if instances are asked
+            for and structures overlap.
     """
+    plan = segmenter.spec.plan
+    if settings.instances and plan.unions is not None:
+        raise DataError(
+            "--instances: expected structures that do not overlap, found "
+            f"{', '.join(plan.structures[1:])}; leave the option out"
+        )
     inference = build_inference(settings)
     resolved = resolve_settings(settings, inference.compute)
     return Work(segmenter, record, resolved, inference, output)

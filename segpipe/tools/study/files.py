@@ -7,7 +7,7 @@ checkout by what this module says, and by nothing else.
 import re
 from importlib.metadata import version
 
-from segpipe.project.study import CHECKOUT, Study, digest_text, shipped
+from segpipe.project.origin.study import CHECKOUT, Study, digest_text, shipped
 
 # In a checkout, the stage code runs when the code or the pins were changed. A study has
 # neither: there the stage always runs, and the others run if its digests differ.
@@ -22,7 +22,7 @@ A study of segpipe: the data, the params and the results of one data set. The co
 the installed package; this folder was made by segpipe {version}.
 
 ```bash
-segpipe phantom data     # the example; for your own: segpipe import --help
+segpipe phantom data     # the example; for your own: segpipe import FOLDER
 segpipe preset quick     # a complete params.yaml; a wrong name lists all presets
 dvc add data
 dvc repro                # from verify to report; a second time only looks at the code

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
-from segpipe.project.study import FILE
+from segpipe.project.origin.study import FILE
 from segpipe.tools.study.files import (
     describe_study,
     files_of_segpipe,

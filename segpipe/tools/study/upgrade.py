@@ -12,9 +12,9 @@ from typing import Any
 
 from segpipe.project.documents import parse_yaml, write_text
 from segpipe.project.errors import DataError
+from segpipe.project.origin.study import FILE, Study, digest_text, read_study, shipped
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
-from segpipe.project.study import FILE, Study, digest_text, read_study, shipped
 from segpipe.stages.code import CodeDigest, digest_stages, read_digests
 from segpipe.tools.study.files import describe_study, files_of_segpipe
 

@@ -96,6 +96,7 @@ def augment(
     slice_axis: int | None,
     generators: Sequence[torch.Generator],
     quantiles: Float32[Tensor, "B 2 channel q"] | None = None,
+    zeros_stay: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mirror image, reference and weight alike, then vary the intensities.
 
@@ -109,11 +110,14 @@ def augment(
             neither on the device nor on the other patches of its batch.
         quantiles: Quantiles of each patch's own case and of another one, if histograms
             are matched.
+        zeros_stay: Whether a channel of a patch that is 0 everywhere stays so, because
+            its case lacks the channel.
 
     Returns:
         Image, reference and weight in the same shapes.
     """
     flipped = params.flipped_axes - {slice_axis}
+    there = (image != 0).any(dim=4).any(dim=3).any(dim=2) if zeros_stay else None
     if flipped:
         image, reference, weight = _flip(image, reference, weight, flipped, generators)
     if params.histogram_matching:
@@ -122,7 +126,10 @@ def augment(
         matched = match_histograms(image, quantiles[:, 0], quantiles[:, 1])
         image = torch.where(coins < params.histogram_matching, matched, image)
     still = still_axis(image.shape[2:], slice_axis)
-    return _vary_intensities(image, params, still, generators), reference, weight
+    image = _vary_intensities(image, params, still, generators)
+    if there is not None:
+        image = torch.where(there[:, :, None, None, None], image, 0.0)
+    return image, reference, weight
 
 
 def match_histograms(

@@ -11,6 +11,7 @@ from segpipe.dataset.prepared import open_annotation, prepared_case
 from segpipe.images.borders import Dimensions
 from segpipe.images.grid import Triple
 from segpipe.images.region import Region, region_voxels
+from segpipe.images.values import Legend
 from segpipe.images.volume import mirrored_window
 from segpipe.training.patches.geometry import Source
 
@@ -29,8 +30,8 @@ class TrainingCase:
         label: Class indices, as far as the model may know them; negative elsewhere.
         border: Border term of the weight, if the model uses it.
         separation: Voxels between touching instances, trained as background, if any.
-        places: Labelled voxels of each class that the case has; of the background only
-            for balanced sampling.
+        places: Labelled voxels of each structure that the case has, by its number; of
+            the background only for balanced sampling.
         quantiles: Evenly spaced quantiles of each channel over the region of the case,
             from the lowest to the highest intensity, if histograms are matched.
     """
@@ -114,6 +115,7 @@ def read_training_case(
     balanced: bool,
     matched: bool,
     seed: int,
+    legend: Legend,
 ) -> TrainingCase:
     """Open a prepared case and find places of its structures.
 
@@ -126,6 +128,7 @@ def read_training_case(
         balanced: Whether sampling is balanced, so that background has places too.
         matched: Whether histograms are matched.
         seed: Seed of the choice of places.
+        legend: The structures, by class numbers.
     """
     prepared = prepared_case(artifacts, name)
     label, weighed = open_annotation(artifacts, name, sparse=sparse)
@@ -135,7 +138,7 @@ def read_training_case(
         label=label,
         border=weighed.border(dimensions) if border else None,
         separation=weighed.separation(dimensions),
-        places=_places(label, balanced, np.random.default_rng(seed)),
+        places=_places(label, legend, balanced, np.random.default_rng(seed)),
         quantiles=_quantiles(prepared.image, prepared.region) if matched else None,
     )
 
@@ -162,20 +165,26 @@ def _quantiles(image: np.ndarray, region: Region | None) -> np.ndarray:
 
 def _places(
     label: np.ndarray,
+    legend: Legend,
     balanced: bool,
     rng: np.random.Generator,
 ) -> dict[int, np.ndarray]:
-    """Choose up to PLACES voxels of each class; of the background only if balanced."""
+    """Choose up to PLACES voxels of each structure, by its number.
+
+    The background (number 0) has places only if sampling is balanced.
+    """
     known = np.asarray(label)
     wanted = known >= (0 if balanced else 1)
     indices = np.flatnonzero(wanted)
     classes = known.reshape(-1)[indices]
     places = {}
-    for value in np.unique(classes):
-        found = indices[classes == value]
+    for number in range(len(legend.structures)):
+        found = indices[legend.mask(classes, number)]
+        if not len(found):
+            continue
         if len(found) > PLACES:
             found = np.sort(rng.choice(found, PLACES, replace=False))
-        places[int(value)] = np.stack(np.unravel_index(found, known.shape), 1).astype(
+        places[number] = np.stack(np.unravel_index(found, known.shape), 1).astype(
             np.int32
         )
     return places
@@ -199,8 +208,8 @@ def draw_batch(
         class_weights: Class weight w_c of each class.
         foreground_fraction: Share of patches centred on a voxel of a structure; the
             structures of a case are equally probable, and a case without a structure
-            gives a random place. None balances: the classes of all cases are equally
-            probable, then the cases that have the class.
+            gives a random place. None balances: background and structures of all
+            cases are equally probable, then the cases that have them.
         rngs: One generator for each patch; it decides all random choices of the patch.
 
     Returns:
@@ -330,7 +339,7 @@ def _draw_start(
 def _draw_balanced(
     cases: list[TrainingCase], window: Triple, rng: np.random.Generator
 ) -> tuple[TrainingCase, tuple[Triple, Triple]]:
-    """Draw a class, a case that has it, and a window on one of its voxels."""
+    """Draw a structure, a case that has it, and a window on one of its voxels."""
     classes = sorted({value for case in cases for value in case.places})
     wanted = classes[int(rng.integers(len(classes)))]
     holding = [case for case in cases if wanted in case.places]

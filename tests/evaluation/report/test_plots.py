@@ -1,5 +1,7 @@
 """Plots show what they are given, in the same bytes each time."""
 
+import numpy as np
+import pytest
 from matplotlib.figure import Figure
 
 from segpipe.evaluation.report.plots import (
@@ -64,3 +66,17 @@ def test_a_loss_lies_below_the_line_and_is_named() -> None:
     assert [text.get_text() for text in axes.texts] == ["case 1, liver"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("old", "new")
     assert plot_pairs(scores, ("old", "new")) == plot_pairs(scores, ("old", "new"))
+
+
+@pytest.mark.parametrize(
+    ("structures", "models", "inches"),
+    [(1, 1, (3.2, 3.8)), (1, 5, (4.8, 3.8)), (3, 2, (8.0, 3.8)), (8, 3, (10.4, 7.6))],
+)
+def test_a_plot_is_as_wide_as_its_structures_and_models_need(
+    structures: int, models: int, inches: tuple[float, float]
+) -> None:
+    of_models = {f"model {n}": np.array([0.5, 0.75]) for n in range(models)}
+    png = plot_cases({f"structure {n}": of_models for n in range(structures)})
+
+    height, width, _ = pixels(png).shape
+    assert (width / 110, height / 110) == pytest.approx(inches, abs=0.02)

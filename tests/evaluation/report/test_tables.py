@@ -17,6 +17,7 @@ from segpipe.evaluation.report.tables import (
     build_folds,
     build_groups,
     build_pairs,
+    build_worst,
     compare_models,
 )
 from tests.support.evaluations import make_figures
@@ -188,3 +189,56 @@ def test_cross_validation_is_the_mean_and_deviation_over_folds() -> None:
     assert not any(row.best for row in rows.values())
     assert rows["IoU"].cells[2] == f"{ABSENT} ± {ABSENT}"
     assert build_folds({"a": found["a"][:1]}) == []
+
+
+def test_the_worst_cases_are_listed_structure_by_structure() -> None:
+    """A case can be the best in one structure and the worst in another."""
+    dice = {
+        "c1": {"liver": (0.9, 0.8), "spleen": (0.1, 0.0)},
+        "c2": {"liver": (0.2, 0.4), "spleen": (0.9, 0.9)},
+        "c3": {"liver": (np.nan, np.nan), "spleen": (0.5, 0.5)},
+    }
+    two = CASES.model_copy(
+        update={"labels": {"background": 0, "liver": 1, "spleen": 2}}
+    )
+    models = {
+        model: Evaluated(
+            make_figures(0.5),
+            {
+                (case, name): {"dice": of[n], "hd95_mm": 3.0, "failed": of[n] == 0}
+                for case, found in dice.items()
+                for name, of in found.items()
+            },
+            {},
+            {},
+        )
+        for n, model in enumerate("ab")
+    }
+    names = {"c1": "case 2", "c2": "case 3", "c3": "case 1"}
+
+    part = build_worst(models, ["c1", "c2", "c3"], names, two)
+
+    assert part.table
+    assert [row.cells[0] for row in part.table.rows] == [
+        *("liver", "case 3", "case 2"),
+        *("spleen", "case 2", "case 1", "case 3"),
+    ]
+    assert part.table.rows[4].cells == ("case 2", "0.100", "0.000", "3.0", "3.0")
+    assert part.table.rows[4].failed == (2, 4)
+
+
+def test_many_structures_have_fewer_cases_each() -> None:
+    labels = {"background": 0, **{f"s{n}": n for n in range(1, 41)}}
+    many = CASES.model_copy(update={"labels": labels})
+    cases = [f"c{n}" for n in range(20)]
+    row = {"dice": 0.5, "hd95_mm": 1.0, "failed": False}
+    rows = {(case, name): row for case in cases for name in [*labels, "liver"]}
+    one = {"a": Evaluated(make_figures(0.5), rows, {}, {})}
+
+    few = build_worst(one, cases, {case: case for case in cases}, CASES)
+    part = build_worst(one, cases, {case: case for case in cases}, many)
+
+    assert few.table
+    assert part.table
+    assert len(few.table.rows) == 1 + 8
+    assert len(part.table.rows) == 40 * (1 + 3)

@@ -4,7 +4,12 @@ from pathlib import Path
 import pytest
 
 from segpipe.project.errors import DataError
-from segpipe.project.origin.commit import data_version, git_tags, require_unchanged
+from segpipe.project.origin.commit import (
+    data_version,
+    describe_commit,
+    git_tags,
+    require_unchanged,
+)
 
 
 def test_the_commit_and_whether_files_differ_from_it(tmp_path: Path) -> None:
@@ -18,15 +23,27 @@ def test_the_commit_and_whether_files_differ_from_it(tmp_path: Path) -> None:
         ).stdout.strip()
 
     assert git_tags(tmp_path) == {}
+    lock = tmp_path / "split.lock"
+    assert describe_commit(tmp_path, written=lock) is None
     git("init", "--quiet")
+    assert describe_commit(tmp_path, written=lock) is None  # no commit yet
     (tmp_path / "a").write_text("1")
-    git("add", "a")
-    git("commit", "--quiet", "-m", "m")
+    (tmp_path / "dvc.lock").write_text("1")
+    lock.write_text("1")
+    git("add", "a", "dvc.lock", "split.lock")
+    git("commit", "--quiet", "-m", "m", "--date", "2001-02-03T04:05:06Z")
     commit = git("rev-parse", "HEAD")
 
     assert git_tags(tmp_path) == {"git.commit": commit, "git.dirty": "false"}
+    day = git("show", "--no-patch", "--format=%cs")
+    clean = f"{commit[:12]} of {day}"
+    assert describe_commit(tmp_path, written=lock) == clean
+    (tmp_path / "dvc.lock").write_text("2")  # DVC wrote it, and a stage
+    lock.write_text("2")
+    assert describe_commit(tmp_path, written=lock) == clean
     (tmp_path / "a").write_text("2")
     assert git_tags(tmp_path)["git.dirty"] == "true"
+    assert describe_commit(tmp_path, written=lock) == f"{clean}, with changes since"
 
 
 def test_the_data_are_those_that_the_stages_ran_on(tmp_path: Path) -> None:

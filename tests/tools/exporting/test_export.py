@@ -9,6 +9,7 @@ import torch
 
 from segpipe.images.formats.nifti import read_image, read_label
 from segpipe.images.region import Region
+from segpipe.images.values import Unions
 from segpipe.images.volume import Image
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.project.errors import DataError
@@ -57,7 +58,11 @@ def network_spec(name: str, padding: str) -> NetworkSpec:
 
 
 def segmenter(name: str, padding: str) -> Segmenter:
-    """Two folds, two channels, one of them CT; values differ from class indices."""
+    """Two folds, two channels, one of them CT; values differ from class indices.
+
+    The structures of the V-Net overlap.
+    """
+    overlap = Unions(values=((300, 7), (7,)), order=(300, 7))
     ct = Normalization(kind="ct", low=-1, high=1.5, mean=0.1, standard_deviation=0.8)
     plan = make_plan(
         spacing=(1.0, 1.2, 2.0),
@@ -66,6 +71,7 @@ def segmenter(name: str, padding: str) -> Segmenter:
         structures=("background", "a", "b"),
         values=(0, 300, 7),
         region=REGIONS[name],
+        unions=overlap if name == "vnet" else None,
     )
     return make_segmenter(
         plan,

@@ -22,7 +22,7 @@ from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.phantom import write_phantom
 from segpipe.tools.importing.run import import_dataset
 from tests.support.kills import Act, count_kills
-from tests.support.phantoms import write_dataset
+from tests.support.phantoms import TUMOUR, write_dataset, write_tumours
 from tests.support.projects import VERIFY
 
 PAIR = ImportOptions(images="scans", labels="masks")
@@ -76,6 +76,34 @@ def test_an_nnunet_folder_comes_in_as_it_is(tmp_path: Path) -> None:
     assert found.ignore == 9
     assert {case.patient for case in found.cases} == {"p"}
     assert found.cases[0].instances
+
+
+def test_structures_that_overlap_come_in_and_are_joined_by_their_like_alone(
+    tmp_path: Path,
+) -> None:
+    """A delivery with another order of writing would mean other structures."""
+    patients = {"case_00": "p"}
+    for folder in ("source", "more", "other"):
+        write_tumours(tmp_path / folder, cases=1, patients=patients)
+    for folder in ("more", "other"):
+        for file in sorted((tmp_path / folder).rglob("case_*")):
+            file.rename(file.with_name(file.name.replace("case_", f"{folder}_")))
+        table = tmp_path / folder / "patients.csv"
+        table.write_text(table.read_text().replace("case_", f"{folder}_"))
+    about = tmp_path / "other" / "dataset.json"
+    document = json.loads(about.read_text())
+    document["labels"] = {"background": 0, "whole tumour": [1, 2, 4]}
+    about.write_text(json.dumps({**document, "regions_class_order": [1]}))
+
+    import_dataset(tmp_path / "source", tmp_path / "data", ImportOptions())
+    import_dataset(tmp_path / "more", tmp_path / "data", ImportOptions(add=True))
+
+    written = json.loads((tmp_path / "data" / "dataset.json").read_text())
+    assert written["labels"] == TUMOUR["labels"]
+    assert written["regions_class_order"] == TUMOUR["regions_class_order"]
+    assert not read_dataset(tmp_path / "data").faults
+    with pytest.raises(DataError, match=r"regions_class_order .*\[1, 2, 4\], found"):
+        import_dataset(tmp_path / "other", tmp_path / "data", ImportOptions(add=True))
 
 
 def test_hdf5_with_named_data_sets_comes_in(tmp_path: Path) -> None:

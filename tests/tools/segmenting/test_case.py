@@ -1,5 +1,6 @@
 import hashlib
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -139,9 +140,9 @@ def test_an_input_that_changes_while_it_is_read_gives_no_mask(
     before = {path.name: path.read_bytes() for path in output.iterdir()}
     real = case.build_preview
 
-    def change(*given):
+    def change(*given, **named):
         write_volume(tmp_path / "a.nii", seed=1)
-        return real(*given)
+        return real(*given, **named)
 
     monkeypatch.setattr(case, "build_preview", change)
     failed = run(model, [tmp_path / "a.nii"], output, force=True).failed
@@ -150,3 +151,19 @@ def test_an_input_that_changes_while_it_is_read_gives_no_mask(
     assert "expected files that stay as they are" in failed["a"]
     assert {path.name: path.read_bytes() for path in output.iterdir()} == before
     assert run(model, [tmp_path / "a.nii"], output).done == ("a",)  # the mend
+
+
+@pytest.mark.parametrize("checkout", [True, False])
+def test_a_manifest_says_which_segpipe_and_no_strangers_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkout: bool
+) -> None:
+    """An environment within a study lies in the study's repository, not in ours."""
+    monkeypatch.setattr(case, "in_checkout", lambda: checkout)
+    monkeypatch.setattr(case, "git_tags", lambda root: {"git.commit": "c0ffee"})
+    model, output = save_segmenter(tmp_path / "m", make_plan()), tmp_path / "out"
+    write_volume(tmp_path / "a.nii")
+    run(model, [tmp_path / "a.nii"], output)
+
+    made = Manifest.read(output / "a.json").segpipe
+    assert (made["version"], len(made["code"])) == (version("segpipe"), 64)
+    assert ("git.commit" in made) is checkout

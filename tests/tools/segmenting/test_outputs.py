@@ -8,6 +8,7 @@ from segpipe.images.formats import files as formats
 from segpipe.images.formats import nifti
 from segpipe.images.grid import Grid
 from segpipe.images.instances import components
+from segpipe.images.values import Legend
 from segpipe.images.volume import Image, ImageStream
 from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.compute import Stopwatch
@@ -35,6 +36,10 @@ def profile(array: np.ndarray, each: int = 7) -> Profile:
     return result
 
 
+def legend(*values: int) -> Legend:
+    return Legend(tuple(f"s{value}" for value in values), values, None)
+
+
 def preview(affine: np.ndarray):
     source = ImageStream.of(Image(BRIGHT, Grid(LABEL.shape, affine, "mm")))
     cuts = range(0, 40, 11)
@@ -42,7 +47,8 @@ def preview(affine: np.ndarray):
         source,
         lambda: (LABEL[..., start : start + 11] for start in cuts),
         profile(LABEL),
-        (0, 7, 9),
+        legend(0, 7, 9),
+        name="m",
     )
 
 
@@ -59,13 +65,17 @@ def test_each_plane_shows_image_and_classes_of_the_same_place() -> None:
 
     views = {view.name: view for view in made.views}
     axial = views["axial"]
-    assert axial.image.shape == axial.reference.shape == (10, 12)
-    np.testing.assert_array_equal(axial.reference, (LABEL[:, :, 30] == 7).T[::-1])
-    sagittal = views["sagittal"]
-    assert set(np.unique(sagittal.reference)) == {0, 1, 2}
-    assert sagittal.aspect == pytest.approx(2.0)
-    for view in made.views:
-        assert (view.image[view.reference == 1] == 1).all()
+    found = {name: view.predictions["m"][0] for name, view in views.items()}
+    assert axial.image[0].shape == found["axial"].shape == (10, 12)
+    at_30 = LABEL[:, :, 30] == 7
+    np.testing.assert_array_equal(found["axial"], at_30[::-1, ::-1].T)
+    assert axial.words(0) == "slice 31 of 40 (k = 30)"
+    assert set(np.unique(found["sagittal"])) == {0, 1, 2}
+    assert views["sagittal"].aspect == pytest.approx(2.0)
+    for name, view in views.items():
+        assert (view.image[0][found[name] == 1] == 100).all()
+        assert view.reference is None
+        assert view.window == axial.window
     assert made.medians == [100.0]
 
 
@@ -75,7 +85,7 @@ def test_however_it_is_stored_the_patient_looks_the_same() -> None:
     turned = preview(np.diag([-1.0, -1.0, 2.0, 1.0])).views
 
     np.testing.assert_array_equal(
-        straight[0].reference, turned[0].reference[::-1, ::-1]
+        straight[0].predictions["m"], turned[0].predictions["m"][:, ::-1, ::-1]
     )
 
 
@@ -85,10 +95,14 @@ def test_a_picture_has_one_view() -> None:
     grid = Grid.from_spacing((6, 4, 1), (1.0, 1.0, 1.0), "px")
     source = ImageStream.of(Image(label[None].astype(np.float32), grid))
 
-    made = build_preview(source, lambda: [label], profile(label), (0, 3))
+    made = build_preview(
+        source, lambda: [label], profile(label), legend(0, 3), name="m"
+    )
 
     assert len(made.views) == 1
-    np.testing.assert_array_equal(made.views[0].reference, label[..., 0].T // 3)
+    np.testing.assert_array_equal(
+        made.views[0].predictions["m"][0], label[..., 0].T // 3
+    )
 
 
 def test_in_slices_or_at_once_the_same_comes_out(
@@ -188,9 +202,8 @@ def test_an_output_that_is_not_as_it_was_written_is_found(
     opened = open_study(study, made.spec.plan, spacing_mm=None, resample_tilt=False)
     found = OutputFiles(study, work, opened, Stopwatch(), tmp_path / "out")
     found.run()
-    found.write_overlay(
-        build_preview(opened.source, found.parts, found.profile, (0, 3, 7)).views
-    )
+    parts = found.parts, found.profile, made.spec.plan.legend
+    found.write_overlay(build_preview(opened.source, *parts, name="m").views, ["odd"])
     found.check()
 
     change(tmp_path / "out" / name)

@@ -3,12 +3,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from segpipe.project.errors import DataError
 from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.manifest import InputRecord
 from segpipe.tools.segmenting.work import Work, build_work, case_key
-from tests.support.segmenters import make_plan, save_segmenter
+from tests.support.segmenters import TUMOUR, make_plan, save_segmenter
 
 RECORD = SegmenterRecord(name="m", version=None, digest="d", folds=("d",), run=None)
 INPUTS = (InputRecord(name="a.nii", files=1, sha256="0"),)
@@ -29,6 +30,14 @@ def test_what_is_auto_is_resolved(work: Work) -> None:
     assert work.settings.mirror
     assert work.inference.mirror
     assert torch.get_num_threads() == work.settings.threads
+
+
+def test_instances_of_structures_that_overlap_are_refused(tmp_path: Path) -> None:
+    made = Segmenter.load(save_segmenter(tmp_path / "m", make_plan(**TUMOUR)))
+    with pytest.raises(DataError, match=r"--instances: .* leave the option out"):
+        build_work(made, RECORD, SegmentSettings(instances=True), tmp_path / "out")
+
+    build_work(made, RECORD, SegmentSettings(), tmp_path / "out")
 
 
 def test_a_key_changes_with_inputs_segmenter_and_settings() -> None:

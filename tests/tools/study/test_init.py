@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from segpipe.project.errors import DataError
-from segpipe.project.study import read_study
+from segpipe.project.origin.study import read_study
 from segpipe.tools.study.init import init
 from tests.support.places import ROOT
 

@@ -9,8 +9,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from segpipe.project.errors import DataError
+from segpipe.project.origin.study import read_study
 from segpipe.project.paths import Paths
-from segpipe.project.study import read_study
 from segpipe.stages import code
 from segpipe.tools.study import init, upgrade
 

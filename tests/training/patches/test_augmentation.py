@@ -45,6 +45,7 @@ def run(
     seed=0,
     slice_axis=None,
     quantiles=None,
+    zeros_stay=False,
     **changes,
 ):
     return augment(
@@ -53,6 +54,7 @@ def run(
         slice_axis=slice_axis,
         generators=chances(len(parts[0]), seed=seed),
         quantiles=quantiles,
+        zeros_stay=zeros_stay,
     )
 
 
@@ -285,3 +287,18 @@ def test_thin_patches_are_transformed_in_their_plane(
 ) -> None:
     """As in nnU-Net: thin is a patch of more than 3 to 1."""
     assert still_axis(patch_size, slice_axis) == still
+
+
+def test_a_channel_that_a_case_lacks_stays_zero_and_changes_no_other() -> None:
+    image, reference, weight = patches((2, 3, 12, 14, 10))
+    image[0, 1] = 0
+    varied = {**NEW, "brightness": 0.5, "contrast_fraction": 0.3, "noise": 0.5}
+
+    found, *_ = run((image, reference, weight), zeros_stay=True, **varied)
+    without, *_ = run((image, reference, weight), **varied)
+
+    assert not found[0, 1].any()
+    assert without[0, 1].abs().max() > 0.1
+    others = [(0, 0), (0, 2), (1, 0), (1, 1), (1, 2)]
+    for place in others:
+        assert torch.equal(found[place], without[place])

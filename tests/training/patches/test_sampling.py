@@ -10,6 +10,7 @@ from segpipe.dataset.prepared import (
     weighed_case,
 )
 from segpipe.images.region import Region
+from segpipe.images.values import Legend
 from segpipe.training.patches.sampling import (
     TrainingCase,
     draw_batch,
@@ -153,7 +154,10 @@ def test_a_case_is_read_from_disk_with_its_places(tmp_path) -> None:
     (tmp_path / "annotate").mkdir()
     save_known_label(tmp_path / "annotate", "a", known)
 
-    read = partial(read_training_case, tmp_path, "a", dimensions=3, seed=0)
+    legend = Legend(("background", "one", "two"), (0, 1, 2), None)
+    read = partial(
+        read_training_case, tmp_path, "a", dimensions=3, seed=0, legend=legend
+    )
     dense = read(border=True, sparse=False, balanced=False, matched=False)
     sparse = read(border=False, sparse=True, balanced=True, matched=True)
 
@@ -216,6 +220,7 @@ def test_quantiles_do_not_depend_on_the_padding(tmp_path, kind, pad) -> None:
         balanced=False,
         matched=True,
         seed=0,
+        legend=Legend(("background", "cell"), (0, 1), None),
     ).quantiles
 
     counted = tissue[0][tissue[0] != -2] if kind == "voxels" else tissue

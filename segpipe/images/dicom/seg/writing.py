@@ -29,6 +29,7 @@ from segpipe.images.dicom.seg.source import (
 )
 from segpipe.images.dicom.series import DicomImage
 from segpipe.images.dicom.stack import Stack, stack_of
+from segpipe.images.values import Legend
 from segpipe.project.errors import DataError
 
 SAME_MM = 1e-3  # grids whose corners are closer are the same
@@ -59,10 +60,12 @@ def write_seg(
     labels: Integer[np.ndarray, "i j k"],
     source: DicomImage,
     *,
-    structures: dict[int, str],
+    legend: Legend,
     algorithm: Algorithm,
 ) -> None:
-    """Write a BINARY segmentation: one segment a structure, numbered from 1 by value.
+    """Write a BINARY segmentation: one segment a structure, in the order of the legend.
+
+    Segments of structures that overlap hold all their voxels, each in its own frames.
 
     The same labels, source and segmenter give the same UIDs and the same bytes: dates
     come from the source, not from the clock. Slices without a label are left out,
@@ -72,7 +75,7 @@ def write_seg(
         path: File to write, atomically.
         labels: The label map on the grid of the source; 0 is background.
         source: The image that was segmented.
-        structures: Name of each value in the labels.
+        legend: The structures, and the values of each in the labels.
         algorithm: The program and segmenter.
 
     Raises:
@@ -82,12 +85,11 @@ def write_seg(
         DICOM PS3.3, section A.51; highdicom, doi:10.1007/s10278-022-00683-y.
     """
     assert labels.shape == source.image.grid.shape
-    values = sorted(value for value in structures if value != 0)
-    assert values
-    assert set(np.unique(labels).tolist()) <= {0, *values}
-    numbers = _numbered(labels, values)
-    names = [structures[value] for value in values]
-    seg = _segmentation(numbers, source, names, algorithm)
+    names = list(legend.structures[1:])
+    assert names
+    assert set(np.unique(labels).tolist()) <= {*legend.values}
+    segments = _numbered(labels, legend)
+    seg = _segmentation(segments, source, names, algorithm)
     if _several_objects(source):
         _name_others(seg, source)
     _state_gap(seg, source.image.grid.spacing[2])
@@ -100,17 +102,21 @@ def write_seg(
 
 
 def _numbered(
-    labels: Integer[np.ndarray, "i j k"], values: list[int]
-) -> UInt[np.ndarray, "i j k"]:
-    """The segment at each voxel, from 1 in the order of the values."""
-    numbers = np.zeros(labels.shape, np.uint8 if len(values) < 256 else np.uint16)
-    for number, value in enumerate(values, start=1):
-        numbers[labels == value] = number
+    labels: Integer[np.ndarray, "i j k"], legend: Legend
+) -> UInt[np.ndarray, "i j k ..."]:
+    """The segment at each voxel, from 1; with an axis of segments if they overlap."""
+    count = len(legend.structures)
+    if legend.unions is not None:
+        masks = [legend.mask(labels, number) for number in range(1, count)]
+        return np.stack(masks, axis=-1).astype(np.uint8)
+    numbers = np.zeros(labels.shape, np.uint8 if count <= 256 else np.uint16)
+    for number in range(1, count):
+        numbers[legend.mask(labels, number)] = number
     return numbers
 
 
 def _segmentation(
-    numbers: UInt[np.ndarray, "i j k"],
+    numbers: UInt[np.ndarray, "i j k ..."],
     source: DicomImage,
     names: list[str],
     algorithm: Algorithm,
@@ -179,10 +185,10 @@ def _state_gap(seg: Dataset, gap: float) -> None:
 
 
 def _frames(
-    numbers: UInt[np.ndarray, "i j k"], source: DicomImage, stack: Stack
-) -> tuple[UInt[np.ndarray, "frame row column"], dict[str, Any]]:
+    numbers: UInt[np.ndarray, "i j k ..."], source: DicomImage, stack: Stack
+) -> tuple[UInt[np.ndarray, "frame row column ..."], dict[str, Any]]:
     """The segments as frames for highdicom, and their places if not the source's."""
-    slices = np.ascontiguousarray(numbers.transpose(2, 1, 0))
+    slices = np.ascontiguousarray(np.swapaxes(numbers, 0, 2))
     grid = source.image.grid
     as_stored = stack.grid.matches(grid, tolerance=SAME_MM)
     if as_stored and not _several_objects(source):

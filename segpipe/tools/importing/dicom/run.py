@@ -3,9 +3,11 @@
 import logging
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from segpipe.dataset.description import Values
 from segpipe.dataset.layout import read_dataset
 from segpipe.images.dicom.file import path_of
 from segpipe.images.dicom.series import read_patient_id, read_series
@@ -117,7 +119,9 @@ def import_dicom(source: Path, data: Path, options: ImportOptions) -> str:
 
 def _last_number(data: Path) -> int:
     """The highest number of the existing cases case_001 and so on; 0 without any."""
-    found = [NUMBERED.fullmatch(case.name) for case in read_dataset(data).cases]
+    found = [
+        NUMBERED.fullmatch(case.name) for case in read_dataset(data, "zeros").cases
+    ]
     return max((int(match[1]) for match in found if match), default=0)
 
 
@@ -139,7 +143,7 @@ def _patients(cases: dict[str, LabelledSeries]) -> list[dict[str, str]]:
 
 def _write_cases(
     part: Path, cases: dict[str, LabelledSeries], conversion: Conversion
-) -> tuple[dict[str, int], list[LedgerLine]]:
+) -> tuple[Mapping[str, Values], list[LedgerLine]]:
     """Write images and label maps, one case in memory at a time.
 
     Returns:

@@ -69,7 +69,7 @@ def choose_dicom(
         ending=_choose_ending(data, existing),
         channels=(_choose_channel(pairs, options, existing),),
         labels={"background": 0, **known},
-        ignore=existing.labels.get("ignore") if existing else None,
+        ignore=existing.ignore if existing else None,
         spacing_mm=None,
         unit="mm",
         keep_alpha=True,
@@ -90,7 +90,7 @@ def _known_structures(
     values = values_of(
         options.structures,
         named=True,
-        declared=existing.labels if existing else None,
+        declared=existing.single if existing else None,
     )
     given = {n: v for n, v in options.structures.items() if isinstance(v, int)}
     for name, value in {**values, **given}.items():
@@ -101,7 +101,13 @@ def _known_structures(
             )
     if existing is None:
         return values
-    known = {n: value for n, value in existing.labels.items() if n not in RESERVED}
+    if existing.regions_class_order is not None:
+        raise DataError(
+            "--add: expected data whose structures do not overlap beside DICOM, found "
+            f"regions ({', '.join(existing.structures)}); convert the segmentations to "
+            "label maps and import these"
+        )
+    known = {n: value for n, value in existing.single.items() if n not in RESERVED}
     if values not in ({}, known):
         raise DataError(
             "--structure: expected none beside --add, found "

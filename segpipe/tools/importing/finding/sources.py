@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from segpipe.dataset.description import read_description
+from segpipe.dataset.description import Values, read_description
 from segpipe.dataset.layout import read_dataset
 from segpipe.images.formats.files import FOREIGN_FORMATS, IMAGE_SUFFIXES, suffix_of
 from segpipe.project.documents import parse_json
@@ -54,16 +54,27 @@ class RawCases:
     Attributes:
         cases: The cases, sorted by name.
         channels: Names of the channels; empty if unknown.
-        labels: Value of each structure and of ``ignore``; None if unknown.
+        labels: Value of each structure, or the values that it unites, and value of
+            ``ignore``; None if unknown.
         spacing_mm: Distance of columns and of rows, for 2-D images that store none.
         folder: Folder that may hold patients.csv and splits.csv.
+        regions_class_order: The value as which each structure is written, if some
+            unite values.
     """
 
     cases: tuple[RawCase, ...]
     channels: tuple[str, ...] = ()
-    labels: dict[str, int] | None = None
+    labels: dict[str, Values] | None = None
     spacing_mm: tuple[float, float] | None = None
     folder: Path | None = None
+    regions_class_order: tuple[int, ...] | None = None
+
+    @property
+    def single(self) -> dict[str, int] | None:
+        """The labels of one value, with ``ignore``; None if they are unknown."""
+        if self.labels is None:
+            return None
+        return {name: n for name, n in self.labels.items() if isinstance(n, int)}
 
 
 def find_described(source: Path) -> RawCases:
@@ -100,6 +111,7 @@ def find_described(source: Path) -> RawCases:
         read_description(source).labels,
         dataset.spacing_mm,
         source,
+        dataset.regions_class_order,
     )
 
 

@@ -1,11 +1,12 @@
 """Choose the structures of an import and their values, before anything is written."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from segpipe.dataset.description import Description
+from segpipe.dataset.description import Description, Values
 from segpipe.images.formats import slicer
 from segpipe.project.errors import DataError
 from segpipe.project.progress import track
@@ -37,13 +38,14 @@ class LabelChoice:
     """The structures of an import.
 
     Attributes:
-        labels: Value in data/ of each structure and of the background.
+        labels: Value in data/ of each structure and of the background, or the values
+            that a structure unites.
         ignore: The value that means *not annotated*.
         rules: How label files become label maps.
         values: The values that label maps of data/ will have, each with a file.
     """
 
-    labels: dict[str, int]
+    labels: Mapping[str, Values]
     ignore: int | None
     rules: LabelRules
     values: dict[int, Path]
@@ -64,6 +66,8 @@ def choose_labels(
         overlap=options.overlap,
         key=options.label_key,
     )
+    if (existing or raw).regions_class_order is not None:
+        return _keep_unions(raw, options, existing, rules)
     if raw.labels and not existing and are_named(options.structures):
         raw, options = _translated(raw, options)
     masks = any(case.masks and not case.masks.apart for case in raw.cases)
@@ -79,6 +83,45 @@ def choose_labels(
     rules = replace(rules, ignore=ignore, sources=sources)
     kept = {v: values.get(v, raw.cases[0].label) for v in labels.values()}
     return LabelChoice(labels, ignore, rules, kept | ({} if sources else values))
+
+
+def _keep_unions(
+    raw: RawCases,
+    options: ImportOptions,
+    existing: Description | None,
+    rules: LabelRules,
+) -> LabelChoice:
+    """The structures that overlap, as dataset.json declares them.
+
+    Raises:
+        DataError: If an option changes labels, or a label map has another value.
+    """
+    labels = dict((existing or raw).labels or {})
+    chosen = (options.structures, options.ignore, options.binarize, options.overlap)
+    if any(one not in (None, {}) for one in chosen) or options.instances:
+        raise DataError(
+            f"{raw.cases[0].label}: expected the label maps as they are, whose "
+            f"structures overlap ({', '.join(labels)}), found options that change "
+            "them; leave out --structure, --ignore, --binarize, --overlap and "
+            "--instances"
+        )
+    if any(case.masks is not None for case in raw.cases):
+        raise DataError(
+            f"{raw.cases[0].label}: expected label maps with the values of the data "
+            f"to add to ({', '.join(labels)}), found masks; write each case as one "
+            "label map"
+        )
+    values = _survey_values(raw, options, rules)
+    known = {n for own in labels.values() for n in np.atleast_1d(own).tolist()}
+    if strange := sorted(set(values) - known):
+        raise DataError(
+            f"{values[strange[0]]}: expected the values of "
+            f"{', '.join(f'{name} {own}' for name, own in labels.items())}, found "
+            f"{strange[0]}; correct the label map"
+        )
+    ignore = labels.pop(IGNORE, None)
+    assert ignore is None or isinstance(ignore, int)
+    return LabelChoice(labels, ignore, replace(rules, ignore=ignore), values)
 
 
 def _check_options(raw: RawCases, options: ImportOptions) -> None:
@@ -110,7 +153,7 @@ def _translated(
     raw: RawCases, options: ImportOptions
 ) -> tuple[RawCases, ImportOptions]:
     """The values of dataset.json for the names in the options; the rest is left out."""
-    declared = {n: v for n, v in (raw.labels or {}).items() if n not in RESERVED}
+    declared = {n: v for n, v in (raw.single or {}).items() if n not in RESERVED}
     values = values_of(options.structures, named=True)
     names = sources_of(options.structures, values, named=True)
     refuse_unseen(names, declared)
@@ -121,7 +164,7 @@ def _translated(
         for name, of in options.structures.items()
     }
     by_name.setdefault(BACKGROUND, (REST,))
-    ignore = (raw.labels or {}).get(IGNORE, options.ignore)
+    ignore = (raw.single or {}).get(IGNORE, options.ignore)
     return (
         replace(raw, labels=None),
         replace(options, structures=by_name, ignore=ignore),
@@ -141,7 +184,7 @@ def _choose_named(
             for name in _names(drawn):
                 seen.setdefault(name, drawn.files[0])
     structures = options.structures or {name: (name,) for name in sorted(seen)}
-    declared = existing.labels if existing else None
+    declared = existing.single if existing else None
     values = values_of(structures, named=True, declared=declared)
     sources = sources_of(structures, values, named=True)
     refuse_unseen(sources, seen)
@@ -194,7 +237,7 @@ def _choose_values(
     values: dict[int, Path],
 ) -> tuple[dict[str, int], int | None]:
     """The value of each structure of label maps, and the value of ignore."""
-    declared = existing.labels if existing else raw.labels
+    declared = existing.single if existing else raw.single
     ignore, given = options.ignore, values_of(options.structures, named=False)
     if declared is not None:
         structures = {n: v for n, v in declared.items() if n not in RESERVED}

@@ -2,11 +2,12 @@
 
 import logging
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from segpipe.dataset.description import NIFTI, Description
+from segpipe.dataset.description import NIFTI, Description, Values
 from segpipe.images.formats import raster, slicer
 from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
@@ -70,6 +71,7 @@ def choose_conversion(
         unit=grid_with_spacing(image.grid, spacing_mm).unit,
         keep_alpha=keep_alpha,
         rules=choice.rules,
+        regions_class_order=(existing or raw).regions_class_order,
     )
 
 
@@ -77,7 +79,13 @@ def _check_same_names(raw: RawCases, existing: Description) -> None:
     """Check that no name in the source has another number in the data to add to."""
     place = f"{raw.folder}/dataset.json"
     old = {name: int(n) for n, name in existing.channel_names.items()}
-    pairs = (
+    if raw.labels and raw.regions_class_order != existing.regions_class_order:
+        raise DataError(
+            f"{place}: expected the regions_class_order of the data to add to, "
+            f"{_shown(existing.regions_class_order)}, found "
+            f"{_shown(raw.regions_class_order)}; give both the same structures"
+        )
+    pairs: tuple[tuple[str, Mapping[str, Values], Mapping[str, Values]], ...] = (
         ("channel", {name: n for n, name in enumerate(raw.channels)}, old),
         ("value", raw.labels or {}, existing.labels),
     )
@@ -91,6 +99,10 @@ def _check_same_names(raw: RawCases, existing: Description) -> None:
                 )
 
 
+def _shown(order: tuple[int, ...] | None) -> str:
+    return "none" if order is None else str(list(order))
+
+
 def _warn_of_spacing(
     path: Path, image: Image, spacing_mm: tuple[float, ...] | None
 ) -> None:
@@ -101,13 +113,16 @@ def _warn_of_spacing(
             log.warning("%s", words)
 
 
-def _check_names(raw: RawCases, options: ImportOptions, labels: dict[str, int]) -> None:
+def _check_names(
+    raw: RawCases, options: ImportOptions, labels: Mapping[str, Values]
+) -> None:
     """Check names of segments in headers against the labels, and against each other."""
     if options.instances:
         return
     seen: dict[str, tuple[int, Path]] = {}
+    single = {name: value for name, value in labels.items() if isinstance(value, int)}
     for case in raw.cases:
-        slicer.check_segment_names(case.label, labels)
+        slicer.check_segment_names(case.label, single)
         for value, name in slicer.read_segment_names(case.label).items():
             before, file = seen.setdefault(name.casefold(), (value, case.label))
             if before != value and not UNNAMED.fullmatch(name):

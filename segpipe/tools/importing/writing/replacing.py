@@ -105,7 +105,7 @@ def expect_whole(data: Path) -> Dataset:
     Raises:
         DataError: If its layout has faults; lists all of them.
     """
-    dataset = read_dataset(data)
+    dataset = read_dataset(data, "zeros")
     if dataset.faults:
         raise DataError(
             f"{data}: expected a whole data set to add to, found:\n"
@@ -146,6 +146,8 @@ def write_description(
         document["spacing_mm"] = list(conversion.spacing_mm[:2])
     if nifti and conversion.unit == "px":
         document["unit"] = "px"
+    if conversion.regions_class_order is not None:
+        document["regions_class_order"] = conversion.regions_class_order
     write_json(part / "dataset.json", document)
 
 
@@ -171,7 +173,7 @@ def write_patients(
             "FILE.csv with the columns case and patient"
         )
     if new and old_data and not old:
-        listed = read_dataset(old_data).cases
+        listed = read_dataset(old_data, "zeros").cases
         old = [{"case": case.name, "patient": case.patient} for case in listed]
     rows = old + [row for row in new if row.get("case") in names]
     if not rows:
@@ -209,7 +211,7 @@ def check_layout(part: Path) -> None:
     Raises:
         DataError: If there are faults; lists all of them.
     """
-    faults = read_dataset(part).faults
+    faults = read_dataset(part, "zeros").faults
     if faults:
         raise DataError("\n".join(faults).replace(f"{part}/", ""))
 

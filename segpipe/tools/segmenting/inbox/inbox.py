@@ -82,6 +82,7 @@ def sort_inbox(
         channels=order.channels,
         output=output,
         at_least=0,
+        may_lack=order.may_lack,
     )
     studies = [study if _has_text(study) else _nameless(study) for study in studies]
     growing = [study for study in studies if _age_s(study, now) < settle_s]

@@ -23,6 +23,7 @@ class Order(Document):
         channels: Number of channels of the segmenter.
         settings: The user's choice, with device and precision resolved.
         output: Folder for the results.
+        may_lack: Whether files of some channels of a case may be missing.
     """
 
     folders: tuple[str, ...]
@@ -30,6 +31,7 @@ class Order(Document):
     channels: int
     settings: SegmentSettings
     output: str
+    may_lack: bool = False
 
     def key(self, inputs: tuple[InputRecord, ...]) -> str:
         """The key of the results of these inputs."""
@@ -60,12 +62,14 @@ def prepare_order(
             f"{output}: expected a folder that can be written to, found one that "
             "cannot; change its rights, or name another"
         )
+    plan = SegmenterSpec.read(spec_file(folders[0])).plan
     return Order(
         folders=tuple(str(folder.absolute()) for folder in folders),
         record=record,
-        channels=len(SegmenterSpec.read(spec_file(folders[0])).plan.channels),
+        channels=len(plan.channels),
         settings=resolve_settings(settings, compute),
         output=str(output),
+        may_lack=plan.missing_channels is not None,
     )
 
 

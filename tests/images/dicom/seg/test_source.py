@@ -12,6 +12,7 @@ from tests.support.dicoms import (
     ALGORITHM,
     SECRETS,
     labels,
+    legend,
     load,
     numbered,
     write,
@@ -30,7 +31,7 @@ def test_names_in_any_script_are_written(tmp_path: Path) -> None:
         tmp_path / "seg.dcm",
         labels(),
         source,
-        structures={3: "海馬", 7: "größere Läsion"},
+        legend=legend({3: "海馬", 7: "größere Läsion"}),
         algorithm=ALGORITHM,
     )
 

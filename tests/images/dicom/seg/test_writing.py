@@ -14,11 +14,13 @@ from pydicom.sr.codedict import codes
 from segpipe.images.dicom.seg.reading import read_seg
 from segpipe.images.dicom.seg.writing import write_seg
 from segpipe.images.dicom.series import DicomImage
+from segpipe.images.values import Legend, Unions
 from tests.support.dicoms import (
     ALGORITHM,
     SECRETS,
     SHAPE,
     labels,
+    legend,
     load,
     numbered,
     oblique,
@@ -44,7 +46,7 @@ def test_simpleitk_reads_the_segment_in_its_place(
         tmp_path / "seg.dcm",
         array,
         source,
-        structures={3: "spleen"},
+        legend=legend({3: "spleen"}),
         algorithm=ALGORITHM,
     )
 
@@ -83,6 +85,43 @@ def test_highdicom_finds_segments_codes_and_the_segmenter(tmp_path: Path) -> Non
     assert (seg.PatientID, seg.PatientBirthDate) == (SECRETS[2], SECRETS[3])
     slices = {uid for _, _, uid in seg.get_source_image_uids()}
     assert slices == {header.SOPInstanceUID for header in source.slices}
+
+
+def test_segments_that_overlap_hold_all_their_voxels(tmp_path: Path) -> None:
+    """highdicom, and pydicom frame by frame, read the union of each one's values."""
+    source = straight(tmp_path / "series")
+    array = np.zeros(SHAPE, np.int16)
+    array[1:4, 0:3, 1:5], array[2, 1:3, 2:4], array[2, 1, 2] = 1, 2, 4
+    members = ((1, 2, 4), (2, 4), (4,))
+    nested = Legend(
+        ("background", "whole tumour", "core", "enhancing"),
+        (0, 1, 2, 4),
+        Unions(values=members, order=(1, 2, 4)),
+    )
+    write_seg(tmp_path / "seg.dcm", array, source, legend=nested, algorithm=ALGORITHM)
+
+    seg = highdicom.seg.segread(tmp_path / "seg.dcm")
+    uids = [header.SOPInstanceUID for header in source.slices]
+    theirs = seg.get_pixels_by_source_instance(
+        uids, assert_missing_frames_are_empty=True
+    )
+    frames = dcmread(tmp_path / "seg.dcm")
+    pixels = frames.pixel_array
+    numbers = [
+        item.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        for item in frames.PerFrameFunctionalGroupsSequence
+    ]
+
+    masks = [np.isin(array, own) for own in members]
+    assert list(seg.segment_numbers) == [1, 2, 3]
+    for number, mask in enumerate(masks, start=1):
+        label = seg.get_segment_description(number).segment_label
+        assert label == nested.structures[number]
+        assert (theirs[..., number - 1].transpose(2, 1, 0) == mask).all()
+        stored = sum(
+            int(p.sum()) for p, n in zip(pixels, numbers, strict=True) if n == number
+        )
+        assert stored == mask.sum()
 
 
 def test_a_series_of_several_objects_is_named_with_all_of_them(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import textwrap
 
 import pytest
 
-from segpipe.project.origin.code import code_behind, digest_source, uses_networks
+from segpipe.project.code import code_behind, digest_source, uses_networks
 from tests.support.places import ROOT
 
 SOURCE = """

@@ -86,7 +86,7 @@ def _read(module: str) -> _Source:
 @cache
 def _path(module: str) -> Path | None:
     """The source file of a dotted name; None if it names something in a module."""
-    folder = Path(__file__).parents[3].joinpath(*module.split("."))
+    folder = Path(__file__).parents[2].joinpath(*module.split("."))
     for path in (folder.with_suffix(".py"), folder / "__init__.py"):
         if path.is_file():
             return path

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from segpipe.project.errors import DataError
-from segpipe.project.study import (
+from segpipe.project.origin.study import (
     Study,
     code_tags,
     digest_text,

@@ -1,0 +1,1 @@
+"""Pictures: cases as planes with contours, in the page and as PNG."""

@@ -1,0 +1,374 @@
+"""Overlays: contours of reference and predictions on an image, as one picture."""
+
+import textwrap
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+
+from segpipe.evaluation.report.pictures.contours import (
+    BORDER,
+    DASHES,
+    MARGIN,
+    OVER,
+    THIN,
+    WIDE,
+    colour_of,
+    middles,
+    outlines,
+)
+from segpipe.evaluation.report.pictures.planes import (
+    REFERENCE,
+    Exhibit,
+    Structure,
+    View,
+    in_words,
+    scale_bar,
+)
+from segpipe.evaluation.report.plots import (
+    STYLE,
+    Curve,
+    draw_cases,
+    draw_dice,
+    to_png,
+)
+
+# Inches: width and greatest height of a plane, margin, a line of text.
+COLUMN, HIGHEST, GAP, LINE = 2.9, 4.2, 0.12, 0.19
+LETTERS_AN_INCH = 12.5
+SMALL = 8.5  # points
+HALO = [withStroke(linewidth=2.5, foreground=BORDER)]
+# Where the letters of the patient's sides stand: left, right, top, bottom.
+SIDES = (
+    (0.015, 0.5, "left", "center"),
+    (0.985, 0.5, "right", "center"),
+    (0.5, 0.985, "center", "top"),
+    (0.5, 0.015, "center", "bottom"),
+)
+
+
+def plot_overlay(
+    title: str, exhibit: Exhibit, *, warnings: Sequence[str] = ()
+) -> bytes:
+    """Plot a case: image, reference and the prediction of each model.
+
+    Args:
+        title: Title that names the case.
+        exhibit: The case; the chosen slice of each of its planes is a row.
+        warnings: Sentences that are written over the notes.
+    """
+    columns = exhibit.views[0].columns
+    width = len(columns) * (COLUMN + GAP) + GAP
+    heights = [_height(view) for view in exhibit.views]
+    lines = _wrapped([f"Warning: {one}" for one in warnings], width)
+    notes = _wrapped(exhibit.notes, width)
+    legend = _legend(exhibit)
+    longest = max((len(str(one.get_label())) for one in legend), default=1)
+    across = max(1, int(width * LETTERS_AN_INCH / (longest + 8)))
+    below = LINE * (len(lines) + len(notes) + 1.05 * -(-len(legend) // across))
+    above = LINE * (1.2 * len(title.split("\n")) + 1.6)
+    height = above + sum(heights) + 1.5 * LINE * len(heights) + below + 1.5 * LINE
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height))
+        figure.text(
+            GAP / width, 1 - GAP / height, title, va="top", fontsize=11, weight="bold"
+        )
+        y = height - above
+        for view, high in zip(exhibit.views, heights, strict=True):
+            _write(figure, GAP, y, _caption(view), size=SMALL)
+            y -= high + 0.4 * LINE
+            row = [
+                figure.add_axes(
+                    (
+                        (GAP + place * (COLUMN + GAP)) / width,
+                        y / height,
+                        COLUMN / width,
+                        high / height,
+                    )
+                )
+                for place in range(len(columns))
+            ]
+            draw_view(row, view, exhibit)
+            y -= 1.1 * LINE
+        for place, name in enumerate(columns):
+            words = _under(name, exhibit)
+            _write(figure, GAP + place * (COLUMN + GAP), y, words, bold=True)
+        y -= 1.2 * LINE
+        for one in lines:
+            _write(figure, GAP, y, one, bold=True)
+            y -= LINE
+        for one in notes:
+            _write(figure, GAP, y, one, size=SMALL)
+            y -= LINE
+        if legend:
+            figure.legend(
+                handles=legend,
+                loc="lower left",
+                bbox_to_anchor=(0, 0),
+                ncols=across,
+                fontsize=SMALL,
+                handlelength=1.6,
+            )
+        return to_png(figure)
+
+
+def _wrapped(sentences: Sequence[str], width: float) -> list[str]:
+    letters = int(width * LETTERS_AN_INCH)
+    return [line for one in sentences for line in textwrap.wrap(one, letters)]
+
+
+def _write(
+    figure: Figure,
+    x: float,
+    y: float,
+    text: str,
+    *,
+    size: float = 9,
+    bold: bool = False,
+) -> None:
+    """Write a line of text at a place in inches from the lower left corner."""
+    width, height = figure.get_size_inches()
+    figure.text(
+        x / width, y / height, text, fontsize=size, weight="bold" if bold else "normal"
+    )
+
+
+def _height(view: View) -> float:
+    """Inches of a plane that is as wide as its column, if that is not too high."""
+    rows, columns = view.image.shape[1:3]
+    return float(min(HIGHEST, COLUMN * rows * view.aspect / columns))
+
+
+def _caption(view: View) -> str:
+    low, high = view.window
+    window = f"window {in_words(low)} to {in_words(high)}"
+    return ", ".join(filter(None, [view.name, view.words(view.chosen), window]))
+
+
+def _under(column: str, exhibit: Exhibit) -> str:
+    """The name of a column, and what its model found."""
+    if column in ("image", REFERENCE):
+        return column
+    return f"{column}: {exhibit.found(column)}"
+
+
+def _legend(exhibit: Exhibit) -> list[Artist]:
+    """A line for each structure with its sizes, and what dashes mean."""
+    handles: list[Artist] = [
+        Line2D(
+            [],
+            [],
+            color=BORDER if one.number is None else colour_of(one.number),
+            lw=WIDE,
+            label=_sizes(one, exhibit),
+        )
+        for one in exhibit.structures
+    ]
+    if exhibit.views[0].reference is not None:
+        line = Line2D([], [], color=OVER, lw=THIN, ls=(0, DASHES), label=REFERENCE)
+        line.set_path_effects([withStroke(linewidth=THIN + MARGIN, foreground=BORDER)])
+        handles.append(line)
+    return handles
+
+
+def _sizes(one: Structure, exhibit: Exhibit) -> str:
+    name = f"{one.number} {one.name}" if exhibit.numbered else one.name
+    sizes = [
+        (f"{column} " if len(one.sizes) > 1 else "")
+        + in_words(size)
+        + (f" (n = {one.instances[column]})" if one.instances else "")
+        for column, size in one.sizes.items()
+    ]
+    return f"{name}: {', '.join(sizes)} {exhibit.unit}"
+
+
+def plot_summary(
+    title: str,
+    *,
+    curves: Sequence[Curve],
+    scores: dict[str, dict[str, Float[np.ndarray, " case"]]],
+    exhibit: Exhibit | None,
+) -> bytes:
+    """Plot the whole report in one picture.
+
+    Args:
+        title: Title in one line.
+        curves: Curves of all trainings.
+        scores: Structure to model to the Dice of each test case; the first three
+            structures are shown.
+        exhibit: A case, of which the first plane is shown; None for no case.
+    """
+    shown = dict(list(scores.items())[:3])
+    with mpl.rc_context(STYLE):
+        heights = [4.4]
+        if exhibit is not None:
+            view = exhibit.views[0]
+            rows, columns = view.image.shape[1:3]
+            each = 12 / len(view.columns)
+            heights.append(
+                0.6
+                + min(each, 4.5 * columns / rows / view.aspect)
+                * rows
+                * view.aspect
+                / columns
+            )
+        figure = Figure(figsize=(12, sum(heights)), layout="constrained")
+        halves = figure.subfigures(
+            len(heights), 1, squeeze=False, height_ratios=heights
+        )[:, 0]
+        top = halves[0].subplots(1, len(shown) + 1, squeeze=False)[0]
+        for axes, (structure, of_models) in zip(top, shown.items(), strict=False):
+            draw_cases(axes, structure, of_models)
+        top[0].set_ylabel("Dice of a test case")
+        draw_dice(top[-1], curves)
+        if exhibit is not None:
+            view = exhibit.views[0]
+            row = halves[1].subplots(1, len(view.columns), squeeze=False)[0]
+            draw_view(list(row), view, exhibit)
+            for axes, name in zip(row, view.columns, strict=True):
+                axes.set_title(_under(name, exhibit), fontsize=10)
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=13)
+        return to_png(figure)
+
+
+def draw_view(row: Sequence[Axes], view: View, exhibit: Exhibit) -> None:
+    """Draw the chosen slice: image, reference, and predictions under the reference."""
+    reference = view.regions(REFERENCE)
+    rows, columns = view.image.shape[1:3]
+    for axes, name in zip(row, view.columns, strict=True):
+        axes.imshow(
+            view.grey(view.chosen),
+            cmap="gray",
+            vmin=0,
+            vmax=255,
+            aspect=view.aspect,
+            extent=(0, columns, rows, 0),
+        )
+        regions = view.regions(name)
+        if regions is not None:
+            own = regions[view.chosen]
+            other = None if reference is None else reference[view.chosen]
+            draw_contours(axes, own, solid=name != REFERENCE)
+            if other is not None and name != REFERENCE:
+                draw_contours(axes, other, over=True)
+            if exhibit.numbered:
+                _draw_numbers(axes, own)
+            if name != REFERENCE and not own.any():
+                _draw_absence(axes, name, exhibit)
+        _draw_marks(axes, view)
+        axes.set(xlim=(0, columns), ylim=(rows, 0), xticks=[], yticks=[])
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+
+
+def draw_contours(
+    axes: Axes, regions: np.ndarray, *, solid: bool = False, over: bool = False
+) -> None:
+    """Draw the outlines of regions, each line over a wider dark one.
+
+    Args:
+        axes: Where to draw.
+        regions: Number of the region of each pixel.
+        solid: Whether the lines are those of a prediction.
+        over: Whether they are the reference over a prediction: thin and white.
+    """
+    found = [(number, line) for number, lines in outlines(regions) for line in lines]
+    lines = [line for _, line in found]
+    width = THIN if over else WIDE
+    colours = [OVER if over else colour_of(number) for number, _ in found]
+    border = LineCollection(
+        lines, colors=BORDER, linewidths=width + MARGIN, zorder=2 if over else 3
+    )
+    inner = LineCollection(
+        lines,
+        colors=colours,
+        linewidths=width,
+        linestyles="solid" if solid else [(0, DASHES)],
+        zorder=5 if over else 4,
+    )
+    axes.add_collection(border)
+    axes.add_collection(inner)
+
+
+def _draw_numbers(axes: Axes, regions: np.ndarray) -> None:
+    for number, (x, y) in middles(regions):
+        axes.text(
+            x,
+            y,
+            str(number),
+            color=OVER,
+            fontsize=7,
+            ha="center",
+            va="center",
+            path_effects=HALO,
+            clip_on=True,
+            zorder=6,
+        )
+
+
+def _draw_absence(axes: Axes, model: str, exhibit: Exhibit) -> None:
+    """Say in the picture that there is no contour since nothing was found."""
+    found = exhibit.found(model)
+    words = found if not found.startswith("found") else "nothing found in this slice"
+    axes.text(
+        0.5,
+        0.68,
+        words,
+        transform=axes.transAxes,
+        color=OVER,
+        fontsize=9,
+        weight="bold",
+        ha="center",
+        va="center",
+        path_effects=HALO,
+        zorder=7,
+    )
+
+
+def _draw_marks(axes: Axes, view: View) -> None:
+    """Draw the letters of the patient's sides, and a bar of a known length."""
+    for letter, (x, y, ha, va) in zip(view.edges, SIDES, strict=False):
+        axes.text(
+            x,
+            y,
+            letter,
+            transform=axes.transAxes,
+            color=OVER,
+            fontsize=10,
+            weight="bold",
+            ha=ha,
+            va=va,
+            path_effects=HALO,
+            zorder=7,
+        )
+    rows, columns = view.image.shape[1:3]
+    length = scale_bar(columns * view.pixel[0])
+    right = columns * 0.97
+    axes.plot(
+        [right - length / view.pixel[0], right],
+        [rows * 0.96] * 2,
+        color=OVER,
+        lw=2,
+        solid_capstyle="butt",
+        path_effects=[withStroke(linewidth=4, foreground=BORDER)],
+        zorder=7,
+    )
+    axes.text(
+        right,
+        rows * 0.94,
+        f"{length:g} {view.unit}",
+        color=OVER,
+        fontsize=7.5,
+        ha="right",
+        va="bottom",
+        path_effects=HALO,
+        zorder=7,
+    )
