@@ -42,7 +42,9 @@ def test_a_model_is_logged_with_its_files_and_nothing_is_pickled(paths: Paths) -
     model = log_model(packed, run, paths)
 
     logged = client.get_logged_model(model)
-    place = Path(logged.artifact_location.removeprefix("file://"))
+    place = paths.store_files / logged.artifact_location.removeprefix(
+        "mlflow-artifacts:/"
+    )
     files = {str(f.relative_to(place)) for f in place.rglob("*") if f.is_file()}
     weights = [f"artifacts/packed/{n}/weights-0.safetensors" for n in (0, 3)]
     assert {"MLmodel", "serving.py", *weights} <= files
