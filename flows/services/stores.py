@@ -1,7 +1,7 @@
 """stores: the databases of the servers, which stay the ones that were chosen first.
 
-MLflow's is the project's own, in which commands write without a server, too. Before
-version 0.2 the server had another one in .services/mlflow; it takes the place of the
+MLflow's is the project's own, in which commands write without a server, too. Earlier
+the server had another one in .services/mlflow; it takes the place of the
 project's own if only one of them holds anything.
 """
 

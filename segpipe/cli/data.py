@@ -9,6 +9,7 @@ import typer
 
 from segpipe.cli.options import TOOLS, SpacingMm, parse_numbers
 from segpipe.cli.project import HERE, read_compute, read_section, read_train_params
+from segpipe.project.progress import waiting
 
 if TYPE_CHECKING:
     from segpipe.tools.importing.conversion import ImportOptions
@@ -164,9 +165,10 @@ def _ask(number: int) -> int:
     """Ask on a terminal which proposal to take; 0 for none of them."""
     if not number or not sys.stdin.isatty():
         return 0
-    if number == 1:
-        return int(typer.confirm("\nimport so?"))
-    answer = typer.prompt(f"\nwhich one? 1 to {number}, or none", default="none")
+    with waiting():
+        if number == 1:
+            return int(typer.confirm("\nimport so?"))
+        answer = typer.prompt(f"\nwhich one? 1 to {number}, or none", default="none")
     return int(answer) if answer in map(str, range(1, number + 1)) else 0
 
 

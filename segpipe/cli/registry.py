@@ -88,12 +88,12 @@ def rollback(why: Why, name: Name = None) -> None:
 
 def next_steps(model: str, version: "Version") -> list[str]:
     """What was registered, where, and what to do with it."""
-    from segpipe.registry.store import SEGMENTER, tracking_uri
+    from segpipe.registry.store import SEGMENTER, shown_uri
 
     uri = f"models:/{version.name}/{version.version}"
     number, digest = version.version, version.tags.get(SEGMENTER, "unknown")
     return [
-        f"{uri} is the segmenter {digest[:12]} of {model}, in {tracking_uri(HERE)}",
+        f"{uri} is the segmenter {digest[:12]} of {model}, in {shown_uri(HERE)}",
         f"judge it: segpipe compare {model} models:/{version.name}@champion",
         f'use it: segpipe promote {number} --name {version.name} --why "the reason"',
     ]

@@ -11,6 +11,7 @@ from segpipe.project.documents import parse_yaml, validation_faults
 from segpipe.project.errors import DataError
 
 FORMAT_VERSION = 1
+RESERVED = ("figure", "image", "reference")  # columns beside those of the models
 
 
 class Params(BaseModel):
@@ -57,6 +58,12 @@ def _check_names(path: Path, models: Any) -> None:
             raise DataError(
                 f"{path}, models: expected a name of letters, digits, - and _, found "
                 f"{json.dumps(name, ensure_ascii=False)}; rename it there and in train"
+            )
+        if name in RESERVED:
+            raise DataError(
+                f"{path}, models: expected another name than {', '.join(RESERVED)}, "
+                f"which are columns of the report, found {name}; rename it there and "
+                "in train"
             )
 
 

@@ -131,6 +131,7 @@ class _Silence:
     """Since when nothing was said in this process, on the clock of time.monotonic."""
 
     since_s = time.monotonic()
+    held = False  # while a person is asked
 
 
 def heard() -> None:
@@ -163,7 +164,9 @@ def speaking(
         while not ended.wait(min(TICK_S, quiet_s / 2)):
             for bar in _bars():
                 bar.refresh()
-            if _bars() or time.monotonic() - _Silence.since_s < quiet_s:
+            seen = say is None and _bars()  # whoever gives say sees no bars
+            quiet = time.monotonic() - _Silence.since_s >= quiet_s
+            if _Silence.held or seen or not quiet:
                 continue
             heard()
             whole = f"{command}: at work, {time.monotonic() - began:.0f} s"
@@ -178,6 +181,17 @@ def speaking(
         thread.join()
 
 
+@contextmanager
+def waiting() -> Iterator[None]:
+    """Hold all lines back while a person is asked something."""
+    _Silence.held = True
+    try:
+        yield
+    finally:
+        heard()
+        _Silence.held = False
+
+
 def describe_works() -> str:
     """What is under way: all works that have items, and the innermost of the others."""
     works = list(WORKS)
@@ -187,4 +201,5 @@ def describe_works() -> str:
 
 def _bars() -> list["tqdm[Never]"]:
     """The bars that stand on the terminal."""
-    return list(getattr(tqdm, "_instances", ()))
+    with tqdm.get_lock():  # type: ignore[no-untyped-call]
+        return list(getattr(tqdm, "_instances", ()))

@@ -20,7 +20,7 @@ from segpipe.registry.runs import (
     metric_name,
     set_tags,
 )
-from segpipe.registry.store import DATA, SEGMENTER, reachable, tracking_uri
+from segpipe.registry.store import DATA, SEGMENTER, reachable, shown_uri
 from segpipe.segmenter.spec import segmenter_digest, spec_file
 from segpipe.training.record import (
     history_file,
@@ -69,7 +69,7 @@ def record(paths: Paths) -> list[str]:
             f"{paths.artifacts / 'train'}: expected trained models, found none of "
             f"{', '.join(map(str, document['models']))}; run `dvc repro`"
         )
-    return [*lines, f"in {tracking_uri(paths)}"]
+    return [*lines, f"in {shown_uri(paths)}"]
 
 
 def record_model(

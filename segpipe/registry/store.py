@@ -56,6 +56,11 @@ def tracking_uri(paths: Paths) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or own
 
 
+def shown_uri(paths: Paths) -> str:
+    """The address of the store for a message, without its password."""
+    return _shown(tracking_uri(paths))
+
+
 def connect(paths: Paths) -> tuple[MlflowClient, str]:
     """Open the store; returns a client and the id of the experiment, created if needed.
 

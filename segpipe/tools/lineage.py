@@ -8,7 +8,7 @@ from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.registry.runs import find_training
-from segpipe.registry.store import DATA, tracking_uri
+from segpipe.registry.store import DATA, shown_uri
 from segpipe.segmenter.spec import segmenter_digest
 from segpipe.tools.segmenting.manifest import Manifest, read_manifest
 from segpipe.training.record import find_trainings, read_record, segmenter_folder
@@ -114,11 +114,11 @@ def _trace_fold(digest: str, run_id: str | None, paths: Paths) -> list[str]:
     except DataError as error:
         return [*lines, _line("run", f"unknown: {error}")]
     if run is None:
-        missing = f"not in {tracking_uri(paths)}; `segpipe record` adds it"
+        missing = f"not in {shown_uri(paths)}; `segpipe record` adds it"
         return [*lines, _line("run", missing)]
     began = datetime.fromtimestamp(run.info.start_time / 1000, UTC)
     since = began.isoformat(timespec="seconds")
-    store, tags = tracking_uri(paths), run.data.tags
+    store, tags = shown_uri(paths), run.data.tags
     dirty = ", with files that differed from it" * (tags.get("git.dirty") == "true")
     return [
         *lines,

@@ -3,7 +3,7 @@
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.project.tables import column_lines
-from segpipe.registry.store import DATA, tracking_uri
+from segpipe.registry.store import DATA, shown_uri
 from segpipe.registry.versions import REVIEW, Version, list_versions
 
 ABSENT = "-"
@@ -20,7 +20,7 @@ def models(name: str | None, paths: Paths) -> list[str]:
     versions = list_versions(name, paths)
     if not versions:
         raise DataError(
-            f"{tracking_uri(paths)}: expected registered segmenters"
+            f"{shown_uri(paths)}: expected registered segmenters"
             f"{f' with the name {name}' if name else ''}, found none; "
             "`segpipe register MODEL` adds one"
         )

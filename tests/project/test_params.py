@@ -111,3 +111,12 @@ def test_a_name_that_dvc_or_a_path_reads_otherwise_is_refused(tmp_path, name) ->
         read_params(path)
 
     assert f'found "{name}"; rename it there and in train' in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["image", "reference", "figure"])
+def test_a_model_is_not_called_as_another_column_of_the_report(tmp_path, name) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"format_version: 1\nmodels: [{name}]\n")
+
+    with pytest.raises(DataError, match=f"columns of the report, found {name}"):
+        read_params(path)

@@ -127,3 +127,14 @@ def test_there_is_one_mechanism() -> None:
     ]
 
     assert not others
+
+
+def test_nothing_is_said_while_a_person_is_asked() -> None:
+    said: list[str] = []
+    with progress.speaking("import", quiet_s=0.05, say=said.append):
+        with progress.waiting():
+            time.sleep(0.3)
+        before = len(said)
+        time.sleep(0.3)
+
+    assert (before, bool(said)) == (0, True)

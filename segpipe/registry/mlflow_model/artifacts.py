@@ -39,7 +39,7 @@ def open_artifacts(
     uri = tracking_uri or mlflow.get_tracking_uri()
     if not uri.startswith("sqlite"):
         return MlflowArtifactsRepository(artifact_uri, uri, registry_uri)
-    folder = find_files(uri)
+    folder = find_files(uri).resolve()
     place = (folder / unquote(urlparse(artifact_uri).path).lstrip("/")).resolve()
     if not place.is_relative_to(folder):
         raise MlflowException(f"{artifact_uri}: leads out of {folder}")

@@ -16,7 +16,14 @@ from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.provenance import FILE
-from segpipe.registry.store import SEAL, SEGMENTER, connect, first_line, tracking_uri
+from segpipe.registry.store import (
+    SEAL,
+    SEGMENTER,
+    connect,
+    first_line,
+    shown_uri,
+    tracking_uri,
+)
 from segpipe.segmenter.spec import (
     SCHEME,
     ensemble_digest,
@@ -81,7 +88,7 @@ def fetch(uri: str, paths: Paths) -> Registered:
         ) from error
     except OSError as error:
         raise DataError(
-            f"{uri}: expected to fetch its files from {tracking_uri(paths)}, found "
+            f"{uri}: expected to fetch its files from {shown_uri(paths)}, found "
             f"{first_line(error)}; check the artifact store and the free disk space"
         ) from error
     folds = _check_files(folder, uri, version.tags)

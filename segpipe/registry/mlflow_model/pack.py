@@ -11,7 +11,7 @@ from mlflow.models import Model
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.store import first_line, reachable, tracking_uri
+from segpipe.registry.store import first_line, reachable, shown_uri
 from segpipe.segmenter.spec import SCHEME
 
 
@@ -63,7 +63,7 @@ def log_model(packed: Packed, run: str, paths: Paths) -> str:
             client.log_model_artifacts(logged.model_id, str(whole))
         except OSError as error:  # an HTTP error is one
             raise DataError(
-                f"{tracking_uri(paths)}: expected a store that accepts files, found "
+                f"{shown_uri(paths)}: expected a store that accepts files, found "
                 f"{first_line(error)}; check the server's log and disk"
             ) from error
     return str(logged.model_id)

@@ -80,10 +80,10 @@ def _name_deployments(text: str, name: str) -> str:
 
     The trigger of retrain waits for the events of this study alone.
     """
-    text = _replace(text, f"\nname: {CHECKOUT}\n", f"\nname: {name}\n")
-    text = re.sub(r"^  - name: \w+$", f"  - name: {name}", text, flags=re.M)
+    text = _replace(text, f"\nname: {CHECKOUT}\n", f'\nname: "{name}"\n')
+    text = re.sub(r"^  - name: \w+$", f'  - name: "{name}"', text, flags=re.M)
     text = _replace(text, "Retrain on new data", f"Retrain {name} on new data")
-    match = f"        match: {{prefect.resource.id: segpipe.project.{name}}}\n"
+    match = f'        match: {{prefect.resource.id: "segpipe.project.{name}"}}\n'
     return _replace(text, EVENT, EVENT + match)
 
 

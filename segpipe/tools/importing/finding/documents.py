@@ -72,8 +72,12 @@ def case_names(names: Iterable[str]) -> dict[str, str]:
     """The case of each image: its name without ending, or its path where two agree."""
     plain = {name: Path(name.replace("\\", "/")).with_suffix("") for name in names}
     stems = Counter(path.name for path in plain.values())
+    whole = {
+        name: "_".join(part for part in path.parts if part != path.anchor)
+        for name, path in plain.items()
+    }
     return {
-        name: path.name if stems[path.name] == 1 else "_".join(path.parts)
+        name: path.name if stems[path.name] == 1 else whole[name]
         for name, path in plain.items()
     }
 
@@ -83,7 +87,8 @@ def find_images(
 ) -> dict[str, list[Path]]:
     """The files inside a source that a document may mean by each name.
 
-    A name is the end of a path; only files inside the source are found.
+    A name is the end of a path; only files inside the source are found. If all names
+    have another folder than the files, it must be one, and so must that of the files.
     """
     folder = source / (images or "")
     ends: dict[str, list[Path]] = {}
@@ -91,10 +96,16 @@ def find_images(
         parts = file.split("/")
         for start in range(len(parts)):
             ends.setdefault("/".join(parts[start:]), []).append(folder / file)
-    found = {}
+    found, moved = {}, {}
     for name in names:
         plain = name.replace("\\", "/").removeprefix("./")
-        exact = folder / plain
-        at_name = ends.get(plain, []) or ends.get(plain.rpartition("/")[2], [])
+        exact, at_name = folder / plain, ends.get(plain, [])
         found[name] = [exact] if exact in at_name else at_name
+        if not at_name:
+            parent, _, last = plain.rpartition("/")
+            moved[name] = (parent, ends.get(last, []))
+    parents = {parent for parent, _ in moved.values()}
+    folders = {file.parent for _, files in moved.values() for file in files}
+    if len(moved) == len(names) and len(parents) == len(folders) == 1:
+        found |= {name: files for name, (_, files) in moved.items()}
     return found

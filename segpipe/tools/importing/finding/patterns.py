@@ -233,6 +233,12 @@ def _case(
             f"reference, found {', '.join(observers)}; give --reference "
             f"{next(iter(observers))}"
         )
+    if reference and any(observers) and reference not in observers:
+        raise DataError(
+            f"{labels[0].path}: expected labels of {name} by {reference}, who is the "
+            f"reference, found those of {', '.join(observers)}; move the case out, or "
+            "give another --reference"
+        )
     main = observers.pop(reference or "", None) or observers.pop(next(iter(observers)))
     return RawCase(
         name,

@@ -69,6 +69,28 @@ class RawCases:
     folder: Path | None = None
     regions_class_order: tuple[int, ...] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse names that are no names of files, or of two cases.
+
+        Raises:
+            DataError: If a name could lead out of the data folder, or is there twice.
+        """
+        seen: dict[str, RawCase] = {}
+        for case in self.cases:
+            for name in (case.name, *filter(None, case.observers)):
+                if name.startswith(".") or re.search(r"[/\\\0]", name) or not name:
+                    raise DataError(
+                        f"{case.label}: expected a name of a case or observer that "
+                        "does not begin with a dot and holds no slash, found "
+                        f"{name!r}; rename the file, or the image in the document"
+                    )
+            other = seen.setdefault(case.name.casefold(), case)
+            if other is not case:
+                raise DataError(
+                    f"{case.images[0]}: expected a case of its own, found that "
+                    f"{other.images[0]} is the case {other.name}, too; rename one"
+                )
+
     @property
     def single(self) -> dict[str, int] | None:
         """The labels of one value, with ``ignore``; None if they are unknown."""

@@ -284,6 +284,13 @@ def _binarized(path: Path, threshold: float, key: str, notes: Notes | None) -> L
             "channels that differ; write the mask in grey values"
         )
     grey = image.array[0]
+    if not ((grey != 0) & (grey != grey.max())).any():  # a mask, whatever its value
+        return LabelMap((grey != 0).astype(np.int16), image.grid)
+    if grey.max() < threshold:
+        raise DataError(
+            f"{path}: expected grey values from {threshold:g}, found {grey.max():g} at "
+            "most; give a lower --binarize, or correct the mask"
+        )
     between = int(((grey != 0) & (grey != grey.max())).sum())
     if between and notes is not None:
         notes.dropped[path].append(

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Integer
 
 from segpipe.dataset.description import NIFTI
 from segpipe.dataset.layout import OBSERVERS
@@ -165,30 +165,41 @@ def _write_labels(
     """Write what was drawn; what each file was read as and went into."""
     options, file = conversion.options, f"{case.name}{conversion.ending}"
     drawn = read_drawn(case.drawn, conversion.rules, notes, grid)
-    label = _placed(drawn, grid, conversion, case)
+    label = _placed(drawn, grid, conversion, case, notes)
     array, wrote = label.array, [f"labelsTr/{file}"]
     if options.instances:
-        structure = next(value for value in conversion.labels.values() if value)
-        unknown = array == conversion.ignore
-        ids = np.where(unknown, 0, array)
-        array = np.where(ids > 0, structure, 0)
-        array[unknown] = conversion.ignore or 0
+        ids = np.where(array == conversion.ignore, 0, array)
+        array = _structure_of(array, conversion)
         wrote.append(f"instancesTr/{file}")
         write_label(data / wrote[1], compact(ids), label.grid)
     write_label(data / wrote[0], compact(array), label.grid)
     lines = _read_as(case.drawn, "", wrote)
     if case.instances is not None:
-        drawn = _placed(read_label(case.instances), grid, conversion, case)
+        drawn = _placed(read_label(case.instances), grid, conversion, case, notes)
         goal = f"instancesTr/{file}"
         write_label(data / goal, compact(drawn.array), drawn.grid)
         lines.append((case.instances, "instances", [goal]))
     for name, again in case.observers.items():
         drawn = read_drawn(again, conversion.rules, notes, grid)
-        label = _placed(drawn, grid, conversion, case)
+        label = _placed(drawn, grid, conversion, case, notes)
+        array = label.array
+        if options.instances:
+            array = _structure_of(array, conversion)
         goal = f"{OBSERVERS}/{name}/{file}"
-        write_label(data / goal, compact(label.array), label.grid)
+        write_label(data / goal, compact(array), label.grid)
         lines += _read_as(again, f" by {name}", [goal])
     return lines
+
+
+def _structure_of(
+    ids: Integer[np.ndarray, "i j k"], conversion: Conversion
+) -> Integer[np.ndarray, "i j k"]:
+    """The label map of instance ids: the only structure wherever there is one."""
+    structure = next(value for value in conversion.labels.values() if value)
+    array = np.where(ids > 0, structure, 0)
+    if conversion.ignore is not None:
+        array[ids == conversion.ignore] = conversion.ignore
+    return array
 
 
 def _read_as(drawn: Drawn, by: str, wrote: list[str]) -> list[Line]:
@@ -203,13 +214,13 @@ def _read_as(drawn: Drawn, by: str, wrote: list[str]) -> list[Line]:
 
 
 def _placed(
-    label: LabelMap, grid: Grid, conversion: Conversion, case: RawCase
+    label: LabelMap, grid: Grid, conversion: Conversion, case: RawCase, notes: Notes
 ) -> LabelMap:
     """The label map on its own grid, or on the image's where that is what is meant.
 
-    That is so if it has none, as in HDF5 files, and if it is a box of whole voxels of
-    the image, as 3D Slicer cuts segmentations. Beside a series of DICOM its axes may
-    differ.
+    That is so if it has none and as many voxels, as in HDF5 files, and if its own grid
+    in mm is a box of whole voxels of the image, as 3D Slicer cuts segmentations. Beside
+    a series of DICOM its axes may differ.
 
     Raises:
         DataError: If it lies on another grid than its series of DICOM.
@@ -220,8 +231,10 @@ def _placed(
     start = own.start_in(grid, tolerance=SAME_GRID)
     if case.images[0].is_dir() and (start is None or own.shape == grid.shape):
         return on_series(case.label, label, grid)
-    if start is None or own.shape == grid.shape:
+    if start is None or own.shape == grid.shape or label.grid.unit == "px":
         return LabelMap(label.array, own)
+    size = " x ".join(map(str, own.shape))
+    notes.assumed[case.label].append(f"background around a box of {size} at {start}")
     whole = np.zeros(grid.shape, label.array.dtype)
     box = zip(start, own.shape, strict=True)
     whole[tuple(slice(low, low + size) for low, size in box)] = label.array

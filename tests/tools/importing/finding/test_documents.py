@@ -12,8 +12,10 @@ from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.finding.documents import (
     case_names,
     find_drawn,
+    find_images,
     is_document,
 )
+from segpipe.tools.importing.reading.shapes.drawing import Drawing
 from segpipe.tools.importing.run import import_dataset
 from segpipe.tools.importing.writing.ledger import read_ledger
 from tests.support.sources import noise, write_coco, write_png
@@ -116,3 +118,31 @@ def test_a_document_is_no_folder_and_no_pattern() -> None:
     assert is_document("a/instances.JSON")
     assert not is_document("labels")
     assert not is_document("{case}.json")
+
+
+@pytest.mark.parametrize(
+    ("files", "names", "wanted"),
+    [
+        (["train/1.png"], ["val/1.png", "train/1.png"], [[], ["train/1.png"]]),
+        (["a/1.png", "b/2.png"], ["x/1.png", "x/2.png"], [[], []]),
+        (["a/1.png", "a/2.png"], ["x/1.png", "x/2.png"], [["a/1.png"], ["a/2.png"]]),
+        (["a/1.png"], ["/home/me/1.png"], [["a/1.png"]]),
+    ],
+)
+def test_an_image_of_another_folder_is_not_taken_for_one_of_its_name(
+    tmp_path: Path, files: list[str], names: list[str], wanted: list[list[str]]
+) -> None:
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(b"")
+    empty = dict.fromkeys(names, Drawing(()))
+
+    found = find_images(tmp_path, None, empty)
+
+    assert list(found.values()) == [[tmp_path / one for one in of] for of in wanted]
+
+
+def test_an_absolute_name_becomes_a_plain_case() -> None:
+    names = case_names(["/tmp/1.png", "/q/1.png", "/q/2.png"])
+
+    assert list(names.values()) == ["tmp_1", "q_1", "2"]

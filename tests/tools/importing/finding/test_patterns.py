@@ -99,3 +99,11 @@ def test_a_folder_is_no_pattern() -> None:
     assert is_pattern("{case}.png")
     assert not is_pattern("images")
     assert not is_pattern(None)
+
+
+def test_a_case_without_the_reference_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "i/p.png", "i/q.png", "l/p_A.png", "l/p_B.png", "l/q_B.png")
+    labels = "l/{case}_{observer}.png"
+
+    with pytest.raises(DataError, match=r"labels of q by A, .*found those of B"):
+        find_by_pattern(tmp_path, "i/{case}.png", labels, reference="A")

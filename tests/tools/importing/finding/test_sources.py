@@ -7,11 +7,13 @@ import pytest
 
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.finding.sources import (
+    RawCase,
     RawCases,
     find_described,
     find_hdf5,
     find_pairs,
 )
+from segpipe.tools.importing.reading.labels import Drawn
 from tests.support.phantoms import write_dataset
 
 
@@ -144,3 +146,21 @@ def test_each_hdf5_file_is_a_case(tmp_path: Path) -> None:
     found = find_hdf5(tmp_path)
     assert [case.name for case in found.cases] == ["a", "b"]
     assert all(case.images == (case.label,) for case in found.cases)
+
+
+@pytest.mark.parametrize("name", ["/tmp/a", "..", "a/b", "a\\b", ".a", "", "a\0"])
+@pytest.mark.parametrize("whose", ["case", "observer"])
+def test_no_name_leads_out_of_the_data(name: str, whose: str) -> None:
+    image, label = Path("a.png"), Path("b.png")
+    drawn = {name: Drawn((label,))} if whose == "observer" and name else {}
+    case = RawCase(name if not drawn else "a", (image,), label, observers=drawn)
+
+    with pytest.raises(DataError, match=r"b\.png: expected a name of a case"):
+        RawCases((case,))
+
+
+def test_two_cases_of_one_name_are_refused_with_both_files() -> None:
+    cases = [RawCase(n, (Path(f"{n}.png"),), Path("a.json")) for n in ("Ab", "aB")]
+
+    with pytest.raises(DataError, match=r"aB\.png: .*Ab\.png is the case Ab, too"):
+        RawCases(tuple(cases))

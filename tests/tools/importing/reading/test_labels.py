@@ -135,3 +135,21 @@ def test_masks_of_another_grid_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"b\.png: expected the grid of .*a\.png"):
         read_drawn(drawn, LabelRules(sources={"a": 1, "b": 2}, named=True), Notes())
+
+
+def test_a_mask_without_greys_stays_one_whatever_the_threshold(tmp_path: Path) -> None:
+    mask = box(2, 6, shape=FLAT)
+    write_png(tmp_path / "a.png", mask)
+
+    rules = LabelRules(binarize=128.0)
+    read = read_drawn(Drawn((tmp_path / "a.png",)), rules, Notes())
+
+    assert np.array_equal(read.array, mask)
+
+
+def test_greys_that_all_lie_below_the_threshold_are_refused(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", box(2, 4, 50, FLAT) + box(4, 6, 100, FLAT))
+
+    rules = LabelRules(binarize=128.0)
+    with pytest.raises(DataError, match="found 100 at most; give a lower --binarize"):
+        read_drawn(Drawn((tmp_path / "a.png",)), rules, Notes())

@@ -106,3 +106,17 @@ def test_a_case_in_another_unit_than_the_first_is_refused(tmp_path: Path) -> Non
         write_case(
             RawCase("x", (image,), label), replace(NIFTI, unit="px"), tmp_path / "data"
         )
+
+
+def test_a_mask_of_half_the_resolution_is_not_put_into_a_corner(tmp_path: Path) -> None:
+    """Without millimetres nothing says where it lies; verify refuses its size."""
+    write_png(tmp_path / "a.png", volume()[:3, :, :, None].astype(np.uint8))
+    write_png_label(tmp_path / "b.png", np.ones((2, 2, 1), np.int16) * 4)
+    case = RawCase("a", (tmp_path / "a.png",), tmp_path / "b.png")
+    (tmp_path / "data" / "labelsTr").mkdir(parents=True)
+    (tmp_path / "data" / "imagesTr").mkdir()
+
+    write_case(case, PNG, tmp_path / "data", None)
+
+    written = read_png_label(tmp_path / "data" / "labelsTr" / "a.png")
+    assert written.grid.shape == (2, 2, 1)
