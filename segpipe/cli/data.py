@@ -99,7 +99,7 @@ def import_(
     """Import images and label maps into data/, either all or none.
 
     Without options that describe the source it is looked at, and the command in full is
-    proposed. Status 3 says that nothing was imported, for want of an answer.
+    proposed. Status 3 says that nobody took the proposal and nothing was imported.
 
     Example: segpipe import ~/study
     """

@@ -17,7 +17,7 @@ from tests.support.projects import PATIENTS, run_to_split
 
 
 def test_an_observer_who_draws_less_gets_the_dice_of_it(tmp_path: Path) -> None:
-    """Of the last slice, which nobody annotated in the reference, nothing counts."""
+    """The last slice does not count: nobody annotated it in the reference."""
     paths = Paths(tmp_path)
     write_dataset(paths.data, cases=10, patients=PATIENTS, structures=1, ignore=9)
     for file in (paths.data / "labelsTr").iterdir():

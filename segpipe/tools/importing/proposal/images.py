@@ -10,9 +10,9 @@ from segpipe.images.formats.files import IMAGE_SUFFIXES
 from segpipe.images.grid import Grid
 from segpipe.tools.importing.conversion import ImportOptions, read_raw_image
 from segpipe.tools.importing.proposal.families import words_of
+from segpipe.tools.importing.proposal.values import BUDGET_S
 from segpipe.tools.importing.reading import hdf5
 
-BUDGET_S = 3.0  # for looking whether colours are equal
 AIR_HU = (-1100.0, -900.0)  # what the lowest value of a CT lies between
 
 

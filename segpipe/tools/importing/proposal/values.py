@@ -16,7 +16,7 @@ from segpipe.project.progress import track
 from segpipe.tools.importing.reading.labels import LabelRules, read_label_map
 
 MOST_FILES = 24  # label files that are looked at
-BUDGET_S = 3.0  # time for them; at least one is read
+BUDGET_S = 3.0  # for each question to the files; at least one is read
 FEW = 5  # values of structures; instances of a sample are more
 SURELY = 20  # so many values of one piece each in one file are instances
 PIECES = 1.15  # connected pieces a value: organs are cut by the edge, instances are not

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segpipe.images.grid import SAME_GRID
+from segpipe.images.grid import SAME_GRID, Grid
 from segpipe.images.volume import LabelMap
 from segpipe.project.errors import DataError
 
@@ -32,12 +32,7 @@ def join_masks(
     for file, mask in masks:
         if whole is None:
             whole = LabelMap(np.zeros(mask.array.shape, np.int32), mask.grid)
-        if not whole.grid.matches(mask.grid, tolerance=SAME_GRID):
-            raise DataError(
-                f"{file}: expected the grid of {files[0]}, shape {whole.grid.shape}, "
-                f"found shape {mask.grid.shape} or another place; export all masks of "
-                "a case on one grid"
-            )
+        check_grid(file, mask.grid, first=(files or [file])[0], wanted=whole.grid)
         files.append(file)
         inside = mask.array != 0
         shared = inside & (whole.array != 0)
@@ -58,3 +53,16 @@ def join_masks(
         whole.array[inside & ~shared if overlap == "first" else inside] = len(files)
     assert whole is not None
     return whole
+
+
+def check_grid(file: Path, grid: Grid, *, first: Path, wanted: Grid) -> None:
+    """Check that a mask lies on the grid of the first mask of its case.
+
+    Raises:
+        DataError: If it does not.
+    """
+    if not wanted.matches(grid, tolerance=SAME_GRID):
+        raise DataError(
+            f"{file}: expected the grid of {first}, shape {wanted.shape}, found shape "
+            f"{grid.shape} or another place; export all masks of a case on one grid"
+        )

@@ -10,11 +10,11 @@ import numpy as np
 
 from segpipe.images.formats import slicer
 from segpipe.images.formats.files import read_image, read_label
-from segpipe.images.grid import SAME_GRID, Grid
+from segpipe.images.grid import Grid
 from segpipe.images.volume import LabelMap
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.reading import hdf5
-from segpipe.tools.importing.reading.instances import join_masks
+from segpipe.tools.importing.reading.instances import check_grid, join_masks
 from segpipe.tools.importing.reading.shapes.canvas import Canvas
 from segpipe.tools.importing.reading.shapes.drawing import Drawing
 from segpipe.tools.importing.reading.vocabulary import REST, Source
@@ -191,12 +191,7 @@ def _compose(drawn: Drawn, rules: LabelRules, notes: Notes) -> LabelMap:
         goal, one = rules.sources[mask.name], mask.read()
         if whole is None:
             whole = LabelMap(np.zeros(one.array.shape, np.int32), one.grid)
-        if not whole.grid.matches(one.grid, tolerance=SAME_GRID):
-            raise DataError(
-                f"{mask.file}: expected the grid of {wanted[0].file}, shape "
-                f"{whole.grid.shape}, found shape {one.grid.shape} or another place; "
-                "export all masks of a case on one grid"
-            )
+        check_grid(mask.file, one.grid, first=wanted[0].file, wanted=whole.grid)
         inside = one.array != 0
         shared = inside & (whole.array != 0) & (whole.array != goal)
         if shared.any() and rules.overlap is None:

@@ -108,7 +108,7 @@ def test_the_share_of_each_value_is_said_of_many_only_the_ends() -> None:
 
 
 def test_a_value_that_is_not_all_is_not_100_percent() -> None:
-    """Of 100,000 voxels 18 are 0.018 %, the others 99.982 %."""
+    """18 of 100,000 voxels are 0.018 %; the others are 99.982 %."""
     line = shares(Sample(({0: 99_982, 1: 18},), (), 1))
     assert line.endswith(": 0 99.98 %, 1 0.018 %")
     assert shares(Sample(({0: 7},), (), 1)).endswith(": 0 100 %")

@@ -19,11 +19,12 @@ from segpipe.tools.importing.finding.documents import (
 from segpipe.tools.importing.proposal.images import look_at_images
 from segpipe.tools.importing.proposal.labels import Meaning
 from segpipe.tools.importing.proposal.patients import list_cases, propose_patients
+from segpipe.tools.importing.proposal.values import BUDGET_S
 from segpipe.tools.importing.reading.shapes.drawing import Drawing, extent_of, stamps
 from segpipe.tools.importing.reading.vocabulary import RESERVED
 
-BUDGET_S = 3.0  # for looking whether shapes share pixels
 SHOWN = 6  # kinds listed in a line
+MOST_LOOKED_AT = 1 << 24  # pixels of an image whose shapes are drawn for looking
 
 
 def look_at_documents(
@@ -137,7 +138,11 @@ def _is_plain(name: str) -> bool:
 def _overlap(
     path: Path, drawings: Mapping[str, Drawing], *, instances: bool
 ) -> tuple[Counter[str], bool]:
-    """The pixels of each kind, and whether two share some, as far as time allows."""
+    """The pixels of each kind, and whether two share some.
+
+    Only images of usual size are drawn, as far as time allows: a document states any
+    size, and it is compared with that of the image at the import.
+    """
     sizes: Counter[str] = Counter()
     shared, start = False, time.monotonic()
     for drawing in drawings.values():
@@ -146,6 +151,8 @@ def _overlap(
         if not drawing.shapes:
             continue
         size = drawing.size or extent_of(drawing)
+        if size[0] * size[1] > MOST_LOOKED_AT:
+            continue  # the import refuses shapes that share pixels, if these do
         whole = np.zeros(size, np.int32)
         numbers = {name: n for n, name in enumerate(drawing.names, start=1)}
         for place, shape in enumerate(drawing.shapes, start=1):

@@ -15,9 +15,9 @@ from segpipe.tools.importing.proposal.families import (
 from segpipe.tools.importing.proposal.images import look_at_images
 from segpipe.tools.importing.proposal.labels import Meaning
 from segpipe.tools.importing.proposal.patients import list_cases, propose_patients
+from segpipe.tools.importing.proposal.values import BUDGET_S
 from segpipe.tools.importing.reading.labels import Drawn, LabelRules, Notes, read_drawn
 
-BUDGET_S = 3.0  # for looking whether masks share voxels
 COMMON = 0.5  # share of cases from which on a file's name is that of a structure
 Cases = dict[str, tuple[str, list[str]]]  # the image and the masks of each case
 

@@ -1,10 +1,12 @@
 """What a document of shapes says is proposed in full, and comes in verified."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
+from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.stages import verify
 from segpipe.tools.importing.conversion import ImportOptions
@@ -91,3 +93,26 @@ def test_two_documents_are_two_choices(tmp_path: Path) -> None:
     assert "then another with --add" in found.doubt
     (tmp_path / "b.json").write_text("{}")
     assert len(look(tmp_path).proposals) == 1
+
+
+def test_a_document_that_states_a_huge_image_costs_no_memory(tmp_path: Path) -> None:
+    """32,000 x 32,000 pixels in 4 bytes are 4 GB."""
+    write_coco(tmp_path)
+    path = tmp_path / DOCUMENT
+    document = json.loads(path.read_text())
+    side = 32_000
+    for image in document["images"]:
+        image |= {"width": side, "height": side}
+    document["annotations"][0]["segmentation"] = [[0, 0, side, 0, side, side, 0, side]]
+    path.write_text(json.dumps(document))
+
+    tracemalloc.start()
+    found = look(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 50e6
+    assert found.proposals
+    with pytest.raises(DataError, match=r"a\.png|annotations\.json"):
+        import_dataset(tmp_path, tmp_path / "data", found.proposals[0])
+    assert not (tmp_path / "data").exists()
