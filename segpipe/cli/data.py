@@ -68,6 +68,9 @@ def import_(
     overlap: Annotated[
         str | None, typer.Option(help="Who has a voxel of two masks: first or last.")
     ] = None,
+    labelled_only: Annotated[
+        bool, typer.Option("--labelled-only", help="Leave out images without a label.")
+    ] = False,
     reference: Annotated[
         str | None, typer.Option(help="The {observer} whose labels are the reference.")
     ] = None,
@@ -117,6 +120,7 @@ def import_(
         ignore=ignore,
         binarize=binarize,
         overlap=overlap,
+        labelled_only=labelled_only,
         reference=reference,
         instances=instances,
         spacing_mm=parse_numbers("--spacing-mm", spacing_mm),

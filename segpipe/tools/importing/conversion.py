@@ -34,6 +34,7 @@ class ImportOptions:
         ignore: The value that means *not annotated*.
         binarize: Grey value from which a voxel of a label file is inside.
         overlap: Which of two structures a voxel of both belongs to: first or last.
+        labelled_only: Whether images without a label are left out, not refused.
         reference: The observer whose labels are the reference.
         instances: Whether the label maps are instance ids of one structure.
         spacing_mm: Distance of columns, rows (and slices) in files that store none.
@@ -56,6 +57,7 @@ class ImportOptions:
     ignore: int | None = None
     binarize: float | None = None
     overlap: str | None = None
+    labelled_only: bool = False
     reference: str | None = None
     instances: bool = False
     spacing_mm: tuple[float, ...] | None = None

@@ -4,7 +4,7 @@ import logging
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class RawCase:
         masks: The masks or shapes of which the label map is made; ``label`` is the
             file of the first.
         observers: What other people drew, by the name of each.
+        missing: Numbers of the channels of which there is no file.
     """
 
     name: str
@@ -40,11 +41,18 @@ class RawCase:
     instances: Path | None = None
     masks: Drawn | None = None
     observers: Mapping[str, Drawn] = field(default_factory=dict)
+    missing: tuple[int, ...] = ()
 
     @property
     def drawn(self) -> Drawn:
         """What was drawn as the reference."""
         return self.masks or Drawn((self.label,))
+
+    @property
+    def files(self) -> set[Path]:
+        """All files, and folders of DICOM, that it consists of."""
+        found = {*self.images, *filter(None, [self.instances]), *self.drawn.files}
+        return found.union(*(drawn.files for drawn in self.observers.values()))
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,7 @@ class RawCases:
         folder: Folder that may hold patients.csv and splits.csv.
         regions_class_order: The value as which each structure is written, if some
             unite values.
+        unlabelled: Images to which no label belongs.
     """
 
     cases: tuple[RawCase, ...]
@@ -68,6 +77,7 @@ class RawCases:
     spacing_mm: tuple[float, float] | None = None
     folder: Path | None = None
     regions_class_order: tuple[int, ...] | None = None
+    unlabelled: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse names that are no names of files, or of two cases.
@@ -109,7 +119,7 @@ def find_described(source: Path) -> RawCases:
     document = parse_json(path, path.read_bytes())
     if isinstance(document, dict) and isinstance(document.get("training"), list):
         return _find_listed(source, document)
-    dataset = read_dataset(source)
+    dataset = read_dataset(source, "zeros")
     if dataset.faults:
         raise DataError(
             f"{source}: expected a whole data set, found:\n"
@@ -124,6 +134,7 @@ def find_described(source: Path) -> RawCases:
             observers={
                 name: Drawn((source / file,)) for name, file in files.observers.items()
             },
+            missing=files.missing,
         )
         for files in dataset.cases
     )
@@ -163,7 +174,8 @@ def _find_listed(source: Path, document: dict[str, object]) -> RawCases:
                     f"{file}: expected the file that dataset.json lists, found none; "
                     "add it, or remove its case from the list training"
                 )
-        cases.append(RawCase(_stem(label), images, label))
+        missing = _unlisted(images, source / str(entry["image"]), len(channels))
+        cases.append(RawCase(_stem(label), images, label, missing=missing))
     try:
         labels = {str(name): int(value) for value, name in names.items()}
         ordered = sorted(channels, key=int)
@@ -190,6 +202,14 @@ def _listed_images(image: Path) -> tuple[Path, ...]:
     return tuple(exact) or (image,)
 
 
+def _unlisted(images: tuple[Path, ...], listed: Path, channels: int) -> tuple[int, ...]:
+    """The numbers of the channels that are not among the files of a listed image."""
+    if images == (listed,):
+        return ()  # one file holds all of them
+    found = {int(re.sub(r".*_", "", _stem(file))) for file in images}
+    return tuple(sorted(set(range(channels)) - found))
+
+
 def find_pairs(
     images: Path, labels: Path, *, channel_suffixes: tuple[str, ...], label_suffix: str
 ) -> RawCases:
@@ -202,7 +222,7 @@ def find_pairs(
         label_suffix: Ending of the label maps' stems after the name of the case.
 
     Raises:
-        DataError: If a label has no image or an image no label; lists them.
+        DataError: If a label has no image, or nothing a label; lists them.
     """
     drawn = {}
     for stem, file in _list_images(labels).items():
@@ -216,30 +236,46 @@ def find_pairs(
             stem: file for stem, file in taken.items() if file not in drawn.values()
         }
     by_case = _by_case(taken, set(drawn), channel_suffixes)
-    alone = [f"label {drawn[name]}" for name in sorted(set(drawn) - set(by_case))]
-    alone += [
-        f"image {next(iter(files.values()))}"
+    labels_alone = sorted(set(drawn) - set(by_case))
+    unlabelled = tuple(
+        file
         for name, files in sorted(by_case.items())
+        for file in files.values()
         if name not in drawn
-    ]
-    if alone or not drawn:
+    )
+    if labels_alone or not drawn:
+        alone = [f"label {drawn[name]}" for name in labels_alone]
+        alone += [f"image {file}" for file in unlabelled]
         raise DataError(
             f"{images}: expected an image and a label of each case, found without a "
             f"partner {shown(alone) or 'nothing: no label at all'}; move them out, or "
             "give the part that differs by --channel-suffix or --label-suffix"
         )
-    wanted = channel_suffixes or tuple(sorted(set().union(*by_case.values())))
-    for name, files in sorted(by_case.items()):
-        if set(files) != set(wanted):
-            raise DataError(
-                f"{images / name}: expected the channels {', '.join(wanted)}, found "
-                f"{', '.join(sorted(files))}; add the missing files"
-            )
+    labelled = {name: by_case[name] for name in sorted(drawn)}
+    seen = sorted({part for files in labelled.values() for part in files})
+    wanted = channel_suffixes or tuple(seen)
+    if lost := set(wanted) - set(seen):
+        raise DataError(
+            f"{images}: expected images of the channels {', '.join(wanted)}, found "
+            f"none of {', '.join(sorted(lost))}; correct --channel-suffix"
+        )
+    plain = [str(files[""]) for files in labelled.values() if "" in files]
+    if plain and len(wanted) > 1:
+        raise DataError(
+            f"{images}: expected channels with numbers, as in _0000, in all cases or "
+            f"in none, found images without: {shown(plain)}; rename them"
+        )
     cases = tuple(
-        RawCase(name, tuple(by_case[name][part] for part in wanted), drawn[name])
-        for name in sorted(drawn)
+        RawCase(
+            name,
+            tuple(files[part] for part in wanted if part in files),
+            drawn[name],
+            missing=tuple(n for n, part in enumerate(wanted) if part not in files),
+        )
+        for name, files in labelled.items()
     )
-    return RawCases(cases, tuple(part.strip("_-. ") for part in channel_suffixes))
+    names = tuple(part.strip("_-. ") for part in channel_suffixes)
+    return RawCases(cases, names, unlabelled=unlabelled)
 
 
 def _by_case(
@@ -267,10 +303,20 @@ def _without(stem: str, suffix: str) -> str:
     return stem.removesuffix(suffix).rstrip("_-. ") if suffix else stem
 
 
-def find_hdf5(images: Path) -> RawCases:
-    """Find the cases of a folder of HDF5 files, each with image and label."""
+def find_hdf5(images: Path, key: str | None = None) -> RawCases:
+    """Find the cases of a folder of HDF5 files, each with image and label.
+
+    Args:
+        images: The folder.
+        key: Data set of the labels, to tell the files without it; None does not look.
+
+    Raises:
+        DataError: If a file that is looked at is damaged.
+    """
     files = [file for file in sorted(images.iterdir()) if hdf5.is_hdf5(file)]
-    return RawCases(tuple(RawCase(_stem(file), (file,), file) for file in files))
+    without = [f for f in files if key is not None and key not in hdf5.read_sets(f)]
+    cases = (RawCase(_stem(f), (f,), f) for f in files if f not in without)
+    return RawCases(tuple(cases), unlabelled=tuple(without))
 
 
 def _stem(path: Path) -> str:
@@ -305,7 +351,7 @@ def _list_images(folder: Path) -> dict[str, Path]:
     return found
 
 
-def shown(names: list[str]) -> str:
+def shown(names: Sequence[str]) -> str:
     """The names, of many only the first."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

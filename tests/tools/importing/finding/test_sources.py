@@ -70,12 +70,21 @@ def test_files_without_a_partner_are_all_named(tmp_path: Path) -> None:
         pairs(images, labels)
 
 
-def test_a_missing_channel_is_named(tmp_path: Path) -> None:
-    images = touch(tmp_path / "a", "p1_T1.png", "p1_T2.png", "p2_T1.png")
-    labels = touch(tmp_path / "b", "p1.png", "p2.png")
+def test_a_missing_channel_is_known_by_its_number(tmp_path: Path) -> None:
+    images = touch(tmp_path / "a", "p1_T1.nii", "p1_T2.nii", "p2_T2.nii")
+    labels = touch(tmp_path / "b", "p1.nii", "p2.nii")
 
-    with pytest.raises(DataError, match="p2: expected the channels T1, T2, found T1"):
-        pairs(images, labels, "T1", "T2")
+    found = pairs(images, labels, "T1", "T2")
+    assert [case.missing for case in found.cases] == [(), (0,)]
+    assert [file.name for file in found.cases[1].images] == ["p2_T2.nii"]
+
+
+def test_numbered_and_plain_images_are_not_mixed(tmp_path: Path) -> None:
+    images = touch(tmp_path / "a", "p1_0000.nii", "p1_0001.nii", "p2.nii")
+    labels = touch(tmp_path / "b", "p1.nii", "p2.nii")
+
+    with pytest.raises(DataError, match=r"found images without: .*p2\.nii; rename"):
+        pairs(images, labels)
 
 
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.proposal.families import CASE, Family
+from segpipe.tools.importing.proposal.roles import is_common
 
 SUBJECT = re.compile(
     r"(?P<before>(?:.*/)?)(?P<sub>sub-[^/_]+)/(?:(?P<ses>ses-[^/_]+)/)?"
@@ -26,7 +27,7 @@ UNNAMED = re.compile(r"structure_(\d+)")
 def find_bids(paths: list[str]) -> tuple[Family, ...]:
     """Find the families of a BIDS data set; empty if the paths are none.
 
-    Images are kept that every labelled subject and session has. The
+    Images are kept that half of the labelled subjects and sessions have. The
     folders of subjects and of sessions are ``*`` in the patterns.
     """
     found: dict[str, dict[str, str]] = defaultdict(dict)
@@ -49,7 +50,7 @@ def find_bids(paths: list[str]) -> tuple[Family, ...]:
     return tuple(
         Family(pattern, files)
         for pattern, files in sorted(found.items())
-        if pattern in drawn or labelled <= files.keys()
+        if pattern in drawn or is_common(files, labelled)
     )
 
 
