@@ -88,9 +88,11 @@ def _find(source: Path, options: ImportOptions) -> RawCases:
 
 
 def _masks_of(options: ImportOptions) -> list[str]:
-    """The names of the masks that the options name."""
+    """The names of the masks that the options name; none if one is of all others."""
     values = values_of(options.structures, named=True)
     sources = sources_of(options.structures, values, named=True)
+    if sources.get(REST):
+        return []
     return [str(source) for source in sources if source != REST]
 
 

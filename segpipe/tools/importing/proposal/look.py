@@ -14,7 +14,12 @@ from segpipe.tools.importing.finding.patterns import list_files
 from segpipe.tools.importing.finding.sources import RawCases
 from segpipe.tools.importing.proposal.families import Family, ending_of, find_families
 from segpipe.tools.importing.proposal.images import look_at_images
-from segpipe.tools.importing.proposal.labels import Meaning, propose_labels, shares
+from segpipe.tools.importing.proposal.labels import (
+    Meaning,
+    propose_labels,
+    segment_names,
+    shares,
+)
 from segpipe.tools.importing.proposal.patients import list_cases, propose_patients
 from segpipe.tools.importing.proposal.roles import Layout, find_layouts
 from segpipe.tools.importing.proposal.standards.bids import find_bids, named
@@ -25,7 +30,7 @@ from segpipe.tools.importing.proposal.standards.documents import (
     propose_shapes,
 )
 from segpipe.tools.importing.proposal.standards.instances import look_at_instances
-from segpipe.tools.importing.proposal.values import look_drawn, take_sample
+from segpipe.tools.importing.proposal.values import Sample, look_drawn, take_sample
 from segpipe.tools.importing.reading import hdf5
 from segpipe.tools.importing.reading.shapes import geojson
 
@@ -228,20 +233,24 @@ def _look_at_layout(source: Path, layout: Layout) -> Look:
     image = look_at_images(files, ImportOptions())
     drawn = [source / f.files[c] for f in layout.drawn for c in cases if c in f.files]
     shapes = all(map(geojson.is_geojson, drawn))
-    sample = None if shapes else take_sample(drawn)
-    seen = [] if sample is None else [shares(sample)]
+    segments = () if layout.structures else tuple(segment_names(drawn))
+    sample = None if shapes or segments else take_sample(drawn)
+    seen = [f"segments: {_shown(segments)}"] if segments else []
+    seen += [] if sample is None else [shares(sample)]
     lines += [*image.lines(files[0]), *seen]
     options = _found_options(layout, source)
     if image.is_ct(layout.images) and not layout.channels:
         options = replace(options, channels=("CT",))
     options = replace(options, grey=image.grey)
     options, line = propose_patients(options, source, cases)
-    if sample is None:
+    if shapes:
         drawings = {str(path): geojson.read_geojson(path) for path in drawn}
         found, said = propose_shapes(options, drawn[0], drawings)
         lines.append(count_shapes(drawings))
         return _joined([*lines, line, *said], Meaning((found,)))
-    meaning = propose_labels(options, layout, sample, files=drawn, source=source)
+    meaning = propose_labels(
+        options, layout, sample or Sample((), (), 0), files=drawn, source=source
+    )
     named_ = tuple(named(one, source) for one in meaning.proposals)
     return _joined([*lines, line], replace(meaning, proposals=named_))
 

@@ -72,7 +72,7 @@ def choose_conversion(
         unit=grid_with_spacing(image.grid, spacing_mm).unit,
         keep_alpha=keep_alpha,
         rules=choice.rules,
-        regions_class_order=(existing or raw).regions_class_order,
+        regions_class_order=choice.order,
     )
 
 

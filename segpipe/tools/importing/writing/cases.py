@@ -11,7 +11,7 @@ from segpipe.dataset.layout import OBSERVERS
 from segpipe.images.contract import check_axial, check_varies
 from segpipe.images.formats import nifti, raster
 from segpipe.images.formats.files import read_label, write_label
-from segpipe.images.grid import Grid
+from segpipe.images.grid import SAME_GRID, Grid
 from segpipe.images.volume import Image, LabelMap
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import (
@@ -26,7 +26,6 @@ from segpipe.tools.importing.reading.series import on_series
 from segpipe.tools.importing.writing.ledger import LedgerLine
 
 WHOLE_TYPES = (np.uint8, np.int16, np.uint16, np.int32)
-SAME_GRID = 0.001  # units between corners, to float32's rounding
 Line = tuple[Path, str, list[str]]  # a file, what it was read as, what it went into
 LARGEST_EXACT = 2**24  # float32 stores whole numbers up to this exactly
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from segpipe.dataset.layout import OBSERVERS, CaseFiles, Dataset
 from segpipe.images.formats.files import read_image, read_label
+from segpipe.images.grid import SAME_GRID
 from segpipe.project.errors import DataError
-from segpipe.tools.importing.writing.cases import SAME_GRID
 
 log = logging.getLogger(__name__)
 

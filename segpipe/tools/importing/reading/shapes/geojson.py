@@ -22,6 +22,7 @@ from segpipe.tools.importing.reading.shapes.drawing import (
 
 SUFFIXES = (".geojson",)
 UNCLASSIFIED = "unclassified"  # objects without a class
+IGNORED = "Ignore*"  # the class that QuPath takes for no structure
 LEVELS = 4  # of collections in collections
 
 
