@@ -64,5 +64,5 @@ def test_more_values_than_structures_have_are_refused(tmp_path: Path) -> None:
     write_nifti(tmp_path / "a.nii", many)
     raw = RawCases((RawCase("a", (tmp_path / "a.nii",), tmp_path / "a.nii"),))
 
-    with pytest.raises(DataError, match="more than 200 values .*use --instances"):
+    with pytest.raises(DataError, match=r"more than 200 values .*use --instances"):
         survey_values(raw, ImportOptions(), LabelRules())

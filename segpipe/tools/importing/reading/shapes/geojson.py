@@ -117,7 +117,7 @@ def _rings(path: Path, found: Any, where: str) -> Rings:
     for ring in found:
         try:
             corners = np.array(ring, np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DataError(
                 f"{path}: expected numbers as coordinates in {where}, found {error}; "
                 "export it again"
