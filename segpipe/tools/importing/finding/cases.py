@@ -6,12 +6,12 @@ from pathlib import Path
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.finding.documents import find_drawn, is_document
+from segpipe.tools.importing.finding.pairs import find_pairs
 from segpipe.tools.importing.finding.patterns import find_by_pattern, is_pattern
 from segpipe.tools.importing.finding.sources import (
     RawCases,
     find_described,
     find_hdf5,
-    find_pairs,
     shown,
 )
 from segpipe.tools.importing.reading.hdf5 import is_hdf5

@@ -196,31 +196,23 @@ def _compose(drawn: Drawn, rules: LabelRules, notes: Notes) -> LabelMap:
         check_grid(mask.file, one.grid, first=wanted[0].file, wanted=first.grid)
         inside, before = one.array != 0, painting.nested.copy()
         contested = painting.paint(inside, rules.sources[mask.name])
+        dropped, assumed = notes.dropped[mask.file], notes.assumed[mask.file]
         if contested and rules.overlap is not None:
-            notes.dropped[mask.file].append(
+            dropped.append(
                 f"{contested} voxels of it, which an earlier structure has"
                 if rules.overlap == "first"
                 else f"{contested} voxels of earlier structures, which are of this one"
             )
         if not inside.any():
-            notes.dropped[mask.file].append("an empty mask")
+            dropped.append("an empty mask")
         if nested := painting.nested - before:
             shared = ", ".join(f"{n} in {names[v]}" for (v, _), n in nested.items())
-            notes.assumed[mask.file].append(
-                f"of its {inside.sum()} voxels, {shared}: they are in both, and its "
-                "other voxels are in the structures that hold it"
+            assumed.append(
+                f"of its {inside.sum()} voxels {shared}: all count for the structures "
+                "that name it"
             )
     if painting.contested and rules.overlap is None:
-        found = ", ".join(
-            f"{n} of {names[a]} and {names[b]}"
-            for (a, b), n in painting.contested.items()
-        )
-        raise DataError(
-            f"{drawn.files[0]}: expected each voxel in one structure, found voxels in "
-            f"two: {found}; draw them apart, give --overlap first or --overlap last "
-            "(in the order of --structure), or name both in --structure if one is in "
-            "the other: OUTER=OUTER,INNER and INNER=INNER"
-        )
+        raise _refusal(drawn.files[0], painting, names)
     left_out = [mask for mask in masks if mask.name not in order]
     for mask in left_out:
         notes.dropped[mask.file].append(f"the structure {mask.name}")
@@ -229,6 +221,17 @@ def _compose(drawn: Drawn, rules: LabelRules, notes: Notes) -> LabelMap:
         text = f"no file or segment of {', '.join(lacking)}: taken as absent"
         notes.assumed[drawn.files[0]].append(text)
     return LabelMap(whole, first.grid)
+
+
+def _refusal(path: Path, painting: Painting, names: dict[int, str]) -> DataError:
+    pairs = painting.contested.items()
+    found = ", ".join(f"{n} of {names[a]} and {names[b]}" for (a, b), n in pairs)
+    return DataError(
+        f"{path}: expected each voxel in one structure, found voxels in two: {found}; "
+        "draw them apart, give --overlap first or --overlap last (in the order of "
+        "--structure), or name both in --structure if one is in the other: "
+        "OUTER=OUTER,INNER and INNER=INNER"
+    )
 
 
 def masks_in(drawn: Drawn, rules: LabelRules, notes: Notes) -> Iterator[NamedMask]:

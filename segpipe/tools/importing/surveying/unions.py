@@ -60,18 +60,13 @@ def unite(
     Raises:
         DataError: If label maps could not say the structures, or the data have others.
     """
-    shared = {n: of for n, of in structures.items() if n not in (BACKGROUND, IGNORE)}
-    sets = {
-        name: of if isinstance(of, tuple) else ((name if named else of),)
-        for name, of in shared.items()
-    }
-    sets = dict(sorted(sets.items(), key=lambda pair: -len(pair[1])))
+    sets = _sets(structures, named=named)
     held: dict[Source, frozenset[str]] = {}
     for name, own in sets.items():
         for one in own:
             held[one] = held.get(one, frozenset()) | {name}
     chosen = sorted(held, key=lambda one: len(held[one]))
-    numbers = _numbers(chosen, held, shared, existing) if named else {}
+    numbers = _numbers(chosen, held, structures, existing) if named else {}
     values = {one: numbers.get(one, one) for one in chosen}
     whole = {one: int(value) for one, value in values.items() if value != REST}
     labels: dict[str, Values] = {BACKGROUND: 0}
@@ -96,6 +91,16 @@ def unite(
         {**whole, **dict.fromkeys(background, 0)},
         {whole[one]: names for one, names in held.items()},
     )
+
+
+def _sets(structures: Structures, *, named: bool) -> dict[str, tuple[Source, ...]]:
+    """The sources of each structure, those of many first."""
+    sets = {
+        name: of if isinstance(of, tuple) else ((name if named else of),)
+        for name, of in structures.items()
+        if name not in (BACKGROUND, IGNORE)
+    }
+    return dict(sorted(sets.items(), key=lambda pair: -len(pair[1])))
 
 
 def _numbers(

@@ -210,4 +210,6 @@ def test_what_lies_outside_of_the_structure_around_it_is_said(tmp_path: Path) ->
     import_dataset(tmp_path, tmp_path / "data", options)
 
     text = (tmp_path / "data" / "import.json").read_text()
-    assert "of its 144 voxels, 36 in x: they are in both, and its other voxels" in text
+    assert (
+        "of its 144 voxels 36 in x: all count for the structures that name it" in text
+    )
