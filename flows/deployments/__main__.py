@@ -28,6 +28,7 @@ def main() -> None:
         format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[Lines()]
     )
     logging.getLogger("segpipe").setLevel(logging.INFO)
+    logging.getLogger("segpipe").info("deployments: %s", arguments.file)
     try:
         with speaking("deployments"):
             install(Path().resolve(), arguments.file)

@@ -31,6 +31,7 @@ def by_hand(flow: str) -> Iterator[None]:
     Args:
         flow: Name of the flow, for the lines.
     """
+    typer.echo(f"{flow}: starts", err=True)  # importing Prefect has taken seconds
     close_temporary_server()
     with speaking(flow, say=partial(typer.echo, err=True)):
         yield
