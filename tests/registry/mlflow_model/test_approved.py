@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pytest
 from mlflow.exceptions import MlflowException
 
@@ -17,10 +18,10 @@ from segpipe.approval.protocol import protocol_file
 from segpipe.approval.records import Subject
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.registry.mlflow_model import load_back
 from segpipe.registry.mlflow_model.approved import (
     HEAD,
     Warrant,
-    fetch_approved,
     find_case,
 )
 from segpipe.registry.mlflow_model.fetch import fetch
@@ -28,6 +29,7 @@ from segpipe.registry.mlflow_model.locate import locate_segmenter
 from segpipe.registry.promotion import promote, rollback
 from segpipe.registry.store import connect, tracking_uri
 from segpipe.registry.versions import find_alias
+from segpipe.tools.segmenting.inbox.order import prepare_order
 from tests.support.reviews import (
     decision,
     password_of,
@@ -35,6 +37,7 @@ from tests.support.reviews import (
     write_people,
     write_policy,
 )
+from tests.support.segmentations import PLAIN
 from tests.support.stores import add_packed, aliases
 
 CHAMPION = "models:/liver@champion"
@@ -327,9 +330,28 @@ def test_a_promotion_that_was_killed_after_its_record_is_completed(
     assert verify(paths.root).head.number == 9  # type: ignore[union-attr]
 
 
-def test_without_a_policy_an_emergency_is_none(store: Paths) -> None:
-    with pytest.raises(DataError, match="promote it without --emergency"):
-        promote("liver", "1", "why", store, warrant(emergency=True))
+def test_the_flow_takes_its_segmenter_through_the_same_door(paths: Paths) -> None:
+    output = paths.root / "masks"
+    assert prepare_order(CHAMPION, output, PLAIN, paths).record.version == "1"
 
-    fetch_approved(CHAMPION, store)
-    assert not (store.root / "reviews").exists()
+    move_by_hand(paths)
+    with pytest.raises(DataError, match="no record decides about the segmenter"):
+        prepare_order(CHAMPION, output, PLAIN, paths)
+
+
+def test_registering_tries_a_model_that_nobody_approved_yet(paths: Paths) -> None:
+    """It segments a case of the test set, for nobody's care."""
+    given, taken = paths.root / "image.npz", paths.root / "labels.npy"
+    np.savez(given, array=np.ones((1, 16, 18, 20), np.float32), affine=np.eye(4))
+
+    load_back.main("liver/2", str(given), str(taken))
+
+    assert np.load(taken).shape == (16, 18, 20)
+
+
+def test_a_folder_is_segmented_with_a_warning(
+    paths: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
+    locate_segmenter(str(paths.root / "packed" / "2" / "segmenter"), paths)
+
+    assert "no approval was asked for" in caplog.text

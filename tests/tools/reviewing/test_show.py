@@ -36,8 +36,9 @@ def test_words_of_a_person_do_not_move_the_cursor(project: Paths) -> None:
 def test_what_is_not_believed_is_said(project: Paths) -> None:
     put(project.root, 10, document(project.root, 10) | {"role": "reader"})
 
-    assert "NOT BELIEVED" in show(10, project.root)[-2]
-    assert "is not what lea signed" in "\n".join(show(10, project.root))
+    words = "\n".join(show(10, project.root))
+    assert "NOT BELIEVED: " in words
+    assert "is not what lea signed" in words
     assert "but the chain is broken" in show(3, project.root)[-1]
     with pytest.raises(DataError, match="found none; the records are 1 to 12"):
         show(13, project.root)
