@@ -1,4 +1,4 @@
-"""Passwords: asked on the terminal, or read from a file; never from the command line.
+"""Password: asked on the terminal, or read from a file; never from the command line.
 
 What stands on a command line is seen by everybody who lists the processes, and stays in
 the shell's history.
