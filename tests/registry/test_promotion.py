@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry import promotion
+from segpipe.registry.mlflow_model.approved import Warrant
 from segpipe.registry.promotion import promote, review, rollback
 from segpipe.registry.store import connect
 from segpipe.registry.versions import find_alias, list_versions
@@ -237,3 +238,14 @@ def test_a_review_is_a_tag_and_moves_no_alias(three: Paths) -> None:
     assert version.tags["review.status"] == "rejected"
     assert version.tags["review.note"] == "leaks into the stomach"
     assert aliases(three) == {"champion": "2", "previous": "1", "candidate": "3"}
+
+
+def test_without_a_policy_nothing_is_signed_and_an_emergency_is_none(
+    three: Paths,
+) -> None:
+    with pytest.raises(DataError, match="promote it without --emergency"):
+        promote("liver", "3", "why", three, Warrant("ann", "secret", emergency=True))
+
+    promote("liver", "3", "why", three)
+    assert not (three.root / "reviews").exists()
+    assert "review.head" not in list_versions("liver", three)[0].tags

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from mlflow.exceptions import MlflowException
 
+from segpipe.approval.protocol import protocol_file
 from segpipe.dataset.split import read_split
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
@@ -43,6 +44,7 @@ from tests.support.registered import (
     write_lock,
     write_project,
 )
+from tests.support.reviews import write_policy
 from tests.support.segmenters import make_plan, save_segmenter
 from tests.support.servers import mlflow_server
 from tests.support.store_kills import kill_before_each_write
@@ -86,6 +88,23 @@ def test_a_version_says_what_it_is(whole: tuple[Paths, Version]) -> None:
         ["md5sum", paths.root / "dvc.lock"], capture_output=True, text=True, check=True
     )
     assert version.tags["segpipe.lock"] == lock.stdout.split()[0]
+
+
+def test_a_version_says_whether_it_needs_an_approval_and_who_trained_it(
+    whole: tuple[Paths, Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without review.yaml its provenance is the one of before, byte for byte."""
+    paths, _ = whole
+    trained = find_trained(MODEL, paths)
+    plain = build_provenance(trained, paths, trained_by=("tom",))
+    monkeypatch.setenv("LOGNAME", "eve")
+    write_policy(paths.root)
+    bound = build_provenance(trained, paths, trained_by=("tom",))
+    protocol_file(paths.root).unlink()
+
+    assert not {"approval", "trainers"} & set(plain.model_dump())
+    assert bound.approval == "required"
+    assert {"eve", "tom"} <= set(bound.trainers)
 
 
 def test_its_evidence_is_sealed(whole: tuple[Paths, Version]) -> None:
