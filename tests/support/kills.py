@@ -58,6 +58,28 @@ def _kill_everywhere(place: Path, prepare: Act, act: Act, repeat: Act) -> int:
     raise AssertionError("unreachable")
 
 
+def check_each_kill(
+    forker: Executor, place: Path, *, prepare: Act, act: Act, check: Act
+) -> int:
+    """Kill an action before each of its steps, and check what each kill leaves.
+
+    Returns:
+        The number of steps.
+    """
+    return forker.submit(_check_everywhere, place, prepare, act, check).result()
+
+
+def _check_everywhere(place: Path, prepare: Act, act: Act, check: Act) -> int:
+    for step in count():
+        folder = place / str(step)
+        prepare(folder)
+        killed = _killed(folder, act, step)
+        check(folder)
+        if not killed:
+            return step
+    raise AssertionError("unreachable")
+
+
 def _killed(folder: Path, act: Act, step: int) -> bool:
     """Act in a process that is killed before this step; False if it ends before."""
     process = os.fork()

@@ -1,0 +1,1 @@
+"""Signed records of reviews: who decided what about a segmenter, and what it allows."""

@@ -1,0 +1,1 @@
+"""The chain of signed records: its files, signing, anchors, verification."""
