@@ -11,8 +11,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from segpipe.cli import data, registry, stages, study, tools
-from segpipe.cli.options import OnceEach
+from segpipe.cli import data, registry, review, stages, study, tools
+from segpipe.cli.options import REGISTRY, OnceEach
 from segpipe.project.errors import DataError
 from segpipe.project.progress import Lines, speaking
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 for part in (stages, study, data, tools, registry):  # in the order of --help
     app.add_typer(part.app)
+app.add_typer(review.app, rich_help_panel=REGISTRY)
 
 
 def _print_version(asked: bool) -> bool:

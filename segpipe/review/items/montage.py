@@ -1,6 +1,7 @@
 """Montage: an item as one picture, for machines without WebGL."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 from jaxtyping import Integer
@@ -33,14 +34,15 @@ def build_montage(
         legend: What their values stand for.
         channels: Names of the channels.
     """
-    classes = {letter: legend.topmost(mask) for letter, mask in sorted(masks.items())}
+    own: dict[str, np.ndarray] = dict(sorted(masks.items()))
+    classes = {letter: legend.topmost(mask) for letter, mask in own.items()}
     size = size_unit(image.grid)[1]
     shown, notes = shown_channels(len(image.array), channels)
     bright = np.nan_to_num(image.array[:shown])
     sizes = {
         name: {
-            letter: int(legend.mask(masks[letter], number).sum()) * size
-            for letter in classes
+            letter: int(legend.mask(mask, number).sum()) * size
+            for letter, mask in own.items()
         }
         for number, name in enumerate(legend.structures)
         if number
@@ -48,14 +50,14 @@ def build_montage(
     return Exhibit(
         views=cut_views(
             bright,
-            dict(classes),
+            classes,
             grid=image.grid,
             chosen=most_different(list(classes.values())),
         ),
         structures=[
-            Structure(name, legend.structures.index(name), own)
-            for name, own in sizes.items()
-            if any(own.values())
+            Structure(name, legend.structures.index(name), found)
+            for name, found in sizes.items()
+            if any(found.values())
         ],
         unit=size_unit(image.grid)[0],
         notes=(*notes, *notes_of(image.grid)),
@@ -70,18 +72,20 @@ def plot_montage(item: str, exhibit: Exhibit) -> bytes:
 def most_different(
     classes: Sequence[Integer[np.ndarray, "i j k"]],
 ) -> tuple[int, int, int]:
-    """The slices along i, j and k in which most voxels differ between masks.
+    """The slices along i, j and k in which masks differ most.
 
-    Without a difference they are those with most voxels of structures, and without any
-    those in the middle.
+    Each pair of masks counts as much as any other: a mask that fills the image would
+    else decide alone, and far from what the others show. Without a difference they are
+    those with most voxels of structures, and without any those in the middle.
     """
-    first, *others = classes
-    differ = np.zeros(first.shape, dtype=bool)
-    for other in others:
-        differ |= first != other
-    for mask in (differ, first > 0):
-        i, j, k = (mask.sum(axis=axes) for axes in ((1, 2), (0, 2), (0, 1)))
-        if i.any():
-            return int(i.argmax()), int(j.argmax()), int(k.argmax())
-    i, j, k = (size // 2 for size in first.shape)
+    differences = [one != other for one, other in combinations(classes, 2)]
+    for masks in (differences, [mask > 0 for mask in classes]):
+        found = [mask for mask in masks if mask.any()]
+        if found:
+            i, j, k = (
+                sum(mask.sum(axis=axes) / mask.sum() for mask in found)
+                for axes in ((1, 2), (0, 2), (0, 1))
+            )
+            return int(np.argmax(i)), int(np.argmax(j)), int(np.argmax(k))
+    i, j, k = (size // 2 for size in classes[0].shape)
     return i, j, k

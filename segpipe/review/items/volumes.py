@@ -1,8 +1,8 @@
 """Volumes: the image and the masks of an item, as a browser shows them.
 
-All files of an item have one grid, turned to R, A, S in 3-D, and headers that are made anew:
-no name, date or text of the source is in them. Masks have one type of voxels, so that
-nothing but their voxels differs.
+All files of an item have one grid, in 3-D turned to R, A, S. Their headers are made
+anew: no name, date or text of the source is in them. Masks have one type of voxels, so
+that nothing but their voxels differs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,6 +34,15 @@ def to_canonical(
     if is_flat(grid):
         return array
     return np.ascontiguousarray(grid.to_canonical.apply(array))
+
+
+def from_canonical(
+    array: Shaped[np.ndarray, "i j k"], grid: Grid
+) -> Shaped[np.ndarray, "_ _ _"]:
+    """The inverse of ``to_canonical``."""
+    if is_flat(grid):
+        return array
+    return np.ascontiguousarray(grid.to_canonical.undo(array))
 
 
 def canonical(grid: Grid) -> Grid:
