@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from segpipe.cli import data, registry, review, stages, study, tools
-from segpipe.cli.options import REGISTRY, OnceEach
+from segpipe.cli.options import OnceEach
 from segpipe.project.errors import DataError
 from segpipe.project.progress import Lines, speaking
 
@@ -21,9 +21,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for part in (stages, study, data, tools, registry):  # in the order of --help
+for part in (stages, study, data, tools, registry, review):  # in the order of --help
     app.add_typer(part.app)
-app.add_typer(review.app, rich_help_panel=REGISTRY)
 
 
 def _print_version(asked: bool) -> bool:

@@ -159,7 +159,8 @@ class Decision(Document):
         decision: Approve, reject, or withdraw an earlier approval.
         meaning: What the signature means, in a sentence.
         reason: Why.
-        readings: Numbers of the readings and adjudications that it rests on.
+        readings: Numbers of the readings, adjudications and corrections that it rests
+            on.
         cases: Opaque ids of the cases.
         images: SHA-256 of the images seen, sorted.
         masks: SHA-256 of the masks seen, sorted.

@@ -1,20 +1,31 @@
 """The commands that register segmenters and move the alias champion."""
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from segpipe.cli.options import REGISTRY
 from segpipe.cli.project import HERE
+from segpipe.project.errors import DataError
 
 if TYPE_CHECKING:
+    from segpipe.registry.mlflow_model.approved import Warrant
     from segpipe.registry.versions import Version
 
 Name = Annotated[
     str | None, typer.Option(help="Registered model; by default the data set's name.")
 ]
 Why = Annotated[str, typer.Option(help="The reason; it is kept with the version.")]
+Signer = Annotated[
+    str | None,
+    typer.Option("--as", help="Name of the key that signs, as `review users` shows."),
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(help="File that holds the password of who signs; else it is asked."),
+]
 
 app = typer.Typer()
 log = logging.getLogger(__name__)
@@ -24,6 +35,10 @@ log = logging.getLogger(__name__)
 def register(
     model: Annotated[str, typer.Argument(help="A name of the list models.")],
     name: Name = None,
+    trained_by: Annotated[
+        list[str] | None,
+        typer.Option(help="Who trained it, beside this account; may be repeated."),
+    ] = None,
 ) -> None:
     """Register the trained folds of a model as a new version, the candidate.
 
@@ -33,7 +48,8 @@ def register(
     """
     from segpipe.registry.register import register_model
 
-    version = register_model(model, name, tags={}, paths=HERE)
+    who = tuple(trained_by or ())
+    version = register_model(model, name, tags={}, paths=HERE, trained_by=who)
     names = "".join(f" @{alias}" for alias in version.aliases)
     typer.echo(f"{version.name} version {version.version}{names}")
     for row in next_steps(model, version):
@@ -59,8 +75,18 @@ def promote(
     version: Annotated[int, typer.Argument(help="Number, as `segpipe models` shows.")],
     why: Why,
     name: Name = None,
+    signer: Signer = None,
+    password_file: PasswordFile = None,
+    emergency: Annotated[
+        bool,
+        typer.Option(
+            "--emergency", help="Without approvals, signed, for a short time."
+        ),
+    ] = False,
 ) -> None:
     """Make a version the champion; the champion until now becomes the previous one.
+
+    Where review.yaml asks for approvals, it is signed: --as says by whom.
 
     Example: segpipe promote 3 --why "better on small vessels"
     """
@@ -68,13 +94,21 @@ def promote(
     from segpipe.registry.register import default_name
 
     name = name or default_name(HERE)
-    _tell_champion(tool(name, str(version), why, HERE))
+    warrant = _ask_warrant(signer, password_file, emergency=emergency)
+    _tell_champion(tool(name, str(version), why, HERE, warrant))
     models(name)
 
 
 @app.command(rich_help_panel=REGISTRY)
-def rollback(why: Why, name: Name = None) -> None:
+def rollback(
+    why: Why,
+    name: Name = None,
+    signer: Signer = None,
+    password_file: PasswordFile = None,
+) -> None:
     """Make the previous version the champion again.
+
+    Where review.yaml asks for approvals, it is signed: --as says by whom.
 
     Example: segpipe rollback --why "misses the left kidney"
     """
@@ -82,8 +116,26 @@ def rollback(why: Why, name: Name = None) -> None:
     from segpipe.registry.register import default_name
 
     name = name or default_name(HERE)
-    _tell_champion(tool(name, why, HERE))
+    warrant = _ask_warrant(signer, password_file, emergency=False)
+    _tell_champion(tool(name, why, HERE, warrant))
     models(name)
+
+
+def _ask_warrant(
+    signer: str | None, password_file: Path | None, *, emergency: bool
+) -> "Warrant | None":
+    """Who signs, with the password that is asked for; none without --as."""
+    from segpipe.registry.mlflow_model.approved import Warrant
+    from segpipe.tools.reviewing.password import ask_password
+
+    if signer is None:
+        if emergency:
+            raise DataError(
+                "--emergency: expected who signs it, found nobody; say --as"
+            )
+        return None
+    password = ask_password(signer, password_file, option="--password-file")
+    return Warrant(signer, password, emergency)
 
 
 def next_steps(model: str, version: "Version") -> list[str]:

@@ -1,23 +1,47 @@
-"""The commands with which people review a version."""
+"""The commands on signed records: people, decisions, showing and verifying."""
 
-import logging
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
-from segpipe.cli.options import OnceEach
+from segpipe.cli.options import REGISTRY, OnceEach
 from segpipe.cli.project import HERE, read_compute
+from segpipe.project.errors import DataError
 
-app = typer.Typer(
-    name="review",
-    cls=OnceEach,
-    no_args_is_help=True,
-    help="Let people look at a version and decide.",
+Key = Annotated[str, typer.Argument(help="Name of the key: letters, digits, _ . -")]
+As = Annotated[str, typer.Option("--as", help="Name of the key that signs.")]
+By = Annotated[
+    str | None, typer.Option(help="The admin who signs; none for the first person.")
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(help="File that holds the password of who signs; else it is asked."),
+]
+Verdict = Literal["approve", "reject", "withdraw"]
+
+app = typer.Typer()
+review = typer.Typer(
+    cls=OnceEach, no_args_is_help=True, help="Reviews: people, decisions, records."
 )
-log = logging.getLogger(__name__)
+people = typer.Typer(
+    cls=OnceEach, no_args_is_help=True, help="The people who may sign, and their keys."
+)
 
 
-@app.command()
+@review.command()
+def init() -> None:
+    """Write review.yaml, which explains every value and asks for nothing yet.
+
+    Example: segpipe review init
+    """
+    from segpipe.approval.protocol import write_protocol
+
+    path = write_protocol(HERE.root)
+    typer.echo(f"wrote {path}: read it, set policy.require, commit it")
+
+
+@review.command()
 def build(
     version: Annotated[
         str, typer.Argument(help="Number of the version, or models:/NAME@ALIAS.")
@@ -27,7 +51,7 @@ def build(
         typer.Option(help="Registered model; by default the data set's name."),
     ] = None,
 ) -> None:
-    """Draw the cases of a version for readers, and blind them.
+    """Draw the cases of a version for readers and blind them, in .reviews/.
 
     Example: segpipe review build models:/liver@candidate
     """
@@ -38,5 +62,196 @@ def build(
     uri = version
     if not version.startswith(SCHEME):
         uri = f"{SCHEME}{name or default_name(HERE)}/{version}"
-    folder = tool(uri, compute=read_compute(), paths=HERE)
-    typer.echo(str(folder))
+    typer.echo(str(tool(uri, compute=read_compute(), paths=HERE)))
+
+
+@review.command()
+def verify(
+    head: Annotated[
+        list[str] | None,
+        typer.Option(help="NUMBER:DIGEST as it stands elsewhere; may be repeated."),
+    ] = None,
+) -> None:
+    """Prove signatures, chain and anchors; name the first broken link.
+
+    The status is 1 if anything is wrong.
+
+    Example: segpipe review verify
+    """
+    from segpipe.tools.reviewing.verify import verify as tool
+
+    proof = tool(head or [], HERE)
+    for row in proof.lines:
+        typer.echo(row)
+    if not proof.whole:
+        raise typer.Exit(1)
+
+
+@review.command()
+def show(
+    number: Annotated[int, typer.Argument(min=1, help="Number of the record.")],
+) -> None:
+    """Show a record: who signed what, when, in which role, and what it means.
+
+    Example: segpipe review show 12
+    """
+    from segpipe.approval.protocol import reviews_root
+    from segpipe.tools.reviewing.show import show as tool
+
+    for row in tool(number, reviews_root(HERE.root)):
+        typer.echo(row)
+
+
+@review.command()
+def decide(
+    version: Annotated[int, typer.Argument(help="Number, as `segpipe models` shows.")],
+    meaning: Annotated[str, typer.Option(help="What the signature means.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+    signer: As,
+    approve: Annotated[bool, typer.Option("--approve", help="It may be used.")] = False,
+    reject: Annotated[bool, typer.Option("--reject", help="It may not.")] = False,
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="An approval of before ends now.")
+    ] = False,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Approved, it is to be the champion.")
+    ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Registered model; by default the data set's name."),
+    ] = None,
+    password_file: PasswordFile = None,
+) -> None:
+    """Sign a decision on a version; the password is asked for.
+
+    Example: segpipe review decide 3 --approve --as ann --meaning "fit for use"
+    --reason "30 of 30 cases are acceptable"
+    """
+    from segpipe.registry.register import default_name
+    from segpipe.tools.reviewing.decide import Verdict as Words
+    from segpipe.tools.reviewing.decide import decide as tool
+    from segpipe.tools.reviewing.password import ask_password
+
+    chosen: dict[Verdict, bool] = {
+        "approve": approve,
+        "reject": reject,
+        "withdraw": withdraw,
+    }
+    said = [word for word, given in chosen.items() if given]
+    if len(said) != 1:
+        raise DataError(
+            "--approve, --reject or --withdraw: expected one of them, found "
+            f"{' and '.join(said) or 'none'}"
+        )
+    password = ask_password(signer, password_file, option="--password-file")
+    words = Words(said[0], meaning, reason, promote)
+    name = name or default_name(HERE)
+    record = tool(name, str(version), words, signer, password, HERE)
+    typer.echo(
+        f"record {record.number}: {record.printed_name} as {record.role} signed "
+        f"{said[0]} of {name} {version}; commit reviews/ and push it"
+    )
+
+
+@people.command()
+def add(
+    name: Key,
+    printed_name: Annotated[str, typer.Option(help="The name for people.")],
+    role: Annotated[
+        list[str],
+        typer.Option(help="reader, adjudicator, lead or admin; may be repeated."),
+    ],
+    known_as: Annotated[
+        list[str] | None,
+        typer.Option(help="Another name: account, e-mail in git; may be repeated."),
+    ] = None,
+    by: By = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(help="File that holds the person's password; else it is asked."),
+    ] = None,
+    by_password_file: Annotated[
+        Path | None,
+        typer.Option(help="File that holds the admin's password; else it is asked."),
+    ] = None,
+) -> None:
+    """Make a key for a person; the password is asked for twice.
+
+    Example: segpipe review users add ann --printed-name "Dr Ann Smith" --role admin
+    """
+    from segpipe.approval.chain.signing import add_person, check_name, check_roles
+    from segpipe.tools.reviewing.password import ask_new_password, ask_password
+
+    check_name(name)
+    roles = check_roles(role)
+    secret = ask_new_password(name, password_file, option="--password-file")
+    admin = None
+    if by is not None:
+        option = "--by-password-file"
+        admin = (by, ask_password(by, by_password_file, option=option))
+    record = add_person(
+        name,
+        printed_name,
+        roles,
+        secret,
+        HERE.root,
+        known_as=tuple(known_as or ()),
+        by=admin,
+    )
+    typer.echo(
+        f"record {record.number}: {name} may sign as {', '.join(role)}; the key lies "
+        f"in .reviews/keys/{name}.json: keep a copy, it is no part of git"
+    )
+
+
+@people.command("list")
+def list_users() -> None:
+    """List everybody who has or had a key.
+
+    Example: segpipe review users list
+    """
+    from segpipe.approval.protocol import reviews_root
+    from segpipe.tools.reviewing.users import users as tool
+
+    for row in tool(reviews_root(HERE.root)):
+        typer.echo(row)
+
+
+@people.command()
+def revoke(
+    name: Key,
+    reason: Annotated[str, typer.Option(help="Why.")],
+    by: Annotated[str, typer.Option(help="The admin who signs.")],
+    password_file: PasswordFile = None,
+) -> None:
+    """Revoke a key: from now on it signs nothing more; what it signed stands.
+
+    Example: segpipe review users revoke ann --by eve --reason "has left"
+    """
+    from segpipe.approval.chain.signing import revoke_person
+    from segpipe.tools.reviewing.password import ask_password
+
+    password = ask_password(by, password_file, option="--password-file")
+    record = revoke_person(name, reason, by, password, HERE.root)
+    typer.echo(f"record {record.number}: the key of {name} signs nothing more")
+
+
+review.add_typer(people, name="users")
+app.add_typer(review, name="review", rich_help_panel=REGISTRY)
+
+
+@app.command(rich_help_panel=REGISTRY)
+def history(
+    name: Annotated[str, typer.Argument(help="Name of the registered model.")],
+    at: Annotated[
+        str | None, typer.Option(help="Day or time in UTC, such as 2026-11-26T14:30.")
+    ] = None,
+) -> None:
+    """Say who was the champion when, by whom and why.
+
+    Example: segpipe history liver --at 2026-05-01
+    """
+    from segpipe.tools.history import history as tool
+
+    for row in tool(name, HERE, at=at):
+        typer.echo(row)

@@ -17,6 +17,13 @@ from mlflow.exceptions import MlflowException
 
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.registry.mlflow_model.approved import (
+    HEAD,
+    Act,
+    Warrant,
+    needs_signature,
+    sign_promotion,
+)
 from segpipe.registry.register import check_evidence
 from segpipe.registry.store import reachable
 from segpipe.registry.versions import (
@@ -38,18 +45,21 @@ PATIENCE_S = 20.0
 STALE_S = 300.0  # a turn takes seconds; every request of it ends within ten
 
 
-def promote(name: str, version: str, why: str, paths: Paths) -> Version:
+def promote(
+    name: str, version: str, why: str, paths: Paths, warrant: Warrant | None = None
+) -> Version:
     """Make a version the champion; the champion until now becomes the previous one.
 
-    Steps, in its turn: tag the version with the reason; move ``previous`` to the
-    champion; move ``champion`` to the version; take ``candidate`` off it. At every
-    moment either the old champion or the new one, with its reason, is in place. A
-    second call completes what a killed one left undone.
+    Steps, in its turn: sign it, where the policy of review.yaml asks for that; tag the
+    version with the reason; move ``previous`` to the champion; move ``champion`` to the
+    version; take ``candidate`` off it. At every moment either the old champion or the
+    new one, with its reason, is in place. A second call completes what a killed one
+    left undone.
 
     Raises:
         DataError: If the reason is empty, there is no such version, its files or tags
-            were changed since it was registered, the champion was changed meanwhile,
-            or the registry cannot be reached.
+            were changed since it was registered, the policy does not allow it, the
+            champion was changed meanwhile, or the registry cannot be reached.
     """
     _require_reason(why)
     champion = find_alias(name, CHAMPION, paths)
@@ -57,6 +67,8 @@ def promote(name: str, version: str, why: str, paths: Paths) -> Version:
     with reachable(paths) as (client, _), _turn(client, name):
         _require_unmoved(name, champion, paths)
         found = find_version(name, version, paths)
+        act = Act("promote", why, champion.version if champion else None)
+        _sign(client, found, act, warrant, paths)
         if champion is None or champion.version != version:
             before = champion.version if champion else ""
             _tag(client, found, "promoted", why, before)
@@ -69,16 +81,20 @@ def promote(name: str, version: str, why: str, paths: Paths) -> Version:
     return find_version(name, version, paths)
 
 
-def rollback(name: str, why: str, paths: Paths) -> Version:
+def rollback(
+    name: str, why: str, paths: Paths, warrant: Warrant | None = None
+) -> Version:
     """Swap the champion and the previous version.
 
-    Steps, in its turn: tag the champion and the previous version with the reason; move
-    ``champion``; move ``previous``. The same reason again is the same rollback: a call
-    that is repeated because it was killed does not bring the bad champion back.
+    Steps, in its turn: sign it, where the policy of review.yaml asks for that; tag the
+    champion and the previous version with the reason; move ``champion``; move
+    ``previous``. The same reason again is the same rollback: a call that is repeated
+    because it was killed does not bring the bad champion back.
 
     Raises:
-        DataError: If the reason is empty, there is no previous version, the champion
-            was changed meanwhile, or the registry cannot be reached.
+        DataError: If the reason is empty, there is no previous version, the policy
+            does not allow it, the champion was changed meanwhile, or the registry
+            cannot be reached.
     """
     _require_reason(why)
     expected, _ = _find_pair(name, paths)
@@ -93,6 +109,8 @@ def rollback(name: str, why: str, paths: Paths) -> Version:
                 champion.version,
             )
             return champion
+        act = Act("rollback", why, champion.version)
+        _sign(client, previous, act, warrant, paths)
         if champion.version == previous.version:
             # A promotion or rollback was killed half-way: complete it, keep the
             # champion.
@@ -114,6 +132,30 @@ def rollback(name: str, why: str, paths: Paths) -> Version:
             client.delete_registered_model_alias(name, PREVIOUS)
         write_standings(name, paths)
     return find_version(name, previous.version, paths)
+
+
+def _sign(
+    client: MlflowClient,
+    version: Version,
+    act: Act,
+    warrant: Warrant | None,
+    paths: Paths,
+) -> None:
+    """Sign the promotion of a version, and tag it with the head of the chain.
+
+    Without a policy, nothing is signed.
+    """
+    name, number = version.name, version.version
+    if not needs_signature(name, number, version.tags, paths):
+        if warrant is not None and warrant.emergency:
+            raise DataError(
+                f"{name} {number}: expected a policy that asks for approvals, found "
+                "none in review.yaml; promote it without --emergency"
+            )
+        return
+    head = sign_promotion(name, number, act, warrant, paths)
+    if version.tags.get(HEAD) != head:
+        client.set_model_version_tag(name, number, HEAD, head)
 
 
 def _find_pair(name: str, paths: Paths) -> tuple[Version, Version]:
@@ -210,8 +252,18 @@ def _require_unmoved(name: str, champion: Version | None, paths: Paths) -> None:
         )
 
 
-def review(name: str, version: str, status: str, note: str, paths: Paths) -> Version:
+def review(
+    name: str,
+    version: str,
+    status: str,
+    note: str,
+    paths: Paths,
+    *,
+    head: str | None = None,
+) -> Version:
     """Set the status of a version's review; MLflow does not keep who set it.
+
+    Where the status repeats a signed record, ``head`` is the head of the chain.
 
     Raises:
         DataError: If there is no such version, or the registry cannot be reached.
@@ -219,6 +271,7 @@ def review(name: str, version: str, status: str, note: str, paths: Paths) -> Ver
     find_version(name, version, paths)
     with reachable(paths) as (client, _):
         tags = {REVIEW: status, "review.note": note, "review.at": _now()}
+        tags |= {HEAD: head} if head is not None else {}
         for tag, text in tags.items():
             client.set_model_version_tag(name, version, tag, text)
         write_standings(name, paths)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from segpipe.approval.protocol import read_protocol, reviews_root
+from segpipe.approval.use import is_required
 from segpipe.dataset.case import read_cases
 from segpipe.dataset.case_files import (
     prediction_record_file,
@@ -20,6 +22,7 @@ from segpipe.evaluation.figures import figures_file
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import NUMERICS, digest_file
 from segpipe.project.origin.commit import (
+    account_names,
     data_version,
     git_tags,
     md5_file,
@@ -79,7 +82,12 @@ class Trained:
 
 
 def register_model(
-    model: str, name: str | None, *, tags: dict[str, str], paths: Paths
+    model: str,
+    name: str | None,
+    *,
+    tags: dict[str, str],
+    paths: Paths,
+    trained_by: tuple[str, ...] = (),
 ) -> Version:
     """Register the listed folds of a model; a segmenter is never registered twice.
 
@@ -94,6 +102,8 @@ def register_model(
         name: Name of the registered model; the data set's name if None.
         tags: Further tags of the version.
         paths: The project's folders.
+        trained_by: Names of the people who trained it, beside the account that
+            registers; kept where there is a review.yaml.
 
     Returns:
         The new version, with the alias ``candidate``, or the version that this
@@ -112,7 +122,7 @@ def register_model(
     known = find_segmenter(name, trained.digest, paths)
     if known is not None:
         return complete(known, paths)
-    made = build_provenance(trained, paths)
+    made = build_provenance(trained, paths, trained_by=trained_by)
     folders = [one.parent for one in trained.folders.values()]
     run_id, _ = record_model(paths, model, folders)
     logged, seal = _log(trained, made, run_id, paths)
@@ -169,7 +179,9 @@ def find_trained(model: str, paths: Paths) -> Trained:
     return Trained(model, folders, digest)
 
 
-def build_provenance(trained: Trained, paths: Paths) -> Provenance:
+def build_provenance(
+    trained: Trained, paths: Paths, *, trained_by: tuple[str, ...] = ()
+) -> Provenance:
     """Collect what the folds were trained from, and their figures.
 
     Raises:
@@ -180,6 +192,9 @@ def build_provenance(trained: Trained, paths: Paths) -> Provenance:
     test = set(split.test)
     git = git_tags(paths.root)
     lock = paths.root / "dvc.lock"
+    reviewed = read_protocol(reviews_root(paths.root)) is not None
+    needed = is_required(paths.root, sealed=False)
+    who = {*trained_by, *account_names(paths.root)} if reviewed else set()
     return Provenance(
         format_version=1,
         model=trained.model,
@@ -195,6 +210,8 @@ def build_provenance(trained: Trained, paths: Paths) -> Provenance:
         dirty=git.get("git.dirty") == "true",
         metrics=figures(paths, trained.model),
         code=code_tags(),
+        approval="required" if needed else None,
+        trainers=tuple(sorted(who)),
     )
 
 

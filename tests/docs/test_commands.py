@@ -1,6 +1,7 @@
 """The page of commands names each command, each option and each default."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +12,18 @@ from segpipe.cli.options import STAGES
 from tests.support.places import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
-COMMANDS = get_command(app).commands
+
+
+def all_commands(group: Any, lead: str = "") -> Iterator[tuple[str, Any]]:
+    """Name and command, also of groups such as review: ``review show``."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from all_commands(command, f"{lead}{name} ")
+        else:
+            yield lead + name, command
+
+
+COMMANDS = dict(all_commands(get_command(app)))
 SECTIONS = {
     part.split("\n", 1)[0]: part for part in re.split(r"^### ", PAGE, flags=re.M)[1:]
 }

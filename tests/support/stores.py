@@ -1,12 +1,18 @@
 """An MLflow store with runs and registered versions, as tests need it."""
 
+from pathlib import Path
+from typing import Any
+
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
+from segpipe.registry.mlflow_model import serving
+from segpipe.registry.mlflow_model.pack import Packed, log_model
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance, patient_digest
 from segpipe.registry.promotion import promote
 from segpipe.registry.register import describe
 from segpipe.registry.store import SEAL, connect
 from segpipe.registry.versions import Version, create_version, list_versions
+from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import ensemble_digest, segmenter_digest
 from segpipe.training.record import TrainingRecord
 from tests.support.segmenters import make_plan, save_segmenter
@@ -89,3 +95,38 @@ def add_sealed(paths: Paths) -> Version:
 def aliases(paths: Paths) -> dict[str, str]:
     versions = list_versions("liver", paths)
     return {alias: one.version for one in versions for alias in one.aliases}
+
+
+def add_packed(
+    paths: Paths, seed: int, *, name: str = "liver", **provenance: Any
+) -> Version:
+    """Register a segmenter of one fold that MLflow loads, with tags and seal."""
+    folder = paths.root / "packed" / str(seed) / "segmenter"
+    digest = segmenter_digest(
+        Path(save_segmenter(folder / "0", make_plan(), seed=seed))
+    )
+    made = Provenance(
+        format_version=1,
+        model="m",
+        digest=ensemble_digest([digest]),
+        patients=(),
+        data="abc",
+        lock=None,
+        commit=None,
+        dirty=False,
+        metrics={"test/dice": 0.75},
+        **provenance,
+    )
+    made.write(folder / FILE)
+    client, experiment = connect(paths)
+    run = client.create_run(experiment).info.run_id
+    packed = Packed(
+        folder=folder,
+        code=Path(serving.__file__),
+        signature=serving.build_signature(Segmenter.load(folder / "0").spec),
+        requirements=(),
+        about={},
+    )
+    model = log_model(packed, run, paths)
+    tags = {**describe(made), SEAL: digest_file(folder / FILE)}
+    return create_version(name, model, run, tags, paths)

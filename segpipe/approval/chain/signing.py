@@ -6,8 +6,10 @@ is asked for again each time (21 CFR 11.200(a)(1)).
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 from segpipe.approval.chain.folder import add_link, turn
 from segpipe.approval.chain.verification import Verified, verify
@@ -150,6 +152,22 @@ def check_name(name: str) -> None:
             f"name: expected a letter and then letters, digits, _, . and -, all small "
             f"and at most 32, found {name[:80]!r}; as in ann.smith"
         )
+
+
+def check_roles(words: Sequence[str]) -> tuple[Role, ...]:
+    """The roles of a person, by their names.
+
+    Raises:
+        DataError: If one of them is none.
+    """
+    known: tuple[Role, ...] = get_args(Role)
+    for word in words:
+        if word not in known:
+            raise DataError(
+                f"--role: expected {', '.join(known)}, found {word[:40]!r}; a person "
+                "may have several"
+            )
+    return tuple(one for one in known if one in words)
 
 
 def revoke_person(name: str, reason: str, by: str, password: str, root: Path) -> Record:

@@ -1,5 +1,6 @@
 """Commit: which version of a project's code and data is at work."""
 
+import getpass
 import hashlib
 import subprocess
 from pathlib import Path
@@ -16,6 +17,18 @@ def git_tags(root: Path) -> dict[str, str]:
         return {}
     dirty = _ask(root, "status", "--porcelain", "--untracked-files=no")
     return {"git.commit": commit, "git.dirty": str(bool(dirty)).lower()}
+
+
+def account_names(root: Path) -> set[str]:
+    """Names of who runs this process: the account, and the e-mail that git knows.
+
+    They are what the machine says, and prove nothing.
+    """
+    try:
+        names = {getpass.getuser()}
+    except (KeyError, OSError):  # no name belongs to the number of the user
+        names = set()
+    return names | {mail for mail in [_ask(root, "config", "user.email")] if mail}
 
 
 def describe_commit(root: Path, *, written: Path) -> str | None:

@@ -51,6 +51,7 @@ class Registered:
         folds: Folder of the segmenter of each fold, by number, to its digest.
         sealed: Whether the registry has the digests of the segmenter and of its
             provenance, which were then compared with the files.
+        tags: All tags of the version.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class Registered:
     run: str | None
     folds: dict[Path, str]
     sealed: bool
+    tags: dict[str, str]
 
 
 def fetch(uri: str, paths: Paths) -> Registered:
@@ -96,7 +98,8 @@ def fetch(uri: str, paths: Paths) -> Registered:
     if not sealed:
         log.warning(UNSEALED, uri)
     run = version.run_id or None
-    return Registered(folder, name, str(version.version), run, folds, sealed)
+    number, tags = str(version.version), dict(version.tags)
+    return Registered(folder, name, number, run, folds, sealed, tags)
 
 
 def _check_files(folder: Path, uri: str, tags: dict[str, str]) -> dict[Path, str]:

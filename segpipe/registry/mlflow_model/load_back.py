@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
+from segpipe.approval.use import trial
 from segpipe.dataset.case import read_cases
 from segpipe.dataset.case_files import read_case, read_case_label
 from segpipe.dataset.split import read_split
@@ -125,7 +126,8 @@ def main(model: str, given: str, taken: str) -> None:
     with np.load(given) as image:
         array, affine = image["array"], image["affine"]
     params = {"affine": affine.ravel().tolist()}
-    labels = load_model(model).predict(array[np.newaxis], params=params)
+    with trial():  # registering asks for no approval, which needs a version
+        labels = load_model(model).predict(array[np.newaxis], params=params)
     np.save(taken, labels[0])
 
 

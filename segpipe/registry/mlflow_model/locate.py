@@ -1,7 +1,9 @@
 """Locate: find the segmenter of a folder or of the registry, and identify it."""
 
+import logging
 from pathlib import Path
 
+from segpipe.approval.use import is_required
 from segpipe.project.documents import Document
 from segpipe.project.paths import Paths
 from segpipe.segmenter.segmenter import Segmenter
@@ -12,6 +14,12 @@ from segpipe.segmenter.spec import (
     find_folds,
     segmenter_digest,
     spec_file,
+)
+
+log = logging.getLogger(__name__)
+UNREGISTERED = (
+    "%s is a folder and no registered version: no approval was asked for, as the "
+    "policy of this project would; use it on nobody"
 )
 
 
@@ -47,20 +55,25 @@ def load_segmenter(model: str, paths: Paths) -> tuple[Segmenter, SegmenterRecord
 def locate_segmenter(model: str, paths: Paths) -> tuple[list[Path], SegmenterRecord]:
     """Find the folders of a segmenter's folds, fetched if needed, and identify it.
 
+    A registered version must be approved where the policy asks for it.
+
     Raises:
-        DataError: If there is none, or it is not the one that was registered.
+        DataError: If there is none, it is not the one that was registered, or it may
+            not be used on patients now.
     """
     if model.startswith(SCHEME):
         # MLflow takes longer to import than most images to segment.
-        from segpipe.registry.mlflow_model.fetch import fetch
+        from segpipe.registry.mlflow_model.approved import fetch_approved
 
-        registered = fetch(model, paths)
+        registered = fetch_approved(model, paths)
         name, version, run = registered.name, registered.version, registered.run
         folds = registered.folds
     else:
         folds = {one: segmenter_digest(one) for one in find_folds(Path(model))}
         spec = SegmenterSpec.read(spec_file(next(iter(folds))))
         name, version, run = spec.model, None, None
+        if is_required(paths.root, sealed=False):
+            log.warning(UNREGISTERED, model)
     digests = tuple(folds.values())
     record = SegmenterRecord(
         name=name,

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from segpipe.project.documents import Document
+from segpipe.approval.records import Subject
+from segpipe.project.documents import Document, is_empty
 from segpipe.project.errors import DataError
 
 FILE = "provenance.json"
@@ -29,6 +30,10 @@ class Provenance(Document):
         metrics: Figures of the test set.
         code: Version of the segpipe that registered it, and the digest of its code;
             empty in versions that were registered before these were known.
+        approval: That the version needs an approval wherever it is used on patients:
+            review.yaml asked for it when it was registered.
+        trainers: Names by which the people are known who trained it; only where there
+            is a review.yaml.
     """
 
     format_version: Literal[1]
@@ -41,10 +46,23 @@ class Provenance(Document):
     dirty: bool
     metrics: dict[str, float]
     code: dict[str, str] = Field(default={})
+    approval: Literal["required"] | None = Field(None, exclude_if=is_empty)
+    trainers: tuple[str, ...] = Field((), exclude_if=is_empty)
 
     def knows(self, patient: str) -> bool:
         """Whether a fold trained or validated on a patient."""
         return patient_digest(patient) in self.patients
+
+    def subject(self, name: str, version: str) -> Subject:
+        """How signed records name the version."""
+        return Subject(
+            name=name,
+            version=version,
+            segmenter=self.digest,
+            data=self.data,
+            code=self.code.get("segpipe.code"),
+            trainers=self.trainers,
+        )
 
 
 def patient_digest(patient: str) -> str:

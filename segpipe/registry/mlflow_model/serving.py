@@ -14,6 +14,7 @@ from jaxtyping import Float64
 from mlflow.models import ModelSignature, set_model
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
+from segpipe.approval.use import is_required, is_trial, require_approved
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
@@ -61,17 +62,24 @@ class RegisteredSegmenter(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             context: Paths of the model's files; MLflow passes it by name.
 
         Raises:
-            DataError: If the files are not those that were registered.
+            DataError: If the files are not those that were registered, or they may
+                not be used now by the signed records in ./reviews, or in the folder
+                that SEGPIPE_REVIEWS names.
         """
         folder = Path(context.artifacts[SEGMENTER])
         folders = numbered_folders(folder)
         digest = ensemble_digest([segmenter_digest(one) for one in folders])
-        expected = Provenance.read(folder / FILE).digest
+        made = Provenance.read(folder / FILE)
+        expected = made.digest
         if digest != expected:
             raise DataError(
                 f"{folder}: expected the segmenter {expected[:12]} that {FILE} names, "
                 f"found {digest[:12]}; fetch or register it again"
             )
+        needed = is_required(Path(), sealed=made.approval is not None)
+        if needed and not is_trial():
+            subject = made.subject(made.model, "unknown")  # MLflow does not say which
+            require_approved(str(folder), subject, Path(), (), alias="")
         self._segmenter = Segmenter.ensemble(folders)
         self._inference = default_inference()
 

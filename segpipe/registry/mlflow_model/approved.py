@@ -1,0 +1,245 @@
+"""Approved: what signed records say of a registered segmenter, at its doors.
+
+MLflow's tags and aliases repeat the records for people and are never evidence, with one
+exception: the tag review.head names a record that the chain must still hold.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from segpipe.approval.chain.anchors import Anchor, parse_anchor
+from segpipe.approval.chain.signing import append
+from segpipe.approval.chain.verification import verify
+from segpipe.approval.policy import faults_of_gates, utc_now
+from segpipe.approval.protocol import reviews_root
+from segpipe.approval.records import Emergency, Promotion, Subject
+from segpipe.approval.use import Court, is_required, open_court, require_approved
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.registry.mlflow_model.fetch import Registered, fetch
+from segpipe.registry.mlflow_model.provenance import (
+    FILE,
+    Provenance,
+    read_provenance,
+)
+from segpipe.registry.store import DATA, SEAL, all_pages, reachable
+from segpipe.segmenter.spec import SCHEME, ensemble_digest
+
+HEAD = "review.head"  # tag of a version: the head of the chain when it was last signed
+MEANING = (
+    "I promote this version without the approvals that the policy asks for, and answer "
+    "for its use until then"
+)
+
+
+@dataclass(frozen=True)
+class Warrant:
+    """Who signs a promotion.
+
+    Attributes:
+        signer: Name of the key.
+        password: Its password, asked for this signature.
+        emergency: Whether it is signed without the approvals.
+    """
+
+    signer: str
+    password: str = field(repr=False)
+    emergency: bool = False
+
+
+@dataclass(frozen=True)
+class Act:
+    """How a version becomes the champion.
+
+    Attributes:
+        kind: promote or rollback.
+        why: The reason.
+        before: The champion until now, if there was one.
+    """
+
+    kind: Literal["promote", "rollback"]
+    why: str
+    before: str | None
+
+
+@dataclass(frozen=True)
+class Case:
+    """A version before the records.
+
+    Attributes:
+        uri: Its address.
+        subject: What the records say it is called.
+        made: Its provenance; none in versions of before.
+        anchors: What MLflow's tags say of the chain.
+    """
+
+    uri: str
+    subject: Subject
+    made: Provenance | None
+    anchors: tuple[Anchor, ...]
+
+    def is_required(self, paths: Paths) -> bool:
+        """Whether it needs an approval, by its provenance or by this project."""
+        sealed = self.made is not None and self.made.approval is not None
+        return is_required(paths.root, sealed=sealed)
+
+
+def fetch_approved(uri: str, paths: Paths) -> Registered:
+    """Fetch a version for use on patients, as ``fetch`` does for all other purposes.
+
+    Raises:
+        DataError: If it may not be used now, with the reason; or as ``fetch`` does.
+    """
+    registered = fetch(uri, paths)
+    case = _case(uri, registered)
+    if case.is_required(paths):
+        alias = uri.rpartition("@")[2] if "@" in uri else ""
+        require_approved(uri, case.subject, paths.root, case.anchors, alias=alias)
+    return registered
+
+
+def anchors_of(name: str | None, paths: Paths) -> tuple[Anchor, ...]:
+    """The heads of the chain that tags of versions know, of a name or of all names.
+
+    Raises:
+        DataError: If such a tag holds something else, or the registry cannot be
+            reached.
+    """
+    with reachable(paths) as (client, _):
+        versions = all_pages(client.search_model_versions)
+    return tuple(
+        anchor
+        for one in versions
+        if name is None or one.name == name
+        for anchor in _anchors(one.name, str(one.version), dict(one.tags))
+    )
+
+
+def find_case(name: str, version: str, paths: Paths) -> Case:
+    """A version, fetched and compared with its digests, with all anchors of its name.
+
+    Raises:
+        DataError: As ``fetch`` does.
+    """
+    uri = f"{SCHEME}{name}/{version}"
+    case = _case(uri, fetch(uri, paths))
+    return Case(case.uri, case.subject, case.made, anchors_of(name, paths))
+
+
+def _case(uri: str, registered: Registered) -> Case:
+    known = list(registered.folder.rglob(FILE))
+    made = read_provenance(registered.folder) if known else None
+    name, version = registered.name, registered.version
+    subject = (
+        made.subject(name, version)
+        if made is not None
+        else Subject(
+            name=name,
+            version=version,
+            segmenter=ensemble_digest(list(registered.folds.values())),
+            data=registered.tags.get(DATA),
+            code=None,
+            trainers=(),
+        )
+    )
+    return Case(uri, subject, made, _anchors(name, version, registered.tags))
+
+
+def _anchors(name: str, version: str, tags: dict[str, str]) -> tuple[Anchor, ...]:
+    place = f"MLflow's tag {HEAD} of {name} {version}"
+    return (parse_anchor(tags[HEAD], place),) if HEAD in tags else ()
+
+
+def sign_promotion(
+    name: str,
+    version: str,
+    promotion: Act,
+    warrant: Warrant | None,
+    paths: Paths,
+) -> str:
+    """Sign that a version becomes the champion.
+
+    If the records make it the champion already, as when an earlier call was killed, it
+    must still be approved, and nothing is signed.
+
+    Args:
+        name: Name of the registered model.
+        version: Number of the version.
+        promotion: What is signed.
+        warrant: Who signs; none if the records make it the champion already.
+        paths: The project's folders.
+
+    Returns:
+        The head of the chain, for the version's tag.
+
+    Raises:
+        DataError: If the policy does not allow it, or nobody signs.
+    """
+    case = find_case(name, version, paths)
+    court = open_court(paths.root, case.anchors, git=True)
+    approval = court.judge(case.subject)
+    if warrant is None or not warrant.emergency:
+        if not approval.approved:
+            raise DataError(
+                f"{case.uri}: expected an approved segmenter, found that "
+                f"{approval.why}; `segpipe review decide` signs a decision"
+            )
+        if not approval.emergency:
+            _require_gates(case, court)
+    if not (approval.approved and court.is_champion(case.subject)):
+        _append(case, promotion, warrant, court, paths)
+    head = verify(reviews_root(paths.root)).require_whole().head
+    assert head is not None, case.uri
+    return head.text
+
+
+def needs_signature(
+    name: str, version: str, tags: dict[str, str], paths: Paths
+) -> bool:
+    """Whether a version needs an approval: by its provenance, or by this project.
+
+    Raises:
+        DataError: As ``fetch`` does, for a version whose provenance is sealed.
+    """
+    if is_required(paths.root, sealed=False):
+        return True
+    if SEAL not in tags:
+        return False  # it is older than approvals
+    uri = f"{SCHEME}{name}/{version}"
+    return read_provenance(fetch(uri, paths).folder).approval is not None
+
+
+def _require_gates(case: Case, court: Court) -> None:
+    metrics = case.made.metrics if case.made is not None else {}
+    faults = faults_of_gates(metrics, court.protocol.policy.gates)
+    if faults:
+        raise DataError(
+            f"{case.uri}: expected the figures that the policy asks for, found that "
+            f"{'; '.join(faults)}"
+        )
+
+
+def _append(
+    case: Case, act: Act, warrant: Warrant | None, court: Court, paths: Paths
+) -> None:
+    if warrant is None:
+        raise DataError(
+            f"{case.uri}: expected who signs its promotion, found nobody; say --as "
+            "NAME: a lead or an admin, who is then asked for the password"
+        )
+    content: Promotion | Emergency
+    if warrant.emergency:
+        hours = timedelta(hours=court.protocol.policy.emergency_hours)
+        content = Emergency(
+            subject=case.subject,
+            before=act.before,
+            meaning=MEANING,
+            reason=act.why,
+            expires=utc_now().replace(microsecond=0) + hours,
+        )
+    else:
+        content = Promotion(
+            subject=case.subject, act=act.kind, before=act.before, reason=act.why
+        )
+    append(content, warrant.signer, warrant.password, reviews_root(paths.root))

@@ -1,0 +1,1 @@
+"""Commands on signed records: who may sign, a decision, showing, verifying."""

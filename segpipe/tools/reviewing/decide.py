@@ -1,0 +1,145 @@
+"""decide: sign a decision on a version, with all that it rests on."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from segpipe.approval.chain.signing import append
+from segpipe.approval.chain.verification import Verified
+from segpipe.approval.policy import is_trainer, judge, utc_now
+from segpipe.approval.protocol import Protocol, reviews_root
+from segpipe.approval.records import (
+    Adjudication,
+    Correction,
+    Decision,
+    Reading,
+    Record,
+    Subject,
+)
+from segpipe.approval.use import open_court
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.registry.mlflow_model.approved import find_case
+from segpipe.registry.promotion import review
+
+STATUS = {"approve": "approved", "reject": "rejected", "withdraw": "withdrawn"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a person decides, in the person's words.
+
+    Attributes:
+        decision: approve, reject or withdraw.
+        meaning: What the signature means.
+        reason: Why.
+        promote: Whether a complete approval makes the version the champion.
+    """
+
+    decision: Literal["approve", "reject", "withdraw"]
+    meaning: str
+    reason: str
+    promote: bool = False
+
+
+def decide(
+    name: str,
+    version: str,
+    verdict: Verdict,
+    signer: str,
+    password: str,
+    paths: Paths,
+) -> Record:
+    """Sign a decision on a version, and repeat it in MLflow's tags for people.
+
+    The decision holds all readings, adjudications and corrections of the version that
+    stand in the chain.
+
+    Raises:
+        DataError: If there is no review.yaml or version, the signer may not decide, or
+            the chain is broken.
+    """
+    for option, text in (("--meaning", verdict.meaning), ("--reason", verdict.reason)):
+        if not text.strip():
+            raise DataError(
+                f"{option}: expected words, found nothing; they stand in the record"
+            )
+    case = find_case(name, version, paths)
+    court = open_court(paths.root, case.anchors, git=True)
+    if verdict.decision == "approve":
+        _require_other_than_trainer(case.subject, signer, court.chain, court.protocol)
+    content = build_decision(case.subject, verdict, court.chain, court.protocol)
+    root = reviews_root(paths.root)
+    record = append(content, signer, password, root)
+    after = open_court(paths.root).chain
+    assert after.head is not None
+    note = f"record {record.number} by {record.printed_name}: {verdict.reason}"
+    status = STATUS[verdict.decision]
+    if (
+        verdict.decision == "approve"
+        and not judge(
+            case.subject.segmenter,
+            after,
+            court.protocol,
+            utc_now(),
+            trainers=case.subject.trainers,
+        ).approved
+    ):
+        status = "pending"  # another approval is missing
+    review(name, version, status, note, paths, head=after.head.text)
+    return record
+
+
+def build_decision(
+    subject: Subject, verdict: Verdict, chain: Verified, protocol: Protocol
+) -> Decision:
+    """A decision, with what the chain holds of the version."""
+    seen = [
+        one
+        for one in chain.records
+        if isinstance(one.content, Reading | Adjudication | Correction)
+        and one.content.subject.segmenter == subject.segmenter
+    ]
+    shown = [
+        one.content for one in seen if isinstance(one.content, Reading | Adjudication)
+    ]
+    ratings: Counter[str] = Counter()
+    for one in shown:
+        for letter, structures in one.ratings.items():
+            if one.shown.get(letter) == "candidate":
+                ratings.update(str(r.score or "none") for r in structures.values())
+    days = protocol.policy.expires_days
+    ends = verdict.decision == "approve" and days is not None
+    return Decision(
+        subject=subject,
+        protocol=protocol.digest,
+        decision=verdict.decision,
+        meaning=verdict.meaning,
+        reason=verdict.reason,
+        readings=tuple(one.number for one in seen),
+        cases=tuple(sorted({one.case for one in shown})),
+        images=tuple(sorted({d for one in shown for d in one.images.values()})),
+        masks=tuple(sorted({d for one in shown for d in one.masks.values()})),
+        ratings=dict(sorted(ratings.items())),
+        seconds=sum(one.seconds for one in shown),
+        expires=utc_now().replace(microsecond=0) + timedelta(days=days or 0)
+        if ends
+        else None,
+        promote=verdict.promote and verdict.decision == "approve",
+    )
+
+
+def _require_other_than_trainer(
+    subject: Subject, signer: str, chain: Verified, protocol: Protocol
+) -> None:
+    """Refuse a trainer's approval before it is signed; it would not count."""
+    person = chain.roster.active.get(signer)
+    if person is None or not protocol.policy.reviewer_is_not_trainer:
+        return
+    if is_trainer(person.fingerprint, subject.trainers, chain.roster):
+        raise DataError(
+            f"{signer}: expected a reviewer who did not train it, found that "
+            f"{person.printed_name} did ({', '.join(subject.trainers)}); another "
+            "person decides"
+        )

@@ -1,0 +1,335 @@
+"""No door lets a version through that the signed records do not allow."""
+
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow.exceptions import MlflowException
+
+from segpipe.approval.chain.folder import record_path
+from segpipe.approval.chain.signing import append
+from segpipe.approval.chain.verification import verify
+from segpipe.approval.policy import utc_now
+from segpipe.approval.protocol import protocol_file
+from segpipe.approval.records import Subject
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.registry.mlflow_model.approved import (
+    HEAD,
+    Warrant,
+    fetch_approved,
+    find_case,
+)
+from segpipe.registry.mlflow_model.fetch import fetch
+from segpipe.registry.mlflow_model.locate import locate_segmenter
+from segpipe.registry.promotion import promote, rollback
+from segpipe.registry.store import connect, tracking_uri
+from segpipe.registry.versions import find_alias
+from tests.support.reviews import (
+    decision,
+    password_of,
+    signed,
+    write_people,
+    write_policy,
+)
+from tests.support.stores import add_packed, aliases
+
+CHAMPION = "models:/liver@champion"
+
+
+def warrant(name: str = "lea", **more: bool) -> Warrant:
+    return Warrant(name, password_of(name), **more)
+
+
+def about(paths: Paths, version: str) -> Subject:
+    return find_case("liver", version, paths).subject
+
+
+def approve(paths: Paths, version: str, by: str = "lea", **more: object) -> None:
+    signed(decision(about(paths, version), **more), by, paths.root)
+
+
+@pytest.fixture(scope="session")
+def reviewed_once(tmp_path_factory: pytest.TempPathFactory, tables: Path) -> Path:
+    """Version 1 is approved and the champion, 2 the candidate that nobody reviewed."""
+    root = tmp_path_factory.mktemp("reviewed")
+    shutil.copyfile(tables, root / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        paths = Paths(root)
+        write_people(root)
+        write_policy(root)
+        for seed in (1, 2):
+            add_packed(paths, seed, approval="required", trainers=("tom@lab",))
+        approve(paths, "1")
+        promote("liver", "1", "the first", paths, warrant())
+    return root
+
+
+@pytest.fixture
+def paths(
+    reviewed_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Paths:
+    """A copy of the project, and the working directory."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = tmp_path / "project"
+    shutil.copytree(reviewed_once, root)
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(Paths(root)))
+    mlflow.set_tracking_uri(tracking_uri(Paths(root)))
+    return Paths(root)
+
+
+def by_segment(paths: Paths) -> None:
+    """segment, export and the flow take a segmenter through this door."""
+    locate_segmenter(CHAMPION, paths)
+
+
+def by_version(paths: Paths) -> None:
+    champion = find_alias("liver", "champion", paths)
+    assert champion is not None
+    locate_segmenter(f"models:/liver/{champion.version}", paths)
+
+
+def by_mlflow(paths: Paths) -> None:
+    """MLflow alone; it passes errors of the model's code on as they are, or its own."""
+    try:
+        mlflow.pyfunc.load_model(CHAMPION)
+    except MlflowException as error:
+        raise DataError(str(error)) from error
+
+
+DOORS = {"segment": by_segment, "version": by_version, "mlflow": by_mlflow}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_the_champion_that_was_approved_and_promoted_may_be_used(
+    paths: Paths, door: str
+) -> None:
+    DOORS[door](paths)
+
+    head = find_alias("liver", "champion", paths)
+    assert head is not None
+    chain = verify(paths.root)
+    assert chain.head is not None
+    assert head.tags[HEAD] == chain.head.text
+    assert [one.content.kind for one in chain.records[-2:]] == ["decision", "promotion"]
+
+
+def move_by_hand(paths: Paths, version: str = "2") -> None:
+    client, _ = connect(paths)
+    client.set_registered_model_alias("liver", "champion", version)
+
+
+def move_to_an_approved_one_by_hand(paths: Paths) -> None:
+    approve(paths, "2")
+    move_by_hand(paths)
+
+
+def let_it_expire(paths: Paths) -> None:
+    withdraw(paths)
+    approve(paths, "1", expires=utc_now() - timedelta(seconds=1))
+
+
+def let_the_trainer_approve(paths: Paths) -> None:
+    withdraw(paths)
+    approve(paths, "1", by="max")  # known as tom@lab, whom the sealed provenance names
+
+
+def withdraw(paths: Paths) -> None:
+    approve(paths, "1", what="withdraw", reason="a recall")
+
+
+def edit_a_record(paths: Paths) -> None:
+    path = record_path(paths.root, 6)
+    path.write_text(path.read_text().replace("all 30 cases", "all 99 cases"))
+
+
+def cut_the_chain_off(paths: Paths) -> None:
+    """The promotion goes; the approval stays, and the alias too."""
+    record_path(paths.root, 7).unlink()
+
+
+def lose_the_records(paths: Paths) -> None:
+    shutil.rmtree(paths.root / "reviews")
+
+
+def lose_the_policy(paths: Paths) -> None:
+    protocol_file(paths.root).unlink()
+
+
+def approve_under_a_strange_key(paths: Paths) -> None:
+    """The thief of the disk makes a chain of his own that approves version 2."""
+    subject = about(paths, "2")
+    shutil.rmtree(paths.root / "reviews")
+    shutil.rmtree(paths.root / ".reviews")
+    write_people(paths.root)
+    for number in range(5):
+        what = "approve" if number == 4 else "reject"
+        signed(decision(subject, what, promote=True), "lea", paths.root)
+    move_by_hand(paths)
+    tag = find_alias("liver", "candidate", paths)
+    assert tag is not None
+    client, _ = connect(paths)
+    old = client.get_model_version("liver", "1").tags[HEAD]
+    client.set_model_version_tag("liver", "2", HEAD, old)
+
+
+# What is done, and what each door says; MLflow knows neither alias nor tags, so what
+# concerns those is not seen there.
+ATTACKS: list[tuple[Callable[[Paths], None], set[str], str]] = [
+    (move_by_hand, set(DOORS), "no record decides about the segmenter"),
+    (move_to_an_approved_one_by_hand, {"segment"}, "moved without a record"),
+    (let_it_expire, set(DOORS), "by Dr Lea expired on 20"),
+    (let_the_trainer_approve, set(DOORS), "signed by Dr Max, who trained it"),
+    (withdraw, set(DOORS), "Dr Lea withdrew its approval of it in record 8"),
+    (edit_a_record, set(DOORS), "record 6 is not what lea signed: it was changed"),
+    (cut_the_chain_off, {"segment", "version"}, "record 7 is missing: MLflow's tag"),
+    (lose_the_records, {"segment", "version"}, "record 7 is missing: MLflow's tag"),
+    (lose_the_policy, set(DOORS), "set SEGPIPE_REVIEWS to the folder reviews"),
+    (approve_under_a_strange_key, {"segment", "version"}, "the chain was rewritten"),
+]
+
+
+@pytest.mark.parametrize(
+    ("attack", "doors", "words"), ATTACKS, ids=lambda one: getattr(one, "__name__", "")
+)
+def test_an_attack_is_refused_at_every_door_that_can_see_it(
+    paths: Paths, attack: Callable[[Paths], None], doors: set[str], words: str
+) -> None:
+    attack(paths)
+
+    for door in sorted(doors):
+        with pytest.raises(DataError) as caught:
+            DOORS[door](paths)
+        assert words in str(caught.value), door
+    assert fetch("models:/liver/1", paths).sealed  # for comparing it is still fetched
+
+
+def test_a_policy_that_is_switched_off_binds_the_versions_of_before(
+    paths: Paths,
+) -> None:
+    path = protocol_file(paths.root)
+    path.write_text(path.read_text().replace("require: true", "require: false"))
+    move_by_hand(paths)
+
+    for door in DOORS.values():
+        with pytest.raises(DataError, match="no record decides about the segmenter"):
+            door(paths)
+
+
+def test_mlflow_elsewhere_needs_the_records_too(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="set SEGPIPE_REVIEWS"):
+        by_mlflow(paths)
+
+    monkeypatch.setenv("SEGPIPE_REVIEWS", str(paths.root / "reviews"))
+    by_mlflow(paths)
+
+
+def test_an_approval_of_one_digest_promotes_no_other(paths: Paths) -> None:
+    with pytest.raises(
+        DataError, match=r"no record decides .* approvals are of \w+ \(l"
+    ):
+        promote("liver", "2", "better", paths, warrant())
+
+    assert aliases(paths) == {"champion": "1", "candidate": "2"}
+    assert verify(paths.root).head.number == 7  # type: ignore[union-attr]
+
+
+def test_nobody_promotes_without_a_signature(paths: Paths) -> None:
+    approve(paths, "2")
+    with pytest.raises(DataError, match="expected who signs its promotion, found nobo"):
+        promote("liver", "2", "better", paths)
+    with pytest.raises(DataError, match="only lead or admin may sign"):
+        promote("liver", "2", "better", paths, warrant("rob"))
+    with pytest.raises(DataError, match="found another; nothing was signed"):
+        promote("liver", "2", "better", paths, Warrant("lea", "a guess of it"))
+    assert aliases(paths) == {"champion": "1", "candidate": "2"}
+
+    promote("liver", "2", "better", paths, warrant())
+    assert aliases(paths) == {"champion": "2", "previous": "1"}
+    by_segment(paths)
+
+
+def test_a_decision_that_promotes_needs_no_second_signature(paths: Paths) -> None:
+    approve(paths, "2", promote=True)
+    with pytest.raises(DataError, match="the records name, version 2, by Dr Lea"):
+        by_segment(paths)  # until the alias follows
+
+    promote("liver", "2", "approved", paths)
+
+    by_segment(paths)
+    assert verify(paths.root).head.number == 8  # type: ignore[union-attr]
+
+
+def test_a_rollback_goes_to_an_approved_version_only(paths: Paths) -> None:
+    approve(paths, "2")
+    promote("liver", "2", "better", paths, warrant())
+    withdraw(paths)
+    with pytest.raises(DataError, match="withdrew its approval of it in record 10"):
+        rollback("liver", "worse", paths, warrant())
+    assert aliases(paths) == {"champion": "2", "previous": "1"}
+
+    approve(paths, "1")
+    rollback("liver", "worse", paths, warrant())
+    assert aliases(paths) == {"champion": "1", "previous": "2"}
+    content = verify(paths.root).records[-1].content
+    assert content.kind == "promotion"
+    assert (content.act, content.before, content.reason) == ("rollback", "2", "worse")
+    by_segment(paths)
+
+
+def test_an_emergency_is_signed_and_ends(paths: Paths) -> None:
+    with pytest.raises(DataError, match="only lead or admin may sign"):
+        promote("liver", "2", "why", paths, warrant("rob", emergency=True))
+
+    promote("liver", "2", "1 fails", paths, warrant("ann", emergency=True))
+
+    by_segment(paths)
+    by_mlflow(paths)
+    content = verify(paths.root).records[-1].content
+    assert content.kind == "emergency"
+    assert content.reason == "1 fails"
+    left = content.expires - utc_now()
+    assert timedelta(hours=71) < left <= timedelta(hours=72)
+    over = content.model_copy(update={"expires": utc_now() - timedelta(seconds=1)})
+    append(over, "ann", password_of("ann"), paths.root)
+    with pytest.raises(DataError, match="no record decides about"):
+        by_segment(paths)
+
+
+def test_figures_below_a_gate_are_not_promoted(paths: Paths) -> None:
+    """The figures are those of the sealed provenance: 0.75."""
+    approve(paths, "2")
+    write_policy(paths.root, gates="{test/dice: 0.8}")
+
+    with pytest.raises(DataError, match=r"test/dice is 0.75, below the 0.8 of policy"):
+        promote("liver", "2", "better", paths, warrant())
+
+
+def test_a_promotion_that_was_killed_after_its_record_is_completed(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.support.store_kills import run_killed
+
+    approve(paths, "2")
+    assert run_killed(lambda: promote("liver", "2", "better", paths, warrant()), 3)
+
+    promote("liver", "2", "better", paths, warrant())
+
+    assert aliases(paths) == {"champion": "2", "previous": "1"}
+    assert verify(paths.root).head.number == 9  # type: ignore[union-attr]
+
+
+def test_without_a_policy_an_emergency_is_none(store: Paths) -> None:
+    with pytest.raises(DataError, match="promote it without --emergency"):
+        promote("liver", "1", "why", store, warrant(emergency=True))
+
+    fetch_approved(CHAMPION, store)
+    assert not (store.root / "reviews").exists()
