@@ -29,7 +29,9 @@ def paths(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Paths:
         register_fold(paths, fold, alias=alias)
     file = write_protocol(root)
     text = file.read_text().replace("worst: 10", "worst: 2")
-    text = text.replace("random: 30", "random: 3").replace("strata: []", "strata: [site]")
+    text = text.replace("random: 30", "random: 3").replace(
+        "strata: []", "strata: [site]"
+    )
     file.write_text(text)
     return paths
 
@@ -65,12 +67,18 @@ def test_a_dossier_holds_what_the_protocol_asks_for(paths: Paths) -> None:
         assert (masks["reference"] == turned).all()
         value = {"ball": 1, "core": 3}
         for structure in one.refused:
-            both = (masks["candidate"] == value[structure]) & (turned == value[structure])
+            both = (masks["candidate"] == value[structure]) & (
+                turned == value[structure]
+            )
             assert both.sum() < 0.5 * (turned == value[structure]).sum()
         if one.fault is None:
             found = masks["candidate"] == 3
-            right = 2 * (found & (turned == 3)).sum() / (found.sum() + (turned == 3).sum())
-            assert one.figures["core"]["candidate.dice"] == pytest.approx(right, abs=1e-5)
+            right = (
+                2 * (found & (turned == 3)).sum() / (found.sum() + (turned == 3).sum())
+            )
+            assert one.figures["core"]["candidate.dice"] == pytest.approx(
+                right, abs=1e-5
+            )
     with pytest.raises(DataError, match="found one on which readings may rest"):
         build("models:/balls/2", compute=one_thread(), paths=paths)
 
@@ -82,7 +90,7 @@ def test_what_cannot_be_built_leaves_nothing(paths: Paths, tmp_path: Path) -> No
     fold = paths.artifacts / "train" / "good" / "0" / "segmenter"
     test = tuple(cases[name].patient for name in read_split(paths.artifacts).test)
     number = register_fold(paths, fold, name="knowing", alias="candidate", more=test)
-    with pytest.raises(DataError, match="patients that .* does not know"):
+    with pytest.raises(DataError, match=r"patients that .* does not know"):
         build(f"models:/knowing/{number}", compute=one_thread(), paths=paths)
     assert not (paths.root / ".reviews" / f"knowing-{number}").exists()
     empty = Paths(tmp_path)

@@ -67,11 +67,11 @@ def test_kappa_is_that_of_scikit_learn(weights: Weights, theirs: str | None) -> 
 
 def test_the_interval_is_as_wide_as_kappa_spreads() -> None:
     """The spread over many samples is known without a formula for it."""
-    found = [kappa(*scores(seed), weights="linear") for seed in range(200)]
+    found = [kappa(*scores(seed), weights="linear") for seed in range(80)]
 
     spread = np.std([one.value for one in found])
     reach = np.mean([one.high - one.low for one in found]) / 2
-    assert reach == pytest.approx(2.02 * spread, rel=0.15)
+    assert reach == pytest.approx(2.02 * spread, rel=0.25)
 
 
 def test_structures_of_a_case_are_no_further_cases() -> None:
@@ -85,7 +85,9 @@ def test_structures_of_a_case_are_no_further_cases() -> None:
 
 def test_full_agreement_on_few_cases_proves_little() -> None:
     few = kappa([1, 2, 3], [1, 2, 3], list("abc"), weights="none")
-    many = kappa([1, 2, 3] * 30, [1, 2, 3] * 30, list(map(str, range(90))), weights="none")
+    many = kappa(
+        [1, 2, 3] * 30, [1, 2, 3] * 30, list(map(str, range(90))), weights="none"
+    )
 
     assert few.value == many.value == few.high == 1
     assert few.low < 0.5 < 0.9 < many.low
@@ -98,7 +100,10 @@ def test_readers_are_compared_on_what_both_saw_and_with_themselves() -> None:
         for reader, own in {"ann": (1, 2, 4, 3), "bob": (1, 2, 3, 3)}.items()
         for case, score in zip("wxyz", own, strict=True)
     ]
-    again = [Scored("ann", "w", "w2", "A liver", 1), Scored("ann", "x", "x2", "A liver", 3)]
+    again = [
+        Scored("ann", "w", "w2", "A liver", 1),
+        Scored("ann", "x", "x2", "A liver", 3),
+    ]
 
     both = between_readers([*given, *again], weights="none")
     own = within_readers([*given, *again], {"w2": "w", "x2": "x"}, weights="none")

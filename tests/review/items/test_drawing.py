@@ -30,5 +30,5 @@ def test_a_dossier_has_all_strata() -> None:
 
 def test_without_a_drawn_structure_there_is_no_control() -> None:
     with pytest.raises(DataError, match="controls: 0"):
-        draw_items(CHOSEN, repeats_fraction=0, controls=1, drawn_on=[])
-    assert len(draw_items(CHOSEN, repeats_fraction=0, controls=0, drawn_on=[])) == 20
+        draw_items(CHOSEN, repeats_fraction=0.0, controls=1, drawn_on=[])
+    assert len(draw_items(CHOSEN, repeats_fraction=0.0, controls=0, drawn_on=[])) == 20

@@ -67,12 +67,13 @@ def test_both_strata_are_there_and_the_worst_are_among_them() -> None:
 
 
 def test_an_unknown_column_is_named() -> None:
-    with pytest.raises(DataError, match="scanner, which .* site"):
+    with pytest.raises(DataError, match=r"scanner, which .* site"):
         draw_random(cases(3), 1, strata=["scanner"], seed="a")
 
 
 @pytest.mark.parametrize(
-    ("fraction", "count", "repeats"), [(0.1, 40, 4), (0.1, 3, 1), (0, 9, 0), (1, 5, 5)]
+    ("fraction", "count", "repeats"),
+    [(0.1, 40, 4), (0.1, 3, 1), (0.0, 9, 0), (1.0, 5, 5)],
 )
 def test_a_tenth_is_repeated(fraction: float, count: int, repeats: int) -> None:
     assert count_repeats(fraction, count) == repeats

@@ -48,7 +48,7 @@ def test_no_header_tells_anything_and_masks_differ_in_voxels_only(
     for name in ("descrip", "db_name", "aux_file", "intent_name"):
         assert bytes(a[name]).strip(b"\0") == b""
     packed = (tmp_path / "A.nii.gz").read_bytes()
-    assert packed[3] == 0 and packed[4:8] == bytes(4)  # no name, no time
+    assert (packed[3], packed[4:8]) == (0, bytes(4))  # no name, no time
 
 
 def test_a_picture_is_one_file_in_colours_as_it_is_stored(tmp_path: Path) -> None:
