@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from segpipe.cli.options import REGISTRY, OnceEach
-from segpipe.cli.project import HERE
+from segpipe.cli.project import HERE, read_compute
 from segpipe.project.errors import DataError
 
 Key = Annotated[str, typer.Argument(help="Name of the key: letters, digits, _ . -")]
@@ -39,6 +39,30 @@ def init() -> None:
 
     path = write_protocol(HERE.root)
     typer.echo(f"wrote {path}: read it, set policy.require, commit it")
+
+
+@review.command()
+def build(
+    version: Annotated[
+        str, typer.Argument(help="Number of the version, or models:/NAME@ALIAS.")
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(help="Registered model; by default the data set's name."),
+    ] = None,
+) -> None:
+    """Draw the cases of a version for readers and blind them, in .reviews/.
+
+    Example: segpipe review build models:/liver@candidate
+    """
+    from segpipe.registry.register import default_name
+    from segpipe.review.build import build as tool
+    from segpipe.segmenter.spec import SCHEME
+
+    uri = version
+    if not version.startswith(SCHEME):
+        uri = f"{SCHEME}{name or default_name(HERE)}/{version}"
+    typer.echo(str(tool(uri, compute=read_compute(), paths=HERE)))
 
 
 @review.command()

@@ -2,6 +2,8 @@
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from segpipe.dataset.case import Case, CaseList, cases_file
@@ -55,6 +57,29 @@ def evaluate_champion(
     """
     if not names:
         return {}
+    with evaluated(
+        segmenter, digest, cases, names, compute=compute, paths=paths
+    ) as work:
+        return read_rows(work.artifacts, CHAMPION)
+
+
+@contextmanager
+def evaluated(
+    segmenter: Segmenter,
+    digest: str,
+    cases: CaseList,
+    names: list[str],
+    *,
+    compute: Compute,
+    paths: Paths,
+) -> Iterator[Paths]:
+    """Segment and evaluate cases in a temporary project, with a model champion.
+
+    The arguments and errors are those of ``evaluate_champion``.
+
+    Yields:
+        The folders of the project, which are removed when the block ends.
+    """
     folder = paths.cache / "comparison"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".work-", dir=folder) as root:
@@ -67,7 +92,7 @@ def evaluate_champion(
         _segment(segmenter, digest, cases, names, compute, paths, goal)
         section = read_section(paths.params, "evaluate", evaluate.EvaluateParams)
         evaluate.run(section, model=CHAMPION, paths=work)
-        return read_rows(work.artifacts, CHAMPION)
+        yield work
 
 
 def _segment(

@@ -89,7 +89,7 @@ def compare_with_champion(
     check_predictions(trained, paths)
     require_unchanged(rows_file(paths.artifacts, model), paths.root)
     segmenter = Segmenter.ensemble(theirs)
-    differences = _incomparable(cases, segmenter)
+    differences = incomparable(cases, segmenter)
     if differences:
         return _keep(refuse(*sides, rule, differences), paths)
     left_out = _left_out(cases, split, provenance)
@@ -195,7 +195,7 @@ def _check_split(trained: Trained, paths: Paths) -> None:
             )
 
 
-def _incomparable(cases: CaseList, champion: Segmenter) -> tuple[str, ...]:
+def incomparable(cases: CaseList, champion: Segmenter) -> tuple[str, ...]:
     """How the champion's data differ from the project's, one sentence a difference."""
     plan = champion.spec.plan
     asked = {

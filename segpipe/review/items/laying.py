@@ -1,0 +1,153 @@
+"""Laying: the files of an item, and what it is in truth."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from segpipe.dataset.case import CaseList
+from segpipe.dataset.case_files import read_case, read_case_label, read_prediction
+from segpipe.evaluation.figures import Rows
+from segpipe.images.volume import Image
+from segpipe.project.documents import write_bytes
+from segpipe.project.paths import Paths
+from segpipe.registry.gate.champion import CHAMPION
+from segpipe.review.dossier import MONTAGE, Item, Shown, Source, item_folder
+from segpipe.review.items.blinding import draw_letters
+from segpipe.review.items.controls import Control, make_control
+from segpipe.review.items.drawing import Drawn
+from segpipe.review.items.montage import build_montage, plot_montage
+from segpipe.review.items.volumes import (
+    canonical,
+    from_canonical,
+    to_canonical,
+    write_images,
+    write_masks,
+)
+
+FIGURES = ("dice", "surface_dice", "volume_error")
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """The label maps and figures of one segmenter, in a temporary project."""
+
+    artifacts: Path | None = None
+    names: frozenset[str] = frozenset()
+    rows: Rows = field(default_factory=dict)
+
+    def read(self, cases: CaseList, name: str) -> np.ndarray | None:
+        """The label map of a case; None if it was not segmented."""
+        if self.artifacts is None or name not in self.names:
+            return None
+        found = read_prediction(self.artifacts, CHAMPION, cases, name)
+        return None if found is None else found.array
+
+
+def annotated_share(cases: CaseList, name: str, paths: Paths) -> float:
+    """Share of a case's voxels that are annotated."""
+    if cases.ignore is None:
+        return 1.0
+    label = read_case_label(paths.data, cases, cases[name])
+    return float((label.array != cases.ignore).mean())
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """What the items are laid out from.
+
+    Attributes:
+        cases: The data set.
+        paths: The project's folders.
+        ours: Masks of the candidate.
+        theirs: Masks of the champion.
+        reference: Whether the reference is shown, too.
+    """
+
+    cases: CaseList
+    paths: Paths
+    ours: Masks
+    theirs: Masks
+    reference: bool
+
+    def lay(self, drawn: Drawn, part: Path) -> tuple[Item, Shown]:
+        """Write the files of an item; return what readers see and what it is."""
+        case = self.cases[drawn.case]
+        image = read_case(self.paths.data, self.cases, case)
+        masks, control = self._masks(drawn)
+        letters = draw_letters(list(masks))
+        grid = canonical(image.grid)
+        turned = Image(to_canonical(image.array, image.grid), grid)
+        lettered = {
+            letter: to_canonical(masks[source], image.grid)
+            for letter, source in letters.items()
+        }
+        folder = item_folder(part, drawn.id)
+        images = write_images(folder, turned, missing=case.missing)
+        write_masks(folder, lettered, grid, values=self.cases.values)
+        exhibit = build_montage(
+            turned, lettered, self.cases.legend, channels=self.cases.channels
+        )
+        write_bytes(folder / MONTAGE, plot_montage(drawn.id, exhibit))
+        return (
+            Item(
+                id=drawn.id,
+                letters=tuple(letters),
+                images=images,
+                window=exhibit.views[0].window,
+            ),
+            Shown(
+                case=drawn.case,
+                patient=case.patient,
+                stratum=drawn.stratum,
+                letters=letters,
+                figures=self._figures(drawn.case) if control is None else {},
+                rank=drawn.rank,
+                repeats=drawn.repeats,
+                fault=None if control is None else control.fault,
+                refused=() if control is None else control.refused,
+            ),
+        )
+
+    def _masks(self, drawn: Drawn) -> tuple[dict[Source, np.ndarray], Control | None]:
+        """The label maps of an item on the grid of its file."""
+        cases, label = self.cases, None
+        ours, theirs = (one.read(cases, drawn.case) for one in (self.ours, self.theirs))
+        assert ours is not None
+        if annotated_share(cases, drawn.case, self.paths) == 1:
+            label = read_case_label(self.paths.data, cases, cases[drawn.case])
+        masks: dict[Source, np.ndarray] = {"candidate": ours}
+        if theirs is not None:
+            masks["champion"] = theirs
+        if label is not None and self.reference:
+            masks["reference"] = label.array
+        if drawn.fault is None:
+            return masks, None
+        assert label is not None  # draw_items takes no other case
+        turned = to_canonical(label.array, label.grid)
+        control = make_control(turned, cases.legend, drawn.fault)
+        assert control is not None
+        back = from_canonical(control.labels, label.grid)
+        return {**masks, "candidate": back}, control
+
+    def _figures(self, case: str) -> dict[str, dict[str, float | None]]:
+        """Structure to figure to value, such as candidate.dice."""
+        sides: Mapping[str, Rows] = {
+            "candidate": self.ours.rows,
+            "champion": self.theirs.rows,
+        }
+        return {
+            structure: {
+                f"{side}.{figure}": _known(rows[case, structure][figure])
+                for side, rows in sides.items()
+                if (case, structure) in rows
+                for figure in FIGURES
+            }
+            for structure in self.cases.structures[1:]
+        }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
