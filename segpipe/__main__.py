@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from segpipe.cli import data, registry, stages, study, tools
+from segpipe.cli import data, registry, review, stages, study, tools
 from segpipe.cli.options import OnceEach
 from segpipe.project.errors import DataError
 from segpipe.project.progress import Lines, speaking
@@ -21,7 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for part in (stages, study, data, tools, registry):  # in the order of --help
+for part in (stages, study, data, tools, registry, review):  # in the order of --help
     app.add_typer(part.app)
 
 

@@ -1,0 +1,1 @@
+"""Review: who reads which case, the pages on which they do it, and what they said."""
