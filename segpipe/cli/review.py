@@ -62,7 +62,7 @@ def assign(
     from segpipe.review.accounts.assignments import assign
     from segpipe.review.accounts.database import address_of, open_database
     from segpipe.review.accounts.users import find_user
-    from segpipe.review.server.shelf import open_volume
+    from segpipe.review.shelf import open_volume
 
     volume = open_volume(folder)
     database = open_database(address_of(HERE))

@@ -17,14 +17,16 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def ball(shape: tuple[int, ...], center: tuple[float, ...], radius: float) -> np.ndarray:
+def ball(
+    shape: tuple[int, ...], center: tuple[float, ...], radius: float
+) -> np.ndarray:
     axes = np.indices(shape).astype(float)
     distance = sum((a - c) ** 2 for a, c in zip(axes, center, strict=True))
     return np.asarray(distance <= radius**2)
 
 
 def masks_of(letter: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Two structures; the second lies 6 voxels elsewhere in B. On the right: i is high."""
+    """Two structures, both on the patient's right; B has the second elsewhere."""
     mask = np.zeros(shape, np.uint8)
     k = shape[2] // 2
     radius = 8 if shape[2] > 1 else 6
@@ -45,7 +47,11 @@ def write_dossier(
     files: dict[str, str] = {}
     listed: list[dict[str, Any]] = []
     key: dict[str, Any] = {}
-    affine = np.diag([1.5, 1.0, 2.0, 1.0]) if unit == "mm" else np.eye(4)
+    affine = (
+        np.diag([1.5, 1.0, 2.0, 1.0])
+        if unit == "mm"
+        else np.diag([-1.0, -1.0, 1.0, 1.0])
+    )
     for place in range(items):
         item = digest(f"{name} {place}".encode())[:12]
         letters = ["A", "B", "C"]
@@ -53,22 +59,24 @@ def write_dossier(
         image = noise + 60 * (masks_of("A", shape) > 0)
         arrays = {"image": image.astype(np.int16)}
         arrays |= {letter: masks_of(letter, shape) for letter in letters}
-        for file, array in arrays.items():
-            path = folder / "items" / item / f"{file}.nii.gz"
+        for stem, array in arrays.items():
+            path = folder / "items" / item / f"{stem}.nii.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
             nib.save(nib.Nifti1Image(array, affine), path)
         plane = np.clip(image[:, :, shape[2] // 2], 0, 255).astype(np.uint8)
         Image.fromarray(plane.T).resize((400, 360)).save(path.parent / "montage.png")
-        for path in sorted(path.parent.iterdir()):
-            files[str(path.relative_to(folder))] = digest(path.read_bytes())
+        for file in sorted(path.parent.iterdir()):
+            files[str(file.relative_to(folder))] = digest(file.read_bytes())
         listed.append({"id": item, "letters": letters})
         key[item] = {
             "case": CASE,
             "patient": PATIENT,
             "stratum": "worst",
             "letters": {"A": "candidate", "B": "champion", "C": "reference"},
-            "figures": {"A": {"dice": 0.87654}},
+            "figures": {"ball": {"candidate.dice": 0.87654}},
         }
+    (folder / "key.json").write_text(json.dumps({"items": key}))
+    files["key.json"] = digest((folder / "key.json").read_bytes())
     document = {
         "format_version": 1,
         "name": name,
@@ -86,5 +94,4 @@ def write_dossier(
         "files": files,
     }
     (folder / "dossier.json").write_text(json.dumps(document))
-    (folder / "key.json").write_text(json.dumps({"items": key}))
     return folder

@@ -74,6 +74,7 @@ def list_tasks(database: Database, user: User, dossier: str) -> list[Task]:
     """What a person is to read of a dossier, in the person's order."""
     rows = (
         select(Assignment, StoredReading)
+        .select_from(Assignment)
         .outerjoin(StoredReading)
         .where(Assignment.user_id == user.id, Assignment.dossier == dossier)
         .order_by(Assignment.place)
@@ -105,7 +106,8 @@ def list_all(database: Database, dossier: str) -> list[tuple[User, Task]]:
     """Everybody's tasks of a dossier; for its lead."""
     rows = (
         select(User, Assignment, StoredReading)
-        .join(Assignment)
+        .select_from(Assignment)
+        .join(User)
         .outerjoin(StoredReading)
         .where(Assignment.dossier == dossier)
         .order_by(User.name, Assignment.place)

@@ -2,11 +2,13 @@
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from segpipe.project.errors import DataError
 
 SHORTEST, LONGEST = 12, 200  # NIST SP 800-63B: long ones, no rules about signs
-HASHER = PasswordHasher()  # RFC 9106, section 4, the choice for little memory
+COSTS = RFC_9106_LOW_MEMORY  # RFC 9106, section 4: 64 MiB, three passes
+HASHER = PasswordHasher.from_parameters(COSTS)
 # What is checked for a name that nobody has, so that it takes as long as for another.
 NOBODY = HASHER.hash("nobody has this password")
 
@@ -33,4 +35,4 @@ def is_password(password: str, stored: str | None) -> bool:
         right = HASHER.verify(stored or NOBODY, password[: LONGEST + 1])
     except (VerificationError, InvalidHashError):
         return False
-    return right and stored is not None
+    return right and bool(stored)

@@ -11,6 +11,7 @@
     ["- +", "opacity"],
     ["w", "next window"],
     ["l", "next layout"],
+    ["i", "next channel of the image, where it has several"],
     ["\u2191 \u2193", "slices up and down the body"],
     ["\u2190 \u2192", "slices to the sides"],
     ["PageUp PageDown", "slices to front and back"],
@@ -107,6 +108,9 @@
     layouts.forEach((name) => option(by("layout"), viewer.flat ? "picture" : name, name));
     by("layout").parentElement.hidden = viewer.flat;
     by("layout").value = viewer.layout;
+    by("channel").replaceChildren();
+    viewer.channels.forEach((name, place) => option(by("channel"), place + 1, name));
+    by("channel").parentElement.hidden = viewer.channels.length < 2;
     state.pairs = viewer.letters.flatMap((one, place) => viewer.letters.slice(place + 1).map((other) => [one, other]));
     state.pairs.forEach(([one, other], place) => option(by("pair"), `${one} and ${other}`, place));
     by("pair").closest(".group").hidden = !state.pairs.length;
@@ -213,6 +217,12 @@
     viewer.setWindow(one.low, one.high);
   };
   const setLayout = () => viewer.setLayout(by("layout").value);
+  const setChannel = () => {
+    viewer.setChannel(by("channel").value);
+    const full = state.windows.at(-1);
+    [full.low, full.high] = viewer.fullRange();
+    setWindow();
+  };
   const setPair = () => Object.assign(state, { pair: Number(by("pair").value), place: -1, note: "" });
   const setOpacity = () => viewer.setOpacity(by("opacity").value / 100);
   const changeOpacity = (change) => {
@@ -229,7 +239,7 @@
       press("o", viewer.outlines);
     },
     "-": () => changeOpacity(-10), "+": () => changeOpacity(10), "=": () => changeOpacity(10),
-    w: () => turn("window", setWindow), l: () => turn("layout", setLayout), v: () => turn("pair", setPair),
+    w: () => turn("window", setWindow), i: () => turn("channel", setChannel), l: () => turn("layout", setLayout), v: () => turn("pair", setPair),
     ArrowUp: () => viewer.step(2, 1), ArrowDown: () => viewer.step(2, -1),
     // Radiological: the patient's right, where i is small or large, is at the left.
     ArrowLeft: () => viewer.step(0, 1), ArrowRight: () => viewer.step(0, -1),
@@ -242,7 +252,7 @@
     q: () => location.assign("/"),
     "?": () => by("keys").showModal(),
   };
-  const needsViewer = new Set([..."hovnplw-+=", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "PageUp", "PageDown"]);
+  const needsViewer = new Set([..."hovnplwi-+=", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "PageUp", "PageDown"]);
 
   function act(name) {
     if (needsViewer.has(name) && !viewer?.volumes) return;
@@ -330,6 +340,7 @@
     }
     by("window").addEventListener("change", setWindow);
     by("layout").addEventListener("change", setLayout);
+    by("channel").addEventListener("change", setChannel);
     by("pair").addEventListener("change", setPair);
     by("opacity").addEventListener("input", setOpacity);
     window.addEventListener("popstate", () => location.reload());

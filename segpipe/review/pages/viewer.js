@@ -58,7 +58,7 @@ class Viewer {
     const volumes = {};
     for (const [name, buffer] of Object.entries(buffers)) {
       const volume = await niivue.NVImage.loadFromUrl({ url: buffer, name: `${name}.nii.gz` });
-      if (name !== "image") volume.hdr.intent_code = 1002; // a label map: NiiVue can outline it
+      if (!name.startsWith("image")) volume.hdr.intent_code = 1002; // a label map: NiiVue can outline it
       volumes[name] = volume;
     }
     return volumes;
@@ -68,10 +68,12 @@ class Viewer {
     this.volumes = volumes;
     this.structures = structures;
     this.unit = unit;
-    this.letters = Object.keys(volumes).filter((name) => name !== "image").sort();
+    this.letters = Object.keys(volumes).filter((name) => !name.startsWith("image")).sort();
+    this.channels = Object.keys(volumes).filter((name) => name.startsWith("image")).sort();
+    this.ranges = Object.fromEntries(this.channels.map((name) => [name, [volumes[name].cal_min, volumes[name].cal_max]]));
+    this.channel = "image";
     const image = volumes.image;
     [this.ni, this.nj, this.nk] = image.dimsRAS.slice(1, 4);
-    this.range = [image.cal_min, image.cal_max];
     this.voxels = {};
     for (const letter of this.letters) this.voxels[letter] = volumes[letter].img2RAS();
     this.flat = this.nk === 1;
@@ -92,7 +94,9 @@ class Viewer {
     this.letter = letter;
     const mask = letter && this.volumes[letter];
     if (mask) this.paint(mask);
-    this.nv.volumes = mask ? [this.volumes.image, mask] : [this.volumes.image];
+    const image = this.volumes[this.channel];
+    this.nv.volumes = mask ? [image, mask] : [image];
+    this.nv.back = image;
     this.nv.overlays = this.nv.volumes.slice(1);
     this.nv.opts.atlasOutline = this.outlines ? Math.min(2 * this.opacity, 1) : 0;
     this.nv.updateGLVolume();
@@ -125,13 +129,18 @@ class Viewer {
   }
 
   setWindow(low, high) {
-    const image = this.volumes.image;
-    [image.cal_min, image.cal_max] = low === null ? this.range : [low, high];
+    const image = this.volumes[this.channel];
+    [image.cal_min, image.cal_max] = low === null ? this.ranges[this.channel] : [low, high];
     this.nv.updateGLVolume();
   }
 
+  setChannel(name) {
+    this.channel = name;
+    this.setLetter(this.letter);
+  }
+
   fullRange() {
-    const image = this.volumes.image;
+    const image = this.volumes[this.channel];
     return [image.global_min, image.global_max];
   }
 
@@ -172,7 +181,9 @@ class Viewer {
     const counts = new Map();
     for (const value of this.voxels[letter]) if (value) counts.set(value, (counts.get(value) || 0) + 1);
     const sizes = {};
-    for (const { value } of this.structures) sizes[value] = this.size(counts.get(value) || 0);
+    for (const { value, values } of this.structures) {
+      sizes[value] = this.size(values.reduce((sum, one) => sum + (counts.get(one) || 0), 0));
+    }
     return sizes;
   }
 

@@ -17,7 +17,7 @@ from segpipe.review.server.access import NotLoggedInError, Office
 from segpipe.review.server.door import Door, build_hosts
 from segpipe.review.server.limits import Limits, Rate
 from segpipe.review.server.pages import FILES, answer_file, render
-from segpipe.review.server.shelf import Shelf
+from segpipe.review.shelf import Shelf
 
 
 def build_app(database: Database, folder: Path, *, port: int) -> ASGIApp:
@@ -29,7 +29,7 @@ def build_app(database: Database, folder: Path, *, port: int) -> ASGIApp:
         port: Where the server listens; it answers to no other name.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.office = Office(database, Shelf(folder), Rate(burst=10, per_minute=10))
+    app.state.office = Office(database, Shelf(folder), Rate(burst=10, per_minute=10.0))
     for part in (login, queue, cases):
         app.include_router(part.router)
     app.add_api_route("/static/{digest}/{name}", _static, response_model=None)

@@ -19,7 +19,7 @@ from segpipe.review.server.access import (
 )
 from segpipe.review.server.forms import SCORES, fill, read_ratings, read_seconds
 from segpipe.review.server.pages import render
-from segpipe.review.server.shelf import Volume
+from segpipe.review.shelf import Volume
 
 router = APIRouter()
 TYPES = {"gz": "application/gzip", "png": "image/png"}
@@ -94,7 +94,8 @@ def _page(
         left=len(left),
         signed=place.task.is_signed,
         structures=[
-            {"name": one.name, "value": one.value} for one in dossier.structures
+            {"name": one.name, "value": one.value, "values": one.values}
+            for one in dossier.structures
         ],
         windows=[
             {"name": one.name, "low": one.low, "high": one.high}

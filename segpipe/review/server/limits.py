@@ -77,7 +77,7 @@ class Limits:
     def __init__(self, app: ASGIApp) -> None:
         """Guard an app."""
         self.app = app
-        self.rate = Rate(burst=600, per_minute=1200)
+        self.rate = Rate(burst=600, per_minute=1200.0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request within the limits, with the headers that bind a browser."""

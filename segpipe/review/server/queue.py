@@ -25,7 +25,7 @@ from segpipe.review.server.access import (
 )
 from segpipe.review.server.login import refuse_unless
 from segpipe.review.server.pages import render
-from segpipe.review.server.shelf import Volume
+from segpipe.review.shelf import Volume
 
 router = APIRouter()
 

@@ -9,11 +9,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from segpipe.project.errors import DataError
-from segpipe.review.dossier import NAME, Dossier, Item, read_dossier
+from segpipe.review.dossier import (
+    ITEMS,
+    MONTAGE,
+    NAME,
+    Dossier,
+    Item,
+    check_file,
+    mask_name,
+    read_dossier,
+)
 
 SHORT = 16  # digits of the digest that stand in addresses
-IMAGE, MONTAGE = "image.nii.gz", "montage.png"
 
 
 @dataclass(frozen=True)
@@ -41,13 +48,9 @@ class Volume:
         return {item.id: item for item in self.dossier.items}
 
     def files_of(self, item: Item) -> dict[str, str]:
-        """The item's files by the names that addresses have, as the dossier knows them.
-
-        The names are those of the image, the masks and the montage.
-        """
-        names = [IMAGE, *(f"{letter}.nii.gz" for letter in item.letters), MONTAGE]
-        places = {name: f"items/{item.id}/{name}" for name in names}
-        return {k: v for k, v in places.items() if v in self.dossier.files}
+        """Places of the item's channels, masks and montage, by their names."""
+        names = [*item.images, *map(mask_name, item.letters), MONTAGE]
+        return {name: f"{ITEMS}/{item.id}/{name}" for name in names}
 
     def read(self, place: str) -> bytes:
         """Read a file and check that it is the one that was put into the dossier.
@@ -55,17 +58,7 @@ class Volume:
         Raises:
             DataError: If it is another, or missing.
         """
-        path = self.folder / place
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            content = b""
-        if hashlib.sha256(content).hexdigest() != self.dossier.files[place]:
-            raise DataError(
-                f"{path}: expected the file of the dossier, found another content; "
-                "build the review again"
-            )
-        return content
+        return check_file(self.folder, self.dossier, place).read_bytes()
 
 
 class Shelf:
