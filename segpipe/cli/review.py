@@ -14,10 +14,10 @@ app = typer.Typer()
 review = typer.Typer(
     cls=OnceEach, no_args_is_help=True, help="Let people judge a version, blinded."
 )
-users = typer.Typer(
+accounts = typer.Typer(
     cls=OnceEach, no_args_is_help=True, help="The people who may log in to the review."
 )
-review.add_typer(users, name="users")
+review.add_typer(accounts, name="accounts")
 app.add_typer(review, name="review", rich_help_panel=REGISTRY)
 
 Who = Annotated[str, typer.Argument(help="Name to log in with, as `jane.doe`.")]
@@ -76,11 +76,11 @@ def assign(
     typer.echo(f"{name}: {new} new of {len(volume.items)} cases")
 
 
-@users.command("list")
+@accounts.command("list")
 def list_all() -> None:
     """List the people who may log in.
 
-    Example: segpipe review users list
+    Example: segpipe review accounts list
     """
     from segpipe.review.accounts.database import address_of, open_database
     from segpipe.review.accounts.users import list_users
@@ -90,7 +90,7 @@ def list_all() -> None:
         typer.echo(f"{user.name}: {user.printed_name}, {', '.join(user.roles)}{closed}")
 
 
-@users.command()
+@accounts.command()
 def add(
     name: Who,
     printed_name: Annotated[str, typer.Option(help="As it stands in records.")],
@@ -100,7 +100,7 @@ def add(
 ) -> None:
     """Add a person; the password is asked for, or read from standard input.
 
-    Example: segpipe review users add jane.doe --printed-name "Jane Doe" --role reader
+    Example: segpipe review accounts add jane --printed-name "Jane Doe" --role reader
     """
     from segpipe.review.accounts.database import address_of, open_database
     from segpipe.review.accounts.users import add_user
@@ -111,11 +111,11 @@ def add(
     typer.echo(f"{name} may log in")
 
 
-@users.command()
+@accounts.command()
 def password(name: Who) -> None:
     """Give a person another password, and end the person's sessions.
 
-    Example: segpipe review users password jane.doe
+    Example: segpipe review accounts password jane.doe
     """
     from segpipe.review.accounts.database import address_of, open_database
     from segpipe.review.accounts.users import find_user, set_password
@@ -126,11 +126,11 @@ def password(name: Who) -> None:
     typer.echo(f"{name} has another password")
 
 
-@users.command()
+@accounts.command()
 def close(name: Who) -> None:
     """Close an account and end its sessions; what the person said stays.
 
-    Example: segpipe review users close jane.doe
+    Example: segpipe review accounts close jane.doe
     """
     from segpipe.review.accounts.database import address_of, open_database
     from segpipe.review.accounts.users import disable_user

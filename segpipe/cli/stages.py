@@ -88,7 +88,7 @@ def train(model: Model, fold: Fold) -> None:
 
     Example: segpipe train --model unet3d --fold 0
     """
-    from segpipe.cli.observer import observe
+    from segpipe.cli.observing.observer import observe
     from segpipe.stages import train as stage
 
     stage.run(

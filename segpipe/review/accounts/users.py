@@ -78,7 +78,7 @@ def find_user(database: Database, name: str) -> User:
     if user is None:
         raise DataError(
             f"{name}: expected a user, found none of this name; "
-            "`segpipe review users` lists them"
+            "`segpipe review accounts list` names them"
         )
     return user
 

@@ -70,23 +70,23 @@ def test_a_strange_length_is_refused(review: Review, length: str) -> None:
 
 
 def test_a_file_and_a_form_of_too_many_fields_are_refused(review: Review) -> None:
-    with member(review, "jane") as client:
-        csrf = token_in(client.get("/").text)
-        upload = client.post(
-            review.item(), data={"csrf": csrf}, files={"mask": b"x" * 1000}
-        )
-        many = send(client, review.item(), **{f"f{n}": "" for n in range(5001)})
+    client = member(review, "jane")
+    csrf = token_in(client.get("/").text)
+    upload = client.post(
+        review.item(), data={"csrf": csrf}, files={"mask": b"x" * 1000}
+    )
+    many = send(client, review.item(), **{f"f{n}": "" for n in range(5001)})
 
     assert upload.status_code == 400
     assert many == 400
 
 
 def test_every_answer_binds_the_browser(review: Review) -> None:
-    with stranger(review) as client:
-        answers = [client.get(path) for path in ("/login", "/", "/no", "/static/x/y")]
-    with member(review, "jane") as client:
-        answers += [client.get(path) for path in ("/", review.item())]
-        answers.append(client.get(f"{review.item()}/A.nii.gz"))
+    client = stranger(review)
+    answers = [client.get(path) for path in ("/login", "/", "/no", "/static/x/y")]
+    client = member(review, "jane")
+    answers += [client.get(path) for path in ("/", review.item())]
+    answers.append(client.get(f"{review.item()}/A.nii.gz"))
 
     for answer in answers:
         assert (
@@ -101,13 +101,13 @@ def test_every_answer_binds_the_browser(review: Review) -> None:
 
 
 def test_what_writes_says_from_which_page_it_comes(review: Review) -> None:
-    with member(review, "jane") as client:
-        csrf = token_in(client.get("/").text)
-        del client.headers["origin"]
-        silent = client.post("/logout", data={"csrf": csrf})
-        foreign = client.post(
-            "/logout", data={"csrf": csrf}, headers={"origin": "http://127.0.0.1:1"}
-        )
+    client = member(review, "jane")
+    csrf = token_in(client.get("/").text)
+    del client.headers["origin"]
+    silent = client.post("/logout", data={"csrf": csrf})
+    foreign = client.post(
+        "/logout", data={"csrf": csrf}, headers={"origin": "http://127.0.0.1:1"}
+    )
 
     assert silent.status_code == 403
     assert foreign.status_code == 403

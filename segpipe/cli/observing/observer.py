@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from segpipe.cli.observing.watchdog import patience_minutes, watch
 from segpipe.cli.project import HERE
-from segpipe.cli.watchdog import patience_minutes, watch
 from segpipe.registry.live import live_run
 from segpipe.segmenter.compute import Compute
 from segpipe.stages.train import Observer

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from segpipe.cli.observer import observe
+from segpipe.cli.observing.observer import observe
 from segpipe.project.paths import Paths
 from segpipe.registry.runs import find_run
 from segpipe.registry.store import connect
@@ -38,7 +38,7 @@ def test_an_observed_training_is_a_finished_run_with_its_epochs_and_device(
 TRAINING = """
 import os, signal, time
 import torch
-from segpipe.cli.observer import observe
+from segpipe.cli.observing.observer import observe
 from segpipe.segmenter.compute import Compute
 from tests.support.stores import made_from
 with observe(made_from(), Compute(torch.device("cpu"), "fp32", 1)):

@@ -4,11 +4,11 @@ import subprocess
 import sys
 import time
 
-from segpipe.cli.watchdog import STALLED, patience_minutes, watch
+from segpipe.cli.observing.watchdog import STALLED, patience_minutes, watch
 
 HANG = """
 import logging, time
-from segpipe.cli.watchdog import watch
+from segpipe.cli.observing.watchdog import watch
 logging.basicConfig()
 with watch(0.02, "unet3d-0") as alive:
     alive()

@@ -1,0 +1,1 @@
+"""What the door hands to train: an observer, and a watchdog over it."""
