@@ -31,7 +31,7 @@ from flows.distribution import (
 )
 from flows.running.commands import CommandError, output, retried, stream
 from flows.running.page import show_picture, tag_run
-from flows.running.temporary import close_temporary_server
+from flows.running.temporary import by_hand
 from flows.running.workspace import occupied
 from flows.train import LIMIT, TRAIN, say_device
 from segpipe.evaluation.report.page import CASES, picture_file
@@ -40,6 +40,7 @@ from segpipe.project.errors import DataError
 from segpipe.project.origin.commit import data_version, git_tags
 from segpipe.project.origin.study import code_tags, read_study
 from segpipe.project.paths import Paths
+from segpipe.project.progress import speaking
 from segpipe.tools.importing.writing.replacing import sole_import
 
 DATA = "data.dvc"
@@ -81,7 +82,7 @@ def reproduce(
     if not (Path(root) / "dvc.yaml").is_file():
         raise DataError(f"{root}: expected a project with dvc.yaml, found none")
     deployment = deployment or deployment_of(root)
-    with occupied(root):
+    with speaking("reproduce", say=get_run_logger().info), occupied(root):
         record_state(root)
         bring_data(root)
         remember_data(root)
@@ -267,9 +268,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if not Path("dvc.yaml").is_file():
         raise SystemExit("error: expected dvc.yaml; run from the project's root")
-    close_temporary_server()
     try:
-        reproduce(root=".", force=arguments.force, train_on=arguments.train_on)
+        with by_hand("reproduce"):
+            reproduce(root=".", force=arguments.force, train_on=arguments.train_on)
     except (CommandError, DataError) as error:
         raise SystemExit(f"error: {error}") from None
 

@@ -22,11 +22,12 @@ from flows.distribution import TrainOn
 from flows.reproduce import bring_data, remember_data, reproduce
 from flows.running.commands import CommandError, stream
 from flows.running.page import show_picture
-from flows.running.temporary import close_temporary_server
+from flows.running.temporary import by_hand
 from flows.running.workspace import commit_run, has_git, occupied
 from segpipe.project.errors import DataError
 from segpipe.project.params import read_section
 from segpipe.project.paths import Paths
+from segpipe.project.progress import speaking
 from segpipe.registry.gate.compare import (
     choose_model,
     compare_with_champion,
@@ -94,7 +95,7 @@ def retrain(
     reproduce(
         root=root, train_on=train_on, deployment=deployment, repository=repository
     )
-    with occupied(root):
+    with speaking("retrain", say=get_run_logger().info), occupied(root):
         chosen = model or choose_candidate(root)
         paths = Paths(Path(root))
         called = name or default_name(paths)
@@ -241,14 +242,14 @@ def main() -> None:
         "--margin", type=float, default=RULE.margin, help="loss of mean Dice"
     )
     options = parser.parse_args()
-    close_temporary_server()
     try:
-        retrain(
-            name=options.name,
-            model=options.model,
-            inbox=options.inbox,
-            margin=options.margin,
-        )
+        with by_hand("retrain"):
+            retrain(
+                name=options.name,
+                model=options.model,
+                inbox=options.inbox,
+                margin=options.margin,
+            )
     except (CommandError, DataError) as error:
         raise SystemExit(f"error: {error}") from None
 

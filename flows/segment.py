@@ -33,7 +33,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 from pydantic import TypeAdapter
 
-from flows.running.temporary import close_temporary_server
+from flows.running.temporary import by_hand
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.project.progress import speaking, work
@@ -88,23 +88,23 @@ def segment(
         DataError: If inbox, segmenter or device is missing.
     """
     log = get_run_logger()
-    order = prepare_order(
-        model, Path(output), settings or SegmentSettings(), Paths(Path(root))
-    )
-    at_once = workers_at_once(workers, order.settings)
-    found = sort_inbox(
-        [Path(item) for item in ([inbox] if isinstance(inbox, str) else inbox)],
-        order,
-        now=time.time(),
-        settle_s=settle_s,
-        limit_s=case_timeout_s,
-        retry_failed=retry_failed,
-        workers=at_once,
-    )
-    log.info("%s, with %s %s", found, order.record.name, order.record.digest[:12])
-    for name in found.growing:
-        log.info("left for the next run, still being written: %s", name)
     with speaking("segment", say=log.info):
+        order = prepare_order(
+            model, Path(output), settings or SegmentSettings(), Paths(Path(root))
+        )
+        at_once = workers_at_once(workers, order.settings)
+        found = sort_inbox(
+            [Path(item) for item in ([inbox] if isinstance(inbox, str) else inbox)],
+            order,
+            now=time.time(),
+            settle_s=settle_s,
+            limit_s=case_timeout_s,
+            retry_failed=retry_failed,
+            workers=at_once,
+        )
+        log.info("%s, with %s %s", found, order.record.name, order.record.digest[:12])
+        for name in found.growing:
+            log.info("left for the next run, still being written: %s", name)
         outcomes = run_cases(found.todo, order, at_once, dask, case_timeout_s)
     report = InboxReport(order, found, tuple(outcomes))
     message, failed = report.headline(), bool(report.failed)
@@ -255,9 +255,9 @@ def main() -> None:
     arguments = vars(parser.parse_args())
     threads = {"threads": arguments.pop("threads")} if "threads" in arguments else {}
     settings = SegmentSettings(**threads)
-    close_temporary_server()
     try:
-        state = segment(**arguments, settings=settings, return_state=True)
+        with by_hand("segment"):
+            state = segment(**arguments, settings=settings, return_state=True)
     except KeyboardInterrupt:
         raise SystemExit("error: interrupted; run it again to continue") from None
     if not state.is_completed():

@@ -20,6 +20,7 @@ from flows.running.workspace import check_out, occupied
 from segpipe.project.errors import DataError
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
+from segpipe.project.progress import speaking
 
 TRAIN = "train@"
 LIMIT = "gpu"
@@ -46,9 +47,15 @@ def train(repository: str, commit: str, stage: str) -> None:
             "commit hash, as `reproduce` gives both"
         )
     workspace = find_workspace()
-    with occupied(workspace), concurrency(LIMIT, occupy=1):
+    log = get_run_logger()
+    with (
+        speaking("train", say=log.info),
+        occupied(workspace),
+        concurrency(LIMIT, occupy=1),
+    ):
         fetch(str(workspace), repository, commit)
         say_device(workspace)
+        keep_checkpoints(repository)
         reproduce_stage.with_options(task_run_name=stage)(str(workspace), stage)
         push(str(workspace), stage)
 
@@ -57,6 +64,18 @@ def find_workspace() -> Path:
     """SEGPIPE_WORKSPACE, this worker's clone, or else one clone for the machine."""
     named = os.environ.get("SEGPIPE_WORKSPACE")
     return Path(named or Path.home() / ".cache" / "segpipe" / "workspace").resolve()
+
+
+def keep_checkpoints(repository: str) -> None:
+    """Let this run keep its checkpoints in the project that it trains for.
+
+    A training whose worker was lost then continues in the clone of another worker. The
+    worker's own SEGPIPE_CHECKPOINTS wins; a project that this machine cannot read has
+    none here.
+    """
+    project = Path(repository)
+    if (project / "dvc.yaml").is_file():
+        os.environ.setdefault("SEGPIPE_CHECKPOINTS", str(project / ".checkpoints"))
 
 
 @retried("fetch")

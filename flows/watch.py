@@ -13,7 +13,7 @@ from prefect.events import emit_event
 from segpipe.project.documents import parse_json, write_json
 from segpipe.project.errors import DataError
 from segpipe.project.origin.commit import git_tags
-from segpipe.project.origin.study import read_study
+from segpipe.project.origin.study import project_name
 
 CHANGED = "segpipe.data.changed"
 
@@ -39,8 +39,7 @@ def watch(root: str = ".", inbox: str | None = None) -> list[str]:
     changed = [name for name, state in now.items() if state != before.get(name)]
     if changed:
         get_run_logger().info("changed: %s", ", ".join(changed))
-        study = read_study(place)
-        name = place.name if study is None else study.name
+        name = project_name(place)
         emit_event(
             CHANGED,
             resource={"prefect.resource.id": f"segpipe.project.{name}"},

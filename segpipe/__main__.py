@@ -1,6 +1,8 @@
 """The command line: one subcommand for each stage and tool."""
 
+import atexit
 import errno
+import gc
 import logging
 import os
 import platform
@@ -68,6 +70,9 @@ def main() -> None:
         format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[Lines()]
     )
     logging.getLogger("segpipe").setLevel(os.environ.get("SEGPIPE_LOG", "INFO"))
+    # A process that ends looks for garbage once more, silently and in vain: with all of
+    # torch and MLflow for most of a second, or ten where others compute.
+    atexit.register(gc.freeze)
     first = os.environ.get("RANK", "0") == "0"  # of the processes of one training
     try:
         with speaking(_command()) if first else nullcontext():

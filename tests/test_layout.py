@@ -51,6 +51,7 @@ OF_THE_WHOLE = {
     "test_extremes.py",
     "test_full_disk.py",
     "test_layout.py",
+    "test_makefile.py",
     "test_missing_channels.py",
     "test_nasty.py",
     "test_owners.py",

@@ -47,6 +47,26 @@ def test_help_imports_nothing_heavy() -> None:
     assert result.stderr.strip() == "[]"
 
 
+def test_a_command_ends_without_a_last_look_for_garbage(tmp_path: Path) -> None:
+    """It takes a second of silence after the last line with MLflow, more on busy days.
+
+    What is registered first runs last.
+    """
+    code = (
+        "import atexit, gc, sys\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\n"
+        "sys.argv = ['segpipe', '--help']\n"
+        "from segpipe.__main__ import main\n"
+        "main()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", code]
+
+    said = subprocess.check_output(words, cwd=tmp_path, env=environment, text=True)
+
+    assert said.splitlines()[-1] == "True"
+
+
 def test_the_panels_stand_in_their_order() -> None:
     panels = [command.rich_help_panel for command in COMMANDS.values()]
 

@@ -5,10 +5,12 @@ automations that a person switched on or off there stay as they are.
 """
 
 import argparse
+import logging
 import subprocess
 from pathlib import Path
 
 from flows.deployments.deployments import install
+from segpipe.project.progress import Lines, speaking
 
 
 def main() -> None:
@@ -22,8 +24,14 @@ def main() -> None:
         raise SystemExit(
             f"error: expected {arguments.file}; run from the project's root"
         )
+    logging.basicConfig(
+        format="%(asctime)s %(message)s", datefmt="%H:%M:%S", handlers=[Lines()]
+    )
+    logging.getLogger("segpipe").setLevel(logging.INFO)
+    logging.getLogger("segpipe").info("deployments: %s", arguments.file)
     try:
-        install(Path().resolve(), arguments.file)
+        with speaking("deployments"):
+            install(Path().resolve(), arguments.file)
     except subprocess.CalledProcessError as error:
         raise SystemExit(error.returncode) from None
 

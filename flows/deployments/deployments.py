@@ -1,6 +1,8 @@
 """deployments: bring the Prefect server's work pools and deployments up to date."""
 
 import asyncio
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ from prefect.workers.process import ProcessWorker
 from flows.deployments.automations import crash_zombies
 from flows.deployments.automations import install as install_automation
 from flows.running.commands import environ
+from segpipe.project.origin.study import code_path
 
 POOLS = {
     "cpu": "Flows that look for changes, and that call and wait for others.",
@@ -39,12 +42,25 @@ def install(root: Path, file: str) -> None:
     subprocess.run(
         [sys.executable, "-m", *words],
         cwd=root,
-        env={**environ(), **server, "PWD": str(root)},
+        env={**environ(), **server, **describe_place(root)},
         stdin=subprocess.DEVNULL,
         check=True,
     )
     asyncio.run(_restore(switches))
     install_automation(crash_zombies())
+
+
+def describe_place(root: Path) -> dict[str, str]:
+    """The variables of prefect.yaml: where and by which code the runs of a project run.
+
+    A worker may belong to another project, with another segpipe. SEGPIPE_PYTHON names
+    the interpreter where the one that runs now does not exist on the workers' machines.
+
+    Args:
+        root: The project's folder.
+    """
+    python = os.environ.get("SEGPIPE_PYTHON") or shlex.quote(sys.executable)
+    return {"PWD": str(root), "SEGPIPE_PYTHON": python, "PYTHONPATH": code_path()}
 
 
 async def _prepare() -> Switches:

@@ -33,7 +33,11 @@ def start_command() -> None:
     with speaking("make serve", quiet_s=3):
         services = _say_errors(lambda: start(root))
         login = find_login(root / FOLDER)
-        pages = find_pages(root, api=services.api, mlflow=services.mlflow, login=login)
+        pages = _say_errors(
+            lambda: find_pages(
+                root, api=services.api, mlflow=services.mlflow, login=login
+            )
+        )
     status_command()
     width = max(map(len, pages))
     for name, address in pages.items():

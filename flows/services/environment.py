@@ -7,6 +7,7 @@ from pathlib import Path
 
 from flows.services.daemons import MARK
 from flows.services.door import LOGIN, read_login
+from segpipe.project.origin.study import code_path
 
 USER = "segpipe"
 PASSWORD = "password"  # noqa: S105 - the name of a file in the folder of the services
@@ -44,12 +45,14 @@ def find_login(folder: Path) -> str:
 
 
 def build_environment(
-    root: Path, folder: Path, *, api: str, mlflow: str, login: str
+    folder: Path, *, api: str, mlflow: str, login: str
 ) -> dict[str, str]:
     """The variables of all services: the user's, overridden by ours.
 
+    The servers and workers may serve several projects. What belongs to one of them,
+    such as its interpreter and its checkpoints, its deployments say.
+
     Args:
-        root: The project's folder; the code in it is what runs.
         folder: Folder of the services' data.
         api: PREFECT_API_URL.
         mlflow: MLFLOW_TRACKING_URI.
@@ -59,8 +62,8 @@ def build_environment(
     bin_folder = str(Path(sys.executable).parent)
     ours = {
         MARK: str(folder),
-        "PATH": _before("PATH", bin_folder),
-        "PYTHONPATH": _before("PYTHONPATH", str(root)),
+        "PATH": os.pathsep.join(filter(None, [bin_folder, os.environ.get("PATH")])),
+        "PYTHONPATH": code_path(),
         "PYTHONUNBUFFERED": "1",
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_API_URL": api,
@@ -75,18 +78,11 @@ def build_environment(
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",
     }
-    # Defaults that a user may override. A training whose worker was lost continues in
-    # another worker's clone, so their checkpoints share one folder.
-    usual = {
-        "SEGPIPE_CHECKPOINTS": str(root / ".checkpoints"),
+    usual = {  # defaults that a user may override
         "PREFECT_WORKER_QUERY_SECONDS": "3",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "segpipe",
     }
     return {**usual, **os.environ, **ours}
-
-
-def _before(variable: str, first: str) -> str:
-    return os.pathsep.join(filter(None, [first, os.environ.get(variable)]))
 
 
 def without_secrets(environment: dict[str, str]) -> dict[str, str]:

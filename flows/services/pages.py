@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flows.services.ports import read
 from segpipe.evaluation.report.page import page_file
+from segpipe.project.errors import DataError
 from segpipe.project.origin.study import project_name
 from segpipe.project.paths import Paths
 
@@ -24,10 +25,22 @@ def find_pages(root: Path, *, api: str, mlflow: str, login: str) -> dict[str, st
         api: PREFECT_API_URL.
         mlflow: MLFLOW_TRACKING_URI.
         login: ``user:password`` of both servers.
+
+    Raises:
+        DataError: If the MLflow server does not answer, or does not know the project,
+            for which this segpipe's server opens an experiment when it starts.
     """
     report = page_file(Paths(root.resolve()).artifacts)
-    url = f"{mlflow}/{BY_NAME}={project_name(root)}"
-    number = json.loads(read(url, login))["experiment"]["experiment_id"]
+    name = project_name(root)
+    try:
+        answer = read(f"{mlflow}/{BY_NAME}={name}", login)
+    except OSError as error:
+        raise DataError(
+            f"{mlflow}: expected MLflow with the experiment {name}, found {error}; an "
+            "older segpipe may have started this server, on a store of its own, or "
+            f"{name} had another name then: run `make stop`, then `make serve`"
+        ) from error
+    number = json.loads(answer)["experiment"]["experiment_id"]
     # MLflow opens its pages for language models unless the address says otherwise.
     training = "workflowType=machine_learning"
     view = f"{training}&viewStateShareKey={VIEW}"

@@ -63,7 +63,6 @@ class Services(Document):
         """The variables of all services."""
         folder = root / FOLDER
         return build_environment(
-            root,
             folder,
             api=self.api,
             mlflow=self.mlflow,

@@ -68,6 +68,9 @@ def import_(
     overlap: Annotated[
         str | None, typer.Option(help="Who has a voxel of two masks: first or last.")
     ] = None,
+    labelled_only: Annotated[
+        bool, typer.Option("--labelled-only", help="Leave out images without a label.")
+    ] = False,
     reference: Annotated[
         str | None, typer.Option(help="The {observer} whose labels are the reference.")
     ] = None,
@@ -117,6 +120,7 @@ def import_(
         ignore=ignore,
         binarize=binarize,
         overlap=overlap,
+        labelled_only=labelled_only,
         reference=reference,
         instances=instances,
         spacing_mm=parse_numbers("--spacing-mm", spacing_mm),
@@ -140,6 +144,7 @@ def _look_and_ask(
     from segpipe.tools.importing.proposal.command import format_command
     from segpipe.tools.importing.proposal.look import look
     from segpipe.tools.importing.run import refuse_loss
+    from segpipe.tools.importing.writing.replacing import read_existing
 
     refuse_loss(data, options)
     typer.echo(f"looking at {source}", err=True)
@@ -149,7 +154,9 @@ def _look_and_ask(
     typer.echo("\n".join(found.lines))
     if found.doubt:
         typer.echo(f"\nundecided: {found.doubt}")
-    proposals = [one.joined(options) for one in found.proposals]
+    existing = read_existing(data, options)
+    labels = existing.labels if existing else None
+    proposals = [one.joined(options, labels) for one in found.proposals]
     typer.echo("\nproposed:" if proposals else "\nnothing to propose")
     for number, one in enumerate(proposals, start=1):
         choice = f"{number}. " if len(proposals) > 1 else ""

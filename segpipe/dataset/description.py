@@ -202,6 +202,18 @@ def label_faults(
                 f"as {', '.join(names)}"
             )
     united = any(len(own) != 1 for own in sets.values())
+    for name, own in labels.items():
+        if isinstance(own, tuple) and len(own) > len(sets[name]):
+            once = tuple(dict.fromkeys(own))
+            faults.append(
+                f"labels.{name}: expected each value once, found {_shown(own)}; write "
+                f"{_shown(once if len(once) > 1 else once[0])}"
+            )
+        elif isinstance(own, tuple) and len(own) == 1 and not united:
+            faults.append(
+                f"labels.{name}: expected a number where no structure unites values, "
+                f"found {_shown(own)}; write {own[0]}"
+            )
     if united and not faults:
         return _region_faults(labels, sets, order)
     if order is not None and not united:

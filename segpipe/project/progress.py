@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from multiprocessing import parent_process
-from typing import Never, TypeVar
+from typing import ClassVar, Never, TypeVar
 
 from tqdm import tqdm
 
@@ -132,6 +132,8 @@ class _Silence:
 
     since_s = time.monotonic()
     held = False  # while a person is asked
+    # The blocks of speaking that are under way; the innermost one speaks for all.
+    blocks: ClassVar[list[object]] = []
 
 
 def heard() -> None:
@@ -149,7 +151,8 @@ def speaking(
     """Let no more than some seconds pass in silence while the block runs.
 
     On a terminal the bars are drawn anew, so that their clocks go; elsewhere, and
-    between the bars, a line is logged.
+    between the bars, a line is logged. Of blocks inside each other the innermost one
+    speaks, unless it is too short for that.
 
     Args:
         command: What runs, for the line of a command that names no work.
@@ -158,14 +161,19 @@ def speaking(
     """
     quiet_s = quiet_s or QUIET_S
     ended, began = threading.Event(), time.monotonic()
-    heard()
+    if not _Silence.blocks:  # in another block, what was silent is so still
+        heard()
+    _Silence.blocks.append(ended)
 
     def watch() -> None:
-        while not ended.wait(min(TICK_S, quiet_s / 2)):
+        tick = min(TICK_S, quiet_s / 2)
+        while not ended.wait(tick):
             for bar in _bars():
                 bar.refresh()
             seen = say is None and _bars()  # whoever gives say sees no bars
-            quiet = time.monotonic() - _Silence.since_s >= quiet_s
+            # An outer block gives the inner ones time, and speaks if they are short.
+            wait_s = quiet_s + 2 * tick * (_Silence.blocks[-1:] != [ended])
+            quiet = time.monotonic() - _Silence.since_s >= wait_s
             if _Silence.held or seen or not quiet:
                 continue
             heard()
@@ -177,6 +185,7 @@ def speaking(
     try:
         yield
     finally:
+        _Silence.blocks.remove(ended)
         ended.set()
         thread.join()
 

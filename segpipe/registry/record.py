@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from segpipe.evaluation.figures import figures_file, read_figures
+from segpipe.evaluation.figures import figures_file, read_figures, rows_file
 from segpipe.evaluation.report.page import key_file, page_file
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
@@ -174,8 +174,11 @@ def _flatten(document: dict[str, Any], lead: str = "") -> dict[str, float]:
 def _files(paths: Paths, model: str) -> dict[str, Path]:
     """Files attached to a model's run: the report, its pictures and the tables.
 
-    The key to the cases, which names patients, stays in the project.
+    Files with names of cases stay in the project: the key to the report's numbers, and
+    the figures of each case. The report has these figures under numbers, so that the
+    two together would be the key again.
     """
+    named = {key_file(paths.artifacts), rows_file(paths.artifacts, model)}
     found = {
         "evaluate": figures_file(paths.artifacts, model).parent,
         "report": page_file(paths.artifacts).parent,
@@ -185,5 +188,5 @@ def _files(paths: Paths, model: str) -> dict[str, Path]:
         for name, folder in found.items()
         if folder.is_dir()
         for file in sorted(folder.iterdir())
-        if file != key_file(paths.artifacts)
+        if file not in named
     }

@@ -25,7 +25,7 @@ from segpipe.project.origin.commit import (
     md5_file,
     require_unchanged,
 )
-from segpipe.project.origin.study import code_tags
+from segpipe.project.origin.study import code_tags, read_study
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.description import describe_origin
@@ -129,8 +129,13 @@ def register_model(
 
 
 def default_name(paths: Paths) -> str:
-    """The data set's name as MLflow accepts it, or else the project folder's name."""
-    for text in (_dataset(paths), paths.root.resolve().name):
+    """The name of the data set as MLflow accepts it, or else that of the project.
+
+    A study has a name of its own; a checkout goes by its folder.
+    """
+    study = read_study(paths.root)
+    own = study.name if study is not None else paths.root.resolve().name
+    for text in (_dataset(paths), own):
         safe = re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).strip("-._")
         if safe:
             return safe

@@ -3,13 +3,17 @@
 No result depends on what is kept here.
 """
 
+import logging
 import re
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.mlflow_tags import (
     MLFLOW_PARENT_RUN_ID,
     MLFLOW_RUN_NAME,
@@ -17,9 +21,10 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from segpipe.project.paths import Paths
-from segpipe.registry.store import SEGMENTER, all_pages, reachable
+from segpipe.registry.store import SEGMENTER, all_pages, first_line, reachable
 from segpipe.training.record import TrainingRecord
 
+log = logging.getLogger(__name__)
 PARENT = MLFLOW_PARENT_RUN_ID
 KEY = "segpipe.key"
 ATTACHED = "segpipe.attached"
@@ -242,6 +247,9 @@ def attach(
 ) -> bool:
     """Add figures and files to a run, unless the same ones are attached already.
 
+    Other files in the same folders of the run are deleted: an earlier call attached
+    them, such as pictures of cases that the report no longer shows.
+
     Args:
         client: Client of the store.
         run: The run that they belong to.
@@ -261,9 +269,33 @@ def attach(
     client.log_batch(run_id, metrics=points)
     for place, file in files.items():
         client.log_artifact(run_id, str(file), str(Path(place).parent))
+    _delete_others(client, run, files)
     client.set_tag(run_id, MLFLOW_RUN_NOTE, description)
     client.set_tag(run_id, ATTACHED, digest)
     return True
+
+
+def _delete_others(client: MlflowClient, run: Run, files: Collection[str]) -> None:
+    """Delete what lies in the folders of some files of a run beside these files.
+
+    MlflowClient itself deletes no files. A store that refuses it is said, once a file.
+    """
+    uri = run.info.artifact_uri
+    store = get_artifact_repository(uri, tracking_uri=client.tracking_uri)
+    for folder in {str(Path(place).parent) for place in files}:
+        for found in client.list_artifacts(run.info.run_id, folder):
+            if found.path in files:
+                continue
+            try:
+                store.delete_artifacts(found.path)
+            except (MlflowException, OSError) as error:  # an HTTP error is an OSError
+                log.warning(
+                    "%s/%s: not deleted (%s), and it may show or name cases; delete it "
+                    "where the store keeps its files",
+                    uri,
+                    found.path,
+                    first_line(error),
+                )
 
 
 def metric_name(name: str) -> str:

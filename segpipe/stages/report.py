@@ -43,6 +43,7 @@ from segpipe.evaluation.report.tables import (
 )
 from segpipe.evaluation.scores import mean_known
 from segpipe.project.origin.commit import data_version, describe_commit
+from segpipe.project.origin.study import code_tags
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.spec import read_combined_spec
@@ -158,6 +159,7 @@ def _about(
         name=read_description(paths.data).name,
         version=data_version(paths.root),
         commit=describe_commit(paths.root, written=lock_file(paths.root)),
+        code=code_tags(),
         predicted={m: read_prediction_record(paths.artifacts, m) for m in models},
         folds=folds,
     )

@@ -57,6 +57,8 @@ def test_the_unit_is_mm_only_where_there_is_a_spacing(
         ({"labels": {"background": 1, "liver": 2}}, "labels.background: expected 0"),
         ({"labels": {"background": 0}}, "at least one structure, found none"),
         ({"labels": {"background": 0, "a": 2, "b": 2}}, "found 2 as a, b"),
+        ({"labels": {"background": 0, "a": [1, 1]}}, "found [1, 1]; write 1"),
+        ({"labels": {"background": 0, "a": [1]}}, "found [1]; write 1"),
         ({"labels": None}, "labels: Field required"),
         ({"channel_names": {"1": "T1"}}, "without gaps, found 1"),
         ({"file_ending": "nii.gz"}, "an ending with its dot"),
@@ -114,6 +116,7 @@ def test_the_regions_of_kits_2023_are_taken(tmp_path: Path) -> None:
         ({}, [3, 2, 1], "voxel of 1 .*written as 3", [1, 2, 3]),
         ({"rest": []}, [1, 2, 3], "labels.rest: expected at least one value", None),
         ({"all": [3, 2, 1]}, [1, 2, 3], "found .* as whole, all", None),
+        ({"core": [2, 3, 2]}, [1, 2, 3], r"found \[2, 3, 2\]; write", None),
         ({"core": [0, 3]}, [1, 2, 3], "labels.core: .* found 0", None),
         ({"ignore": 3}, [1, 2, 3], "labels.*found 3", None),
         ({"ignore": [4, 5]}, [1, 2, 3], "labels.ignore: expected one whole", None),
@@ -134,6 +137,14 @@ def test_regions_that_cannot_be_written_are_named_with_the_mend(
     read_description(
         write(tmp_path, labels=NESTED, regions_class_order=mended or [1, 2, 3])
     )
+
+
+def test_one_value_in_a_list_is_a_number_beside_unions(tmp_path: Path) -> None:
+    """nnU-Net's documentation writes enhancing as 3 or (3,)."""
+    labels = {**NESTED, "enhancing": [3]}
+    write(tmp_path, labels=labels, regions_class_order=[1, 2, 3])
+
+    assert read_description(tmp_path).labels["enhancing"] == (3,)
 
 
 def test_values_that_regions_share_need_a_region_of_their_own(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
@@ -19,6 +18,7 @@ from flows.running.commands import CommandError
 from flows.running.workspace import occupied
 from segpipe.project.paths import Paths
 from tests.support.evaluations import make_figures, write_figures
+from tests.support.task_runs import read_task_runs
 from tests.support.trainings import write_training
 
 STAGES = """\
@@ -76,13 +76,11 @@ def project(paths: Paths, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read_last_run() -> tuple[FlowRun, dict[str, Any]]:
-    """The last flow run, and the state of each of its tasks."""
+def read_last_run(tasks: int) -> tuple[FlowRun, dict[str, Any]]:
+    """The last flow run, and the final state of each of its tasks."""
     with get_client(sync_client=True) as client:
         run = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
-        only = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
-        tasks = client.read_task_runs(flow_run_filter=only)
-    return run, {task.name: task.state_type for task in tasks}
+    return run, dict(read_task_runs(run.id, tasks))
 
 
 def test_stages_come_in_the_order_of_the_file(project: Path) -> None:
@@ -210,7 +208,7 @@ def test_two_runs_in_one_workspace_come_one_after_the_other(
 def test_each_stage_is_a_task_run_and_the_runs_are_recorded(project: Path) -> None:
     reproduce(root=str(project))
 
-    run, states = read_last_run()
+    run, states = read_last_run(6)
     assert run.state_type == StateType.COMPLETED
     assert set(states) == {"state", "start@a", "start@b", "end", "record", "results"}
     assert set(states.values()) == {StateType.COMPLETED}
@@ -246,7 +244,7 @@ def test_a_failing_stage_stops_the_flow_with_its_own_words(project: Path) -> Non
     with pytest.raises(CommandError, match=r"scan_7\.nii is damaged"):
         reproduce(root=str(project))
 
-    run, states = read_last_run()
+    run, states = read_last_run(5)
     assert run.state_type == StateType.FAILED
     assert states["broken"] == StateType.FAILED
     assert "after" not in states

@@ -22,6 +22,7 @@ from tests.support.dicoms import SECRETS, write_series
 from tests.support.phantoms import write_volume
 from tests.support.places import ROOT
 from tests.support.segmenters import make_plan, save_segmenter
+from tests.support.task_runs import read_task_runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
 
@@ -66,11 +67,10 @@ def read_artifacts() -> dict[str, Any]:
     return {one.key: one.data for one in latest if one.key}
 
 
-def count_task_runs(state: State[Any]) -> Counter[StateType | None]:
-    with get_client(sync_client=True) as client:
-        runs = client.read_task_runs()
-    id_ = state.state_details.flow_run_id
-    return Counter(run.state_type for run in runs if run.flow_run_id == id_)
+def count_task_runs(state: State[Any], number: int) -> Counter[StateType | None]:
+    run = state.state_details.flow_run_id
+    assert run
+    return Counter(read_task_runs(run, number).values())
 
 
 def command(inbox: Path, model: Path, *words: str) -> list[str]:
@@ -122,7 +122,8 @@ def test_failures_are_named_and_stop_no_other_case(inbox: Path, model: Path) -> 
         "cut": "data",
         "scan": "data",
     }
-    assert count_task_runs(state) == {StateType.COMPLETED: 6, StateType.FAILED: 2}
+    ended = count_task_runs(state, 8)
+    assert ended == {StateType.COMPLETED: 6, StateType.FAILED: 2}
     artifacts = read_artifacts()
     assert {row["case"] for row in json.loads(artifacts["segment-results"])} == {
         f"case_{number}" for number in range(6)
@@ -138,7 +139,7 @@ def test_failures_are_named_and_stop_no_other_case(inbox: Path, model: Path) -> 
 
     assert again.is_completed()
     assert again.message == "0 segmented; 6 finished before; 2 known failures"
-    assert not count_task_runs(again)
+    assert not count_task_runs(again, 0)
 
     write_volume(inbox / "scan.nii", seed=9)
     mended = run(inbox, model, retry_failed=True)

@@ -1,11 +1,12 @@
 """What a worker says of its machine before it trains."""
 
+import os
 from pathlib import Path
 
 import pytest
 from prefect import flow
 
-from flows.train import find_workspace, say_device, train
+from flows.train import find_workspace, keep_checkpoints, say_device, train
 from segpipe.project.errors import DataError
 
 PARAMS = """\
@@ -47,6 +48,35 @@ def test_each_worker_has_a_workspace_of_its_own(
     monkeypatch.setenv("SEGPIPE_WORKSPACE", str(tmp_path / "gpu-1"))
 
     assert find_workspace() == tmp_path / "gpu-1"
+
+
+@pytest.mark.parametrize(
+    ("own", "project", "expected"),
+    [
+        (None, True, "liver/.checkpoints"),
+        ("/shared/checkpoints", True, "/shared/checkpoints"),
+        (None, False, None),  # an address, or a repository without files
+    ],
+)
+def test_workers_share_the_checkpoints_of_the_project_or_the_users(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    own: str | None,
+    project: bool,
+    expected: str | None,
+) -> None:
+    """A training whose worker was lost goes on in the clone of another."""
+    monkeypatch.setenv("SEGPIPE_CHECKPOINTS", own or "")
+    if own is None:
+        monkeypatch.delenv("SEGPIPE_CHECKPOINTS")
+    (tmp_path / "liver").mkdir()
+    if project:
+        (tmp_path / "liver" / "dvc.yaml").touch()
+
+    keep_checkpoints(str(tmp_path / "liver"))
+
+    place = None if expected is None else str(tmp_path / expected)
+    assert os.environ.pop("SEGPIPE_CHECKPOINTS", None) == place
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from prefect.client.orchestration import get_client
 from flows.running.commands import git
 from flows.watch import CHANGED, look, watch
 from segpipe.project.errors import DataError
+from segpipe.project.origin.study import FILE
+from segpipe.tools.study.files import describe_study
 from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
@@ -15,8 +17,9 @@ pytestmark = pytest.mark.usefixtures("prefect_api")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    root = tmp_path / tmp_path.name
+    root = tmp_path / "a-clone-in-another-folder"
     root.mkdir()
+    describe_study(tmp_path.name, {}).write(root / FILE)
     (root / "dvc.yaml").write_text("stages: {}\n")
     (root / "data.dvc").write_text("outs: []\n")
     git(root, "init", "--quiet")
@@ -29,12 +32,12 @@ def commit(root: Path) -> None:
     git(root, *who, "commit", "--quiet", "--allow-empty", "--message", "one")
 
 
-def events_of(root: Path) -> list[list[str]]:
-    """What the server knows to have changed, event by event."""
+def events_of(project: str) -> list[list[str]]:
+    """What the server knows to have changed in a project, event by event."""
     wanted = {
         "filter": {
             "event": {"name": [CHANGED]},
-            "resource": {"id": [f"segpipe.project.{root.name}"]},
+            "resource": {"id": [f"segpipe.project.{project}"]},
             "order": "ASC",
         }
     }
@@ -59,7 +62,18 @@ def test_each_change_is_one_event_and_no_change_none(project: Path) -> None:
     assert watch(str(project), str(inbox)) == []
 
     said = [["data"], ["commit"], ["data", "inbox"]]
-    wait_until(lambda: events_of(project) == said, what=f"{said}")
+    name = project.parent.name
+    wait_until(lambda: events_of(name) == said, what=f"{said}")
+
+
+def test_a_checkout_goes_by_its_name_in_whatever_folder_it_lies(project: Path) -> None:
+    """The trigger of its retrain waits for the events of this name."""
+    (project / FILE).unlink()
+    before = len(events_of("segpipe"))
+
+    watch(str(project))
+
+    wait_until(lambda: events_of("segpipe")[before:] == [["data"]], 30)
 
 
 def test_what_is_no_project_is_refused(tmp_path: Path) -> None:

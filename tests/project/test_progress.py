@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
@@ -75,6 +76,33 @@ def test_a_silence_is_broken_again_and_again_and_only_a_silence() -> None:
     assert spoke == 0
     assert 2 <= len(lines) <= 5
     assert max(gaps) < 0.5
+
+
+def test_of_blocks_in_each_other_the_innermost_speaks_and_short_ones_hide_nothing() -> (
+    None
+):
+    """A flow that asks git and DVC ten times in turn is as silent as one that waits."""
+    said: list[str] = []
+    with speaking("flow", quiet_s=0.3, say=lambda line: said.append("flow")):
+        for _ in range(20):
+            with speaking("git", quiet_s=0.3, say=lambda line: said.append("git")):
+                time.sleep(0.1)
+        short = len(said)
+        said.clear()
+        with speaking("dvc", quiet_s=0.2, say=lambda line: said.append("dvc")):
+            time.sleep(1.0)
+
+    assert short >= 1
+    assert said.count("dvc") > said.count("flow")
+    assert "git" not in said
+
+
+def test_every_flow_that_works_speaks_in_its_own_log() -> None:
+    """Whatever it does in its own process; a bar on the terminal is no line there."""
+    for name in ("reproduce", "retrain", "segment", "train"):
+        source = (ROOT / "flows" / f"{name}.py").read_text()
+        assert re.search(rf'speaking\("{name}", say=', source), name
+        assert "def main()" not in source or f'by_hand("{name}")' in source, name
 
 
 @pytest.mark.parametrize("terminal", [False, True])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from segpipe.evaluation.figures import rows_file
 from segpipe.evaluation.report.page import key_file, page_file
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
@@ -19,6 +20,7 @@ def write_results(paths: Paths, model: str, *, dice: float) -> None:
     write_figures(paths, make_figures(dice, model=model, dataset=dataset))
     write_text(page_file(paths.artifacts), f"<p>{dice}</p>")
     write_text(key_file(paths.artifacts), "number,case,patient\ncase 1,a,smith\n")
+    write_text(rows_file(paths.artifacts, model), "case,structure\nsmith,liver\n")
 
 
 @pytest.fixture
@@ -49,6 +51,26 @@ def test_a_restored_training_gets_its_run_and_the_parent_the_figures(
     assert child.data.tags["device"] == "cpu, fp32, 1 threads"
 
 
+def test_nothing_that_mlflow_keeps_names_a_case_and_what_did_is_deleted(
+    paths: Paths,
+) -> None:
+    """An older segpipe attached the figures of each case by name."""
+    write_training(paths, "a", 0)
+    write_results(paths, "a", dice=0.8)
+    record(paths)
+    client, experiment = connect(paths)
+    parent = find_run(client, experiment, "a-0")
+    assert parent
+    rows = rows_file(paths.artifacts, "a")
+    client.log_artifact(parent.info.run_id, str(rows), "evaluate")
+    write_results(paths, "a", dice=0.9)
+    record(paths)
+
+    kept = [file for file in paths.store_files.rglob("*") if file.is_file()]
+    assert {file.name for file in kept} == {"index.html", "metrics.json"}
+    assert not [file for file in [paths.store, *kept] if b"smith" in file.read_bytes()]
+
+
 def test_recording_twice_changes_nothing(paths: Paths) -> None:
     write_training(paths, "a", 0)
     write_results(paths, "a", dice=0.8)
@@ -67,7 +89,7 @@ def test_killed_before_each_write_and_repeated_it_ends_the_same(
     """A run that was killed before its params, say, gets them from the next call.
 
     The writes: the model's run (create, params, number), the fold's run (create,
-    params, segmenter, rows, status), figures, three files, two tags, status.
+    params, segmenter, rows, status), figures, two files, two tags, status.
     """
     monkeypatch.setattr("segpipe.registry.runs.PATIENCE_S", 0.0)
     write_text(paths.params, "format_version: 1\nmodels: [a]\nfolds: [0]\n")

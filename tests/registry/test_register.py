@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from segpipe.dataset.split import read_split
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
+from segpipe.project.origin.study import FILE as FILE_OF_STUDY
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.fetch import fetch
 from segpipe.registry.mlflow_model.load_back import read_test_image
@@ -32,6 +33,7 @@ from segpipe.registry.register import (
 )
 from segpipe.registry.store import connect
 from segpipe.registry.versions import Version, find_alias, find_version, list_versions
+from segpipe.tools.study.files import describe_study
 from tests.support.places import ROOT
 from tests.support.projects import PATIENTS
 from tests.support.registered import (
@@ -377,3 +379,12 @@ def test_a_segmenter_is_called_after_its_data_set(
 
 def test_without_data_it_is_called_after_its_folder(tmp_path: Path) -> None:
     assert default_name(Paths(tmp_path / "Liver")) == "liver"
+
+
+def test_a_study_without_a_named_data_set_registers_under_its_own_name(
+    tmp_path: Path,
+) -> None:
+    """Two studies on one server may lie in folders of the same name."""
+    describe_study("liver-ct", {}).write(tmp_path / "work" / FILE_OF_STUDY)
+
+    assert default_name(Paths(tmp_path / "work")) == "liver-ct"

@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import re
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -179,6 +180,7 @@ def test_the_page_says_what_it_is_about(paths: Paths, page: str) -> None:
     assert facts["Data set"] == "without a name"
     assert facts["Version of the data"] == "not tracked by DVC"
     assert facts["Commit"] == "not in git"
+    assert re.fullmatch(rf"{version('segpipe')}, code [0-9a-f]{{12}}", facts["segpipe"])
     assert facts["All cases"] == "14 cases of 10 patients"
     assert facts["Test"] == "8 cases of 7 patients"
     assert facts["Fold 0"] == (
@@ -220,6 +222,18 @@ def test_all_figures_lie_beside_the_page_without_names(
     mean = float(rows["structures/core/dice_mean"]["poor"])
     assert sum(dice) / 8 == pytest.approx(mean, abs=1e-5)
     assert not re.search(r"case_\d|smith", text)
+
+
+def test_no_file_of_the_report_but_the_key_names_a_case(
+    paths: Paths, written: dict[str, bytes]
+) -> None:
+    """Neither do its pictures, which hold text beside the pixels."""
+    cases = read_cases(paths.artifacts).cases
+    names = {name.encode() for one in cases for name in (one.name, one.patient)}
+    named = {file for file, all_ in written.items() if any(n in all_ for n in names)}
+
+    assert len(names) == 24
+    assert named == {"key.csv"}
 
 
 @pytest.mark.parametrize(

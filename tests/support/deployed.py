@@ -34,7 +34,9 @@ deployments:
     entrypoint: trial.py:sleep
     work_pool:
       name: gpu
-      job_variables: {env: {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: "30"}}
+      job_variables: # as in our own prefect.yaml
+        command: "{{ $SEGPIPE_PYTHON }} -m prefect.engine"
+        env: {PYTHONPATH: "{{ $PYTHONPATH }}", PREFECT_FLOWS_HEARTBEAT_FREQUENCY: "30"}
 """
 TRIAL = """\
 import os

@@ -21,6 +21,7 @@ def build_about(
     name: str,
     version: str | None,
     commit: str | None,
+    code: dict[str, str],
     predicted: dict[str, PredictionRecord],
     folds: list[int],
 ) -> Part:
@@ -32,6 +33,8 @@ def build_about(
         name: Name of the data set; may be empty.
         version: MD5 of the data, if DVC tracks them.
         commit: Commit and its date, if the project lies in git.
+        code: Version and digest of the segpipe that writes the report, as code_tags
+            gives them.
         predicted: What each model predicted with.
         folds: Numbers of the folds.
     """
@@ -39,6 +42,7 @@ def build_about(
         ("Data set", name or "without a name"),
         ("Version of the data", f"MD5 {version}" if version else "not tracked by DVC"),
         ("Commit", commit or "not in git"),
+        ("segpipe", f"{code['segpipe.version']}, code {code['segpipe.code'][:DIGITS]}"),
         ("All cases", _count(cases, [case.name for case in cases.cases])),
         ("Test", _count(cases, split.test)),
     ]

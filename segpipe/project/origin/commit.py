@@ -71,9 +71,17 @@ def locked_stage(name: str, root: Path) -> dict[str, Any]:
     Raises:
         DataError: If dvc.lock is not what DVC writes.
     """
+    return dict(locked_stages(root).get(name, {}))
+
+
+def locked_stages(root: Path) -> dict[str, Any]:
+    """What dvc.lock records of all stages, by name; empty if DVC has run none.
+
+    Raises:
+        DataError: If dvc.lock is not what DVC writes.
+    """
     lock = root / "dvc.lock"
-    stages = _read(lock).get("stages", {}) if lock.is_file() else {}
-    return dict(stages.get(name, {}))
+    return dict(_read(lock).get("stages", {})) if lock.is_file() else {}
 
 
 def require_unchanged(file: Path, root: Path) -> None:
@@ -88,7 +96,7 @@ def require_unchanged(file: Path, root: Path) -> None:
     lock = root / "dvc.lock"
     if not lock.is_file():
         return
-    stages = _read(lock).get("stages", {}).values()
+    stages = locked_stages(root).values()
     place = file.relative_to(root).as_posix()
     listed = [one for stage in stages for one in stage.get("outs", [])]
     known = {one["md5"] for one in listed if one["path"] == place and "md5" in one}

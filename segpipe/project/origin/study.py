@@ -6,6 +6,7 @@ project, too, and has no study.json.
 """
 
 import hashlib
+import os
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -63,6 +64,16 @@ def in_checkout() -> bool:
 def shipped(name: str) -> Path:
     """A file or folder that comes with segpipe, by its path in a checkout's root."""
     return (PACKAGE.parent if in_checkout() else SHIPPED) / name
+
+
+def code_path() -> str:
+    """PYTHONPATH by which other processes find the running segpipe.
+
+    It begins with the checkout, if segpipe lies in one; an installed segpipe needs no
+    entry. What the user has set follows.
+    """
+    checkout = str(PACKAGE.parent) if in_checkout() else ""
+    return os.pathsep.join(filter(None, [checkout, os.environ.get("PYTHONPATH")]))
 
 
 @cache

@@ -1,5 +1,11 @@
-"""Description of a version in words: what its page in MLflow shows a person."""
+"""Description of a version in words: what its page in MLflow shows a person.
 
+MLflow's databases keep LONGEST characters of it: PostgreSQL refuses more, sqlite does
+not count. The parts of which it consists are therefore limited, and say where the rest
+stands.
+"""
+
+import re
 from collections.abc import Mapping
 
 from segpipe.registry.mlflow_model.provenance import Provenance
@@ -8,6 +14,8 @@ STANDING = "### Standing"  # what follows is written anew by each promotion
 FIGURES = {"Dice": "dice_mean", "IoU": "iou_mean", "HD95 mm": "hd95_mm_mean"}
 FIGURES |= {"HD95 px": "hd95_px_mean"}
 SHOWN = 12  # characters of a digest
+LONGEST = 5000  # characters of a description
+LONGEST_ORIGIN, LONGEST_REASON = 3500, 400  # two reasons and the rest fit beside it
 
 
 def describe_origin(
@@ -32,13 +40,37 @@ def describe_origin(
         edits = ", with uncommitted changes" if made.dirty else ""
         about.append(f"Code: commit `{made.commit[:SHOWN]}`{edits}")
     page = f"#/experiments/{experiment}/runs/{run}"
-    about.append(
-        f"[Report and pictures]({page}/artifacts), [all figures]({page}/model-metrics)"
-    )
+    figures = f"[all figures]({page}/model-metrics)"
+    about.append(f"[Report and pictures]({page}/artifacts), {figures}")
     lines = "\n".join(f"- {line}" for line in about)
-    return (
-        f"**{made.model}** on the test set\n\n{figures_table(made.metrics)}\n\n{lines}"
-    )
+    head, tail = f"**{made.model}** on the test set\n\n", f"\n\n{lines}"
+    room = LONGEST_ORIGIN - len(head) - len(tail)
+    return f"{head}{_fitting_table(made.metrics, room, figures)}{tail}"
+
+
+def _fitting_table(metrics: Mapping[str, float], room: int, rest: str) -> str:
+    """The table of the figures, or its first structures with a link to the others.
+
+    Args:
+        metrics: Figures as provenance.json has them.
+        room: Characters that it may have.
+        rest: Link to all figures.
+    """
+    whole = figures_table(metrics)
+    if len(whole) <= room:
+        return whole
+    total = len(_structures(metrics))
+    lines = whole.splitlines()
+    head, rows, tail = lines[:2], lines[2 : 2 + total], lines[2 + total :]
+
+    def shorten(count: int) -> str:
+        said = f"The first {count} of {total} structures; the others: {rest}."
+        return "\n".join([*head, *rows[:count], *tail, "", said])
+
+    count = room // min(map(len, rows))
+    while count and len(shorten(count)) > room:
+        count -= 1
+    return shorten(count)
 
 
 def figures_table(metrics: Mapping[str, float]) -> str:
@@ -47,11 +79,7 @@ def figures_table(metrics: Mapping[str, float]) -> str:
     Args:
         metrics: Figures as provenance.json has them: ``structures/liver/dice_mean``.
     """
-    names = [
-        name.removeprefix("structures/").removesuffix("/dice_mean")
-        for name in metrics
-        if name.startswith("structures/") and name.endswith("/dice_mean")
-    ]
+    names = _structures(metrics)
     places = {name: f"structures/{name}" for name in names} | {"**mean**": "test"}
     columns = {
         title: figure
@@ -67,6 +95,14 @@ def figures_table(metrics: Mapping[str, float]) -> str:
     accuracy = metrics.get("test/pa")
     extra = "" if accuracy is None else f"\n\nPixel accuracy: {accuracy:.3f}"
     return f"{lines}{extra}"
+
+
+def _structures(metrics: Mapping[str, float]) -> list[str]:
+    return [
+        name.removeprefix("structures/").removesuffix("/dice_mean")
+        for name in metrics
+        if name.startswith("structures/") and name.endswith("/dice_mean")
+    ]
 
 
 def _text(value: float | None) -> str:
@@ -86,7 +122,7 @@ def describe_standing(aliases: tuple[str, ...], tags: Mapping[str, str]) -> str:
         if f"{act}.at" in tags:
             who = tags.get(f"{act}.by")
             by = f" by {who}" if who else ""
-            when, why = tags[f"{act}.at"][:16], tags.get(f"{act}.why", "")
+            when, why = tags[f"{act}.at"][:16], _reason(tags, f"{act}.why")
             when = f"{when.replace('T', ' ')} UTC"
             lines.append(f"{words} {when}{by}: {why}")
     status = tags.get("review.status")
@@ -95,7 +131,27 @@ def describe_standing(aliases: tuple[str, ...], tags: Mapping[str, str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
+def _reason(tags: Mapping[str, str], tag: str) -> str:
+    """A reason, or its first sentences and the name of the tag with the whole."""
+    whole = tags.get(tag, "")
+    if len(whole) <= LONGEST_REASON:
+        return whole
+    begin = whole[:LONGEST_REASON]
+    ends = [found.end() for found in re.finditer(r"[.!?;](?=\s)|\n", begin)]
+    cut = begin[: ends[-1]] if ends else begin.rsplit(maxsplit=1)[0]
+    return f"{cut.rstrip()} \N{HORIZONTAL ELLIPSIS} The whole reason: tag {tag}."
+
+
 def with_standing(text: str, standing: str) -> str:
-    """A description whose last part is this standing; what stands before it is kept."""
+    """A description whose last part is this standing; what stands before it is kept.
+
+    Where both together are too long, the standing loses its last lines, or goes.
+    """
     before = text.partition(STANDING)[0].rstrip()
-    return f"{before}\n\n{STANDING}\n\n{standing}".lstrip()
+    lines = standing.splitlines()
+    while lines:
+        whole = "\n".join([before, "", STANDING, "", *lines]).lstrip()
+        if len(whole) <= LONGEST:
+            return whole
+        lines.pop()
+    return before

@@ -1,5 +1,6 @@
 """Options and decisions of an import, and reading the files to import."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from segpipe.dataset.description import NIFTI, Values
+from segpipe.dataset.description import NIFTI, RESERVED, Values
 from segpipe.images.formats import nifti
 from segpipe.images.formats.files import read_image
 from segpipe.images.grid import Grid
@@ -17,6 +18,8 @@ from segpipe.tools.importing.reading import hdf5
 from segpipe.tools.importing.reading.labels import LabelRules
 from segpipe.tools.importing.reading.series import read_folder
 from segpipe.tools.importing.reading.vocabulary import Structures
+
+MADE_UP = re.compile(r"structure_\d+")  # a name that stands for a value alone
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class ImportOptions:
         ignore: The value that means *not annotated*.
         binarize: Grey value from which a voxel of a label file is inside.
         overlap: Which of two structures a voxel of both belongs to: first or last.
+        labelled_only: Whether images without a label are left out, not refused.
         reference: The observer whose labels are the reference.
         instances: Whether the label maps are instance ids of one structure.
         spacing_mm: Distance of columns, rows (and slices) in files that store none.
@@ -56,6 +60,7 @@ class ImportOptions:
     ignore: int | None = None
     binarize: float | None = None
     overlap: str | None = None
+    labelled_only: bool = False
     reference: str | None = None
     instances: bool = False
     spacing_mm: tuple[float, ...] | None = None
@@ -67,20 +72,41 @@ class ImportOptions:
     replace: bool = False
     add: bool = False
 
-    def joined(self, other: "ImportOptions") -> "ImportOptions":
+    def joined(
+        self, other: "ImportOptions", labels: Mapping[str, Values] | None
+    ) -> "ImportOptions":
         """These options, with --add or --replace as the other ones have them.
 
-        Data that are added to name their structures and channels themselves.
+        Data that are added to name their structures and channels themselves; a name
+        that was made up gives way to theirs.
+
+        Args:
+            other: The options that were typed.
+            labels: The labels of the data that the new cases join.
         """
-        plain = all(isinstance(of, int) for of in self.structures.values())
-        known = other.add and not other.replace
+        known = other.add and not other.replace and labels is not None
         return replace(
             self,
             add=other.add,
             replace=other.replace,
-            structures={} if known and plain else self.structures,
+            structures=_as_in(labels or {}, self.structures)
+            if known
+            else self.structures,
             channels=() if known and not _has_channels(self) else self.channels,
         )
+
+
+def _as_in(labels: Mapping[str, Values], structures: Structures) -> Structures:
+    """The structures that data do not name themselves; one without a name is theirs."""
+    plain = all(isinstance(of, int) for of in structures.values())
+    made_up = all(MADE_UP.fullmatch(name) for name in structures)
+    names = [name for name in labels if name not in RESERVED]
+    agree = all(labels.get(name) == of for name, of in structures.items())
+    if agree or (plain and made_up and len(names) > 1):
+        return {}
+    if made_up and len(names) == len(structures) == 1:
+        return dict(zip(names, structures.values(), strict=True))
+    return structures
 
 
 def _has_channels(options: ImportOptions) -> bool:

@@ -17,8 +17,9 @@ from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.writing.replacing import is_filled, replaced, sole_import
 
-PHANTOM_MD5 = "f6f8ab08afcd99933cc61642d7637d1d"  # as DVC computes it for a folder
+PHANTOM_MD5 = "5c09852d0523ae151dbc20c834ba867a"  # as DVC computes it for a folder
 CELL, VESSEL = 1, 3  # values need not be consecutive
+WALL = 2400  # difference of two powers: about 1.2 mm between cells of 6 mm
 STEP_MM = 0.05  # all lengths are whole multiples
 PATIENTS = (1, 1, 1, 2, 2, 3, 4, 4, 5, 6, 7, 7, 8, 9, 9, 10, 11, 12, 13, 14)
 SITES = ("north", "south")  # of the patients, in turn
@@ -185,7 +186,7 @@ def _build_anatomy(random: _RandomNumbers, shape: Triple, spacing: Triple) -> _A
     cells, membrane = _build_cells(random, where, extent)
     cells[vessel | ~tissue] = 0
     debris = np.zeros(shape, dtype=bool)
-    for _ in range(random.integer(4, 8)):
+    for _ in range(random.integer(3, 6)):
         center = [random.integer(30, end - 30) for end in extent]
         debris |= _squares(where, center) < random.integer(14, 24) ** 2
     return _Anatomy(tissue, cells, membrane, vessel, debris & tissue)
@@ -201,11 +202,13 @@ def _squares(where: list[np.ndarray], center: list[int]) -> Int64[np.ndarray, "i
 def _build_vessel(
     random: _RandomNumbers, where: list[np.ndarray], extent: list[int]
 ) -> Bool[np.ndarray, "i j k"]:
-    """A bent tube from one side to the other: 65 balls along a parabola."""
-    ends = [[random.integer(60, end - 60) for end in extent] for _ in range(2)]
-    ends[0][0], ends[1][0] = 0, extent[0]
-    bend = [0, random.integer(-90, 90), random.integer(-60, 60)]
-    radius = random.integer(20, 32)
+    """A bent tube below the cells, from side to side: 65 balls along a parabola."""
+    ends = [
+        [end, random.integer(80, extent[1] - 80), random.integer(75, 100)]
+        for end in (0, extent[0])
+    ]
+    bend = [0, random.integer(-90, 90), random.integer(-25, 25)]
+    radius = random.integer(30, 40)
     vessel = np.zeros(where[0].shape, dtype=bool)
     for t in range(65):
         center = [
@@ -219,34 +222,37 @@ def _build_vessel(
 def _build_cells(
     random: _RandomNumbers, where: list[np.ndarray], extent: list[int]
 ) -> tuple[Int16[np.ndarray, "i j k"], Bool[np.ndarray, "i j k"]]:
-    """Balls of different sizes that press against each other, and their membranes.
+    """A layer of upright cells that press against each other, and their membranes.
 
-    Each voxel belongs to the ball with the lowest power (squared distance minus squared
-    radius), so that two overlapping balls share a flat wall.
+    A cell is a ball stretched along k. Each voxel belongs to the ball with the lowest
+    power (squared distance minus squared radius), so that two overlapping balls share a
+    flat wall.
     """
     balls: list[tuple[list[int], int]] = []
-    for _ in range(900):
-        radius = random.integer(32, 76)
-        center = [random.integer(24, end - 24) for end in extent]
+    for _ in range(600):
+        radius = random.integer(50, 80)
+        center = [random.integer(60, end - 60) for end in extent[:2]]
+        center.append(extent[2] - random.integer(155, 185))
         # Balls may overlap by at most a quarter of the sum of their radii.
         if all(
-            16 * sum((a - b) ** 2 for a, b in zip(center, other, strict=True))
+            16 * sum((a - b) ** 2 for a, b in zip(center[:2], other[:2], strict=True))
             > 9 * (radius + size) ** 2
             for other, size in balls
         ):
             balls.append((center, radius))
-        if len(balls) == 45:
-            break
     cells = np.zeros(where[0].shape, dtype=np.int16)
     lowest = np.zeros(where[0].shape, dtype=np.int64)
     second = np.zeros(where[0].shape, dtype=np.int64)
     for number, (center, radius) in enumerate(balls, start=1):
-        power = _squares(where, center) - radius**2
+        i, j, k = (
+            (place - middle) ** 2 for place, middle in zip(where, center, strict=True)
+        )
+        power = i + j + 4 * k // 9 - radius**2
         nearer = power < lowest
         second = np.where(nearer, lowest, np.minimum(second, power))
         lowest = np.where(nearer, power, lowest)
         cells[nearer] = number
-    membrane = (cells > 0) & (second < 0) & (second - lowest < 700)
+    membrane = (cells > 0) & (second < 0) & (second - lowest < WALL)
     return cells, membrane
 
 
@@ -259,14 +265,14 @@ def _build_image(
     image[anatomy.debris] += 140 * gain
     for cell in range(1, int(anatomy.cells.max()) + 1):
         image[anatomy.cells == cell] += random.integer(110, 230) * gain
-    image[anatomy.membrane] -= 70 * gain
+    image[anatomy.membrane] -= 200 * gain
     image[anatomy.vessel] += random.integer(250, 320) * gain
     for axis in range(3):
         image = _blurred(image, axis)
     places = np.meshgrid(*(np.arange(n) for n in image.shape), indexing="ij")
     bias = np.full(image.shape, 4096, dtype=np.int64)
     for place, size in zip(places, image.shape, strict=True):
-        bias += (2 * place - size) * random.integer(-900, 900) // size
+        bias += (2 * place - size) * random.integer(-1000, 1000) // size
     image = image * bias // 4096
     strength = random.integer(8, 13) if south else random.integer(5, 10)
     image += random.noise(anatomy.cells.shape) * strength // 20

@@ -2,31 +2,23 @@
 
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 from segpipe.project.errors import DataError
 from segpipe.project.progress import track
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.dicom.run import holds_dicom, import_dicom
-from segpipe.tools.importing.finding.documents import find_drawn, is_document
-from segpipe.tools.importing.finding.patterns import find_by_pattern, is_pattern
-from segpipe.tools.importing.finding.sources import (
-    RawCases,
-    find_described,
-    find_hdf5,
-    find_pairs,
-)
+from segpipe.tools.importing.finding.cases import find_cases
+from segpipe.tools.importing.finding.sources import RawCases
 from segpipe.tools.importing.phantom import is_phantom
-from segpipe.tools.importing.reading.hdf5 import is_hdf5
 from segpipe.tools.importing.reading.series import read_pseudonym
-from segpipe.tools.importing.reading.vocabulary import REST, sources_of, values_of
 from segpipe.tools.importing.surveying.survey import choose_conversion
-from segpipe.tools.importing.writing.cases import write_case
+from segpipe.tools.importing.writing.cases import note_unlabelled, write_case
 from segpipe.tools.importing.writing.known import drop_known
 from segpipe.tools.importing.writing.ledger import read_ledger, write_ledger
 from segpipe.tools.importing.writing.replacing import (
     check_layout,
+    describe_gaps,
     describe_import,
     describe_nothing,
     expect_whole,
@@ -67,7 +59,7 @@ def _import(source: Path, data: Path, options: ImportOptions) -> str:
     refuse_loss(data, options)
     if holds_dicom(source, options):
         return import_dicom(source, data, options)
-    sources = _find(source, options)
+    sources = find_cases(source, options)
     if not sources.cases:
         raise DataError(f"{source}: expected cases, found none; see --images, --labels")
     existing = read_existing(data, options)
@@ -92,14 +84,18 @@ def _import(source: Path, data: Path, options: ImportOptions) -> str:
         write_description(part, conversion, name=title, number=number)
         write_patients(part, rows, new, data if existing else None)
         before = read_ledger(data) if existing else ()
-        write_ledger(part, [*before, *(line for line in lines if line.case in new)])
+        lines = [line for line in lines if line.case in new]
+        lines += [one for one in note_unlabelled(sources, root) if one not in before]
+        write_ledger(part, [*before, *lines])
         splits = sources.folder / "splits.csv" if sources.folder else None
         if splits and splits.is_file() and existing is None:
             shutil.copyfile(splits, part / "splits.csv")
         check_layout(part)
-    return describe_import(
+    said = describe_import(
         data, conversion, imported=len(new), known=len(names) - len(new), number=number
     )
+    lacking = [case.name for case in sources.cases if case.missing]
+    return said + describe_gaps(lacking, len(sources.unlabelled))
 
 
 def refuse_loss(data: Path, options: ImportOptions) -> None:
@@ -118,66 +114,6 @@ def refuse_loss(data: Path, options: ImportOptions) -> None:
         "use --add to join them, or --replace to replace them (they stay in DVC's "
         "cache if they were committed); --add leaves out cases that are there already"
     )
-
-
-def _find(source: Path, options: ImportOptions) -> RawCases:
-    if not source.exists():
-        raise DataError(f"{source}: expected a folder or an HDF5 file, found nothing")
-    if source.is_file():
-        if not is_hdf5(source):
-            raise DataError(
-                f"{source}: expected a folder or an HDF5 file, found another file; "
-                "name the folder that holds the folders of images and labels"
-            )
-        found = find_hdf5(source.parent)
-        return replace(
-            found, cases=tuple(case for case in found.cases if case.label == source)
-        )
-    if options.labels is not None and is_document(options.labels):
-        return find_drawn(source, options.images, options.labels)
-    images = source / (options.images or "")
-    if options.labels is None and any(map(is_hdf5, _files(images))):
-        return find_hdf5(images)
-    if options.images is None and (source / "dataset.json").is_file():
-        return find_described(source)
-    if options.images is None or options.labels is None:
-        inner = sorted(path.name for path in source.iterdir() if path.is_dir())
-        raise DataError(
-            f"{source}: expected dataset.json, or the names of two folders, found the "
-            f"folders {', '.join(inner) or '(none)'}; give for example --images images "
-            "--labels labels"
-        )
-    if is_pattern(options.images) or is_pattern(options.labels):
-        return find_by_pattern(
-            source,
-            options.images,
-            options.labels,
-            channels=options.channels,
-            structures=_masks_of(options),
-            reference=options.reference,
-        )
-    if options.reference is not None:
-        raise DataError(
-            "--reference: expected --labels with {observer}, as in "
-            "'labels/{case}_{observer}.png', found a folder; leave the option out"
-        )
-    return find_pairs(
-        images,
-        source / options.labels,
-        channel_suffixes=options.channel_suffixes,
-        label_suffix=options.label_suffix,
-    )
-
-
-def _masks_of(options: ImportOptions) -> list[str]:
-    """The names of the masks that the options name."""
-    values = values_of(options.structures, named=True)
-    sources = sources_of(options.structures, values, named=True)
-    return [str(source) for source in sources if source != REST]
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def _read_patients(sources: RawCases, options: ImportOptions) -> list[dict[str, str]]:

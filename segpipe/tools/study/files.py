@@ -13,7 +13,7 @@ from segpipe.project.origin.study import CHECKOUT, Study, digest_text, shipped
 # neither: there the stage always runs, and the others run if its digests differ.
 CODE = "    deps:\n      - segpipe\n      - requirements-numerics.lock\n"
 CODE_OF_STUDY = "    always_changed: true # it looks at the installed segpipe\n"
-EVENT = "        expect: [segpipe.data.changed]\n"
+EVENTS = f"segpipe.project.{CHECKOUT}}}"
 DEVELOPING = "\n# What developing"  # the rest of .gitignore
 README = """\
 # {name}
@@ -83,8 +83,7 @@ def _name_deployments(text: str, name: str) -> str:
     text = _replace(text, f"\nname: {CHECKOUT}\n", f'\nname: "{name}"\n')
     text = re.sub(r"^  - name: \w+$", f'  - name: "{name}"', text, flags=re.M)
     text = _replace(text, "Retrain on new data", f"Retrain {name} on new data")
-    match = f'        match: {{prefect.resource.id: "segpipe.project.{name}"}}\n'
-    return _replace(text, EVENT, EVENT + match)
+    return _replace(text, EVENTS, f'"segpipe.project.{name}"}}')
 
 
 def _read(name: str) -> str:

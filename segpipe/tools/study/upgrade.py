@@ -10,16 +10,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from segpipe.project.documents import parse_yaml, write_text
+from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
+from segpipe.project.origin.commit import locked_stages
 from segpipe.project.origin.study import FILE, Study, digest_text, read_study, shipped
 from segpipe.project.params import read_params
 from segpipe.project.paths import Paths
 from segpipe.stages.code import CodeDigest, digest_stages, read_digests
 from segpipe.tools.study.files import describe_study, files_of_segpipe
+from segpipe.tools.study.graph import (
+    Stages,
+    behind,
+    code_of,
+    find_changes,
+    parse_graph,
+)
 
-CODE, ARTIFACTS = "artifacts/code/", "artifacts/"
-MODEL = "${item.model}"
+GRAPH = "dvc.yaml"
 
 
 def upgrade(
@@ -46,59 +53,70 @@ def upgrade(
             "file; a checkout of segpipe is brought up to date by git"
         )
     yield f"segpipe {version('segpipe')}; {study.segpipe} wrote this study's files"
-    yield from list_stale(paths, networks)
+    graph = _graph_to_come(paths.root / GRAPH, study)
+    yield from list_stale(paths, networks, graph)
     yield from compare_params(paths.params)
     yield from _compare_files(paths, study, rewrite=rewrite)
 
 
-def list_stale(paths: Paths, networks: Mapping[str, str]) -> Iterator[str]:
-    """Name what changed behind the stages, and the stages that would run again."""
+def _graph_to_come(file: Path, study: Study) -> Stages:
+    """The graph that the study has after the upgrade: segpipe's, or an edited one."""
+    found = file.read_text(encoding="utf-8") if file.is_file() else ""
+    stays = _is_edited(found, study, GRAPH)
+    return parse_graph(file, found if stays else files_of_segpipe(study.name)[GRAPH])
+
+
+def _is_edited(found: str, study: Study, name: str) -> bool:
+    """Whether somebody changed a file that segpipe wrote; a missing one comes back."""
+    return bool(found) and digest_text(found) != study.files.get(name)
+
+
+def list_stale(
+    paths: Paths, networks: Mapping[str, str], stages: Stages
+) -> Iterator[str]:
+    """Name what changed about the stages, and the stages that would run again.
+
+    Args:
+        paths: The study's folders.
+        networks: Name of each model to the name of its network.
+        stages: The graph that the study has after the upgrade.
+    """
     before = read_digests(paths)
     if not before:
         yield "code: no stage has run yet, so nothing becomes stale"
         return
     now = digest_stages(networks=networks, paths=paths)
-    stages = _read_graph(paths.root / "dvc.yaml")
+    called = code_of(stages, list(networks))
     stale: dict[str, str] = {}  # what it is called to its stage
     changes: set[str] = set()
-    for stage, names in _code_of(stages, list(networks)).items():
+    for stage, names in called.items():
         for label, name in names.items():
             found = list(_differences(before.get(name), now.get(name)))
             if found:
                 stale[label] = stage
                 changes |= set(found)
+    asked = find_changes(stages, read_params(paths.params), locked_stages(paths.root))
+    for name, words in asked.items():
+        stage = name.split("@")[0]
+        # Without its fold, and without its model where that has no code of its own.
+        label = next((x for x in called.get(stage, {}) if _is_of(name, x)), stage)
+        stale[label] = stage
+        changes |= {f"{GRAPH}, {label}: {change}" for change in words}
     if not stale:
         yield "code: the same behind every stage, so nothing becomes stale"
         return
     yield from (f"changed: {change}" for change in sorted(changes))
-    yield f"stale:   {', '.join(stale)}"
-    behind = _behind(stages, set(stale.values()))
-    if behind:
-        yield f"behind:  {', '.join(behind)}; they run again if their inputs change"
+    order = {stage: place for place, stage in enumerate(stages)}
+    shown = sorted(stale, key=lambda label: order[stale[label]])
+    yield f"stale:   {', '.join(shown)}"
+    later = behind(stages, set(stale.values()))
+    if later:
+        yield f"behind:  {', '.join(later)}; they run again if their inputs change"
 
 
-def _read_graph(path: Path) -> dict[str, Any]:
-    document = parse_yaml(path, path.read_bytes()) if path.is_file() else None
-    if not isinstance(document, dict) or not isinstance(document.get("stages"), dict):
-        raise DataError(f"{path}: expected stages, found none; restore it from git")
-    return dict(document["stages"])
-
-
-def _code_of(stages: dict[str, Any], models: list[str]) -> dict[str, dict[str, str]]:
-    """Stage to what it is called, by model if need be, and the digest behind that."""
-    found: dict[str, dict[str, str]] = {}
-    for stage, described in stages.items():
-        for dep in described.get("deps", []):
-            if not dep.startswith(CODE):
-                continue
-            name = dep.removeprefix(CODE).removesuffix(".json")
-            each = [(f"{stage}@{model}", model) for model in models]
-            found[stage] = (
-                {label: name.replace(MODEL, model) for label, model in each}
-                if MODEL in name
-                else {stage: name}
-            )
-    return found
+def _is_of(name: str, label: str) -> bool:
+    """Whether a stage of dvc.lock, train@unet2d-0, goes by a label, train@unet2d."""
+    return name == label or name.rpartition("-")[0] == label
 
 
 def _differences(before: CodeDigest | None, now: CodeDigest | None) -> Iterator[str]:
@@ -113,20 +131,6 @@ def _differences(before: CodeDigest | None, now: CodeDigest | None) -> Iterator[
         old, new = before.packages.get(package), now.packages.get(package)
         if old != new:
             yield f"{package} {old or 'absent'} -> {new or 'absent'}"
-
-
-def _behind(stages: dict[str, Any], stale: set[str]) -> list[str]:
-    """The stages that read, directly or not, what stale ones write; in their order."""
-    reached = set(stale)
-    for stage, described in stages.items():  # in the order in which they run
-        read = {
-            dep.removeprefix(ARTIFACTS).split("/")[0]
-            for dep in described.get("deps", [])
-            if dep.startswith(ARTIFACTS)
-        }
-        if read & reached:
-            reached.add(stage)
-    return [stage for stage in stages if stage in reached - stale]
 
 
 def compare_params(path: Path) -> Iterator[str]:
@@ -167,7 +171,7 @@ def _compare_files(paths: Paths, study: Study, *, rewrite: bool) -> Iterator[str
         if found == text:
             yield f"{name}: up to date"
             written[name] = digest_text(text)
-        elif found and digest_text(found) != study.files.get(name):
+        elif _is_edited(found, study, name):
             yield f"{name}: edited here, so it stays; to follow segpipe, change"
             yield from difflib.unified_diff(
                 found.splitlines(),

@@ -50,7 +50,12 @@ def cases() -> CaseList:
 
 
 def facts(**given: Any) -> dict[str, str]:
-    values = {"name": "Livers", "version": "5d41.dir", "commit": "abc of 2026-01-02"}
+    values: dict[str, Any] = {
+        "name": "Livers",
+        "version": "5d41.dir",
+        "commit": "abc of 2026-01-02",
+    }
+    values["code"] = {"segpipe.version": "1.2.3", "segpipe.code": "f" * 64}
     record = PredictionRecord(
         format_version=1,
         model="m",
@@ -70,6 +75,7 @@ def test_data_commit_segmenters_and_sides_are_said() -> None:
         "Data set": "Livers",
         "Version of the data": "MD5 5d41.dir",
         "Commit": "abc of 2026-01-02",
+        "segpipe": "1.2.3, code ffffffffffff",
         "All cases": "4 cases of 3 patients",
         "Test": "1 case of 1 patient",
         "Fold 0": ("training: 2 cases of 1 patient; validation: 1 case of 1 patient"),

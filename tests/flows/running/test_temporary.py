@@ -21,7 +21,7 @@ from pathlib import Path
 
 from prefect import flow, task
 
-from flows.running.temporary import close_temporary_server
+from flows.running.temporary import by_hand
 
 
 @task
@@ -36,8 +36,8 @@ def wait() -> None:
         time.sleep(0.1)
 
 
-close_temporary_server()
-wait()
+with by_hand("wait"):
+    wait()
 """
 EVIL = {"Origin": "https://evil.example"}
 REBOUND = {"Host": "evil.example:8000", "Origin": "http://evil.example:8000"}
@@ -129,4 +129,5 @@ def test_every_flow_that_runs_by_hand_closes_it() -> None:
 
     assert {"reproduce", "retrain", "segment"} <= set(by_hand)
     for name, main in by_hand.items():
-        assert re.search(r"\n    close_temporary_server\(\)\n    try:", main), name
+        call = rf'\n    try:\n        with by_hand\("{name}"\):\n +.*\b{name}\('
+        assert re.search(call, main), name

@@ -1,4 +1,4 @@
-"""Services run this project's code, and flows see no server's password."""
+"""Services run the code that started them, and flows see no server's password."""
 
 from pathlib import Path
 
@@ -10,15 +10,16 @@ from flows.services.environment import (
     find_login,
     without_secrets,
 )
+from tests.support.places import ROOT
 
 
 def build(folder: Path) -> dict[str, str]:
     return build_environment(
-        folder, folder / "s", api="http://a", mlflow="http://m", login="user:wo:rd"
+        folder / "s", api="http://a", mlflow="http://m", login="user:wo:rd"
     )
 
 
-def test_the_projects_code_comes_first_and_every_process_is_marked(
+def test_the_running_code_comes_first_and_every_process_is_marked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "/theirs")
@@ -26,7 +27,7 @@ def test_the_projects_code_comes_first_and_every_process_is_marked(
 
     environment = build(tmp_path)
 
-    assert environment["PYTHONPATH"] == f"{tmp_path}:/theirs"
+    assert environment["PYTHONPATH"] == f"{ROOT}:/theirs"
     assert environment["PREFECT_API_URL"] == "http://a"
     assert environment[MARK] == str(tmp_path / "s")
 
@@ -50,12 +51,12 @@ def test_workers_know_the_servers_login_and_not_its_databases(
     assert "PREFECT_SERVER_API_AUTH_STRING" not in worker
 
 
-def test_workers_of_one_machine_share_their_checkpoints_or_the_users(
+def test_no_run_gets_the_checkpoints_of_the_project_that_started_the_servers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A training whose worker was lost goes on in the clone of another."""
+    """The user's own folder stays."""
     monkeypatch.delenv("SEGPIPE_CHECKPOINTS", raising=False)
-    assert build(tmp_path)["SEGPIPE_CHECKPOINTS"] == f"{tmp_path}/.checkpoints"
+    assert "SEGPIPE_CHECKPOINTS" not in build(tmp_path)
 
     monkeypatch.setenv("SEGPIPE_CHECKPOINTS", "/shared/checkpoints")
     assert build(tmp_path)["SEGPIPE_CHECKPOINTS"] == "/shared/checkpoints"

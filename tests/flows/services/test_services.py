@@ -7,7 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
+import venv
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
@@ -24,12 +26,15 @@ from websockets.typing import Origin, Subprotocol
 from flows.services.daemons import MARK, family, lives
 from flows.services.door import authorization
 from flows.services.environment import find_login
+from flows.services.pages import find_pages
 from flows.services.ports import listener, owner
 from flows.services.services import Services, Starter, clear, read_services, start, stop
 from segpipe.evaluation.report.page import page_file
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
+from segpipe.project.origin.study import FILE
 from segpipe.project.paths import Paths
+from segpipe.tools.study.files import describe_study, files_of_segpipe
 from tests.support.browser import browser
 from tests.support.deployed import BUSY, ask, build_project, csrf, run, state
 from tests.support.places import ROOT
@@ -387,6 +392,17 @@ def pages(root: Path) -> dict[str, str]:
     return {line[0]: line[1] for line in lines if line and line[0] in names}
 
 
+def test_a_server_that_does_not_know_the_project_is_said_with_the_mend(
+    services: Services, tmp_path: Path
+) -> None:
+    """An older server did not open an experiment, and kept a store of its own."""
+    describe_study("unknown", {}).write(tmp_path / FILE)
+    login = os.environ["PREFECT_API_AUTH_STRING"]
+
+    with pytest.raises(DataError, match=r"experiment unknown, found HTTP.*404.*stop`"):
+        find_pages(tmp_path, api=services.api, mlflow=services.mlflow, login=login)
+
+
 def test_a_start_says_what_it_waits_for_at_least_every_few_seconds(root: Path) -> None:
     said = (root / "said").read_text().splitlines()
     moments = [datetime.strptime(line[:8], "%H:%M:%S") for line in said]
@@ -493,6 +509,63 @@ def test_a_second_start_starts_what_died_and_nothing_else(
     deployment = ask(services.api, "deployments/name/together/together")
     assert [each["active"] for each in deployment["schedules"]] == [True]
     assert len(ask(services.api, "automations/filter", {})) == 1
+
+
+PLACE = """\
+import os, sys
+from pathlib import Path
+from prefect import flow
+import flows.train, segpipe.project.paths
+
+@flow
+def place() -> None:
+    flows.train.keep_checkpoints(os.getcwd())
+    found = [sys.executable, flows.train.__file__, segpipe.project.paths.__file__]
+    Path("place").write_text("\\n".join([*found, os.environ["SEGPIPE_CHECKPOINTS"]]))
+"""
+
+
+def test_a_run_of_another_study_has_its_own_code_and_checkpoints(
+    root: Path, services: Services, tmp_path: Path
+) -> None:
+    """The worker is that of a project with a copy of the code, under another Python.
+
+    Deploying also sets back for how long a run of these servers may be silent, so that
+    this comes after the test that waits for it.
+    """
+    study = tmp_path / "the study"
+    venv.create(study / "venv", symlinks=True)
+    python = study / "venv" / "bin" / "python"
+    (place,) = study.glob("venv/lib/*/site-packages")
+    (place / "beside.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    (study / "dvc.yaml").write_text("stages: {}\n")
+    (study / "place.py").write_text(PLACE)
+    described = files_of_segpipe("liver")["prefect.yaml"].partition("deployments:\n")
+    one = "  - {name: place, entrypoint: place.place, work_pool: *cpu}\n"
+    (study / "prefect.yaml").write_text("".join([*described[:2], one]))
+    subprocess.run(
+        [python, "-m", "flows.deployments"],
+        cwd=study,
+        env={**os.environ, "PREFECT_API_URL": services.api, "PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+    )
+    number = run(services.api, "place")
+    wait_until(
+        lambda: state(services.api, number) in ("COMPLETED", "FAILED", "CRASHED"), 90
+    )
+
+    assert state(services.api, number) == "COMPLETED", last_lines(root, "cpu")
+    assert (study / "place").read_text().splitlines() == [
+        str(python),
+        str(ROOT / "flows" / "train.py"),
+        str(ROOT / "segpipe" / "project" / "paths.py"),
+        str(study / ".checkpoints"),
+    ]
+
+
+def last_lines(root: Path, name: str) -> str:
+    return (root / ".services" / "logs" / f"{name}.log").read_text()[-3000:]
 
 
 def test_a_port_that_another_has_is_an_error_that_names_both(

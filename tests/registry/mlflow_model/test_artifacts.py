@@ -37,6 +37,21 @@ def test_a_file_of_a_run_lies_beside_the_database_and_moves_with_it(
     assert Path(read).read_text() == file.read_text() == "words"
 
 
+def test_the_folder_of_the_files_may_be_a_link_to_a_larger_disk(
+    paths: Paths, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    disk = tmp_path_factory.mktemp("disk")
+    paths.store_files.symlink_to(disk)
+    client, experiment = connect(paths)
+    run = client.create_run(experiment).info.run_id
+
+    client.log_text(run, "words", "a/b.txt")
+
+    (file,) = disk.rglob("b.txt")
+    read = client.download_artifacts(run, "a/b.txt")
+    assert Path(read).read_text() == file.read_text() == "words"
+
+
 def test_mlflow_alone_finds_it_by_the_entry_point(paths: Paths, tmp_path: Path) -> None:
     """As pip writes it from pyproject.toml."""
     client, experiment = connect(paths)

@@ -1,5 +1,8 @@
 """The page of a version is read by people: figures by structure, origin, standing."""
 
+import pytest
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+
 from segpipe.registry.mlflow_model.description import (
     describe_origin,
     describe_standing,
@@ -30,8 +33,8 @@ def test_figures_stand_by_structure_and_unknown_ones_are_left_out() -> None:
     assert figures_table(METRICS) == TABLE
 
 
-def test_the_origin_names_data_code_and_the_page_of_the_report() -> None:
-    made = Provenance(
+def provenance(metrics: dict[str, float]) -> Provenance:
+    return Provenance(
         format_version=1,
         model="unet3d",
         digest="d" * 64,
@@ -40,10 +43,14 @@ def test_the_origin_names_data_code_and_the_page_of_the_report() -> None:
         lock=None,
         commit="c" * 40,
         dirty=True,
-        metrics=METRICS,
+        metrics=metrics,
     )
 
-    text = describe_origin(made, dataset="Liver", folds=2, experiment="1", run="r")
+
+def test_the_origin_names_data_code_and_the_page_of_the_report() -> None:
+    text = describe_origin(
+        provenance(METRICS), dataset="Liver", folds=2, experiment="1", run="r"
+    )
 
     assert TABLE in text
     assert f"Data set: Liver, md5 `{'a' * 12}`" in text
@@ -68,3 +75,57 @@ def test_the_standing_is_replaced_and_what_a_person_wrote_stays() -> None:
     assert "Promoted 2026-11-26 08:00 UTC by ann on host: finer vessels" in second
     assert "candidate" not in second
     assert with_standing(first, describe_standing(("candidate",), {})) == first
+
+
+LIMIT = SqlModelVersion.description.type.length  # PostgreSQL refuses more
+
+
+@pytest.mark.parametrize("structures", [20, 117, 1000])
+def test_a_description_fits_into_mlflows_database_and_says_where_the_rest_is(
+    structures: int,
+) -> None:
+    """With structures without end and the reasons of a person who has much to say."""
+    figures = dict(METRICS)
+    for number in range(2, structures):
+        figures[f"structures/vertebra number {number:04d}/dice_mean"] = 0.5
+    sentence = "It follows the finer vessels better. "
+    tags = {
+        f"{act}.{key}": text
+        for act in ("promoted", "rolled_back")
+        for key, text in {
+            "at": "2026-11-26T08:00:25+00:00",
+            "by": "ann on host",
+            "why": sentence * 300,
+        }.items()
+    }
+
+    origin = describe_origin(
+        provenance(figures), dataset="Spine", folds=5, experiment="1", run="r"
+    )
+    whole = with_standing(origin, describe_standing(("champion", "previous"), tags))
+
+    assert len(whole) <= LIMIT == 5000
+    rows = [line for line in whole.splitlines() if line.startswith("| ")]
+    assert rows[-1] == "| **mean** | 0.856 | 4.000 |"
+    shown = len(rows) - 3  # the header and the mean
+    rest = f"The first {shown} of {structures} structures; the others: [all figures]"
+    cut = f"{rest}(#/experiments/1/runs/r/model-metrics)." in whole
+    assert cut == (structures > 100) == (shown < structures)
+    assert whole.endswith(
+        "better. It follows the finer vessels better. \N{HORIZONTAL ELLIPSIS} "
+        "The whole reason: tag rolled_back.why."
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "ends"),
+    [(100, "- Promoted"), (4960, "- It is the champion."), (5000, "x"), (6000, "x")],
+)
+def test_what_a_person_wrote_is_never_cut_for_the_standing(
+    written: int, ends: str
+) -> None:
+    text = with_standing("x" * written, "- It is the champion.\n- Promoted")
+
+    assert text.startswith("x" * written)
+    assert text.endswith(ends)
+    assert len(text) <= max(LIMIT, written)

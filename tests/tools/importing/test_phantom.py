@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from segpipe.dataset.layout import read_dataset
 from segpipe.images.formats.nifti import open_image, read_image, read_label
@@ -66,6 +67,29 @@ def test_its_cells_touch_and_differ_in_size(data: Path) -> None:
 
     assert touching == 20
     assert np.percentile(sizes, 90) > 3 * np.percentile(sizes, 10) > 0
+
+
+def test_components_of_its_cells_are_hardly_ever_cells(data: Path) -> None:
+    """So that a network without a line between touching cells finds no instances."""
+    matched, components, cells = 0, 0, 0
+    for path in sorted((data / "instancesTr").iterdir()):
+        ids = read_label(path).array
+        found, number = ndimage.label(ids > 0)
+        for cell in range(1, ids.max() + 1):
+            shared = np.bincount(found[ids == cell], minlength=number + 1)
+            sizes = np.bincount(found.ravel()) + (ids == cell).sum() - shared
+            matched += int((shared[1:] / sizes[1:]).max() > 0.5)
+        components += number
+        cells += ids.max()
+
+    assert cells > 150
+    assert 2 * matched / (components + cells) < 0.1
+
+
+def test_its_vessel_crosses_each_block_below_the_cells(data: Path) -> None:
+    for path in sorted((data / "labelsTr").iterdir()):
+        _, number = ndimage.label(read_label(path).array == 3, np.ones((3, 3, 3)))
+        assert number == 1
 
 
 def test_no_threshold_of_brightness_finds_the_cells(data: Path) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import yaml
 from ruamel.yaml import YAML
 
 from segpipe.tools.study.files import describe_study, files_of_segpipe, files_of_user
@@ -39,8 +40,21 @@ def test_the_deployments_differ_in_their_names_and_what_retrain_waits_for() -> N
     )
     assert after.pop("name") == "Retrain liver on new data"
     assert before.pop("name") == "Retrain on new data"
+    assert before.pop("match") == {"prefect.resource.id": "segpipe.project.segpipe"}
     assert after.pop("match") == {"prefect.resource.id": "segpipe.project.liver"}
     assert study == own
+
+
+@pytest.mark.parametrize("name", ["2026", "1e3", "0x1F", "on", "null", "2026-11-26"])
+def test_a_name_that_yaml_would_take_for_something_else_stays_a_name(name: str) -> None:
+    """Prefect reads the file with PyYAML, which knows more of these than YAML 1.2."""
+    study = yaml.safe_load(files_of_segpipe(name)["prefect.yaml"])
+
+    assert study["name"] == name
+    assert [each["name"] for each in study["deployments"]] == [name] * 5
+    (trigger,) = study["deployments"][2]["triggers"]
+    assert trigger["name"] == f"Retrain {name} on new data"
+    assert trigger["match"] == {"prefect.resource.id": f"segpipe.project.{name}"}
 
 
 def test_git_ignores_in_a_study_what_a_project_makes_and_no_tool_of_developers() -> (

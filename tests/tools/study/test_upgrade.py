@@ -145,6 +145,51 @@ def test_a_file_that_nobody_edited_is_rewritten_when_told_so(
     assert "dvc.yaml: up to date" in said(paths)
 
 
+@pytest.mark.parametrize("edited", [False, True])
+def test_what_a_new_graph_asks_for_is_named_unless_the_old_one_stays(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, edited: bool
+) -> None:
+    """Before and after the file is rewritten, until DVC has run the stage."""
+    now = upgrade.files_of_segpipe("liver")
+    newer = now["dvc.yaml"].replace("params: [evaluate]", "params: [compute, evaluate]")
+    assert newer != now["dvc.yaml"]
+    monkeypatch.setattr(
+        upgrade, "files_of_segpipe", lambda name: {**now, "dvc.yaml": newer}
+    )
+    write_lock(paths, now["dvc.yaml"])
+    if edited:
+        with (paths.root / "dvc.yaml").open("a") as file:
+            file.write("# mine\n")
+
+    for rewrite in (False, True, False):
+        lines = said(paths, rewrite=rewrite)
+        told = [x for x in lines if x.startswith(("changed:", "stale:", "behind:"))]
+        assert (
+            told == []
+            if edited
+            else [
+                "changed: dvc.yaml, evaluate: reads compute of params.yaml",
+                "stale:   evaluate",
+                "behind:  report; they run again if their inputs change",
+            ]
+        )
+
+
+def write_lock(paths: Paths, graph: str) -> None:
+    """What dvc.lock lists of the stage evaluate of one model after it has run."""
+    stage = YAML(typ="safe", pure=True).load(graph)["stages"]["evaluate"]
+    text = json.dumps(stage).replace("${item.model}", "unet2d")
+    one = json.loads(text)
+    locked = {
+        "cmd": one["cmd"],
+        "deps": [{"path": path} for path in one["deps"]],
+        "params": {"params.yaml": dict.fromkeys(one["params"])},
+        "outs": [{"path": path} for path in [*one["outs"], *one["metrics"]]],
+    }
+    document = {"schema": "2.0", "stages": {"evaluate@unet2d": locked}}
+    (paths.root / "dvc.lock").write_text(json.dumps(document))
+
+
 def test_a_file_that_somebody_edited_stays_and_the_difference_is_shown(
     paths: Paths,
 ) -> None:

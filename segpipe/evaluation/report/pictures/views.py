@@ -184,7 +184,7 @@ def _structures(cases: CaseList, drawn: _Drawn, grid: Grid) -> list[Structure]:
             _region(number, drawn.counted),
             {column: found[name] * size for column, found in drawn.voxels.items()},
             {
-                column: len(np.unique(drawn.regions[column][array == number]))
+                column: _number_of_instances(drawn.regions[column][array == number])
                 for column, array in drawn.classes.items()
             }
             if number in drawn.counted
@@ -193,6 +193,11 @@ def _structures(cases: CaseList, drawn: _Drawn, grid: Grid) -> list[Structure]:
         for number, name in enumerate(cases.structures)
         if number and any(found[name] for found in drawn.voxels.values())
     ]
+
+
+def _number_of_instances(regions: Integer[np.ndarray, " voxel"]) -> int:
+    """How many instances some voxels belong to; those without one do not count."""
+    return int((np.unique(regions) > len(COLOURS)).sum())  # as by_instance numbers them
 
 
 def _region(number: int, counted: frozenset[int]) -> int | None:

@@ -9,8 +9,11 @@ from segpipe.tools.importing.conversion import Conversion, ImportOptions
 from segpipe.tools.importing.dicom.pairing import LabelledSeries
 from segpipe.tools.importing.reading.labels import LabelRules
 from segpipe.tools.importing.reading.vocabulary import (
+    BACKGROUND,
     RESERVED,
+    REST,
     Source,
+    are_united,
     sources_of,
     values_of,
 )
@@ -44,6 +47,14 @@ def refuse_options(options: ImportOptions) -> None:
             raise DataError(
                 f"{option}: expected none for DICOM, found one: {reason}; leave it out"
             )
+    pairs = options.structures.items()
+    rest = [n for n, of in pairs if isinstance(of, tuple) and REST in of]
+    if are_united(options.structures) or any(n != BACKGROUND for n in rest):
+        raise DataError(
+            "--structure: expected each segment or contour in one structure for DICOM, "
+            "found one twice, or * for the rest; name them, or convert them to label "
+            "maps first"
+        )
     if len(options.channels) > 1:
         raise DataError(
             f"--channel: expected one name for DICOM, found "

@@ -65,7 +65,12 @@ def find_drawn(source: Path, images: str | None, labels: str) -> RawCases:
         )
         for name, case in case_names(drawings).items()
     ]
-    return RawCases(tuple(sorted(cases, key=lambda case: case.name)))
+    folder, used = source / (images or ""), {case.images[0] for case in cases}
+    others = (folder / file for file in list_files(folder))
+    return RawCases(
+        tuple(sorted(cases, key=lambda case: case.name)),
+        unlabelled=tuple(file for file in others if file not in used),
+    )
 
 
 def case_names(names: Iterable[str]) -> dict[str, str]:

@@ -68,8 +68,8 @@ def find_by_pattern(
         reference: The observer whose labels are the reference.
 
     Raises:
-        DataError: If a pattern cannot be used, a part of a case is missing, or the
-            observer of the reference is not said.
+        DataError: If a pattern cannot be used, a label has no image, a case lacks a
+            channel that nobody names, or the observer of the reference is not said.
     """
     for option, text in (("--images", images), ("--labels", labels)):
         _check_pattern(option, text)
@@ -101,21 +101,30 @@ def find_by_pattern(
         log.info("left out %d masks that --structure does not name", len(masks))
     by_case = _grouped(pictured)
     alone = [f"label {f[0].path}" for c, f in labelled.items() if c not in by_case]
-    alone += [f"image {f[0].path}" for c, f in by_case.items() if c not in labelled]
+    unlabelled = tuple(
+        one.path for c, f in by_case.items() if c not in labelled for one in f
+    )
     if alone or not labelled:
+        alone += [f"image {path}" for path in unlabelled]
         raise DataError(
             f"{source}: expected an image ({images}) and a label ({labels}) of each "
             f"case, found without a partner {shown(sorted(alone)) or 'nothing at all'};"
             " move them out, or correct --images and --labels"
         )
     parted = "{channel}" in images
-    wanted = tuple(sorted({f.channel for f in pictured}))
+    wanted = tuple(sorted({f.channel for f in pictured if f.case in labelled}))
     wanted = tuple(channels) if parted and channels else wanted
+    if lost := set(wanted) - {f.channel for f in pictured if f.case in labelled}:
+        raise DataError(
+            f"{source}: expected images ({images}) of the channels "
+            f"{', '.join(wanted)}, found none of {', '.join(sorted(lost))}; correct "
+            "--channel"
+        )
     found = [
-        _case(name, by_case[name], labelled[name], wanted, reference)
-        for name in sorted(by_case)
+        _case(name, by_case[name], labelled[name], wanted, reference, bool(channels))
+        for name in sorted(labelled)
     ]
-    return RawCases(tuple(found), wanted if parted else ())
+    return RawCases(tuple(found), wanted if parted else (), unlabelled=unlabelled)
 
 
 def list_files(source: Path) -> Iterator[str]:
@@ -216,15 +225,25 @@ def _case(
     labels: list[Found],
     channels: tuple[str, ...],
     reference: str | None,
+    may_lack: bool,
 ) -> RawCase:
-    """One case from its files."""
+    """One case from its files; it may lack some of the channels that options name."""
     by_channel = {found.channel: found.path for found in images}
-    if set(by_channel) != set(channels) or len(images) != len(channels):
+    doubled = len(by_channel) < len(images)
+    missing = tuple(n for n, one in enumerate(channels) if one not in by_channel)
+    if doubled or (missing and not may_lack):
+        several = " ".join(f"--channel {one}" for one in channels)
+        mend = (
+            "make the pattern narrower"
+            if doubled
+            else (
+                f"add the missing ones, or name those that a case may lack: {several}"
+            )
+        )
         raise DataError(
             f"{images[0].path}: expected one file of each channel of {name} "
             f"({', '.join(channels) or 'one image'}), found "
-            f"{', '.join(str(found.path.name) for found in images)}; add the missing "
-            "ones, or make the pattern narrower"
+            f"{', '.join(str(found.path.name) for found in images)}; {mend}"
         )
     observers = _by_observer(name, labels)
     if len(observers) > 1 and reference not in observers:
@@ -242,10 +261,11 @@ def _case(
     main = observers.pop(reference or "", None) or observers.pop(next(iter(observers)))
     return RawCase(
         name,
-        tuple(by_channel[channel] for channel in channels),
+        tuple(by_channel[channel] for channel in channels if channel in by_channel),
         main.files[0],
         masks=None if main == Drawn((main.files[0],)) and not main.drawing else main,
         observers=observers,
+        missing=missing,
     )
 
 

@@ -1,22 +1,19 @@
 """RawCase: a case outside of the project, and how cases are found in folders."""
 
-import logging
 import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from segpipe.dataset.description import Values, read_description
 from segpipe.dataset.layout import read_dataset
-from segpipe.images.formats.files import FOREIGN_FORMATS, IMAGE_SUFFIXES, suffix_of
+from segpipe.images.formats.files import IMAGE_SUFFIXES, suffix_of
 from segpipe.project.documents import parse_json
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.reading import hdf5
 from segpipe.tools.importing.reading.labels import Drawn
 
-log = logging.getLogger(__name__)
 SHOWN = 8  # names listed in an error
 
 
@@ -32,6 +29,7 @@ class RawCase:
         masks: The masks or shapes of which the label map is made; ``label`` is the
             file of the first.
         observers: What other people drew, by the name of each.
+        missing: Numbers of the channels of which there is no file.
     """
 
     name: str
@@ -40,11 +38,18 @@ class RawCase:
     instances: Path | None = None
     masks: Drawn | None = None
     observers: Mapping[str, Drawn] = field(default_factory=dict)
+    missing: tuple[int, ...] = ()
 
     @property
     def drawn(self) -> Drawn:
         """What was drawn as the reference."""
         return self.masks or Drawn((self.label,))
+
+    @property
+    def files(self) -> set[Path]:
+        """All files, and folders of DICOM, that it consists of."""
+        found = {*self.images, *filter(None, [self.instances]), *self.drawn.files}
+        return found.union(*(drawn.files for drawn in self.observers.values()))
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class RawCases:
         folder: Folder that may hold patients.csv and splits.csv.
         regions_class_order: The value as which each structure is written, if some
             unite values.
+        unlabelled: Images to which no label belongs.
     """
 
     cases: tuple[RawCase, ...]
@@ -68,6 +74,7 @@ class RawCases:
     spacing_mm: tuple[float, float] | None = None
     folder: Path | None = None
     regions_class_order: tuple[int, ...] | None = None
+    unlabelled: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse names that are no names of files, or of two cases.
@@ -109,7 +116,7 @@ def find_described(source: Path) -> RawCases:
     document = parse_json(path, path.read_bytes())
     if isinstance(document, dict) and isinstance(document.get("training"), list):
         return _find_listed(source, document)
-    dataset = read_dataset(source)
+    dataset = read_dataset(source, "zeros")
     if dataset.faults:
         raise DataError(
             f"{source}: expected a whole data set, found:\n"
@@ -124,6 +131,7 @@ def find_described(source: Path) -> RawCases:
             observers={
                 name: Drawn((source / file,)) for name, file in files.observers.items()
             },
+            missing=files.missing,
         )
         for files in dataset.cases
     )
@@ -163,7 +171,8 @@ def _find_listed(source: Path, document: dict[str, object]) -> RawCases:
                     f"{file}: expected the file that dataset.json lists, found none; "
                     "add it, or remove its case from the list training"
                 )
-        cases.append(RawCase(_stem(label), images, label))
+        missing = _unlisted(images, source / str(entry["image"]), len(channels))
+        cases.append(RawCase(stem_of(label), images, label, missing=missing))
     try:
         labels = {str(name): int(value) for value, name in names.items()}
         ordered = sorted(channels, key=int)
@@ -190,122 +199,39 @@ def _listed_images(image: Path) -> tuple[Path, ...]:
     return tuple(exact) or (image,)
 
 
-def find_pairs(
-    images: Path, labels: Path, *, channel_suffixes: tuple[str, ...], label_suffix: str
-) -> RawCases:
-    """Find the cases of two folders by the names of the files.
+def _unlisted(images: tuple[Path, ...], listed: Path, channels: int) -> tuple[int, ...]:
+    """The numbers of the channels that are not among the files of a listed image."""
+    if images == (listed,):
+        return ()  # one file holds all of them
+    found = {int(re.sub(r".*_", "", stem_of(file))) for file in images}
+    return tuple(sorted(set(range(channels)) - found))
+
+
+def find_hdf5(images: Path, key: str | None = None) -> RawCases:
+    """Find the cases of a folder of HDF5 files, each with image and label.
 
     Args:
-        images: Folder of images.
-        labels: Folder of label maps; may be the same.
-        channel_suffixes: Endings of the stems that name the channels, in this order.
-        label_suffix: Ending of the label maps' stems after the name of the case.
+        images: The folder.
+        key: Data set of the labels, to tell the files without it; None does not look.
 
     Raises:
-        DataError: If a label has no image or an image no label; lists them.
+        DataError: If a file that is looked at is damaged.
     """
-    drawn = {}
-    for stem, file in _list_images(labels).items():
-        if stem.endswith(label_suffix):
-            drawn[_without(stem, label_suffix)] = file
-        else:
-            log.info("left out %s: it does not end in %s", file, label_suffix)
-    taken = _list_images(images)
-    if images == labels:
-        taken = {
-            stem: file for stem, file in taken.items() if file not in drawn.values()
-        }
-    by_case = _by_case(taken, set(drawn), channel_suffixes)
-    alone = [f"label {drawn[name]}" for name in sorted(set(drawn) - set(by_case))]
-    alone += [
-        f"image {next(iter(files.values()))}"
-        for name, files in sorted(by_case.items())
-        if name not in drawn
-    ]
-    if alone or not drawn:
-        raise DataError(
-            f"{images}: expected an image and a label of each case, found without a "
-            f"partner {shown(alone) or 'nothing: no label at all'}; move them out, or "
-            "give the part that differs by --channel-suffix or --label-suffix"
-        )
-    wanted = channel_suffixes or tuple(sorted(set().union(*by_case.values())))
-    for name, files in sorted(by_case.items()):
-        if set(files) != set(wanted):
-            raise DataError(
-                f"{images / name}: expected the channels {', '.join(wanted)}, found "
-                f"{', '.join(sorted(files))}; add the missing files"
-            )
-    cases = tuple(
-        RawCase(name, tuple(by_case[name][part] for part in wanted), drawn[name])
-        for name in sorted(drawn)
-    )
-    return RawCases(cases, tuple(part.strip("_-. ") for part in channel_suffixes))
-
-
-def _by_case(
-    files: dict[str, Path], names: set[str], suffixes: tuple[str, ...]
-) -> dict[str, dict[str, Path]]:
-    """Files by case and channel; without suffixes, by _0000 if a label has the stem."""
-    found: dict[str, dict[str, Path]] = defaultdict(dict)
-    for stem, file in files.items():
-        numbered = re.fullmatch(r"(.+)_(\d{4})", stem)
-        for suffix in suffixes:
-            if stem.endswith(suffix):
-                found[_without(stem, suffix)][suffix] = file
-                break
-        else:
-            if suffixes:
-                log.info("left out %s: it ends in none of the channel suffixes", file)
-            elif stem not in names and numbered and numbered[1] in names:
-                found[numbered[1]][numbered[2]] = file
-            else:
-                found[stem][""] = file
-    return dict(found)
-
-
-def _without(stem: str, suffix: str) -> str:
-    return stem.removesuffix(suffix).rstrip("_-. ") if suffix else stem
-
-
-def find_hdf5(images: Path) -> RawCases:
-    """Find the cases of a folder of HDF5 files, each with image and label."""
     files = [file for file in sorted(images.iterdir()) if hdf5.is_hdf5(file)]
-    return RawCases(tuple(RawCase(_stem(file), (file,), file) for file in files))
+    without = [f for f in files if key is not None and key not in hdf5.read_sets(f)]
+    cases = (RawCase(stem_of(f), (f,), f) for f in files if f not in without)
+    return RawCases(tuple(cases), unlabelled=tuple(without))
 
 
-def _stem(path: Path) -> str:
+def stem_of(path: Path) -> str:
+    """The name of a file without its ending, in Unicode's composed form."""
     for ending in (*IMAGE_SUFFIXES, *hdf5.SUFFIXES):
         if path.name.lower().endswith(ending):
             return unicodedata.normalize("NFC", path.name[: -len(ending)])
     return unicodedata.normalize("NFC", path.stem)
 
 
-def _list_images(folder: Path) -> dict[str, Path]:
-    """Image files by stem; other files are left out, foreign formats are refused."""
-    if not folder.is_dir():
-        raise DataError(
-            f"{folder}: expected a folder, found none; see --images, --labels"
-        )
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not path.is_file():
-            continue
-        if path.name.lower().endswith(IMAGE_SUFFIXES):
-            stem = _stem(path)
-            if stem in found:
-                raise DataError(
-                    f"{path}: expected one file of this name, found {found[stem]} "
-                    "beside it; move one out"
-                )
-            found[stem] = path
-        elif path.suffix.lower() in FOREIGN_FORMATS:
-            suffix_of(path)  # raises: how to convert it
-        else:
-            log.info("left out %s: not an image", path)
-    return found
-
-
-def shown(names: list[str]) -> str:
+def shown(names: Sequence[str]) -> str:
     """The names, of many only the first."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

@@ -9,13 +9,16 @@ from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.proposal.roles import Layout
 from segpipe.tools.importing.proposal.values import (
     IGNORE,
+    Overlaps,
     Sample,
     are_instances,
     binarize_at,
     may_ignore,
+    measure_overlaps,
     one_value_each,
-    overlap_of,
 )
+from segpipe.tools.importing.reading.labels import Drawn, LabelRules, Notes, masks_in
+from segpipe.tools.importing.reading.vocabulary import are_united
 
 MOST_CASES = 3  # of which masks are looked at together
 SHOWN = 8  # values listed in a line
@@ -79,7 +82,9 @@ def propose_labels(
     if layout.structures:
         return _propose_masks(options, layout, sample, source)
     if named := segment_names(files):
-        return Meaning((replace(options, structures={n: (n,) for n in named}),))
+        drawn = [Drawn((file,)) for file in files[:MOST_CASES]]
+        found, lines = _propose_named(options, named, drawn)
+        return Meaning((found,), "; ".join(lines))
     only, values = layout.name or "structure_1", sample.values
     if one_value_each(sample):
         line = f"masks of {' and of '.join(map(str, values))} are one structure"
@@ -118,25 +123,62 @@ def _propose_values(options: ImportOptions, only: str, sample: Sample) -> Meanin
 def _propose_masks(
     options: ImportOptions, layout: Layout, sample: Sample, source: Path
 ) -> Meaning:
-    """Masks of structures; where they overlap, the larger ones are written first."""
+    """Masks of structures: unions where one lies in another, else the smaller first."""
     threshold = binarize_at(sample)
-    by_name = {
-        name: [source / family.files[case] for case in layout.cases[:MOST_CASES]]
-        for name, family in zip(layout.structures, layout.drawn, strict=True)
-        if set(layout.cases[:MOST_CASES]) <= set(family.files)
-    }
-    sizes, shared = overlap_of(by_name, threshold)
-    found = replace(options, binarize=threshold, overlap="last" if shared else None)
-    lines, names = [], layout.structures
+    drawn = []
+    for case in layout.cases[:MOST_CASES]:
+        pairs = zip(layout.structures, layout.drawn, strict=True)
+        files = {name: f.files[case] for name, f in pairs if case in f.files}
+        drawn.append(Drawn(tuple(source / f for f in files.values()), tuple(files)))
+    found = replace(options, binarize=threshold)
+    found, lines = _propose_named(found, layout.structures, drawn)
     if threshold is not None:
-        lines.append(f"stray greys: what is at least {threshold:g} is inside")
-    if shared:
-        lines.append("some voxels lie in two masks: the smaller structure gets them")
-        names = tuple(sorted(names, key=lambda name: -sizes.get(name, 0)))
-    if shared or len(names) <= SHOWN or "/{structure}." not in layout.labels:
-        # Else the import takes all files of the folder as they are.
-        found = replace(found, structures={name: (name,) for name in names})
+        lines.insert(0, f"stray greys: what is at least {threshold:g} is inside")
+    many = len(layout.structures) > SHOWN and "/{structure}." in layout.labels
+    if many and not are_united(found.structures) and found.overlap is None:
+        # The import takes all files of the folder as they are.
+        found = replace(found, structures={})
     return Meaning((found,), "; ".join(lines))
+
+
+def _propose_named(
+    options: ImportOptions, names: Sequence[str], drawn: Sequence[Drawn]
+) -> tuple[ImportOptions, list[str]]:
+    """Propose structures of masks or segments, and who has voxels of two."""
+    rules = LabelRules(binarize=options.binarize)
+    found = measure_overlaps(
+        ((mask.name, mask.read().array != 0) for mask in masks_in(one, rules, Notes()))
+        for one in drawn
+    )
+    return propose_overlaps(options, names, found)
+
+
+def propose_overlaps(
+    options: ImportOptions, names: Sequence[str], found: Overlaps
+) -> tuple[ImportOptions, list[str]]:
+    """Propose structures that unite what lies inside them, and who has the rest.
+
+    Args:
+        options: The options until now.
+        names: The names that labels have.
+        found: How they lie to each other.
+
+    Returns:
+        The options, and what was seen, in words.
+    """
+    unions, lines = found.unions(names), []
+    nested = {name: own[1:] for name, own in unions.items() if len(own) > 1}
+    if nested:
+        pairs = (f"{', '.join(inner)} in {outer}" for outer, inner in nested.items())
+        lines.append(f"some lie in others, so these unite them: {'; '.join(pairs)}")
+    if found.undecided:
+        lines.append("some voxels lie in two masks: the smaller structure gets them")
+    ordered = nested or found.undecided
+    return replace(
+        options,
+        structures=unions if ordered else {name: (name,) for name in names},
+        overlap="last" if found.undecided else None,
+    ), lines
 
 
 def segment_names(files: Sequence[Path]) -> list[str]:

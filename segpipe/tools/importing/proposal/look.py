@@ -8,10 +8,18 @@ from pathlib import Path
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.dicom.run import holds_dicom
+from segpipe.tools.importing.finding.cases import find_cases
+from segpipe.tools.importing.finding.documents import is_document
 from segpipe.tools.importing.finding.patterns import list_files
+from segpipe.tools.importing.finding.sources import RawCases
 from segpipe.tools.importing.proposal.families import Family, ending_of, find_families
 from segpipe.tools.importing.proposal.images import look_at_images
-from segpipe.tools.importing.proposal.labels import Meaning, propose_labels, shares
+from segpipe.tools.importing.proposal.labels import (
+    Meaning,
+    propose_labels,
+    segment_names,
+    shares,
+)
 from segpipe.tools.importing.proposal.patients import list_cases, propose_patients
 from segpipe.tools.importing.proposal.roles import Layout, find_layouts
 from segpipe.tools.importing.proposal.standards.bids import find_bids, named
@@ -22,7 +30,7 @@ from segpipe.tools.importing.proposal.standards.documents import (
     propose_shapes,
 )
 from segpipe.tools.importing.proposal.standards.instances import look_at_instances
-from segpipe.tools.importing.proposal.values import look_drawn, take_sample
+from segpipe.tools.importing.proposal.values import Sample, look_drawn, take_sample
 from segpipe.tools.importing.reading import hdf5
 from segpipe.tools.importing.reading.shapes import geojson
 
@@ -84,9 +92,53 @@ def look(source: Path) -> Look:
     else:
         found = _look_at_pairs(source, paths)
     lines += _left_out(rest, found.proposals)
+    found = _tried(source, paths, found)
     unnamed = any("structure_1" in one.structures for one in found.proposals)
     named = ("names: no file has one; write yours for structure_1",) if unnamed else ()
     return replace(found, lines=(*lines, *found.lines, *named))
+
+
+def _tried(source: Path, paths: list[str], found: Look) -> Look:
+    """The look after the files of each proposal were looked for.
+
+    It leaves out images without a label, and says so, and what else lacks a part.
+    """
+    proposals, lines = [], list(found.lines)
+    used: set[Path] = set()
+    for one in found.proposals:
+        if one == ImportOptions():
+            return found
+        try:
+            raw = find_cases(source, replace(one, labelled_only=True))
+        except DataError as error:
+            lines.append(f"the import will stop: {error}")
+            return replace(found, lines=tuple(lines))
+        without = raw.unlabelled and not is_document(one.labels or "")
+        proposals.append(replace(one, labelled_only=bool(without)))
+        lines += [line for line in _gaps(source, raw) if line not in lines]
+        used |= {file for case in raw.cases for file in case.files}
+        used |= set(raw.unlabelled)
+    alone = [
+        path for path in paths if not used & {source / path, *(source / path).parents}
+    ]
+    if alone and used:
+        lines.append(f"not used ({len(alone)}): {_shown(tuple(alone))}")
+    return Look(tuple(lines), tuple(proposals), found.doubt)
+
+
+def _gaps(source: Path, raw: RawCases) -> list[str]:
+    """The images without a label, and the cases without a channel, in lines."""
+    lines = []
+    alone = tuple(file.relative_to(source).as_posix() for file in raw.unlabelled)
+    if alone:
+        lines.append(f"no label, so left out ({len(alone)}): {_shown(alone)}")
+    lacking = tuple(case.name for case in raw.cases if case.missing)
+    if lacking:
+        lines.append(
+            f"a channel is missing ({len(lacking)}): {_shown(lacking)}; verify refuses "
+            "that unless params.yaml says verify.missing_channels: zeros"
+        )
+    return lines
 
 
 def _left_out(rest: dict[str, int], proposals: tuple[ImportOptions, ...]) -> list[str]:
@@ -153,7 +205,7 @@ def _look_at_pairs(source: Path, paths: list[str]) -> Look:
             "mask for each instance must become one map of ids"
         )
         return Look((line,), ())
-    found = [_look_at_layout(source, paths, one) for one in layouts[:MOST_PROPOSALS]]
+    found = [_look_at_layout(source, one) for one in layouts[:MOST_PROPOSALS]]
     proposals = [one for look in found for one in look.proposals][:MOST_PROPOSALS]
     doubts = [look.doubt for look in found if look.doubt]
     if len(layouts) > 1:
@@ -164,10 +216,8 @@ def _look_at_pairs(source: Path, paths: list[str]) -> Look:
     return Look(lines, tuple(proposals), "; ".join(doubts))
 
 
-def _look_at_layout(source: Path, paths: list[str], layout: Layout) -> Look:
+def _look_at_layout(source: Path, layout: Layout) -> Look:
     cases = layout.cases
-    used = {family.files.get(case) for family in _families(layout) for case in cases}
-    alone = [path for path in paths if path not in used]
     lines = [
         f"images: {layout.images}"
         + (f" with the channels {_shown(layout.channels)}" if layout.channels else ""),
@@ -176,26 +226,31 @@ def _look_at_layout(source: Path, paths: list[str], layout: Layout) -> Look:
         + (f", drawn by {_shown(layout.observers)}" if layout.observers else ""),
         list_cases(cases),
     ]
-    if alone:
-        lines.append(f"not used ({len(alone)}): {_shown(tuple(alone))}")
-    files = [source / layout.pictured[0].files[case] for case in cases]
+    first = {
+        name: path for f in layout.pictured[::-1] for name, path in f.files.items()
+    }
+    files = [source / first[case] for case in cases]
     image = look_at_images(files, ImportOptions())
     drawn = [source / f.files[c] for f in layout.drawn for c in cases if c in f.files]
     shapes = all(map(geojson.is_geojson, drawn))
-    sample = None if shapes else take_sample(drawn)
-    seen = [] if sample is None else [shares(sample)]
+    segments = () if layout.structures else tuple(segment_names(drawn))
+    sample = None if shapes or segments else take_sample(drawn)
+    seen = [f"segments: {_shown(segments)}"] if segments else []
+    seen += [] if sample is None else [shares(sample)]
     lines += [*image.lines(files[0]), *seen]
     options = _found_options(layout, source)
     if image.is_ct(layout.images) and not layout.channels:
         options = replace(options, channels=("CT",))
     options = replace(options, grey=image.grey)
     options, line = propose_patients(options, source, cases)
-    if sample is None:
+    if shapes:
         drawings = {str(path): geojson.read_geojson(path) for path in drawn}
         found, said = propose_shapes(options, drawn[0], drawings)
         lines.append(count_shapes(drawings))
         return _joined([*lines, line, *said], Meaning((found,)))
-    meaning = propose_labels(options, layout, sample, files=drawn, source=source)
+    meaning = propose_labels(
+        options, layout, sample or Sample((), (), 0), files=drawn, source=source
+    )
     named_ = tuple(named(one, source) for one in meaning.proposals)
     return _joined([*lines, line], replace(meaning, proposals=named_))
 
@@ -203,10 +258,6 @@ def _look_at_layout(source: Path, paths: list[str], layout: Layout) -> Look:
 def _joined(lines: list[str], meaning: Meaning) -> Look:
     seen = (*lines, meaning.line) if meaning.line else tuple(lines)
     return Look(seen, meaning.proposals, meaning.doubt)
-
-
-def _families(layout: Layout) -> tuple[Family, ...]:
-    return (*layout.pictured, *layout.drawn)
 
 
 def _shown(names: tuple[str, ...]) -> str:

@@ -1,7 +1,7 @@
 """Roles of families: which hold images, labels, structures, channels and observers."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from segpipe.dataset.description import NIFTI
@@ -53,8 +53,8 @@ class Layout:
 
     @property
     def cases(self) -> list[str]:
-        """Names of the cases that have all images and a label."""
-        of_images = set.intersection(*(set(f.files) for f in self.pictured))
+        """Names of the cases that have an image and a label."""
+        of_images = {name for f in self.pictured for name in f.files}
         return sorted(of_images & {name for f in self.drawn for name in f.files})
 
 
@@ -78,6 +78,7 @@ def find_layouts(
             roles[family] = "label" if looks_drawn(family) else "image"
     drawn = [family for family, role in roles.items() if role == "label"]
     pictured = [family for family, role in roles.items() if role == "image"]
+    pictured = _common(pictured, drawn)
     if drawn:  # a picture beside volumes is no channel of them
         solid = ending_of(drawn[0].pattern).lower() in VOLUMES
         pictured = [f for f in pictured if _is_solid(f) == solid]
@@ -88,6 +89,18 @@ def find_layouts(
     ]
     paired = [layout for layout in found if layout.cases]
     return [layout for layout in paired if _is_sound(layout)] if paired else None
+
+
+def _common(pictured: list[Family], drawn: list[Family]) -> list[Family]:
+    """The images that half of the labelled cases have, or all if there are none."""
+    labelled = {name for family in drawn for name in family.files}
+    common = [f for f in pictured if is_common(f.files, labelled)]
+    return common or pictured
+
+
+def is_common(names: Collection[str], labelled: Collection[str]) -> bool:
+    """Whether at least half of the labelled cases are among the names."""
+    return 2 * len(set(names) & set(labelled)) >= len(labelled)
 
 
 def _is_sound(layout: Layout) -> bool:

@@ -2,13 +2,14 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import cc3d
 import numpy as np
+from jaxtyping import Bool
 
 from segpipe.images.formats.files import read_image
 from segpipe.project.errors import DataError
@@ -21,6 +22,7 @@ FEW = 5  # values of structures; instances of a sample are more
 SURELY = 20  # so many values of one piece each in one file are instances
 PIECES = 1.15  # connected pieces a value: organs are cut by the edge, instances are not
 OPEN = (0.6, 0.9)  # share of values that two files have in common: may be either
+INSIDE = 0.99  # share of a mask that lies in another one, of which it is a part
 GREY = 100  # a highest value from which a mask is grey rather than numbered
 IGNORE, NUMBERED = 255, 30  # a value that may mean not annotated, beside small ones
 
@@ -104,30 +106,59 @@ def binarize_at(sample: Sample) -> float | None:
     return float((values[-1] + 1) // 2) if greys else None
 
 
-def overlap_of(
-    masks: Mapping[str, Sequence[Path]], binarize: float | None
-) -> tuple[dict[str, int], bool]:
-    """The voxels of each structure, and whether two share some, as far as time allows.
+@dataclass(frozen=True)
+class Overlaps:
+    """How masks of some cases lie to each other.
 
-    Args:
-        masks: Files of each structure, in the same order of cases.
-        binarize: Grey value from which a voxel is inside.
+    Attributes:
+        sizes: Voxels of each name.
+        shared: Voxels that two names have in common.
     """
-    rules, start = LabelRules(binarize=binarize), time.monotonic()
-    sizes: dict[str, int] = {}
-    whole: dict[int, np.ndarray] = {}
-    shared = False
-    for name, paths in masks.items():
-        for case, path in enumerate(paths):
+
+    sizes: Counter[str]
+    shared: Counter[frozenset[str]]
+
+    def inside(self, outer: str) -> tuple[str, ...]:
+        """The names that lie inside of one, but for their edge, the largest first."""
+        found, size = [], self.sizes
+        for name in size:
+            held = self.shared[frozenset({outer, name})]
+            if 0 < size[name] < size[outer] and held >= INSIDE * size[name]:
+                found.append(name)
+        return tuple(sorted(found, key=lambda name: -size[name]))
+
+    def unions(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The masks that each structure unites, the largest structures first."""
+        ordered = sorted(names, key=lambda name: -self.sizes[name])
+        return {name: (name, *self.inside(name)) for name in ordered}
+
+    @property
+    def undecided(self) -> bool:
+        """Whether names share voxels, and none of the two lies inside the other."""
+        return any(
+            number and not any(({*pair} - {one}) <= {*self.inside(one)} for one in pair)
+            for pair, number in self.shared.items()
+        )
+
+
+def measure_overlaps(
+    cases: Iterable[Iterable[tuple[str, Bool[np.ndarray, "..."]]]],
+) -> Overlaps:
+    """Measure the names and masks of some cases, as far as time allows."""
+    found, start = Overlaps(Counter(), Counter()), time.monotonic()
+    for masks in cases:
+        packed: dict[str, tuple[tuple[int, ...], np.ndarray]] = {}
+        for name, mask in masks:
+            bits = np.packbits(mask)
+            found.sizes[name] += int(mask.sum())
+            for other, (shape, before) in packed.items():
+                if shape == mask.shape:
+                    both = int(np.bitwise_count(bits & before).sum(dtype=np.int64))
+                    found.shared[frozenset({name, other})] += both
+            packed[name] = mask.shape, bits
             if time.monotonic() - start > BUDGET_S:
-                return sizes, shared
-            inside = read_label_map(path, rules=rules).array != 0
-            before = whole.get(case, np.zeros_like(inside))
-            if before.shape == inside.shape:
-                shared |= bool((before & inside).any())
-                whole[case] = before | inside
-            sizes[name] = sizes.get(name, 0) + int(inside.sum())
-    return sizes, shared
+                return found
+    return found
 
 
 def are_instances(sample: Sample) -> bool | None:

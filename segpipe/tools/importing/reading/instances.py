@@ -8,6 +8,7 @@ import numpy as np
 from segpipe.images.grid import SAME_GRID, Grid
 from segpipe.images.volume import LabelMap
 from segpipe.project.errors import DataError
+from segpipe.tools.importing.reading.painting import Painting
 
 
 def join_masks(
@@ -27,18 +28,19 @@ def join_masks(
     Raises:
         DataError: If masks lie on different grids, or overlap.
     """
-    whole: LabelMap | None = None
+    painting: Painting | None = None
+    grid: Grid | None = None
     files: list[Path] = []
     for file, mask in masks:
-        if whole is None:
-            whole = LabelMap(np.zeros(mask.array.shape, np.int32), mask.grid)
-        check_grid(file, mask.grid, first=(files or [file])[0], wanted=whole.grid)
+        if painting is None or grid is None:
+            grid = mask.grid
+            painting = Painting(np.zeros(grid.shape, np.int32), overlap)
+        check_grid(file, mask.grid, first=(files or [file])[0], wanted=grid)
         files.append(file)
         inside = mask.array != 0
-        shared = inside & (whole.array != 0)
-        number = int(shared.sum())
+        number = painting.paint(inside, len(files))
         if number and overlap is None:
-            other = files[int(whole.array[shared].min()) - 1]
+            other = files[min(painting.contested)[0] - 1]
             raise DataError(
                 f"{file}: expected each voxel in one instance, found {number} that are "
                 f"in others, as in {other.name}; draw them apart, or give --overlap "
@@ -50,9 +52,9 @@ def join_masks(
             )
         if not inside.any():
             dropped[file].append("an empty mask")
-        whole.array[inside & ~shared if overlap == "first" else inside] = len(files)
-    assert whole is not None
-    return whole
+    assert painting is not None
+    assert grid is not None
+    return LabelMap(painting.array, grid)
 
 
 def check_grid(file: Path, grid: Grid, *, first: Path, wanted: Grid) -> None:

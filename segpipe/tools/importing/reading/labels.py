@@ -15,6 +15,7 @@ from segpipe.images.volume import LabelMap
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.reading import hdf5
 from segpipe.tools.importing.reading.instances import check_grid, join_masks
+from segpipe.tools.importing.reading.painting import Holders, Painting
 from segpipe.tools.importing.reading.shapes.canvas import Canvas
 from segpipe.tools.importing.reading.shapes.drawing import Drawing
 from segpipe.tools.importing.reading.vocabulary import REST, Source
@@ -54,6 +55,7 @@ class LabelRules:
         overlap: Which of two structures a voxel of both belongs to, in the order of
             sources: first or last; None refuses it.
         key: Data set of the label map in HDF5 files.
+        holders: The structures that hold each value, where structures are unions.
     """
 
     sources: dict[Source, int] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class LabelRules:
     binarize: float | None = None
     overlap: str | None = None
     key: str = "label"
+    holders: Holders = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def read_drawn(
         assert grid is not None
         path, sources = drawn.files[0], rules.sources
         said = notes.dropped[path], notes.assumed[path]
-        canvas = Canvas(path, grid, rules.overlap, *said)
+        canvas = Canvas(path, grid, rules.overlap, *said, rules.holders)
         if rules.instances:
             return canvas.draw_instances(drawn.drawing, sources)
         return canvas.draw_structures(drawn.drawing, sources)
@@ -172,7 +175,7 @@ def _renamed(
 
 def _compose(drawn: Drawn, rules: LabelRules, notes: Notes) -> LabelMap:
     """One label map of named masks, in the order of the sources."""
-    masks = list(_masks(drawn, rules, notes))
+    masks = list(masks_in(drawn, rules, notes))
     chosen = [name for name, goal in rules.sources.items() if goal]
     order = {name: place for place, name in enumerate(chosen)}
     wanted = sorted(
@@ -184,37 +187,32 @@ def _compose(drawn: Drawn, rules: LabelRules, notes: Notes) -> LabelMap:
             f"{', '.join(mask.name for mask in masks) or 'no named structure'}; "
             "correct --structure, or leave the case out"
         )
-    whole: LabelMap | None = None
-    overlaps: dict[tuple[str, str], int] = defaultdict(int)
+    first = wanted[0].read()
+    whole = np.zeros(first.array.shape, np.int32)
+    painting = Painting(whole, rules.overlap, rules.holders)
     names = {value: str(name) for name, value in rules.sources.items()}
     for mask in wanted:
-        goal, one = rules.sources[mask.name], mask.read()
-        if whole is None:
-            whole = LabelMap(np.zeros(one.array.shape, np.int32), one.grid)
-        check_grid(mask.file, one.grid, first=wanted[0].file, wanted=whole.grid)
-        inside = one.array != 0
-        shared = inside & (whole.array != 0) & (whole.array != goal)
-        if shared.any() and rules.overlap is None:
-            for value, count in zip(
-                *np.unique(whole.array[shared], return_counts=True), strict=True
-            ):
-                overlaps[names[int(value)], mask.name] += int(count)
-        elif shared.any():
-            number, first = int(shared.sum()), rules.overlap == "first"
-            notes.dropped[mask.file].append(
-                f"{number} voxels of it, which an earlier structure has"
-                if first
-                else f"{number} voxels of earlier structures, which are of this one"
+        one = first if mask is wanted[0] else mask.read()
+        check_grid(mask.file, one.grid, first=wanted[0].file, wanted=first.grid)
+        inside, before = one.array != 0, painting.nested.copy()
+        contested = painting.paint(inside, rules.sources[mask.name])
+        dropped, assumed = notes.dropped[mask.file], notes.assumed[mask.file]
+        if contested and rules.overlap is not None:
+            dropped.append(
+                f"{contested} voxels of it, which an earlier structure has"
+                if rules.overlap == "first"
+                else f"{contested} voxels of earlier structures, which are of this one"
             )
-        whole.array[inside & ~shared if rules.overlap == "first" else inside] = goal
-    if overlaps:
-        found = ", ".join(f"{n} of {a} and {b}" for (a, b), n in overlaps.items())
-        raise DataError(
-            f"{drawn.files[0]}: expected each voxel in one structure, found voxels in "
-            f"two: {found}; draw them apart, or give --overlap first or --overlap last "
-            "(in the order of --structure)"
-        )
-    assert whole is not None
+        if not inside.any():
+            dropped.append("an empty mask")
+        if nested := painting.nested - before:
+            shared = ", ".join(f"{n} in {names[v]}" for (v, _), n in nested.items())
+            assumed.append(
+                f"of its {inside.sum()} voxels {shared}: all count for the structures "
+                "that name it"
+            )
+    if painting.contested and rules.overlap is None:
+        raise _refusal(drawn.files[0], painting, names)
     left_out = [mask for mask in masks if mask.name not in order]
     for mask in left_out:
         notes.dropped[mask.file].append(f"the structure {mask.name}")
@@ -222,11 +220,22 @@ def _compose(drawn: Drawn, rules: LabelRules, notes: Notes) -> LabelMap:
     if lacking:
         text = f"no file or segment of {', '.join(lacking)}: taken as absent"
         notes.assumed[drawn.files[0]].append(text)
-    return whole
+    return LabelMap(whole, first.grid)
 
 
-def _masks(drawn: Drawn, rules: LabelRules, notes: Notes) -> Iterator[NamedMask]:
-    """What the files name, in their order: the one place that knows the formats."""
+def _refusal(path: Path, painting: Painting, names: dict[int, str]) -> DataError:
+    pairs = painting.contested.items()
+    found = ", ".join(f"{n} of {names[a]} and {names[b]}" for (a, b), n in pairs)
+    return DataError(
+        f"{path}: expected each voxel in one structure, found voxels in two: {found}; "
+        "draw them apart, give --overlap first or --overlap last (in the order of "
+        "--structure), or name both in --structure if one is in the other: "
+        "OUTER=OUTER,INNER and INNER=INNER"
+    )
+
+
+def masks_in(drawn: Drawn, rules: LabelRules, notes: Notes) -> Iterator[NamedMask]:
+    """What masks or segments are named, in order: the one place that knows formats."""
     if drawn.names:
         for name, file in zip(drawn.names, drawn.files, strict=True):
             yield NamedMask(name, file, partial(_read_mask, file, rules, notes))
@@ -246,6 +255,12 @@ def _read_mask(path: Path, rules: LabelRules, notes: Notes) -> LabelMap:
 def _cut(path: Path, segment: slicer.Segment, layers: list[LabelMap]) -> LabelMap:
     if not layers:
         layers.extend(slicer.read_layers(path))
+    if segment.layer >= len(layers):
+        raise DataError(
+            f"{path}: expected the segment {segment.name!r} in one of {len(layers)} "
+            f"layers, found Layer {segment.layer} in the header; write the file again "
+            "with 3D Slicer"
+        )
     layer = layers[segment.layer]
     return LabelMap((layer.array == segment.value).astype(np.int16), layer.grid)
 

@@ -17,12 +17,14 @@ def parse_structures(texts: list[str]) -> Structures:
 
     Returns:
         The sources of each structure: an int for a single value, or else a tuple.
+        Structures that share a source are unions of them, which overlap.
 
     Raises:
-        DataError: If a text has another form, or a name or source is repeated.
+        DataError: If a text has another form, or a name is repeated.
     """
     structures: dict[str, int | tuple[Source, ...]] = {}
     seen: set[Source] = set()
+    no_structure: set[Source] = set()
     for text in texts:
         name, _, words = text.rpartition("=")
         sources = tuple(_parse(word.strip()) for word in words.split(","))
@@ -31,10 +33,27 @@ def parse_structures(texts: list[str]) -> Structures:
                 f"--structure {text}: expected NAME=VALUE or NAME=SOURCE, as in "
                 "nucleus=1, kidney=2,3 or kidney=kidney_left,kidney_right"
             )
-        repeated = seen.intersection(sources) or len(set(sources)) < len(sources)
-        if name in structures or repeated:
-            raise DataError(f"--structure {text}: expected a new name and new sources")
+        if name in structures or len(set(sources)) < len(sources):
+            raise DataError(
+                f"--structure {text}: expected a new name and each source once, found "
+                "one again; leave it out"
+            )
+        if other := [
+            n for n, of in structures.items() if {*sources} == {*_several(of)}
+        ]:
+            raise DataError(
+                f"--structure {text}: expected other sources than those of {other[0]}, "
+                "found the same; leave one of the two out"
+            )
+        alone = {REST} if name != BACKGROUND else {*seen}
+        if lost := (alone & {*sources} & {*seen}) or (no_structure & {*sources}):
+            raise DataError(
+                f"--structure {text}: expected sources of structures alone, found "
+                f"{', '.join(map(str, lost))} twice, of which one is the background or "
+                "all the rest; leave one out"
+            )
         seen.update(sources)
+        no_structure |= {*sources} if name == BACKGROUND else set()
         first = sources[0]
         single = len(sources) == 1 and isinstance(first, int) and name != BACKGROUND
         structures[name] = first if single and isinstance(first, int) else sources
@@ -53,6 +72,53 @@ def format_structures(structures: Structures) -> list[str]:
     ]
 
 
+def are_united(structures: Structures) -> bool:
+    """Whether two structures share a source, so that they are unions that overlap."""
+    found = [one for of in structures.values() for one in _several(of)]
+    return len(set(found)) < len(found)
+
+
+def sources_in(structures: Structures) -> set[Source]:
+    """All values and names that the structures are made of."""
+    return {one for of in structures.values() for one in _several(of)}
+
+
+def _several(of: int | tuple[Source, ...]) -> tuple[Source, ...]:
+    return of if isinstance(of, tuple) else (of,)
+
+
+def with_rest(structures: Structures, seen: Collection[Source]) -> Structures:
+    """The structures with the names or values that nobody names in place of ``*``.
+
+    Raises:
+        DataError: If a structure is made of the rest, and there is none.
+    """
+    taken = sources_in(structures)
+    taken |= {name for name, of in structures.items() if isinstance(of, int)}
+    rest = tuple(one for one in seen if one not in taken)
+    found: dict[str, int | tuple[Source, ...]] = {}
+    for name, of in structures.items():
+        if isinstance(of, int) or REST not in of:
+            found[name] = of
+            continue
+        others = tuple(one for one in of if one != REST) + rest
+        if not others and name != BACKGROUND:
+            raise DataError(
+                f"--structure {name}={REST}: expected labels that no other option "
+                "names, found none; leave it out"
+            )
+        if others:
+            found[name] = others
+    return found
+
+
+def is_plain(name: str) -> bool:
+    """Whether --structure can say a name that labels have."""
+    marked = set(name) & set(",=") or name.removeprefix("-").isdecimal()
+    known = name in (REST, *RESERVED)
+    return bool(name) and not marked and not known and name == name.strip()
+
+
 def are_named(structures: Structures) -> bool:
     """Whether a source is a name, so that the labels must have names."""
     return any(
@@ -64,7 +130,11 @@ def are_named(structures: Structures) -> bool:
 
 
 def values_of(
-    structures: Structures, *, named: bool, declared: Mapping[str, int] | None = None
+    structures: Structures,
+    *,
+    named: bool,
+    declared: Mapping[str, int] | None = None,
+    reserved: Collection[int] = (),
 ) -> dict[str, int]:
     """The value in data/ of each structure, without the background.
 
@@ -75,9 +145,14 @@ def values_of(
         structures: The sources of each structure.
         named: Whether the labels have names.
         declared: Values of the data that the new cases join.
+        reserved: Values that none may get without a value of its own.
     """
     found: dict[str, int] = {}
-    taken = {of for of in structures.values() if isinstance(of, int)}
+    taken = {of for of in structures.values() if isinstance(of, int)} | {*reserved}
+    if not named:
+        taken |= {
+            n for of in structures.values() for n in _several(of) if isinstance(n, int)
+        }
     for name, of in structures.items():
         if name == BACKGROUND:
             continue

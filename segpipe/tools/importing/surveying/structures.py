@@ -1,54 +1,32 @@
 """Choose the structures of an import and their values, before anything is written."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from segpipe.dataset.description import Description, Values
+from segpipe.dataset.description import Description
 from segpipe.images.formats import slicer
 from segpipe.project.errors import DataError
-from segpipe.project.progress import track
 from segpipe.tools.importing.conversion import ImportOptions
-from segpipe.tools.importing.finding.sources import RawCase, RawCases
-from segpipe.tools.importing.reading.labels import (
-    Drawn,
-    LabelRules,
-    names_in,
-    read_label_map,
-)
+from segpipe.tools.importing.finding.sources import RawCases
+from segpipe.tools.importing.reading.labels import LabelRules
 from segpipe.tools.importing.reading.vocabulary import (
     BACKGROUND,
     IGNORE,
     RESERVED,
     REST,
     are_named,
+    are_united,
     refuse_unseen,
     sources_of,
     values_of,
 )
-
-# Label maps with more values hold instances or a measurement, not structures.
-MOST_STRUCTURES = 200
-
-
-@dataclass(frozen=True)
-class LabelChoice:
-    """The structures of an import.
-
-    Attributes:
-        labels: Value in data/ of each structure and of the background, or the values
-            that a structure unites.
-        ignore: The value that means *not annotated*.
-        rules: How label files become label maps.
-        values: The values that label maps of data/ will have, each with a file.
-    """
-
-    labels: Mapping[str, Values]
-    ignore: int | None
-    rules: LabelRules
-    values: dict[int, Path]
+from segpipe.tools.importing.surveying.named import choose_named
+from segpipe.tools.importing.surveying.unions import (
+    check_united,
+    keep_unions,
+    unite_values,
+)
+from segpipe.tools.importing.surveying.values import LabelChoice, survey_values
 
 
 def choose_labels(
@@ -66,62 +44,29 @@ def choose_labels(
         overlap=options.overlap,
         key=options.label_key,
     )
-    if (existing or raw).regions_class_order is not None:
-        return _keep_unions(raw, options, existing, rules)
+    united = are_united(options.structures)
+    if (existing or raw).regions_class_order is not None and not (existing and united):
+        return keep_unions(raw, options, existing, rules)
+    check_united(raw, options, existing)
     if raw.labels and not existing and are_named(options.structures):
         raw, options = _translated(raw, options)
     masks = any(case.masks and not case.masks.apart for case in raw.cases)
     if masks and options.instances:
         rules = replace(rules, instances=True)
     if masks or are_named(options.structures):
-        return _choose_named(raw, options, existing, rules)
-    values = _survey_values(raw, options, rules)
+        return choose_named(raw, options, existing, rules)
+    values = survey_values(raw, options, rules)
+    if are_united(options.structures):
+        return unite_values(options, existing, values, rules)
     labels, ignore = _choose_values(raw, options, existing, values)
     sources = sources_of(options.structures, labels, named=False)
+    if existing and sources:  # the data name the other values
+        sources |= {v: v for v in labels.values() if v and v not in sources}
     if options.instances or all(one == goal for one, goal in sources.items()):
         sources = {}  # the values stay as they are
     rules = replace(rules, ignore=ignore, sources=sources)
     kept = {v: values.get(v, raw.cases[0].label) for v in labels.values()}
     return LabelChoice(labels, ignore, rules, kept | ({} if sources else values))
-
-
-def _keep_unions(
-    raw: RawCases,
-    options: ImportOptions,
-    existing: Description | None,
-    rules: LabelRules,
-) -> LabelChoice:
-    """The structures that overlap, as dataset.json declares them.
-
-    Raises:
-        DataError: If an option changes labels, or a label map has another value.
-    """
-    labels = dict((existing or raw).labels or {})
-    chosen = (options.structures, options.ignore, options.binarize, options.overlap)
-    if any(one not in (None, {}) for one in chosen) or options.instances:
-        raise DataError(
-            f"{raw.cases[0].label}: expected the label maps as they are, whose "
-            f"structures overlap ({', '.join(labels)}), found options that change "
-            "them; leave out --structure, --ignore, --binarize, --overlap and "
-            "--instances"
-        )
-    if any(case.masks is not None for case in raw.cases):
-        raise DataError(
-            f"{raw.cases[0].label}: expected label maps with the values of the data "
-            f"to add to ({', '.join(labels)}), found masks; write each case as one "
-            "label map"
-        )
-    values = _survey_values(raw, options, rules)
-    known = {n for own in labels.values() for n in np.atleast_1d(own).tolist()}
-    if strange := sorted(set(values) - known):
-        raise DataError(
-            f"{values[strange[0]]}: expected the values of "
-            f"{', '.join(f'{name} {own}' for name, own in labels.items())}, found "
-            f"{strange[0]}; correct the label map"
-        )
-    ignore = labels.pop(IGNORE, None)
-    assert ignore is None or isinstance(ignore, int)
-    return LabelChoice(labels, ignore, replace(rules, ignore=ignore), values)
 
 
 def _check_options(raw: RawCases, options: ImportOptions) -> None:
@@ -171,65 +116,6 @@ def _translated(
     )
 
 
-def _choose_named(
-    raw: RawCases,
-    options: ImportOptions,
-    existing: Description | None,
-    rules: LabelRules,
-) -> LabelChoice:
-    """The structures of masks, or of segments that headers name."""
-    seen: dict[str, Path] = {}
-    for case in raw.cases:
-        for drawn in (case.drawn, *case.observers.values()):
-            for name in _names(drawn):
-                seen.setdefault(name, drawn.files[0])
-    structures = options.structures or {name: (name,) for name in sorted(seen)}
-    declared = existing.single if existing else None
-    values = values_of(structures, named=True, declared=declared)
-    sources = sources_of(structures, values, named=True)
-    refuse_unseen(sources, seen)
-    wrong = [name for name in values if name in RESERVED]
-    if wrong:
-        raise DataError(
-            f"{seen.get(wrong[0], raw.cases[0].label)}: expected names of structures, "
-            f"found {wrong[0]!r}, which dataset.json reserves; give --structure "
-            f"NAME={wrong[0]}"
-        )
-    if declared is not None:
-        other = [name for name, value in values.items() if declared.get(name) != value]
-        if other:
-            raise DataError(
-                f"{seen.get(other[0], raw.cases[0].label)}: expected the structures of "
-                f"the data to add to ({', '.join(declared)}), found {other[0]}; give "
-                "--structure NAME=SOURCE with a name of the data"
-            )
-        values = {n: v for n, v in declared.items() if n not in RESERVED}
-    labels = {BACKGROUND: 0, **values}
-    if options.instances and len(values) != 1:
-        raise DataError(
-            f"--instances: expected one structure, found {', '.join(values) or 'none'};"
-            " give --structure NAME=SOURCE for one of them, or for several in one: "
-            "NAME=SOURCE,SOURCE"
-        )
-    return LabelChoice(
-        labels,
-        declared.get(IGNORE) if declared else None,
-        replace(rules, sources=sources, named=True),
-        dict.fromkeys(labels.values(), raw.cases[0].label),
-    )
-
-
-def _names(drawn: Drawn) -> tuple[str, ...]:
-    names = names_in(drawn)
-    if not names and drawn.drawing is None:
-        raise DataError(
-            f"{drawn.files[0]}: expected names of structures, as masks and 3D Slicer's "
-            "segmentations have them, found a label map without; give --structure "
-            "NAME=VALUE"
-        )
-    return names
-
-
 def _choose_values(
     raw: RawCases,
     options: ImportOptions,
@@ -238,8 +124,13 @@ def _choose_values(
 ) -> tuple[dict[str, int], int | None]:
     """The value of each structure of label maps, and the value of ignore."""
     declared = existing.single if existing else raw.single
-    ignore, given = options.ignore, values_of(options.structures, named=False)
-    if declared is not None:
+    reserved = [value for value in (options.ignore,) if value is not None]
+    given = values_of(options.structures, named=False, reserved=reserved)
+    ignore = options.ignore
+    if existing is not None and raw.labels is None:
+        labels = _labels_of(existing, options, raw.cases[0].label)
+        ignore = existing.ignore
+    elif declared is not None:
         structures = {n: v for n, v in declared.items() if n not in RESERVED}
         if given not in ({}, structures) or ignore not in (None, declared.get(IGNORE)):
             raise DataError(
@@ -275,6 +166,34 @@ def _choose_values(
     return labels, ignore
 
 
+def _labels_of(
+    existing: Description, options: ImportOptions, first: Path
+) -> dict[str, int]:
+    """The structures of the data that new cases join; options name them alike.
+
+    Raises:
+        DataError: If the options name others, or what is not annotated otherwise.
+    """
+    labels = {name: n for name, n in existing.single.items() if name != IGNORE}
+    other = [name for name in options.structures if name not in labels]
+    if other:
+        said = options.structures[other[0]]
+        value = ",".join(map(str, said if isinstance(said, tuple) else (said,)))
+        name = next(name for name in labels if name != BACKGROUND)
+        raise DataError(
+            f"{first}: expected the structures of the data to add to "
+            f"({', '.join(n for n in labels if n != BACKGROUND)}), found --structure "
+            f"{other[0]}; give the one that is meant, as in --structure {name}={value}"
+        )
+    if options.ignore not in (None, existing.ignore):
+        known = "none" if existing.ignore is None else str(existing.ignore)
+        raise DataError(
+            f"{first}: expected the value for what is not annotated of the data to add "
+            f"to, {known}, found --ignore {options.ignore}; leave it out"
+        )
+    return labels
+
+
 def _header_names(raw: RawCases) -> dict[int, str]:
     """Names of values in headers of 3D Slicer, where they are one to one."""
     found: dict[int, set[str]] = {}
@@ -288,32 +207,3 @@ def _header_names(raw: RawCases) -> dict[int, str]:
         for value, name in single.items()
         if names.count(name) == 1 and name not in RESERVED and value
     }
-
-
-def _survey_values(
-    raw: RawCases, options: ImportOptions, rules: LabelRules
-) -> dict[int, Path]:
-    """Each value, of instance ids only the extremes, with a file that holds it."""
-    seen: dict[int, Path] = {}
-    total = len(raw.cases)
-    for case in track(raw.cases, "look at labels", total=total, unit="file"):
-        for path in _label_maps(case):
-            array = read_label_map(path, rules=rules).array
-            ends = [array.min(), array.max()]
-            for value in ends if options.instances else np.unique(array):
-                seen.setdefault(int(value), path)
-            if options.instances and array[array != options.ignore].min(initial=0) < 0:
-                raise DataError(
-                    f"{path}: expected instance ids from 1 and 0 for none, found "
-                    f"{int(array.min())}; if that means not annotated, use --ignore"
-                )
-            if not options.instances and len(seen) > MOST_STRUCTURES:
-                raise DataError(
-                    f"{path}: expected structures, found more than {MOST_STRUCTURES} "
-                    "values so far; if they are instance ids, use --instances"
-                )
-    return seen
-
-
-def _label_maps(case: RawCase) -> list[Path]:
-    return [case.label, *(drawn.files[0] for drawn in case.observers.values())]

@@ -58,9 +58,10 @@ def choose_conversion(
     )
     keep_alpha = len(channels) in (2, 4) if channels else _survey_alpha(raw, options)
     images = [read_raw_image(file, options) for file in first.images]
-    count = sum(
+    count = len(first.missing) + sum(
         len(drop_redundant_channels(part.array, keep_alpha, options)) for part in images
     )
+    _refuse_gaps(raw, ending)
     return Conversion(
         options=options,
         ending=ending,
@@ -71,8 +72,23 @@ def choose_conversion(
         unit=grid_with_spacing(image.grid, spacing_mm).unit,
         keep_alpha=keep_alpha,
         rules=choice.rules,
-        regions_class_order=(existing or raw).regions_class_order,
+        regions_class_order=choice.order,
     )
+
+
+def _refuse_gaps(raw: RawCases, ending: str) -> None:
+    """Refuse cases that lack a channel where one file may hold several channels.
+
+    Raises:
+        DataError: If there is one, and the data are no NIfTI.
+    """
+    lacking = [case for case in raw.cases if case.missing]
+    if lacking and ending not in NIFTI:
+        raise DataError(
+            f"{lacking[0].images[0]}: expected a file of each channel, as the images "
+            f"become {ending}, found {len(lacking[0].images)}; add the others, or move "
+            f"the case {lacking[0].name} out: NIfTI alone may lack channels"
+        )
 
 
 def _check_same_names(raw: RawCases, existing: Description) -> None:

@@ -11,7 +11,7 @@ from segpipe.dataset.layout import OBSERVERS
 from segpipe.images.contract import check_axial, check_varies
 from segpipe.images.formats import nifti, raster
 from segpipe.images.formats.files import read_label, write_label
-from segpipe.images.grid import Grid
+from segpipe.images.grid import SAME_GRID, Grid
 from segpipe.images.volume import Image, LabelMap
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import (
@@ -20,13 +20,12 @@ from segpipe.tools.importing.conversion import (
     grid_with_spacing,
     read_raw_image,
 )
-from segpipe.tools.importing.finding.sources import RawCase
+from segpipe.tools.importing.finding.sources import RawCase, RawCases
 from segpipe.tools.importing.reading.labels import Drawn, Notes, read_drawn
 from segpipe.tools.importing.reading.series import on_series
 from segpipe.tools.importing.writing.ledger import LedgerLine
 
 WHOLE_TYPES = (np.uint8, np.int16, np.uint16, np.int32)
-SAME_GRID = 0.001  # units between corners, to float32's rounding
 Line = tuple[Path, str, list[str]]  # a file, what it was read as, what it went into
 LARGEST_EXACT = 2**24  # float32 stores whole numbers up to this exactly
 
@@ -59,12 +58,17 @@ def write_case(
         grid = grid_with_spacing(image.grid, conversion.spacing_mm)
         parts.append(check_image(file, Image(array, grid)))
     count = sum(len(part.array) for part in parts)
-    if count != len(conversion.channels):
+    wanted = [n for k, n in enumerate(conversion.channels) if k not in case.missing]
+    if count != len(wanted):
         raise DataError(
-            f"{case.images[0]}: expected {len(conversion.channels)} channels "
-            f"({', '.join(conversion.channels)}), found {count}; give --channel for "
+            f"{case.images[0]}: expected {len(wanted)} channels "
+            f"({', '.join(wanted)}), found {count}; give --channel for "
             "each, --grey if all colours are equal, or correct the image"
         )
+    lacking = [conversion.channels[n] for n in case.missing]
+    if lacking:
+        words = f"no file of {', '.join(lacking)}: the case lacks it"
+        notes.assumed[case.images[0]].append(words)
     if parts[0].grid.unit != conversion.unit:
         raise DataError(
             f"{case.images[0]}: expected the unit {conversion.unit} as in the first "
@@ -82,6 +86,20 @@ def write_case(
             assumed=tuple(notes.assumed[file]) if what != "instances" else (),
         )
         for file, what, wrote in read
+    ]
+
+
+def note_unlabelled(sources: RawCases, root: Path) -> list[LedgerLine]:
+    """The lines of the images to which no label belongs; they are in no case."""
+    return [
+        LedgerLine(
+            file=_inside(file, root),
+            case="",
+            read_as="nothing",
+            wrote=(),
+            dropped=("the image, which has no label",),
+        )
+        for file in sources.unlabelled
     ]
 
 
@@ -125,7 +143,8 @@ def _write_images(
     case: RawCase, parts: list[Image], conversion: Conversion, data: Path
 ) -> list[Line]:
     """Write the channels; what each file was read as and went into."""
-    ending, number = conversion.ending, 0
+    ending, present = conversion.ending, len(conversion.channels)
+    numbers = iter(n for n in range(present) if n not in case.missing)
     if ending not in NIFTI and len(parts) == 1 and len(parts[0].array) in (1, 3, 4):
         goal = data / "imagesTr" / f"{case.name}_0000{ending}"
         _write_raster(goal, parts[0].array, case.images[0])
@@ -134,8 +153,7 @@ def _write_images(
     for file, part in zip(case.images, parts, strict=True):
         lines.append((file, "image", []))
         for channel in part.array:
-            goal = data / "imagesTr" / f"{case.name}_{number:04d}{ending}"
-            number += 1
+            goal = data / "imagesTr" / f"{case.name}_{next(numbers):04d}{ending}"
             lines[-1][2].append(f"imagesTr/{goal.name}")
             if ending not in NIFTI:
                 _write_raster(goal, channel[None], file)

@@ -3,15 +3,15 @@
 import filecmp
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count, takewhile
+from glob import escape
 from pathlib import Path
 
 import numpy as np
 
 from segpipe.dataset.layout import OBSERVERS, CaseFiles, Dataset
 from segpipe.images.formats.files import read_image, read_label
+from segpipe.images.grid import SAME_GRID
 from segpipe.project.errors import DataError
-from segpipe.tools.importing.writing.cases import SAME_GRID
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +101,9 @@ def drop_known_series(
 
 def _written_files(part: Path, name: str, ending: str) -> list[str]:
     """The images, the label map and the instances of a case that was just written."""
-    numbered = (f"imagesTr/{name}_{n:04d}{ending}" for n in count())
-    images = list(takewhile(lambda file: (part / file).is_file(), numbered))
+    pattern = f"{escape(name)}_[0-9][0-9][0-9][0-9]{ending}"
+    found = sorted((part / "imagesTr").glob(pattern))
+    images = [f"imagesTr/{path.name}" for path in found]
     observers = sorted(path.name for path in (part / OBSERVERS).glob("*"))
     folders = ["labelsTr", "instancesTr", *(f"{OBSERVERS}/{one}" for one in observers)]
     drawn = [f"{folder}/{name}{ending}" for folder in folders]
@@ -120,6 +121,11 @@ def _agrees(row: Mapping[str, str], case: CaseFiles) -> bool:
     return all(said.get(key) == cell for key, cell in row.items() if key and cell)
 
 
+def _channels(files: Sequence[str]) -> list[str]:
+    """The numbers of the channels of images, with their ending."""
+    return [file.rpartition("_")[2] for file in files if file.startswith("imagesTr/")]
+
+
 def _differing(
     part: Path, files: Sequence[str], data: Path, case: CaseFiles
 ) -> Iterator[str]:
@@ -128,6 +134,9 @@ def _differing(
     there += [case.observers[name] for name in sorted(case.observers)]
     if len(there) != len(files):
         yield case.label
+        return
+    if _channels(files) != _channels(there):
+        yield case.images[0]
         return
     for new, old in zip(files, there, strict=True):
         if filecmp.cmp(part / new, data / old, shallow=False):

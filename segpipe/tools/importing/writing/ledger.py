@@ -19,7 +19,7 @@ class LedgerLine(Document):
     Attributes:
         file: Path inside the source; for DICOM, whose names may be those of patients,
             only what it is.
-        case: The case that it belongs to.
+        case: The case that it belongs to; empty if it is in none.
         read_as: What it was read as.
         wrote: The files of data/ that it went into.
         dropped: What it held that data/ does not hold.

@@ -3,7 +3,7 @@
 import csv
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from segpipe.project.documents import sole_writer, write_json, write_text
 from segpipe.project.errors import DataError
 from segpipe.project.tables import table_text, unmarked
 from segpipe.tools.importing.conversion import Conversion, ImportOptions
+from segpipe.tools.importing.finding.sources import shown
 from segpipe.tools.importing.writing.ledger import LEDGER
 
 
@@ -227,6 +228,19 @@ def describe_import(
         f"{', '.join(name for name in conversion.labels if name != 'background')} "
         f"as {conversion.ending}{left_out}; {data} now holds {number} cases"
     )
+
+
+def describe_gaps(lacking: Sequence[str], unlabelled: int) -> str:
+    """What the sources of an import did not hold, to be added to its sentence."""
+    said = ""
+    if lacking:
+        said += (
+            f"; {len(lacking)} cases lack a channel ({shown(lacking)}), which verify "
+            "refuses unless params.yaml says verify.missing_channels: zeros"
+        )
+    if unlabelled:
+        said += f"; {unlabelled} images without a label were left out"
+    return said
 
 
 def describe_nothing(data: Path, *, known: int) -> str:

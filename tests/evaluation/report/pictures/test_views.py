@@ -167,6 +167,25 @@ def test_touching_instances_and_their_one_prediction_can_be_told_apart(
     assert vessel.number in row.tolist()
 
 
+def test_what_has_no_id_is_drawn_and_is_no_instance(tmp_path: Path) -> None:
+    """Two cells have ids, and a third is drawn without one; the model finds all."""
+    paths = Paths(tmp_path)
+    label, ids = np.zeros((2, *SHAPE), dtype=np.uint8)
+    for number, k in enumerate((1, 4, 7)):
+        label[2, 2, k] = 2
+        ids[2, 2, k] = (5, 9, 0)[number]
+    write(paths, label, ids)
+
+    exhibit = build_exhibit(cases(instances=True), "a", models=["m"], paths=paths)
+
+    (cell,) = exhibit.structures
+    assert cell.instances == {"reference": 2, "m": 3}
+    assert {name: round(size, 6) for name, size in cell.sizes.items()} == {
+        "reference": 0.018,  # three voxels of 6 mm3
+        "m": 0.018,
+    }
+
+
 @pytest.mark.parametrize("shape", [(30, 30, 1), (12, 12, 12)])
 def test_instances_that_touch_have_different_colours(
     shape: tuple[int, int, int],

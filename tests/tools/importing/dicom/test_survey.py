@@ -36,6 +36,11 @@ def source(tmp_path: Path) -> Path:
         (ImportOptions(channels=("a", "b")), "--channel.*a, b"),
         (ImportOptions(structures={"background": 4}), "background=4"),
         (ImportOptions(structures={"liver": 0, "spleen": 1}), "liver=0"),
+        (ImportOptions(structures={"a": ("liver",), "b": ("*",)}), r"\* for the rest"),
+        (
+            ImportOptions(structures={"a": ("liver", "spleen"), "b": ("liver",)}),
+            "in one structure for DICOM, found one twice",
+        ),
         (ImportOptions(structures={"cord": 1}), r"seg\.dcm.*found 'liver', 'spleen'"),
         (ImportOptions(structures={"Liver": 1}), "structure 'Liver', found 'liver'"),
         (

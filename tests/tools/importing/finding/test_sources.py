@@ -11,7 +11,6 @@ from segpipe.tools.importing.finding.sources import (
     RawCases,
     find_described,
     find_hdf5,
-    find_pairs,
 )
 from segpipe.tools.importing.reading.labels import Drawn
 from tests.support.phantoms import write_dataset
@@ -22,72 +21,6 @@ def touch(folder: Path, *names: str) -> Path:
     for name in names:
         (folder / name).write_bytes(b"")
     return folder
-
-
-def pairs(
-    images: Path, labels: Path, *channels: str, label_suffix: str = ""
-) -> RawCases:
-    return find_pairs(
-        images, labels, channel_suffixes=channels, label_suffix=label_suffix
-    )
-
-
-def test_equal_names_are_a_pair_whatever_their_formats(tmp_path: Path) -> None:
-    images = touch(tmp_path / "a", "x.tif", "y.tif", "notes.txt", ".hidden.png")
-    labels = touch(tmp_path / "b", "x.png", "y.png")
-
-    found = pairs(images, labels)
-    assert [case.name for case in found.cases] == ["x", "y"]
-    assert found.cases[0].label == labels / "x.png"
-
-
-def test_channels_are_known_by_their_suffixes_in_the_order_told(tmp_path: Path) -> None:
-    images = touch(tmp_path, "p1_T1.nii.gz", "p1_FLAIR.nii.gz", "p1_GOLD.nii.gz")
-
-    found = pairs(images, images, "FLAIR", "T1", label_suffix="GOLD")
-    (case,) = found.cases
-    assert case.name == "p1"
-    assert [file.name for file in case.images] == ["p1_FLAIR.nii.gz", "p1_T1.nii.gz"]
-    assert found.channels == ("FLAIR", "T1")
-
-
-def test_nnunets_numbers_count_where_the_labels_say_so(tmp_path: Path) -> None:
-    images = touch(tmp_path / "a", "x_0000.png", "x_0001.png")
-    found = pairs(images, touch(tmp_path / "b", "x.png"))
-    dated = pairs(
-        touch(tmp_path / "c", "s_2019.png"), touch(tmp_path / "d", "s_2019.png")
-    )
-
-    assert [file.name for file in found.cases[0].images] == ["x_0000.png", "x_0001.png"]
-    assert dated.cases[0].name == "s_2019"
-
-
-def test_files_without_a_partner_are_all_named(tmp_path: Path) -> None:
-    images = touch(tmp_path / "a", "x.png", "y.png")
-    labels = touch(tmp_path / "b", "x.png", "z.png")
-
-    with pytest.raises(DataError, match=r"label .*z\.png.*image .*y\.png.*--channel"):
-        pairs(images, labels)
-
-
-def test_a_missing_channel_is_named(tmp_path: Path) -> None:
-    images = touch(tmp_path / "a", "p1_T1.png", "p1_T2.png", "p2_T1.png")
-    labels = touch(tmp_path / "b", "p1.png", "p2.png")
-
-    with pytest.raises(DataError, match="p2: expected the channels T1, T2, found T1"):
-        pairs(images, labels, "T1", "T2")
-
-
-def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
-    images = touch(tmp_path / "a", "x.png", "x.tif")
-
-    with pytest.raises(DataError, match=r"x\.tif: expected one file of this name"):
-        pairs(images, touch(tmp_path / "b", "x.png"))
-
-
-def test_a_foreign_format_is_answered_with_how_to_convert_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="dcm2niix"):
-        pairs(touch(tmp_path / "a", "x.dcm"), touch(tmp_path / "b", "x.png"))
 
 
 def test_an_nnunet_folder_says_all_itself(tmp_path: Path) -> None:

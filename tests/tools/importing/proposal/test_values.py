@@ -10,15 +10,17 @@ import tifffile
 from segpipe.images.formats.raster import write_image
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.proposal.values import (
+    Overlaps,
     Sample,
     are_instances,
     binarize_at,
     look_drawn,
     may_ignore,
+    measure_overlaps,
     one_value_each,
-    overlap_of,
     take_sample,
 )
+from segpipe.tools.importing.reading.labels import LabelRules, read_label_map
 from tests.support.sources import box, noise, write_png
 
 FLAT = (12, 10, 1)
@@ -109,7 +111,15 @@ def test_labels_are_told_from_images_by_their_voxels(tmp_path: Path) -> None:
 def test_masks_that_share_voxels_are_seen(tmp_path: Path) -> None:
     for name, array in {"a": box(1, 4), "b": box(3, 5), "c": box(7, 9)}.items():
         write_png(tmp_path / f"{name}.png", array[..., :1] * np.uint8(255))
-    files = {name: [tmp_path / f"{name}.png"] for name in "abc"}
+    rules = LabelRules(binarize=128.0)
 
-    assert overlap_of(files, 128.0) == ({"a": 18, "b": 12, "c": 12}, True)
-    assert not overlap_of({"a": files["a"], "c": files["c"]}, 128.0)[1]
+    def measured(*names: str) -> Overlaps:
+        files = [(name, tmp_path / f"{name}.png") for name in names]
+        return measure_overlaps(
+            [[(n, read_label_map(f, rules=rules).array != 0) for n, f in files]]
+        )
+
+    found = measured("a", "b", "c")
+    assert dict(found.sizes) == {"a": 18, "b": 12, "c": 12}
+    assert found.undecided
+    assert not measured("a", "c").undecided

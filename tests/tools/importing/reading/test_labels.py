@@ -128,6 +128,16 @@ def test_segments_of_slicer_are_known_by_their_names(
     assert np.array_equal(found.array, box(1, 3, 2) + box(5, 7))
 
 
+def test_a_segment_in_a_layer_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.seg.nrrd"
+    write_slicer(path, ("a",), (box(1, 3),))
+    path.write_bytes(path.read_bytes().replace(b"Layer:=0", b"Layer:=3"))
+    rules = LabelRules(sources={"a": 1}, named=True)
+
+    with pytest.raises(DataError, match=r"'a' in one of 1 layers, found Layer 3"):
+        read_drawn(Drawn((path,)), rules, Notes())
+
+
 def test_masks_of_another_grid_are_refused(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", box(1, 3, shape=FLAT))
     write_png(tmp_path / "b.png", box(1, 3, shape=FLAT)[:-1])

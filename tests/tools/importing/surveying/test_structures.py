@@ -7,9 +7,11 @@ import pytest
 
 from segpipe.dataset.description import read_description
 from segpipe.dataset.layout import read_dataset
+from segpipe.images.formats import raster
 from segpipe.images.formats.nifti import read_label
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import ImportOptions
+from segpipe.tools.importing.proposal.look import look
 from segpipe.tools.importing.run import import_dataset
 from tests.support.phantoms import write_dataset
 from tests.support.sources import (
@@ -17,6 +19,7 @@ from tests.support.sources import (
     noise,
     write_nifti,
     write_observers,
+    write_png,
     write_slicer,
     write_structures,
 )
@@ -117,3 +120,76 @@ def test_a_label_map_has_no_names(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match="found a label map without; give --structure"):
         import_dataset(tmp_path / "source", tmp_path / "data", options)
+
+
+FLAT = (12, 10, 1)
+
+
+def write_masks(source: Path, *values: int) -> None:
+    """A case of each value, named by it."""
+    for value in values:
+        image, label = source / "images", source / "labels"
+        write_png(image / f"{value}.png", noise(value, FLAT), drawn=False)
+        write_png(label / f"{value}.png", box(1, 4, value, FLAT))
+
+
+# The value in the data, the values of the masks that join, and how the look names them.
+DELIVERIES: list[tuple[int, tuple[int, ...], dict[str, object]]] = [
+    (1, (255,), {"vessel": 255}),
+    (255, (1,), {"vessel": 1}),
+    (1, (1, 255), {"vessel": (1, 255)}),
+    (255, (1, 255), {"vessel": (1, 255)}),
+    (1, (1,), {"vessel": 1}),
+]
+
+
+@pytest.mark.parametrize(("known", "values", "named"), DELIVERIES)
+def test_masks_join_the_only_structure_whatever_their_value(
+    known: int, values: tuple[int, ...], named: dict[str, object], tmp_path: Path
+) -> None:
+    """The proposal, and each mend that an error gives on the way to it, works."""
+    data, folders = tmp_path / "data", {"images": "images", "labels": "labels"}
+    write_masks(tmp_path / "s", known)
+    first = ImportOptions(**folders, structures={"vessel": known})
+    import_dataset(tmp_path / "s", data, first)
+    write_masks(tmp_path / "t", *values)
+    for value in values:  # under other names than those in the data
+        for file in sorted((tmp_path / "t").rglob(f"{value}.png")):
+            file.rename(file.with_name(f"new_{value}.png"))
+    (found,) = look(tmp_path / "t").proposals
+    labels = read_description(data).labels
+    joined = found.joined(ImportOptions(add=True), labels)
+    assert joined.structures in (named, {})
+    other = {"structure_1": named["vessel"]}
+    text = ",".join(map(str, np.atleast_1d(np.array(named["vessel"])).tolist()))
+    mend = f"as in --structure vessel={text}"
+
+    with pytest.raises(DataError, match=f"found --structure structure_1; .*{mend}"):
+        import_dataset(
+            tmp_path / "t", data, ImportOptions(**folders, structures=other, add=True)
+        )
+    mended = ImportOptions(**folders, structures=named, add=True)
+    for options in (joined, mended):
+        import_dataset(tmp_path / "t", data, options)
+    for value in values:
+        label = raster.read_label(data / "labelsTr" / f"new_{value}.png").array
+        assert np.array_equal(label, box(1, 4, known, FLAT))
+
+
+def test_a_delivery_with_a_name_of_its_own_is_not_taken_for_another(
+    tmp_path: Path,
+) -> None:
+    """Spleens of value 1 were taken for livers, whose value was 1."""
+    data = tmp_path / "data"
+    for name in ("liver", "spleen"):
+        write_nifti(tmp_path / name / f"{name[0]}.nii", noise(0), drawn=False)
+        write_nifti(tmp_path / name / f"{name[0]}_{name}_mask.nii", box(1, 4))
+    (first,) = look(tmp_path / "liver").proposals
+    import_dataset(tmp_path / "liver", data, first)
+    (second,) = look(tmp_path / "spleen").proposals
+    labels = read_description(data).labels
+    joined = second.joined(ImportOptions(add=True), labels)
+
+    assert joined.structures == {"spleen": 1}
+    with pytest.raises(DataError, match=r"data to add to \(liver\), found .*spleen"):
+        import_dataset(tmp_path / "spleen", data, joined)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.proposal.families import CASE, Family
+from segpipe.tools.importing.proposal.roles import is_common
+from segpipe.tools.importing.reading.vocabulary import is_plain
 
 SUBJECT = re.compile(
     r"(?P<before>(?:.*/)?)(?P<sub>sub-[^/_]+)/(?:(?P<ses>ses-[^/_]+)/)?"
@@ -26,7 +28,7 @@ UNNAMED = re.compile(r"structure_(\d+)")
 def find_bids(paths: list[str]) -> tuple[Family, ...]:
     """Find the families of a BIDS data set; empty if the paths are none.
 
-    Images are kept that every labelled subject and session has. The
+    Images are kept that half of the labelled subjects and sessions have. The
     folders of subjects and of sessions are ``*`` in the patterns.
     """
     found: dict[str, dict[str, str]] = defaultdict(dict)
@@ -49,7 +51,7 @@ def find_bids(paths: list[str]) -> tuple[Family, ...]:
     return tuple(
         Family(pattern, files)
         for pattern, files in sorted(found.items())
-        if pattern in drawn or labelled <= files.keys()
+        if pattern in drawn or is_common(files, labelled)
     )
 
 
@@ -72,11 +74,7 @@ def _names(source: Path) -> Mapping[int, str]:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
         pairs = [(row.get("index") or "", row.get("name") or "") for row in rows]
-        sound = {int(n): name for n, name in pairs if n.isdecimal() and _is_plain(name)}
+        sound = {int(n): name for n, name in pairs if n.isdecimal() and is_plain(name)}
         if sound and len(set(sound.values())) == len(sound):
             return sound
     return {}
-
-
-def _is_plain(name: str) -> bool:
-    return bool(name) and not set(name) & set(",=*") and name == name.strip()

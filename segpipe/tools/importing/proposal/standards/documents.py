@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +17,13 @@ from segpipe.tools.importing.finding.documents import (
     read_document,
 )
 from segpipe.tools.importing.proposal.images import look_at_images
-from segpipe.tools.importing.proposal.labels import Meaning
+from segpipe.tools.importing.proposal.labels import Meaning, propose_overlaps
 from segpipe.tools.importing.proposal.patients import list_cases, propose_patients
-from segpipe.tools.importing.proposal.values import BUDGET_S
+from segpipe.tools.importing.proposal.values import BUDGET_S, measure_overlaps
+from segpipe.tools.importing.reading.painting import Painting
+from segpipe.tools.importing.reading.shapes import geojson
 from segpipe.tools.importing.reading.shapes.drawing import Drawing, extent_of, stamps
-from segpipe.tools.importing.reading.vocabulary import RESERVED
+from segpipe.tools.importing.reading.vocabulary import IGNORE, is_plain
 
 SHOWN = 6  # kinds listed in a line
 MOST_LOOKED_AT = 1 << 24  # pixels of an image whose shapes are drawn for looking
@@ -105,61 +107,70 @@ def propose_shapes(
     Returns:
         The options, and what was seen, in words.
     """
-    names = list(dict.fromkeys(n for one in drawings.values() for n in one.names))
+    seen = list(dict.fromkeys(n for one in drawings.values() for n in one.names))
+    names = [name for name in seen if name != geojson.IGNORED]
     several = any(len(one.shapes) > 1 for one in drawings.values())
     crowd = any(shape.crowd for one in drawings.values() for shape in one.shapes)
-    instances = len(names) == 1 and several and not crowd
-    lines = ["each shape is an instance"] if instances else []
+    ignored = {IGNORE: (geojson.IGNORED,)} if names != seen else {}
+    if len(names) == 1 and several and not crowd and not ignored:
+        shared = _share_pixels(path, drawings)
+        lines = ["each shape is an instance"]
+        if shared:
+            lines.append("some pixels lie in two shapes: the later one gets them")
+        options = replace(
+            options,
+            structures={names[0]: (names[0],)} if is_plain(names[0]) else {},
+            instances=True,
+            overlap="last" if shared else None,
+        )
+        return options, lines
+    found = measure_overlaps(_masks(path, one) for one in _usual(drawings))
+    options, lines = propose_overlaps(options, names, found)
     if len(names) > 1 and several:
         lines.append("instances of one kind: --instances --structure NAME=KIND")
-    sizes, shared = _overlap(path, drawings, instances=instances)
-    if shared and instances:
-        lines.append("some pixels lie in two shapes: the later one gets them")
-    elif shared:
-        lines.append("some pixels lie in two kinds: the smaller one gets them")
-        names.sort(key=lambda name: -sizes[name])
-    plain = all(_is_plain(name) for name in names)
-    structures = {name: (name,) for name in names} if plain else {}
-    found = replace(
-        options,
-        structures=structures,
-        instances=instances,
-        overlap="last" if shared else None,
-    )
-    return found, lines
+    if ignored:
+        lines.append(f"{geojson.IGNORED} is not annotated, also where others are")
+        shared = any(n for p, n in found.shared.items() if geojson.IGNORED in p)
+        options = replace(options, overlap="last" if shared else options.overlap)
+    structures = {**options.structures, **ignored}
+    plain = all(is_plain(name) for name in names)
+    return replace(options, structures=structures if plain else {}), lines
 
 
-def _is_plain(name: str) -> bool:
-    """Whether --structure can say a name."""
-    marked = set(name) & set(",=*") or name.removeprefix("-").isdecimal()
-    return not marked and name == name.strip() and name not in RESERVED
+def _usual(drawings: Mapping[str, Drawing]) -> Iterator[Drawing]:
+    """The drawings on images of usual size.
 
-
-def _overlap(
-    path: Path, drawings: Mapping[str, Drawing], *, instances: bool
-) -> tuple[Counter[str], bool]:
-    """The pixels of each kind, and whether two share some.
-
-    Only images of usual size are drawn, as far as time allows: a document states any
-    size, and it is compared with that of the image at the import.
+    A document states any size, and it is compared with that of the image at the import,
+    which refuses shapes that share pixels if nobody decides.
     """
-    sizes: Counter[str] = Counter()
-    shared, start = False, time.monotonic()
-    for drawing in drawings.values():
-        if time.monotonic() - start > BUDGET_S:
-            break
-        if not drawing.shapes:
-            continue
+    for one in drawings.values():
+        columns, rows = one.size or extent_of(one)
+        if one.shapes and columns * rows <= MOST_LOOKED_AT:
+            yield one
+
+
+def _masks(path: Path, drawing: Drawing) -> Iterator[tuple[str, np.ndarray]]:
+    """The name and the pixels of each kind of shape on an image."""
+    size = drawing.size or extent_of(drawing)
+    for name in drawing.names:
+        whole = np.zeros(size, bool)
+        for shape in drawing.shapes:
+            for (i, j), inside in (
+                stamps(path, shape, size) if shape.name == name else ()
+            ):
+                whole[i, j] |= inside
+        yield name, whole
+
+
+def _share_pixels(path: Path, drawings: Mapping[str, Drawing]) -> bool:
+    """Whether two shapes of an image share a pixel, as far as time allows."""
+    start = time.monotonic()
+    for drawing in _usual(drawings):
         size = drawing.size or extent_of(drawing)
-        if size[0] * size[1] > MOST_LOOKED_AT:
-            continue  # the import refuses shapes that share pixels, if these do
-        whole = np.zeros(size, np.int32)
-        numbers = {name: n for n, name in enumerate(drawing.names, start=1)}
-        for place, shape in enumerate(drawing.shapes, start=1):
-            value = place if instances else numbers[shape.name]
+        painting = Painting(np.zeros((*size, 1), np.int32), "last")
+        for number, shape in enumerate(drawing.shapes, start=1):
             for (i, j), inside in stamps(path, shape, size):
-                part = whole[i, j]
-                shared |= bool((inside & (part != 0) & (part != value)).any())
-                part[inside] = value
-                sizes[shape.name] += int(inside.sum())
-    return sizes, shared
+                painting.paint(inside, number, (i, j, 0))
+        if painting.contested or time.monotonic() - start > BUDGET_S:
+            return bool(painting.contested)
+    return False

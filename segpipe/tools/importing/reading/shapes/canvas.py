@@ -1,8 +1,8 @@
 """Canvas: shapes become a label map of structures or of instance ids."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from segpipe.images.grid import Grid
 from segpipe.images.volume import LabelMap
 from segpipe.project.errors import DataError
+from segpipe.tools.importing.reading.painting import Holders, Painting
 from segpipe.tools.importing.reading.shapes.drawing import Drawing, Shape, stamps
 
 SHOWN = 4  # pairs listed in an error
@@ -27,6 +28,7 @@ class Canvas:
             refuses it.
         dropped: Receives what the label map does not hold, in sentences.
         assumed: Receives what the document does not say, in sentences.
+        holders: The structures that hold each value, where structures are unions.
     """
 
     path: Path
@@ -34,6 +36,7 @@ class Canvas:
     overlap: str | None
     dropped: list[str]
     assumed: list[str]
+    holders: Holders = field(default_factory=dict)
 
     def draw_structures(
         self, drawing: Drawing, sources: Mapping[int | str, int]
@@ -52,7 +55,7 @@ class Canvas:
         shapes = sorted(self._chosen(drawing, sources), key=lambda s: order[s.name])
         names = {value: str(name) for name, value in sources.items()}
         values = [sources[shape.name] for shape in shapes]
-        return self._draw(shapes, values, lambda value: names[value])
+        return self._draw(shapes, values, lambda value: names[value], self.holders)
 
     def draw_instances(
         self, drawing: Drawing, sources: Mapping[int | str, int]
@@ -70,7 +73,7 @@ class Canvas:
                 "crowd (iscrowd); take them out, or import without --instances"
             )
         numbers = list(range(1, len(shapes) + 1))
-        return self._draw(shapes, numbers, lambda n: f"{shapes[n - 1].name} {n}")
+        return self._draw(shapes, numbers, lambda n: f"{shapes[n - 1].name} {n}", {})
 
     def _chosen(
         self, drawing: Drawing, sources: Mapping[int | str, int]
@@ -96,23 +99,31 @@ class Canvas:
         return [one for one in drawing.shapes if sources.get(one.name, 0)]
 
     def _draw(
-        self, shapes: list[Shape], values: Sequence[int], name: Namer
+        self,
+        shapes: list[Shape],
+        values: Sequence[int],
+        name: Namer,
+        holders: Holders,
     ) -> LabelMap:
         """Draw shapes in their order; a pixel of two values is refused or noted."""
         whole = np.zeros(self.grid.shape, np.int32)
+        painting = Painting(whole, self.overlap, holders)
         size = (self.grid.shape[0], self.grid.shape[1])
-        overlaps: dict[tuple[int, int], int] = defaultdict(int)
+        empty = Counter[str]()
         for shape, value in zip(shapes, values, strict=True):
+            pixels = 0
             for (i, j), inside in stamps(self.path, shape, size):
-                part = whole[i, j, 0]
-                shared = inside & (part != 0) & (part != value)
-                for other, count in zip(
-                    *np.unique(part[shared], return_counts=True), strict=True
-                ):
-                    overlaps[int(other), value] += int(count)
-                part[inside & ~shared if self.overlap == "first" else inside] = value
-        if overlaps:
-            self._answer(overlaps, name)
+                painting.paint(inside, value, (i, j, 0))
+                pixels += int(inside.sum())
+            empty[shape.name] += not pixels
+        if painting.contested:
+            self._answer(painting.contested, name)
+        if +empty:
+            found = ", ".join(f"{n} of {kind}" for kind, n in (+empty).items())
+            self.dropped.append(f"shapes in which no pixel has its centre: {found}")
+        for (outer, inner), n in painting.nested.items():
+            words = f"{n} pixels of {name(inner)} are in {name(outer)}, and in both"
+            self.assumed.append(words)
         return LabelMap(whole, self.grid)
 
     def _answer(self, overlaps: Mapping[tuple[int, int], int], name: Namer) -> None:

@@ -4,7 +4,7 @@ The format: https://cocodataset.org/#format-data, "Object Detection". Run length
 down the columns; packed ones are decoded as rleFrString of the COCO API does.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +90,13 @@ def read_coco(path: Path) -> dict[str, Drawing]:
         ) from error
     pictures = {picture.id: picture for picture in document.images}
     kinds = {category.id: category.name for category in document.categories}
+    if len(kinds) < len(document.categories):
+        ids = Counter(category.id for category in document.categories)
+        twice = next(one for one, number in ids.items() if number > 1)
+        raise DataError(
+            f"{path}: expected one category of each id, found {twice} twice; give each "
+            "its own, and export it again"
+        )
     shapes: dict[int | str, list[Shape]] = defaultdict(list)
     for place, one in enumerate(document.annotations):
         where = f"annotation {place if one.id is None else one.id}"

@@ -140,10 +140,15 @@ def runs_of(
     """Runs in a box (its start and its size), checked.
 
     Raises:
-        DataError: If the lengths do not fill the box.
+        DataError: If the lengths do not fill the box, or it is larger than any image.
     """
     start, size = box
     whole = max(size[0], 0) * max(size[1], 0)
+    if whole > MOST_PIXELS or max(map(abs, start)) > MOST_PIXELS:
+        raise DataError(
+            f"{path}: expected run lengths of an image of at most {MOST_PIXELS} pixels "
+            f"in {where}, found more; write the document again"
+        )
     if min(lengths, default=-1) < 0 or sum(lengths) != whole or not whole:
         raise DataError(
             f"{path}: expected run lengths that fill {size[0]} x {size[1]} pixels in "

@@ -22,6 +22,7 @@ from segpipe.tools.importing.reading.shapes.drawing import (
 
 SUFFIXES = (".geojson",)
 UNCLASSIFIED = "unclassified"  # objects without a class
+IGNORED = "Ignore*"  # the class that QuPath takes for no structure
 LEVELS = 4  # of collections in collections
 
 
@@ -116,7 +117,7 @@ def _rings(path: Path, found: Any, where: str) -> Rings:
     for ring in found:
         try:
             corners = np.array(ring, np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DataError(
                 f"{path}: expected numbers as coordinates in {where}, found {error}; "
                 "export it again"

@@ -77,6 +77,19 @@ def test_a_pixel_of_two_goes_to_one_or_is_refused(
         ]
 
 
+def test_a_shape_that_holds_no_pixel_is_said() -> None:
+    """Between columns 4 and 5 lies the centre of none."""
+    corners = np.array([(4.6, 2), (5.4, 2), (5.4, 8), (4.6, 8)], np.float64)
+    thin = Shape("a", (Rings((corners,)),))
+    drawing = Drawing((rectangle("b", 1, 4), thin, thin))
+
+    for draw in ("draw_structures", "draw_instances"):
+        plain = canvas()
+        found = getattr(plain, draw)(drawing, {"b": 1, "a": 2})
+        assert np.array_equal(found.array, columns(v1=(1, 4)))
+        assert plain.dropped == ["shapes in which no pixel has its centre: 2 of a"]
+
+
 def test_a_crowd_is_no_instance_but_a_structure() -> None:
     crowd = Drawing((rectangle("a", 1, 4, crowd=True),))
 

@@ -97,6 +97,16 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "other size": (document({"size": [6, 5], "counts": [3, 27]}), "found 5 x 6"),
     "other image": (document(TWO, image_id=9), "found image 9"),
     "other category": (document(TWO, category_id=9), "category 9"),
+    "huge number": (document([[10**400, 1, 5, 1, 5, 3]]), r"annotations|finite"),
+    "huge runs": (
+        document({"size": [10**30, 10**30], "counts": [0, 10**60]})
+        | {"images": [{"id": 7, "file_name": "a", "width": 10**30, "height": 10**30}]},
+        "at most 1073741824 pixels",
+    ),
+    "category twice": (
+        document(TWO) | {"categories": [{"id": 3, "name": n} for n in ("a", "b")]},
+        "one category of each id, found 3 twice",
+    ),
     "no list": ({"images": [], "annotations": 3, "categories": []}, "annotations"),
     "no size": (
         document(TWO)

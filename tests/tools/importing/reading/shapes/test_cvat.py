@@ -69,6 +69,7 @@ FAULTS: dict[str, tuple[str, str]] = {
     "no label": (POLYGON.format("", SQUARE), "expected label"),
     "turned": (BOX.format('rotation="30.0"'), "an upright box"),
     "runs": (MASK.format("1,5", 2), "fill 4 x 2 pixels"),
+    "huge runs": (MASK.format("0,1e30", 2).replace('"2"', '"1e15"'), "run lengths"),
     "no runs": (MASK.format("", 2), "expected rle"),
     "ellipse": ('<ellipse label="cell" cx="1" cy="1" rx="1" ry="1"/>', "an ellipse"),
     "not closed": ("<label>", "whole XML"),

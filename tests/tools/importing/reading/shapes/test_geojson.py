@@ -94,6 +94,10 @@ FAULTS: dict[str, tuple[Any, str]] = {
         [feature({"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [1, None]]]})],
         "finite",
     ),
+    "huge number": (
+        [feature({"type": "Polygon", "coordinates": [[[0, 0], [10**400, 1], [1, 2]]]})],
+        "numbers",
+    ),
     "uneven": (
         [feature({"type": "Polygon", "coordinates": [[[0, 0], [1], [1, 2]]]})],
         "numbers",

@@ -1,0 +1,39 @@
+"""What the Makefile starts ends with it."""
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.services.daemons import lives
+from tests.support.places import ROOT
+from tests.support.servers import wait_until
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_interrupts_a_silent_step_ends_its_command_too(
+    tmp_path: Path, number: int
+) -> None:
+    """A shell starts what it does not wait for with SIGINT ignored.
+
+    A terminal interrupts the whole group, `kill` and make the shell alone.
+    """
+    (speaking,) = re.findall(r"(?m)^SPEAKING := (.*)$", (ROOT / "Makefile").read_text())
+    command = f"{speaking.replace('$$', '$')} sh -c 'echo $$ > pid; exec sleep 300'"
+    with subprocess.Popen(
+        ["sh", "-c", command], cwd=tmp_path, start_new_session=True
+    ) as process:
+        file = tmp_path / "pid"
+        text = wait_until(lambda: file.is_file() and file.read_text().strip(), 20)
+        sleeper = psutil.Process(int(text))
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does
+        else:
+            os.kill(process.pid, number)
+
+    assert process.returncode != 0
+    wait_until(lambda: not lives(sleeper), 20)
