@@ -114,7 +114,8 @@ def send(client: httpx.Client, address: str, **fields: str) -> int:
 def served(review: Review) -> Iterator[Review]:
     """The review on a port of this machine."""
     port = free_port()
-    config = uvicorn.Config(review.build(port), port=port, log_level="warning")
+    app = review.build(port)
+    config = uvicorn.Config(app, port=port, log_level="warning", server_header=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
