@@ -2,6 +2,7 @@
 # make serve  Prefect, MLflow and workers on this machine  make stop   end just these
 # make lock   refresh requirements.lock                    make clean  remove what demo made
 # make drawings   renew the drawings of the house and the chain in docs/concepts/
+# make niivue  fetch the viewer of the review anew from npm, and check its digest
 # make wheel  the package for labs, in dist/: docs/how-to/studies.md
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Before a command that is silent for minutes: says every five seconds that it goes on.
 SPEAKING := exec sh -c 'trap "kill \$$pid; exit 1" INT TERM; "$$@" & pid=$$!; n=0; while sleep 5; kill -0 $$pid 2>/dev/null; do n=$$((n+5)); echo "$$n s"; done; wait $$pid' wait
 
-.PHONY: demo serve stop test lint types floors tests drawings wheel lock clean
+.PHONY: demo serve stop test lint types floors tests drawings niivue wheel lock clean
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("segpipe needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.11 ...") if not (3, 11) <= sys.version_info < (3, 14) else None'
@@ -59,6 +60,16 @@ drawings: $(VENV)/installed
 
 wheel: $(VENV)/installed
 	python -m build --no-isolation
+
+# The viewer of the review. Another version: change the number, fetch it, look at what
+# changed, and write its digest with sha256sum into the file beside it.
+NIIVUE := 0.69.0
+VENDOR := segpipe/review/vendor
+niivue:
+	npm pack --silent --pack-destination /tmp @niivue/niivue@$(NIIVUE)
+	tar -xzOf /tmp/niivue-niivue-$(NIIVUE).tgz package/dist/niivue.umd.js > $(VENDOR)/niivue.umd.js
+	cd $(VENDOR) && sha256sum --check niivue.umd.js.sha256
+	rm /tmp/niivue-niivue-$(NIIVUE).tgz
 
 # Every version of a fresh install of pyproject.toml's ranges. Local suffixes (+cpu) go,
 # so that pip takes the build that suits the machine.

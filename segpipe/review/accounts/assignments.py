@@ -1,0 +1,122 @@
+"""Assignments: which items of a dossier a person is to read, and which are left."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Select, select
+
+from segpipe.review.accounts.database import Database
+from segpipe.review.accounts.tables import Assignment, StoredReading, User, now
+
+
+@dataclass(frozen=True)
+class Task:
+    """An item that a person is to read, and what the person said of it so far.
+
+    Attributes:
+        assignment: Which item, for what.
+        reading: What the person said; None until then.
+    """
+
+    assignment: Assignment
+    reading: StoredReading | None
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether the reading can no longer be changed."""
+        return self.reading is not None and self.reading.signed is not None
+
+
+def assign(
+    database: Database,
+    user: User,
+    *,
+    dossier: str,
+    items: Sequence[str],
+    purpose: str,
+) -> int:
+    """Give a person items to read, in this order; those that the person has stay.
+
+    Args:
+        database: The accounts.
+        user: The person.
+        dossier: SHA-256 of dossier.json.
+        items: Opaque ids.
+        purpose: ``read`` or ``adjudicate``.
+
+    Returns:
+        How many items are new to the person.
+    """
+    with database.begin() as session:
+        known = {task.item for task in session.scalars(_of(user, dossier))}
+        fresh = [item for item in items if item not in known]
+        session.add_all(
+            Assignment(
+                dossier=dossier,
+                item=item,
+                user_id=user.id,
+                place=len(known) + place,
+                purpose=purpose,
+            )
+            for place, item in enumerate(fresh)
+        )
+    return len(fresh)
+
+
+def list_dossiers(database: Database, user: User) -> list[str]:
+    """The dossiers in which a person has something to read or has read something."""
+    own = select(Assignment.dossier).where(Assignment.user_id == user.id).distinct()
+    with database.begin() as session:
+        return list(session.scalars(own))
+
+
+def list_tasks(database: Database, user: User, dossier: str) -> list[Task]:
+    """What a person is to read of a dossier, in the person's order."""
+    rows = (
+        select(Assignment, StoredReading)
+        .select_from(Assignment)
+        .outerjoin(StoredReading)
+        .where(Assignment.user_id == user.id, Assignment.dossier == dossier)
+        .order_by(Assignment.place)
+    )
+    with database.begin() as session:
+        return [
+            Task(assignment, reading) for assignment, reading in session.execute(rows)
+        ]
+
+
+def find_task(database: Database, user: User, dossier: str, item: str) -> Task | None:
+    """A person's own task; None if the item is not this person's to read."""
+    with database.begin() as session:
+        own = _of(user, dossier).where(Assignment.item == item)
+        assignment = session.scalar(own)
+        if assignment is None:
+            return None
+        return Task(assignment, session.get(StoredReading, assignment.id))
+
+
+def open_task(database: Database, task: Task) -> None:
+    """Note when the person first saw the item."""
+    if task.assignment.opened is None:
+        with database.begin() as session:
+            session.merge(task.assignment).opened = now()
+
+
+def list_all(database: Database, dossier: str) -> list[tuple[User, Task]]:
+    """Everybody's tasks of a dossier; for its lead."""
+    rows = (
+        select(User, Assignment, StoredReading)
+        .select_from(Assignment)
+        .join(User)
+        .outerjoin(StoredReading)
+        .where(Assignment.dossier == dossier)
+        .order_by(User.name, Assignment.place)
+    )
+    with database.begin() as session:
+        return [(user, Task(*rest)) for user, *rest in session.execute(rows)]
+
+
+def _of(user: User, dossier: str) -> Select[tuple[Assignment]]:
+    return select(Assignment).where(
+        Assignment.user_id == user.id, Assignment.dossier == dossier
+    )

@@ -1,0 +1,97 @@
+"""Database: opens the accounts' database, in a file or on a PostgreSQL server."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.orm import Session
+
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths, sqlite_file, sqlite_uri
+
+ADDRESS = "SEGPIPE_REVIEW_DATABASE"  # of a PostgreSQL server; a password may be in it
+
+
+class Database:
+    """The accounts' database at its newest layout."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Use an engine whose database has the newest layout."""
+        self.engine = engine
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """A transaction: all of it is stored at the end of the block, or none."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.engine.dispose()
+
+
+def address_of(paths: Paths) -> str:
+    """Where the accounts are: SEGPIPE_REVIEW_DATABASE, else a file of the project."""
+    return os.environ.get(ADDRESS) or sqlite_uri(paths.root / ".reviews/accounts.db")
+
+
+def open_database(address: str) -> Database:
+    """Open a database, create it if need be, and bring its tables up to date.
+
+    Raises:
+        DataError: If it cannot be opened.
+    """
+    try:
+        engine = _create_engine(address)
+        with engine.begin() as connection:
+            upgrade(connection)
+    except (ArgumentError, DBAPIError, ModuleNotFoundError) as error:
+        reason = str(getattr(error, "orig", error)).strip().split("\n")[0]
+        raise DataError(
+            f"{ADDRESS}: expected the address of a database that answers, such as "
+            f"postgresql+psycopg://HOST/NAME, found: {reason}; start the server or "
+            "mend the address"
+        ) from None  # the error itself would show the address with its password
+    return Database(engine)
+
+
+def upgrade(connection: Any, revision: str = "head") -> None:
+    """Bring the tables of an open connection to a layout, the newest by default."""
+    command.upgrade(_config(connection), revision)
+
+
+def downgrade(connection: Any, revision: str) -> None:
+    """Take the tables of an open connection back to an older layout."""
+    command.downgrade(_config(connection), revision)
+
+
+def _config(connection: Any) -> Config:
+    config = Config()
+    config.set_main_option(
+        "script_location", str(Path(__file__).parent / "migrations").replace("%", "%%")
+    )
+    config.attributes["connection"] = connection
+    return config
+
+
+def _create_engine(address: str) -> Engine:
+    if not address.startswith("sqlite"):
+        return create_engine(address, pool_pre_ping=True)
+    file = sqlite_file(address)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch(mode=0o600)
+    file.chmod(0o600)  # it holds hashes of passwords
+    engine = create_engine(address, connect_args={"timeout": 30})
+    event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")  # readers do not wait for a writer
+    connection.execute("PRAGMA foreign_keys = ON")

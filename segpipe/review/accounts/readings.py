@@ -1,0 +1,63 @@
+"""Readings: what a person says of an item is stored, and then signed for good."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from segpipe.project.errors import DataError
+from segpipe.review.accounts.assignments import Task, find_task
+from segpipe.review.accounts.database import Database
+from segpipe.review.accounts.tables import StoredReading, User, now
+
+Ratings = dict[str, dict[str, dict[str, Any]]]  # letter, structure, then the rating
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a person says of one item.
+
+    Attributes:
+        dossier: SHA-256 of dossier.json.
+        item: The item's opaque id.
+        ratings: Letter, structure, then score, artefact and comment.
+        seconds: Time at work as the page counted it; None if it did not.
+    """
+
+    dossier: str
+    item: str
+    ratings: Ratings
+    seconds: float | None
+
+
+def submit_reading(database: Database, user: User, reading: Reading) -> None:
+    """Store what a person says of an item; until it is signed it may be said anew.
+
+    The time at work is at most the time since the item was first shown.
+
+    Raises:
+        DataError: If the item is not this person's to read, or was signed.
+    """
+    task = find_task(database, user, reading.dossier, reading.item)
+    if task is None:
+        raise DataError(f"{reading.item}: expected an item that is yours to read")
+    if task.is_signed:
+        raise DataError(f"{reading.item}: expected an unsigned reading, found a signed")
+    end = now()
+    shown = (end - (task.assignment.opened or end)).total_seconds()
+    claimed = shown if reading.seconds is None else reading.seconds
+    with database.begin() as session:
+        session.merge(
+            StoredReading(
+                assignment_id=task.assignment.id,
+                ratings=reading.ratings,
+                seconds=round(min(max(claimed, 0.0), shown), 1),
+                made=end,
+            )
+        )
+
+
+def sign_readings(database: Database, tasks: list[Task]) -> None:
+    """Make readings final; the caller asked for the password again."""
+    with database.begin() as session:
+        for task in tasks:
+            if task.reading is not None and not task.is_signed:
+                session.merge(task.reading).signed = now()

@@ -1,0 +1,358 @@
+"use strict";
+// Review: the page of a case. Keys, ratings, time at work, and the next case ahead.
+
+(() => {
+  const IDLE_S = 60; // after this time without a sign of the reader, no time is counted
+  const by = (id) => document.getElementById(id);
+  const keys = [
+    ["a b c", "show the masks of this letter"],
+    ["h", "the image only"],
+    ["o", "outlines or fills"],
+    ["- +", "opacity"],
+    ["w", "next window"],
+    ["l", "next layout"],
+    ["i", "next channel of the image, where it has several"],
+    ["\u2191 \u2193", "slices up and down the body"],
+    ["\u2190 \u2192", "slices to the sides"],
+    ["PageUp PageDown", "slices to front and back"],
+    ["n p", "next and previous place where the two letters differ"],
+    ["v", "compare other two letters"],
+    ["s Shift+s", "next and previous structure"],
+    ["4 3 2 1", "rate the structure of the shown letter: as it is, minor, major, unacceptable"],
+    ["0", "it cannot be judged"],
+    ["x", "artefact at the structure"],
+    ["m", "comment on the structure; Escape leads back"],
+    ["Ctrl+Enter", "store and go on"],
+    ["q", "back to the queue"],
+    ["?", "these keys"],
+  ];
+  const cache = new Map(); // address of a file -> its bytes, for this case and the next
+  let viewer = null;
+  let state = null; // of the case that is shown
+  let seconds = 0;
+  let lastSign = Date.now();
+
+  const json = (name) => JSON.parse(by("panel").dataset[name]);
+  const rows = () => [...document.querySelectorAll(".structure")];
+  const press = (name, on) => document.querySelector(`[data-do="${name}"]`)?.setAttribute("aria-pressed", on);
+
+  function bytes(address) {
+    if (!cache.has(address)) {
+      cache.set(address, fetch(address).then((answer) => {
+        if (!answer.ok) throw new Error(`${answer.status}`);
+        return answer.arrayBuffer();
+      }));
+    }
+    return cache.get(address);
+  }
+
+  async function load(files) {
+    const names = Object.keys(files).filter((name) => name !== "montage");
+    const parts = await Promise.all(names.map((name) => bytes(files[name])));
+    return Object.fromEntries(names.map((name, place) => [name, parts[place]]));
+  }
+
+  async function begin() {
+    const files = json("files");
+    state = { row: 0, window: 0, pair: 0, place: -1, places: {} };
+    seconds = 0;
+    fillPanel();
+    if (!viewer) {
+      showMontage(files);
+      return;
+    }
+    by("wait").hidden = false;
+    by("wait").textContent = "The image is loading.";
+    try {
+      const started = performance.now();
+      viewer.show(await Viewer.read(await load(files)), json("structures"), by("panel").dataset.unit);
+      fillBar();
+      showLetter(viewer.letters[0]);
+      showSizes();
+      by("wait").hidden = true;
+      document.body.dataset.shown = files.image;
+      document.body.dataset.ms = Math.round(performance.now() - started);
+    } catch (error) {
+      by("wait").textContent = "The image could not be shown; here is a picture of it.";
+      showMontage(files);
+      console.warn(error);
+    }
+    const ahead = json("ahead");
+    const kept = new Set([...Object.values(files), ...Object.values(ahead)]);
+    for (const address of [...cache.keys()]) if (!kept.has(address)) cache.delete(address);
+    load(ahead).catch(() => cache.clear());
+  }
+
+  function showMontage(files) {
+    if (!files.montage) return;
+    by("montage").src = files.montage;
+    by("montage").hidden = false;
+    by("wait").hidden = !viewer;
+    document.body.dataset.shown = files.montage;
+  }
+
+  function option(select, words, value) {
+    const one = document.createElement("option");
+    one.textContent = words;
+    one.value = value;
+    select.append(one);
+  }
+
+  function fillBar() {
+    for (const id of ["window", "layout", "pair"]) by(id).replaceChildren();
+    state.windows = [{ name: "automatic", low: null, high: null }, ...json("windows")];
+    const [low, high] = viewer.fullRange();
+    state.windows.push({ name: "full range", low, high });
+    state.windows.forEach((one, place) => option(by("window"), one.name, place));
+    const layouts = viewer.flat ? ["axial"] : Object.keys(VIEWER_LAYOUTS);
+    layouts.forEach((name) => option(by("layout"), viewer.flat ? "picture" : name, name));
+    by("layout").parentElement.hidden = viewer.flat;
+    by("layout").value = viewer.layout;
+    by("channel").replaceChildren();
+    viewer.channels.forEach((name, place) => option(by("channel"), place + 1, name));
+    by("channel").parentElement.hidden = viewer.channels.length < 2;
+    state.pairs = viewer.letters.flatMap((one, place) => viewer.letters.slice(place + 1).map((other) => [one, other]));
+    state.pairs.forEach(([one, other], place) => option(by("pair"), `${one} and ${other}`, place));
+    by("pair").closest(".group").hidden = !state.pairs.length;
+  }
+
+  function fillPanel() {
+    select(0);
+    by("form")?.addEventListener("submit", (event) => {
+      event.preventDefault();
+      submit();
+    });
+  }
+
+  function showSizes() {
+    for (const letter of viewer.letters) {
+      const sizes = viewer.sizes(letter);
+      for (const place of document.querySelectorAll(`.size[data-letter="${letter}"]`)) {
+        place.textContent = sizes[place.dataset.value];
+      }
+    }
+  }
+
+  function showLetter(letter) {
+    state.letter = letter || state.letter;
+    viewer?.setLetter(letter);
+    for (const one of document.querySelectorAll(".letters [data-letter]")) {
+      one.setAttribute("aria-pressed", one.dataset.letter === letter);
+    }
+    press("h", !letter);
+    by("shown").textContent = letter ? `Masks of ${letter}` : "Image only";
+    mark();
+    showWhere();
+  }
+
+  function mark() {
+    rows().forEach((row, place) => {
+      row.classList.toggle("active", place === state.row);
+      for (const score of row.querySelectorAll(".score")) {
+        score.classList.toggle("active", place === state.row && score.dataset.letter === state.letter);
+      }
+    });
+  }
+
+  function select(place) {
+    const all = rows();
+    state.row = (place + all.length) % all.length;
+    mark();
+    all[state.row]?.scrollIntoView({ block: "nearest" });
+  }
+
+  function showWhere() {
+    if (!viewer?.letters || !viewer.voxels) return;
+    const voxel = viewer.where();
+    const names = Object.fromEntries(viewer.structures.map((one) => [one.value, one.name]));
+    const said = viewer.letters.map((letter) => `${letter}: ${names[viewer.valueAt(letter, voxel)] || "background"}`);
+    const slice = viewer.flat ? "" : `, slice ${voxel[2] + 1} of ${viewer.nk}`;
+    by("where").textContent = `${state.note || ""}At the cross${slice}: ${said.join("; ")}`;
+  }
+
+  function rate(value) {
+    const row = rows()[state.row];
+    const field = row?.querySelector(`.score[data-letter="${state.letter}"] select`);
+    if (!field || field.matches(":disabled")) return;
+    field.value = value;
+    const next = rows().findIndex((one) => !one.querySelector(`.score[data-letter="${state.letter}"] select`).value);
+    if (next >= 0) {
+      select(next);
+      return;
+    }
+    const open = [...document.querySelectorAll(".score")].find((one) => !one.querySelector("select").value);
+    if (open) {
+      showLetter(open.dataset.letter);
+      select(rows().indexOf(open.closest(".structure")));
+    } else {
+      by("store")?.focus();
+    }
+  }
+
+  function jump(by_) {
+    const [one, other] = state.pairs[state.pair] || [];
+    if (!one) return;
+    const name = one + other;
+    state.places[name] ||= viewer.differences(one, other);
+    const places = state.places[name];
+    if (!places.length) {
+      state.note = `${one} and ${other} are the same. `;
+      showWhere();
+      return;
+    }
+    state.place = (state.place + by_ + places.length + (state.place < 0 && by_ < 0 ? 1 : 0)) % places.length;
+    const { voxel, count } = places[state.place];
+    state.note = `${one} and ${other} differ, place ${state.place + 1} of ${places.length}, ${viewer.size(count)}. `;
+    if (![one, other].includes(viewer.letter)) showLetter(one);
+    viewer.go(voxel);
+  }
+
+  const turn = (id, then) => {
+    const field = by(id);
+    field.selectedIndex = (field.selectedIndex + 1) % field.options.length;
+    then();
+  };
+  const setWindow = () => {
+    const one = state.windows[by("window").value];
+    viewer.setWindow(one.low, one.high);
+  };
+  const setLayout = () => viewer.setLayout(by("layout").value);
+  const setChannel = () => {
+    viewer.setChannel(by("channel").value);
+    const full = state.windows.at(-1);
+    [full.low, full.high] = viewer.fullRange();
+    setWindow();
+  };
+  const setPair = () => Object.assign(state, { pair: Number(by("pair").value), place: -1, note: "" });
+  const setOpacity = () => viewer.setOpacity(by("opacity").value / 100);
+  const changeOpacity = (change) => {
+    by("opacity").value = Number(by("opacity").value) + change;
+    setOpacity();
+  };
+  const letterKey = (letter) => () => viewer?.letters.includes(letter) && showLetter(letter);
+
+  const does = {
+    a: letterKey("A"), b: letterKey("B"), c: letterKey("C"),
+    h: () => showLetter(viewer.letter ? null : state.letter),
+    o: () => {
+      viewer.setOutlines(!viewer.outlines);
+      press("o", viewer.outlines);
+    },
+    "-": () => changeOpacity(-10), "+": () => changeOpacity(10), "=": () => changeOpacity(10),
+    w: () => turn("window", setWindow), i: () => turn("channel", setChannel), l: () => turn("layout", setLayout), v: () => turn("pair", setPair),
+    ArrowUp: () => viewer.step(2, 1), ArrowDown: () => viewer.step(2, -1),
+    // Radiological: the patient's right, where i is small or large, is at the left.
+    ArrowLeft: () => viewer.step(0, 1), ArrowRight: () => viewer.step(0, -1),
+    PageUp: () => viewer.step(1, 1), PageDown: () => viewer.step(1, -1),
+    n: () => jump(1), p: () => jump(-1),
+    s: () => select(state.row + 1), S: () => select(state.row - 1),
+    1: () => rate("1"), 2: () => rate("2"), 3: () => rate("3"), 4: () => rate("4"), 0: () => rate("none"),
+    x: () => rows()[state.row]?.querySelector("[type=checkbox]").click(),
+    m: () => rows()[state.row]?.querySelector(".remarks input:not([type])").focus(),
+    q: () => location.assign("/"),
+    "?": () => by("keys").showModal(),
+  };
+  const needsViewer = new Set([..."hovnplwi-+=", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "PageUp", "PageDown"]);
+
+  function act(name) {
+    if (needsViewer.has(name) && !viewer?.volumes) return;
+    does[name]();
+  }
+
+  function onKey(event) {
+    sign();
+    const target = event.target;
+    if (event.ctrlKey && event.key === "Enter") {
+      by("form").requestSubmit();
+      return;
+    }
+    if (by("keys").open || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (target.matches("input:not([type=checkbox])")) {
+      if (event.key === "Escape") by("canvas").focus();
+      return; // what is typed there is a comment, or moves the slider
+    }
+    if (target.matches("select") && /^(Arrow|Page)/.test(event.key)) return;
+    if (!(event.key in does)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act(event.key);
+  }
+
+  async function submit() {
+    const form = by("form");
+    const store = by("store");
+    if (!form || !store || store.disabled) return;
+    by("seconds").value = seconds;
+    store.disabled = true;
+    const started = performance.now();
+    try {
+      const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (!page.getElementById("panel")) {
+        location.assign(answer.status === 401 ? "/login" : answer.url);
+        return;
+      }
+      const counted = seconds;
+      const same = by("panel").dataset.files === page.getElementById("panel").dataset.files;
+      by("panel").replaceWith(page.getElementById("panel"));
+      document.querySelector("header .middle").replaceWith(page.querySelector("header .middle"));
+      document.title = page.title;
+      if (same) {
+        fillPanel();
+        showSizes();
+        seconds = counted;
+      } else {
+        history.pushState(null, "", answer.url);
+        by("panel").scrollTop = 0;
+        by("canvas").focus();
+        await begin();
+        document.body.dataset.next = Math.round(performance.now() - started);
+      }
+    } catch {
+      store.disabled = false;
+      by("wait").hidden = false;
+      by("wait").textContent = "Not stored: the server did not answer. Try again.";
+    }
+  }
+
+  function sign() {
+    lastSign = Date.now();
+  }
+
+  function count() {
+    if (!document.hidden && Date.now() - lastSign < IDLE_S * 1000) seconds += 1;
+  }
+
+  async function start() {
+    for (const [key, words] of keys) {
+      for (const [tag, text] of [["dt", key], ["dd", words]]) {
+        const one = document.createElement(tag);
+        one.textContent = text;
+        by("key-list").append(one);
+      }
+    }
+    document.addEventListener("keydown", onKey, true);
+    for (const kind of ["pointermove", "pointerdown", "wheel"]) {
+      document.addEventListener(kind, sign, { passive: true, capture: true });
+    }
+    for (const button of document.querySelectorAll("[data-do]")) {
+      button.addEventListener("click", () => act(button.dataset.do));
+    }
+    by("window").addEventListener("change", setWindow);
+    by("layout").addEventListener("change", setLayout);
+    by("channel").addEventListener("change", setChannel);
+    by("pair").addEventListener("change", setPair);
+    by("opacity").addEventListener("input", setOpacity);
+    window.addEventListener("popstate", () => location.reload());
+    setInterval(count, 1000);
+    if (Viewer.works()) {
+      viewer = new Viewer(by("canvas"), showWhere);
+      await viewer.start();
+      window.viewer = viewer;
+    }
+    by("canvas").focus();
+    await begin();
+  }
+
+  start();
+})();

@@ -1,0 +1,1 @@
+"""The server of the review: it answers browsers on this machine."""

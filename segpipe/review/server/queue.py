@@ -1,0 +1,139 @@
+"""Queue: what a reader has to read, what is left, and the signature below it."""
+
+from dataclasses import dataclass
+from statistics import median
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from segpipe.review.accounts.assignments import (
+    Task,
+    list_all,
+    list_dossiers,
+    list_tasks,
+)
+from segpipe.review.accounts.readings import sign_readings
+from segpipe.review.accounts.users import check_password
+from segpipe.review.dossier import read_key
+from segpipe.review.server.access import (
+    Known,
+    OneVolume,
+    OwnForm,
+    office_of,
+    text_of,
+)
+from segpipe.review.server.login import refuse_unless
+from segpipe.review.server.pages import render
+from segpipe.review.shelf import Volume
+
+router = APIRouter()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A reader's part of a review."""
+
+    volume: Volume
+    tasks: list[Task]
+
+    @property
+    def left(self) -> list[Task]:
+        """What was not read yet."""
+        return [task for task in self.tasks if task.reading is None]
+
+    @property
+    def unsigned(self) -> list[Task]:
+        """What was read and not signed."""
+        return [task for task in self.tasks if task.reading and not task.is_signed]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all is signed."""
+        return bool(self.tasks) and all(task.is_signed for task in self.tasks)
+
+
+@router.get("/")
+def show(request: Request, visitor: Known) -> Response:
+    """The reviews in which the visitor has something to read, and what is left."""
+    office = office_of(request)
+    own = {*list_dossiers(office.database, visitor.user)}
+    lead = visitor.may("lead")
+    rows = [
+        Row(volume, list_tasks(office.database, visitor.user, volume.digest))
+        for volume in office.shelf.volumes()
+        if volume.digest in own or lead
+    ]
+    return render(request, "queue.html", visitor, rows=rows, lead=lead)
+
+
+@router.get("/reviews/{dossier}/next")
+def go_on(request: Request, visitor: Known, volume: OneVolume) -> Response:
+    """Lead to the first item that is left, else to the signature."""
+    row = _row(request, visitor, volume)
+    if row.left:
+        item = row.left[0].assignment.item
+        return RedirectResponse(f"/reviews/{volume.id}/items/{item}", 303)
+    return RedirectResponse(f"/reviews/{volume.id}/sign", 303)
+
+
+@router.get("/reviews/{dossier}/sign")
+def show_signing(request: Request, visitor: Known, volume: OneVolume) -> Response:
+    """What is to be signed, with the form that asks for the password again."""
+    row = _row(request, visitor, volume)
+    return render(request, "sign.html", visitor, row=row, problem="")
+
+
+@router.post("/reviews/{dossier}/sign")
+def sign(
+    request: Request, visitor: Known, volume: OneVolume, fields: OwnForm
+) -> Response:
+    """Sign what was read so far, after the password was given again."""
+    row = _row(request, visitor, volume)
+    office = office_of(request)
+    password = text_of(fields, "password")
+    user = check_password(office.database, visitor.user.name, password)
+    if user is None or user.id != visitor.user.id:
+        problem = "The password is wrong; nothing was signed."
+        return render(
+            request, "sign.html", visitor, status=401, row=row, problem=problem
+        )
+    sign_readings(office.database, row.unsigned)
+    return RedirectResponse("/", 303)
+
+
+@router.get("/reviews/{dossier}/results")
+def show_results(request: Request, visitor: Known, volume: OneVolume) -> Response:
+    """What the letters stood for, once the visitor has signed all of the own items.
+
+    Not before: an item may come twice, and who knows the first reads the second so.
+    """
+    row = _row(request, visitor, volume)
+    refuse_unless(row.is_done)
+    key = read_key(volume.folder)
+    return render(request, "results.html", visitor, row=row, key=key)
+
+
+@router.get("/reviews/{dossier}/progress")
+def show_progress(request: Request, visitor: Known, volume: OneVolume) -> Response:
+    """How far everybody is, for a lead: numbers of items, and no ratings."""
+    refuse_unless(visitor.may("lead"))
+    parts: dict[str, list[Task]] = {}
+    for user, task in list_all(office_of(request).database, volume.digest):
+        parts.setdefault(user.printed_name, []).append(task)
+    readings = [
+        task.reading for tasks in parts.values() for task in tasks if task.reading
+    ]
+    return render(
+        request,
+        "progress.html",
+        visitor,
+        volume=volume,
+        parts={name: Row(volume, tasks) for name, tasks in parts.items()},
+        seconds=median([one.seconds for one in readings]) if readings else None,
+    )
+
+
+def _row(request: Request, visitor: Known, volume: Volume) -> Row:
+    tasks = list_tasks(office_of(request).database, visitor.user, volume.digest)
+    return Row(volume, tasks)

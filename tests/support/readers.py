@@ -1,0 +1,132 @@
+"""A review with its people: the accounts, a dossier, and clients that are logged in."""
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import uvicorn
+from argon2 import PasswordHasher
+from starlette.types import ASGIApp
+
+from segpipe.review.accounts import passwords
+from segpipe.review.accounts.assignments import assign
+from segpipe.review.accounts.database import Database, open_database
+from segpipe.review.accounts.tables import User
+from segpipe.review.accounts.users import add_user
+from segpipe.review.server.app import build_app
+from segpipe.review.shelf import Volume, open_volume
+from tests.support.dossiers import write_dossier
+from tests.support.servers import free_port
+
+PASSWORD = "four random words"
+# Tests log in hundreds of times; what the real costs are is tested with passwords.py.
+passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+passwords.NOBODY = passwords.HASHER.hash("nobody has this password")
+
+
+@dataclass
+class Review:
+    database: Database
+    volume: Volume
+    root: Path
+    url: str = ""  # while it is served
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    def add(self, name: str, *roles: str, reads: bool = True) -> User:
+        user = add_user(
+            self.database,
+            name,
+            printed_name=f"Dr {name.title()}",
+            roles=roles or ("reader",),
+            password=PASSWORD,
+        )
+        if reads:
+            self.give(user)
+        return user
+
+    def give(self, user: User, *items: str) -> None:
+        own = items or [*self.volume.items]
+        digest = self.volume.digest
+        assign(self.database, user, dossier=digest, items=own, purpose="read")
+
+    def build(self, port: int) -> ASGIApp:
+        return build_app(self.database, self.root / ".reviews", port=port)
+
+    @property
+    def address(self) -> str:
+        return f"/reviews/{self.volume.id}"
+
+    def item(self, place: int = 0) -> str:
+        return f"{self.address}/items/{self.volume.dossier.items[place].id}"
+
+    def ratings(self, **others: str) -> dict[str, str]:
+        scores = {
+            f"score-{letter}-{structure.value}": "4"
+            for letter in "ABC"
+            for structure in self.volume.dossier.structures
+        }
+        return {**scores, **others}
+
+
+def open_review(root: Path, *, database: str = "", **dossier: object) -> Review:
+    folder = write_dossier(root / ".reviews/phantom-3", **dossier)  # type: ignore[arg-type]
+    accounts = open_database(database or f"sqlite:///{root}/accounts.db")
+    return Review(accounts, open_volume(folder), root)
+
+
+def stranger(review: Review) -> httpx.Client:
+    headers = {"origin": review.url}
+    client = httpx.Client(base_url=review.url, headers=headers, trust_env=False)
+    review.clients.append(client)
+    return client
+
+
+def log_in(client: httpx.Client, name: str, password: str = PASSWORD) -> int:
+    csrf = token_in(client.get("/login").text)
+    form = {"name": name, "password": password, "csrf": csrf}
+    return client.post("/login", data=form).status_code
+
+
+def member(review: Review, name: str) -> httpx.Client:
+    client = stranger(review)
+    assert log_in(client, name) == 303
+    return client
+
+
+def token_in(page: str) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', page)
+    assert found
+    return found[1]
+
+
+def send(client: httpx.Client, address: str, **fields: str) -> int:
+    """Send a form as the page at ``/`` of this client would."""
+    form = {"csrf": token_in(client.get("/").text), **fields}
+    return client.post(address, data=form).status_code
+
+
+@contextmanager
+def served(review: Review) -> Iterator[Review]:
+    """The review on a port of this machine."""
+    port = free_port()
+    app = review.build(port)
+    config = uvicorn.Config(app, port=port, log_level="warning", server_header=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    review.url = f"http://127.0.0.1:{port}"
+    try:
+        yield review
+    finally:
+        for client in review.clients:
+            client.close()
+        server.should_exit = True
+        thread.join(20)
+        review.database.close()
