@@ -288,7 +288,7 @@ def test_every_preset_trains_at_its_own_sizes(preset: Path, tmp_path: Path) -> N
         for name in document["models"]
     }
     paths = Paths(tmp_path)
-    dimensions = min(model.dimensions for model in models.values())
+    dimensions = max(model.dimensions for model in models.values())
     write_dataset(paths.data, dimensions=dimensions, cases=10, patients=PATIENTS)
     run_to_split(paths, dimensions=dimensions)
     planned = changed(section("plan", plan.PlanParams), workers=1)

@@ -20,12 +20,16 @@ def test_who_interrupts_a_silent_step_ends_its_command_too(
 ) -> None:
     """A shell starts what it does not wait for with SIGINT ignored.
 
-    A terminal interrupts the whole group, `kill` and make the shell alone.
+    A terminal interrupts the whole group, `kill` and make the shell alone. What starts
+    the tests in the background ignores SIGINT, which its children would inherit.
     """
     (speaking,) = re.findall(r"(?m)^SPEAKING := (.*)$", (ROOT / "Makefile").read_text())
     command = f"{speaking.replace('$$', '$')} sh -c 'echo $$ > pid; exec sleep 300'"
     with subprocess.Popen(
-        ["sh", "-c", command], cwd=tmp_path, start_new_session=True
+        ["sh", "-c", command],
+        cwd=tmp_path,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         file = tmp_path / "pid"
         text = wait_until(lambda: file.is_file() and file.read_text().strip(), 20)

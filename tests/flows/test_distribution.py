@@ -20,6 +20,7 @@ from prefect.deployments import run_deployment
 from prefect.states import Cancelling, Crashed
 
 import flows
+from flows.deployments.deployments import describe_place
 from flows.distribution import choose_place
 from flows.reproduce import reproduce
 from flows.running.commands import CommandError, git
@@ -144,7 +145,7 @@ def deployed(prefect_api: str) -> None:
         subprocess.run(
             [sys.executable, "-m", *words],
             cwd=HERE,
-            env={**os.environ, "PREFECT_API_URL": prefect_api},
+            env={**os.environ, **describe_place(HERE), "PREFECT_API_URL": prefect_api},
             check=True,
             stdout=subprocess.DEVNULL,
         )

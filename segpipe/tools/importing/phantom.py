@@ -193,10 +193,9 @@ def _build_anatomy(random: _RandomNumbers, shape: Triple, spacing: Triple) -> _A
 
 
 def _squares(where: list[np.ndarray], center: list[int]) -> Int64[np.ndarray, "i j k"]:
-    i, j, k = (
-        (place - middle) ** 2 for place, middle in zip(where, center, strict=True)
-    )
-    return np.asarray(i + j + k, dtype=np.int64)
+    """Squared distance of each voxel from a center, along the axes that are given."""
+    squares = [(place - at) ** 2 for place, at in zip(where, center, strict=True)]
+    return np.asarray(np.sum(squares, axis=0, dtype=np.int64))
 
 
 def _build_vessel(
@@ -244,10 +243,8 @@ def _build_cells(
     lowest = np.zeros(where[0].shape, dtype=np.int64)
     second = np.zeros(where[0].shape, dtype=np.int64)
     for number, (center, radius) in enumerate(balls, start=1):
-        i, j, k = (
-            (place - middle) ** 2 for place, middle in zip(where, center, strict=True)
-        )
-        power = i + j + 4 * k // 9 - radius**2
+        along_k = 4 * _squares(where[2:], center[2:]) // 9
+        power = _squares(where[:2], center[:2]) + along_k - radius**2
         nearer = power < lowest
         second = np.where(nearer, lowest, np.minimum(second, power))
         lowest = np.where(nearer, power, lowest)

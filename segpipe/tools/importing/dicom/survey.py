@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from segpipe.dataset.description import NIFTI, Description
+from segpipe.dataset.description import NIFTI, RESERVED, Description
 from segpipe.images.dicom.seg.reading import SegLabels
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import Conversion, ImportOptions
@@ -10,7 +10,6 @@ from segpipe.tools.importing.dicom.pairing import LabelledSeries
 from segpipe.tools.importing.reading.labels import LabelRules
 from segpipe.tools.importing.reading.vocabulary import (
     BACKGROUND,
-    RESERVED,
     REST,
     Source,
     are_united,

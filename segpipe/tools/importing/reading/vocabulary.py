@@ -2,14 +2,14 @@
 
 from collections.abc import Collection, Mapping
 
+from segpipe.dataset.description import RESERVED
 from segpipe.project.errors import DataError
 
 Source = int | str
 # An int is the value in data/ and, in a label map, the value in the source as well.
 Structures = Mapping[str, int | tuple[Source, ...]]
 REST = "*"  # as a source: all that nobody names
-BACKGROUND, IGNORE = "background", "ignore"
-RESERVED = (BACKGROUND, IGNORE)  # names with a meaning in dataset.json
+BACKGROUND, IGNORE = RESERVED
 
 
 def parse_structures(texts: list[str]) -> Structures:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from segpipe.dataset.description import Description
+from segpipe.dataset.description import RESERVED, Description
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.finding.sources import RawCases
@@ -13,7 +13,6 @@ from segpipe.tools.importing.reading.shapes import geojson
 from segpipe.tools.importing.reading.vocabulary import (
     BACKGROUND,
     IGNORE,
-    RESERVED,
     Source,
     Structures,
     are_united,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from segpipe.dataset.description import Description
+from segpipe.dataset.description import RESERVED, Description
 from segpipe.images.formats import slicer
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import ImportOptions
@@ -12,7 +12,6 @@ from segpipe.tools.importing.reading.labels import LabelRules
 from segpipe.tools.importing.reading.vocabulary import (
     BACKGROUND,
     IGNORE,
-    RESERVED,
     REST,
     are_named,
     are_united,
