@@ -46,7 +46,9 @@ COMMANDS = dict(commands_of(app))
 BEARING = {
     "promote": "promotion",
     "rollback": "promotion",
+    "review assign": "assignments",
     "review init": "protocol",
+    "review serve": "app",
     "review users add": "users",
     "review users list": "users",
     "review users password": "users",

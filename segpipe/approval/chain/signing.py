@@ -130,10 +130,11 @@ def add_person(
     """
     check_name(name)
     check_password(password, name)
-    if not 1 <= len(printed_name.strip()) <= 200:
+    printed_name = printed_name.strip()
+    if not 1 <= len(printed_name) <= 200:
         raise DataError(
             f"{name}: expected a printed name of 1 to 200 characters, found "
-            f"{len(printed_name.strip())}; it stands in every record"
+            f"{len(printed_name)}; it stands in every record"
         )
     with turn(root):
         chain = verify(root).require_whole()
@@ -235,7 +236,9 @@ def _add(chain: Verified, contents: Sequence[Content], hand: _Hand) -> list[Reco
     number, previous = (
         (0, FIRST) if chain.head is None else (chain.head.number, chain.head.digest)
     )
-    time = [one.time for one in chain.records[-1:]]
+    now = datetime.now(UTC).replace(microsecond=0)
+    # Clocks of machines differ: a record is never older than the one before it.
+    time = max([now, *(one.time for one in chain.records[-1:])])
     roster, built = chain.roster, []
     for content in contents:
         number += 1
@@ -258,17 +261,15 @@ def _add(chain: Verified, contents: Sequence[Content], hand: _Hand) -> list[Reco
 
 
 def _build(
-    content: Content, hand: _Hand, number: int, previous: str, before: list[datetime]
+    content: Content, hand: _Hand, number: int, previous: str, time: datetime
 ) -> Record:
     """A record without its signature."""
     person = hand.person
-    now = datetime.now(UTC).replace(microsecond=0)
     return Record(
         format_version=1,
         number=number,
         previous=previous,
-        # Clocks of machines differ: a record is never older than the one before it.
-        time=max([now, *before]),
+        time=time,
         signer=person.name,
         printed_name=person.printed_name,
         role=hand.role or _choose_role(person.roles, content),

@@ -60,9 +60,9 @@ def sign_readings(
     return signed
 
 
-def mark_signed(database: Database, reader: Reader, chain: Verified) -> None:
-    """Mark what the chain holds already, as after a crash."""
-    if _find_signed(reader, chain):
+def mark_signed(database: Database, reader: Reader, item: str, chain: Verified) -> None:
+    """Mark an item that the chain holds already, as after a crash."""
+    if item in _find_signed(reader, chain):
         with database.begin() as session:
             _lock_unsigned(session, reader, chain)
 

@@ -232,7 +232,8 @@ def check(folder: Path) -> None:
     marked = [one for one in stored(review, "jane") if one.signed is not None]
     assert len(marked) in (0, 2)
     assert len(marked) <= len(recorded)
-    mark_signed(review.database, review.reader("jane"), verify(folder))
+    for item in review.volume.items:
+        mark_signed(review.database, review.reader("jane"), item, verify(folder))
     for number, one in enumerate(stored(review, "jane")):
         assert (one.signed is not None) is (number < len(recorded))
         if one.signed is not None:  # and may not be said anew
