@@ -304,7 +304,8 @@ def assign(
     folder: Annotated[Path, typer.Argument(help="Dossier, such as .reviews/liver-3.")],
     name: Key,
     adjudicate: Annotated[
-        bool, typer.Option(help="As the adjudicator, not as a reader.")
+        bool,
+        typer.Option("--adjudicate", help="As the adjudicator, not as a reader."),
     ] = False,
 ) -> None:
     """Give a person all cases of a dossier to read.
