@@ -49,7 +49,7 @@ def sign_readings(
         DataError: If the chain or the dossier is broken.
     """
     with database.begin() as session:
-        tasks = _lock_unsigned(session, reader, chain.read())
+        tasks = _lock_unsigned(session, reader, chain)
         if not tasks:
             return []
         key = read_key(reader.volume.folder)
@@ -60,17 +60,20 @@ def sign_readings(
     return signed
 
 
-def mark_signed(database: Database, reader: Reader, item: str, chain: Verified) -> None:
+def mark_signed(database: Database, reader: Reader, item: str, chain: Watched) -> None:
     """Mark an item that the chain holds already, as after a crash."""
-    if item in _find_signed(reader, chain):
+    if item in _find_signed(reader, chain.read()):
         with database.begin() as session:
             _lock_unsigned(session, reader, chain)
 
 
-def _lock_unsigned(session: Session, reader: Reader, chain: Verified) -> list[Task]:
-    """What is not signed yet; what the chain holds already is marked."""
+def _lock_unsigned(session: Session, reader: Reader, chain: Watched) -> list[Task]:
+    """What is not signed yet; what the chain holds already is marked.
+
+    The chain is read once nobody else can sign these tasks, and not before.
+    """
     tasks = lock_tasks(session, reader.user, reader.volume.digest)
-    known = _find_signed(reader, chain)
+    known = _find_signed(reader, chain.read())
     left = []
     for task in tasks:
         if task.reading is None or task.is_signed:

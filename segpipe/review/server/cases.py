@@ -49,7 +49,7 @@ def submit(
             seconds=read_seconds(fields),
         )
         reader = Reader(visitor.user, visitor.person, volume)
-        mark_signed(office.database, reader, item.id, office.chain.read())
+        mark_signed(office.database, reader, item.id, office.chain)
         submit_reading(office.database, visitor.user, reading)
     except DataError as error:
         filled = _refill(fields, volume, item)
