@@ -61,10 +61,11 @@ def write_work(
     structures: Sequence[str] = ("ball",),
     segmenter: str = DIGEST,
     name: str = "liver",
+    version: str = "3",
     trainers: Sequence[str] = ("eve",),
 ) -> Volume:
     """Seal a dossier, and write the review.yaml that it was drawn by."""
-    folder = root / ".reviews" / f"{name}-3"
+    folder = root / ".reviews" / f"{name}-{version}"
     for item, one in items.items():
         place = item_folder(folder, item)
         place.mkdir(parents=True)
@@ -74,7 +75,7 @@ def write_work(
         write_policy(root)
     about = Subject(
         name=name,
-        version="3",
+        version=version,
         segmenter=segmenter,
         data=None,
         code=None,
@@ -83,7 +84,7 @@ def write_work(
     dossier = Dossier(
         format_version=1,
         name=name,
-        version="3",
+        version=version,
         segmenter=segmenter,
         champion="b" * 64,
         protocol=protocol_of(root).digest,

@@ -218,7 +218,7 @@ def _times(count: int) -> str:
 
 def _of(count: int, total: int | None, what: str) -> str:
     """Such as ``1 of 30 random cases is``, the verb of a sentence included."""
-    verb = "is" if count == 1 else "are"
+    verb = "is" if 1 in (count, total) else "are"
     if total is None:
         return f"{number_of(count, what)} {'was' if count == 1 else 'were'}"
     return f"{count} of {number_of(total, what)} {verb}"
