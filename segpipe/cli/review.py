@@ -302,9 +302,9 @@ def serve(
 @review.command()
 def assign(
     folder: Annotated[Path, typer.Argument(help="Dossier, such as .reviews/liver-3.")],
-    names: Annotated[
+    name: Annotated[
         list[str] | None,
-        typer.Argument(help="Names of readers; none: all with the role reader."),
+        typer.Argument(help="Who reads; none: all with the role reader."),
     ] = None,
 ) -> None:
     """Give the cases of a dossier to readers, by review.yaml; again: what is missing.
@@ -318,7 +318,7 @@ def assign(
 
     database = open_database(address_of(HERE))
     volume, court = open_volume(folder), open_court(HERE.root)
-    for row in assign_readers(volume, names or [], court, database):
+    for row in assign_readers(volume, name or [], court, database):
         typer.echo(row)
 
 

@@ -21,13 +21,13 @@ def describe_progress(
     knows it by.
     """
     tasks = list_all(database, readings.volume.digest)
-    own: dict[str, list[Task]] = {}
+    own: dict[str, list[tuple[User, Task]]] = {}
     for user, task in tasks:
-        own.setdefault(_name(user, readings), []).append(task)
+        own.setdefault(_name(user, readings), []).append((user, task))
     return Section(
         "Progress",
         _sentences(readings, missing, tasks),
-        [_row(name, parts) for name, parts in own.items()],
+        [_row(name, parts, readings) for name, parts in own.items()],
     )
 
 
@@ -46,7 +46,7 @@ def _sentences(
             f"Nobody has a case: `segpipe review assign "
             f".reviews/{readings.volume.folder.name}` gives them to the readers."
         )
-    left = [user for user, task in tasks if not task.is_signed]
+    left = [user for user, task in tasks if not _is_signed(user, task, readings)]
     if any(person_of(user, readings.chain.roster) is None for user in left):
         sentences.append(
             "What is left of people who have gone goes to others with `segpipe review "
@@ -71,11 +71,20 @@ def _name(user: User, readings: Readings) -> str:
     return f"{person.printed_name}{left}"
 
 
-def _row(name: str, tasks: list[Task]) -> Row:
-    left = [task for task in tasks if not task.is_signed]
+def _is_signed(user: User, task: Task, readings: Readings) -> bool:
+    """Whether the records hold it; the database may not know that yet."""
+    said = readings.items.get(task.assignment.item)
+    if said is None or task.is_signed:
+        return task.is_signed
+    decided = said.adjudication is not None and said.adjudication.reader == user.name
+    return decided or user.name in said.readers
+
+
+def _row(name: str, tasks: list[tuple[User, Task]], readings: Readings) -> Row:
+    left = [task for user, task in tasks if not _is_signed(user, task, readings)]
     numbers = [str(task.assignment.place + 1) for task in left]
     more = len(numbers) - SHOWN
-    adjudicates = sum(task.assignment.purpose == PURPOSE for task in tasks)
+    adjudicates = sum(task.assignment.purpose == PURPOSE for _, task in tasks)
     return {
         "person": name,
         "to read": str(len(tasks) - adjudicates),
