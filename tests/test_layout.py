@@ -46,7 +46,7 @@ COMMANDS = dict(commands_of(app))
 BEARING = {
     "promote": "promotion",
     "rollback": "promotion",
-    "review assign": "assignments",
+    "review assign": "assignment",
     "review init": "protocol",
     "review serve": "app",
     "review users add": "users",

@@ -116,7 +116,7 @@ def staffed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(keys, "COST", CHEAP)
     write_dossier(tmp_path / ".reviews/phantom-3", items=2, trainers=("Tom",))
-    write_policy(tmp_path)
+    write_policy(tmp_path, per_case="1")
     for name, roles in ROLES.items():
         file = write(name, password_of(name))
         words = ["--printed-name", f"Dr {name.title()}", "--password-file", file]
@@ -134,7 +134,9 @@ def logs_in(root: Path, name: str, password: str) -> bool:
 
 def test_a_person_is_added_given_cases_and_revoked(staffed: Path) -> None:
     assert logs_in(staffed, "jane", password_of("jane"))
-    assert run("assign", ".reviews/phantom-3", "jane")[0] == "jane: 2 new of 2 cases\n"
+    given = run("assign", ".reviews/phantom-3", "jane")[0]
+    assert given == "jane: 2 new, 2 of 2 cases\n"
+    assert "2 signatures of readers" in run("status", "phantom", "3")[0]
     files = ["--password-file", "jane.password"]
     files += ["--new-password-file", write("new", "other random words")]
     assert run("users", "password", "jane", *files)[1] is None
@@ -149,7 +151,8 @@ def test_a_person_is_added_given_cases_and_revoked(staffed: Path) -> None:
     [
         (["assign", ".reviews/none", "jane"], "found no file"),
         (["assign", ".reviews/phantom-3", "john"], "ann, jane, tom, found another"),
-        (["assign", ".reviews/phantom-3", "jane", "--adjudicate"], "role adjudicator"),
+        (["assign", ".reviews/phantom-3", "ann"], "role reader, found admin"),
+        (["status", "phantom", "4"], "expected a dossier, found no file"),
         (["assign", ".reviews/phantom-3", "tom"], "Dr Tom did (Tom)"),
         (["serve", "--certificate", "a.pem"], "found one"),
     ],
@@ -169,4 +172,4 @@ def test_nobody_is_given_cases_without_a_login_and_the_mend_makes_one(
     files = ["--password-file", file, "--new-password-file", file]
 
     assert run("users", "password", "jane", *files)[1] is None
-    assert run(*given)[0] == "jane: 2 new of 2 cases\n"
+    assert run(*given)[0] == "jane: 2 new, 2 of 2 cases\n"
