@@ -52,6 +52,19 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def reviewed_once(tmp_path_factory: pytest.TempPathFactory, tables: Path) -> Path:
+    """A project with a review; copy it, never change it."""
+    from tests.support.approved import write_reviewed
+
+    root = tmp_path_factory.mktemp("reviewed")
+    shutil.copyfile(tables, root / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        write_reviewed(Paths(root))
+    return root
+
+
+@pytest.fixture(scope="session")
 def forker() -> Iterator[Executor]:
     """A process of one thread, so that it may fork: for tests.support.kills."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:

@@ -79,6 +79,7 @@ OF_THE_WHOLE = {
     "test_regions.py",
     "test_staleness.py",
     "test_streaming.py",
+    "test_unapproved.py",
     "test_wheel.py",
 }
 

@@ -18,10 +18,10 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class CasesParams(Params):
-    """Which cases readers see."""
+    """Which cases readers see, always some of both strata."""
 
-    worst: NonNegativeInt
-    random: NonNegativeInt
+    worst: PositiveInt
+    random: PositiveInt
     strata: tuple[str, ...]
     repeats_fraction: Fraction
     controls: NonNegativeInt

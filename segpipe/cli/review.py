@@ -53,6 +53,10 @@ def build(
 ) -> None:
     """Draw the cases of a version for readers and blind them, in .reviews/.
 
+    Masks that predict or compare made already are taken; the rest is segmented now.
+
+    Example: segpipe review build 3
+
     Example: segpipe review build models:/liver@candidate
     """
     from segpipe.registry.register import default_name

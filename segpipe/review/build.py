@@ -2,8 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,6 @@ from segpipe.approval.protocol import Protocol, protocol_file, read_protocol
 from segpipe.dataset.case import CaseList, read_cases
 from segpipe.dataset.case_files import read_case
 from segpipe.dataset.split import read_split
-from segpipe.evaluation.figures import read_rows
 from segpipe.evaluation.scores import mean_known
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_json
@@ -20,10 +18,10 @@ from segpipe.project.origin.commit import data_version, git_tags
 from segpipe.project.params import read_section
 from segpipe.project.paths import Paths
 from segpipe.project.progress import track
-from segpipe.registry.gate.champion import CHAMPION, evaluated
+from segpipe.registry.gate.champion import CHAMPION
 from segpipe.registry.gate.compare import incomparable
-from segpipe.registry.mlflow_model.fetch import Registered, fetch
-from segpipe.registry.mlflow_model.provenance import Provenance, read_provenance
+from segpipe.registry.mlflow_model.fetch import fetch
+from segpipe.registry.mlflow_model.provenance import read_provenance
 from segpipe.registry.versions import find_alias
 from segpipe.review.dossier import (
     Dossier,
@@ -37,35 +35,16 @@ from segpipe.review.dossier import (
 )
 from segpipe.review.items.confidence import confidence
 from segpipe.review.items.drawing import Drawn, draw_items
-from segpipe.review.items.laying import Masks, Table, annotated_share
+from segpipe.review.items.laying import Table, annotated_share
+from segpipe.review.items.masks import Masks, Side, segmented
 from segpipe.review.items.selection import choose_cases
 from segpipe.review.items.volumes import windows_of
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec import SCHEME, ensemble_digest
+from segpipe.segmenter.spec import SCHEME
 from segpipe.stages.predict import PredictParams
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Side:
-    """A registered segmenter whose masks are shown.
-
-    Attributes:
-        registered: Where its files are.
-        provenance: Whom it trained on.
-        segmenter: The segmenter.
-    """
-
-    registered: Registered
-    provenance: Provenance
-    segmenter: Segmenter
-
-    @property
-    def digest(self) -> str:
-        """Digest of its folds."""
-        return ensemble_digest(list(self.registered.folds.values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +65,22 @@ class Work:
     compute: Compute
     paths: Paths
 
+    def segmented(
+        self, side: Side | None, names: list[str]
+    ) -> AbstractContextManager[Masks]:
+        """Find or make the masks of a segmenter."""
+        return segmented(
+            side, names, self.cases, compute=self.compute, paths=self.paths
+        )
+
 
 def build(uri: str, *, compute: Compute, paths: Paths) -> Path:
     """Write the dossier of a version, for readers.
 
     The version segments all test cases whose patients it does not know, and evaluate
     compares the label maps; cases are chosen by review.yaml, and the champion segments
-    those. All of it goes through the gate's cache, so nothing is segmented twice.
+    those. What predict and evaluate made of the same segmenter is taken, the rest goes
+    through the gate's cache: nothing is segmented twice.
 
     Args:
         uri: ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS``.
@@ -106,7 +94,7 @@ def build(uri: str, *, compute: Compute, paths: Paths) -> Path:
         DataError: If there is no review.yaml or no such version, a dossier of it
             exists, or it does not fit the project's data.
     """
-    protocol, candidate = _read_protocol(paths), _open(uri, paths)
+    protocol, candidate = _read_protocol(paths), _open("candidate", uri, paths)
     cases = read_cases(paths.artifacts)
     if differences := incomparable(cases, candidate.segmenter):
         raise DataError(f"{uri}: {' '.join(differences)}")
@@ -144,7 +132,7 @@ def _read_protocol(paths: Paths) -> Protocol:
     return protocol
 
 
-def _open(uri: str, paths: Paths) -> Side:
+def _open(what: str, uri: str, paths: Paths) -> Side:
     if not uri.startswith(SCHEME):
         raise DataError(
             f"{uri}: expected a registered version, {SCHEME}NAME/VERSION or "
@@ -153,7 +141,8 @@ def _open(uri: str, paths: Paths) -> Side:
         )
     registered = fetch(uri, paths)
     provenance = read_provenance(registered.folder)
-    side = Side(registered, provenance, Segmenter.ensemble(list(registered.folds)))
+    segmenter = Segmenter.ensemble(list(registered.folds))
+    side = Side(what, registered, provenance, segmenter)
     if provenance.digest != side.digest:
         raise DataError(
             f"{registered.folder}: expected the provenance of {side.digest[:12]}, "
@@ -168,7 +157,7 @@ def _champion(work: Work) -> Side | None:
     asked = work.protocol.blinding.champion
     if not asked or find_alias(name, CHAMPION, work.paths) is None:
         return None
-    champion = _open(f"{SCHEME}{name}@{CHAMPION}", work.paths)
+    champion = _open(CHAMPION, f"{SCHEME}{name}@{CHAMPION}", work.paths)
     if champion.digest == work.candidate.digest:
         return None
     if differences := incomparable(work.cases, champion.segmenter):
@@ -184,13 +173,13 @@ def _lay_all(
 
     The champion's mask is left out where it trained on the patient.
     """
-    with _segmented(work.candidate, names, work) as ours:
+    with work.segmented(work.candidate, names) as ours:
         drawn = _draw(work, names, ours)
         shown = sorted({one.case for one in drawn})
         if champion is not None:
             known = champion.provenance.knows
             shown = [name for name in shown if not known(work.cases[name].patient)]
-        with _segmented(champion, shown, work) as theirs:
+        with work.segmented(champion, shown) as theirs:
             table = Table(
                 work.cases,
                 work.paths,
@@ -200,24 +189,6 @@ def _lay_all(
             )
             steps = track(drawn, "write the items", total=len(drawn), unit="item")
             return [table.lay(one, part) for one in steps]
-
-
-@contextmanager
-def _segmented(side: Side | None, names: list[str], work: Work) -> Iterator[Masks]:
-    """Let a segmenter segment cases, and evaluate what it made."""
-    if side is None or not names:
-        yield Masks()
-        return
-    with evaluated(
-        side.segmenter,
-        side.digest,
-        work.cases,
-        names,
-        compute=work.compute,
-        paths=work.paths,
-    ) as project:
-        rows = read_rows(project.artifacts, CHAMPION)
-        yield Masks(project.artifacts, frozenset(names), rows)
 
 
 def _draw(work: Work, names: list[str], ours: Masks) -> list[Drawn]:

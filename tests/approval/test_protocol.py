@@ -51,7 +51,8 @@ def test_the_bounds_in_the_comments_are_those_of_the_formula(tmp_path: Path) -> 
     [
         ("require: false", "require: maybe", "policy.require: Input should be a valid"),
         ("require: false", "", "policy.require: Field required"),
-        ("worst: 10", "worst: -1", "cases.worst: Input should be greater"),
+        ("worst: 10", "worst: 0", "cases.worst: Input should be greater than 0"),
+        ("random: 30", "random: 0", "cases.random: Input should be greater than 0"),
         ("{lead: 1}", "{king: 1}", "policy.approvals.king"),
         ("{lead: 1}", "{}", "policy.approvals: Dictionary should have at least 1"),
         (

@@ -14,11 +14,11 @@ from flows.reproduce import SEEN, remember_data
 from flows.retrain import DONE, retrain, take_in
 from flows.running.commands import CommandError
 from segpipe.project.errors import DataError
+from segpipe.project.origin.commit import md5_folder
 from segpipe.project.paths import Paths
 from segpipe.registry.promotion import promote
 from segpipe.registry.versions import find_alias, list_versions
 from segpipe.tools.importing.conversion import ImportOptions
-from segpipe.tools.importing.phantom import folder_md5
 from segpipe.tools.importing.run import import_dataset
 from tests.support.phantoms import write_dataset
 
@@ -170,7 +170,7 @@ def test_a_run_that_was_killed_after_a_step_is_repeated_to_the_same_end(
     take_in(str(workspace), str(inbox), [], settle_s=0)
 
     assert count(workspace) == 6
-    assert f"md5: {folder_md5(data)}.dir" in (workspace / "data.dvc").read_text()
+    assert f"md5: {md5_folder(data)}.dir" in (workspace / "data.dvc").read_text()
     assert (workspace / SEEN).read_text() == (workspace / "data.dvc").read_text()
     assert [one.name for one in inbox.iterdir()] == [DONE]
     assert [one.name.split("-", 1)[1] for one in (inbox / DONE).iterdir()] == ["monday"]

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from prefect.client.schemas.objects import State, StateType
 
 from flows.segment import runner_at, segment
 from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
 from segpipe.tools.segmenting.manifest import Failure, Manifest
+from tests.support.approved import CHAMPION, let_it_expire, move_by_hand
 from tests.support.dicoms import SECRETS, write_series
 from tests.support.phantoms import write_volume
 from tests.support.places import ROOT
@@ -39,7 +43,7 @@ def inbox(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def run(inbox: Path, model: Path, **more: Any) -> State[Any]:
+def run(inbox: Path, model: Path | str, **more: Any) -> State[Any]:
     given = {"settle_s": 0.0, "workers": 2, **more}
     output = str(inbox.parent / "out")
     return segment(str(inbox), output, str(model), return_state=True, **given)
@@ -107,6 +111,27 @@ def test_a_table_that_cannot_be_written_hides_no_failure(
     assert "volumes.csv" in str(state.message)
     assert cases(tmp_path / "in") == {"good"}
     assert set(failures(tmp_path / "in")) == {"cut"}
+
+
+@pytest.mark.parametrize("attack", [move_by_hand, let_it_expire])
+def test_a_champion_that_is_not_approved_segments_nobody(
+    inbox: Path,
+    reviewed_once: Path,
+    attack: Callable[[Paths], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A person moved the alias on MLflow's page, or a year has passed."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = inbox.parent / "project"
+    shutil.copytree(reviewed_once, root)
+    attack(Paths(root))
+
+    state = run(inbox, CHAMPION, root=str(root))
+
+    assert state.is_failed()
+    with pytest.raises(DataError, match="expected an approved segmenter, found that"):
+        state.result()
+    assert not cases(inbox)
 
 
 def test_failures_are_named_and_stop_no_other_case(inbox: Path, model: Path) -> None:

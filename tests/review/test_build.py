@@ -1,6 +1,8 @@
 """From a registered version to a sealed, blinded dossier."""
 
+import gzip
 import shutil
+import struct
 from pathlib import Path
 
 import nibabel as nib
@@ -18,15 +20,23 @@ from segpipe.review.dossier import check_files, read_dossier, read_key
 from tests.support.projects import one_thread
 from tests.support.reviewed import register_fold
 
+HEADER = 352  # bytes of a NIfTI header and its flag of extensions
+
 
 @pytest.fixture(scope="module")
-def paths(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Paths:
+def paths(
+    trained: Path, tables: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Paths:
+    """A project with a champion, a candidate and a small review.yaml."""
     root = tmp_path_factory.mktemp("review") / "project"
     shutil.copytree(trained, root)
+    shutil.copyfile(tables, root / "mlflow.db")
     paths = Paths(root)
-    for model, alias in (("poor", "champion"), ("good", "candidate")):
-        fold = paths.artifacts / "train" / model / "0" / "segmenter"
-        register_fold(paths, fold, alias=alias)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for model, alias in (("poor", "champion"), ("good", "candidate")):
+            fold = paths.artifacts / "train" / model / "0" / "segmenter"
+            register_fold(paths, fold, alias=alias)
     file = write_protocol(root)
     text = file.read_text().replace("worst: 10", "worst: 2")
     text = text.replace("random: 30", "random: 3").replace(
@@ -36,8 +46,20 @@ def paths(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Paths:
     return paths
 
 
-def test_a_dossier_holds_what_the_protocol_asks_for(paths: Paths) -> None:
-    folder = build("models:/balls@candidate", compute=one_thread(), paths=paths)
+@pytest.fixture(scope="module")
+def folder(paths: Paths) -> Path:
+    """The dossier of the candidate."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        return build("models:/balls@candidate", compute=one_thread(), paths=paths)
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def test_a_dossier_holds_what_the_protocol_asks_for(paths: Paths, folder: Path) -> None:
     dossier, key = read_dossier(folder), read_key(folder)
     check_files(folder, dossier)
 
@@ -55,32 +77,101 @@ def test_a_dossier_holds_what_the_protocol_asks_for(paths: Paths) -> None:
     assert [one.name for one in dossier.structures] == ["ball", "core"]
     text = (folder / "dossier.json").read_text()
     assert not [case.name for case in cases.cases if case.name in text]
-    for item, one in zip(dossier.items, shown, strict=True):
+    # predict has segmented all of it, so nothing was segmented again.
+    assert not (paths.cache / "comparison").exists()
+    with pytest.raises(DataError, match="found one on which readings may rest"):
+        build("models:/balls/2", compute=one_thread(), paths=paths)
+
+
+def test_masks_are_what_the_key_says_and_controls_are_wrong(
+    paths: Paths, folder: Path
+) -> None:
+    """The reference is read by nibabel, Dice is arithmetic."""
+    cases, key = read_cases(paths.artifacts), read_key(folder)
+    value = {"ball": 1, "core": 3}
+    for item, one in key.items.items():
         masks = {
             source: np.asarray(
-                nib.load(folder / "items" / item.id / f"{letter}.nii.gz").dataobj
+                nib.load(folder / "items" / item / f"{letter}.nii.gz").dataobj
             )
             for letter, source in one.letters.items()
         }
         label = read_case_label(paths.data, cases, cases[one.case])
         turned = label.grid.to_canonical.apply(label.array)
+
         assert (masks["reference"] == turned).all()
-        value = {"ball": 1, "core": 3}
         for structure in one.refused:
-            both = (masks["candidate"] == value[structure]) & (
-                turned == value[structure]
+            bad, right = (
+                mask == value[structure] for mask in (masks["candidate"], turned)
             )
-            assert both.sum() < 0.5 * (turned == value[structure]).sum()
+            assert 2 * (bad & right).sum() <= 0.5 * (bad.sum() + right.sum())
+            # Of the candidate's mask: beside its own volume, a copy would be seen.
+            own = predicted(paths, one.case) == value[structure]
+            assert one.fault == "emptied" or 0 < bad.sum() <= own.sum()
+            assert one.fault != "mirrored" or (bad == own[::-1]).all()
         if one.fault is None:
-            found = masks["candidate"] == 3
-            right = (
-                2 * (found & (turned == 3)).sum() / (found.sum() + (turned == 3).sum())
-            )
+            found, right = masks["candidate"] == 3, turned == 3
+            dice = 2 * (found & right).sum() / (found.sum() + right.sum())
             assert one.figures["core"]["candidate.dice"] == pytest.approx(
-                right, abs=1e-5
+                dice, abs=1e-5
             )
-    with pytest.raises(DataError, match="found one on which readings may rest"):
-        build("models:/balls/2", compute=one_thread(), paths=paths)
+
+
+def predicted(paths: Paths, case: str) -> np.ndarray:
+    """What predict made of a case, by nibabel."""
+    (file,) = (paths.artifacts / "predict" / "good").glob(f"{case}.nii*")
+    return np.asarray(nib.as_closest_canonical(nib.load(file)).dataobj)
+
+
+def test_the_bytes_of_an_item_do_not_tell_whose_mask_it_is(
+    paths: Paths, folder: Path
+) -> None:
+    """By RFC 1952, the header of NIfTI-1 and that of PNG, and not by our readers."""
+    key = read_key(folder)
+    for item in read_dossier(folder).items:
+        place = folder / "items" / item.id
+        names = sorted(path.name for path in place.iterdir())
+        packed = [(place / f"{letter}.nii.gz").read_bytes() for letter in "ABC"]
+        image = (place / "image.nii.gz").read_bytes()
+
+        assert names == [
+            "A.nii.gz",
+            "B.nii.gz",
+            "C.nii.gz",
+            "image.nii.gz",
+            "montage.png",
+        ]
+        # Flags 0: no name of a file and no comment; then four bytes of time, 0.
+        assert {one[3:8] for one in [*packed, image]} == {bytes(5)}
+        assert len({one[:10] for one in packed}) == 1
+        headers = [gzip.decompress(one)[:HEADER] for one in [*packed, image]]
+        assert len({*headers[:3]}) == 1
+        for one in headers:  # data_type and db_name; descrip and aux_file; intent_name
+            assert not one[4:32].strip(b"\0")
+            assert not one[148:252].strip(b"\0")
+            assert not one[328:344].strip(b"\0")
+            assert struct.unpack_from("<3fh", one, 56) == (0, 0, 0, 0)  # intent
+            assert one[348:352] == bytes(4)  # no extensions
+        assert {name for name, _ in chunks(place / "montage.png")} <= {
+            b"IHDR",
+            b"pHYs",
+            b"IDAT",
+            b"IEND",
+        }
+        secret = key.items[item.id]
+        for one in [*packed, image]:
+            for word in (secret.case, secret.patient, *secret.letters.values()):
+                assert word.encode() not in gzip.decompress(one)
+
+
+def chunks(path: Path) -> list[tuple[bytes, bytes]]:
+    """Type and content of each chunk of a PNG."""
+    data, at, found = path.read_bytes(), 8, []
+    while at < len(data):
+        size, name = struct.unpack_from(">I4s", data, at)
+        found.append((name, data[at + 8 : at + 8 + size]))
+        at += 12 + size
+    return found
 
 
 def test_what_cannot_be_built_leaves_nothing(paths: Paths, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import getpass
 import hashlib
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -100,8 +101,12 @@ def locked_stages(root: Path) -> dict[str, Any]:
 def require_unchanged(file: Path, root: Path) -> None:
     """Refuse an output of a stage that is not the one whose MD5 is in dvc.lock.
 
-    Without dvc.lock, or if it does not list the file, nothing is known and nothing is
+    Without dvc.lock, or if it does not list the output, nothing is known and nothing is
     refused.
+
+    Args:
+        file: The file, or the folder.
+        root: The folder of the project.
 
     Raises:
         DataError: If the file was changed since.
@@ -113,9 +118,15 @@ def require_unchanged(file: Path, root: Path) -> None:
     place = file.relative_to(root).as_posix()
     listed = [one for stage in stages for one in stage.get("outs", [])]
     known = {one["md5"] for one in listed if one["path"] == place and "md5" in one}
-    if known and md5_file(file) not in known:
+    if not known:
+        return
+    if file.is_dir():
+        what, found = "folder", f"{md5_folder(file)}.dir"
+    else:
+        what, found = "file", md5_file(file)
+    if found not in known:
         raise DataError(
-            f"{file}: expected the file that its stage wrote, as {lock} says, found "
+            f"{file}: expected the {what} that its stage wrote, as {lock} says, found "
             "another; run `dvc repro`, which makes it again"
         )
 
@@ -126,6 +137,18 @@ def md5_file(path: Path) -> str:
         return hashlib.file_digest(
             file, lambda: hashlib.md5(usedforsecurity=False)
         ).hexdigest()
+
+
+def md5_folder(folder: Path) -> str:
+    """MD5 of a folder as DVC names it, without its ending ``.dir``."""
+    entries = [
+        {"md5": md5_file(path), "relpath": path.relative_to(folder).as_posix()}
+        for path in folder.rglob("*")
+        if path.is_file()
+    ]
+    entries.sort(key=lambda entry: entry["relpath"])
+    text = json.dumps(entries, sort_keys=True)
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,7 +58,13 @@ def evaluate_champion(
     if not names:
         return {}
     with evaluated(
-        segmenter, digest, cases, names, compute=compute, paths=paths
+        segmenter,
+        digest,
+        cases,
+        names,
+        what="segment with the champion",
+        compute=compute,
+        paths=paths,
     ) as work:
         return read_rows(work.artifacts, CHAMPION)
 
@@ -70,12 +76,14 @@ def evaluated(
     cases: CaseList,
     names: list[str],
     *,
+    what: str,
     compute: Compute,
     paths: Paths,
 ) -> Iterator[Paths]:
     """Segment and evaluate cases in a temporary project, with a model champion.
 
-    The arguments and errors are those of ``evaluate_champion``.
+    ``what`` says so while it is done; the other arguments, and the errors, are those of
+    ``evaluate_champion``.
 
     Yields:
         The folders of the project, which are removed when the block ends.
@@ -89,7 +97,8 @@ def evaluated(
         split = Split(format_version=1, test=tuple(names), folds=())
         split.write(split_file(work.artifacts))
         goal = predictions_folder(work.artifacts, CHAMPION)
-        _segment(segmenter, digest, cases, names, compute, paths, goal)
+        steps = track(names, what, total=len(names), unit="case")
+        _segment(segmenter, digest, cases, steps, compute, paths, goal)
         section = read_section(paths.params, "evaluate", evaluate.EvaluateParams)
         evaluate.run(section, model=CHAMPION, paths=work)
         yield work
@@ -99,7 +108,7 @@ def _segment(
     segmenter: Segmenter,
     digest: str,
     cases: CaseList,
-    names: list[str],
+    names: Iterable[str],
     compute: Compute,
     paths: Paths,
     goal: Path,
@@ -110,9 +119,7 @@ def _segment(
     cache = CaseCache(paths.cache / "comparison")
     goal.mkdir(parents=True)
     network = segmenter.spec.network.name
-    for name in track(
-        names, "segment with the champion", total=len(names), unit="case"
-    ):
+    for name in names:
         case = cases[name]
         made_from = _key(digest, network, params, compute, cases, case, paths)
         key = f"{digest[:16]}-{made_from}"

@@ -4,7 +4,7 @@ MLflow's tags and aliases repeat the records for people and are never evidence, 
 exception: the tag review.head names a record that the chain must still hold.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal
 
@@ -71,13 +71,13 @@ class Case:
         uri: Its address.
         subject: What the records say it is called.
         made: Its provenance; none in versions of before.
-        anchors: What MLflow's tags say of the chain.
+        anchors: What MLflow's tags say of the chain, those of all versions of the name.
     """
 
     uri: str
     subject: Subject
     made: Provenance | None
-    anchors: tuple[Anchor, ...]
+    anchors: tuple[Anchor, ...] = ()
 
     def is_required(self, paths: Paths) -> bool:
         """Whether it needs an approval, by its provenance or by this project."""
@@ -95,7 +95,8 @@ def fetch_approved(uri: str, paths: Paths) -> Registered:
     case = _case(uri, registered)
     if case.is_required(paths):
         alias = uri.rpartition("@")[2] if "@" in uri else ""
-        require_approved(uri, case.subject, paths.root, case.anchors, alias=alias)
+        anchors = anchors_of(registered.name, paths)
+        require_approved(uri, case.subject, paths.root, anchors, alias=alias)
     return registered
 
 
@@ -124,7 +125,7 @@ def find_case(name: str, version: str, paths: Paths) -> Case:
     """
     uri = f"{SCHEME}{name}/{version}"
     case = _case(uri, fetch(uri, paths))
-    return Case(case.uri, case.subject, case.made, anchors_of(name, paths))
+    return replace(case, anchors=anchors_of(name, paths))
 
 
 def _case(uri: str, registered: Registered) -> Case:
@@ -143,7 +144,7 @@ def _case(uri: str, registered: Registered) -> Case:
             trainers=(),
         )
     )
-    return Case(uri, subject, made, _anchors(name, version, registered.tags))
+    return Case(uri, subject, made)
 
 
 def _anchors(name: str, version: str, tags: dict[str, str]) -> tuple[Anchor, ...]:

@@ -1,8 +1,9 @@
 """Controls: masks that are bad on purpose, so that a reader who looks refuses them.
 
 A control is an item of its own that looks like any other: it has the same letters, and
-only the mask under the candidate's letter is bad. It is made of the best mask of the
-case, so that it is bad for no other reason.
+only the mask under the candidate's letter is bad. It is made of the candidate's own
+mask, which is not shown besides: beside what it was made of, equal volumes would give
+it away. That it is bad is certain by the reference.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from jaxtyping import Integer
 from segpipe.images.values import Legend
 from segpipe.review.dossier import Fault
 
-LARGEST_DICE = 0.5  # with the mask that it was made of; nobody accepts such an overlap
+LARGEST_DICE = 0.5  # with the reference; nobody accepts such an overlap
 KINDS: tuple[Fault, ...] = ("mirrored", "shifted", "emptied")
 SHARES = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # of an axis, by which a mask is shifted
 
@@ -27,7 +28,7 @@ class Control:
     Attributes:
         labels: The label map.
         fault: What was done to it.
-        refused: Structures that are certain to be wrong; all that the mask had.
+        refused: Structures that are certain to be wrong; all that the reference has.
     """
 
     labels: Integer[np.ndarray, "i j k"]
@@ -36,37 +37,42 @@ class Control:
 
 
 def make_control(
-    labels: Integer[np.ndarray, "i j k"], legend: Legend, wanted: Fault
+    labels: Integer[np.ndarray, "i j k"],
+    reference: Integer[np.ndarray, "i j k"],
+    legend: Legend,
+    wanted: Fault,
 ) -> Control | None:
     """Spoil a mask in the wanted way, or in the next that is certain to be seen.
 
-    Each structure of the result has a Dice of at most 0.5 with what it was made of. A
-    structure in the middle of the image that is its own mirror image, or one that fills
-    the image, passes neither mirrored nor shifted; emptied always does.
+    Each structure of the reference is in the result, with a Dice of at most 0.5, unless
+    the mask is emptied. A structure in the middle of the image that is its own mirror
+    image, one that fills the image, and one that the mask lacks, allow neither mirrored
+    nor shifted; emptied is always possible.
 
     Args:
         labels: A mask on the canonical grid, where i runs from left to right.
-        legend: What its values stand for.
-        wanted: What to do to it.
+        reference: What is right, on the same grid.
+        legend: What their values stand for.
+        wanted: What to do to the mask.
 
     Returns:
-        The control; None if the mask has no structure, since then nothing can be wrong
-        with less.
+        The control; None if the reference has no structure, since then nothing can be
+        wrong with less.
     """
     present = [
         number
         for number in range(1, len(legend.structures))
-        if legend.mask(labels, number).any()
+        if legend.mask(reference, number).any()
     ]
     if not present:
         return None
     start = KINDS.index(wanted)
     for fault in (*KINDS[start:], *KINDS[:start]):
         for spoilt in _spoilt(labels, fault):
-            if _all_differ(labels, spoilt, legend, present):
+            if _is_bad(spoilt, reference, legend, present, emptied=fault == "emptied"):
                 names = tuple(legend.structures[number] for number in present)
                 return Control(np.ascontiguousarray(spoilt), fault, names)
-    raise AssertionError("an emptied mask differs from one that is not empty")
+    raise AssertionError("an emptied mask differs from a reference that is not empty")
 
 
 def _spoilt(labels: np.ndarray, fault: Fault) -> Iterator[np.ndarray]:
@@ -96,12 +102,20 @@ def shifted(
     return result
 
 
-def _all_differ(
-    labels: np.ndarray, spoilt: np.ndarray, legend: Legend, present: Sequence[int]
+def _is_bad(
+    spoilt: np.ndarray,
+    reference: np.ndarray,
+    legend: Legend,
+    present: Sequence[int],
+    *,
+    emptied: bool,
 ) -> bool:
+    """Whether every structure is there, and in the wrong place."""
     for number in present:
-        before, after = legend.mask(labels, number), legend.mask(spoilt, number)
-        both = int((before & after).sum())
-        if 2 * both > LARGEST_DICE * (int(before.sum()) + int(after.sum())):
+        found, right = legend.mask(spoilt, number), legend.mask(reference, number)
+        sizes = int(found.sum()) + int(right.sum())
+        if 2 * int((found & right).sum()) > LARGEST_DICE * sizes:
+            return False
+        if not emptied and not found.any():
             return False
     return True

@@ -2,22 +2,22 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from segpipe.dataset.case import CaseList
-from segpipe.dataset.case_files import read_case, read_case_label, read_prediction
+from segpipe.dataset.case_files import read_case, read_case_label
 from segpipe.evaluation.figures import Rows
 from segpipe.images.volume import Image
 from segpipe.project.documents import write_bytes
 from segpipe.project.paths import Paths
-from segpipe.registry.gate.champion import CHAMPION
 from segpipe.review.dossier import MONTAGE, Item, Shown, Source, item_folder
 from segpipe.review.items.blinding import draw_letters
 from segpipe.review.items.controls import Control, make_control
 from segpipe.review.items.drawing import Drawn
+from segpipe.review.items.masks import Masks
 from segpipe.review.items.montage import build_montage, plot_montage
 from segpipe.review.items.volumes import (
     canonical,
@@ -28,22 +28,6 @@ from segpipe.review.items.volumes import (
 )
 
 FIGURES = ("dice", "surface_dice", "volume_error")
-
-
-@dataclass(frozen=True, eq=False)
-class Masks:
-    """The label maps and figures of one segmenter, in a temporary project."""
-
-    artifacts: Path | None = None
-    names: frozenset[str] = frozenset()
-    rows: Rows = field(default_factory=dict)
-
-    def read(self, cases: CaseList, name: str) -> np.ndarray | None:
-        """The label map of a case; None if it was not segmented."""
-        if self.artifacts is None or name not in self.names:
-            return None
-        found = read_prediction(self.artifacts, CHAMPION, cases, name)
-        return None if found is None else found.array
 
 
 def annotated_share(cases: CaseList, name: str, paths: Paths) -> float:
@@ -126,8 +110,8 @@ class Table:
         if drawn.fault is None:
             return masks, None
         assert label is not None  # draw_items takes no other case
-        turned = to_canonical(label.array, label.grid)
-        control = make_control(turned, cases.legend, drawn.fault)
+        mask, reference = (to_canonical(one, label.grid) for one in (ours, label.array))
+        control = make_control(mask, reference, cases.legend, drawn.fault)
         assert control is not None
         back = from_canonical(control.labels, label.grid)
         return {**masks, "candidate": back}, control

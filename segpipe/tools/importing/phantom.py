@@ -3,8 +3,6 @@
 All arithmetic is on integers, so that every machine writes the same bytes.
 """
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from segpipe.images.formats.nifti import write_image, write_label
 from segpipe.images.grid import Grid, Orientation, Triple
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
+from segpipe.project.origin.commit import md5_folder
 from segpipe.tools.importing.writing.replacing import is_filled, replaced, sole_import
 
 PHANTOM_MD5 = "5c09852d0523ae151dbc20c834ba867a"  # as DVC computes it for a folder
@@ -76,22 +75,7 @@ def _write_cases(part: Path) -> None:
 
 def is_phantom(data: Path) -> bool:
     """Whether a folder holds the embedded data set, unchanged."""
-    return data.is_dir() and folder_md5(data) == PHANTOM_MD5
-
-
-def folder_md5(folder: Path) -> str:
-    """The md5 by which DVC identifies a folder, without its ending ``.dir``."""
-    entries = [
-        {
-            "md5": hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest(),
-            "relpath": path.relative_to(folder).as_posix(),
-        }
-        for path in folder.rglob("*")
-        if path.is_file()
-    ]
-    entries.sort(key=lambda entry: entry["relpath"])
-    text = json.dumps(entries, sort_keys=True)
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    return data.is_dir() and md5_folder(data) == PHANTOM_MD5
 
 
 class _RandomNumbers:

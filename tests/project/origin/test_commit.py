@@ -76,3 +76,20 @@ def test_an_output_is_the_one_that_dvc_knows_or_not_known_at_all(
         require_unchanged(file, tmp_path)
     file.rename(tmp_path / "artifacts" / "b.csv")
     require_unchanged(tmp_path / "artifacts" / "b.csv", tmp_path)  # not listed
+
+
+def test_a_folder_is_the_one_that_dvc_knows(tmp_path: Path) -> None:
+    """The MD5 is what `dvc add` of DVC 3 wrote for these two files."""
+    folder = tmp_path / "artifacts" / "a"
+    (folder / "b").mkdir(parents=True)
+    (folder / "one.txt").write_text("abc")
+    (folder / "b" / "two.txt").write_text("abd")
+    (tmp_path / "dvc.lock").write_text(
+        "stages:\n  s:\n    outs:\n    - path: artifacts/a\n"
+        "      md5: 50a7d772413c8022632b63ca1cb58f1f.dir\n"
+    )
+    require_unchanged(folder, tmp_path)
+    (folder / "b" / "two.txt").write_text("abe")
+
+    with pytest.raises(DataError, match=r"/a: expected the folder .*dvc\.lock says"):
+        require_unchanged(folder, tmp_path)

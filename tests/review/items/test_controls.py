@@ -31,7 +31,7 @@ MASKS = {
 @pytest.mark.parametrize("wanted", KINDS)
 def test_each_structure_is_certain_to_be_wrong(name: str, wanted: Fault) -> None:
     labels = MASKS[name]
-    control = make_control(labels, LEGEND, wanted)
+    control = make_control(labels, labels, LEGEND, wanted)
 
     assert control is not None
     assert control.refused
@@ -52,14 +52,46 @@ def test_each_structure_is_certain_to_be_wrong(name: str, wanted: Fault) -> None
 def test_what_a_mask_does_not_allow_is_replaced(
     name: str, wanted: Fault, made: Fault
 ) -> None:
-    control = make_control(MASKS[name], LEGEND, wanted)
+    control = make_control(MASKS[name], MASKS[name], LEGEND, wanted)
 
     assert control is not None
     assert control.fault == made
 
 
-def test_an_empty_mask_makes_no_control() -> None:
-    assert make_control(np.zeros((4, 4, 4), int), LEGEND, "shifted") is None
+def test_a_reference_without_structures_makes_no_control() -> None:
+    nothing = np.zeros((4, 4, 4), int)
+
+    assert make_control(np.full((4, 4, 4), 3), nothing, LEGEND, "shifted") is None
+
+
+def test_what_the_reference_says_is_wrong_and_not_what_the_mask_was() -> None:
+    """The mask has left and right exchanged in place: mirrored, it would be right."""
+    reference = two((8, 24, 24), (39, 24, 24))
+    exchanged = reference[::-1]
+
+    control = make_control(exchanged, reference, LEGEND, "mirrored")
+
+    assert control is not None
+    assert control.fault == "shifted"
+    for value in (3, 7):
+        assert (control.labels == value).any()
+        assert dice(reference == value, control.labels == value) <= 0.5
+
+
+@pytest.mark.parametrize("wanted", KINDS)
+def test_of_a_mask_that_lacks_a_structure_only_an_empty_one_is_made(
+    wanted: Fault,
+) -> None:
+    """A mask without it would be refused for what the model did, or be no mirror."""
+    reference = MASKS["aside"]
+    found = np.where(reference == 3, 3, 0)
+
+    control = make_control(found, reference, LEGEND, wanted)
+
+    assert control is not None
+    assert control.fault == "emptied"
+    assert not control.labels.any()
+    assert control.refused == ("left", "right")
 
 
 @pytest.mark.parametrize("steps", [2, -2])

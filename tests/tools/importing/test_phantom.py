@@ -10,9 +10,9 @@ from scipy import ndimage
 from segpipe.dataset.layout import read_dataset
 from segpipe.images.formats.nifti import open_image, read_image, read_label
 from segpipe.project.errors import DataError
+from segpipe.project.origin.commit import md5_folder
 from segpipe.tools.importing.phantom import (
     PHANTOM_MD5,
-    folder_md5,
     is_phantom,
     write_phantom,
 )
@@ -29,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_its_md5_is_the_one_that_dvc_tracks(data: Path) -> None:
     tracked = re.search(r"md5: (\w+)\.dir", (ROOT / "data.dvc").read_text())
 
-    assert folder_md5(data) == PHANTOM_MD5
+    assert md5_folder(data) == PHANTOM_MD5
     assert tracked
     assert tracked[1] == PHANTOM_MD5
 
