@@ -46,6 +46,7 @@ COMMANDS = dict(commands_of(app))
 BEARING = {
     "promote": "promotion",
     "rollback": "promotion",
+    "review bundle": "pages",
     "review init": "protocol",
     "review users add": "signing",
     "review users list": "users",
