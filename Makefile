@@ -66,10 +66,12 @@ wheel: $(VENV)/installed
 NIIVUE := 0.69.0
 VENDOR := segpipe/review/vendor
 niivue:
-	npm pack --silent --pack-destination /tmp @niivue/niivue@$(NIIVUE)
-	tar -xzOf /tmp/niivue-niivue-$(NIIVUE).tgz package/dist/niivue.umd.js > $(VENDOR)/niivue.umd.js
-	cd $(VENDOR) && sha256sum --check niivue.umd.js.sha256
-	rm /tmp/niivue-niivue-$(NIIVUE).tgz
+	rm -rf build/niivue && mkdir -p build/niivue
+	npm pack --silent --pack-destination build/niivue @niivue/niivue@$(NIIVUE)
+	tar -xzOf build/niivue/niivue-niivue-$(NIIVUE).tgz package/dist/niivue.umd.js > build/niivue/niivue.umd.js
+	cd build/niivue && sha256sum --check $(CURDIR)/$(VENDOR)/niivue.umd.js.sha256
+	mv build/niivue/niivue.umd.js $(VENDOR)/niivue.umd.js
+	rm -rf build/niivue
 
 # Every version of a fresh install of pyproject.toml's ranges. Local suffixes (+cpu) go,
 # so that pip takes the build that suits the machine.

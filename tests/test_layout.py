@@ -47,6 +47,7 @@ BEARING = {
     "promote": "promotion",
     "rollback": "promotion",
     "review assign": "assignment",
+    "review bundle": "pages",
     "review init": "protocol",
     "review serve": "app",
     "review users add": "users",

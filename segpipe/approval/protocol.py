@@ -1,10 +1,11 @@
 """Protocol: review.yaml, how a version is reviewed and what it takes to use it."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from segpipe.approval.records import Role
 from segpipe.project.documents import parse_yaml, write_text
@@ -60,11 +61,23 @@ class PolicyParams(Params):
     emergency_hours: PositiveInt
 
 
+def _check_address(address: str) -> str:
+    """Refuse what is no address of a page, and any field but the opaque id."""
+    if not re.match(r"(https?|slicer)://[^\s/]", address):
+        raise ValueError("expected an address with http://, https:// or slicer://")
+    if set(re.findall(r"\{[^{}]*\}", address)) - {"{case}"}:
+        raise ValueError("expected {case} as the only field of the address")
+    return address
+
+
+Address = Annotated[str, AfterValidator(_check_address)]
+
+
 class LinksParams(Params):
     """Addresses that a case page links to; {case} stands for its opaque id."""
 
-    slicer: str | None
-    ohif: str | None
+    slicer: Address | None
+    ohif: Address | None
 
 
 class Protocol(Params):
@@ -204,7 +217,8 @@ policy:
   emergency_hours: 72
 
 links:
-  # Address that opens a case in 3D Slicer or OHIF; {case} stands for its opaque id.
+  # Address that opens a case in 3D Slicer or OHIF, with http://, https:// or slicer://;
+  # {case} stands for its opaque id, and nothing else of the case is put into it.
   slicer: null
   ohif: null
 

@@ -70,6 +70,21 @@ def build(
 
 
 @review.command()
+def bundle(
+    dossier: Annotated[Path, typer.Argument(help="Such as .reviews/liver-3.")],
+    folder: Annotated[Path, typer.Argument(help="The folder to write.")],
+) -> None:
+    """Write the pages of a dossier to look at without a server, read only.
+
+    Example: segpipe review bundle .reviews/liver-3 liver-3-pages
+    """
+    from segpipe.review.server.pages import write_bundle
+    from segpipe.review.shelf import open_volume
+
+    typer.echo(f"open {write_bundle(open_volume(dossier), folder)} in a browser")
+
+
+@review.command()
 def verify(
     head: Annotated[
         list[str] | None,

@@ -61,6 +61,9 @@ def test_the_bounds_in_the_comments_are_those_of_the_formula(tmp_path: Path) -> 
             "expected format_version: 1, found 2",
         ),
         ("webhook: null", "webhook: null\nmore: 1", "more: Extra inputs"),
+        ("ohif: null", "ohif: javascript:alert(1)", "links.ohif: .*https:// or slicer"),
+        ("slicer: null", "slicer: file:///etc/{case}", "links.slicer: .*http://"),
+        ("ohif: null", "ohif: 'https://x/{patient}'", "links.ohif: .*the only field"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path: Path, old: str, new: str, words: str) -> None:

@@ -23,27 +23,51 @@
     ["x", "artefact at the structure"],
     ["m", "comment on the structure; Escape leads back"],
     ["Ctrl+Enter", "store and go on"],
+    ["e", "edit the mask of the shown letter, or end it"],
+    ["[ ]", "editing: smaller and larger brush"],
+    ["Space Shift+Space", "editing: paint and erase at the cross, as the left mouse button does in any plane"],
+    ["r", "editing: rub out instead of painting"],
+    ["u", "editing: undo the last stroke"],
+    ["k", "editing: send the correction"],
     ["q", "back to the queue"],
     ["?", "these keys"],
   ];
   const cache = new Map(); // address of a file -> its bytes, for this case and the next
   let viewer = null;
+  let brush = null;
   let state = null; // of the case that is shown
   let seconds = 0;
   let lastSign = Date.now();
 
   const json = (name) => JSON.parse(by("panel").dataset[name]);
+  const stored = () => Boolean(by("form")); // false in a bundle, which is read only
   const rows = () => [...document.querySelectorAll(".structure")];
   const press = (name, on) => document.querySelector(`[data-do="${name}"]`)?.setAttribute("aria-pressed", on);
 
   function bytes(address) {
-    if (!cache.has(address)) {
-      cache.set(address, fetch(address).then((answer) => {
-        if (!answer.ok) throw new Error(`${answer.status}`);
-        return answer.arrayBuffer();
-      }));
-    }
+    if (!cache.has(address)) cache.set(address, address.endsWith(".js") ? fromScript(address) : fromServer(address));
     return cache.get(address);
+  }
+
+  async function fromServer(address) {
+    const answer = await fetch(address);
+    if (!answer.ok) throw new Error(`${answer.status}`);
+    return answer.arrayBuffer();
+  }
+
+  // A page that was opened from a folder may fetch nothing: its data are scripts, which
+  // call window.bundled with their own address and a file in base64.
+  const waiting = new Map();
+  window.bundled = (address, text) => waiting.get(address)(Uint8Array.from(atob(text), (one) => one.charCodeAt(0)).buffer);
+
+  function fromScript(address) {
+    return new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      waiting.set(address, resolve);
+      script.onerror = () => reject(new Error(address));
+      script.src = address;
+      document.head.append(script);
+    });
   }
 
   async function load(files) {
@@ -56,9 +80,14 @@
     const files = json("files");
     state = { row: 0, window: 0, pair: 0, place: -1, places: {} };
     seconds = 0;
+    brush?.clear();
+    if (brush?.on) edit();
     fillPanel();
     if (!viewer) {
+      state.letter = document.querySelector(".score").dataset.letter;
+      mark();
       showMontage(files);
+      say("This browser has no WebGL: here is a picture of the planes.");
       return;
     }
     by("wait").hidden = false;
@@ -70,8 +99,8 @@
       showLetter(viewer.letters[0]);
       showSizes();
       by("wait").hidden = true;
-      document.body.dataset.shown = files.image;
       document.body.dataset.ms = Math.round(performance.now() - started);
+      document.body.dataset.shown = files.image;
     } catch (error) {
       by("wait").textContent = "The image could not be shown; here is a picture of it.";
       showMontage(files);
@@ -140,12 +169,83 @@
       one.setAttribute("aria-pressed", one.dataset.letter === letter);
     }
     press("h", !letter);
-    by("shown").textContent = letter ? `Masks of ${letter}` : "Image only";
     mark();
+    showEditing();
     showWhere();
   }
 
+  const counted = (letter) => brush.runs(letter).reduce((sum, [, length]) => sum + length, 0);
+
+  // What is shown, and while editing, what the brush does and what waits to be sent.
+  function showEditing() {
+    const letter = viewer?.letter;
+    let words = letter ? `Masks of ${letter}` : "Image only";
+    if (brush?.on && letter) {
+      const name = rows()[state.row]?.querySelector(".name").textContent;
+      words += `, editing: ${brush.erase ? "rub out" : `paint ${name}`}, brush ${brush.radius} ${viewer.unit}, ${counted(letter)} voxels changed`;
+    }
+    by("shown").textContent = words;
+    press("r", Boolean(brush?.erase));
+  }
+
+  function edit() {
+    brush.on = !brush.on;
+    brush.leave();
+    press("e", brush.on);
+    by("edit-tools").hidden = !brush.on;
+    if (brush.on && !viewer.letter) showLetter(state.letter);
+    showEditing();
+  }
+
+  function resize(change) {
+    brush.radius = Math.min(Math.max(brush.radius + change, 0.5), 50);
+    if (viewer.planes.brush) viewer.planes.brush.radius = brush.radius;
+    viewer.planes.draw();
+    showEditing();
+  }
+
+  function say(words) {
+    by("wait").textContent = words;
+    by("wait").hidden = !words;
+  }
+
+  function askCorrection() {
+    const letter = viewer.letter;
+    if (!letter || !counted(letter)) {
+      say("There is nothing to send: this mask is as it was delivered.");
+      return;
+    }
+    by("correction-title").textContent = `Send the correction of ${letter}`;
+    by("correction").showModal();
+  }
+
+  async function sendCorrection(event) {
+    if (event.submitter.value !== "send") return;
+    const letter = viewer.letter;
+    const sent = counted(letter);
+    const fields = {
+      letter,
+      base: json("digests")[letter],
+      runs: brush.runs(letter),
+      purpose: by("panel").dataset.purpose,
+      comment: by("correction-comment").value,
+      csrf: by("form").elements.csrf.value,
+    };
+    try {
+      const answer = await fetch(`${by("form").action}/corrections`, {
+        method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(fields),
+      });
+      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      brush.restore(letter);
+      by("correction-comment").value = "";
+      say(`The correction of ${letter} is stored: ${sent} voxels. The mask is shown as it was delivered.`);
+    } catch (error) {
+      say(`The correction was not stored: ${error.message}. Try again.`);
+    }
+  }
+
   function mark() {
+    if (brush) brush.value = Number(rows()[state.row]?.dataset.value);
     rows().forEach((row, place) => {
       row.classList.toggle("active", place === state.row);
       for (const score of row.querySelectorAll(".score")) {
@@ -158,6 +258,7 @@
     const all = rows();
     state.row = (place + all.length) % all.length;
     mark();
+    showEditing();
     all[state.row]?.scrollIntoView({ block: "nearest" });
   }
 
@@ -233,6 +334,15 @@
 
   const does = {
     a: letterKey("A"), b: letterKey("B"), c: letterKey("C"),
+    e: () => stored() && edit(),
+    "[": () => brush.on && resize(-0.5), "]": () => brush.on && resize(0.5),
+    " ": (event) => brush.on && brush.dabAtCross(event.shiftKey),
+    r: () => {
+      brush.erase = brush.on && !brush.erase;
+      showEditing();
+    },
+    u: () => brush.on && brush.undo(),
+    k: () => brush.on && askCorrection(),
     h: () => showLetter(viewer.letter ? null : state.letter),
     o: () => {
       viewer.setOutlines(!viewer.outlines);
@@ -249,39 +359,46 @@
     1: () => rate("1"), 2: () => rate("2"), 3: () => rate("3"), 4: () => rate("4"), 0: () => rate("none"),
     x: () => rows()[state.row]?.querySelector("[type=checkbox]").click(),
     m: () => rows()[state.row]?.querySelector(".remarks input:not([type])").focus(),
-    q: () => location.assign("/"),
+    q: () => location.assign(document.querySelector("header .home").href),
     "?": () => by("keys").showModal(),
   };
-  const needsViewer = new Set([..."hovnplwi-+=", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "PageUp", "PageDown"]);
+  const needsViewer = new Set([..."hovnplwi-+=e[] ruk", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "PageUp", "PageDown"]);
 
-  function act(name) {
+  function act(name, event) {
     if (needsViewer.has(name) && !viewer?.volumes) return;
-    does[name]();
+    does[name](event);
   }
 
   function onKey(event) {
     sign();
     const target = event.target;
+    if (document.querySelector("dialog[open]")) return;
     if (event.ctrlKey && event.key === "Enter") {
-      by("form").requestSubmit();
+      by("form")?.requestSubmit();
       return;
     }
-    if (by("keys").open || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (target.matches("input:not([type=checkbox])")) {
       if (event.key === "Escape") by("canvas").focus();
       return; // what is typed there is a comment, or moves the slider
     }
     if (target.matches("select") && /^(Arrow|Page)/.test(event.key)) return;
     if (!(event.key in does)) return;
+    if (event.key === " " && !(brush?.on && target.matches("canvas, body"))) return; // it presses what has the focus
     event.preventDefault();
     event.stopPropagation();
-    act(event.key);
+    act(event.key, event);
   }
 
   async function submit() {
     const form = by("form");
     const store = by("store");
     if (!form || !store || store.disabled) return;
+    const open = brush?.changed() || [];
+    if (open.length) {
+      say(`Not stored: the correction of ${open.join(" and ")} was not sent. Send it or undo it.`);
+      return;
+    }
     by("seconds").value = seconds;
     store.disabled = true;
     const started = performance.now();
@@ -324,7 +441,7 @@
   }
 
   async function start() {
-    for (const [key, words] of keys) {
+    for (const [key, words] of keys.filter(([, words]) => stored() || !/rate|judged|artefact|comment|store|edit/.test(words))) {
       for (const [tag, text] of [["dt", key], ["dd", words]]) {
         const one = document.createElement(tag);
         one.textContent = text;
@@ -336,19 +453,22 @@
       document.addEventListener(kind, sign, { passive: true, capture: true });
     }
     for (const button of document.querySelectorAll("[data-do]")) {
-      button.addEventListener("click", () => act(button.dataset.do));
+      button.addEventListener("click", (event) => act(button.dataset.do, event));
     }
     by("window").addEventListener("change", setWindow);
     by("layout").addEventListener("change", setLayout);
     by("channel").addEventListener("change", setChannel);
     by("pair").addEventListener("change", setPair);
     by("opacity").addEventListener("input", setOpacity);
+    by("correction")?.addEventListener("submit", sendCorrection);
     window.addEventListener("popstate", () => location.reload());
     setInterval(count, 1000);
     if (Viewer.works()) {
-      viewer = new Viewer(by("canvas"), showWhere);
+      viewer = new Viewer(by("canvas"), by("above"), showWhere);
+      brush = new Brush(viewer, viewer.planes, by("canvas"), showEditing);
       await viewer.start();
       window.viewer = viewer;
+      window.brush = brush;
     }
     by("canvas").focus();
     await begin();

@@ -19,7 +19,7 @@ class Viewer {
     }
   }
 
-  constructor(canvas, onMove) {
+  constructor(canvas, above, onMove) {
     this.nv = new niivue.Niivue({
       backColor: [0, 0, 0, 1],
       crosshairColor: [1, 1, 1, 0.7],
@@ -29,6 +29,7 @@ class Viewer {
       fontMinPx: 16,
       fontColor: [1, 1, 1, 1],
       isNearestInterpolation: false,
+      multiplanarPadPixels: 6,
       multiplanarShowRender: niivue.SHOW_RENDER.ALWAYS,
       dragAndDropEnabled: false,
       clipPlaneHotKey: "",
@@ -43,9 +44,16 @@ class Viewer {
     this.outlines = false;
     this.opacity = 0.5;
     this.letter = null;
+    this.planes = new Planes(this, above);
   }
 
   async start() {
+    const draw = this.nv.drawScene.bind(this.nv);
+    this.nv.drawScene = (...all) => {
+      const drawn = draw(...all);
+      this.planes.draw();
+      return drawn;
+    };
     await this.nv.attachToCanvas(this.canvas);
     this.nv.setRadiologicalConvention(true);
     this.nv.setShowAllOrientationMarkers(true);
@@ -58,7 +66,7 @@ class Viewer {
     const volumes = {};
     for (const [name, buffer] of Object.entries(buffers)) {
       const volume = await niivue.NVImage.loadFromUrl({ url: buffer, name: `${name}.nii.gz` });
-      if (!name.startsWith("image")) volume.hdr.intent_code = 1002; // a label map: NiiVue can outline it
+      if (!name.startsWith("image")) volume.hdr.intent_code = 1002; // a label map: nearest voxels
       volumes[name] = volume;
     }
     return volumes;
@@ -73,7 +81,9 @@ class Viewer {
     this.ranges = Object.fromEntries(this.channels.map((name) => [name, [volumes[name].cal_min, volumes[name].cal_max]]));
     this.channel = "image";
     const image = volumes.image;
-    [this.ni, this.nj, this.nk] = image.dimsRAS.slice(1, 4);
+    this.shape = image.dimsRAS.slice(1, 4);
+    this.spacing = unit === "px" ? [1, 1, 1] : image.pixDimsRAS.slice(1, 4);
+    [this.ni, this.nj, this.nk] = this.shape;
     this.voxels = {};
     for (const letter of this.letters) this.voxels[letter] = volumes[letter].img2RAS();
     this.flat = this.nk === 1;
@@ -81,6 +91,7 @@ class Viewer {
     this.nv.setIsOrientationTextVisible(unit === "mm");
     this.nv.volumes = [];
     this.nv.addVolume(image);
+    this.uploaded = image;
     this.setLayout(this.flat ? "axial" : "planes and 3-D");
     this.go(this.middle());
   }
@@ -98,14 +109,30 @@ class Viewer {
     this.nv.volumes = mask ? [image, mask] : [image];
     this.nv.back = image;
     this.nv.overlays = this.nv.volumes.slice(1);
-    this.nv.opts.atlasOutline = this.outlines ? Math.min(2 * this.opacity, 1) : 0;
-    this.nv.updateGLVolume();
+    this.nv.overlayAlphaShader = this.outlines ? 0 : 1; // of fills in planes, not in 3-D
+    if (mask && this.uploaded === image) {
+      this.refresh();
+    } else {
+      this.uploaded = image;
+      this.nv.updateGLVolume();
+    }
+  }
+
+  // Send the mask to the graphics card, and not the image, which takes ten times as long.
+  refresh() {
+    this.nv.refreshColormaps();
+    if (this.letter) this.nv.refreshLayers(this.volumes[this.letter], 1);
+    this.nv.drawScene();
+  }
+
+  colour(place) {
+    return VIEWER_COLOURS[place % VIEWER_COLOURS.length];
   }
 
   paint(mask) {
     const label = { R: [0], G: [0], B: [0], A: [0], I: [0], labels: ["background"] };
     this.structures.forEach((structure, place) => {
-      const [red, green, blue] = VIEWER_COLOURS[place % VIEWER_COLOURS.length];
+      const [red, green, blue] = this.colour(place);
       label.R.push(red);
       label.G.push(green);
       label.B.push(blue);
@@ -114,8 +141,7 @@ class Viewer {
       label.labels.push(structure.name);
     });
     mask.setColormapLabel(label);
-    // NiiVue draws the border with the alpha of its option, what is inside with the mask's.
-    mask.opacity = this.outlines ? 0.02 : this.opacity;
+    mask.opacity = this.opacity;
   }
 
   setOutlines(on) {
@@ -174,6 +200,34 @@ class Viewer {
 
   valueAt(letter, voxel) {
     return this.voxels[letter][this.index(voxel)];
+  }
+
+  // Place of a voxel of the RAS grid in the file, where i is the fastest axis.
+  stored(letter, index) {
+    const { img2RASstart: start, img2RASstep: step } = this.volumes[letter];
+    const voxel = [index % this.ni, Math.floor(index / this.ni) % this.nj, Math.floor(index / (this.ni * this.nj))];
+    return voxel.reduce((sum, at, axis) => sum + start[axis] + at * step[axis], 0);
+  }
+
+  // Number of a voxel of the RAS grid in C order of the file's array, where k is the fastest.
+  numberInFile(letter, index) {
+    const [, ni, nj, nk] = this.volumes[letter].hdr.dims;
+    const at = this.stored(letter, index);
+    return ((at % ni) * nj + (Math.floor(at / ni) % nj)) * nk + Math.floor(at / (ni * nj));
+  }
+
+  // Give a voxel of the RAS grid a value; repaint() shows it.
+  change(letter, index, value) {
+    this.voxels[letter][index] = value; // may be the same array as the next
+    this.volumes[letter].img[this.stored(letter, index)] = value;
+  }
+
+  repaint() {
+    if (this.waits) return;
+    this.waits = requestAnimationFrame(() => {
+      this.waits = 0;
+      this.refresh();
+    });
   }
 
   // Size of each structure of a letter: ml, or px where there is no spacing.

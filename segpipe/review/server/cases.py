@@ -1,10 +1,13 @@
 """Cases: the page of one item, its images and masks, and what a reader says of it."""
 
+from collections.abc import Callable
+
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from segpipe.approval.protocol import read_protocol
 from segpipe.project.errors import DataError
 from segpipe.review.accounts.assignments import Reader, list_tasks, open_task
 from segpipe.review.accounts.readings import Reading, submit_reading
@@ -19,7 +22,7 @@ from segpipe.review.server.access import (
     text_of,
 )
 from segpipe.review.server.forms import SCORES, fill, read_ratings, read_seconds
-from segpipe.review.server.pages import render
+from segpipe.review.server.pages import addresses, describe, render
 from segpipe.review.shelf import Volume
 
 router = APIRouter()
@@ -82,38 +85,43 @@ def _page(
     tasks = list_tasks(office_of(request).database, visitor.user, volume.digest)
     left = [task.assignment.item for task in tasks if task.reading is None]
     after = [one for one in left if one != item.id]
-    dossier = volume.dossier
+    ahead = volume.items[after[0]] if after else None
     return render(
         request,
         "case.html",
         visitor,
         status=status,
-        volume=volume,
-        item=item,
-        files=_addresses(volume, item),
-        ahead=_addresses(volume, volume.items[after[0]]) if after else {},
+        **describe(volume, item, _address(volume)),
+        ahead=addresses(volume, ahead, _address(volume)) if ahead else {},
+        links=links_of(volume, item),
         number=1 + [task.assignment.item for task in tasks].index(item.id),
         total=len(tasks),
         left=len(left),
         signed=place.task.is_signed,
-        structures=[
-            {"name": one.name, "value": one.value, "values": one.values}
-            for one in dossier.structures
-        ],
-        windows=[
-            {"name": one.name, "low": one.low, "high": one.high}
-            for one in dossier.windows
-        ],
         scores=SCORES,
         filled=filled,
         problem=problem,
     )
 
 
-def _addresses(volume: Volume, item: Item) -> dict[str, str]:
-    """Addresses of an item's files by what they are: image, A, B, C, montage."""
-    start = f"/reviews/{volume.id}/items/{item.id}"
-    return {name.split(".")[0]: f"{start}/{name}" for name in volume.files_of(item)}
+def links_of(volume: Volume, item: Item) -> dict[str, str]:
+    """Addresses that open an item in another program, as review.yaml has them.
+
+    Nothing but the opaque id is ever put into them.
+    """
+    protocol = read_protocol(volume.folder.parents[1])
+    if protocol is None:
+        return {}
+    links = {"Slicer": protocol.links.slicer, "OHIF": protocol.links.ohif}
+    return {
+        name: address.replace("{case}", item.id)
+        for name, address in links.items()
+        if address is not None
+    }
+
+
+def _address(volume: Volume) -> Callable[[Item, str], str]:
+    return lambda item, name: f"/reviews/{volume.id}/items/{item.id}/{name}"
 
 
 def _refill(fields: OwnForm, volume: Volume, item: Item) -> dict[str, str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from segpipe.approval.protocol import write_protocol
 from tests.support.dossiers import SECRETS
 from tests.support.readers import Review, member, open_review, send, served
 
@@ -39,6 +40,22 @@ def test_a_form_that_is_not_whole_comes_back_filled(review: Review) -> None:
     assert answer.text.count(" selected>4 as it is") == 5
     assert 'value="so far"' in answer.text
     assert "2 of 2 cases are left" in client.get("/").text
+
+
+def test_links_open_the_case_elsewhere_by_its_opaque_id_alone(review: Review) -> None:
+    client = member(review, "jane")
+    assert "Open in" not in client.get(review.item()).text
+    path = write_protocol(review.root)
+    text = path.read_text().replace(
+        "slicer: null", "slicer: 'slicer://x/?a=\"&c={case}'"
+    )
+    path.write_text(text.replace("ohif: null", "ohif: 'https://ohif.lab/{case}'"))
+    page = client.get(review.item()).text
+    item = review.volume.dossier.items[0].id
+
+    assert f'href="slicer://x/?a=&#34;&amp;c={item}"' in page
+    assert f'href="https://ohif.lab/{item}"' in page
+    assert page.count('rel="noopener noreferrer">Open in ') == 2
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """The pages work in a browser, by keys alone, and send nothing that is hidden."""
 
-import base64
 import hashlib
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -10,13 +11,24 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, Response, expect
 
-from segpipe.review.server.pages import FILES, ROOM
-from tests.support.browser import browser
-from tests.support.dossiers import SECRETS
+from segpipe.project.errors import DataError
+from segpipe.review.server.pages import FILES, ROOM, write_bundle
+from segpipe.review.shelf import open_volume
+from tests.support.browser import browser, launch
+from tests.support.dossiers import SECRETS, write_dossier
 from tests.support.readers import PASSWORD, Review, open_review, served
+from tests.support.screens import (
+    BLUE,
+    LOADS_MS,
+    ORANGE,
+    axial,
+    enter,
+    pixels,
+    seen,
+    tinted,
+)
 
-LOADS_MS = 90_000  # a software renderer on a machine under load
-ORANGE, BLUE = (230, 159, 0), (86, 180, 233)
+SMALL = {"width": 1000, "height": 600}  # a software renderer takes time for each pixel
 
 
 @pytest.fixture(scope="module")
@@ -27,60 +39,31 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def review(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Review]:
-    with served(open_review(tmp_path_factory.mktemp("review"))) as review:
-        review.add("jane")
-        yield review
-
-
-@pytest.fixture(scope="module")
-def flat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Review]:
-    root = tmp_path_factory.mktemp("flat")
-    picture = open_review(root, items=1, shape=(64, 48, 1), unit="px")
-    with served(picture) as review:
-        review.add("jane")
-        yield review
-
-
-def enter(page: Page, review: Review) -> None:
-    """Log in and open the first case, by keys alone."""
-    page.goto(review.url)
-    expect(page.locator("#name")).to_be_focused()
-    page.keyboard.type("jane")
-    page.keyboard.press("Tab")
-    page.keyboard.type(PASSWORD)
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="My queue")).to_be_visible()
-    page.locator("a.main").focus()
-    page.keyboard.press("Enter")
-    page.wait_for_selector("body[data-shown]", timeout=LOADS_MS)
-
-
-def pixels(page: Page) -> np.ndarray:
-    """The canvas as the graphics card has it: row, column, red green blue."""
-    width, height, data = page.evaluate(
-        """() => {
-          const nv = window.viewer.nv, gl = nv.gl;
-          nv.drawScene();
-          const [w, h] = [gl.drawingBufferWidth, gl.drawingBufferHeight];
-          const data = new Uint8Array(w * h * 4);
-          gl.readPixels(0, 0, w, h, gl.RGBA, gl.UNSIGNED_BYTE, data);
-          let text = "";
-          for (let at = 0; at < data.length; at += 32768)
-            text += String.fromCharCode(...data.subarray(at, at + 32768));
-          return [w, h, btoa(text)];
-        }"""
+    """One server for all: balls for jane, a picture for paul."""
+    root = tmp_path_factory.mktemp("review")
+    write_dossier(
+        root / ".reviews/picture-1",
+        items=1,
+        shape=(64, 48, 1),
+        unit="px",
+        name="picture",
     )
-    flat = np.frombuffer(base64.b64decode(data), np.uint8)
-    return flat.reshape(height, width, 4)[::-1, :, :3].astype(int)
+    with served(open_review(root)) as review:
+        review.add("jane", "reader", "lead")
+        flat_of(review).add("paul")
+        yield review
 
 
-def tinted(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """Where a half-transparent colour lies over grey: the hue of it."""
-    grey = image - image.min(axis=2, keepdims=True)
-    hue = np.array(colour) - min(colour)
-    norm = np.linalg.norm(grey, axis=2)
-    cosine = (grey @ hue) / (np.maximum(norm, 1) * np.linalg.norm(hue))
-    return np.asarray((norm > 40) & (cosine > 0.98))
+def flat_of(review: Review) -> Review:
+    """The same server, with the picture."""
+    picture = open_volume(review.root / ".reviews/picture-1")
+    return replace(review, volume=picture)
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    with chromium.new_context(viewport=SMALL) as context:
+        yield context.new_page()
 
 
 def test_niivue_is_the_pinned_file_with_its_licence() -> None:
@@ -95,9 +78,8 @@ def test_niivue_is_the_pinned_file_with_its_licence() -> None:
 
 
 def test_a_case_is_read_by_keys_alone_and_nothing_hidden_is_sent(
-    chromium: Browser, review: Review, tmp_path: Path
+    page: Page, review: Review
 ) -> None:
-    page = chromium.new_page(viewport={"width": 1366, "height": 768})
     traffic: list[Response] = []
     problems: list[str] = []
     loads: list[int] = []
@@ -113,19 +95,16 @@ def test_a_case_is_read_by_keys_alone_and_nothing_hidden_is_sent(
     where = page.locator("#where")
 
     # The masks of A: both structures are on the patient's right, so at the left.
-    axial = pixels_of_axial(page)
+    axial(page)
+    image = pixels(page)
     for colour in (ORANGE, BLUE):
-        rows, columns = np.nonzero(tinted(axial, colour))
+        rows, columns = np.nonzero(tinted(image, colour))
         assert len(rows) > 100
-        assert columns.mean() < axial.shape[1] / 2
+        assert columns.mean() < image.shape[1] / 2
     assert page.evaluate("window.viewer.nv.opts.isRadiologicalConvention") is True
     page.keyboard.press("h")
-    assert not tinted(pixels_of_axial(page), ORANGE).any()
+    assert not tinted(pixels(page), ORANGE).any()
     page.keyboard.press("a")
-    filled = tinted(pixels_of_axial(page), ORANGE).sum()
-    page.keyboard.press("o")
-    assert 100 < tinted(pixels_of_axial(page), ORANGE).sum() < filled / 2
-    page.keyboard.press("o")
 
     # A ball of radius 8 in voxels of 3 mm3 that the spot of B covers a part of.
     assert page.locator('.size[data-letter="A"][data-value="1"]').inner_text() == (
@@ -171,21 +150,30 @@ def test_a_case_is_read_by_keys_alone_and_nothing_hidden_is_sent(
     }
 
     assert [text for text in problems if "status of 422" not in text] == []
-    page.close()
+
+
+@pytest.fixture(scope="module")
+def balls(chromium: Browser, review: Review) -> Iterator[Page]:
+    """The first case as jane sees it; tests leave it as they found it."""
+    with chromium.new_context(viewport=SMALL) as context:
+        page = context.new_page()
+        enter(page, review)
+        yield page
+
+
+@pytest.fixture(scope="module")
+def cells(chromium: Browser, review: Review) -> Iterator[Page]:
+    """The picture as paul sees it."""
+    with chromium.new_context(viewport=SMALL) as context:
+        page = context.new_page()
+        enter(page, flat_of(review), "paul")
+        yield page
 
 
 def sum_of(review: Review, letter: str, value: int) -> int:
     item = review.volume.dossier.items[0].id
     path = review.volume.folder / f"items/{item}/{letter}.nii.gz"
     return int((np.asanyarray(nib.load(path).dataobj) == value).sum())
-
-
-def pixels_of_axial(page: Page) -> np.ndarray:
-    """The whole canvas as the axial plane, then the layout as it was."""
-    page.evaluate("window.viewer.setLayout('axial')")
-    image = pixels(page)
-    page.evaluate("window.viewer.setLayout('planes and 3-D')")
-    return image
 
 
 def assert_hides(traffic: list[Response], review: Review) -> None:
@@ -204,10 +192,37 @@ def assert_hides(traffic: list[Response], review: Review) -> None:
     assert review.item(1) in read  # the next case, which came by a script
 
 
-def test_a_picture_is_shown_as_it_is_stored(chromium: Browser, flat: Review) -> None:
+def test_outlines_end_where_the_structure_does_in_every_slice(
+    balls: Page,
+) -> None:
+    """The ball of radius 8 is 7 voxels wide a slice before its end.
+
+    An outline in three dimensions takes nearly all of them for border, and fills them.
+    """
+    page = balls
+    axial(page)
+    page.keyboard.press("o")
+    inside = {}
+    for k in (14, 21):
+        page.evaluate("(k) => window.viewer.go([30, 24, k])", k)
+        line = tinted(seen(page), ORANGE)
+        rows, columns = np.nonzero(line)
+        box = line[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        inside[k] = box.mean()
+        assert line.sum() > 100
+        wide = np.ptp(columns) / page.evaluate("viewer.planes.list()[0].scale[0]")
+        assert abs(wide) == pytest.approx({14: 17, 21: 7}[k], abs=0.5)
+
+    assert max(inside.values()) < 0.15
+    page.keyboard.press("h")
+    assert not tinted(seen(page), ORANGE).any()
+    page.keyboard.press("a")
+    page.keyboard.press("o")
+
+
+def test_a_picture_is_shown_as_it_is_stored(cells: Page, review: Review) -> None:
     """The ball lies at column 30 of 64 and row 24 of 48, the spot above at row 10."""
-    page = chromium.new_page(viewport={"width": 1366, "height": 768})
-    enter(page, flat)
+    page, flat = cells, flat_of(review)
     image = pixels(page)
     ball, spot = (np.nonzero(tinted(image, colour)) for colour in (ORANGE, BLUE))
 
@@ -217,29 +232,133 @@ def test_a_picture_is_shown_as_it_is_stored(chromium: Browser, flat: Review) -> 
     assert page.locator('.size[data-letter="A"][data-value="2"]').inner_text() == (
         f"{sum_of(flat, 'A', 2)} px"
     )
-    page.close()
+
+
+def paint_at(page: Page, voxel: list[int]) -> None:
+    """Click on the middle of a voxel of the shown plane, where it is on the screen."""
+    place = page.evaluate(
+        """(voxel) => {
+          const nv = window.viewer.nv;
+          const [x, y] = nv.frac2canvasPos(nv.vox2frac(voxel));
+          const box = nv.canvas.getBoundingClientRect();
+          return [box.left + x / nv.uiData.dpr, box.top + y / nv.uiData.dpr];
+        }""",
+        voxel,
+    )
+    page.mouse.move(*place)
+    page.mouse.down()
+    page.mouse.up()
+
+
+@pytest.mark.parametrize("name", ["jane", "paul"])
+def test_the_brush_changes_the_voxels_of_the_file_under_the_pointer(
+    balls: Page, cells: Page, review: Review, name: str
+) -> None:
+    """In C order of the file's array; the picture's i and j run against R and A.
+
+    The middle of the spot, which lies to one side in i and j, is rubbed out.
+    """
+    own = review if name == "jane" else flat_of(review)
+    page = balls if name == "jane" else cells
+    sent: list[dict[str, object]] = []
+    page.route(
+        "**/corrections",
+        lambda route: (sent.append(route.request.post_data_json), route.fulfill()),
+    )
+    axial(page)
+    item = own.volume.items[page.url.rpartition("/")[2]]
+    path = own.volume.folder / f"items/{item.id}/A.nii.gz"
+    mask = np.asanyarray(nib.load(path).dataobj)
+    i, j, k = 30, 10, mask.shape[2] // 2
+    assert mask[i, j, k] == 2
+    shown = [i, j, k] if name == "jane" else [63 - i, 47 - j, 0]
+    page.evaluate("(voxel) => window.viewer.go(voxel)", [2, 2, k])
+    for key in "er]":
+        page.keyboard.press(key)
+    before = tinted(pixels(page), BLUE).sum()
+    paint_at(page, shown)
+    page.evaluate("new Promise((done) => requestAnimationFrame(done))")
+    assert tinted(pixels(page), BLUE).sum() < before
+    page.keyboard.press("k")
+    page.keyboard.type("spot too large")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("is stored")
+    (one,) = sent
+    after = mask.flatten(order="C")
+    for start, length, value in one["runs"]:
+        after[start : start + length] = value
+    spacing = (1.5, 1.0, 2.0) if name == "jane" else (1, 1, 1)
+    axes = [np.arange(n) - c for n, c in zip(mask.shape, (i, j, k), strict=True)]
+    x, y, z = np.meshgrid(*axes, indexing="ij")
+    disc = (np.hypot(x * spacing[0], y * spacing[1]) <= 3.5) & (z == 0)
+    np.testing.assert_array_equal(
+        after.reshape(mask.shape), np.where(disc & (mask > 0), 0, mask)
+    )
+    assert one["base"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert one.keys() == {"letter", "base", "runs", "purpose", "comment", "csrf"}
+    assert (one["letter"], one["comment"]) == ("A", "spot too large")
+    page.evaluate("new Promise((done) => requestAnimationFrame(done))")
+    assert tinted(pixels(page), BLUE).sum() == before  # as delivered again
+    for key in "r[e":
+        page.keyboard.press(key)
+
+
+def test_a_correction_that_was_not_sent_is_not_lost_in_silence(
+    balls: Page,
+) -> None:
+    page = balls
+    axial(page)
+    page.keyboard.press("e")
+    page.keyboard.press("Space")
+    expect(page.locator("#shown")).to_contain_text("editing: paint ball, brush 3 mm")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("status")).to_contain_text("correction of A was not sent")
+    page.keyboard.press("u")
+
+    expect(page.locator("#shown")).to_contain_text(" 0 voxels changed")
+    page.keyboard.press("e")
 
 
 def test_without_webgl_there_is_a_picture_of_the_planes(
     chromium: Browser, review: Review
 ) -> None:
-    page = chromium.new_page(viewport={"width": 1366, "height": 768})
-    page.add_init_script(
-        "HTMLCanvasElement.prototype.getContext = () => null;"  # as such browsers do
-    )
-    enter(page, review)
+    without = ("--disable-gpu", "--disable-webgl", "--disable-webgl2")
+    with launch(chromium.browser_type, *without) as plain:
+        page = plain.new_page(viewport=SMALL)
+        enter(page, review)
 
-    expect(page.locator("#montage")).to_be_visible()
-    assert page.evaluate("document.getElementById('montage').naturalWidth") > 0
-    page.close()
+        expect(page.locator("#montage")).to_be_visible()
+        assert page.evaluate("document.getElementById('montage').naturalWidth") > 0
+        expect(page.locator("#wait")).to_contain_text("no WebGL")
+        for key in "a4bo":
+            page.keyboard.press(
+                key
+            )  # rating goes on, what needs the image does nothing
+        assert page.locator("#score-A-1").input_value() == "4"
+
+
+def test_without_scripts_there_is_the_picture_and_the_form(
+    chromium: Browser, review: Review
+) -> None:
+    with chromium.new_context(viewport=SMALL, java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(review.url)
+        page.fill("#name", "jane")
+        page.fill("#password", PASSWORD)
+        page.click("button.main")
+        page.goto(review.url + review.item(1))
+
+        expect(page.locator("noscript img")).to_be_visible()
+        expect(page.locator("#wait")).to_be_hidden()
+        expect(page.locator("#store")).to_be_attached()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1366, 768), (683, 384)])
 def test_the_page_fits_a_small_screen_and_twice_the_size(
-    chromium: Browser, review: Review, width: int, height: int
+    page: Page, review: Review, width: int, height: int
 ) -> None:
     """At 200 % zoom, a screen of 1366 by 768 has 683 by 384 CSS pixels."""
-    page = chromium.new_page(viewport={"width": width, "height": height})
+    page.set_viewport_size({"width": width, "height": height})
     page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null;")
     enter(page, review)
 
@@ -250,4 +369,62 @@ def test_the_page_fits_a_small_screen_and_twice_the_size(
     store = page.locator("#store")
     store.scroll_into_view_if_needed()
     expect(store).to_be_in_viewport()
-    page.close()
+
+
+def test_a_bundle_opens_from_a_folder_and_holds_nothing_hidden(
+    page: Page, review: Review, tmp_path: Path
+) -> None:
+    first = write_bundle(review.volume, tmp_path / "bundle")
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(first.as_uri())
+    page.get_by_role("link", name="Case 1 of 3").click()
+    page.wait_for_selector("body[data-shown]", timeout=LOADS_MS)
+    axial(page)
+    image = pixels(page)
+    for colour in (ORANGE, BLUE):
+        assert np.nonzero(tinted(image, colour))[1].mean() < image.shape[1] / 2
+    assert page.locator("form[method=post], select[name], #store").count() == 0
+    page.keyboard.press("e")
+    expect(page.locator("#shown")).to_have_text("Masks of A")
+    page.get_by_role("link", name="Next case").click()
+    page.wait_for_selector("body[data-shown]", timeout=LOADS_MS)
+
+    assert problems == []
+    for path in first.parent.rglob("*"):
+        assert path.name != "key.json"
+        if path.is_file() and "niivue" not in path.name:
+            content = path.read_bytes()
+            assert not [one for one in SECRETS if one.encode() in content], path
+    with pytest.raises(DataError, match="expected no folder yet, found one"):
+        write_bundle(review.volume, first.parent)
+
+
+def test_axe_finds_nothing_serious_on_any_page(page: Page, review: Review) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = {}
+
+    def look(name: str) -> None:
+        for one in axe.run(page).response["violations"]:
+            if one["impact"] in ("serious", "critical"):
+                where = [node["html"] for node in one["nodes"]]
+                found[f"{name}: {one['id']}"] = where
+
+    page.goto(review.url)
+    look("login")
+    enter(page, review)
+    page.keyboard.press("e")
+    look("case")
+    page.keyboard.press("?")
+    look("keys")
+    flat = flat_of(review)
+    for place in ("/", "sign", "progress", "results", "items/none"):
+        address = place if place == "/" else f"{review.address}/{place}"
+        page.goto(review.url + address)
+        look(place)
+    page.goto(review.url + "/nowhere")
+    look("refused")
+    page.goto(write_bundle(flat.volume, review.root / "axe").as_uri())
+    look("bundle")
+
+    assert json.dumps(found, indent=1) == "{}"

@@ -1,0 +1,69 @@
+"""The page of a case in a browser: how to reach it, and what is to be seen on it."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.support.readers import PASSWORD, Review
+
+LOADS_MS = 90_000  # a software renderer on a machine under load
+ORANGE, BLUE = (230, 159, 0), (86, 180, 233)
+
+
+def enter(page: Page, review: Review, name: str = "jane") -> None:
+    """Log in and open the first case, by keys alone."""
+    page.goto(review.url)
+    expect(page.locator("#name")).to_be_focused()
+    page.keyboard.type(name)
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="My queue")).to_be_visible()
+    page.locator("a.main").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("body[data-shown]", timeout=LOADS_MS)
+
+
+def axial(page: Page) -> None:
+    """Show the axial plane alone, which a software renderer draws at once."""
+    page.evaluate("window.viewer.setLayout('axial')")
+
+
+def pixels(page: Page) -> np.ndarray:
+    """The canvas as the graphics card has it: row, column, red green blue."""
+    width, height, data = page.evaluate(
+        """() => {
+          const nv = window.viewer.nv, gl = nv.gl;
+          nv.drawScene();
+          const [w, h] = [gl.drawingBufferWidth, gl.drawingBufferHeight];
+          const data = new Uint8Array(w * h * 4);
+          gl.readPixels(0, 0, w, h, gl.RGBA, gl.UNSIGNED_BYTE, data);
+          let text = "";
+          for (let at = 0; at < data.length; at += 32768)
+            text += String.fromCharCode(...data.subarray(at, at + 32768));
+          return [w, h, btoa(text)];
+        }"""
+    )
+    flat = np.frombuffer(base64.b64decode(data), np.uint8)
+    return flat.reshape(height, width, 4)[::-1, :, :3].astype(int)
+
+
+def seen(page: Page) -> np.ndarray:
+    """The stage as a person sees it, with all that lies over the canvas."""
+    page.evaluate(
+        "new Promise((done) => setTimeout(() => requestAnimationFrame(done), 50))"
+    )
+    with Image.open(io.BytesIO(page.locator(".stage").screenshot())) as picture:
+        return np.asarray(picture.convert("RGB")).astype(int)
+
+
+def tinted(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """Where a half-transparent colour lies over grey: the hue of it."""
+    grey = image - image.min(axis=2, keepdims=True)
+    hue = np.array(colour) - min(colour)
+    norm = np.linalg.norm(grey, axis=2)
+    cosine = (grey @ hue) / (np.maximum(norm, 1) * np.linalg.norm(hue))
+    return np.asarray((norm > 40) & (cosine > 0.98))
