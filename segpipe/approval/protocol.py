@@ -15,6 +15,7 @@ from segpipe.project.params import Params, parse_section
 FORMAT_VERSION = 1
 ELSEWHERE = "SEGPIPE_REVIEWS"  # names the folder reviews/ of another project
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Webhook = Annotated[str, Field(pattern=r"^https?://[^\s/]\S*$")]
 
 
 class CasesParams(Params):
@@ -77,7 +78,7 @@ class Protocol(Params):
     blinding: BlindingParams
     policy: PolicyParams
     links: LinksParams
-    webhook: str | None
+    webhook: Webhook | None
 
     @property
     def digest(self) -> str:
@@ -208,6 +209,7 @@ links:
   slicer: null
   ohif: null
 
-# Address that is told when a review waits for readers; null: none.
+# Address of http or https that is sent a JSON message when a review waits for readers:
+# event, project, name, version, items, link, text, and no case; null: none.
 webhook: null
 """
