@@ -59,10 +59,8 @@ class Door:
         """Answer a request, or refuse it before the server sees it."""
         refusal = None
         if scope["type"] != "lifespan":
-            headers = Headers(scope=scope)
-            refusal = self.judge(headers) or self.judge_scheme(
-                headers, scope.get("scheme", "http")
-            )
+            asked, scheme = Headers(scope=scope), scope.get("scheme", "http")
+            refusal = self.judge(asked) or self.judge_scheme(asked, scheme)
         if refusal is None:
             await self.server(scope, receive, send)
         elif scope["type"] == "websocket":

@@ -1,10 +1,7 @@
 """The webhook is told of a review, by a real server, and its failure stops nothing."""
 
 import json
-import threading
-import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,48 +10,29 @@ from flows.running import invitation
 from flows.running.invitation import Invitation, call_webhook
 from segpipe.approval.protocol import protocol_file, read_protocol, write_protocol
 from segpipe.project.errors import DataError
+from tests.support.hooks import Hook, webhook
 from tests.support.servers import free_port
 
 GIVEN = Invitation("study", "liver", "3", 44, "https://review.example.org")
 
 
-class Hook(BaseHTTPRequestHandler):
-    """Keeps what it is sent; the path says how it answers."""
-
-    got: list[tuple[str, str, bytes]] = []  # noqa: RUF012 - emptied by each test
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.got.append((self.path, self.headers["Content-Type"], body))
-        if self.path == "/slow":
-            time.sleep(3)
-        self.send_response({"/moved": 302, "/closed": 403}.get(self.path, 204))
-        if self.path == "/moved":
-            self.send_header("Location", "/elsewhere")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture(scope="module")
-def hook() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+def server() -> Iterator[Hook]:
+    with webhook() as hook:
+        yield hook
 
 
-@pytest.fixture(autouse=True)
-def nothing_yet() -> None:
-    Hook.got.clear()
+@pytest.fixture
+def hook(server: Hook) -> Hook:
+    """The server, which has got nothing yet."""
+    server.got.clear()
+    return server
 
 
-def test_the_hook_gets_the_link_and_no_case(hook: str) -> None:
-    fault = call_webhook(f"{hook}/T0/secret", GIVEN)
+def test_the_hook_gets_the_link_and_no_case(hook: Hook) -> None:
+    fault = call_webhook(f"{hook.url}/T0/secret", GIVEN)
 
-    ((path, kind, body),) = Hook.got
+    ((path, kind, body),) = hook.got
     assert fault is None
     assert (path, kind) == ("/T0/secret", "application/json")
     assert json.loads(body) == {
@@ -78,12 +56,12 @@ def test_the_hook_gets_the_link_and_no_case(hook: str) -> None:
     ],
 )
 def test_a_hook_that_fails_is_told_once_and_its_address_is_repeated_nowhere(
-    hook: str, path: str, words: str, monkeypatch: pytest.MonkeyPatch
+    hook: Hook, path: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(invitation, "LONGEST_S", 0.5)
 
-    assert call_webhook(f"{hook}{path}", GIVEN) == words
-    assert [one[0] for one in Hook.got] == [path]
+    assert call_webhook(f"{hook.url}{path}", GIVEN) == words
+    assert [one[0] for one in hook.got] == [path]
 
 
 @pytest.mark.parametrize(
