@@ -1,10 +1,11 @@
 """Protocol: review.yaml, how a version is reviewed and what it takes to use it."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from segpipe.approval.records import Role
 from segpipe.project.documents import parse_yaml, write_text
@@ -15,7 +16,15 @@ from segpipe.project.params import Params, parse_section
 FORMAT_VERSION = 1
 ELSEWHERE = "SEGPIPE_REVIEWS"  # names the folder reviews/ of another project
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Webhook = Annotated[str, Field(pattern=r"^https?://[^\s/]\S*$")]
+
+
+def _check_webhook(address: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/]\S*", address):
+        raise ValueError("expected https://HOST/PATH, or http; null for none")
+    return address
+
+
+Webhook = Annotated[str, AfterValidator(_check_webhook)]
 
 
 class CasesParams(Params):

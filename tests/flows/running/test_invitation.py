@@ -101,5 +101,7 @@ def test_review_yaml_takes_http_and_https_only(
         assert protocol is not None
         assert protocol.webhook == (None if address == "null" else address)
     else:
-        with pytest.raises(DataError, match=r"review\.yaml.*webhook"):
+        with pytest.raises(
+            DataError, match=r"(?s)review\.yaml.*webhook: .*expected https://HOST"
+        ):
             read_protocol(tmp_path)
