@@ -86,7 +86,7 @@ def test_a_decision_that_asks_for_it_starts_the_flow_that_moves_the_alias(
         "name": "liver",
         "version": "1",
         "digest": digest,
-        "record": str(number),
+        "record": number,
     }
     state = run(project, parameters)
     assert (state.type.value, state.name) == ("COMPLETED", "Promoted")
