@@ -23,13 +23,13 @@ from prefect.artifacts import (
 from prefect.cache_policies import NO_CACHE
 from prefect.concurrency.sync import concurrency
 
-from flows.distribution import (
+from flows.running.commands import CommandError, output, retried, stream
+from flows.running.distribution import (
     TrainOn,
     choose_place,
     deployment_of,
     train_on_workers,
 )
-from flows.running.commands import CommandError, output, retried, stream
 from flows.running.page import show_picture, tag_run
 from flows.running.temporary import by_hand
 from flows.running.workspace import occupied

@@ -18,9 +18,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
 
-from flows.distribution import TrainOn
 from flows.reproduce import bring_data, remember_data, reproduce
 from flows.running.commands import CommandError, stream
+from flows.running.distribution import TrainOn
+from flows.running.invitation import ask_readers
 from flows.running.page import show_picture
 from flows.running.temporary import by_hand
 from flows.running.workspace import commit_run, has_git, occupied
@@ -60,6 +61,9 @@ def retrain(
     repository: str | None = None,
 ) -> str:
     """Import new data, reproduce, compare with the champion, register a candidate.
+
+    Where there is a review.yaml, the review of the candidate is built and its readers
+    are told; no run waits for them.
 
     Args:
         root: The project's folder.
@@ -101,7 +105,9 @@ def retrain(
         called = name or default_name(paths)
         known = find_segmenter(called, find_trained(chosen, paths).digest, paths)
         if known is not None:
-            note(f"Nothing new: {chosen} is version {known.version} of {called}.")
+            asked = ask_readers(root, known)
+            words = f"Nothing new: {chosen} is version {known.version} of {called}."
+            note(f"{words}{asked}")
             return "unchanged"
         rule = Rule(
             margin=margin,
@@ -113,8 +119,10 @@ def retrain(
             note(f"{chosen} is not registered.\n\n{comparison.markdown()}")
             return "rejected"
         version = register(root, called, chosen)
+        asked = ask_readers(root, version)
     shown = comparison.markdown() if comparison else "There is no champion yet."
-    note(f"{chosen} is version {version.version} of {called}, to review.\n\n{shown}")
+    words = f"{chosen} is version {version.version} of {called}, to review."
+    note(f"{words}{asked}\n\n{shown}")
     return "registered"
 
 

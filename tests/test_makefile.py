@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.services.daemons import lives
+from flows.services.processes.daemons import lives
 from tests.support.places import ROOT
 from tests.support.servers import wait_until
 

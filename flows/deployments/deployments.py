@@ -16,6 +16,8 @@ from prefect.workers.process import ProcessWorker
 from flows.deployments.automations import crash_zombies
 from flows.deployments.automations import install as install_automation
 from flows.running.commands import environ
+from flows.services.review import ADDRESS as REVIEW_ADDRESS
+from flows.services.review import address_for_readers
 from segpipe.project.origin.study import code_path
 
 POOLS = {
@@ -60,7 +62,12 @@ def describe_place(root: Path) -> dict[str, str]:
         root: The project's folder.
     """
     python = os.environ.get("SEGPIPE_PYTHON") or shlex.quote(sys.executable)
-    return {"PWD": str(root), "SEGPIPE_PYTHON": python, "PYTHONPATH": code_path()}
+    return {
+        "PWD": str(root),
+        "SEGPIPE_PYTHON": python,
+        "PYTHONPATH": code_path(),
+        REVIEW_ADDRESS: address_for_readers(),
+    }
 
 
 async def _prepare() -> Switches:

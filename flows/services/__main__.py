@@ -1,4 +1,4 @@
-"""Start, stop and list the services of this machine: Prefect, MLflow and workers.
+"""Start, stop and list the services: Prefect, MLflow, the review and workers.
 
 ``python -m flows.services start`` (`make serve`) starts what does not run yet, on
 loopback, with its data in .services/; ``stop`` ends only these services.
@@ -16,6 +16,7 @@ import typer
 from flows.services.door import LOGIN
 from flows.services.environment import PASSWORD, USER, find_login
 from flows.services.pages import find_pages
+from flows.services.review import describe_lack
 from flows.services.services import FOLDER, read_services, start, stop
 from segpipe.project.errors import DataError
 from segpipe.project.progress import Lines, speaking
@@ -40,6 +41,7 @@ def start_command() -> None:
         )
     status_command()
     width = max(map(len, pages))
+    pages["Review"] = describe_lack(root) or services.review
     for name, address in pages.items():
         typer.echo(f"{name:{width}}  {address}")
     typer.echo(

@@ -5,8 +5,9 @@ import secrets
 import sys
 from pathlib import Path
 
-from flows.services.daemons import MARK
 from flows.services.door import LOGIN, read_login
+from flows.services.processes.daemons import MARK
+from flows.services.review import ADDRESS as REVIEW_ADDRESS
 from segpipe.project.origin.study import code_path
 
 USER = "segpipe"
@@ -45,7 +46,7 @@ def find_login(folder: Path) -> str:
 
 
 def build_environment(
-    folder: Path, *, api: str, mlflow: str, login: str
+    folder: Path, *, api: str, mlflow: str, review: str, login: str
 ) -> dict[str, str]:
     """The variables of all services: the user's, overridden by ours.
 
@@ -56,6 +57,7 @@ def build_environment(
         folder: Folder of the services' data.
         api: PREFECT_API_URL.
         mlflow: MLFLOW_TRACKING_URI.
+        review: Where the review is served on this machine.
         login: ``user:password`` of both servers.
     """
     user, _, password = login.partition(":")
@@ -81,6 +83,7 @@ def build_environment(
     usual = {  # defaults that a user may override
         "PREFECT_WORKER_QUERY_SECONDS": "3",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "segpipe",
+        REVIEW_ADDRESS: review,
     }
     return {**usual, **os.environ, **ours}
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from flows.services.ports import read
+from flows.services.processes.ports import read
 from segpipe.evaluation.report.page import page_file
 from segpipe.project.errors import DataError
 from segpipe.project.origin.study import project_name

@@ -1,4 +1,4 @@
-"""services: start and stop Prefect, MLflow and workers on this machine together."""
+"""services: start and stop Prefect, MLflow, the review and workers together."""
 
 import contextlib
 import fcntl
@@ -13,7 +13,12 @@ from pathlib import Path
 
 import psutil
 
-from flows.services.daemons import (
+from flows.services.environment import (
+    build_environment,
+    find_login,
+    without_secrets,
+)
+from flows.services.processes.daemons import (
     Daemon,
     end,
     family,
@@ -22,12 +27,10 @@ from flows.services.daemons import (
     lives,
     parent,
 )
-from flows.services.environment import (
-    build_environment,
-    find_login,
-    without_secrets,
-)
-from flows.services.ports import answers, is_online, listener, owner
+from flows.services.processes.ports import answers, is_online, listener, owner
+from flows.services.review import NAME as REVIEW
+from flows.services.review import PORT as REVIEW_PORT
+from flows.services.review import build_words, describe_lack
 from flows.services.stores import adopt_store, choose_store, keep_stores
 from flows.services.workers import build_workers
 from segpipe.project.documents import Document
@@ -39,7 +42,7 @@ FOLDER = ".services"
 STARTS_S = 120.0  # the first start creates two databases
 # A training that is asked to end first tells MLflow: flows/running/guard.py.
 STOPS_S = 40.0
-SERVERS = ("prefect", "mlflow")
+SERVERS = ("prefect", "mlflow", REVIEW)
 
 
 class Services(Document):
@@ -47,6 +50,7 @@ class Services(Document):
 
     prefect_port: int
     mlflow_port: int
+    review_port: int = REVIEW_PORT  # older documents have none
     daemons: tuple[Daemon, ...] = ()
 
     @property
@@ -59,6 +63,11 @@ class Services(Document):
         """MLFLOW_TRACKING_URI."""
         return f"http://127.0.0.1:{self.mlflow_port}"
 
+    @property
+    def review(self) -> str:
+        """Where the review is served on this machine."""
+        return f"http://127.0.0.1:{self.review_port}"
+
     def environment(self, root: Path) -> dict[str, str]:
         """The variables of all services."""
         folder = root / FOLDER
@@ -66,6 +75,7 @@ class Services(Document):
             folder,
             api=self.api,
             mlflow=self.mlflow,
+            review=self.review,
             login=find_login(folder),
         )
 
@@ -77,14 +87,18 @@ class Services(Document):
 def read_services(root: Path) -> Services:
     """Services of a project that still run; if none do, only the ports to use."""
     file = root / FOLDER / "services.json"
+    review_port = _read_port("SEGPIPE_REVIEW_PORT", REVIEW_PORT)
     if file.is_file():
         there = Services.read(file)
-        running = tuple(there.running().values())
+        running = there.running()
         if running:
-            return there.model_copy(update={"daemons": running})
+            kept = there.review_port if REVIEW in running else review_port
+            found = {"daemons": tuple(running.values()), "review_port": kept}
+            return there.model_copy(update=found)
     return Services(
         prefect_port=_read_port("SEGPIPE_PREFECT_PORT", 4200),
         mlflow_port=_read_port("SEGPIPE_MLFLOW_PORT", 5000),
+        review_port=review_port,
     )
 
 
@@ -160,6 +174,7 @@ def start(root: Path) -> Services:
         adopt_store(root, root / FOLDER, running="mlflow" in starter.services.running())
         try:
             _start_servers(starter)
+            _start_review(starter)
             _deploy(starter)
             _start_workers(starter)
         except BaseException:
@@ -183,6 +198,18 @@ def _start_servers(starter: Starter) -> None:
     starter.launch("mlflow", words, {"MLFLOW_BACKEND_STORE_URI": store, **environment})
     _wait_closed(starter, "prefect", f"{services.api}/admin/version", login)
     _wait_closed(starter, "mlflow", f"{services.mlflow}/version", login)
+
+
+def _start_review(starter: Starter) -> None:
+    """Start the server of the review where review.yaml and its packages are there."""
+    services = starter.services
+    if lack := describe_lack(starter.root):
+        log.info("%s: %s", REVIEW, lack)
+        return
+    clear(starter, REVIEW, services.review_port)
+    environment = without_secrets(services.environment(starter.root))
+    starter.launch(REVIEW, build_words(services.review_port), environment)
+    starter.wait(REVIEW, lambda: answers(f"{services.review}/login"))
 
 
 def _wait_closed(starter: Starter, name: str, url: str, login: str) -> None:

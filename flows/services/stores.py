@@ -19,7 +19,12 @@ from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths, sqlite_uri
 
 log = logging.getLogger(__name__)
-VARIABLES = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "MLFLOW_BACKEND_STORE_URI")
+VARIABLES = (
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+    "MLFLOW_BACKEND_STORE_URI",
+    "SEGPIPE_REVIEW_DATABASE",
+)
+DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}  # to install
 
 
 class Stores(Document):
@@ -140,7 +145,7 @@ def _described(name: str, address: str) -> str:
     except ModuleNotFoundError as error:
         raise DataError(
             f"{name}: expected the driver of the database, found no module "
-            f"{error.name}; install it, for PostgreSQL with `pip install "
-            "psycopg2-binary`"
+            f"{error.name}; install it: `pip install "
+            f"'{DRIVERS.get(str(error.name), error.name)}'`"
         ) from error
     return f"{url.drivername}://{url.host or ''}/{url.database or ''}"

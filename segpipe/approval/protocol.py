@@ -18,6 +18,15 @@ ELSEWHERE = "SEGPIPE_REVIEWS"  # names the folder reviews/ of another project
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
+def _check_webhook(address: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/]\S*", address):
+        raise ValueError("expected https://HOST/PATH, or http; null for none")
+    return address
+
+
+Webhook = Annotated[str, AfterValidator(_check_webhook)]
+
+
 class CasesParams(Params):
     """Which cases readers see, always some of both strata."""
 
@@ -90,7 +99,7 @@ class Protocol(Params):
     blinding: BlindingParams
     policy: PolicyParams
     links: LinksParams
-    webhook: str | None
+    webhook: Webhook | None
 
     @property
     def digest(self) -> str:
@@ -222,6 +231,7 @@ links:
   slicer: null
   ohif: null
 
-# Address that is told when a review waits for readers; null: none.
+# Address of http or https that is sent a JSON message when a review waits for readers:
+# event, project, name, version, items, link, text, and no case; null: none.
 webhook: null
 """

@@ -165,11 +165,16 @@ def decide(
     password = ask_password(signer, password_file, option="--password-file")
     words = Words(said[0], meaning, reason, promote)
     name = name or default_name(HERE)
-    record = tool(name, str(version), words, signer, password, HERE)
+    next_step: list[str] = []
+    record = tool(
+        name, str(version), words, signer, password, HERE, tell=next_step.append
+    )
     typer.echo(
         f"record {record.number}: {record.printed_name} as {record.role} signed "
         f"{said[0]} of {name} {version}; commit reviews/ and push it"
     )
+    for row in next_step:
+        typer.echo(row)
 
 
 @people.command()

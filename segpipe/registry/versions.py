@@ -15,6 +15,7 @@ from segpipe.registry.store import SEGMENTER, all_pages, reachable
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 REVIEW = "review.status"
 PENDING = "pending"
+ASKED = "review.asked"  # tag of a version: when its readers were told, in UTC
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,17 @@ class Version:
     created: datetime
     run: str | None
     description: str = ""
+
+
+def note_asked(version: Version, paths: Paths) -> None:
+    """Tag a version with the time at which its readers were told of the review.
+
+    Raises:
+        DataError: If the registry cannot be reached.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    with reachable(paths) as (client, _):
+        client.set_model_version_tag(version.name, version.version, ASKED, now)
 
 
 def list_versions(name: str | None, paths: Paths) -> list[Version]:

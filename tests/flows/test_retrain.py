@@ -1,5 +1,6 @@
 """What is not worse goes to review, what is worse does not, and nothing goes twice."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,13 +14,16 @@ from prefect.client.orchestration import get_client
 from flows.reproduce import SEEN, remember_data
 from flows.retrain import DONE, retrain, take_in
 from flows.running.commands import CommandError
+from segpipe.approval.protocol import protocol_file, write_protocol
 from segpipe.project.errors import DataError
 from segpipe.project.origin.commit import md5_folder
 from segpipe.project.paths import Paths
 from segpipe.registry.promotion import promote
-from segpipe.registry.versions import find_alias, list_versions
+from segpipe.registry.versions import find_alias, find_version, list_versions
+from segpipe.review.dossier import dossier_folder, read_dossier
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.run import import_dataset
+from tests.support.hooks import webhook
 from tests.support.phantoms import write_dataset
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
@@ -48,10 +52,10 @@ def dvc(root: Path, *words: str) -> None:
     subprocess.run(command, cwd=root, check=True, stdout=subprocess.DEVNULL)
 
 
-def read_note() -> str:
-    """The newest artifact of the key retrain."""
+def read_note(key: str = "retrain") -> str:
+    """The newest artifact of a key."""
     with get_client(sync_client=True) as client:
-        wanted = {"artifacts": {"key": {"any_": ["retrain"]}}, "sort": "CREATED_DESC"}
+        wanted = {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC"}
         found = client._client.post("/artifacts/filter", json=wanted).json()
     return str(found[0]["data"])
 
@@ -91,6 +95,38 @@ def test_a_worse_candidate_gets_a_note_with_the_reasons(paths: Paths) -> None:
     note = read_note()
     assert "poor is not registered" in note
     assert "case_" not in note  # names of cases stay in the project
+
+
+def test_readers_are_asked_once_and_no_run_waits_for_them(paths: Paths) -> None:
+    """A hook that fails is a warning; nobody is told twice."""
+    with webhook() as hook:
+        write_protocol(paths.root)
+        file = protocol_file(paths.root)
+        address = f"webhook: {hook.url}/closed"
+        text = file.read_text().replace("webhook: null", address)
+        file.write_text(text.replace("require: false", "require: true"))
+        try:
+            assert retrain(str(paths.root), name="spleen", model="poor") == "registered"
+            first = find_version("spleen", "1", paths)
+            note = read_note()
+            assert retrain(str(paths.root), name="spleen", model="poor") == "unchanged"
+        finally:
+            file.unlink()
+
+    dossier = read_dossier(dossier_folder(paths, "spleen", "1"))
+    assert dossier.segmenter == first.tags["segpipe.segmenter"]
+    assert first.tags["review.asked"].endswith("+00:00")
+    assert first.tags["review.status"] == "pending"
+    assert find_version("spleen", "1", paths).tags == first.tags
+    assert "It waits for its [review](http://127.0.0.1:8010)." in note
+    assert "No version is promoted without it." in note
+    ((_, _, body),) = hook.got  # once, although it answered with 403
+    said = json.loads(body)
+    assert (said["name"], said["version"]) == ("spleen", "1")
+    assert said["items"] == len(dossier.items)
+    shown = body.decode() + note + read_note("review")
+    assert "case_" not in shown  # names of cases stay in the project
+    assert "[Open the review](http://127.0.0.1:8010)" in shown
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from segpipe.review.accounts.assignments import Reader, assign
 from segpipe.review.accounts.database import Database, open_database
 from segpipe.review.accounts.tables import User
 from segpipe.review.accounts.users import Newcomer, add_user, find_user
-from segpipe.review.server.app import build_app
+from segpipe.review.server.app import build_app, build_settings
 from segpipe.review.shelf import Volume, open_volume
 from tests.support.dossiers import write_dossier
 from tests.support.reviews import CHEAP
@@ -134,8 +134,7 @@ def served(review: Review) -> Iterator[Review]:
     """The review on a port of this machine."""
     port = free_port()
     app = review.build(port)
-    config = uvicorn.Config(app, port=port, log_level="warning", server_header=False)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(app, **build_settings(port)))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -6,7 +6,13 @@ exception: the tag review.head names a record that the chain must still hold.
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 
 from segpipe.approval.chain.anchors import Anchor, parse_anchor
 from segpipe.approval.chain.signing import append
@@ -15,6 +21,7 @@ from segpipe.approval.policy import faults_of_gates, utc_now
 from segpipe.approval.protocol import reviews_root
 from segpipe.approval.records import Emergency, Promotion, Subject
 from segpipe.approval.use import Court, is_required, open_court, require_approved
+from segpipe.project.documents import parse_yaml
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.fetch import Registered, fetch
@@ -26,6 +33,8 @@ from segpipe.registry.mlflow_model.provenance import (
 from segpipe.registry.store import DATA, SEAL, all_pages, reachable
 from segpipe.segmenter.spec import SCHEME, ensemble_digest
 
+CHAMPION = "champion"
+LOADED = "registered_model_meta"  # MLflow's file beside a model that it downloaded
 HEAD = "review.head"  # tag of a version: the head of the chain when it was last signed
 MEANING = (
     "I promote this version without the approvals that the policy asks for, and answer "
@@ -98,6 +107,49 @@ def fetch_approved(uri: str, paths: Paths) -> Registered:
         anchors = anchors_of(registered.name, paths)
         require_approved(uri, case.subject, paths.root, anchors, alias=alias)
     return registered
+
+
+def require_loaded(folder: Path, made: Provenance) -> None:
+    """Refuse a version that MLflow has loaded and that may not be used on patients now.
+
+    MLflow says beside the files which version they are, but not by which alias it was
+    asked for. So whoever loads the version on which the alias champion lies is refused
+    if the records make another version the champion.
+
+    Args:
+        folder: The version's files, inside of the model that MLflow has loaded.
+        made: Its provenance.
+
+    Raises:
+        DataError: If it is not approved, or is called the champion without a record.
+    """
+    found = _find_loaded(folder)
+    if found is None:  # it was loaded from a folder
+        subject = made.subject(made.model, "unknown")
+        require_approved(str(folder), subject, Path(), (), alias="")
+        return
+    name, version, tags = found.name, str(found.version), dict(found.tags)
+    require_approved(
+        f"{SCHEME}{name}/{version}",
+        made.subject(name, version),
+        Path(),
+        _anchors(name, version, tags),
+        alias=CHAMPION if CHAMPION in found.aliases else "",
+    )
+
+
+def _find_loaded(folder: Path) -> ModelVersion | None:
+    """The version that MLflow has downloaded; None if it does not say or know it."""
+    file = next((p / LOADED for p in folder.parents if (p / LOADED).is_file()), None)
+    if file is None or not mlflow.is_tracking_uri_set():
+        return None
+    document = parse_yaml(file, file.read_bytes())
+    try:
+        return MlflowClient().get_model_version(
+            str(document["model_name"]), str(document["model_version"])
+        )
+    except (KeyError, TypeError, MlflowException):  # a copy from another registry
+        return None
 
 
 def anchors_of(name: str | None, paths: Paths) -> tuple[Anchor, ...]:

@@ -14,10 +14,11 @@ from jaxtyping import Float64
 from mlflow.models import ModelSignature, set_model
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
-from segpipe.approval.use import is_required, is_trial, require_approved
+from segpipe.approval.use import is_required, is_trial
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
+from segpipe.registry.mlflow_model.approved import require_loaded
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance
 from segpipe.segmenter.preprocessing import label_dtype
 from segpipe.segmenter.segmenter import Inference, Segmenter, build_inference
@@ -78,8 +79,7 @@ class RegisteredSegmenter(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             )
         needed = is_required(Path(), sealed=made.approval is not None)
         if needed and not is_trial():
-            subject = made.subject(made.model, "unknown")  # MLflow does not say which
-            require_approved(str(folder), subject, Path(), (), alias="")
+            require_loaded(folder, made)
         self._segmenter = Segmenter.ensemble(folders)
         self._inference = default_inference()
 

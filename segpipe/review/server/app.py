@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,7 +17,7 @@ from segpipe.project.errors import DataError
 from segpipe.review.accounts.database import Database
 from segpipe.review.server import cases, lead, login, queue
 from segpipe.review.server.access import NotLoggedInError, Office
-from segpipe.review.server.guard.door import Door, build_hosts
+from segpipe.review.server.guard.door import LOCAL, Door, build_hosts, has_proxy
 from segpipe.review.server.guard.limits import Limits, Rate
 from segpipe.review.server.pages import FILES, answer_file, render
 from segpipe.review.shelf import Shelf
@@ -44,7 +45,8 @@ def build_app(database: Database, folder: Path, *, records: Path, port: int) -> 
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(MultiPartException, _refuse)
     app.add_exception_handler(DataError, _fail)
-    return Limits(Door(app, hosts=build_hosts(port), authorization=None))
+    hosts = build_hosts(port)
+    return Limits(Door(app, hosts=hosts, authorization=None, encrypted=True))
 
 
 def serve(
@@ -58,16 +60,26 @@ def serve(
         certificate: File with the certificate, for TLS without a proxy.
         key: File with the certificate's key.
     """
-    uvicorn.run(
-        app,
-        host="127.0.0.1",
-        port=port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
-    )
+    settings = build_settings(port)
+    uvicorn.run(app, **settings, ssl_certfile=certificate, ssl_keyfile=key)
+
+
+def build_settings(port: int) -> dict[str, Any]:
+    """How uvicorn runs the server.
+
+    The headers X-Forwarded-Proto and X-Forwarded-For are believed only where
+    SEGPIPE_HOSTS names a proxy, and only from this machine: otherwise, any program here
+    could pass its tries to log in off as those of many addresses.
+    """
+    return {
+        "host": LOCAL[0],
+        "port": port,
+        "log_level": "warning",
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": has_proxy(),
+        "forwarded_allow_ips": LOCAL[0],
+    }
 
 
 def _static(request: Request, name: str) -> Response:

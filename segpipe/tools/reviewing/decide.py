@@ -1,6 +1,8 @@
 """decide: sign a decision on a version, with all that it rests on."""
 
+import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -22,7 +24,9 @@ from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.approved import find_case
 from segpipe.registry.promotion import review
+from segpipe.tools.reviewing.announce import announce
 
+log = logging.getLogger(__name__)
 STATUS = {"approve": "approved", "reject": "rejected", "withdraw": "withdrawn"}
 
 
@@ -52,20 +56,23 @@ def decide(
     paths: Paths,
     *,
     segmenter: str | None = None,
+    tell: Callable[[str], None] = log.info,
 ) -> Record:
     """Sign a decision on a version, and repeat it in MLflow's tags for people.
 
     The decision holds all readings, adjudications and corrections of the version that
-    stand in the chain.
+    stand in the chain. An approval that is complete by the policy is announced to
+    Prefect, where the flow promote waits for it.
 
     Args:
         name: Name of the registered model.
         version: Number of the version.
         verdict: What is decided.
-        signer: Name of the signer's key.
+        signer: Name of the key.
         password: Its password, asked for this signature.
         paths: The project's folders.
         segmenter: Digest of what was reviewed; the version must be that. None: any.
+        tell: Called with the sentence that says what comes next.
 
     Raises:
         DataError: If there is no review.yaml or version, the version is another than
@@ -95,18 +102,21 @@ def decide(
     assert after.head is not None
     note = f"record {record.number} by {record.printed_name}: {verdict.reason}"
     status = STATUS[verdict.decision]
-    if (
-        verdict.decision == "approve"
-        and not judge(
-            case.subject.segmenter,
-            after,
-            court.protocol,
-            utc_now(),
-            trainers=case.subject.trainers,
-        ).approved
-    ):
+    approval = judge(
+        case.subject.segmenter,
+        after,
+        court.protocol,
+        utc_now(),
+        trainers=case.subject.trainers,
+    )
+    waits = verdict.decision == "approve" and not approval.approved
+    if waits:
         status = "pending"  # another approval is missing
     review(name, version, status, note, paths, head=after.head.text)
+    if waits:
+        tell(f"{name} {version} waits: {approval.why}")
+    elif verdict.decision == "approve":
+        tell(announce(content, record.number, paths))
     return record
 
 

@@ -78,12 +78,14 @@ def describe_study(name: str, files: dict[str, str]) -> Study:
 def _name_deployments(text: str, name: str) -> str:
     """Name the deployments FLOW/STUDY, so that several studies share a server.
 
-    The trigger of retrain waits for the events of this study alone.
+    The triggers of retrain and promote wait for the events of this study alone.
     """
     text = _replace(text, f"\nname: {CHECKOUT}\n", f'\nname: "{name}"\n')
     text = re.sub(r"^  - name: \w+$", f'  - name: "{name}"', text, flags=re.M)
     text = _replace(text, "Retrain on new data", f"Retrain {name} on new data")
-    return _replace(text, EVENTS, f'"segpipe.project.{name}"}}')
+    text = _replace(text, "approved versions", f"approved versions of {name}")
+    assert text.count(EVENTS) == 2, text
+    return text.replace(EVENTS, f'"segpipe.project.{name}"}}')
 
 
 def _read(name: str) -> str:

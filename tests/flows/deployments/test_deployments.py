@@ -10,12 +10,13 @@ import pytest
 
 from flows.deployments.automations import WITHIN
 from flows.deployments.deployments import install
+from segpipe.tools.reviewing.announce import APPROVED
 from segpipe.tools.study.files import files_of_segpipe
 from tests.support.deployed import ask
 from tests.support.places import ROOT
 
 pytestmark = pytest.mark.slow
-NAMES = ("reproduce", "train", "retrain", "watch", "segment")
+NAMES = ("reproduce", "train", "retrain", "promote", "watch", "segment")
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,7 @@ def test_every_deployment_waits_in_a_pool_and_starts_nothing_unasked(
         "reproduce": [],
         "train": [],
         "retrain": [("nightly", False)],
+        "promote": [],
         "watch": [("every-five-minutes", False)],
         "segment": [],
     }
@@ -99,6 +101,30 @@ def test_new_data_start_a_retraining(
     ]
 
 
+def test_an_approval_starts_a_promotion_with_what_the_event_says(
+    deployed: dict[str, Any], prefect_api: str
+) -> None:
+    by_name = {
+        each["name"]: each for each in ask(prefect_api, "automations/filter", {})
+    }
+    (action,) = by_name["Promote approved versions"]["actions"]
+
+    assert by_name["Promote approved versions"]["trigger"]["expect"] == [APPROVED]
+    assert action["deployment_id"] == deployed["promote"]["id"]
+    assert action["parameters"] == {
+        name: f"{{{{ event.payload.{name} }}}}"
+        for name in ("name", "version", "digest", "record")
+    }
+
+
+def test_runs_know_where_readers_find_the_review(deployed: dict[str, Any]) -> None:
+    found = {
+        each["job_variables"]["env"]["SEGPIPE_REVIEW_URL"] for each in deployed.values()
+    }
+
+    assert found == {"http://127.0.0.1:8010"}
+
+
 def test_a_study_on_the_same_server_has_deployments_of_its_own(
     deployed: dict[str, Any], prefect_api: str, tmp_path: Path
 ) -> None:
@@ -125,11 +151,18 @@ def test_a_study_on_the_same_server_has_deployments_of_its_own(
     matches = {
         name: each["trigger"]["match"]
         for name, each in names.items()
-        if name.endswith("on new data")
+        if each["trigger"]
+        .get("match", {})
+        .get("prefect.resource.id", "")
+        .startswith("segpipe.project.")
     }
     assert matches == {
         "Retrain liver on new data": {"prefect.resource.id": "segpipe.project.liver"},
         "Retrain on new data": {"prefect.resource.id": "segpipe.project.segpipe"},
+        "Promote approved versions of liver": {
+            "prefect.resource.id": "segpipe.project.liver"
+        },
+        "Promote approved versions": {"prefect.resource.id": "segpipe.project.segpipe"},
     }
 
 

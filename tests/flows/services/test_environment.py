@@ -4,18 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from flows.services.daemons import MARK
 from flows.services.environment import (
     build_environment,
     find_login,
     without_secrets,
 )
+from flows.services.processes.daemons import MARK
 from tests.support.places import ROOT
 
 
 def build(folder: Path) -> dict[str, str]:
     return build_environment(
-        folder / "s", api="http://a", mlflow="http://m", login="user:wo:rd"
+        folder / "s",
+        api="http://a",
+        mlflow="http://m",
+        review="http://r",
+        login="user:wo:rd",
     )
 
 
@@ -49,6 +53,16 @@ def test_workers_know_the_servers_login_and_not_its_databases(
     assert worker["MLFLOW_TRACKING_PASSWORD"] == "wo:rd"
     assert "postgresql://u:w@h/d" not in worker.values()
     assert "PREFECT_SERVER_API_AUTH_STRING" not in worker
+
+
+def test_readers_are_sent_to_this_machine_or_where_the_user_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SEGPIPE_REVIEW_URL", raising=False)
+    assert build(tmp_path)["SEGPIPE_REVIEW_URL"] == "http://r"
+
+    monkeypatch.setenv("SEGPIPE_REVIEW_URL", "https://review.example.org")
+    assert build(tmp_path)["SEGPIPE_REVIEW_URL"] == "https://review.example.org"
 
 
 def test_no_run_gets_the_checkpoints_of_the_project_that_started_the_servers(

@@ -23,12 +23,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
-from flows.services.daemons import MARK, family, lives
 from flows.services.door import authorization
 from flows.services.environment import find_login
 from flows.services.pages import find_pages
-from flows.services.ports import listener, owner
+from flows.services.processes.daemons import MARK, family, lives
+from flows.services.processes.ports import listener, owner
 from flows.services.services import Services, Starter, clear, read_services, start, stop
+from segpipe.approval.protocol import write_protocol
 from segpipe.evaluation.report.page import page_file
 from segpipe.project.documents import write_text
 from segpipe.project.errors import DataError
@@ -56,10 +57,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shorter = code.replace("seconds=90", "seconds=20")
     assert shorter != code
     (folder / "flows" / "deployments" / "automations.py").write_text(shorter)
+    write_protocol(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEGPIPE_PREFECT_PORT", str(free_port()))
         patch.setenv("SEGPIPE_MLFLOW_PORT", str(free_port()))
+        patch.setenv("SEGPIPE_REVIEW_PORT", str(free_port()))
         patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        patch.delenv("SEGPIPE_REVIEW_DATABASE", raising=False)
         patch.delenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", raising=False)
         patch.delenv("PREFECT_SERVER_API_AUTH_STRING", raising=False)
         try:
@@ -131,6 +135,20 @@ def fetch(
     known = {"Authorization": authorization(login)} if login else {}
     given = {**known, **(headers or {})}
     return httpx.request(method, url, headers=given, content=body, timeout=30)
+
+
+def test_the_review_is_served_with_a_login_of_its_own(
+    root: Path, services: Services
+) -> None:
+    """Readers get neither the login of the servers nor a second question."""
+    answer = fetch(f"{services.review}/login", login="")
+    first = fetch(f"{services.review}/", login="")
+
+    assert pages(root)["Review"] == services.review
+    assert answer.status_code == 200
+    assert "www-authenticate" not in answer.headers
+    assert (first.status_code, first.headers["location"]) == (303, "/login")
+    assert (root / ".reviews" / "accounts.db").stat().st_mode & 0o777 == 0o600
 
 
 JSON, TEXT = "application/json", "text/plain"
@@ -388,7 +406,7 @@ def test_a_command_without_variables_writes_to_the_store_that_is_served(
 def pages(root: Path) -> dict[str, str]:
     """The printed addresses by name."""
     lines = [line.split() for line in (root / "printed").read_text().splitlines()]
-    names = ("Report", "Runs", "Versions", "Deployments")
+    names = ("Report", "Runs", "Versions", "Deployments", "Review")
     return {line[0]: line[1] for line in lines if line and line[0] in names}
 
 
@@ -409,7 +427,7 @@ def test_a_start_says_what_it_waits_for_at_least_every_few_seconds(root: Path) -
     gaps = [(one - before).total_seconds() for before, one in pairwise(moments)]
 
     assert max(gaps) <= 10, said
-    for name in ("prefect", "mlflow", "cpu", "train-cpu"):
+    for name in ("prefect", "mlflow", "review", "cpu", "train-cpu"):
         assert any(f"{name}: starts; its log is" in line for line in said)
         assert any(f"{name}: ready after" in line for line in said)
 
@@ -503,7 +521,7 @@ def test_a_second_start_starts_what_died_and_nothing_else(
     after = read_services(root).running()
 
     assert find_login(root / ".services").split(":")[1] not in printed
-    assert set(before) == {"prefect", "mlflow", "cpu"}
+    assert set(before) == {"prefect", "mlflow", "review", "cpu"}
     assert set(after) == {*before, "train-cpu"}
     assert {name: after[name] for name in before} == before
     deployment = ask(services.api, "deployments/name/together/together")
@@ -629,8 +647,8 @@ def test_stop_ends_all_that_was_started_and_nothing_else(
         assert other.poll() is None
     assert number
     assert sleeper in before
-    assert len(before) >= 7  # four services, the run, its guard and command
-    assert set(ended) == {"prefect", "mlflow", "cpu", "train-cpu"}
+    assert len(before) >= 8  # five services, the run, its guard and command
+    assert set(ended) == {"prefect", "mlflow", "review", "cpu", "train-cpu"}
     assert not family(services.daemons, root / ".services")
     assert not [process for process in before if lives(process)]
     assert stop(root) == []

@@ -11,10 +11,11 @@ from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths, sqlite_uri
 from segpipe.registry.store import connect
 
-PREFECT, MLFLOW = VARIABLES
+PREFECT, MLFLOW, REVIEW = VARIABLES
 ADDRESS = {
     PREFECT: "postgresql+asyncpg://me:secret@db.example.org/prefect",
     MLFLOW: "sqlite:////elsewhere/mlflow.db",
+    REVIEW: "sqlite:////elsewhere/accounts.db",
 }
 
 

@@ -130,19 +130,22 @@ def approve_under_a_strange_key(paths: Paths) -> None:
     move_by_hand(paths)
 
 
-# What is done, and what each door says; MLflow knows neither alias nor tags, so what
-# concerns those is not seen there.
+# What is done, and what each door says.
 ATTACKS: list[tuple[Callable[[Paths], None], set[str], str]] = [
     (move_by_hand, set(DOORS), "no record decides about the segmenter"),
-    (move_to_an_approved_one_by_hand, {"segment"}, "moved without a record"),
+    (
+        move_to_an_approved_one_by_hand,
+        {"segment", "mlflow"},
+        "moved without a record",
+    ),
     (let_it_expire, set(DOORS), "by Dr Lea expired on 20"),
     (let_the_trainer_approve, set(DOORS), "signed by Dr Max, who trained it"),
     (withdraw, set(DOORS), "Dr Lea withdrew its approval of it in record 8"),
     (edit_a_record, set(DOORS), "record 6 is not what lea signed: it was changed"),
-    (cut_the_chain_off, {"segment", "version"}, "record 7 is missing: MLflow's tag"),
-    (lose_the_records, {"segment", "version"}, "record 7 is missing: MLflow's tag"),
+    (cut_the_chain_off, set(DOORS), "record 7 is missing: MLflow's tag"),
+    (lose_the_records, set(DOORS), "record 7 is missing: MLflow's tag"),
     (lose_the_policy, set(DOORS), "set SEGPIPE_REVIEWS to the folder reviews"),
-    (approve_under_a_strange_key, {"segment", "version"}, "the chain was rewritten"),
+    (approve_under_a_strange_key, set(DOORS), "the chain was rewritten"),
 ]
 
 

@@ -26,22 +26,25 @@ def test_the_graph_differs_in_what_the_stage_code_depends_on_and_nowhere_else() 
     assert study == own
 
 
-def test_the_deployments_differ_in_their_names_and_what_retrain_waits_for() -> None:
+def test_the_deployments_differ_in_their_names_and_what_triggers_wait_for() -> None:
     own, study = load((ROOT / "prefect.yaml").read_text()), load(OURS["prefect.yaml"])
 
     assert (own.pop("name"), study.pop("name")) == ("segpipe", "liver")
     flows = [each.pop("name") for each in own["deployments"]]
     names = [each.pop("name") for each in study["deployments"]]
-    assert flows == ["reproduce", "train", "retrain", "watch", "segment"]
-    assert names == ["liver"] * 5
-    (before,), (after,) = (
-        own["deployments"][2]["triggers"],
-        study["deployments"][2]["triggers"],
-    )
-    assert after.pop("name") == "Retrain liver on new data"
-    assert before.pop("name") == "Retrain on new data"
-    assert before.pop("match") == {"prefect.resource.id": "segpipe.project.segpipe"}
-    assert after.pop("match") == {"prefect.resource.id": "segpipe.project.liver"}
+    assert flows == ["reproduce", "train", "retrain", "promote", "watch", "segment"]
+    assert names == ["liver"] * 6
+    triggers = {
+        "Retrain on new data": "Retrain liver on new data",
+        "Promote approved versions": "Promote approved versions of liver",
+    }
+    for place, (old, new) in enumerate(triggers.items(), 2):
+        (before,), (after,) = (
+            one["deployments"][place]["triggers"] for one in (own, study)
+        )
+        assert (before.pop("name"), after.pop("name")) == (old, new)
+        assert before.pop("match") == {"prefect.resource.id": "segpipe.project.segpipe"}
+        assert after.pop("match") == {"prefect.resource.id": "segpipe.project.liver"}
     assert study == own
 
 
@@ -51,7 +54,7 @@ def test_a_name_that_yaml_would_take_for_something_else_stays_a_name(name: str) 
     study = yaml.safe_load(files_of_segpipe(name)["prefect.yaml"])
 
     assert study["name"] == name
-    assert [each["name"] for each in study["deployments"]] == [name] * 5
+    assert [each["name"] for each in study["deployments"]] == [name] * 6
     (trigger,) = study["deployments"][2]["triggers"]
     assert trigger["name"] == f"Retrain {name} on new data"
     assert trigger["match"] == {"prefect.resource.id": f"segpipe.project.{name}"}

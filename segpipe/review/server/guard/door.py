@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 HOSTS = "SEGPIPE_HOSTS"  # further names of the servers, such as that of a proxy
 POLICY_VIOLATION = 1008  # why a websocket is closed, RFC 6455
 SCHEMES = ("http", "https")
+LOCAL = ("127.0.0.1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,12 @@ class Door:
     """A server that answers only requests with its own Host, Origin and header."""
 
     def __init__(
-        self, server: ASGIApp, *, hosts: Sequence[str], authorization: str | None
+        self,
+        server: ASGIApp,
+        *,
+        hosts: Sequence[str],
+        authorization: str | None,
+        encrypted: bool = False,
     ) -> None:
         """Guard a server.
 
@@ -40,17 +46,21 @@ class Door:
             hosts: Its names, as the Host header has them: ``name:port``.
             authorization: Header Authorization that requests need; None if the server
                 asks for a login itself.
+            encrypted: Whether requests under other names than this machine's must have
+                come by TLS, as the server or a proxy on this machine says.
         """
         self.server = server
         self.hosts = frozenset(host.lower() for host in hosts)
         self.origins = frozenset(build_origins(hosts))
         self.header = authorization
+        self.encrypted = encrypted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it before the server sees it."""
         refusal = None
         if scope["type"] != "lifespan":
-            refusal = self.judge(Headers(scope=scope))
+            asked, scheme = Headers(scope=scope), scope.get("scheme", "http")
+            refusal = self.judge(asked) or self.judge_scheme(asked, scheme)
         if refusal is None:
             await self.server(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -86,6 +96,17 @@ class Door:
             )
         return None
 
+    def judge_scheme(self, headers: Headers, scheme: str) -> Refusal | None:
+        """Why a request is refused that was sent in the clear; None if it is not."""
+        name = headers.get("host", "").rpartition(":")[0] or headers.get("host", "")
+        if not self.encrypted or scheme in ("https", "wss") or name in LOCAL:
+            return None
+        return Refusal(
+            403,
+            "expected TLS: open the address with https; the proxy must run on this "
+            "machine and send X-Forwarded-Proto: https",
+        )
+
 
 def is_embedded(headers: Headers) -> bool:
     """Whether a page of another server loads this, as a picture, frame or script.
@@ -102,7 +123,12 @@ def is_embedded(headers: Headers) -> bool:
 def build_hosts(port: int) -> list[str]:
     """Names by which a server is called: on this machine, and in SEGPIPE_HOSTS."""
     others = [name.strip() for name in os.environ.get(HOSTS, "").split(",")]
-    return [f"127.0.0.1:{port}", f"localhost:{port}", *filter(None, others)]
+    return [*(f"{name}:{port}" for name in LOCAL), *filter(None, others)]
+
+
+def has_proxy() -> bool:
+    """Whether a proxy on this machine is said to stand before the servers."""
+    return bool(os.environ.get(HOSTS))
 
 
 def build_origins(hosts: Sequence[str]) -> list[str]:

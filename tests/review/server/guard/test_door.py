@@ -86,6 +86,26 @@ def test_who_is_let_in(door: Door, name: str) -> None:
     assert refusal is None or "open-sesame" not in refusal.text
 
 
+@pytest.mark.parametrize(
+    ("host", "scheme", "let_in"),
+    [
+        ("lab.example", "https", True),
+        ("lab.example", "http", False),
+        ("lab.example:8443", "http", False),
+        ("127.0.0.1:5000", "http", True),
+        ("localhost:5000", "http", True),
+        ("localhost.lab.example", "http", False),
+    ],
+)
+def test_under_another_name_only_what_came_by_tls_is_let_in(
+    door: Door, host: str, scheme: str, let_in: bool
+) -> None:
+    closed = Door(door.server, hosts=(), authorization=None, encrypted=True)
+
+    assert (closed.judge_scheme(Headers({"host": host}), scheme) is None) == let_in
+    assert door.judge_scheme(Headers({"host": host}), scheme) is None
+
+
 def test_two_names_in_one_request_are_refused(door: Door) -> None:
     raw = [(b"host", b"127.0.0.1:5000"), (b"host", b"evil.example")]
     refusal = door.judge(Headers(raw=[*raw, (b"authorization", BASIC.encode())]))

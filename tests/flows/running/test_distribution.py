@@ -21,9 +21,9 @@ from prefect.states import Cancelling, Crashed
 
 import flows
 from flows.deployments.deployments import describe_place
-from flows.distribution import choose_place
 from flows.reproduce import reproduce
 from flows.running.commands import CommandError, git
+from flows.running.distribution import choose_place
 from segpipe.project.errors import DataError
 from tests.support.servers import prefect_worker, wait_until
 
@@ -108,7 +108,7 @@ def project(
     """A committed project with a DVC remote."""
     monkeypatch.setattr("flows.reproduce.record_runs", lambda root: None)
     monkeypatch.setattr("flows.reproduce.show_results", lambda root: None)
-    monkeypatch.setattr("flows.distribution.LOOKS_S", 0.5)
+    monkeypatch.setattr("flows.running.distribution.LOOKS_S", 0.5)
     root = tmp_path / "project"
     (root / "data").mkdir(parents=True)
     (root / "data" / "x").write_text(str(tmp_path))  # of its own: nothing is restored

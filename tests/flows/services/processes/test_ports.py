@@ -5,7 +5,7 @@ import socket
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
-from flows.services.ports import answers, is_online, owner
+from flows.services.processes.ports import answers, is_online, owner
 from tests.support.servers import free_port
 
 

@@ -8,7 +8,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.services.daemons import MARK, Daemon, end, family, last_lines, launch, lives
+from flows.services.processes.daemons import (
+    MARK,
+    Daemon,
+    end,
+    family,
+    last_lines,
+    launch,
+    lives,
+)
 from tests.support.servers import wait_until
 
 # What outlives its shell outlives its Popen object.
@@ -83,7 +91,8 @@ def test_a_caller_that_carries_the_mark_is_not_of_the_family(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`make stop` from within a flow run ends what runs, not itself."""
-    words = f"""from pathlib import Path; from flows.services.daemons import family
+    words = f"""from pathlib import Path
+from flows.services.processes.daemons import family
 print(len(family([], Path({str(tmp_path)!r}))))"""
     monkeypatch.setenv(MARK, str(tmp_path))
     answer = subprocess.run(

@@ -1,0 +1,1 @@
+"""The processes of this machine: those that were started, and who listens."""
