@@ -1,0 +1,1 @@
+"""The guards of the server: which requests reach it, how large and how often."""
