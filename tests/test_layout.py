@@ -46,6 +46,7 @@ COMMANDS = dict(commands_of(app))
 BEARING = {
     "promote": "promotion",
     "rollback": "promotion",
+    "review corrections list": "apply",
     "review init": "protocol",
     "review users add": "signing",
     "review users list": "users",

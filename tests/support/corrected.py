@@ -69,7 +69,7 @@ def write_project(root: Path, *, dimensions: int = 3, instances: bool = False) -
     return paths
 
 
-def tested_case(paths: Paths) -> str:
+def judged_case(paths: Paths) -> str:
     """Name of the first test case."""
     return read_split(paths.artifacts).test[0]
 

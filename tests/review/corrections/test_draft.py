@@ -19,7 +19,7 @@ from tests.support.corrected import (
     digest_of,
     first,
     item_of,
-    tested_case,
+    judged_case,
     trained_on,
     write_project,
     write_review,
@@ -33,7 +33,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
 
 @pytest.fixture(scope="module")
 def volume(paths: Paths) -> Volume:
-    return write_review(paths, tested_case(paths))
+    return write_review(paths, judged_case(paths))
 
 
 def start(volume: Volume, paths: Paths, given: Begin) -> Any:
@@ -50,7 +50,7 @@ def test_runs_change_the_voxels_of_the_file_that_was_shown(
     after = draft.finish(draft.draw([(place, 2, 3)]))
 
     label = np.asarray(
-        nib.load(paths.data / f"labelsTr/{tested_case(paths)}.nii").dataobj
+        nib.load(paths.data / f"labelsTr/{judged_case(paths)}.nii").dataobj
     ).copy()
     assert (label[::-1, ::-1] == shown).all()
     label[-1 - 2, -1 - 3, 4:6] = 3
@@ -95,7 +95,7 @@ def test_a_beginning_that_would_poison_the_gate_is_refused(
 
     with pytest.raises(DataError, match=words) as refusal:
         start(volume, paths, Begin(**(given | changed)))
-    assert tested_case(paths) not in str(refusal.value)
+    assert judged_case(paths) not in str(refusal.value)
 
 
 def test_a_models_mask_is_no_reference_whoever_sends_it(
@@ -139,8 +139,8 @@ def test_a_reference_that_was_replaced_meanwhile_is_no_beginning(
 ) -> None:
     root = tmp_path / "project"
     shutil.copytree(paths.root, root)
-    volume = write_review(Paths(root), tested_case(paths))
-    file = root / "data" / read_cases(paths.artifacts)[tested_case(paths)].label
+    volume = write_review(Paths(root), judged_case(paths))
+    file = root / "data" / read_cases(paths.artifacts)[judged_case(paths)].label
     image = nib.load(file)
     array = np.asarray(image.dataobj).copy()
     array[0, 0, 0] = 1

@@ -23,7 +23,7 @@ from tests.support.corrected import (
     digest_of,
     first,
     item_of,
-    tested_case,
+    judged_case,
     write_project,
     write_review,
 )
@@ -41,7 +41,7 @@ def test_a_correction_is_kept_on_the_grid_of_its_source_and_signed(
     paths: Paths,
 ) -> None:
     """Voxels have 2 mm³; a line of four voxels along i is all contour."""
-    volume = write_review(paths, tested_case(paths))
+    volume = write_review(paths, judged_case(paths))
     draft = begin(volume, item_of(volume), first(volume), paths)
     step = draft.grid.shape[1] * draft.grid.shape[2]
     after = draft.finish(draft.draw([(n * step, 1, 3) for n in range(4)]))
@@ -60,18 +60,18 @@ def test_a_correction_is_kept_on_the_grid_of_its_source_and_signed(
     (filed,) = list_filed(paths)
     assert filed.kept is not None
     assert digest_file(filed.mask) == content.after
-    label = nib.load(paths.data / f"labelsTr/{tested_case(paths)}.nii")
+    label = nib.load(paths.data / f"labelsTr/{judged_case(paths)}.nii")
     kept = nib.load(filed.mask)
     assert np.array_equal(kept.affine, label.affine)
     changed = np.asarray(kept.dataobj) != np.asarray(label.dataobj)
     assert changed.sum() == 4
     text = (records_folder(paths.root) / f"{record.number:06d}.json").read_text()
-    assert tested_case(paths) not in text
+    assert judged_case(paths) not in text
     assert corrections_folder(paths).stat().st_mode & 0o077 == 0
 
 
 def test_without_a_signature_nothing_is_kept(paths: Paths) -> None:
-    volume = write_review(paths, tested_case(paths))
+    volume = write_review(paths, judged_case(paths))
     draft = begin(volume, item_of(volume), first(volume, None), paths)
     after = draft.finish(draft.draw([(1, 1, 1)]))
     before = sorted(corrections_folder(paths).iterdir())
@@ -85,7 +85,7 @@ def test_without_a_signature_nothing_is_kept(paths: Paths) -> None:
 def test_pictures_without_a_spacing_are_measured_in_px(tmp_path: Path) -> None:
     paths = write_project(tmp_path, dimensions=2)
     write_people(paths.root)
-    volume = write_review(paths, tested_case(paths))
+    volume = write_review(paths, judged_case(paths))
     draft = begin(volume, item_of(volume), first(volume), paths)
     after = draft.finish(draft.draw([(0, 2, 1)]))
     record = sign_correction(draft, after, "", "rob", password_of("rob"), paths.root)

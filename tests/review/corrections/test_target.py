@@ -10,7 +10,7 @@ from segpipe.dataset.split import lock_file, pseudonym, read_lock
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.review.corrections.target import find_target, is_tested, refuse_tested
-from tests.support.corrected import tested_case, trained_on, write_project
+from tests.support.corrected import judged_case, trained_on, write_project
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Paths:
 def test_a_test_case_is_corrected_for_the_reference_others_for_training(
     project: Paths,
 ) -> None:
-    assert find_target(tested_case(project), project).purpose == "reference"
+    assert find_target(judged_case(project), project).purpose == "reference"
     assert find_target(trained_on(project), project).purpose == "training"
 
 
@@ -35,7 +35,7 @@ def test_a_case_that_left_the_data_is_refused_without_its_name(project: Paths) -
 def test_nothing_of_a_tested_patient_is_trained_on(project: Paths) -> None:
     """By the patient, by the name of the case, and by its voxels under any name."""
     cases = read_cases(project.artifacts)
-    one, other = cases[tested_case(project)], cases[trained_on(project)]
+    one, other = cases[judged_case(project)], cases[trained_on(project)]
     assert one.digest
     assert other.digest
 

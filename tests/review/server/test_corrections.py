@@ -21,7 +21,7 @@ from segpipe.review.server.guards.limits import BODY_BYTES, LONGER
 from tests.support.corrected import (
     ITEM,
     digest_of,
-    tested_case,
+    judged_case,
     write_project,
     write_review,
 )
@@ -41,7 +41,7 @@ from tests.support.reviews import CHEAP
 def review(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Review]:
     """Jane has signed all that she was to read, Joe has not."""
     paths = write_project(tmp_path_factory.mktemp("corrections"))
-    volume = write_review(paths, tested_case(paths))
+    volume = write_review(paths, judged_case(paths))
     accounts = open_database(f"sqlite:///{paths.root}/accounts.db")
     with served(Review(accounts, volume, paths.root)) as one:
         enrol(one)
@@ -187,7 +187,7 @@ def test_a_wrong_correction_is_refused_and_leaves_nothing(
     assert kept(review) == before
     assert len(list_filed(Paths(review.root))) == records
     assert str(review.root) not in answer.text
-    assert tested_case(Paths(review.root)) not in answer.text
+    assert judged_case(Paths(review.root)) not in answer.text
 
 
 def test_another_grid_and_a_bomb_are_refused_and_leave_nothing(
