@@ -88,15 +88,17 @@ async def upload(request: Request, visitor: Known, place: OnePlace) -> Response:
     parser = InMemory(request.headers, request.stream(), max_files=1, max_fields=10)
     try:
         fields = await parser.parse()
-        sent = Words.model_validate(_texts(fields))
-    except ValidationError as error:
-        return _refuse(400, _first(error))
     except (KeyError, MultiPartException):
         return _refuse(400, "the form is damaged")
-    file = fields.get("file")
+    file, texts = fields.get("file"), _texts(fields)
     if not isinstance(file, UploadFile):
         return _refuse(400, "file: expected a mask, found none")
     content, name = await file.read(), file.filename or ""
+    await fields.close()
+    try:
+        sent = Words.model_validate(texts)
+    except ValidationError as error:
+        return _refuse(400, _first(error))
     return await _keep(request, visitor, place, sent, lambda d: d.read(content, name))
 
 
