@@ -48,6 +48,7 @@ BEARING = {
     "rollback": "promotion",
     "review assign": "assignment",
     "review bundle": "pages",
+    "review corrections list": "apply",
     "review init": "protocol",
     "review serve": "app",
     "review users add": "users",

@@ -138,6 +138,9 @@ class Correction(Document):
         after: SHA-256 of the result.
         added_path_mm: Length of contour that was drawn anew.
         changed_ml: Volume of the voxels that changed, by structure.
+        added_path_px: The same of images without a physical spacing.
+        changed_px: The same, in voxels.
+        comment: The person's words.
     """
 
     kind: Literal["correction"] = "correction"
@@ -148,6 +151,9 @@ class Correction(Document):
     after: Digest
     added_path_mm: NonNegativeFloat | None
     changed_ml: dict[str, NonNegativeFloat]
+    added_path_px: NonNegativeFloat | None = Field(None, exclude_if=is_empty)
+    changed_px: dict[str, NonNegativeFloat] = Field({}, exclude_if=is_empty)
+    comment: Comment = Field("", exclude_if=lambda words: not words)
 
 
 class Decision(Document):

@@ -1,6 +1,7 @@
 """Case: the files of one study; CaseList: the verified data set."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,9 @@ from pydantic import Field
 from segpipe.dataset.description import Values, legend_of
 from segpipe.images.values import Legend
 from segpipe.project.documents import Document, Unit, is_empty
+
+# Column of patients.csv: digest of the segmenter whose mask was corrected to the label.
+DERIVED = "derived_from"
 
 
 class Case(Document):
@@ -47,6 +51,11 @@ class Case(Document):
     structures: tuple[str, ...] = ()
     missing: tuple[int, ...] = Field((), exclude_if=is_empty)
     observers: dict[str, str] = Field(default_factory=dict, exclude_if=is_empty)
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether its label is a corrected segmentation, so that it is no reference."""
+        return bool(re.fullmatch(r"[0-9a-f]{64}", self.attributes.get(DERIVED, "")))
 
 
 class CaseList(Document):

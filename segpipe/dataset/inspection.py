@@ -16,7 +16,7 @@ from segpipe.images.contract import check_axial, check_varies
 from segpipe.images.formats import raster, slicer
 from segpipe.images.formats.files import read_image, read_label
 from segpipe.images.grid import Grid
-from segpipe.images.volume import LabelMap
+from segpipe.images.volume import Image, LabelMap
 from segpipe.project.errors import DataError
 
 # An upper bound of the tolerance in mm, for microscopy with its small voxels.
@@ -144,6 +144,13 @@ def _read_label(path: Path, dataset: Dataset) -> LabelMap:
     return read_label(path, spacing_mm=dataset.spacing_mm)
 
 
+def add_voxels(digest: Any, image: Image) -> None:
+    """Add the voxels of an image to a digest of a case, along the canonical axes."""
+    turned = image.grid.to_canonical.apply(image.array)
+    digest.update(repr(turned.shape).encode())
+    digest.update(np.ascontiguousarray(turned).data)
+
+
 def _inspect_images(
     files: CaseFiles, data: Path, dataset: Dataset, limits: Limits, faults: list[str]
 ) -> tuple[Grid | None, str]:
@@ -161,9 +168,7 @@ def _inspect_images(
         faults += _apart(path, image.grid, grid, limits)
         faults += _flat_channels(path, image.array)
         channels += len(image.array)
-        turned = image.grid.to_canonical.apply(image.array)
-        digest.update(repr(turned.shape).encode())
-        digest.update(np.ascontiguousarray(turned).data)
+        add_voxels(digest, image)
         if grid is None:
             grid = image.grid
             faults += _geometry_faults(path, grid, dataset, limits)

@@ -1,4 +1,4 @@
-"""preprocess: reorient, resample and normalize every case."""
+"""preprocess: reorient, resample and normalize every case that is trained on."""
 
 import logging
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import read_case, read_case_instances, read_case_label
 from segpipe.dataset.casework import CaseCache, map_cases
 from segpipe.dataset.prepared import CaseIndex, PreparedCase, index_file
+from segpipe.dataset.split import read_split
 from segpipe.images.volume import ImageStream
 from segpipe.project.documents import write_folder
 from segpipe.project.errors import DataError
@@ -55,18 +56,21 @@ def run(params: PreprocessParams, *, paths: Paths) -> None:
     """Write artifacts/preprocess: a folder a case, and an index of their digests.
 
     A case is copied from .cache/preprocess if its files, the code and the plan are the
-    same as before.
+    same as before. Test cases are left out: predict prepares their images itself, and a
+    corrected reference of one must not make a training stale.
 
     Raises:
         DataError: If an annotated slice would be lost, or a file cannot be read.
     """
     cases, plan = read_cases(paths.artifacts), read_plan(paths.artifacts)
     slim = cases.model_copy(update={"cases": ()})
-    names = [case.name for case in cases.cases]
+    test = {*read_split(paths.artifacts).test}
+    chosen = [case for case in cases.cases if case.name not in test]
+    names = [case.name for case in chosen]
     with write_folder(paths.artifacts / "preprocess") as part:
         digests = map_cases(
             _prepare,
-            [_Job(case, slim, plan, paths, part / case.name) for case in cases.cases],
+            [_Job(case, slim, plan, paths, part / case.name) for case in chosen],
             workers=params.workers,
             name=lambda job: job.case.name,
             describe="preprocess",

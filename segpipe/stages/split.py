@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 from pydantic import Field
 
-from segpipe.dataset.case import Case, read_cases
+from segpipe.dataset.case import DERIVED, Case, read_cases
 from segpipe.dataset.split import (
     Fold,
     Split,
@@ -58,11 +58,13 @@ def run(params: SplitParams, *, paths: Paths) -> None:
     each structure and each site (column ``site`` of patients.csv) is on as many sides
     as it can be. Sides that data/splits.csv (columns patient and side: ``test`` or the
     number of a fold) or a column ``side`` of patients.csv gives come before all others.
-    Patients whose images hold the same voxels are on one side.
+    Patients whose images hold the same voxels are on one side. A patient with a case
+    that is a corrected segmentation (column ``derived_from``) is never tested.
 
     Raises:
         DataError: If the given sides contradict each other or the cases, or put copies
-            on different sides; if a side is empty; if split.lock is damaged or lost.
+            on different sides; if a side is empty; if split.lock is damaged or lost; if
+            a tested patient has a corrected segmentation.
     """
     cases = read_cases(paths.artifacts).cases
     of_patient = defaultdict(list)
@@ -70,9 +72,16 @@ def run(params: SplitParams, *, paths: Paths) -> None:
         of_patient[case.patient].append(case.name)
     first = _find_copies(cases)
     given = [*_in_patients(paths.data, cases), *_in_splits(paths.data)]
-    fixed = _check_given(given, first, params.n_folds)
+    n_folds = params.n_folds
+    fixed = _check_given(given, first, n_folds)
     kept = _kept_sides(params, first, cases, paths)
-    sides = assign(params, first, _known_sides(first, fixed, kept), _traits(cases))
+    known = _known_sides(first, fixed, kept)
+    derived = {case.patient for case in cases if case.is_derived}
+    for patient in sorted(derived):
+        leader = first[patient]
+        known.setdefault(leader, int(_share(params.seed, "fold", leader) * n_folds))
+    sides = assign(params, first, known, _traits(cases))
+    _refuse_derived(derived, sides, paths.data)
     empty = _empty_side(sides, params.n_folds)
     if empty is not None:
         mend = _mend(params, first, given=bool(fixed), kept=bool(kept))
@@ -100,6 +109,17 @@ def run(params: SplitParams, *, paths: Paths) -> None:
         len(members(TEST)),
         " + ".join(str(len(fold.validation)) for fold in folds),
     )
+
+
+def _refuse_derived(derived: set[str], sides: dict[str, Side], data: Path) -> None:
+    """Refuse corrected segmentations of tested patients: the gate would reward them."""
+    tested = sorted(patient for patient in derived if sides[patient] == TEST)
+    if tested:
+        raise DataError(
+            f"{data / 'patients.csv'}: expected no corrected segmentation (column "
+            f"{DERIVED}) of a patient who is tested, found one of {tested[0]}; take "
+            "this case out of data/"
+        )
 
 
 def _share(*words: object) -> float:

@@ -45,7 +45,7 @@ def paths(tmp_path: Path) -> Paths:
 
 
 def load(paths: Paths, stage: str, name: str) -> np.ndarray:
-    return np.asarray(np.load(paths.artifacts / stage / "case_02" / f"{name}.npy"))
+    return np.asarray(np.load(paths.artifacts / stage / "case_06" / f"{name}.npy"))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_each_network_reads_the_maps_of_its_dimensions(paths: Paths) -> None:
     for dimensions in (2, 3):
         case = read_training_case(
             paths.artifacts,
-            "case_02",
+            "case_06",
             dimensions=dimensions,
             border=True,
             sparse=False,
@@ -124,7 +124,7 @@ def test_counts_are_of_annotated_voxels_by_class(paths: Paths) -> None:
 
     label = load(paths, "preprocess", "label")
     expected = [int((label == number).sum()) for number in range(3)]
-    assert list(counts["case_02"]) == expected
+    assert list(counts["case_06"]) == expected
     assert sum(expected) < label.size
 
 
@@ -162,16 +162,16 @@ def test_hidden_voxels_weigh_as_if_nobody_had_annotated_them(
 ) -> None:
     """The known maps are those of labels whose other voxels nobody annotated."""
     apart = changed(WEIGH, separate_touching=True)
-    prepared = prepared_case(paths.artifacts, "case_02")
+    prepared = prepared_case(paths.artifacts, "case_06")
     if not drawn:
         (prepared.folder / "instances.npy").unlink()
     annotate.run(ANNOTATE, paths=paths)
     weigh.run(apart, paths=paths)
-    known = np.load(paths.artifacts / "annotate" / "case_02.npy")
-    folder = paths.artifacts / "weigh" / "case_02"
+    known = np.load(paths.artifacts / "annotate" / "case_06.npy")
+    folder = paths.artifacts / "weigh" / "case_06"
     found = {file.name: np.load(file) for file in (folder / "known").iterdir()}
     dense = np.load(folder / "border-3d.npy")
-    counts = read_counts(paths.artifacts, sparse=True)["case_02"]
+    counts = read_counts(paths.artifacts, sparse=True)["case_06"]
     prepared.save_label(known)
     if drawn:
         ids = np.array(prepared.instances)

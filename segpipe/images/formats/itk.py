@@ -85,14 +85,41 @@ def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> 
             os.replace(file, path.with_name(file.name))
 
 
-def files_of(path: Path) -> tuple[Path, ...]:
-    """The file and the files of voxels that its header names, if they exist."""
-    if not path.is_file():
-        return (path,)
+def promised_voxels(path: Path) -> int:
+    """Voxels that an NRRD header promises, of all axes; nothing behind it is read.
+
+    Raises:
+        DataError: If it gives no whole sizes.
+    """
+    fields = {key.lower(): value for key, value in read_fields(path).items()}
+    sizes = fields.get("sizes", "").split()
+    if not sizes or not all(one.isascii() and one.isdecimal() for one in sizes):
+        raise DataError(
+            f"{path}: expected an NRRD header with the sizes of all axes, found none; "
+            "write the file again"
+        )
+    return math.prod(int(one[:20]) for one in sizes)
+
+
+def is_detached(path: Path) -> bool:
+    """Whether a header says that its voxels are in other files."""
+    return DATA_FILE.search(_head_of(path)) is not None
+
+
+def _head_of(path: Path) -> str:
+    """The beginning of a file as text; of NRRD, its header alone."""
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES).decode("utf-8", "surrogateescape")
     if head.startswith("NRRD"):
         head = head.replace("\r\n", "\n").partition("\n\n")[0]
+    return head
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The file and the files of voxels that its header names, if they exist."""
+    if not path.is_file():
+        return (path,)
+    head = _head_of(path)
     found = DATA_FILE.search(head)
     if found is None:
         return (path,)

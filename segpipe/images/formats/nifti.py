@@ -71,6 +71,17 @@ def open_image(path: Path) -> ImageStream:
     return ImageStream(grid, 1, partial(_read_slices, path, image.dataobj, shape))
 
 
+def promised_voxels(path: Path) -> int:
+    """Voxels that the header promises, of all axes; nothing behind it is read.
+
+    Raises:
+        DataError: If the header is damaged.
+    """
+    with _damage_named(path), _open(path) as file:
+        image = _parse(path, _header_of(file), header_only=True)
+    return math.prod(image.shape)
+
+
 def _read_slices(path: Path, voxels: ArrayProxy, shape: Triple) -> Iterator[np.ndarray]:
     """Read slices along k in the order of the file, to its end.
 

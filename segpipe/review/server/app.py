@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from segpipe.approval.chain.watched import Watched
 from segpipe.project.errors import DataError
 from segpipe.review.accounts.database import Database
-from segpipe.review.server import cases, lead, login, queue
+from segpipe.review.server import cases, corrections, lead, login, queue
 from segpipe.review.server.access import NotLoggedInError, Office
 from segpipe.review.server.guard.door import LOCAL, Door, build_hosts, has_proxy
 from segpipe.review.server.guard.limits import Limits, Rate
@@ -38,7 +38,7 @@ def build_app(database: Database, folder: Path, *, records: Path, port: int) -> 
     app.state.office = Office(
         database, Shelf(folder), Watched(records), Rate(burst=10, per_minute=10.0)
     )
-    for part in (login, queue, cases, lead):
+    for part in (login, queue, cases, corrections, lead):
         app.include_router(part.router)
     app.add_api_route("/static/{digest}/{name}", _static, response_model=None)
     app.add_exception_handler(NotLoggedInError, _to_login)

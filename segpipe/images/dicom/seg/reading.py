@@ -57,6 +57,7 @@ def read_seg(
     path: Path,
     source: DicomImage | None = None,
     *,
+    grid: Grid | None = None,
     only: frozenset[str] = frozenset(),
 ) -> SegLabels:
     """Read a segmentation of any type: BINARY, FRACTIONAL (from 0.5 on) or LABELMAP.
@@ -68,6 +69,7 @@ def read_seg(
         path: The DICOM-SEG file.
         source: The image that was segmented: the labels lie on its grid. Without it,
             they lie on the smallest grid that holds the stored frames.
+        grid: The grid to lie on, where the image is no DICOM.
         only: Names of the structures to read; all if empty.
 
     Raises:
@@ -89,7 +91,8 @@ def read_seg(
     planes = planes_of(path, dataset)
     if source is not None:
         check_reference(path, planes[0].reference, source)
-    grid = slab_of(planes) if source is None else source.image.grid
+        grid = source.image.grid
+    grid = grid or slab_of(planes)
     array = np.zeros(grid.shape, np.int16 if max(names) < 2**15 else np.int32)
     for plane, number, mask in _masks(path, dataset, planes, names):
         if names[number] in values:

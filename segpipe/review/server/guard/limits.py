@@ -1,14 +1,18 @@
 """Limits: how large and how frequent requests may be, and what browsers may do."""
 
+import re
 import time
 from collections import OrderedDict
 from threading import Lock
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_BYTES = 512 * 1024  # ratings of 100 structures with comments
+# Corrections: the runs of a brush, and a mask as a file with its form.
+LONGER = {"corrections": 4 << 20, "corrections/upload": (64 << 20) + BODY_BYTES}
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # NiiVue has its font as data: and compiles no text; it loads what the page gives it.
 POLICY = "; ".join(
@@ -71,7 +75,8 @@ class Limits:
     """Refuses bodies that are too large, and requests that come too fast.
 
     A body is counted while it arrives, so one that states no length is refused, too,
-    before more than the limit is in memory. Nothing is written to a disk.
+    before more than the limit is in memory. Nothing is written to a disk. A longer body
+    than that of a form is not read here: the app asks for it once it knows the visitor.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -86,31 +91,56 @@ class Limits:
             return
         send = _with_headers(send, tls=scope["scheme"] == "https")
         headers = Headers(scope=scope)
+        most = limit_of(scope["path"])
         refusal = None
         if not self.rate.allows((scope.get("client") or ("",))[0]):
             refusal = PlainTextResponse("too many requests: wait a minute", 429)
-        elif not _is_small(headers):
-            refusal = _too_large()
+        elif not _is_small(headers, most):
+            refusal = _too_large(most)
         elif scope["method"] in WRITES and "origin" not in headers:
             refusal = PlainTextResponse("Origin: expected, as browsers send it", 403)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
+        if most > BODY_BYTES:
+            await self.app(scope, _counted(receive, most), send)
+            return
         body = await _read(receive)
         if body is None:
-            await _too_large()(scope, receive, send)
+            await _too_large(most)(scope, receive, send)
             return
         await self.app(scope, _replay(body, receive), send)
 
 
-def _is_small(headers: Headers) -> bool:
+def limit_of(path: str) -> int:
+    """Bytes that the body of a request to an address may have."""
+    own = re.fullmatch(r"/reviews/\w+/items/\w+/(corrections(?:/upload)?)", path)
+    return LONGER[own[1]] if own else BODY_BYTES
+
+
+def _is_small(headers: Headers, most: int) -> bool:
     stated = headers.get("content-length", "0")
-    return stated.isdecimal() and int(stated[:20]) <= BODY_BYTES
+    return stated.isdecimal() and int(stated[:20]) <= most
 
 
-def _too_large() -> PlainTextResponse:
-    text = f"the body of a request may have {BODY_BYTES} bytes at most"
+def _too_large(most: int) -> PlainTextResponse:
+    text = f"the body of a request may have {most} bytes at most"
     return PlainTextResponse(text, 413, {"Connection": "close"})
+
+
+def _counted(receive: Receive, most: int) -> Receive:
+    """Receive a body; the request ends as soon as it is too large."""
+    arrived = 0
+
+    async def counted() -> Message:
+        nonlocal arrived
+        message = await receive()
+        arrived += len(message.get("body", b""))
+        if arrived > most:
+            raise HTTPException(413, f"the body may have {most} bytes at most")
+        return message
+
+    return counted
 
 
 async def _read(receive: Receive) -> bytes | None:

@@ -1,0 +1,1 @@
+"""Corrections: masks that people changed, what that cost, and where the masks go."""
