@@ -29,6 +29,7 @@ class Viewer {
       fontMinPx: 16,
       fontColor: [1, 1, 1, 1],
       isNearestInterpolation: false,
+      multiplanarLayout: niivue.MULTIPLANAR_TYPE.GRID, // its own choice leaves half of the stage empty
       multiplanarPadPixels: 6,
       multiplanarShowRender: niivue.SHOW_RENDER.ALWAYS,
       dragAndDropEnabled: false,
