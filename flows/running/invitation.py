@@ -137,7 +137,14 @@ def assign_by_protocol(folder: Path, paths: Paths) -> list[str]:
     Raises:
         DataError: If there are too few readers.
     """
-    return [f"`segpipe review assign {folder} NAME` gives them to a reader"]
+    from segpipe.approval.use import open_court
+    from segpipe.review.accounts.database import address_of, open_database
+    from segpipe.review.shelf import open_volume
+    from segpipe.review.work.assignment import assign_readers
+
+    require_extra()
+    volume, court = open_volume(folder), open_court(paths.root)
+    return assign_readers(volume, [], court, open_database(address_of(paths)))
 
 
 def invite(version: Version, folder: Path, paths: Paths) -> Invitation:
