@@ -215,7 +215,7 @@
       say("There is nothing to send: this mask is as it was delivered.");
       return;
     }
-    by("correction-title").textContent = `Send the correction of ${letter}`;
+    by("correction-title").textContent = `Sign the correction of ${letter}`;
     by("correction").showModal();
   }
 
@@ -229,18 +229,21 @@
       runs: brush.runs(letter),
       purpose: by("panel").dataset.purpose,
       comment: by("correction-comment").value,
+      password: by("correction-password").value,
       csrf: by("form").elements.csrf.value,
     };
+    by("correction-password").value = "";
     try {
       const answer = await fetch(`${by("form").action}/corrections`, {
         method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(fields),
       });
-      if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+      const said = await answer.json().catch(() => ({}));
+      if (!answer.ok) throw new Error(said.problem || `the server answered ${answer.status}`);
       brush.restore(letter);
       by("correction-comment").value = "";
-      say(`The correction of ${letter} is stored: ${sent} voxels. The mask is shown as it was delivered.`);
+      say(`The correction of ${letter} is signed as record ${said.record}: ${sent} voxels. The mask is shown as it was delivered.`);
     } catch (error) {
-      say(`The correction was not stored: ${error.message}. Try again.`);
+      say(`The correction was not signed: ${error.message}`);
     }
   }
 

@@ -15,11 +15,11 @@ from starlette.types import ASGIApp
 from segpipe.approval.chain.watched import Watched
 from segpipe.project.errors import DataError
 from segpipe.review.accounts.database import Database
-from segpipe.review.server import cases, corrections, lead, login, queue
 from segpipe.review.server.access import NotLoggedInError, Office
 from segpipe.review.server.guard.door import LOCAL, Door, build_hosts, has_proxy
 from segpipe.review.server.guard.limits import Limits, Rate
 from segpipe.review.server.pages import FILES, answer_file, render
+from segpipe.review.server.routes import cases, corrections, lead, login, queue
 from segpipe.review.shelf import Shelf
 
 log = logging.getLogger(__name__)

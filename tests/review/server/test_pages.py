@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Response, expect
 
 from segpipe.project.errors import DataError
@@ -401,7 +402,7 @@ def test_a_bundle_opens_from_a_folder_and_holds_nothing_hidden(
 
 
 def test_axe_finds_nothing_serious_on_any_page(page: Page, review: Review) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    axe = Axe()
     found = {}
 
     def look(name: str) -> None:

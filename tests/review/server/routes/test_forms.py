@@ -7,7 +7,7 @@ from starlette.datastructures import FormData
 
 from segpipe.project.errors import DataError
 from segpipe.review.dossier import Dossier, Item
-from segpipe.review.server.forms import fill, read_ratings, read_seconds
+from segpipe.review.server.routes.forms import fill, read_ratings, read_seconds
 
 ITEM = Item(id="abcdef", letters=("A", "B"))
 DOSSIER = Dossier.model_validate_json(

@@ -25,8 +25,8 @@ from segpipe.review.server.access import (
     office_of,
     text_of,
 )
-from segpipe.review.server.login import refuse_unless
 from segpipe.review.server.pages import render
+from segpipe.review.server.routes.login import refuse_unless
 from segpipe.review.shelf import Volume
 from segpipe.review.work.adjudication import adjudicate
 

@@ -21,8 +21,8 @@ from segpipe.review.server.access import (
     office_of,
     text_of,
 )
-from segpipe.review.server.forms import SCORES, fill, read_ratings, read_seconds
 from segpipe.review.server.pages import addresses, describe, render
+from segpipe.review.server.routes.forms import SCORES, fill, read_ratings, read_seconds
 from segpipe.review.shelf import Volume
 
 router = APIRouter()

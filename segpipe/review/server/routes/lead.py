@@ -23,8 +23,8 @@ from segpipe.review.server.access import (
     office_of,
     text_of,
 )
-from segpipe.review.server.login import refuse_unless
 from segpipe.review.server.pages import render
+from segpipe.review.server.routes.login import refuse_unless
 from segpipe.review.shelf import Volume
 from segpipe.review.work.status import Standing, stand
 from segpipe.tools.reviewing.decide import Verdict, decide
