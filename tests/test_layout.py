@@ -47,9 +47,10 @@ BEARING = {
     "promote": "promotion",
     "rollback": "promotion",
     "review init": "protocol",
-    "review users add": "signing",
+    "review users add": "users",
     "review users list": "users",
-    "review users revoke": "signing",
+    "review users password": "users",
+    "review users revoke": "users",
 }
 EQUALS = {"segpipe", "segpipe/networks", "segpipe/stages", "segpipe/tools"}
 WITHOUT_LOGIC = {

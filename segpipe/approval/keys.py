@@ -7,6 +7,7 @@ of no use without the password: scrypt with 128 MB for each guess, then AES-256-
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +17,7 @@ from segpipe.approval.records import Digest, fingerprint_of
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 
-SHORTEST = 12  # characters of a password
+SHORTEST, LONGEST = 12, 200  # NIST SP 800-63B: long ones, no rules about signs
 # scrypt: OWASP's password storage cheat sheet, N = 2^17, r = 8, p = 1.
 COST, BLOCK, LANES = 2**17, 8, 1
 DEAREST = 2**20  # a file that asks for more memory than 1 GB is refused
@@ -24,6 +25,10 @@ NO_PACKAGE = (
     "signed records: expected the package cryptography, found none; install it with "
     "`pip install 'segpipe[review]'`"
 )
+
+
+class WrongPasswordError(DataError):
+    """The password is not that of the key."""
 
 
 class KeyFile(Document):
@@ -42,12 +47,23 @@ def key_path(root: Path, name: str) -> Path:
     return root / ".reviews" / "keys" / f"{name}.json"
 
 
-def make_key(password: str) -> KeyFile:
-    """Make a new key.
+def check_password(password: str, name: str) -> None:
+    """Refuse a new password that is easily guessed.
 
     Raises:
-        DataError: If the password is short.
+        DataError: If it is too short, too long, or contains the person's name.
     """
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise DataError(
+            f"password: expected {SHORTEST} to {LONGEST} characters, found "
+            f"{len(password)}; four random words make a good one"
+        )
+    if name.casefold() in password.casefold():
+        raise DataError("password: expected one without the name, found the name in it")
+
+
+def make_key(password: str) -> KeyFile:
+    """Make a new key, encrypted with a password that was checked."""
     try:
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ModuleNotFoundError as error:
@@ -87,17 +103,17 @@ def read_key(name: str, root: Path) -> KeyFile:
     return KeyFile.read(path)
 
 
-def sign(key: KeyFile, password: str, message: bytes) -> str:
-    """Sign a message, in hexadecimal.
+def unlock(key: KeyFile, password: str) -> Callable[[bytes], str]:
+    """Decrypt a key once, to sign one message or many: message to hexadecimal.
 
     Raises:
-        DataError: If the password is wrong.
+        WrongPasswordError: If the password is wrong.
     """
     from cryptography.hazmat.primitives.asymmetric import ed25519
 
     secret = _decrypt(key, password)
     private = ed25519.Ed25519PrivateKey.from_private_bytes(secret)
-    return private.sign(message).hex()
+    return lambda message: private.sign(message).hex()
 
 
 def is_signed(public_key: str, signature: str, message: bytes) -> bool:
@@ -119,8 +135,9 @@ def change_password(name: str, old: str, new: str, root: Path) -> None:
     """Encrypt a person's key with another password; the key stays the same.
 
     Raises:
-        DataError: If the old password is wrong, or the new one is short.
+        DataError: If the old password is wrong, or the new one easily guessed.
     """
+    check_password(new, name)
     write_key(_encrypt(_decrypt(read_key(name, root), old), new), name, root)
 
 
@@ -128,11 +145,6 @@ def _encrypt(secret: bytes, password: str) -> KeyFile:
     from cryptography.hazmat.primitives.asymmetric import ed25519
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    if len(password) < SHORTEST:
-        raise DataError(
-            f"password: expected at least {SHORTEST} characters, found "
-            f"{len(password)}; several words make a good one"
-        )
     private = ed25519.Ed25519PrivateKey.from_private_bytes(secret)
     public = private.public_key().public_bytes_raw()
     salt, nonce = os.urandom(16), os.urandom(12)
@@ -161,7 +173,7 @@ def _decrypt(key: KeyFile, password: str) -> bytes:
         return cipher.decrypt(nonce, encrypted, public)
     except (InvalidTag, ValueError) as error:
         short = fingerprint_of(key.public_key)[:12]
-        raise DataError(
+        raise WrongPasswordError(
             f"password: expected the one of the key {short}, found another; nothing "
             "was signed. Try again: a forgotten password is lost, and an admin revokes "
             "the key and adds a new one"

@@ -13,6 +13,7 @@ from pathlib import Path
 from segpipe.approval.chain.anchors import Anchor
 from segpipe.approval.chain.verification import Verified, verify
 from segpipe.approval.champions import champions
+from segpipe.approval.people import Person
 from segpipe.approval.policy import Approval, judge, utc_now
 from segpipe.approval.protocol import (
     ELSEWHERE,
@@ -56,6 +57,21 @@ class Court:
             (reigns[-1].subject.version, reigns[-1].subject.segmenter)
             == (subject.version, subject.segmenter)
         )
+
+
+def fault_of_trainer(
+    person: Person, subject: Subject, protocol: Protocol | None
+) -> str | None:
+    """Why a person may not review a version: who trained it may not, by the policy."""
+    if protocol is None or not protocol.policy.reviewer_is_not_trainer:
+        return None
+    if not person.names & {one.casefold() for one in subject.trainers}:
+        return None
+    return (
+        f"{person.name}: expected a reviewer who did not train it, found that "
+        f"{person.printed_name} did ({', '.join(subject.trainers)}); another person "
+        "decides"
+    )
 
 
 def is_required(root: Path, *, sealed: bool) -> bool:

@@ -1,6 +1,5 @@
 """The commands on signed records: people, decisions, showing and verifying."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,17 +20,12 @@ PasswordFile = Annotated[
 ]
 Verdict = Literal["approve", "reject", "withdraw"]
 
-Who = Annotated[str, typer.Argument(help="Name to log in with, as `jane.doe`.")]
-
 app = typer.Typer()
 review = typer.Typer(
     cls=OnceEach, no_args_is_help=True, help="Reviews: people, decisions, records."
 )
-accounts = typer.Typer(
-    cls=OnceEach, no_args_is_help=True, help="The people who may log in to the review."
-)
 people = typer.Typer(
-    cls=OnceEach, no_args_is_help=True, help="The people who may sign, and their keys."
+    cls=OnceEach, no_args_is_help=True, help="The people who may log in and sign."
 )
 
 
@@ -185,32 +179,29 @@ def add(
         typer.Option(help="File that holds the admin's password; else it is asked."),
     ] = None,
 ) -> None:
-    """Make a key for a person; the password is asked for twice.
+    """Make a person's key and login; the password is asked for twice.
 
     Example: segpipe review users add ann --printed-name "Dr Ann Smith" --role admin
     """
-    from segpipe.approval.chain.signing import add_person, check_name, check_roles
+    from segpipe.approval.chain.signing import check_name, check_roles
+    from segpipe.approval.protocol import reviews_root
+    from segpipe.review.accounts.database import address_of, open_database
+    from segpipe.review.accounts.users import Newcomer, add_user
     from segpipe.tools.reviewing.password import ask_new_password, ask_password
 
     check_name(name)
     roles = check_roles(role)
+    database = open_database(address_of(HERE))
     secret = ask_new_password(name, password_file, option="--password-file")
     admin = None
     if by is not None:
         option = "--by-password-file"
         admin = (by, ask_password(by, by_password_file, option=option))
-    record = add_person(
-        name,
-        printed_name,
-        roles,
-        secret,
-        HERE.root,
-        known_as=tuple(known_as or ()),
-        by=admin,
-    )
+    newcomer = Newcomer(name, printed_name, roles, tuple(known_as or ()))
+    record = add_user(database, newcomer, secret, reviews_root(HERE.root), by=admin)
     typer.echo(
-        f"record {record.number}: {name} may sign as {', '.join(role)}; the key lies "
-        f"in .reviews/keys/{name}.json: keep a copy, it is no part of git"
+        f"record {record.number}: {name} may log in and sign as {', '.join(roles)}; "
+        f"the key lies in .reviews/keys/{name}.json: keep a copy, it is no part of git"
     )
 
 
@@ -228,22 +219,57 @@ def list_users() -> None:
 
 
 @people.command()
+def password(
+    name: Key,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(help="File that holds the old password; else it is asked."),
+    ] = None,
+    new_password_file: Annotated[
+        Path | None,
+        typer.Option(help="File that holds the new password; else it is asked."),
+    ] = None,
+) -> None:
+    """Give key and login another password; sessions end, the key stays the same.
+
+    On a machine that has the key and no login of the person, this makes the login.
+
+    Example: segpipe review users password ann
+    """
+    from segpipe.approval.protocol import reviews_root
+    from segpipe.review.accounts.database import address_of, open_database
+    from segpipe.review.accounts.users import change_password
+    from segpipe.tools.reviewing.password import ask_new_password, ask_password
+
+    database = open_database(address_of(HERE))
+    old = ask_password(name, password_file, option="--password-file")
+    new = ask_new_password(name, new_password_file, option="--new-password-file")
+    change_password(database, name, old, new, reviews_root(HERE.root))
+    typer.echo(f"{name} logs in and signs with the new password")
+
+
+@people.command()
 def revoke(
     name: Key,
     reason: Annotated[str, typer.Option(help="Why.")],
     by: Annotated[str, typer.Option(help="The admin who signs.")],
     password_file: PasswordFile = None,
 ) -> None:
-    """Revoke a key: from now on it signs nothing more; what it signed stands.
+    """Revoke a key: it signs nothing more, and login and sessions end at once.
+
+    What it signed stands.
 
     Example: segpipe review users revoke ann --by eve --reason "has left"
     """
-    from segpipe.approval.chain.signing import revoke_person
+    from segpipe.approval.protocol import reviews_root
+    from segpipe.review.accounts.database import address_of, open_database
+    from segpipe.review.accounts.users import revoke_user
     from segpipe.tools.reviewing.password import ask_password
 
-    password = ask_password(by, password_file, option="--password-file")
-    record = revoke_person(name, reason, by, password, HERE.root)
-    typer.echo(f"record {record.number}: the key of {name} signs nothing more")
+    database = open_database(address_of(HERE))
+    admin = (by, ask_password(by, password_file, option="--password-file"))
+    record = revoke_user(database, name, reason, reviews_root(HERE.root), by=admin)
+    typer.echo(f"record {record.number}: {name} logs in and signs nothing more")
 
 
 @review.command()
@@ -258,22 +284,29 @@ def serve(
 
     Example: segpipe review serve
     """
+    from segpipe.approval.chain.verification import verify
+    from segpipe.approval.protocol import reviews_root
     from segpipe.review.accounts.database import address_of, open_database
+    from segpipe.review.accounts.users import describe_lack, without_login
     from segpipe.review.server.app import build_app, serve
 
     if (certificate is None) != (key is None):
         raise DataError("--certificate and --key: expected both or none, found one")
     database = open_database(address_of(HERE))
+    root = reviews_root(HERE.root)
+    lacking = without_login(database, verify(root).require_whole().roster)
+    if lacking:
+        typer.echo(describe_lack(lacking))
     scheme = "http" if certificate is None else "https"
     typer.echo(f"review: {scheme}://127.0.0.1:{port}, until Ctrl+C")
-    server = build_app(database, HERE.root / ".reviews", port=port)
+    server = build_app(database, HERE.root / ".reviews", records=root, port=port)
     serve(server, port=port, certificate=certificate, key=key)
 
 
 @review.command()
 def assign(
     folder: Annotated[Path, typer.Argument(help="Dossier, such as .reviews/liver-3.")],
-    name: Who,
+    name: Key,
     adjudicate: Annotated[
         bool, typer.Option(help="As the adjudicator, not as a reader.")
     ] = False,
@@ -282,88 +315,23 @@ def assign(
 
     Example: segpipe review assign .reviews/liver-3 jane.doe
     """
-    from segpipe.review.accounts.assignments import assign
+    from segpipe.approval.chain.verification import verify
+    from segpipe.approval.protocol import read_protocol, reviews_root
+    from segpipe.review.accounts.assignments import Reader, give
     from segpipe.review.accounts.database import address_of, open_database
     from segpipe.review.accounts.users import find_user
     from segpipe.review.shelf import open_volume
 
-    volume = open_volume(folder)
+    root, volume = reviews_root(HERE.root), open_volume(folder)
     database = open_database(address_of(HERE))
-    user = find_user(database, name)
-    role, purpose = ("adjudicator", "adjudicate") if adjudicate else ("reader", "read")
-    if role not in user.roles:
-        raise DataError(f"{name}: expected the role {role}, found {user.roles}")
-    new = assign(
-        database, user, dossier=volume.digest, items=[*volume.items], purpose=purpose
-    )
-    typer.echo(f"{name}: {new} new of {len(volume.items)} cases")
-
-
-@accounts.command("list")
-def list_accounts() -> None:
-    """List the people who may log in.
-
-    Example: segpipe review accounts list
-    """
-    from segpipe.review.accounts.database import address_of, open_database
-    from segpipe.review.accounts.users import list_users
-
-    for user in list_users(open_database(address_of(HERE))):
-        closed = ", closed" if user.disabled else ""
-        typer.echo(f"{user.name}: {user.printed_name}, {', '.join(user.roles)}{closed}")
-
-
-@accounts.command("add")
-def add_account(
-    name: Who,
-    printed_name: Annotated[str, typer.Option(help="As it stands in records.")],
-    role: Annotated[
-        list[str], typer.Option(help="reader, adjudicator, lead or admin.")
-    ],
-) -> None:
-    """Add a person; the password is asked for, or read from standard input.
-
-    Example: segpipe review accounts add jane --printed-name "Jane Doe" --role reader
-    """
-    from segpipe.review.accounts.database import address_of, open_database
-    from segpipe.review.accounts.users import add_user
-
-    database = open_database(address_of(HERE))
-    password = _ask()
-    add_user(database, name, printed_name=printed_name, roles=role, password=password)
-    typer.echo(f"{name} may log in")
-
-
-@accounts.command()
-def password(name: Who) -> None:
-    """Give a person another password, and end the person's sessions.
-
-    Example: segpipe review accounts password jane.doe
-    """
-    from segpipe.review.accounts.database import address_of, open_database
-    from segpipe.review.accounts.users import find_user, set_password
-
-    database = open_database(address_of(HERE))
-    find_user(database, name)
-    set_password(database, name, _ask())
-    typer.echo(f"{name} has another password")
-
-
-@accounts.command()
-def close(name: Who) -> None:
-    """Close an account and end its sessions; what the person said stays.
-
-    Example: segpipe review accounts close jane.doe
-    """
-    from segpipe.review.accounts.database import address_of, open_database
-    from segpipe.review.accounts.users import disable_user
-
-    disable_user(open_database(address_of(HERE)), name)
-    typer.echo(f"{name} may no longer log in")
+    roster = verify(root).require_whole().roster
+    reader = Reader(*find_user(database, name, roster), volume)
+    purpose, items = "adjudicate" if adjudicate else "read", [*volume.items]
+    new = give(database, reader, items, read_protocol(root), purpose=purpose)
+    typer.echo(f"{name}: {new} new of {len(items)} cases")
 
 
 review.add_typer(people, name="users")
-review.add_typer(accounts, name="accounts")
 app.add_typer(review, name="review", rich_help_panel=REGISTRY)
 
 
@@ -382,10 +350,3 @@ def history(
 
     for row in tool(name, HERE, at=at):
         typer.echo(row)
-
-
-def _ask() -> str:
-    """A new password, never from the command line, which other users can list."""
-    if sys.stdin.isatty():
-        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
-    return sys.stdin.readline().rstrip("\r\n")

@@ -243,6 +243,9 @@ def _describe(work: Work, champion: Side | None, items: list[Item]) -> Dossier:
         protocol=work.protocol.digest,
         data=data_version(root),
         code=git_tags(root).get("git.commit"),
+        registered=work.candidate.provenance.subject(
+            registered.name, registered.version
+        ),
         made=datetime.now(UTC),
         structures=structures_of(work.cases),
         unit=work.cases.unit,

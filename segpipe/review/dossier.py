@@ -14,6 +14,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
 
+from segpipe.approval.records import Subject
 from segpipe.project.documents import Document, Unit, is_empty, write_folder
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
@@ -93,6 +94,8 @@ class Dossier(Document):
         protocol: Digest of review.yaml.
         data: MD5 by which DVC knows the data; none without DVC.
         code: Commit of the project; none without git.
+        registered: How the version's provenance names it; none in a dossier that was
+            written before it was asked for.
         made: When it was made, in UTC.
         structures: What is rated.
         unit: Unit of lengths.
@@ -115,6 +118,19 @@ class Dossier(Document):
     windows: tuple[Window, ...]
     items: tuple[Item, ...]
     files: dict[str, Digest]
+    registered: Subject | None = Field(None, exclude_if=is_empty)
+
+    @property
+    def subject(self) -> Subject:
+        """How signed records name the version."""
+        return self.registered or Subject(
+            name=self.name,
+            version=self.version,
+            segmenter=self.segmenter,
+            data=self.data,
+            code=None,
+            trainers=(),
+        )
 
 
 class Shown(Document):

@@ -9,11 +9,12 @@ from segpipe.approval import keys
 from segpipe.approval.keys import COST as SHIPPED
 from segpipe.approval.keys import (
     change_password,
+    check_password,
     is_signed,
     key_path,
     make_key,
     read_key,
-    sign,
+    unlock,
     write_key,
 )
 from segpipe.project.errors import DataError
@@ -44,7 +45,7 @@ def test_the_file_is_its_owners_only_and_holds_no_secret(tmp_path: Path) -> None
 
 def test_a_signature_is_of_one_key_and_one_message() -> None:
     one, two = make_key(PASSWORD), make_key(PASSWORD)
-    signature = sign(one, PASSWORD, b"message")
+    signature = unlock(one, PASSWORD)(b"message")
 
     assert is_signed(one.public_key, signature, b"message")
     assert not is_signed(one.public_key, signature, b"massage")
@@ -59,7 +60,7 @@ def test_another_public_key_in_the_file_is_noticed(tmp_path: Path) -> None:
     path.write_text(json.dumps(values | {"public_key": "ab" * 32}))
 
     with pytest.raises(DataError, match="password: expected the one of the key"):
-        sign(read_key("ann", tmp_path), PASSWORD, b"message")
+        unlock(read_key("ann", tmp_path), PASSWORD)(b"message")
 
 
 def test_a_file_that_asks_for_all_memory_is_refused(tmp_path: Path) -> None:
@@ -79,11 +80,28 @@ def test_a_changed_password_opens_the_same_key(tmp_path: Path) -> None:
 
     changed = read_key("ann", tmp_path)
     assert changed.public_key == key.public_key
-    assert is_signed(key.public_key, sign(changed, "another long one", b"m"), b"m")
+    assert is_signed(key.public_key, unlock(changed, "another long one")(b"m"), b"m")
     with pytest.raises(DataError, match="found another; nothing was signed"):
-        sign(changed, PASSWORD, b"m")
+        unlock(changed, PASSWORD)(b"m")
 
 
-def test_a_short_password_is_refused() -> None:
-    with pytest.raises(DataError, match="at least 12 characters, found 11"):
-        make_key("x" * 11)
+@pytest.mark.parametrize(
+    ("password", "found"),
+    [
+        ("x" * 11, "found 11"),
+        ("x" * 201, "found 201"),
+        ("I am ANN, your reader", "found the name in it"),
+    ],
+)
+def test_a_password_that_is_easily_guessed_is_refused_and_not_repeated(
+    tmp_path: Path, password: str, found: str
+) -> None:
+    write_key(make_key(PASSWORD), "ann", tmp_path)
+    before = key_path(tmp_path, "ann").read_bytes()
+
+    with pytest.raises(DataError, match=found) as error:
+        change_password("ann", PASSWORD, password, tmp_path)
+    with pytest.raises(DataError, match=found):
+        check_password(password, "ann")
+    assert password not in str(error.value)
+    assert key_path(tmp_path, "ann").read_bytes() == before

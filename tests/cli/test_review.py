@@ -37,12 +37,17 @@ def add(name: str, *words: str) -> Result:
 
 def test_people_sign_and_everybody_can_verify_it(project: Path) -> None:
     assert "wrote review.yaml" in segpipe("init").output
-    assert add("ann", "--role", "admin").output.startswith("record 1: ann may sign")
+    assert add("ann", "--role", "admin").output.startswith(
+        "record 1: ann may log in and sign"
+    )
     by = ["--by", "ann", "--by-password-file", "ann.password"]
     assert add("lea", "--role", "lead", "--role", "reader", *by).exit_code == 0
     signed(decision(), "lea", project)
     words = ["--by", "ann", "--reason", "has left", "--password-file", "ann.password"]
-    assert "signs nothing more" in segpipe("users", "revoke", "lea", *words).output
+    assert (
+        "lea logs in and signs nothing more"
+        in segpipe("users", "revoke", "lea", *words).output
+    )
 
     assert "in record 4" in segpipe("users", "list").output
     assert "fit for use" in segpipe("show", "3").output
@@ -73,7 +78,12 @@ def test_a_wrong_role_is_named(project: Path) -> None:
 
 
 def test_no_command_takes_a_password_as_an_argument() -> None:
-    for command in (["decide"], ["users", "add"], ["users", "revoke"]):
-        page = segpipe(*command, "--help").output.replace("-password-file", "")
+    for command in (
+        ["decide"],
+        ["users", "add"],
+        ["users", "password"],
+        ["users", "revoke"],
+    ):
+        page = segpipe(*command, "--help").output.replace("password-file", "")
 
         assert "--password" not in page

@@ -42,6 +42,8 @@ def write_dossier(
     shape: tuple[int, int, int] = (40, 36, 28),
     unit: str = "mm",
     name: str = "phantom",
+    trainers: tuple[str, ...] = (),
+    case: str = CASE,
 ) -> Path:
     """Write a dossier; all its items show the same, but for the noise."""
     files: dict[str, str] = {}
@@ -69,7 +71,7 @@ def write_dossier(
             files[str(file.relative_to(folder))] = digest(file.read_bytes())
         listed.append({"id": item, "letters": letters})
         key[item] = {
-            "case": CASE,
+            "case": case,
             "patient": PATIENT,
             "stratum": "worst",
             "letters": {"A": "candidate", "B": "champion", "C": "reference"},
@@ -92,6 +94,11 @@ def write_dossier(
         "windows": [{"name": "soft", "low": 60, "high": 180}],
         "items": listed,
         "files": files,
+    }
+    document["registered"] = {
+        **{key: document[key] for key in ("name", "version", "segmenter", "data")},
+        "code": None,
+        "trainers": trainers,
     }
     (folder / "dossier.json").write_text(json.dumps(document))
     return folder

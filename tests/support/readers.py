@@ -13,17 +13,24 @@ import uvicorn
 from argon2 import PasswordHasher
 from starlette.types import ASGIApp
 
+from segpipe.approval import keys
+from segpipe.approval.chain.verification import verify
+from segpipe.approval.chain.watched import Watched
+from segpipe.approval.people import Roster
+from segpipe.approval.records import Role
 from segpipe.review.accounts import passwords
-from segpipe.review.accounts.assignments import assign
+from segpipe.review.accounts.assignments import Reader, assign
 from segpipe.review.accounts.database import Database, open_database
 from segpipe.review.accounts.tables import User
-from segpipe.review.accounts.users import add_user
+from segpipe.review.accounts.users import Newcomer, add_user, find_user
 from segpipe.review.server.app import build_app
 from segpipe.review.shelf import Volume, open_volume
 from tests.support.dossiers import write_dossier
+from tests.support.reviews import CHEAP
 from tests.support.servers import free_port
 
 PASSWORD = "four random words"
+ADMIN = ("ada", PASSWORD)  # the first person of each chain
 # Tests log in hundreds of times; what the real costs are is tested with passwords.py.
 passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 passwords.NOBODY = passwords.HASHER.hash("nobody has this password")
@@ -37,14 +44,11 @@ class Review:
     url: str = ""  # while it is served
     clients: list[httpx.Client] = field(default_factory=list)
 
-    def add(self, name: str, *roles: str, reads: bool = True) -> User:
-        user = add_user(
-            self.database,
-            name,
-            printed_name=f"Dr {name.title()}",
-            roles=roles or ("reader",),
-            password=PASSWORD,
-        )
+    def add(self, name: str, *roles: Role, reads: bool = True) -> User:
+        newcomer = Newcomer(name, f"Dr {name.title()}", roles or ("reader",))
+        by = None if name == ADMIN[0] else ADMIN
+        add_user(self.database, newcomer, PASSWORD, self.root, by=by)
+        user, _ = find_user(self.database, name, self.roster)
         if reads:
             self.give(user)
         return user
@@ -54,8 +58,20 @@ class Review:
         digest = self.volume.digest
         assign(self.database, user, dossier=digest, items=own, purpose="read")
 
+    @property
+    def roster(self) -> Roster:
+        return verify(self.root).require_whole().roster
+
+    @property
+    def chain(self) -> Watched:
+        return Watched(self.root)
+
+    def reader(self, name: str) -> Reader:
+        return Reader(*find_user(self.database, name, self.roster), self.volume)
+
     def build(self, port: int) -> ASGIApp:
-        return build_app(self.database, self.root / ".reviews", port=port)
+        folder = self.root / ".reviews"
+        return build_app(self.database, folder, records=self.root, port=port)
 
     @property
     def address(self) -> str:
@@ -75,8 +91,11 @@ class Review:
 
 def open_review(root: Path, *, database: str = "", **dossier: object) -> Review:
     folder = write_dossier(root / ".reviews/phantom-3", **dossier)  # type: ignore[arg-type]
+    keys.COST = CHEAP
     accounts = open_database(database or f"sqlite:///{root}/accounts.db")
-    return Review(accounts, open_volume(folder), root)
+    review = Review(accounts, open_volume(folder), root)
+    review.add(ADMIN[0], "admin", reads=False)
+    return review
 
 
 def stranger(review: Review) -> httpx.Client:

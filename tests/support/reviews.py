@@ -39,7 +39,7 @@ DIGEST, OTHER = "a" * 64, "b" * 64
 
 
 def password_of(name: str) -> str:
-    return f"the password of {name}"
+    return f"four random words {name.encode().hex()}"
 
 
 def write_people(root: Path) -> None:
@@ -173,5 +173,6 @@ def forge(
         signature="0" * 128,
     )
     values = record.model_dump(mode="json") | more
-    values["signature"] = keys.sign(key, password_of(by), signed_bytes(values))
+    sign = keys.unlock(key, password_of(by))
+    values["signature"] = sign(signed_bytes(values))
     put(root, number, values)

@@ -87,6 +87,21 @@ def hidden_folder(root: Path) -> Path:
     return folder
 
 
+def state_of(root: Path) -> tuple[tuple[str, int, int, int, int], ...]:
+    """What changes with every change of the chain's files: names, sizes and times."""
+    folder = records_folder(root)
+    if not folder.is_dir():
+        return ()
+    with os.scandir(folder) as entries:
+        found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+    return tuple(
+        sorted(
+            (name, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns)
+            for name, one in found
+        )
+    )
+
+
 @contextmanager
 def turn(root: Path) -> Iterator[None]:
     """Exclude other processes and threads that add a record; wait for them.
@@ -100,18 +115,27 @@ def turn(root: Path) -> Iterator[None]:
         yield
 
 
-def add_link(root: Path, number: int, content: bytes) -> Path:
-    """Add a record's file.
+def check_size(root: Path, number: int, content: bytes) -> None:
+    """Refuse a record that would not be read again.
 
     Raises:
-        DataError: If the number is taken, or the record is too large.
+        DataError: If it is too large.
     """
-    path = record_path(root, number)
     if len(content) > LIMIT_BYTES:
         raise DataError(
-            f"{path}: expected a record of at most {LIMIT_BYTES} bytes, found "
-            f"{len(content)}; nothing was signed: shorten reason and comments"
+            f"{record_path(root, number)}: expected a record of at most {LIMIT_BYTES} "
+            f"bytes, found {len(content)}; nothing was signed: shorten reason and "
+            "comments"
         )
+
+
+def add_link(root: Path, number: int, content: bytes) -> Path:
+    """Add a record's file, whose size was checked.
+
+    Raises:
+        DataError: If the number is taken.
+    """
+    path = record_path(root, number)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = hidden_folder(root) / f"{path.name}.{secrets.token_hex(4)}.part"
     try:

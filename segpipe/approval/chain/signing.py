@@ -4,16 +4,25 @@ A signature needs two things, the encrypted key on this machine and the password
 is asked for again each time (21 CFR 11.200(a)(1)).
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
-from segpipe.approval.chain.folder import add_link, turn
+from segpipe.approval.chain.folder import add_link, check_size, turn
 from segpipe.approval.chain.verification import Verified, verify
-from segpipe.approval.keys import KeyFile, make_key, read_key, sign, write_key
+from segpipe.approval.keys import (
+    KeyFile,
+    check_password,
+    make_key,
+    read_key,
+    unlock,
+    write_key,
+)
 from segpipe.approval.people import Person, Roster
 from segpipe.approval.records import (
     ALLOWED,
@@ -55,16 +64,42 @@ def append(
         role: The role in which the signer acts; by default the first that may.
 
     Raises:
+        DataError: As ``append_all`` does.
+    """
+    (record,) = append_all([content], signer, password, root, role=role)
+    return record
+
+
+def append_all(
+    contents: Sequence[Content],
+    signer: str,
+    password: str,
+    root: Path,
+    *,
+    role: Role | None = None,
+) -> list[Record]:
+    """Sign several records of one person and add them, each a record of its own.
+
+    The chain is verified once and the key decrypted once. A process that is killed has
+    added the first of them, in this order, or none or all.
+
+    Args:
+        contents: What is signed.
+        signer: Name of the signer's key.
+        password: Its password, asked for these signatures.
+        root: The project's folder.
+        role: The role in which the signer acts; by default, for each, the first that
+            may.
+
+    Raises:
         DataError: If the chain is broken, the signer has no key or no such role, the
-            password is wrong, or the record is too large. Then nothing was added.
+            password is wrong, or a record is too large. Then nothing was added.
     """
     with turn(root):
         chain = verify(root).require_whole()
-        person = chain.roster.active.get(signer)
-        if person is None:
-            raise DataError(_describe_stranger(signer, chain.roster))
-        key = read_key(signer, root)
-        return _add(chain, content, person, key, password, role)
+        person = expect_person(signer, chain.roster)
+        hand = _Hand(person, read_key(signer, root), password, role)
+        return _add(chain, contents, hand)
 
 
 def add_person(
@@ -90,10 +125,16 @@ def add_person(
             must be an admin and enrols with the own key.
 
     Raises:
-        DataError: If the name is taken or is none, the password is short, or as
-            ``append`` does.
+        DataError: If the name is taken or is none, the password is easily guessed, or
+            as ``append`` does.
     """
     check_name(name)
+    check_password(password, name)
+    if not 1 <= len(printed_name.strip()) <= 200:
+        raise DataError(
+            f"{name}: expected a printed name of 1 to 200 characters, found "
+            f"{len(printed_name.strip())}; it stands in every record"
+        )
     with turn(root):
         chain = verify(root).require_whole()
         if name in chain.roster.active:
@@ -113,9 +154,11 @@ def add_person(
         write_key(key, name, root)  # of no use, and replaced, until the record is there
         if enroller is None:
             own = Person(name, printed_name, roles, key.public_key, known_as, 1, NEVER)
-            return _add(chain, content, own, key, password, "admin")
-        admin, secret = enroller
-        return _add(chain, content, admin, read_key(admin.name, root), secret, "admin")
+            hand = _Hand(own, key, password, "admin")
+        else:
+            admin, secret = enroller
+            hand = _Hand(admin, read_key(admin.name, root), secret, "admin")
+        return _add(chain, [content], hand)[0]
 
 
 def _require_enroller(
@@ -135,10 +178,7 @@ def _require_enroller(
             f"--by: expected the admin who adds the person, of {', '.join(admins)}, "
             "found none"
         )
-    admin = chain.roster.active.get(by[0])
-    if admin is None:
-        raise DataError(_describe_stranger(by[0], chain.roster))
-    return admin, by[1]
+    return expect_person(by[0], chain.roster), by[1]
 
 
 def check_name(name: str) -> None:
@@ -179,40 +219,63 @@ def revoke_person(name: str, reason: str, by: str, password: str, root: Path) ->
     return append(Revocation(name=name, reason=reason), by, password, root)
 
 
-def _add(
-    chain: Verified,
-    content: Content,
-    person: Person,
-    key: KeyFile,
-    password: str,
-    role: Role | None,
+@dataclass(frozen=True)
+class _Hand:
+    """Who signs, with which key, and in which role; none: the first that may."""
+
+    person: Person
+    key: KeyFile
+    password: str
+    role: Role | None
+
+
+def _add(chain: Verified, contents: Sequence[Content], hand: _Hand) -> list[Record]:
+    """Build records, check them as the verification will, sign them, add them."""
+    sign = unlock(hand.key, hand.password)
+    number, previous = (
+        (0, FIRST) if chain.head is None else (chain.head.number, chain.head.digest)
+    )
+    time = [one.time for one in chain.records[-1:]]
+    roster, built = chain.roster, []
+    for content in contents:
+        number += 1
+        record = _build(content, hand, number, previous, time)
+        fault = roster.fault_of(record)
+        if fault is not None:
+            raise DataError(
+                f"record {number} {fault}; nothing was signed: `segpipe review users "
+                "list` shows who may do what"
+            )
+        document = record.model_dump(mode="json")
+        document["signature"] = sign(signed_bytes(document))
+        text = render(document)
+        check_size(chain.root, number, text)
+        roster, previous = roster.after(record), hashlib.sha256(text).hexdigest()
+        built.append((number, text, Record.model_validate_json(json.dumps(document))))
+    for number, text, _ in built:
+        add_link(chain.root, number, text)
+    return [record for _, _, record in built]
+
+
+def _build(
+    content: Content, hand: _Hand, number: int, previous: str, before: list[datetime]
 ) -> Record:
-    """Build a record, check it as the verification will, sign it, add it."""
-    number = 1 if chain.head is None else chain.head.number + 1
+    """A record without its signature."""
+    person = hand.person
     now = datetime.now(UTC).replace(microsecond=0)
-    record = Record(
+    return Record(
         format_version=1,
         number=number,
-        previous=FIRST if chain.head is None else chain.head.digest,
+        previous=previous,
         # Clocks of machines differ: a record is never older than the one before it.
-        time=max([now, *(one.time for one in chain.records[-1:])]),
+        time=max([now, *before]),
         signer=person.name,
         printed_name=person.printed_name,
-        role=role or _choose_role(person.roles, content),
-        key=fingerprint_of(key.public_key),
+        role=hand.role or _choose_role(person.roles, content),
+        key=fingerprint_of(hand.key.public_key),
         content=content,
         signature=UNSIGNED,
     )
-    fault = chain.roster.fault_of(record)
-    if fault is not None:
-        raise DataError(
-            f"record {number} {fault}; nothing was signed: `segpipe review users list` "
-            "shows who may do what"
-        )
-    document = record.model_dump(mode="json")
-    document["signature"] = sign(key, password, signed_bytes(document))
-    add_link(chain.root, number, render(document))
-    return Record.model_validate_json(json.dumps(document))
 
 
 def _choose_role(roles: tuple[Role, ...], content: Content) -> Role:
@@ -220,16 +283,24 @@ def _choose_role(roles: tuple[Role, ...], content: Content) -> Role:
     return next((one for one in ALLOWED[content.kind] if one in roles), roles[0])
 
 
-def _describe_stranger(name: str, roster: Roster) -> str:
+def expect_person(name: str, roster: Roster) -> Person:
+    """The person of a name who may sign.
+
+    Raises:
+        DataError: If there is none.
+    """
+    person = roster.active.get(name)
+    if person is not None:
+        return person
     known = ", ".join(roster.active) or "nobody"
     revoked = [one for one in roster.keys.values() if one.name == name]
     if revoked:
-        return (
+        raise DataError(
             f"{name}: expected a key that may sign, found that record "
             f"{revoked[-1].revoked} revoked it; an admin adds a new one with `segpipe "
             "review users add`"
         )
-    return (
+    raise DataError(
         f"{name}: expected one of those with a key, {known}, found another name; an "
         "admin adds people with `segpipe review users add`"
     )

@@ -3,10 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, select, update
+from sqlalchemy.orm import Session
 
+from segpipe.approval.people import Person
+from segpipe.approval.protocol import Protocol
+from segpipe.approval.use import fault_of_trainer
+from segpipe.project.errors import DataError
 from segpipe.review.accounts.database import Database
 from segpipe.review.accounts.tables import Assignment, StoredReading, User, now
+from segpipe.review.shelf import Volume
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,21 @@ class Task:
     def is_signed(self) -> bool:
         """Whether the reading can no longer be changed."""
         return self.reading is not None and self.reading.signed is not None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who reads a review.
+
+    Attributes:
+        user: The login.
+        person: Who it is, as the chain says.
+        volume: The dossier.
+    """
+
+    user: User
+    person: Person
+    volume: Volume
 
 
 def assign(
@@ -63,6 +84,37 @@ def assign(
     return len(fresh)
 
 
+def give(
+    database: Database,
+    reader: Reader,
+    items: list[str],
+    protocol: Protocol | None,
+    *,
+    purpose: str,
+) -> int:
+    """Give a person items to read, or to adjudicate.
+
+    Returns:
+        How many items are new to the person.
+
+    Raises:
+        DataError: If the person lacks the role, or trained the version.
+    """
+    person, volume = reader.person, reader.volume
+    role = "adjudicator" if purpose == "adjudicate" else "reader"
+    if role not in person.roles:
+        raise DataError(
+            f"{person.name}: expected the role {role}, found {', '.join(person.roles)}"
+            "; an admin gives roles with a new key"
+        )
+    fault = fault_of_trainer(person, volume.dossier.subject, protocol)
+    if fault is not None:
+        raise DataError(fault)
+    return assign(
+        database, reader.user, dossier=volume.digest, items=items, purpose=purpose
+    )
+
+
 def list_dossiers(database: Database, user: User) -> list[str]:
     """The dossiers in which a person has something to read or has read something."""
     own = select(Assignment.dossier).where(Assignment.user_id == user.id).distinct()
@@ -83,6 +135,35 @@ def list_tasks(database: Database, user: User, dossier: str) -> list[Task]:
         return [
             Task(assignment, reading) for assignment, reading in session.execute(rows)
         ]
+
+
+def lock_tasks(
+    session: Session, user: User, dossier: str, item: str | None = None
+) -> list[Task]:
+    """A person's tasks of a dossier, which nobody else changes in this transaction.
+
+    An update that changes nothing locks the rows on a PostgreSQL server, and SQLite's
+    file for writing.
+
+    Args:
+        session: The transaction.
+        user: The person.
+        dossier: SHA-256 of dossier.json.
+        item: The only item; none for all.
+    """
+    own = [Assignment.user_id == user.id, Assignment.dossier == dossier]
+    if item is not None:
+        own.append(Assignment.item == item)
+    session.execute(update(Assignment).where(*own).values(place=Assignment.place))
+    rows = (
+        select(Assignment, StoredReading)
+        .select_from(Assignment)
+        .outerjoin(StoredReading)
+        .where(*own)
+        .order_by(Assignment.place)
+        .execution_options(populate_existing=True)
+    )
+    return [Task(one, reading) for one, reading in session.execute(rows)]
 
 
 def find_task(database: Database, user: User, dossier: str, item: str) -> Task | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segpipe.project.errors import DataError
-from segpipe.review.accounts.assignments import Task, find_task
+from segpipe.review.accounts.assignments import lock_tasks
 from segpipe.review.accounts.database import Database
 from segpipe.review.accounts.tables import StoredReading, User, now
 
@@ -31,20 +31,24 @@ class Reading:
 def submit_reading(database: Database, user: User, reading: Reading) -> None:
     """Store what a person says of an item; until it is signed it may be said anew.
 
-    The time at work is at most the time since the item was first shown.
+    The time at work is at most the time since the item was first shown. While the
+    person's readings are being signed, this waits until they are.
 
     Raises:
         DataError: If the item is not this person's to read, or was signed.
     """
-    task = find_task(database, user, reading.dossier, reading.item)
-    if task is None:
-        raise DataError(f"{reading.item}: expected an item that is yours to read")
-    if task.is_signed:
-        raise DataError(f"{reading.item}: expected an unsigned reading, found a signed")
-    end = now()
-    shown = (end - (task.assignment.opened or end)).total_seconds()
-    claimed = shown if reading.seconds is None else reading.seconds
     with database.begin() as session:
+        own = lock_tasks(session, user, reading.dossier, reading.item)
+        if not own:
+            raise DataError(f"{reading.item}: expected an item that is yours to read")
+        (task,) = own
+        if task.is_signed:
+            raise DataError(
+                f"{reading.item}: expected an unsigned reading, found a signed"
+            )
+        end = now()
+        shown = (end - (task.assignment.opened or end)).total_seconds()
+        claimed = shown if reading.seconds is None else reading.seconds
         session.merge(
             StoredReading(
                 assignment_id=task.assignment.id,
@@ -53,11 +57,3 @@ def submit_reading(database: Database, user: User, reading: Reading) -> None:
                 made=end,
             )
         )
-
-
-def sign_readings(database: Database, tasks: list[Task]) -> None:
-    """Make readings final; the caller asked for the password again."""
-    with database.begin() as session:
-        for task in tasks:
-            if task.reading is not None and not task.is_signed:
-                session.merge(task.reading).signed = now()

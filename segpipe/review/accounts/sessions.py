@@ -7,8 +7,10 @@ from datetime import timedelta
 
 from sqlalchemy import delete, or_
 
+from segpipe.approval.people import Person, Roster
 from segpipe.review.accounts.database import Database
 from segpipe.review.accounts.tables import Login, User, now
+from segpipe.review.accounts.users import person_of
 
 IDLE = timedelta(hours=2)  # a hard case takes long, and its page asks for nothing
 LONGEST = timedelta(hours=12)
@@ -19,18 +21,20 @@ class Visitor:
     """Who sends a request, and in which session.
 
     Attributes:
-        user: The person.
+        user: The person's login.
+        person: Who it is, as the chain says now.
         csrf: The token that the session's forms carry.
         token: Digest of the session's token, by which the database knows it.
     """
 
     user: User
+    person: Person
     csrf: str
     token: str
 
     def may(self, *roles: str) -> bool:
         """Whether the person has one of the roles."""
-        return bool({*roles} & {*self.user.roles})
+        return bool({*roles} & {*self.person.roles})
 
 
 def open_session(database: Database, user: User) -> str:
@@ -52,8 +56,11 @@ def open_session(database: Database, user: User) -> str:
     return token
 
 
-def find_visitor(database: Database, token: str) -> Visitor | None:
-    """Who has this token; None if its session has ended or never was."""
+def find_visitor(database: Database, token: str, roster: Roster) -> Visitor | None:
+    """Who has this token; None if its session has ended or never was.
+
+    A session also ends when the chain revokes the person's key.
+    """
     time = now()
     with database.begin() as session:
         login = session.get(Login, _digest(token))
@@ -62,7 +69,10 @@ def find_visitor(database: Database, token: str) -> Visitor | None:
         if time - login.seen > timedelta(minutes=1):  # not a write for each picture
             login.seen = time
         user = session.get_one(User, login.user_id)
-        return None if user.disabled else Visitor(user, login.csrf, login.token)
+        person = person_of(user, roster)
+        if person is None:
+            return None
+        return Visitor(user, person, login.csrf, login.token)
 
 
 def close_session(database: Database, visitor: Visitor) -> None:

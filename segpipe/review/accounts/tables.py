@@ -52,14 +52,12 @@ class Table(DeclarativeBase):
 
 
 class User(Table):
-    """A person who may log in.
+    """The login of a person; the chain says who that is, with which roles.
 
     Attributes:
-        name: What is typed to log in.
-        printed_name: The person's name, as it stands in records.
-        password: Argon2id hash with its salt and costs.
-        roles: Some of reader, adjudicator, lead and admin.
-        disabled: Whether the account is closed; its rows stay.
+        name: What is typed to log in: the name of the key.
+        key: Fingerprint of the key; the login ends when the key is revoked.
+        password: Argon2id hash of the key's password, with its salt and costs.
         failures: Wrong passwords since the last right one.
         locked_until: Until when no password is tried.
     """
@@ -68,11 +66,9 @@ class User(Table):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(32), unique=True)
-    printed_name: Mapped[str] = mapped_column(String(200))
+    key: Mapped[str] = mapped_column(DIGEST)
     password: Mapped[str] = mapped_column(String(200))
-    roles: Mapped[list[str]] = mapped_column(JSON)
     made: Mapped[datetime] = mapped_column(Moment)
-    disabled: Mapped[bool] = mapped_column(default=False)
     failures: Mapped[int] = mapped_column(default=0)
     locked_until: Mapped[datetime | None] = mapped_column(Moment)
 

@@ -1,116 +1,176 @@
-"""Users: who may log in, with which roles, and what happens after wrong passwords."""
+"""Users: people with a key and a login, and what happens after wrong passwords.
 
-import re
-from collections.abc import Sequence
+Who somebody is, with which roles and until when, says the chain. The database has the
+login alone: a hash of the same password that the key is encrypted with.
+"""
+
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from sqlalchemy import delete, select, update
 
+from segpipe.approval.chain.signing import add_person, expect_person, revoke_person
+from segpipe.approval.chain.verification import verify
+from segpipe.approval.keys import change_password as change_key
+from segpipe.approval.keys import key_path, read_key
+from segpipe.approval.people import Person, Roster
+from segpipe.approval.records import Record, Role
 from segpipe.project.errors import DataError
 from segpipe.review.accounts.database import Database
 from segpipe.review.accounts.passwords import hash_password, is_password
 from segpipe.review.accounts.tables import Login, User, now
 
-ROLES = ("reader", "adjudicator", "lead", "admin")
-NAME = re.compile(r"[a-z][a-z0-9._-]{0,31}")  # as the names of signing keys
 TRIES = 5  # wrong passwords before the account is locked
 LOCKED = timedelta(minutes=15)
 
 
+@dataclass(frozen=True)
+class Newcomer:
+    """A person to be added.
+
+    Attributes:
+        name: Name of the key, and what is typed to log in.
+        printed_name: The name for people.
+        roles: What the person may do.
+        known_as: Other names: of the account on the machine, e-mail in git.
+    """
+
+    name: str
+    printed_name: str
+    roles: tuple[Role, ...]
+    known_as: tuple[str, ...] = ()
+
+
 def add_user(
     database: Database,
-    name: str,
-    *,
-    printed_name: str,
-    roles: Sequence[str],
+    newcomer: Newcomer,
     password: str,
-) -> User:
-    """Add a person.
+    root: Path,
+    *,
+    by: tuple[str, str] | None = None,
+) -> Record:
+    """Make a person's key, enrol it in the chain, and let the person log in.
+
+    Args:
+        database: The accounts.
+        newcomer: Who is added.
+        password: The person's password, of key and login.
+        root: The project of the chain.
+        by: Name and password of the admin who enrols; none for the first person.
+
+    Returns:
+        The record of the enrolment.
 
     Raises:
-        DataError: If the name is taken, or a value is none that can be.
+        DataError: As ``add_person`` does.
     """
-    if not NAME.fullmatch(name):
+    record = add_person(
+        newcomer.name,
+        newcomer.printed_name,
+        newcomer.roles,
+        password,
+        root,
+        known_as=newcomer.known_as,
+        by=by,
+    )
+    roster = verify(root).require_whole().roster
+    _set_login(database, expect_person(newcomer.name, roster), password)
+    return record
+
+
+def change_password(
+    database: Database, name: str, old: str, new: str, root: Path
+) -> None:
+    """Give a person's key and login another password; all sessions end.
+
+    Where the key is and no login, as on a new machine, this makes the login. After a
+    crash between key and login, do it again with the key's password as the old one.
+
+    Raises:
+        DataError: If the person may not sign, the key is not on this machine, the old
+            password is wrong, or the new one is easily guessed.
+    """
+    person = expect_person(name, verify(root).require_whole().roster)
+    key = read_key(name, root)
+    if key.public_key != person.public_key:
         raise DataError(
-            f"{name!r}: expected a name of at most 32 small letters, digits, '.', '_' "
-            "and '-' that begins with a letter; choose such a one"
+            f"{key_path(root, name)}: expected the key that record {person.enrolled} "
+            "enrolled, found another; copy it from the machine that has it"
         )
-    if not 1 <= len(printed_name.strip()) <= 200:
-        raise DataError(
-            f"{name}: expected a printed name of 1 to 200 characters, found "
-            f"{len(printed_name.strip())}; it stands in every record"
-        )
-    strange = [role for role in roles if role not in ROLES]
-    if strange or not roles:
-        raise DataError(
-            f"{name}: expected roles out of {', '.join(ROLES)}, found "
-            f"{', '.join(strange) or 'none'}"
-        )
-    hashed = hash_password(password, name)
+    change_key(name, old, new, root)
+    _set_login(database, person, new)
+
+
+def revoke_user(
+    database: Database, name: str, reason: str, root: Path, *, by: tuple[str, str]
+) -> Record:
+    """Revoke a person's key, and end the login and its sessions.
+
+    Args:
+        database: The accounts.
+        name: Name of the key.
+        reason: Why.
+        root: The project of the chain.
+        by: Name and password of the admin who signs.
+
+    Raises:
+        DataError: As ``revoke_person`` does.
+    """
+    record = revoke_person(name, reason, *by, root)
     with database.begin() as session:
-        if session.scalar(select(User).where(User.name == name)):
-            raise DataError(f"{name}: expected a new name, found a user who has it")
-        user = User(
-            name=name,
-            printed_name=printed_name.strip(),
-            password=hashed,
-            roles=[role for role in ROLES if role in roles],
-            made=now(),
-        )
-        session.add(user)
-    return user
+        own = select(User.id).where(User.name == name)
+        session.execute(delete(Login).where(Login.user_id.in_(own)))
+        session.execute(update(User).where(User.name == name).values(password=""))
+    return record
 
 
 def list_users(database: Database) -> list[User]:
-    """Everybody, by name."""
+    """All logins, by name."""
     with database.begin() as session:
         return list(session.scalars(select(User).order_by(User.name)))
 
 
-def find_user(database: Database, name: str) -> User:
-    """The user of a name.
+def find_user(database: Database, name: str, roster: Roster) -> tuple[User, Person]:
+    """The login of a name, and whose it is.
 
     Raises:
-        DataError: If there is none.
+        DataError: If the person may not sign, or cannot log in here.
     """
+    person = expect_person(name, roster)
     with database.begin() as session:
         user = session.scalar(select(User).where(User.name == name))
-    if user is None:
-        raise DataError(
-            f"{name}: expected a user, found none of this name; "
-            "`segpipe review accounts list` names them"
-        )
-    return user
+    if user is None or person_of(user, roster) is None:
+        raise DataError(describe_lack([name]))
+    return user, person
 
 
-def set_password(database: Database, name: str, password: str) -> None:
-    """Give a user another password; all sessions of the user end.
-
-    Raises:
-        DataError: If there is no such user, or the password is none that can be.
-    """
-    hashed = hash_password(password, name)
-    user = find_user(database, name)
-    with database.begin() as session:
-        user = session.merge(user)
-        user.password, user.failures, user.locked_until = hashed, 0, None
-        session.execute(delete(Login).where(Login.user_id == user.id))
+def without_login(database: Database, roster: Roster) -> list[str]:
+    """Names of those who may sign and cannot log in here."""
+    known = {one.name for one in list_users(database) if person_of(one, roster)}
+    return [name for name in roster.active if name not in known]
 
 
-def disable_user(database: Database, name: str) -> None:
-    """Close an account and end its sessions; what the user said stays.
-
-    Raises:
-        DataError: If there is no such user.
-    """
-    user = find_user(database, name)
-    with database.begin() as session:
-        session.merge(user).disabled = True
-        session.execute(delete(Login).where(Login.user_id == user.id))
+def describe_lack(names: list[str]) -> str:
+    """How people who have a key on another machine come to a login on this one."""
+    several = ", ".join(names)
+    return (
+        f"{several}: expected a login on this machine, found none; copy "
+        ".reviews/keys/NAME.json here from the machine that has it, if need be, and "
+        "run `segpipe review users password NAME`"
+    )
 
 
-def check_password(database: Database, name: str, password: str) -> User | None:
-    """The user of a name and password; None if they are wrong or the account is locked.
+def person_of(user: User, roster: Roster) -> Person | None:
+    """Whose login it is; none if the key was revoked or never enrolled."""
+    person = roster.active.get(user.name)
+    return person if person and person.fingerprint == user.key else None
+
+
+def check_password(
+    database: Database, name: str, password: str, roster: Roster
+) -> User | None:
+    """The login of a name and password; None if they are wrong or it is locked.
 
     After TRIES wrong passwords no password is tried for a while, also no right one. An
     unknown name takes as long as a known one.
@@ -118,7 +178,7 @@ def check_password(database: Database, name: str, password: str) -> User | None:
     with database.begin() as session:
         user = session.scalar(select(User).where(User.name == name))
         right = is_password(password, user.password if user else None)
-        if user is None or user.disabled:
+        if user is None or person_of(user, roster) is None:
             return None
         if user.locked_until is not None and now() < user.locked_until:
             return None
@@ -133,3 +193,17 @@ def check_password(database: Database, name: str, password: str) -> User | None:
         if user.failures >= TRIES:
             user.failures, user.locked_until = 0, now() + LOCKED
         return None
+
+
+def _set_login(database: Database, person: Person, password: str) -> None:
+    """Make or renew the login of a key; all its sessions end."""
+    hashed = hash_password(password)
+    with database.begin() as session:
+        user = session.scalar(select(User).where(User.name == person.name))
+        if user is None:
+            user = User(name=person.name, key="", password="", made=now())
+            session.add(user)
+        user.key, user.password = person.fingerprint, hashed
+        user.failures, user.locked_until = 0, None
+        session.flush()
+        session.execute(delete(Login).where(Login.user_id == user.id))

@@ -9,6 +9,7 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from segpipe.approval.chain.watched import Watched
 from segpipe.review.accounts.assignments import Task, find_task
 from segpipe.review.accounts.database import Database
 from segpipe.review.accounts.sessions import Visitor, find_visitor
@@ -26,11 +27,13 @@ class Office:
     Attributes:
         database: The accounts.
         shelf: The dossiers.
+        chain: The records, of which people's roles are read, too.
         logins: How often an address may try to log in.
     """
 
     database: Database
     shelf: Shelf
+    chain: Watched
     logins: Rate
 
 
@@ -59,7 +62,10 @@ def visitor_of(request: Request) -> Visitor:
         NotLoggedInError: If it belongs to no session.
     """
     token = request.cookies.get(cookie_of(request), "")
-    visitor = find_visitor(office_of(request).database, token) if token else None
+    if not token:
+        raise NotLoggedInError
+    office = office_of(request)
+    visitor = find_visitor(office.database, token, office.chain.read().roster)
     if visitor is None:
         raise NotLoggedInError
     return visitor

@@ -1,5 +1,6 @@
 """App: the server of the review, from its parts."""
 
+import logging
 from pathlib import Path
 
 import uvicorn
@@ -10,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp
 
+from segpipe.approval.chain.watched import Watched
 from segpipe.project.errors import DataError
 from segpipe.review.accounts.database import Database
 from segpipe.review.server import cases, login, queue
@@ -19,17 +21,22 @@ from segpipe.review.server.limits import Limits, Rate
 from segpipe.review.server.pages import FILES, answer_file, render
 from segpipe.review.shelf import Shelf
 
+log = logging.getLogger(__name__)
 
-def build_app(database: Database, folder: Path, *, port: int) -> ASGIApp:
+
+def build_app(database: Database, folder: Path, *, records: Path, port: int) -> ASGIApp:
     """Build the server.
 
     Args:
         database: The accounts.
         folder: Where the dossiers are.
+        records: The project whose chain says who people are, and gets their records.
         port: Where the server listens; it answers to no other name.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.office = Office(database, Shelf(folder), Rate(burst=10, per_minute=10.0))
+    app.state.office = Office(
+        database, Shelf(folder), Watched(records), Rate(burst=10, per_minute=10.0)
+    )
     for part in (login, queue, cases):
         app.include_router(part.router)
     app.add_api_route("/static/{digest}/{name}", _static, response_model=None)
@@ -82,5 +89,6 @@ def _refuse(request: Request, error: Exception) -> Response:
 
 
 def _fail(request: Request, error: Exception) -> Response:
+    log.error("review: %s", error)  # to who serves, not to who asks
     reason = "The files of this review are damaged: tell its lead."
     return render(request, "refused.html", None, status=500, reason=reason)

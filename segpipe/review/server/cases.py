@@ -6,8 +6,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from segpipe.project.errors import DataError
-from segpipe.review.accounts.assignments import list_tasks, open_task
+from segpipe.review.accounts.assignments import Reader, list_tasks, open_task
 from segpipe.review.accounts.readings import Reading, submit_reading
+from segpipe.review.accounts.signing import mark_signed
 from segpipe.review.dossier import Item
 from segpipe.review.server.access import (
     Known,
@@ -39,7 +40,7 @@ def submit(
     request: Request, visitor: Known, place: OnePlace, fields: OwnForm
 ) -> Response:
     """Store what the reader says of an item, and lead to the next."""
-    volume, item = place.volume, place.item
+    office, volume, item = office_of(request), place.volume, place.item
     try:
         reading = Reading(
             dossier=volume.digest,
@@ -47,7 +48,9 @@ def submit(
             ratings=read_ratings(fields, volume.dossier, item),
             seconds=read_seconds(fields),
         )
-        submit_reading(office_of(request).database, visitor.user, reading)
+        reader = Reader(visitor.user, visitor.person, volume)
+        mark_signed(office.database, reader, office.chain.read())
+        submit_reading(office.database, visitor.user, reading)
     except DataError as error:
         filled = _refill(fields, volume, item)
         return _page(

@@ -46,7 +46,8 @@ def log_in(request: Request, fields: Fields) -> Response:
     if not office.logins.allows(request.client.host if request.client else ""):
         return _form(request, status=429, problem="Too many tries: wait a minute.")
     name, password = text_of(fields, "name"), text_of(fields, "password")
-    user = check_password(office.database, name.strip(), password)
+    roster = office.chain.read().roster
+    user = check_password(office.database, name.strip(), password, roster)
     if user is None:
         return _form(request, status=401, problem=WRONG)
     answer = RedirectResponse("/", 303)

@@ -7,13 +7,15 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from segpipe.approval.protocol import read_protocol
 from segpipe.review.accounts.assignments import (
+    Reader,
     Task,
     list_all,
     list_dossiers,
     list_tasks,
 )
-from segpipe.review.accounts.readings import sign_readings
+from segpipe.review.accounts.signing import UnsignedError, sign_readings
 from segpipe.review.accounts.users import check_password
 from segpipe.review.dossier import read_key
 from segpipe.review.server.access import (
@@ -89,17 +91,22 @@ def sign(
     request: Request, visitor: Known, volume: OneVolume, fields: OwnForm
 ) -> Response:
     """Sign what was read so far, after the password was given again."""
-    row = _row(request, visitor, volume)
     office = office_of(request)
-    password = text_of(fields, "password")
-    user = check_password(office.database, visitor.user.name, password)
-    if user is None or user.id != visitor.user.id:
-        problem = "The password is wrong; nothing was signed."
-        return render(
-            request, "sign.html", visitor, status=401, row=row, problem=problem
-        )
-    sign_readings(office.database, row.unsigned)
-    return RedirectResponse("/", 303)
+    chain, password = office.chain, text_of(fields, "password")
+    name, roster = visitor.user.name, chain.read().roster
+    status, problem = 401, "The password is wrong; nothing was signed."
+    if check_password(office.database, name, password, roster) is not None:
+        reader = Reader(visitor.user, visitor.person, volume)
+        protocol = read_protocol(chain.root)
+        try:
+            sign_readings(office.database, reader, password, chain, protocol)
+            return RedirectResponse("/", 303)
+        except UnsignedError as error:
+            status, problem = 409, str(error)
+    row = _row(request, visitor, volume)
+    return render(
+        request, "sign.html", visitor, status=status, row=row, problem=problem
+    )
 
 
 @router.get("/reviews/{dossier}/results")
@@ -118,9 +125,11 @@ def show_results(request: Request, visitor: Known, volume: OneVolume) -> Respons
 def show_progress(request: Request, visitor: Known, volume: OneVolume) -> Response:
     """How far everybody is, for a lead: numbers of items, and no ratings."""
     refuse_unless(visitor.may("lead"))
-    parts: dict[str, list[Task]] = {}
-    for user, task in list_all(office_of(request).database, volume.digest):
-        parts.setdefault(user.printed_name, []).append(task)
+    office, parts = office_of(request), dict[str, list[Task]]()
+    people = office.chain.read().roster.keys
+    for user, task in list_all(office.database, volume.digest):
+        person = people.get(user.key)
+        parts.setdefault(person.printed_name if person else user.name, []).append(task)
     readings = [
         task.reading for tasks in parts.values() for task in tasks if task.reading
     ]

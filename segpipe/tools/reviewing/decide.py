@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from segpipe.approval.chain.signing import append
+from segpipe.approval.chain.signing import append, expect_person
 from segpipe.approval.chain.verification import Verified
-from segpipe.approval.policy import is_trainer, judge, utc_now
+from segpipe.approval.policy import judge, utc_now
 from segpipe.approval.protocol import Protocol, reviews_root
 from segpipe.approval.records import (
     Adjudication,
@@ -17,7 +17,7 @@ from segpipe.approval.records import (
     Record,
     Subject,
 )
-from segpipe.approval.use import open_court
+from segpipe.approval.use import fault_of_trainer, open_court
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.approved import find_case
@@ -68,7 +68,10 @@ def decide(
     case = find_case(name, version, paths)
     court = open_court(paths.root, case.anchors, git=True)
     if verdict.decision == "approve":
-        _require_other_than_trainer(case.subject, signer, court.chain, court.protocol)
+        person = expect_person(signer, court.chain.roster)
+        fault = fault_of_trainer(person, case.subject, court.protocol)
+        if fault is not None:
+            raise DataError(fault)
     content = build_decision(case.subject, verdict, court.chain, court.protocol)
     root = reviews_root(paths.root)
     record = append(content, signer, password, root)
@@ -128,18 +131,3 @@ def build_decision(
         else None,
         promote=verdict.promote and verdict.decision == "approve",
     )
-
-
-def _require_other_than_trainer(
-    subject: Subject, signer: str, chain: Verified, protocol: Protocol
-) -> None:
-    """Refuse a trainer's approval before it is signed; it would not count."""
-    person = chain.roster.active.get(signer)
-    if person is None or not protocol.policy.reviewer_is_not_trainer:
-        return
-    if is_trainer(person.fingerprint, subject.trainers, chain.roster):
-        raise DataError(
-            f"{signer}: expected a reviewer who did not train it, found that "
-            f"{person.printed_name} did ({', '.join(subject.trainers)}); another "
-            "person decides"
-        )

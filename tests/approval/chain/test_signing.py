@@ -2,19 +2,28 @@
 
 import multiprocessing
 import shutil
+from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 
 import pytest
 
+from segpipe.approval import keys
+from segpipe.approval.chain import signing
 from segpipe.approval.chain.folder import record_path
-from segpipe.approval.chain.signing import add_person, append, revoke_person
+from segpipe.approval.chain.signing import (
+    add_person,
+    append,
+    append_all,
+    revoke_person,
+)
 from segpipe.approval.chain.verification import verify
 from segpipe.approval.keys import key_path
-from segpipe.approval.records import LIMIT_BYTES, Role
+from segpipe.approval.records import LIMIT_BYTES, Content, Role
 from segpipe.project.errors import DataError
 from tests.support.kills import check_each_kill
 from tests.support.reviews import (
+    CHEAP,
     decision,
     password_of,
     promotion,
@@ -91,6 +100,46 @@ def test_a_record_over_the_limit_is_refused_before_it_is_written(root: Path) -> 
     assert not record_path(root, 13).exists()
 
 
+def test_several_records_are_signed_with_one_password_and_one_decryption(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlocked: list[str] = []
+
+    def unlock(key: keys.KeyFile, password: str) -> Callable[[bytes], str]:
+        unlocked.append(password)
+        return keys.unlock(key, password)
+
+    monkeypatch.setattr(signing, "unlock", unlock)
+    contents = [reading(f"c{number}") for number in range(3, 8)]
+    records = append_all(contents, "rob", password_of("rob"), root)
+
+    chain = verify(root)
+    assert chain.faults == ()
+    assert chain.records[12:] == tuple(records)
+    assert [one.content for one in records] == contents
+    assert unlocked == [password_of("rob")]
+    assert append_all([], "rob", password_of("rob"), root) == []
+
+
+@pytest.mark.parametrize("fault", ["password", "role", "size"])
+def test_of_several_records_none_is_added_where_one_is_wrong(
+    root: Path, fault: str
+) -> None:
+    contents: list[Content] = [reading("c3"), reading("c4")]
+    password = password_of("rob")
+    if fault == "password":
+        password = "a guess"
+    elif fault == "role":
+        contents.append(promotion())
+    else:
+        cases = tuple(f"{n:0200d}" for n in range(LIMIT_BYTES // 200))
+        contents.append(decision(cases=cases))
+
+    with pytest.raises(DataError, match="nothing was signed"):
+        append_all(contents, "rob", password, root)
+    assert not record_path(root, 13).exists()
+
+
 def test_the_first_person_is_an_admin_and_adds_the_others(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected the role admin among the roles"):
         add_person("rob", "Dr Rob", ("reader",), password_of("rob"), tmp_path)
@@ -131,9 +180,6 @@ def add_five(root: Path, name: str) -> None:
 
 
 def write_cheap() -> None:
-    from segpipe.approval import keys
-    from tests.support.reviews import CHEAP
-
     keys.COST = CHEAP
 
 

@@ -16,7 +16,7 @@ def test_the_file_is_made_for_its_owner_alone_and_opens_again(tmp_path: Path) ->
     address = address_of(Paths(tmp_path))
     open_database(address).close()
     file = tmp_path / ".reviews/accounts.db"
-    user = User(name="jane", printed_name="Jane", password="", roles=[], made=now())
+    user = User(name="jane", key="", password="", made=now())
     with open_database(address).begin() as session:
         session.add(user)
 
@@ -28,7 +28,7 @@ def test_the_file_is_made_for_its_owner_alone_and_opens_again(tmp_path: Path) ->
 
 def test_a_transaction_that_fails_stores_nothing(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path}/a.db")
-    user = User(name="jane", printed_name="Jane", password="", roles=[], made=now())
+    user = User(name="jane", key="", password="", made=now())
 
     def fail() -> None:
         with database.begin() as session:

@@ -1,16 +1,19 @@
 """A reading is stored, may be said anew, and is final once signed."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from segpipe.project.errors import DataError
 from segpipe.review.accounts import readings
 from segpipe.review.accounts.assignments import find_task, open_task
-from segpipe.review.accounts.readings import Reading, sign_readings, submit_reading
+from segpipe.review.accounts.readings import Reading, submit_reading
+from segpipe.review.accounts.signing import sign_readings
 from segpipe.review.accounts.tables import StoredReading, User, now
-from tests.support.readers import Review, open_review
+from tests.support.readers import PASSWORD, Review, open_review
 
 
 def say(review: Review, user: User, score: int, seconds: float | None = 0.0) -> None:
@@ -38,10 +41,8 @@ def test_a_reading_may_be_said_anew_until_it_is_signed(review: Review) -> None:
     say(review, jane, 1)
     say(review, jane, 3)
     assert said(review, jane).ratings["A"]["ball"]["score"] == 3
-    (item,) = review.volume.items
-    task = find_task(review.database, jane, review.volume.digest, item)
-    assert task is not None
-    sign_readings(review.database, [task])
+    reader = review.reader("jane")
+    sign_readings(review.database, reader, PASSWORD, review.chain, None)
 
     with pytest.raises(DataError, match="found a signed"):
         say(review, jane, 4)
@@ -76,3 +77,18 @@ def test_time_at_work_is_at_most_the_time_since_the_first_look(
     say(review, jane, 4, claimed)
 
     assert said(review, jane).seconds == pytest.approx(stored, abs=1)
+
+
+def test_two_tabs_that_store_at_once_leave_one_whole_reading(review: Review) -> None:
+    """Both find nothing stored yet; neither fails, and one of them was the last."""
+    jane = review.add("jane")
+    both = Barrier(8, timeout=60)
+
+    def press(score: int) -> None:
+        both.wait()
+        say(review, jane, score)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(press, [1, 2, 3, 4, 1, 2, 3, 4]))
+
+    assert said(review, jane).ratings["A"]["ball"]["score"] in (1, 2, 3, 4)

@@ -23,7 +23,7 @@ def review(tmp_path: Path) -> Review:
 
 def test_a_token_opens_the_session_and_is_not_in_the_database(review: Review) -> None:
     token = open_session(review.database, review.add("jane", "reader", "lead"))
-    visitor = find_visitor(review.database, token)
+    visitor = find_visitor(review.database, token, review.roster)
 
     assert visitor is not None
     assert visitor.user.name == "jane"
@@ -32,7 +32,7 @@ def test_a_token_opens_the_session_and_is_not_in_the_database(review: Review) ->
     dump = "".join(sqlite3.connect(review.root / "accounts.db").iterdump())
     assert visitor.csrf in dump
     assert token not in dump
-    assert find_visitor(review.database, visitor.token) is None
+    assert find_visitor(review.database, visitor.token, review.roster) is None
 
 
 @pytest.mark.parametrize(
@@ -56,18 +56,18 @@ def test_a_session_ends_when_idle_and_after_twelve_hours(
     visits = [timedelta(minutes=90 * step) for step in range(1, 9)]
     for visit in [one for one in visits if one <= open_for - idle] + [open_for - idle]:
         monkeypatch.setattr(sessions, "now", lambda visit=visit: start + visit)
-        find_visitor(review.database, token)
+        find_visitor(review.database, token, review.roster)
     monkeypatch.setattr(sessions, "now", lambda: start + open_for)
 
-    assert (find_visitor(review.database, token) is not None) is known
+    assert (find_visitor(review.database, token, review.roster) is not None) is known
 
 
 def test_a_closed_session_is_unknown(review: Review) -> None:
     user = review.add("jane")
     tokens = [open_session(review.database, user) for _ in range(2)]
-    visitor = find_visitor(review.database, tokens[0])
+    visitor = find_visitor(review.database, tokens[0], review.roster)
     assert visitor is not None
     close_session(review.database, visitor)
 
-    assert find_visitor(review.database, tokens[0]) is None
-    assert find_visitor(review.database, tokens[1]) is not None
+    assert find_visitor(review.database, tokens[0], review.roster) is None
+    assert find_visitor(review.database, tokens[1], review.roster) is not None

@@ -11,9 +11,7 @@ def test_a_time_comes_back_as_the_same_moment(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path}/a.db")
     made = datetime(2026, 11, 26, 1, 30, tzinfo=timezone(timedelta(hours=5)))
     with database.begin() as session:
-        session.add(
-            User(name="jane", printed_name="J", password="", roles=[], made=made)
-        )
+        session.add(User(name="jane", key="", password="", made=made))
     with database.begin() as session:
         back = session.get_one(User, 1).made
 

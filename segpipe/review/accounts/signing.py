@@ -1,0 +1,183 @@
+"""Signing: what a reader said becomes records of the chain, and is then marked here.
+
+The records come first. A process that is killed before the marks has lost nothing: the
+next signing, or the next word on such an item, finds the record and only marks it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from segpipe.approval.chain.signing import append_all
+from segpipe.approval.chain.verification import Verified
+from segpipe.approval.chain.watched import Watched
+from segpipe.approval.keys import WrongPasswordError, key_path
+from segpipe.approval.protocol import Protocol
+from segpipe.approval.records import Adjudication, Rating, Reading, Record
+from segpipe.approval.use import fault_of_trainer
+from segpipe.project.errors import DataError
+from segpipe.review.accounts.assignments import Reader, Task, lock_tasks
+from segpipe.review.accounts.database import Database
+from segpipe.review.dossier import Item, Key, mask_name, read_key
+from segpipe.review.shelf import Volume
+
+
+class UnsignedError(DataError):
+    """The reason why nothing was signed, in words that the reader may see."""
+
+
+def sign_readings(
+    database: Database,
+    reader: Reader,
+    password: str,
+    chain: Watched,
+    protocol: Protocol | None,
+) -> list[Record]:
+    """Sign what a person said of a dossier so far, each reading as its own record.
+
+    Args:
+        database: The accounts.
+        reader: Who signs.
+        password: The password, which was asked for again and is that of the login.
+        chain: The records.
+        protocol: review.yaml; none if there is none.
+
+    Raises:
+        UnsignedError: If the person trained the version, the key is not here or has
+            another password, or nothing was signed that is to be adjudicated.
+        DataError: If the chain or the dossier is broken.
+    """
+    with database.begin() as session:
+        tasks = _lock_unsigned(session, reader, chain.read())
+        if not tasks:
+            return []
+        key = read_key(reader.volume.folder)
+        records = [_build(task, reader, key, chain.read()) for task in tasks]
+        signed = _append(records, reader, password, chain.root, protocol)
+        for task, record in zip(tasks, signed, strict=True):
+            _mark(task, record)
+    return signed
+
+
+def mark_signed(database: Database, reader: Reader, chain: Verified) -> None:
+    """Mark what the chain holds already, as after a crash."""
+    if _find_signed(reader, chain):
+        with database.begin() as session:
+            _lock_unsigned(session, reader, chain)
+
+
+def _lock_unsigned(session: Session, reader: Reader, chain: Verified) -> list[Task]:
+    """What is not signed yet; what the chain holds already is marked."""
+    tasks = lock_tasks(session, reader.user, reader.volume.digest)
+    known = _find_signed(reader, chain)
+    left = []
+    for task in tasks:
+        if task.reading is None or task.is_signed:
+            continue
+        if task.assignment.item in known:
+            _mark(task, known[task.assignment.item])
+        else:
+            left.append(task)
+    return left
+
+
+def _find_signed(reader: Reader, chain: Verified) -> dict[str, Record]:
+    """The records of a person on the items of a dossier."""
+    items = reader.volume.items
+    return {
+        record.content.case: record
+        for record in chain.records
+        if isinstance(record.content, Reading | Adjudication)
+        and record.signer == reader.person.name
+        and record.content.case in items
+        and record.content.subject.segmenter == reader.volume.dossier.segmenter
+    }
+
+
+def _mark(task: Task, record: Record) -> None:
+    """Store the number of a record, and what it says: that is what counts."""
+    content, row = record.content, task.reading
+    assert isinstance(content, Reading | Adjudication), record.number
+    assert row is not None, record.number
+    row.ratings = content.model_dump(mode="json")["ratings"]
+    row.seconds, row.signed, row.record = content.seconds, record.time, record.number
+
+
+def _append(
+    contents: list[Reading | Adjudication],
+    reader: Reader,
+    password: str,
+    root: Path,
+    protocol: Protocol | None,
+) -> list[Record]:
+    name = reader.person.name
+    fault = fault_of_trainer(reader.person, reader.volume.dossier.subject, protocol)
+    if fault is not None:
+        raise UnsignedError(fault)
+    if not key_path(root, name).is_file():
+        raise UnsignedError(
+            "Your key is not on this server: copy .reviews/keys/ there from the "
+            "machine that has it. Nothing was signed."
+        )
+    try:
+        return append_all(contents, name, password, root)
+    except WrongPasswordError as error:
+        raise UnsignedError(
+            "The password of your login is not that of your key: `segpipe review users "
+            f"password {name}` makes them one. Nothing was signed."
+        ) from error
+
+
+def _build(
+    task: Task, reader: Reader, key: Key, chain: Verified
+) -> Reading | Adjudication:
+    """The record of what a person said of an item, and of what was shown."""
+    volume, row = reader.volume, task.reading
+    assert row is not None, task.assignment.id
+    item = volume.items[task.assignment.item]
+    shown = key.items[item.id]
+    seen: dict[str, Any] = {
+        "subject": volume.dossier.subject,
+        "protocol": volume.dossier.protocol,
+        "case": item.id,
+        **_digests(volume, item),
+        "shown": dict(shown.letters),
+        "seconds": row.seconds,
+        "ratings": {
+            letter: {name: Rating(**one) for name, one in structures.items()}
+            for letter, structures in row.ratings.items()
+        },
+    }
+    if task.assignment.purpose == "adjudicate":
+        return Adjudication(**seen, readings=_readings_of(item, reader, chain))
+    return Reading(**seen, stratum=shown.stratum)
+
+
+def _digests(volume: Volume, item: Item) -> dict[str, dict[str, str]]:
+    """SHA-256 of the images, by their files' names without ending, and of the masks."""
+    places, files = volume.files_of(item), volume.dossier.files
+    return {
+        "images": {
+            name.removesuffix(".nii.gz"): files[places[name]] for name in item.images
+        },
+        "masks": {one: files[places[mask_name(one)]] for one in item.letters},
+    }
+
+
+def _readings_of(item: Item, reader: Reader, chain: Verified) -> tuple[int, ...]:
+    """Numbers of the readings of an item by others, between which is decided."""
+    found = tuple(
+        record.number
+        for record in chain.records
+        if isinstance(record.content, Reading)
+        and record.content.case == item.id
+        and record.content.subject.segmenter == reader.volume.dossier.segmenter
+        and record.signer != reader.person.name
+    )
+    if not found:
+        raise UnsignedError(
+            f"{item.id}: expected signed readings of this case to decide between, "
+            "found none: its readers sign first. Nothing was signed."
+        )
+    return found

@@ -1,0 +1,254 @@
+"""Readings become records, once each, whatever happens between chain and database."""
+
+import shutil
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+
+from segpipe.approval import keys
+from segpipe.approval.chain.signing import append_all
+from segpipe.approval.chain.verification import verify
+from segpipe.approval.keys import key_path
+from segpipe.approval.protocol import read_protocol
+from segpipe.approval.records import Adjudication, Reading, Record
+from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import digest_file
+from segpipe.review.accounts import readings, signing
+from segpipe.review.accounts.assignments import give, list_tasks
+from segpipe.review.accounts.readings import submit_reading
+from segpipe.review.accounts.signing import (
+    UnsignedError,
+    mark_signed,
+    sign_readings,
+)
+from segpipe.review.accounts.tables import StoredReading
+from tests.support.kills import check_each_kill
+from tests.support.readers import PASSWORD, Review, open_review
+from tests.support.reviews import CHEAP, write_policy
+
+
+def say(review: Review, name: str, score: int, *places: int) -> None:
+    reader = review.reader(name)
+    items = [*review.volume.items]
+    for place in places or range(len(items)):
+        rating = {"score": score, "artefact": False, "comment": "<b>"}
+        said = {letter: {"ball": rating, "spot <b>": rating} for letter in "ABC"}
+        one = readings.Reading(review.volume.digest, items[place], said, 0.0)
+        submit_reading(review.database, reader.user, one)
+
+
+def sign(review: Review, name: str, password: str = PASSWORD) -> list[Record]:
+    protocol = read_protocol(review.root)
+    reader = review.reader(name)
+    return sign_readings(review.database, reader, password, review.chain, protocol)
+
+
+def stored(review: Review, name: str) -> list[StoredReading]:
+    user = review.reader(name).user
+    tasks = list_tasks(review.database, user, review.volume.digest)
+    return [task.reading for task in tasks if task.reading is not None]
+
+
+@pytest.fixture
+def review(tmp_path: Path) -> Review:
+    return open_review(tmp_path, items=2)
+
+
+def test_each_reading_is_a_record_of_what_was_shown(review: Review) -> None:
+    """The digests are those of the files, read anew."""
+    review.add("jane")
+    say(review, "jane", 3)
+    first, second = sign(review, "jane")
+
+    chain = verify(review.root)
+    assert chain.faults == ()
+    assert chain.records[-2:] == (first, second)
+    assert (first.signer, first.role) == ("jane", "reader")
+    item, folder = review.volume.dossier.items[0].id, review.volume.folder
+    content = first.content
+    assert isinstance(content, Reading)
+    assert (content.case, content.stratum) == (item, "worst")
+    assert content.shown == {"A": "candidate", "B": "champion", "C": "reference"}
+    files = folder / "items" / item
+    assert content.images == {"image": digest_file(files / "image.nii.gz")}
+    assert content.masks == {
+        letter: digest_file(files / f"{letter}.nii.gz") for letter in "ABC"
+    }
+    assert content.subject.segmenter == review.volume.dossier.segmenter
+    assert content.protocol == review.volume.dossier.protocol
+    assert content.ratings["B"]["spot <b>"].score == 3
+    assert [one.record for one in stored(review, "jane")] == [
+        first.number,
+        second.number,
+    ]
+    assert [one.signed for one in stored(review, "jane")] == [first.time, second.time]
+    assert sign(review, "jane") == []
+
+
+def test_an_adjudication_names_the_readings_that_it_decides_between(
+    review: Review,
+) -> None:
+    review.add("jane")
+    review.add("john")
+    review.add("eve", "adjudicator", reads=False)
+    (first, second), eve = [*review.volume.items], review.reader("eve")
+    give(review.database, eve, [second], None, purpose="adjudicate")
+    say(review, "eve", 2, 1)
+    with pytest.raises(UnsignedError, match="its readers sign first"):
+        sign(review, "eve")
+    for name, score in (("jane", 1), ("john", 4)):
+        say(review, name, score)
+        sign(review, name)
+    (record,) = sign(review, "eve")
+
+    content = record.content
+    assert isinstance(content, Adjudication)
+    assert record.role == "adjudicator"
+    records = verify(review.root).records
+    assert [(n, records[n - 1].signer) for n in content.readings] == [
+        (content.readings[0], "jane"),
+        (content.readings[1], "john"),
+    ]
+    assert {records[n - 1].content.case for n in content.readings} == {second}  # type: ignore[union-attr]
+    assert first != second
+
+
+def test_a_password_that_is_not_the_keys_signs_nothing(review: Review) -> None:
+    review.add("jane")
+    say(review, "jane", 3)
+    keys.change_password("jane", PASSWORD, "other random words", review.root)
+
+    with pytest.raises(UnsignedError, match="`segpipe review users password jane`"):
+        sign(review, "jane")
+    key_path(review.root, "jane").unlink()
+    with pytest.raises(UnsignedError, match="key is not on this server"):
+        sign(review, "jane")
+    assert len(verify(review.root).records) == 2
+    assert [one.signed for one in stored(review, "jane")] == [None, None]
+
+
+def test_who_trained_the_version_is_given_nothing_and_signs_nothing(
+    tmp_path: Path,
+) -> None:
+    review = open_review(tmp_path, items=1, trainers=("JANE",))
+    review.add("jane")  # before the policy asked for it
+    say(review, "jane", 3)
+    write_policy(review.root)
+    protocol, items = read_protocol(review.root), [*review.volume.items]
+
+    with pytest.raises(UnsignedError, match=r"Dr Jane did \(JANE\)"):
+        sign(review, "jane")
+    with pytest.raises(DataError, match=r"Dr Jane did \(JANE\)"):
+        give(review.database, review.reader("jane"), items, protocol, purpose="read")
+    assert len(verify(review.root).records) == 2
+    write_policy(review.root, reviewer_is_not_trainer="false")
+    assert len(sign(review, "jane")) == 1
+
+
+def test_who_lacks_the_role_is_given_nothing(review: Review) -> None:
+    review.add("laura", "lead", reads=False)
+    laura, items = review.reader("laura"), [*review.volume.items]
+
+    for purpose, role in (("read", "reader"), ("adjudicate", "adjudicator")):
+        with pytest.raises(DataError, match=f"expected the role {role}, found lead"):
+            give(review.database, laura, items, None, purpose=purpose)
+
+
+def test_words_that_come_while_signing_wait_and_are_refused(
+    review: Review, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is marked is what the record says: nothing slips in between."""
+    review.add("jane")
+    say(review, "jane", 3)
+    within = Barrier(2, timeout=60)
+
+    def slow(*words: Any) -> list[Record]:
+        records = append_all(*words)
+        within.wait()  # the records are there, the marks are not
+        return records
+
+    monkeypatch.setattr(signing, "append_all", slow)
+    with ThreadPoolExecutor(2) as pool:
+        signed = pool.submit(sign, review, "jane")
+        within.wait()
+        with pytest.raises(DataError, match="found a signed"):
+            pool.submit(say, review, "jane", 1).result()
+        records = signed.result()
+
+    for one, record in zip(stored(review, "jane"), records, strict=True):
+        assert isinstance(record.content, Reading)
+        assert one.record == record.number
+        assert one.ratings["A"]["ball"]["score"] == 3
+        assert record.content.ratings["A"]["ball"].score == 3
+
+
+def test_two_tabs_that_sign_at_once_sign_each_reading_once(review: Review) -> None:
+    review.add("jane")
+    say(review, "jane", 3)
+    both = Barrier(2, timeout=60)
+
+    def press(_: int) -> int:
+        both.wait()
+        return len(sign(review, "jane"))
+
+    with ThreadPoolExecutor(2) as pool:
+        counts = sorted(pool.map(press, range(2)))
+
+    assert counts == [0, 2]
+    assert len(verify(review.root).records) == 2 + 2
+
+
+def prepare(folder: Path) -> None:
+    """A reader who has said everything and signed nothing; written once."""
+    first = folder.parent / "first"
+    if not first.exists():
+        review = open_review(first, items=2)
+        review.add("jane")
+        say(review, "jane", 3)
+        review.database.close()
+    shutil.copytree(first, folder)
+
+
+def reopen(folder: Path) -> Review:
+    from segpipe.review.accounts.database import open_database
+    from segpipe.review.shelf import open_volume
+
+    keys.COST = CHEAP
+    accounts = open_database(f"sqlite:///{folder}/accounts.db")
+    return Review(accounts, open_volume(folder / ".reviews/phantom-3"), folder)
+
+
+def act(folder: Path) -> None:
+    sign(reopen(folder), "jane")
+    (folder / "end").touch()  # a step after the marks
+
+
+def check(folder: Path) -> None:
+    review = reopen(folder)
+    recorded = [one for one in verify(folder).records if one.signer == "jane"]
+    marked = [one for one in stored(review, "jane") if one.signed is not None]
+    assert len(marked) in (0, 2)
+    assert len(marked) <= len(recorded)
+    mark_signed(review.database, review.reader("jane"), verify(folder))
+    for number, one in enumerate(stored(review, "jane")):
+        assert (one.signed is not None) is (number < len(recorded))
+        if one.signed is not None:  # and may not be said anew
+            with pytest.raises(DataError, match="found a signed"):
+                say(review, "jane", 1, number)
+    sign(review, "jane")
+    chain = verify(folder)
+    assert chain.faults == ()
+    assert [one.content.case for one in chain.records[2:]] == [*review.volume.items]  # type: ignore[union-attr]
+    assert [one.record for one in stored(review, "jane")] == [3, 4]
+    review.database.close()
+
+
+def test_a_kill_at_any_point_loses_nothing_and_signs_nothing_twice(
+    forker: Executor, tmp_path: Path
+) -> None:
+    steps = check_each_kill(forker, tmp_path, prepare=prepare, act=act, check=check)
+
+    assert steps >= 5
