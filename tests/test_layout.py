@@ -46,6 +46,7 @@ COMMANDS = dict(commands_of(app))
 BEARING = {
     "promote": "promotion",
     "rollback": "promotion",
+    "review assign": "assignment",
     "review init": "protocol",
     "review users add": "users",
     "review users list": "users",

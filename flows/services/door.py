@@ -22,7 +22,7 @@ import uvicorn
 
 from segpipe.project.errors import DataError
 from segpipe.project.origin.study import project_name
-from segpipe.review.server.door import Door, build_hosts, build_origins
+from segpipe.review.server.guard.door import Door, build_hosts, build_origins
 
 LOGIN = "PREFECT_SERVER_API_AUTH_STRING"
 ARTIFACT_ROOT = "mlflow-artifacts:/"  # clients send files to the server

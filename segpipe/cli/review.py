@@ -306,29 +306,41 @@ def serve(
 @review.command()
 def assign(
     folder: Annotated[Path, typer.Argument(help="Dossier, such as .reviews/liver-3.")],
-    name: Key,
-    adjudicate: Annotated[
-        bool, typer.Option(help="As the adjudicator, not as a reader.")
-    ] = False,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names of readers; none: all with the role reader."),
+    ] = None,
 ) -> None:
-    """Give a person all cases of a dossier to read.
+    """Give the cases of a dossier to readers, by review.yaml; again: what is missing.
 
-    Example: segpipe review assign .reviews/liver-3 jane.doe
+    Example: segpipe review assign .reviews/liver-3
     """
-    from segpipe.approval.chain.verification import verify
-    from segpipe.approval.protocol import read_protocol, reviews_root
-    from segpipe.review.accounts.assignments import Reader, give
+    from segpipe.approval.use import open_court
     from segpipe.review.accounts.database import address_of, open_database
-    from segpipe.review.accounts.users import find_user
     from segpipe.review.shelf import open_volume
+    from segpipe.review.work.assignment import assign_readers
 
-    root, volume = reviews_root(HERE.root), open_volume(folder)
     database = open_database(address_of(HERE))
-    roster = verify(root).require_whole().roster
-    reader = Reader(*find_user(database, name, roster), volume)
-    purpose, items = "adjudicate" if adjudicate else "read", [*volume.items]
-    new = give(database, reader, items, read_protocol(root), purpose=purpose)
-    typer.echo(f"{name}: {new} new of {len(items)} cases")
+    volume, court = open_volume(folder), open_court(HERE.root)
+    for row in assign_readers(volume, names or [], court, database):
+        typer.echo(row)
+
+
+@review.command()
+def status(
+    version: Annotated[
+        list[str] | None,
+        typer.Argument(help="Name and number, or the dossier; none: all dossiers."),
+    ] = None,
+) -> None:
+    """Say what is left of a review and who has it; once all is signed, what it says.
+
+    Example: segpipe review status liver 3
+    """
+    from segpipe.review.work.status import status as tool
+
+    for row in tool(version or [], HERE):
+        typer.echo(row)
 
 
 review.add_typer(people, name="users")

@@ -14,7 +14,7 @@ from segpipe.review.accounts.assignments import Task, find_task
 from segpipe.review.accounts.database import Database
 from segpipe.review.accounts.sessions import Visitor, find_visitor
 from segpipe.review.dossier import Item
-from segpipe.review.server.limits import Rate
+from segpipe.review.server.guard.limits import Rate
 from segpipe.review.shelf import Shelf, Volume
 
 FIELDS = 5000  # of a form: three masks of a hundred structures, with comments

@@ -14,10 +14,10 @@ from starlette.types import ASGIApp
 from segpipe.approval.chain.watched import Watched
 from segpipe.project.errors import DataError
 from segpipe.review.accounts.database import Database
-from segpipe.review.server import cases, login, queue
+from segpipe.review.server import cases, lead, login, queue
 from segpipe.review.server.access import NotLoggedInError, Office
-from segpipe.review.server.door import Door, build_hosts
-from segpipe.review.server.limits import Limits, Rate
+from segpipe.review.server.guard.door import Door, build_hosts
+from segpipe.review.server.guard.limits import Limits, Rate
 from segpipe.review.server.pages import FILES, answer_file, render
 from segpipe.review.shelf import Shelf
 
@@ -37,7 +37,7 @@ def build_app(database: Database, folder: Path, *, records: Path, port: int) -> 
     app.state.office = Office(
         database, Shelf(folder), Watched(records), Rate(burst=10, per_minute=10.0)
     )
-    for part in (login, queue, cases):
+    for part in (login, queue, cases, lead):
         app.include_router(part.router)
     app.add_api_route("/static/{digest}/{name}", _static, response_model=None)
     app.add_exception_handler(NotLoggedInError, _to_login)

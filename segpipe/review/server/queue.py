@@ -28,6 +28,7 @@ from segpipe.review.server.access import (
 from segpipe.review.server.login import refuse_unless
 from segpipe.review.server.pages import render
 from segpipe.review.shelf import Volume
+from segpipe.review.work.adjudication import adjudicate
 
 router = APIRouter()
 
@@ -100,6 +101,8 @@ def sign(
         protocol = read_protocol(chain.root)
         try:
             sign_readings(office.database, reader, password, chain, protocol)
+            key = read_key(volume.folder)
+            adjudicate(office.database, volume, key, chain.read(), protocol)
             return RedirectResponse("/", 303)
         except UnsignedError as error:
             status, problem = 409, str(error)

@@ -50,15 +50,26 @@ def decide(
     signer: str,
     password: str,
     paths: Paths,
+    *,
+    segmenter: str | None = None,
 ) -> Record:
     """Sign a decision on a version, and repeat it in MLflow's tags for people.
 
     The decision holds all readings, adjudications and corrections of the version that
     stand in the chain.
 
+    Args:
+        name: Name of the registered model.
+        version: Number of the version.
+        verdict: What is decided.
+        signer: Name of the signer's key.
+        password: Its password, asked for this signature.
+        paths: The project's folders.
+        segmenter: Digest of what was reviewed; the version must be that. None: any.
+
     Raises:
-        DataError: If there is no review.yaml or version, the signer may not decide, or
-            the chain is broken.
+        DataError: If there is no review.yaml or version, the version is another than
+            was reviewed, the signer may not decide, or the chain is broken.
     """
     for option, text in (("--meaning", verdict.meaning), ("--reason", verdict.reason)):
         if not text.strip():
@@ -66,6 +77,11 @@ def decide(
                 f"{option}: expected words, found nothing; they stand in the record"
             )
     case = find_case(name, version, paths)
+    if segmenter is not None and case.subject.segmenter != segmenter:
+        raise DataError(
+            f"{case.uri}: expected the segmenter that was reviewed, {segmenter[:12]}, "
+            f"found {case.subject.segmenter[:12]}; build a review of this version"
+        )
     court = open_court(paths.root, case.anchors, git=True)
     if verdict.decision == "approve":
         person = expect_person(signer, court.chain.roster)
@@ -109,6 +125,8 @@ def build_decision(
     ]
     ratings: Counter[str] = Counter()
     for one in shown:
+        if isinstance(one, Reading) and one.stratum == "control":
+            continue  # its mask was made bad: it is not the candidate's
         for letter, structures in one.ratings.items():
             if one.shown.get(letter) == "candidate":
                 ratings.update(str(r.score or "none") for r in structures.values())

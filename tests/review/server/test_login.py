@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from segpipe.review.accounts.users import TRIES
-from segpipe.review.server.limits import Rate
+from segpipe.review.server.guard.limits import Rate
 from tests.support.readers import (
     PASSWORD,
     Review,

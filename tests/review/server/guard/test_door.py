@@ -4,7 +4,7 @@ import pytest
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from segpipe.review.server.door import Door, build_hosts
+from segpipe.review.server.guard.door import Door, build_hosts
 
 BASIC = "Basic c2VncGlwZTpvcGVuLXNlc2FtZQ=="  # by `base64`
 OWN = {"host": "127.0.0.1:5000", "authorization": BASIC}

@@ -5,7 +5,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from segpipe.review.server.limits import BODY_BYTES, HEADERS
+from segpipe.review.server.guard.limits import BODY_BYTES, HEADERS
 from tests.support.readers import (
     Review,
     member,

@@ -1,0 +1,1 @@
+"""Guard: which requests reach the pages, how large they may be and how frequent."""
