@@ -79,6 +79,7 @@ OF_THE_WHOLE = {
     "test_owners.py",
     "test_project.py",
     "test_regions.py",
+    "test_reviewed.py",
     "test_staleness.py",
     "test_streaming.py",
     "test_unapproved.py",

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from segpipe.dataset.case import read_cases
 from segpipe.dataset.split import read_split
@@ -21,6 +22,7 @@ def register_fold(
     name: str = "balls",
     alias: str,
     more: tuple[str, ...] = (),
+    **provenance: Any,
 ) -> str:
     """Register a segmenter that knows all but the test patients, and ``more``.
 
@@ -42,6 +44,7 @@ def register_fold(
         commit=None,
         dirty=False,
         metrics={},
+        **provenance,
     )
     made.write(folder / FILE)
     client, experiment = connect(paths)
