@@ -28,7 +28,7 @@ from segpipe.project.paths import Paths
 from segpipe.review.corrections.draft import Draft
 from segpipe.review.corrections.figures import Change, measure_change
 from segpipe.review.corrections.target import Purpose
-from segpipe.review.dossier import Dossier, reviews_folder
+from segpipe.review.dossier import reviews_folder
 from segpipe.review.items.volumes import from_canonical
 from segpipe.tools.importing.writing.cases import compact
 
@@ -80,18 +80,6 @@ def corrections_folder(paths: Paths) -> Path:
     return reviews_folder(paths) / "corrections"
 
 
-def subject_of(dossier: Dossier) -> Subject:
-    """The version that a dossier is about."""
-    return Subject(
-        name=dossier.name,
-        version=dossier.version,
-        segmenter=dossier.segmenter,
-        data=dossier.data,
-        code=None,
-        trainers=(),
-    )
-
-
 def sign_correction(
     draft: Draft,
     after: Integer[np.ndarray, "i j k"],
@@ -126,7 +114,7 @@ def sign_correction(
     digest = draft.before or digest_of(empty, target.grid, kept.ending, paths)
     with kept_mask(after, target.grid, draft.item.id, kept, paths) as folder:
         content = build_record(
-            subject_of(draft.volume.dossier),
+            draft.volume.dossier.subject,
             draft.item.id,
             target.purpose,
             before=digest,

@@ -26,6 +26,7 @@ PAGES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+START = "review.html"  # first page of a bundle
 # Files that a browser may ask for by name, and their types.
 FILES = {
     "review.css": ("pages/review.css", "text/css; charset=utf-8"),
@@ -144,7 +145,7 @@ def write_bundle(volume: Volume, folder: Path) -> Path:
                     text = base64.b64encode(content).decode()
                     content = f'bundled("{path}", "{text}");\n'.encode()
                 write_bytes(part / path, content)
-            turns = {"All cases": "index.html"}
+            turns = {"All cases": START}
             if number:
                 turns["Case before"] = f"{items[number - 1].id}.html"
             if number + 1 < len(items):
@@ -161,8 +162,8 @@ def write_bundle(volume: Volume, folder: Path) -> Path:
                 turns=turns,
             )
             write_text(part / f"{item.id}.html", page)
-        write_text(part / "index.html", _render_bundled("bundle.html", volume=volume))
-    return folder / "index.html"
+        write_text(part / START, _render_bundled("bundle.html", volume=volume))
+    return folder / START
 
 
 def _bundled(item: Item, name: str) -> str:
@@ -174,6 +175,6 @@ def _render_bundled(template: str, **values: Any) -> str:
     return PAGES.get_template(template).render(
         visitor=None,
         address_of=lambda name: f"static/{name}",
-        home="index.html",
+        home=START,
         **values,
     )

@@ -1,4 +1,4 @@
-"""assign: give the items of a dossier to its readers, as review.yaml asks."""
+"""Assignment: gives the items of a dossier to its readers, as review.yaml asks."""
 
 from collections.abc import Sequence
 

@@ -103,6 +103,7 @@ def test_the_session_behind_a_proxy_is_bound_to_its_name_and_to_tls(
     (session,) = [one for one in cookies if one.startswith("__Host-segpipe-review=")]
     assert answer.status_code == 303
     assert {"Secure", "HttpOnly", "Path=/"} <= set(session.split("; "))
+    assert "max-age" in answer.headers["strict-transport-security"]
 
 
 def test_without_a_proxy_nobody_chooses_the_own_address(tmp_path: Path) -> None:

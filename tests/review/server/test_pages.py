@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, Response, expect
 
 from segpipe.project.errors import DataError
 from segpipe.review.server.pages import FILES, ROOM, write_bundle
+from segpipe.review.server.routes.corrections import Brush
 from segpipe.review.shelf import open_volume
 from tests.support.browser import browser, launch
 from tests.support.dossiers import SECRETS, write_dossier
@@ -264,7 +265,10 @@ def test_the_brush_changes_the_voxels_of_the_file_under_the_pointer(
     sent: list[dict[str, object]] = []
     page.route(
         "**/corrections",
-        lambda route: (sent.append(route.request.post_data_json), route.fulfill()),
+        lambda route: (
+            sent.append(route.request.post_data_json),
+            route.fulfill(status=201, json={"record": 7}),
+        ),
     )
     axial(page)
     item = own.volume.items[page.url.rpartition("/")[2]]
@@ -282,8 +286,10 @@ def test_the_brush_changes_the_voxels_of_the_file_under_the_pointer(
     assert tinted(pixels(page), BLUE).sum() < before
     page.keyboard.press("k")
     page.keyboard.type("spot too large")
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("status")).to_contain_text("is stored")
+    expect(page.get_by_role("status")).to_contain_text("is signed as record 7")
     (one,) = sent
     after = mask.flatten(order="C")
     for start, length, value in one["runs"]:
@@ -296,8 +302,10 @@ def test_the_brush_changes_the_voxels_of_the_file_under_the_pointer(
         after.reshape(mask.shape), np.where(disc & (mask > 0), 0, mask)
     )
     assert one["base"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert one.keys() == {"letter", "base", "runs", "purpose", "comment", "csrf"}
+    assert one.keys() == Brush.model_fields.keys()
     assert (one["letter"], one["comment"]) == ("A", "spot too large")
+    assert one["password"] == PASSWORD
+    assert page.locator("#correction-password").input_value() == ""
     page.evaluate("new Promise((done) => requestAnimationFrame(done))")
     assert tinted(pixels(page), BLUE).sum() == before  # as delivered again
     for key in "r[e":

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from segpipe.approval import keys
-from segpipe.approval.chain.signing import add_person
 from segpipe.approval.records import Correction
 from segpipe.project.paths import Paths
 from segpipe.review.accounts.database import open_database
@@ -26,6 +25,7 @@ from tests.support.corrected import (
     write_review,
 )
 from tests.support.readers import (
+    ADMIN,
     PASSWORD,
     Review,
     member,
@@ -44,19 +44,11 @@ def review(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Review]:
     volume = write_review(paths, judged_case(paths))
     accounts = open_database(f"sqlite:///{paths.root}/accounts.db")
     with served(Review(accounts, volume, paths.root)) as one:
-        enrol(one)
+        keys.COST = CHEAP
+        one.add(ADMIN[0], "admin", reads=False)
         one.add("jane")
         one.add("joe")
         yield one
-
-
-def enrol(review: Review) -> None:
-    """Keys with the passwords of the accounts."""
-    keys.COST = CHEAP
-    add_person("ada", "Dr Ada", ("admin",), PASSWORD, review.root)
-    for name in ("jane", "joe"):
-        printed, by = f"Dr {name.title()}", ("ada", PASSWORD)
-        add_person(name, printed, ("reader",), PASSWORD, review.root, by=by)
 
 
 @pytest.fixture(scope="module")
