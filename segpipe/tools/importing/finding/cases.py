@@ -6,8 +6,9 @@ from pathlib import Path
 from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.finding.documents import find_drawn, is_document
+from segpipe.tools.importing.finding.matching import is_pattern
 from segpipe.tools.importing.finding.pairs import find_pairs
-from segpipe.tools.importing.finding.patterns import find_by_pattern, is_pattern
+from segpipe.tools.importing.finding.patterns import find_by_pattern
 from segpipe.tools.importing.finding.sources import (
     RawCases,
     find_described,

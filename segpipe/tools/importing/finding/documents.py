@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from segpipe.project.errors import DataError
-from segpipe.tools.importing.finding.patterns import list_files
+from segpipe.tools.importing.finding.matching import list_files
 from segpipe.tools.importing.finding.sources import RawCase, RawCases, shown
 from segpipe.tools.importing.reading.labels import Drawn
 from segpipe.tools.importing.reading.shapes import coco, cvat

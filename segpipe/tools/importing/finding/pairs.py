@@ -26,25 +26,20 @@ def find_pairs(
     Raises:
         DataError: If a label has no image, or nothing a label; lists them.
     """
-    drawn = {}
-    for stem, file in _list_images(labels).items():
-        if stem.endswith(label_suffix):
-            drawn[_without(stem, label_suffix)] = file
-        else:
-            log.info("left out %s: it does not end in %s", file, label_suffix)
+    drawn = _drawn(labels, label_suffix)
     taken = _list_images(images)
     if images == labels:
         taken = {
             stem: file for stem, file in taken.items() if file not in drawn.values()
         }
     by_case = _by_case(taken, set(drawn), channel_suffixes)
-    labels_alone = sorted(set(drawn) - set(by_case))
     unlabelled = tuple(
         file
         for name, files in sorted(by_case.items())
         for file in files.values()
         if name not in drawn
     )
+    labels_alone = sorted(set(drawn) - set(by_case))
     if labels_alone or not drawn:
         alone = [f"label {drawn[name]}" for name in labels_alone]
         alone += [f"image {file}" for file in unlabelled]
@@ -54,19 +49,7 @@ def find_pairs(
             "give the part that differs by --channel-suffix or --label-suffix"
         )
     labelled = {name: by_case[name] for name in sorted(drawn)}
-    seen = sorted({part for files in labelled.values() for part in files})
-    wanted = channel_suffixes or tuple(seen)
-    if lost := set(wanted) - set(seen):
-        raise DataError(
-            f"{images}: expected images of the channels {', '.join(wanted)}, found "
-            f"none of {', '.join(sorted(lost))}; correct --channel-suffix"
-        )
-    plain = [str(files[""]) for files in labelled.values() if "" in files]
-    if plain and len(wanted) > 1:
-        raise DataError(
-            f"{images}: expected channels with numbers, as in _0000, in all cases or "
-            f"in none, found images without: {shown(plain)}; rename them"
-        )
+    wanted = _wanted_channels(images, labelled, channel_suffixes)
     cases = tuple(
         RawCase(
             name,
@@ -78,6 +61,37 @@ def find_pairs(
     )
     names = tuple(part.strip("_-. ") for part in channel_suffixes)
     return RawCases(cases, names, unlabelled=unlabelled)
+
+
+def _drawn(labels: Path, suffix: str) -> dict[str, Path]:
+    """The label maps of a folder by the names of their cases."""
+    drawn = {}
+    for stem, file in _list_images(labels).items():
+        if stem.endswith(suffix):
+            drawn[_without(stem, suffix)] = file
+        else:
+            log.info("left out %s: it does not end in %s", file, suffix)
+    return drawn
+
+
+def _wanted_channels(
+    images: Path, labelled: dict[str, dict[str, Path]], suffixes: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The endings of the channels, those that are asked for or all that are found."""
+    seen = sorted({part for files in labelled.values() for part in files})
+    wanted = suffixes or tuple(seen)
+    if lost := set(wanted) - set(seen):
+        raise DataError(
+            f"{images}: expected images of the channels {', '.join(wanted)}, found "
+            f"none of {', '.join(sorted(lost))}; correct --channel-suffix"
+        )
+    plain = [str(files[""]) for files in labelled.values() if "" in files]
+    if plain and len(wanted) > 1:
+        raise DataError(
+            f"{images}: expected channels with numbers, as in _0000, in all cases or "
+            f"in none, found images without: {shown(plain)}; rename them"
+        )
+    return wanted
 
 
 def _by_case(

@@ -2,45 +2,26 @@
 
 import logging
 import re
-import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from segpipe.images.formats.files import IMAGE_SUFFIXES
 from segpipe.project.errors import DataError
+from segpipe.tools.importing.finding.matching import (
+    CHANNEL,
+    STRUCTURE,
+    Found,
+    check_pattern,
+    find_matches,
+    list_files,
+)
 from segpipe.tools.importing.finding.sources import RawCase, RawCases, shown
-from segpipe.tools.importing.reading import hdf5
 from segpipe.tools.importing.reading.labels import Drawn
 from segpipe.tools.importing.reading.series import list_folders
 from segpipe.tools.importing.reading.shapes import geojson
 from segpipe.tools.importing.reading.vocabulary import refuse_unseen
 
 log = logging.getLogger(__name__)
-CASE, CHANNEL, STRUCTURE, OBSERVER = "case", "channel", "structure", "observer"
-INSTANCE = "instance"
-PLACE = re.compile(r"\{(\w+)\}|(\*)")
-# Parts of a path that each option may leave open.
-OPEN = {"--images": (CASE, CHANNEL), "--labels": (CASE, STRUCTURE, OBSERVER, INSTANCE)}
-
-
-@dataclass(frozen=True)
-class Found:
-    """A file that a pattern matches, and what stands in its open parts."""
-
-    path: Path
-    case: str
-    channel: str = ""
-    structure: str = ""
-    observer: str = ""
-    instance: str = ""
-
-
-def is_pattern(text: str | None) -> bool:
-    """Whether a folder in the options is a pattern of paths."""
-    return text is not None and "{case}" in text
 
 
 def find_by_pattern(
@@ -72,49 +53,35 @@ def find_by_pattern(
             channel that nobody names, or the observer of the reference is not said.
     """
     for option, text in (("--images", images), ("--labels", labels)):
-        _check_pattern(option, text)
+        check_pattern(option, text)
     structures = structures if "{structure}" in labels else ()
     files = list(list_files(source))
     scans = list(list_folders(source)) if images.endswith("/") else files
-    cases = None  # known where one of the patterns has no other open part
-    if "{channel}" not in images:
-        cases = {found.case for found in _matches(source, scans, images)}
-    elif not re.search(r"\{(structure|observer|instance)\}", labels):
-        cases = {found.case for found in _matches(source, files, labels)}
+    cases = _known_cases(source, scans, files, images, labels)
     drawn = list(
-        _matches(source, files, labels, listed={STRUCTURE: structures}, cases=cases)
+        find_matches(source, files, labels, listed={STRUCTURE: structures}, cases=cases)
     )
     labelled = _grouped(drawn)
-    rest = list(_matches(source, files, labels, cases=cases)) if structures else []
+    rest = list(find_matches(source, files, labels, cases=cases)) if structures else []
     refuse_unseen(structures, {found.structure for found in rest})
     # Masks that nobody asked for are no images, though they lie beside them.
     taken = {found.path for found in drawn}
     others = {f.path for f in rest if f.case in labelled and f.path not in taken}
     pictured = [
         found
-        for found in _matches(source, scans, images, listed={CHANNEL: channels})
+        for found in find_matches(source, scans, images, listed={CHANNEL: channels})
         if found.path not in taken
         and (found.path not in others or found.case in labelled)
     ]
-    masks = others - {found.path for found in pictured}
-    if masks:
+    if masks := others - {found.path for found in pictured}:
         log.info("left out %d masks that --structure does not name", len(masks))
     by_case = _grouped(pictured)
-    alone = [f"label {f[0].path}" for c, f in labelled.items() if c not in by_case]
-    unlabelled = tuple(
-        one.path for c, f in by_case.items() if c not in labelled for one in f
-    )
-    if alone or not labelled:
-        alone += [f"image {path}" for path in unlabelled]
-        raise DataError(
-            f"{source}: expected an image ({images}) and a label ({labels}) of each "
-            f"case, found without a partner {shown(sorted(alone)) or 'nothing at all'};"
-            " move them out, or correct --images and --labels"
-        )
+    if not labelled or labelled.keys() - by_case.keys():
+        raise DataError(_describe_alone(source, images, labels, by_case, labelled))
+    seen = {f.channel for f in pictured if f.case in labelled}
     parted = "{channel}" in images
-    wanted = tuple(sorted({f.channel for f in pictured if f.case in labelled}))
-    wanted = tuple(channels) if parted and channels else wanted
-    if lost := set(wanted) - {f.channel for f in pictured if f.case in labelled}:
+    wanted = tuple(channels) if parted and channels else tuple(sorted(seen))
+    if lost := set(wanted) - seen:
         raise DataError(
             f"{source}: expected images ({images}) of the channels "
             f"{', '.join(wanted)}, found none of {', '.join(sorted(lost))}; correct "
@@ -124,92 +91,45 @@ def find_by_pattern(
         _case(name, by_case[name], labelled[name], wanted, reference, bool(channels))
         for name in sorted(labelled)
     ]
+    unlabelled = _paths_without(by_case, labelled)
     return RawCases(tuple(found), wanted if parted else (), unlabelled=unlabelled)
 
 
-def list_files(source: Path) -> Iterator[str]:
-    """Yield the paths of all images and labels in a source, in order.
-
-    Hidden files are left out.
-    """
-    for path in sorted(source.rglob("*")):
-        inside = path.relative_to(source)
-        name = path.name.lower()
-        hidden = any(part.startswith(".") for part in inside.parts)
-        known = (*IMAGE_SUFFIXES, *hdf5.SUFFIXES, *geojson.SUFFIXES)
-        if not hidden and name.endswith(known):
-            yield inside.as_posix()
+def _known_cases(
+    source: Path, scans: list[str], files: list[str], images: str, labels: str
+) -> set[str] | None:
+    """The cases, where one of the patterns has no other open part; else none."""
+    if "{channel}" not in images:
+        return {found.case for found in find_matches(source, scans, images)}
+    if not re.search(r"\{(structure|observer|instance)\}", labels):
+        return {found.case for found in find_matches(source, files, labels)}
+    return None
 
 
-def _check_pattern(option: str, text: str) -> None:
-    named = [name for name, star in PLACE.findall(text) if not star]
-    wrong = [name for name in named if name not in OPEN[option]]
-    if {STRUCTURE, INSTANCE} <= set(named):
-        raise DataError(
-            f"{option} {text}: expected {{structure}} or {{instance}}, found both; "
-            "import the instances of one structure, with its name in place of "
-            "{structure}"
-        )
-    if wrong or CASE not in named:
-        raise DataError(
-            f"{option} {text}: expected a pattern with {{case}} and perhaps "
-            f"{', '.join(f'{{{name}}}' for name in OPEN[option][1:])}, found "
-            f"{', '.join(f'{{{name}}}' for name in wrong) or 'no {case}'}; give for "
-            "example --images 'images/{case}.png' --labels 'masks/{case}_mask.png'"
-        )
-
-
-@cache
-def _compiled(
-    text: str, length: int, listed: tuple[tuple[str, tuple[str, ...]], ...]
-) -> re.Pattern[str]:
-    """The pattern of whole paths whose case has a number of letters."""
-    known, seen, parts, end = dict(listed), set[str](), [], 0
-    for place in PLACE.finditer(text):
-        parts.append(re.escape(text[end : place.start()]))
-        end, name = place.end(), place[1]
-        if name is None:
-            parts.append("[^/]*")
-        elif name in seen:
-            parts.append(f"(?P={name})")
-        elif name == CASE:
-            parts.append(f"(?P<case>[^/]{{{length}}})")
-        else:
-            names = "|".join(map(re.escape, known.get(name, ()))) or "[^/]+?"
-            parts.append(f"(?P<{name}>{names})")
-        seen.add(name)
-    return re.compile("".join(parts) + re.escape(text[end:]))
-
-
-def _matches(
+def _describe_alone(
     source: Path,
-    files: list[str],
-    text: str,
-    *,
-    listed: Mapping[str, Sequence[str]] | None = None,
-    cases: Collection[str] | None = None,
-) -> Iterator[Found]:
-    """The files that a pattern matches, each by the longest name of a case.
+    images: str,
+    labels: str,
+    by_case: Mapping[str, list[Found]],
+    labelled: Mapping[str, list[Found]],
+) -> str:
+    """The images and labels without a partner."""
+    alone = [f"label {f[0].path}" for c, f in labelled.items() if c not in by_case]
+    alone += [f"image {path}" for path in _paths_without(by_case, labelled)]
+    return (
+        f"{source}: expected an image ({images}) and a label ({labels}) of each "
+        f"case, found without a partner {shown(sorted(alone)) or 'nothing at all'};"
+        " move them out, or correct --images and --labels"
+    )
 
-    Args:
-        source: The folder.
-        files: Paths inside it.
-        text: The pattern.
-        listed: The names that may stand in an open part; any, if it is missing.
-        cases: Names of the cases, where they are known.
-    """
-    key = tuple((name, tuple(names)) for name, names in (listed or {}).items())
-    text = unicodedata.normalize("NFC", text)
-    for file in files:
-        path = unicodedata.normalize("NFC", file)
-        matches = [
-            match
-            for length in range(len(path), 0, -1)
-            if (match := _compiled(text, length, key).fullmatch(path))
-        ]
-        known = [m for m in matches if cases is None or m["case"] in cases]
-        for match in (known or matches)[:1]:
-            yield Found(source / file, **match.groupdict())
+
+def _paths_without(
+    by_case: Mapping[str, list[Found]], labelled: Mapping[str, list[Found]]
+) -> tuple[Path, ...]:
+    """Files of the images whose case has no label."""
+    return tuple(
+        one.path for case, f in by_case.items() if case not in labelled for one in f
+    )
 
 
 def _grouped(found: list[Found]) -> dict[str, list[Found]]:

@@ -10,7 +10,7 @@ from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.dicom.run import holds_dicom
 from segpipe.tools.importing.finding.cases import find_cases
 from segpipe.tools.importing.finding.documents import is_document
-from segpipe.tools.importing.finding.patterns import list_files
+from segpipe.tools.importing.finding.matching import list_files
 from segpipe.tools.importing.finding.sources import RawCases
 from segpipe.tools.importing.proposal.families import Family, ending_of, find_families
 from segpipe.tools.importing.proposal.images import look_at_images

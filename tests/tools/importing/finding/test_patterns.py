@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from segpipe.project.errors import DataError
-from segpipe.tools.importing.finding.patterns import find_by_pattern, is_pattern
+from segpipe.tools.importing.finding.patterns import find_by_pattern
 
 
 def touch(source: Path, *files: str) -> Path:
@@ -93,12 +93,6 @@ def test_a_pattern_that_finds_no_pairs_says_what_is_alone(
 
     with pytest.raises(DataError, match=words):
         find_by_pattern(tmp_path, images, labels)
-
-
-def test_a_folder_is_no_pattern() -> None:
-    assert is_pattern("{case}.png")
-    assert not is_pattern("images")
-    assert not is_pattern(None)
 
 
 def test_a_case_without_the_reference_is_refused(tmp_path: Path) -> None:
