@@ -25,6 +25,7 @@ from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.run import import_dataset
 from tests.support.hooks import webhook
 from tests.support.phantoms import write_dataset
+from tests.support.readers import staff
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
 
@@ -101,6 +102,7 @@ def test_readers_are_asked_once_and_no_run_waits_for_them(paths: Paths) -> None:
     """A hook that fails is a warning; nobody is told twice."""
     with webhook() as hook:
         write_protocol(paths.root)
+        staff(paths.root, "jane", "joe")
         file = protocol_file(paths.root)
         address = f"webhook: {hook.url}/closed"
         text = file.read_text().replace("webhook: null", address)

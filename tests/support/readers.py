@@ -18,9 +18,10 @@ from segpipe.approval.chain.verification import verify
 from segpipe.approval.chain.watched import Watched
 from segpipe.approval.people import Roster
 from segpipe.approval.records import Role
+from segpipe.project.paths import Paths
 from segpipe.review.accounts import passwords
 from segpipe.review.accounts.assignments import Reader, assign
-from segpipe.review.accounts.database import Database, open_database
+from segpipe.review.accounts.database import Database, address_of, open_database
 from segpipe.review.accounts.tables import User
 from segpipe.review.accounts.users import Newcomer, add_user, find_user
 from segpipe.review.server.app import build_app, build_settings
@@ -96,6 +97,18 @@ def open_review(root: Path, *, database: str = "", **dossier: object) -> Review:
     review = Review(accounts, open_volume(folder), root)
     review.add(ADMIN[0], "admin", reads=False)
     return review
+
+
+def staff(root: Path, *readers: str) -> None:
+    """An admin and readers, in the accounts of a project."""
+    keys.COST = CHEAP
+    database = open_database(address_of(Paths(root)))
+    for name in (ADMIN[0], *readers):
+        roles: tuple[Role, ...] = ("admin",) if name == ADMIN[0] else ("reader",)
+        by = None if name == ADMIN[0] else ADMIN
+        newcomer = Newcomer(name, f"Dr {name.title()}", roles)
+        add_user(database, newcomer, PASSWORD, root, by=by)
+    database.close()
 
 
 def stranger(review: Review) -> httpx.Client:
