@@ -111,7 +111,7 @@ class Trial:
 
     Attributes:
         arm: What distinguishes it from other trials.
-        seed: Seed of the training; trials with the same seed are paired.
+        seed: Seed of the training; the name enters its random numbers, too.
         sections: All sections that it runs with.
     """
 
