@@ -54,7 +54,6 @@ def paths(
     shutil.copytree(reviewed_once, root)
     monkeypatch.chdir(root)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(Paths(root)))
-    mlflow.set_tracking_uri(tracking_uri(Paths(root)))
     write_volume(root / "in" / "patient.nii.gz")
     for name in PEOPLE:
         file = root / f"{name}.password"

@@ -4,6 +4,7 @@ MLflow's tags and aliases repeat the records for people and are never evidence, 
 exception: the tag review.head names a record that the chain must still hold.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -128,12 +129,12 @@ def require_loaded(folder: Path, made: Provenance) -> None:
         subject = made.subject(made.model, "unknown")
         require_approved(str(folder), subject, Path(), (), alias="")
         return
-    name, version, tags = found.name, str(found.version), dict(found.tags)
+    name, version = found.name, str(found.version)
     require_approved(
         f"{SCHEME}{name}/{version}",
         made.subject(name, version),
         Path(),
-        _anchors(name, version, tags),
+        _all_anchors(all_pages(MlflowClient().search_model_versions), name),
         alias=CHAMPION if CHAMPION in found.aliases else "",
     )
 
@@ -161,12 +162,7 @@ def anchors_of(name: str | None, paths: Paths) -> tuple[Anchor, ...]:
     """
     with reachable(paths) as (client, _):
         versions = all_pages(client.search_model_versions)
-    return tuple(
-        anchor
-        for one in versions
-        if name is None or one.name == name
-        for anchor in _anchors(one.name, str(one.version), dict(one.tags))
-    )
+    return _all_anchors(versions, name)
 
 
 def find_case(name: str, version: str, paths: Paths) -> Case:
@@ -197,6 +193,18 @@ def _case(uri: str, registered: Registered) -> Case:
         )
     )
     return Case(uri, subject, made)
+
+
+def _all_anchors(
+    versions: Iterable[ModelVersion], name: str | None
+) -> tuple[Anchor, ...]:
+    """The heads that the tags of versions know, of a name or of all names."""
+    return tuple(
+        anchor
+        for one in versions
+        if name is None or one.name == name
+        for anchor in _anchors(one.name, str(one.version), dict(one.tags))
+    )
 
 
 def _anchors(name: str, version: str, tags: dict[str, str]) -> tuple[Anchor, ...]:

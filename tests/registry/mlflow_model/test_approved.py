@@ -57,7 +57,6 @@ def paths(
     shutil.copytree(reviewed_once, root)
     monkeypatch.chdir(root)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(Paths(root)))
-    mlflow.set_tracking_uri(tracking_uri(Paths(root)))
     return Paths(root)
 
 
