@@ -55,8 +55,8 @@ def open_database(address: str) -> Database:
         reason = str(getattr(error, "orig", error)).strip().split("\n")[0]
         raise DataError(
             f"{ADDRESS}: expected the address of a database that answers, such as "
-            f"postgresql+psycopg://HOST/NAME, found: {reason}; start the server or "
-            "mend the address"
+            f"postgresql+psycopg://HOST/NAME, found: {reason}; start the server, "
+            "install its driver (`pip install 'psycopg[binary]'`), or mend the address"
         ) from None  # the error itself would show the address with its password
     return Database(engine)
 
