@@ -16,7 +16,6 @@ from segpipe.approval.protocol import (
     read_protocol,
 )
 from segpipe.approval.records import (
-    Adjudication,
     Decision,
     Emergency,
     Reading,
@@ -25,6 +24,7 @@ from segpipe.approval.records import (
 from segpipe.project.errors import DataError
 
 SHOWN = 12  # characters of a digest
+CASES = {"worst", "random"}  # no repeats, and no masks that are bad on purpose
 # Accounts that many people share, and so say nothing of who it was.
 SHARED = {"root", "nobody", "ubuntu", "user", "admin"}
 
@@ -217,9 +217,10 @@ def _fault_of_cases(
     for number in decision.readings:
         one = by_number.get(number)
         content = one.content if one is not None else None
-        if one is None or not isinstance(content, Reading | Adjudication):
-            continue
-        if content.subject.segmenter == decision.subject.segmenter:
+        if one is None or not isinstance(content, Reading):
+            continue  # who adjudicates is no reader
+        own = content.subject.segmenter == decision.subject.segmenter
+        if own and content.stratum in CASES:
             readers.setdefault(content.case, set()).add(one.signer)
     per_case = protocol.readers.per_case
     full = sum(len(names) >= per_case for names in readers.values())

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AwareDatetime, Field, StringConstraints, ValidationError
 
-from segpipe.approval.records import Subject
+from segpipe.approval.records import Digest, Subject
 from segpipe.project.documents import Document, Unit, is_empty, write_folder
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
@@ -29,7 +29,6 @@ PLACE = re.compile(
     rf"{re.escape(MONTAGE)})"
 )
 
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Opaque = Annotated[str, StringConstraints(pattern=OPAQUE)]
 Letter = Literal["A", "B", "C"]
 LETTERS: tuple[Letter, ...] = ("A", "B", "C")

@@ -111,6 +111,17 @@ def ask_for_three_cases(root: Path) -> None:
     write_policy(root, cases="3")
 
 
+def read_no_cases_of_its_own(root: Path) -> None:
+    """Repeats and masks that are bad on purpose are no such cases."""
+    ask_for_two_cases(root)
+    reject(root)
+    for case, stratum in (("c8", "repeat"), ("c9", "control")):
+        for name in ("rob", "lea"):
+            one = reading(case).model_copy(update={"stratum": stratum})
+            signed(one, name, root)
+    signed(decision(readings=(14, 15, 16, 17)), "lea", root)
+
+
 def read_another_version(root: Path) -> None:
     ask_for_two_cases(root)
     reject(root)
@@ -163,6 +174,7 @@ CASES: list[tuple[Callable[[Path], None], bool, str]] = [
     (ask_for_two_cases, True, "approved by Dr Lea as lead in record 10"),
     (ask_for_three_cases, False, "rests on 2 cases with 2 readers each, fewer than"),
     (read_another_version, False, "rests on 0 cases with 2 readers each"),
+    (read_no_cases_of_its_own, False, "rests on 0 cases with 2 readers each"),
     (act_in_an_emergency, True, "emergency use, signed by Dr Ann in record 14 until"),
     (let_the_emergency_pass, False, ": leaks"),
     (withdraw_in_an_emergency, False, "Dr Lea withdrew its approval of it"),

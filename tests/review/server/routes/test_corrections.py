@@ -111,7 +111,7 @@ def kept(review: Review) -> list[str]:
 def test_a_brush_and_a_file_become_signed_records(
     review: Review, jane: httpx.Client
 ) -> None:
-    """Of the three voxels along k, each is contour in a slice of its own."""
+    """Each of the three voxels along k is contour in a slice of its own."""
     drawn = draw(jane, review, comment="a <b>spur</b>")
     mask, affine = mask_of(review)
     mask[0, 0, 0] = 1
