@@ -40,7 +40,7 @@ from segpipe.stages.train import Observer
 from segpipe.training.record import TrainingRecord, read_history, read_record
 from segpipe.training.task import TrainParams
 from segpipe.training.validation import choose_postprocessing
-from tests.support import warm
+from tests.support import forks
 from tests.support.phantoms import write_dataset
 from tests.support.places import ROOT
 from tests.support.projects import (
@@ -151,7 +151,7 @@ def train_alone(paths: Paths, params: TrainParams, model: str, compiled: bool) -
 
 def begin(paths: Paths, params: TrainParams) -> BaseProcess:
     """Begin a training that is killed."""
-    return warm.start(train_alone, paths, params, "unet3d", False)
+    return forks.start(train_alone, paths, params, "unet3d", False)
 
 
 def wait_for_another(folder: Path, before: str, process: BaseProcess) -> None:
@@ -361,7 +361,9 @@ def test_a_compiled_network_learns_the_same_within_rounding(
     params = changed(MODELS["unet2d"], epochs=1, steps_per_epoch=2, optimizer=PLAIN_SGD)
     plain = Segmenter.load(train(paths, params, model="unet2d") / "segmenter")
     cold = str(tmp_path / "kernels")
-    warm.finish(warm.start(train_compiled, paths, params, TORCHINDUCTOR_CACHE_DIR=cold))
+    forks.finish(
+        forks.start(train_compiled, paths, params, TORCHINDUCTOR_CACHE_DIR=cold)
+    )
     folder = paths.artifacts / "train" / "unet2d" / "0"
     compiled = Segmenter.load(folder / "segmenter").networks[0].state_dict()
 
@@ -574,7 +576,7 @@ def watch_memory(paths: Paths, params: TrainParams) -> str:
 @pytest.mark.slow
 def test_memory_does_not_grow_over_epochs(paths: Paths, tmp_path: Path) -> None:
     params = changed(SMALL, epochs=30, steps_per_epoch=3, validation_interval=3)
-    answer = warm.answer(watch_memory, tmp_path / "memory", paths, params)
+    answer = forks.answer(watch_memory, tmp_path / "memory", paths, params)
     resident_mb = [float(word) for word in answer.split()]
 
     assert len(resident_mb) > 30

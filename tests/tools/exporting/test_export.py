@@ -137,7 +137,11 @@ def test_the_runner_labels_like_the_segmenter(tmp_path, name, padding) -> None:
     said = export(str(tmp_path / "segmenter"), tmp_path / "out", Paths(tmp_path))
     command = [tmp_path / "out" / "run.py", *files, "-o", tmp_path / "label.nii.gz"]
     subprocess.run(
-        [sys.executable, "-I", *command], check=True, capture_output=True, cwd=tmp_path
+        [sys.executable, "-I", *command],
+        check=True,
+        capture_output=True,
+        cwd=tmp_path,
+        timeout=240,
     )
 
     label = read_label(tmp_path / "label.nii.gz")
@@ -162,7 +166,11 @@ def test_the_runner_knows_neither_torch_nor_segpipe(tmp_path) -> None:
     )
 
     result = subprocess.run(
-        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
 
     assert result.returncode == 0, result.stderr
