@@ -9,7 +9,7 @@ from typing import Literal
 
 from segpipe.approval.chain.signing import append, expect_person
 from segpipe.approval.chain.verification import Verified
-from segpipe.approval.policy import judge, utc_now
+from segpipe.approval.policy import utc_now
 from segpipe.approval.protocol import Protocol, reviews_root
 from segpipe.approval.records import (
     Adjudication,
@@ -19,7 +19,7 @@ from segpipe.approval.records import (
     Record,
     Subject,
 )
-from segpipe.approval.use import fault_of_trainer, open_court
+from segpipe.approval.use import Court, fault_of_trainer, open_court
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.approved import find_case
@@ -102,13 +102,7 @@ def decide(
     assert after.head is not None
     note = f"record {record.number} by {record.printed_name}: {verdict.reason}"
     status = STATUS[verdict.decision]
-    approval = judge(
-        case.subject.segmenter,
-        after,
-        court.protocol,
-        utc_now(),
-        trainers=case.subject.trainers,
-    )
+    approval = Court(after, court.protocol).judge(case.subject)
     waits = verdict.decision == "approve" and not approval.approved
     if waits:
         status = "pending"  # another approval is missing
