@@ -13,6 +13,7 @@ from segpipe.approval.protocol import Protocol
 from segpipe.approval.records import Decision
 from segpipe.approval.use import Court, open_court
 from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import digest_json
 from segpipe.project.paths import Paths
 from segpipe.project.tables import column_lines
 from segpipe.review.accounts.database import Database, address_of, open_database
@@ -37,6 +38,16 @@ class Standing:
 
     missing: Missing
     sections: Sequence[Section]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what is shown, so that a decision is bound to it."""
+        return digest_json(
+            [
+                [one.title, list(one.sentences), [dict(row) for row in one.rows]]
+                for one in self.sections
+            ]
+        )
 
 
 def status(words: Sequence[str], paths: Paths) -> list[str]:

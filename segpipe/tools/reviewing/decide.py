@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -27,6 +27,10 @@ from segpipe.registry.promotion import review
 from segpipe.tools.reviewing.announce import announce
 
 log = logging.getLogger(__name__)
+CHANGED = (
+    "What the readers say changed since this page was shown: look again. Nothing was "
+    "signed."
+)
 STATUS = {"approve": "approved", "reject": "rejected", "withdraw": "withdrawn"}
 
 
@@ -56,6 +60,7 @@ def decide(
     paths: Paths,
     *,
     segmenter: str | None = None,
+    shown: Sequence[int] | None = None,
     tell: Callable[[str], None] = log.info,
 ) -> Record:
     """Sign a decision on a version, and repeat it in MLflow's tags for people.
@@ -72,11 +77,14 @@ def decide(
         password: Its password, asked for this signature.
         paths: The project's folders.
         segmenter: Digest of what was reviewed; the version must be that. None: any.
+        shown: Numbers of the readings, adjudications and corrections that the signer
+            was shown, which must be all there are. None: whichever there are.
         tell: Called with the sentence that says what comes next.
 
     Raises:
         DataError: If there is no review.yaml or version, the version is another than
-            was reviewed, the signer may not decide, or the chain is broken.
+            was reviewed, other records were signed than were shown, the signer may not
+            decide, or the chain is broken.
     """
     for option, text in (("--meaning", verdict.meaning), ("--reason", verdict.reason)):
         if not text.strip():
@@ -96,6 +104,8 @@ def decide(
         if fault is not None:
             raise DataError(fault)
     content = build_decision(case.subject, verdict, court.chain, court.protocol)
+    if shown is not None and content.readings != tuple(shown):
+        raise DataError(CHANGED)
     root = reviews_root(paths.root)
     record = append(content, signer, password, root)
     after = open_court(paths.root).chain
@@ -114,16 +124,21 @@ def decide(
     return record
 
 
+def find_seen(segmenter: str, chain: Verified) -> list[Record]:
+    """The readings, adjudications and corrections of a segmenter in a chain."""
+    return [
+        one
+        for one in chain.records
+        if isinstance(one.content, Reading | Adjudication | Correction)
+        and one.content.subject.segmenter == segmenter
+    ]
+
+
 def build_decision(
     subject: Subject, verdict: Verdict, chain: Verified, protocol: Protocol
 ) -> Decision:
     """A decision, with what the chain holds of the version."""
-    seen = [
-        one
-        for one in chain.records
-        if isinstance(one.content, Reading | Adjudication | Correction)
-        and one.content.subject.segmenter == subject.segmenter
-    ]
+    seen = find_seen(subject.segmenter, chain)
     shown = [
         one.content for one in seen if isinstance(one.content, Reading | Adjudication)
     ]
