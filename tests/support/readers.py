@@ -2,7 +2,6 @@
 
 import re
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from segpipe.review.server.app import build_app, build_settings
 from segpipe.review.shelf import Volume, open_volume
 from tests.support.dossiers import write_dossier
 from tests.support.reviews import CHEAP
-from tests.support.servers import free_port
+from tests.support.servers import free_port, wait_until
 
 PASSWORD = "four random words"
 ADMIN = ("ada", PASSWORD)  # the first person of each chain
@@ -150,8 +149,8 @@ def served(review: Review) -> Iterator[Review]:
     server = uvicorn.Server(uvicorn.Config(app, **build_settings(port)))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    while not server.started:
-        time.sleep(0.02)
+    wait_until(lambda: server.started or not thread.is_alive(), 60, often_s=0.02)
+    assert server.started, f"the review did not start on port {port}"
     review.url = f"http://127.0.0.1:{port}"
     try:
         yield review

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -17,13 +18,20 @@ import psutil
 import pytest
 
 T = TypeVar("T")
+PORTS = range(10240, 32768)  # the kernel gives outgoing connections higher ones
 STARTS_S = 120  # the first start makes a database; CI is slow
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody uses, and that no outgoing connection is given meanwhile.
+
+    Tests that run at once draw different ones.
+    """
+    while True:
+        port = PORTS[secrets.randbelow(len(PORTS))]
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -141,6 +149,7 @@ def wait_until(
     *,
     what: str = "",
     log: Path | None = None,
+    often_s: float = 0.2,
 ) -> T:
     """Wait until something is true, and return it; what a log says goes along."""
     deadline = time.monotonic() + seconds
@@ -148,7 +157,7 @@ def wait_until(
         if time.monotonic() > deadline:
             said = f":\n{log.read_text()[-3000:]}" if log and log.is_file() else ""
             raise TimeoutError(f"{what or 'it'}: not within {seconds:g} s{said}")
-        time.sleep(0.2)
+        time.sleep(often_s)
     return found
 
 
