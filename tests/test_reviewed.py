@@ -29,7 +29,7 @@ from segpipe.review.accounts.database import address_of, open_database
 from segpipe.review.dossier import Key, Shown, read_key
 from segpipe.review.shelf import open_volume
 from segpipe.tools.study.files import describe_study, files_of_segpipe
-from tests.support.acceptance import TRIALS, segpipe, train_two
+from tests.support.acceptance import TRIALS, param_of, segpipe, train_two
 from tests.support.browser import browser
 from tests.support.readers import Review, served
 from tests.support.reviewed import register_fold
@@ -77,7 +77,7 @@ def servers(
         yield Servers(url, prefect_api, home / f"{POOL}.log")
 
 
-@pytest.fixture(params=TRIALS)
+@pytest.fixture(params=map(param_of, TRIALS))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -210,7 +210,9 @@ def look(page: Page, review: Review, item: str, shown: Shown) -> None:
         drawn = plane.T if flat else plane[::-1, ::-1].T
         seen = tinted(bare, colour)
         assert likeness(seen, drawn) > 0.8, (item, value)
-        assert likeness(seen, drawn) > likeness(seen, drawn[:, ::-1]) + 0.02
+        turned = drawn[:, ::-1]
+        if not np.array_equal(cut(drawn), cut(turned)):  # a ball is its own mirror
+            assert likeness(seen, drawn) > likeness(seen, turned) + 0.02
     assert letters(image, bare) == ("" if flat else "RL")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
@@ -95,20 +96,24 @@ TRIALS = {
 }
 
 
-def find_source(trial: Trial, folder: Path) -> tuple[Path, list[str]]:
-    """A folder with the trial's few cases, and how to import it.
+def param_of(name: str) -> ParameterSet:
+    """A trial to be run if its data are there; that of phantoms if they are not."""
+    folder, real = TRIALS[name].folder, os.environ.get("SEGPIPE_REAL_DATA")
+    reason = (
+        "SEGPIPE_REAL_DATA is set: real cases take this one's place"
+        if folder is None
+        else f"SEGPIPE_REAL_DATA is not set; {folder} lies there"
+    )
+    left_out = bool(real) is (folder is None)
+    return pytest.param(name, marks=pytest.mark.skipif(left_out, reason=reason))
 
-    The test is skipped if its data are not there, and that of phantoms if they are.
-    """
-    real = os.environ.get("SEGPIPE_REAL_DATA")
+
+def find_source(trial: Trial, folder: Path) -> tuple[Path, list[str]]:
+    """A folder with the trial's few cases, and how to import it."""
     if trial.folder is None:
-        if real:
-            pytest.skip("SEGPIPE_REAL_DATA is set: real cases take this one's place")
         write_dataset(folder, cases=CASES)
         return folder, []
-    if not real:
-        pytest.skip(f"SEGPIPE_REAL_DATA is not set; {trial.folder} lies there")
-    source = Path(real) / trial.folder
+    source = Path(os.environ["SEGPIPE_REAL_DATA"]) / trial.folder
     for kind in ("images", "labels"):
         (folder / kind).mkdir(parents=True)
         for name in trial.choose(source):
