@@ -11,12 +11,10 @@ from pathlib import Path
 
 from segpipe.review.dossier import (
     ITEMS,
-    MONTAGE,
     NAME,
     Dossier,
     Item,
     check_file,
-    mask_name,
     read_dossier,
 )
 
@@ -48,9 +46,8 @@ class Volume:
         return {item.id: item for item in self.dossier.items}
 
     def files_of(self, item: Item) -> dict[str, str]:
-        """Places of the item's channels, masks and montage, by their names."""
-        names = [*item.images, *map(mask_name, item.letters), MONTAGE]
-        return {name: f"{ITEMS}/{item.id}/{name}" for name in names}
+        """Places of the item's images, masks and pictures, by their names."""
+        return {name: f"{ITEMS}/{item.id}/{name}" for name in item.files}
 
     def read(self, place: str) -> bytes:
         """Read a file and check that it is the one that was put into the dossier.

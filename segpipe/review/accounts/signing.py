@@ -4,10 +4,9 @@ The records come first. A process that is killed before the marks has lost nothi
 next signing, or the next word on such an item, finds the record and only marks it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from sqlalchemy.orm import Session
 
 from segpipe.approval.chain.signing import append_all
 from segpipe.approval.chain.verification import Verified
@@ -17,10 +16,16 @@ from segpipe.approval.protocol import Protocol
 from segpipe.approval.records import Adjudication, Rating, Reading, Record
 from segpipe.approval.use import fault_of_trainer
 from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import digest_json
 from segpipe.review.accounts.assignments import Reader, Task, lock_tasks
 from segpipe.review.accounts.database import Database
 from segpipe.review.dossier import Item, Key, mask_name, read_key
 from segpipe.review.shelf import Volume
+
+CHANGED = (
+    "Your readings changed since this page was shown, as in another window: look "
+    "again. Nothing was signed."
+)
 
 
 class UnsignedError(DataError):
@@ -33,6 +38,8 @@ def sign_readings(
     password: str,
     chain: Watched,
     protocol: Protocol | None,
+    *,
+    shown: str,
 ) -> list[Record]:
     """Sign what a person said of a dossier so far, each reading as its own record.
 
@@ -42,16 +49,22 @@ def sign_readings(
         password: The password, which was asked for again and is that of the login.
         chain: The records.
         protocol: review.yaml; none if there is none.
+        shown: Digest of the readings that the person was shown to sign.
 
     Raises:
-        UnsignedError: If the person trained the version, the key is not here or has
-            another password, or nothing was signed that is to be adjudicated.
+        UnsignedError: If other readings are stored than were shown, the person trained
+            the version, the key is not here or has another password, or nothing was
+            signed that is to be adjudicated.
         DataError: If the chain or the dossier is broken.
     """
     with database.begin() as session:
-        tasks = _lock_unsigned(session, reader, chain)
+        locked = lock_tasks(session, reader.user, reader.volume.digest)
+        stored = digest_unsigned(locked)
+        tasks = _mark_known(locked, reader, chain)
         if not tasks:
             return []
+        if stored != shown:
+            raise UnsignedError(CHANGED)
         key = read_key(reader.volume.folder)
         records = [_build(task, reader, key, chain.read()) for task in tasks]
         signed = _append(records, reader, password, chain.root, protocol)
@@ -64,19 +77,33 @@ def mark_signed(database: Database, reader: Reader, item: str, chain: Watched) -
     """Mark an item that the chain holds already, as after a crash."""
     if item in _find_signed(reader, chain.read()):
         with database.begin() as session:
-            _lock_unsigned(session, reader, chain)
+            tasks = lock_tasks(session, reader.user, reader.volume.digest)
+            _mark_known(tasks, reader, chain)
 
 
-def _lock_unsigned(session: Session, reader: Reader, chain: Watched) -> list[Task]:
+def digest_unsigned(tasks: Sequence[Task]) -> str:
+    """SHA-256 of the readings that wait for a signature, in the order of the tasks.
+
+    A page that shows them hands it back, so that nothing else is signed.
+    """
+    return digest_json(
+        [
+            [one.assignment.item, one.reading.ratings]
+            for one in tasks
+            if one.reading is not None and one.is_unsigned
+        ]
+    )
+
+
+def _mark_known(tasks: list[Task], reader: Reader, chain: Watched) -> list[Task]:
     """What is not signed yet; what the chain holds already is marked.
 
     The chain is read once nobody else can sign these tasks, and not before.
     """
-    tasks = lock_tasks(session, reader.user, reader.volume.digest)
     known = _find_signed(reader, chain.read())
     left = []
     for task in tasks:
-        if task.reading is None or task.is_signed:
+        if not task.is_unsigned:
             continue
         if task.assignment.item in known:
             _mark(task, known[task.assignment.item])
@@ -162,7 +189,7 @@ def _digests(volume: Volume, item: Item) -> dict[str, dict[str, str]]:
     places, files = volume.files_of(item), volume.dossier.files
     return {
         "images": {
-            name.removesuffix(".nii.gz"): files[places[name]] for name in item.images
+            name.removesuffix(".nii.gz"): files[places[name]] for name in item.shown
         },
         "masks": {one: files[places[mask_name(one)]] for one in item.letters},
     }

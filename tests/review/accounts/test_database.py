@@ -14,12 +14,13 @@ import httpx
 import pytest
 
 from segpipe.approval.chain.verification import verify
+from segpipe.approval.policy import utc_now
 from segpipe.approval.records import Reading
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.review.accounts.assignments import list_tasks
 from segpipe.review.accounts.database import address_of, open_database
-from segpipe.review.accounts.tables import User, now
+from segpipe.review.accounts.tables import User
 from segpipe.review.accounts.users import TRIES
 from tests.support.readers import (
     PASSWORD,
@@ -40,7 +41,7 @@ def test_the_file_is_made_for_its_owner_alone_and_opens_again(tmp_path: Path) ->
     address = address_of(Paths(tmp_path))
     open_database(address).close()
     file = tmp_path / ".reviews/accounts.db"
-    user = User(name="jane", key="", password="", made=now())
+    user = User(name="jane", key="", password="", made=utc_now())
     with open_database(address).begin() as session:
         session.add(user)
 
@@ -52,7 +53,7 @@ def test_the_file_is_made_for_its_owner_alone_and_opens_again(tmp_path: Path) ->
 
 def test_a_transaction_that_fails_stores_nothing(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path}/a.db")
-    user = User(name="jane", key="", password="", made=now())
+    user = User(name="jane", key="", password="", made=utc_now())
 
     def fail() -> None:
         with database.begin() as session:

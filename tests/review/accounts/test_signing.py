@@ -17,14 +17,17 @@ from segpipe.approval.records import Adjudication, Reading, Record
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.review.accounts import readings, signing
-from segpipe.review.accounts.assignments import give, list_tasks
+from segpipe.review.accounts.assignments import assign, list_tasks
 from segpipe.review.accounts.readings import submit_reading
 from segpipe.review.accounts.signing import (
     UnsignedError,
+    digest_unsigned,
     mark_signed,
     sign_readings,
 )
 from segpipe.review.accounts.tables import StoredReading
+from segpipe.review.dossier import read_key
+from segpipe.review.work.readings import read_signed
 from tests.support.kills import check_each_kill
 from tests.support.readers import PASSWORD, Review, open_review
 from tests.support.reviews import CHEAP, write_policy
@@ -43,7 +46,15 @@ def say(review: Review, name: str, score: int, *places: int) -> None:
 def sign(review: Review, name: str, password: str = PASSWORD) -> list[Record]:
     protocol = read_protocol(review.root)
     reader = review.reader(name)
-    return sign_readings(review.database, reader, password, review.chain, protocol)
+    tasks = list_tasks(review.database, reader.user, review.volume.digest)
+    return sign_readings(
+        review.database,
+        reader,
+        password,
+        review.chain,
+        protocol,
+        shown=digest_unsigned(tasks),
+    )
 
 
 def stored(review: Review, name: str) -> list[StoredReading]:
@@ -95,7 +106,9 @@ def test_an_adjudication_names_the_readings_that_it_decides_between(
     review.add("john")
     review.add("eve", "adjudicator", reads=False)
     (first, second), eve = [*review.volume.items], review.reader("eve")
-    give(review.database, eve, [second], None, purpose="adjudicate")
+    digest = review.volume.digest
+    own = {"dossier": digest, "items": [second], "purpose": "adjudicate"}
+    assign(review.database, eve.user, **own)
     say(review, "eve", 2, 1)
     with pytest.raises(UnsignedError, match="its readers sign first"):
         sign(review, "eve")
@@ -130,31 +143,19 @@ def test_a_password_that_is_not_the_keys_signs_nothing(review: Review) -> None:
     assert [one.signed for one in stored(review, "jane")] == [None, None]
 
 
-def test_who_trained_the_version_is_given_nothing_and_signs_nothing(
+def test_who_trained_the_version_signs_nothing(
     tmp_path: Path,
 ) -> None:
     review = open_review(tmp_path, items=1, trainers=("JANE",))
     review.add("jane")  # before the policy asked for it
     say(review, "jane", 3)
     write_policy(review.root)
-    protocol, items = read_protocol(review.root), [*review.volume.items]
 
     with pytest.raises(UnsignedError, match=r"Dr Jane did \(JANE\)"):
         sign(review, "jane")
-    with pytest.raises(DataError, match=r"Dr Jane did \(JANE\)"):
-        give(review.database, review.reader("jane"), items, protocol, purpose="read")
     assert len(verify(review.root).records) == 2
     write_policy(review.root, reviewer_is_not_trainer="false")
     assert len(sign(review, "jane")) == 1
-
-
-def test_who_lacks_the_role_is_given_nothing(review: Review) -> None:
-    review.add("laura", "lead", reads=False)
-    laura, items = review.reader("laura"), [*review.volume.items]
-
-    for purpose, role in (("read", "reader"), ("adjudicate", "adjudicator")):
-        with pytest.raises(DataError, match=f"expected the role {role}, found lead"):
-            give(review.database, laura, items, None, purpose=purpose)
 
 
 def test_words_that_come_while_signing_wait_and_are_refused(
@@ -183,6 +184,46 @@ def test_words_that_come_while_signing_wait_and_are_refused(
         assert one.record == record.number
         assert one.ratings["A"]["ball"]["score"] == 3
         assert record.content.ratings["A"]["ball"].score == 3
+
+
+def test_a_previous_study_that_was_shown_stands_in_the_record(tmp_path: Path) -> None:
+    review = open_review(tmp_path, items=2, previous=(28,))
+    review.add("jane")
+    say(review, "jane", 3)
+    write_policy(review.root)
+    protocol = read_protocol(review.root)
+    assert protocol is not None
+    first, second = sign(review, "jane")
+
+    assert isinstance(first.content, Reading)
+    assert isinstance(second.content, Reading)
+    assert second.content.images.keys() == {"image"}
+    (item, _), volume = review.volume.items, review.volume
+    path = volume.folder / f"items/{item}/previous.nii.gz"
+    assert first.content.images["previous"] == digest_file(path)
+    key, chain = read_key(volume.folder), review.chain.read()
+    assert read_signed(volume, key, chain, protocol).faults == ()
+
+
+def test_only_what_was_shown_is_signed(review: Review) -> None:
+    """One window shows a 3; then another stores a 1, or reads one more case."""
+    review.add("jane")
+    say(review, "jane", 3, 1)
+    reader = review.reader("jane")
+
+    def shown() -> str:
+        tasks = list_tasks(review.database, reader.user, review.volume.digest)
+        return digest_unsigned(tasks)
+
+    for change in (lambda: say(review, "jane", 1, 1), lambda: say(review, "jane", 3)):
+        before = shown()
+        change()
+        with pytest.raises(UnsignedError, match=r"changed since .* Nothing was signed"):
+            sign_readings(
+                review.database, reader, PASSWORD, review.chain, None, shown=before
+            )
+    assert len(verify(review.root).records) == 2
+    assert len(sign(review, "jane")) == 2
 
 
 def test_two_tabs_that_sign_at_once_sign_each_reading_once(review: Review) -> None:

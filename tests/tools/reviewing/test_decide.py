@@ -1,5 +1,6 @@
 """A decision holds all that it rests on, and MLflow repeats it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -15,10 +16,14 @@ from tests.support.reviews import password_of, reading, signed, write_policy
 
 
 def act(
-    project: Paths, by: str = "lea", what: str = "approve", reason: str = "good"
+    project: Paths,
+    by: str = "lea",
+    what: str = "approve",
+    reason: str = "good",
+    shown: Sequence[int] | None = None,
 ) -> Record:
     verdict = Verdict(what, "I find it fit for use", reason)  # type: ignore[arg-type]
-    return decide("liver", "1", verdict, by, password_of(by), project)
+    return decide("liver", "1", verdict, by, password_of(by), project, shown=shown)
 
 
 def test_a_decision_rests_on_the_readings_of_its_version(project: Paths) -> None:
@@ -27,7 +32,9 @@ def test_a_decision_rests_on_the_readings_of_its_version(project: Paths) -> None
     for name in ("rob", "lea"):
         signed(reading("c9", subject), name, project.root)
 
-    record = act(project)
+    with pytest.raises(DataError, match=r"look again\. Nothing was signed"):
+        act(project, shown=[13])  # 14 came after the page
+    record = act(project, shown=[13, 14])
 
     content = record.content
     assert isinstance(content, Decision)
@@ -66,6 +73,18 @@ def test_a_version_of_which_an_approval_is_missing_stays_pending(
     act(project)
 
     assert find_version("liver", "1", project).tags["review.status"] == "pending"
+
+
+def test_a_version_below_the_gates_is_not_made_the_champion(project: Paths) -> None:
+    """Else the records would name a champion, and promote would refuse to move to it:
+    neither the old nor the new one could be used."""
+    write_policy(project.root, gates="{test/dice: 1.01}")
+    verdict = Verdict("approve", "I find it fit for use", "good", promote=True)
+    with pytest.raises(DataError, match=r"test/dice is .* below the 1.01 of policy"):
+        decide("liver", "1", verdict, "lea", password_of("lea"), project)
+    assert len(verify(project.root).records) == 12
+
+    act(project)  # it may be approved, and is promoted when it passes
 
 
 def test_a_trainer_rejects_but_does_not_approve(project: Paths) -> None:
