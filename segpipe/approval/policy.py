@@ -4,16 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
-from segpipe.approval.chain.anchors import Anchor
-from segpipe.approval.chain.verification import Verified, verify
+from segpipe.approval.chain.verification import Verified
 from segpipe.approval.people import Roster
 from segpipe.approval.protocol import (
     PolicyParams,
     Protocol,
-    protocol_file,
-    read_protocol,
 )
 from segpipe.approval.records import (
     Decision,
@@ -21,7 +17,6 @@ from segpipe.approval.records import (
     Reading,
     Record,
 )
-from segpipe.project.errors import DataError
 
 SHOWN = 12  # characters of a digest
 CASES = {"worst", "random"}  # no repeats, and no masks that are bad on purpose
@@ -48,39 +43,6 @@ class Approval:
     records: tuple[int, ...] = ()
     until: datetime | None = None
     emergency: bool = False
-
-
-def approval_of(
-    digest: str,
-    root: Path,
-    now: datetime,
-    *,
-    trainers: Iterable[str] = (),
-    anchors: Iterable[Anchor] = (),
-    git: bool = False,
-) -> Approval:
-    """Whether the segmenter with a digest is approved at a time.
-
-    Args:
-        digest: Digest of the segmenter.
-        root: The project whose review.yaml and reviews/ count.
-        now: The time.
-        trainers: Who trained it, as its provenance says; added to what records say.
-        anchors: Digests of records that stand outside of the chain.
-        git: Whether all commits of the project are compared, too.
-
-    Raises:
-        DataError: If review.yaml is wrong.
-    """
-    protocol = read_protocol(root)
-    if protocol is None:
-        words = f"{protocol_file(root)}: expected the policy, found no file"
-        return Approval(digest, approved=False, why=words)
-    try:
-        chain = verify(root, anchors, git=git).require_whole()
-    except DataError as error:
-        return Approval(digest, approved=False, why=str(error))
-    return judge(digest, chain, protocol, now, trainers=trainers)
 
 
 def judge(

@@ -304,26 +304,6 @@ def check_file(folder: Path, dossier: Dossier, place: str) -> Path:
     return path
 
 
-def check_files(folder: Path, dossier: Dossier) -> None:
-    """Compare every file with its digest, and the folder with the list.
-
-    Raises:
-        DataError: If one was changed, is missing or was added.
-    """
-    for place in dossier.files:
-        check_file(folder, dossier, place)
-    found = {
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-    if added := sorted(found - dossier.files.keys() - {NAME}):
-        raise DataError(
-            f"{folder / added[0]}: expected only the files that were sealed, found "
-            "another; move it away"
-        )
-
-
 def _read(path: Path, kind: type[D]) -> D:
     if not path.is_file():
         raise DataError(

@@ -66,12 +66,6 @@ def rate(count: int, cases: int) -> Rate:
     return Rate(count, cases, float(low), float(high))
 
 
-def cases_needed(share: float) -> int:
-    """Fewest random cases that bound a share if none of them shows it."""
-    assert 0 < share < 1
-    return math.ceil(math.log(ERROR) / math.log1p(-share))
-
-
 @dataclass(frozen=True)
 class Scored:
     """A score that a reader gave.

@@ -1,7 +1,7 @@
 """A segmenter is approved, or a sentence says why it is not."""
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,8 +9,10 @@ import pytest
 from segpipe.approval.chain.anchors import Anchor
 from segpipe.approval.chain.folder import record_path
 from segpipe.approval.chain.signing import append
-from segpipe.approval.policy import approval_of, faults_of_gates, utc_now
+from segpipe.approval.policy import Approval, faults_of_gates, judge, utc_now
 from segpipe.approval.protocol import protocol_file
+from segpipe.approval.use import open_court
+from segpipe.project.errors import DataError
 from tests.support.reviews import (
     DIGEST,
     OTHER,
@@ -23,6 +25,22 @@ from tests.support.reviews import (
     subject,
     write_policy,
 )
+
+
+def approval_of(
+    digest: str,
+    root: Path,
+    now: datetime,
+    *,
+    trainers: Sequence[str] = (),
+    anchors: Sequence[Anchor] = (),
+) -> Approval:
+    """As the doors ask: first the records and review.yaml, then the decisions."""
+    try:
+        court = open_court(root, anchors)
+    except DataError as error:
+        return Approval(digest, approved=False, why=str(error))
+    return judge(digest, court.chain, court.protocol, now, trainers=trainers)
 
 
 def nothing(root: Path) -> None:
@@ -179,7 +197,11 @@ CASES: list[tuple[Callable[[Path], None], bool, str]] = [
     (let_the_emergency_pass, False, ": leaks"),
     (withdraw_in_an_emergency, False, "Dr Lea withdrew its approval of it"),
     (break_the_chain, False, "record 3 is missing before record 4"),
-    (lose_the_policy, False, "review.yaml: expected the policy, found no file"),
+    (
+        lose_the_policy,
+        False,
+        "review.yaml: expected the policy by which approvals count",
+    ),
 ]
 
 

@@ -4,7 +4,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -135,10 +135,28 @@ def token_in(page: str) -> str:
     return found[1]
 
 
+def hidden_in(page: str) -> dict[str, str]:
+    """The hidden fields of a page; the form of each has the same."""
+    return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]+)"', page))
+
+
 def send(client: httpx.Client, address: str, **fields: str) -> int:
-    """Send a form as the page at ``/`` of this client would."""
-    form = {"csrf": token_in(client.get("/").text), **fields}
-    return client.post(address, data=form).status_code
+    """Send a form as the page at this address would, else with the token of ``/``."""
+    own = {"csrf": token_in(client.get("/").text)}
+    if address.endswith(("/sign", "/decide")):  # others note that they were opened
+        own |= hidden_in(client.get(address).text)
+    return client.post(address, data=own | fields).status_code
+
+
+def sign_all(review: Review, name: str, volume: Volume | None = None) -> httpx.Client:
+    """A reader who read all of a dossier and signed it."""
+    own = replace(review, volume=volume or review.volume)
+    own.add(name)
+    client = member(own, name)
+    for place in range(len(own.volume.items)):
+        assert send(client, own.item(place), **own.ratings()) == 303
+    assert send(client, f"{own.address}/sign", password=PASSWORD) == 303
+    return client
 
 
 @contextmanager

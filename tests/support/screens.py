@@ -13,8 +13,23 @@ LOADS_MS = 90_000  # a software renderer on a machine under load
 ORANGE, BLUE = (230, 159, 0), (86, 180, 233)
 
 
+def open_signed(page: Page, review: Review, name: str) -> None:
+    """Log in as somebody who has signed all, and open the first case again."""
+    log_in(page, review, name)
+    page.goto(review.url + review.item(0))
+    page.wait_for_selector("body[data-shown]", timeout=LOADS_MS)
+
+
 def enter(page: Page, review: Review, name: str = "jane") -> None:
     """Log in and open the first case, by keys alone."""
+    log_in(page, review, name)
+    page.locator("a.main").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("body[data-shown]", timeout=LOADS_MS)
+
+
+def log_in(page: Page, review: Review, name: str) -> None:
+    """Log in by keys alone."""
     page.goto(review.url)
     expect(page.locator("#name")).to_be_focused()
     page.keyboard.type(name)
@@ -22,9 +37,22 @@ def enter(page: Page, review: Review, name: str = "jane") -> None:
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="My queue")).to_be_visible()
-    page.locator("a.main").focus()
-    page.keyboard.press("Enter")
-    page.wait_for_selector("body[data-shown]", timeout=LOADS_MS)
+
+
+def paint_at(page: Page, voxel: list[int]) -> None:
+    """Click on the middle of a voxel of the shown plane, where it is on the screen."""
+    place = page.evaluate(
+        """(voxel) => {
+          const nv = window.viewer.nv;
+          const [x, y] = nv.frac2canvasPos(nv.vox2frac(voxel));
+          const box = nv.canvas.getBoundingClientRect();
+          return [box.left + x / nv.uiData.dpr, box.top + y / nv.uiData.dpr];
+        }""",
+        voxel,
+    )
+    page.mouse.move(*place)
+    page.mouse.down()
+    page.mouse.up()
 
 
 def axial(page: Page) -> None:

@@ -7,11 +7,9 @@ from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
 from segpipe.approval.people import Person
-from segpipe.approval.protocol import Protocol
-from segpipe.approval.use import fault_of_trainer
-from segpipe.project.errors import DataError
+from segpipe.approval.policy import utc_now
 from segpipe.review.accounts.database import Database
-from segpipe.review.accounts.tables import Assignment, StoredReading, User, now
+from segpipe.review.accounts.tables import Assignment, StoredReading, User
 from segpipe.review.shelf import Volume
 
 
@@ -31,6 +29,16 @@ class Task:
     def is_signed(self) -> bool:
         """Whether the reading can no longer be changed."""
         return self.reading is not None and self.reading.signed is not None
+
+    @property
+    def is_unsigned(self) -> bool:
+        """Whether something was said that waits for the signature."""
+        return self.reading is not None and not self.is_signed
+
+
+def all_signed(tasks: Sequence[Task]) -> bool:
+    """Whether a person has signed all of the own tasks, of which there are some."""
+    return bool(tasks) and all(task.is_signed for task in tasks)
 
 
 @dataclass(frozen=True)
@@ -82,37 +90,6 @@ def assign(
             for place, item in enumerate(fresh)
         )
     return len(fresh)
-
-
-def give(
-    database: Database,
-    reader: Reader,
-    items: list[str],
-    protocol: Protocol | None,
-    *,
-    purpose: str,
-) -> int:
-    """Give a person items to read, or to adjudicate.
-
-    Returns:
-        How many items are new to the person.
-
-    Raises:
-        DataError: If the person lacks the role, or trained the version.
-    """
-    person, volume = reader.person, reader.volume
-    role = "adjudicator" if purpose == "adjudicate" else "reader"
-    if role not in person.roles:
-        raise DataError(
-            f"{person.name}: expected the role {role}, found {', '.join(person.roles)}"
-            "; an admin gives roles with a new key"
-        )
-    fault = fault_of_trainer(person, volume.dossier.subject, protocol)
-    if fault is not None:
-        raise DataError(fault)
-    return assign(
-        database, reader.user, dossier=volume.digest, items=items, purpose=purpose
-    )
 
 
 def list_dossiers(database: Database, user: User) -> list[str]:
@@ -180,7 +157,7 @@ def open_task(database: Database, task: Task) -> None:
     """Note when the person first saw the item."""
     if task.assignment.opened is None:
         with database.begin() as session:
-            session.merge(task.assignment).opened = now()
+            session.merge(task.assignment).opened = utc_now()
 
 
 def list_all(database: Database, dossier: str) -> list[tuple[User, Task]]:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+from segpipe.approval.policy import utc_now
 from segpipe.project.errors import DataError
 from segpipe.review.accounts.assignments import lock_tasks
 from segpipe.review.accounts.database import Database
-from segpipe.review.accounts.tables import StoredReading, User, now
+from segpipe.review.accounts.tables import StoredReading, User
 
 Ratings = dict[str, dict[str, dict[str, Any]]]  # letter, structure, then the rating
 
@@ -46,7 +47,7 @@ def submit_reading(database: Database, user: User, reading: Reading) -> None:
             raise DataError(
                 f"{reading.item}: expected an unsigned reading, found a signed"
             )
-        end = now()
+        end = utc_now()
         shown = (end - (task.assignment.opened or end)).total_seconds()
         claimed = shown if reading.seconds is None else reading.seconds
         session.merge(

@@ -8,8 +8,9 @@ from datetime import timedelta
 from sqlalchemy import delete, or_
 
 from segpipe.approval.people import Person, Roster
+from segpipe.approval.policy import utc_now
 from segpipe.review.accounts.database import Database
-from segpipe.review.accounts.tables import Login, User, now
+from segpipe.review.accounts.tables import Login, User
 from segpipe.review.accounts.users import person_of
 
 IDLE = timedelta(hours=2)  # a hard case takes long, and its page asks for nothing
@@ -40,7 +41,7 @@ class Visitor:
 def open_session(database: Database, user: User) -> str:
     """Begin a session; the token is for the browser's cookie alone."""
     token = secrets.token_urlsafe(32)
-    start = now()
+    start = utc_now()
     ended = or_(Login.seen < start - IDLE, Login.made < start - LONGEST)
     with database.begin() as session:
         session.execute(delete(Login).where(ended))
@@ -61,7 +62,7 @@ def find_visitor(database: Database, token: str, roster: Roster) -> Visitor | No
 
     A session also ends when the chain revokes the person's key.
     """
-    time = now()
+    time = utc_now()
     with database.begin() as session:
         login = session.get(Login, _digest(token))
         if login is None or time - login.made > LONGEST or time - login.seen > IDLE:

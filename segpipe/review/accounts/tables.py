@@ -133,8 +133,3 @@ class StoredReading(Table):
     made: Mapped[datetime] = mapped_column(Moment)
     signed: Mapped[datetime | None] = mapped_column(Moment)
     record: Mapped[int | None]
-
-
-def now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)

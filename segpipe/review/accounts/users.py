@@ -15,11 +15,12 @@ from segpipe.approval.chain.verification import verify
 from segpipe.approval.keys import change_password as change_key
 from segpipe.approval.keys import key_path, read_key
 from segpipe.approval.people import Person, Roster
+from segpipe.approval.policy import utc_now
 from segpipe.approval.records import Record, Role
 from segpipe.project.errors import DataError
 from segpipe.review.accounts.database import Database
 from segpipe.review.accounts.passwords import hash_password, is_password
-from segpipe.review.accounts.tables import Login, User, now
+from segpipe.review.accounts.tables import Login, User
 
 TRIES = 5  # wrong passwords before the account is locked
 LOCKED = timedelta(minutes=15)
@@ -180,7 +181,7 @@ def check_password(
         right = is_password(password, user.password if user else None)
         if user is None or person_of(user, roster) is None:
             return None
-        if user.locked_until is not None and now() < user.locked_until:
+        if user.locked_until is not None and utc_now() < user.locked_until:
             return None
         if right:
             user.failures, user.locked_until = 0, None
@@ -191,7 +192,7 @@ def check_password(
         )
         session.refresh(user)
         if user.failures >= TRIES:
-            user.failures, user.locked_until = 0, now() + LOCKED
+            user.failures, user.locked_until = 0, utc_now() + LOCKED
         return None
 
 
@@ -201,7 +202,7 @@ def _set_login(database: Database, person: Person, password: str) -> None:
     with database.begin() as session:
         user = session.scalar(select(User).where(User.name == person.name))
         if user is None:
-            user = User(name=person.name, key="", password="", made=now())
+            user = User(name=person.name, key="", password="", made=utc_now())
             session.add(user)
         user.key, user.password = person.fingerprint, hashed
         user.failures, user.locked_until = 0, None

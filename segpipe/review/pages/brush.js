@@ -1,6 +1,6 @@
 "use strict";
-// Brush: paints and erases voxels of the shown letter's mask in the plane below the
-// pointer, undoes strokes, and says what was changed as runs of voxels.
+// Brush: paints and erases voxels of one mask in the plane below the pointer, undoes
+// strokes, and says what was changed as runs of voxels.
 
 class Brush {
   constructor(viewer, planes, canvas, onChange) {
@@ -8,6 +8,7 @@ class Brush {
     this.planes = planes;
     this.onChange = onChange;
     this.on = false;
+    this.letter = null; // of the mask that it changes, while that is shown
     this.erase = false;
     this.radius = 3; // mm, or px where there is no spacing
     this.value = 0; // what is painted: the value of the active structure
@@ -35,8 +36,12 @@ class Brush {
     this.last = null;
   }
 
+  works() {
+    return this.on && this.letter && this.viewer.letter === this.letter;
+  }
+
   down(event) {
-    if (!this.on || event.button !== 0 || !this.viewer.letter) return;
+    if (!this.works() || event.button !== 0) return;
     const found = this.planes.find(event);
     if (!found) return;
     this.stroke = [];
@@ -76,7 +81,7 @@ class Brush {
   // One dab at the cross, by a key, in the first plane that is shown.
   dabAtCross(erase) {
     const plane = this.planes.list()[0];
-    if (!plane || !this.viewer.letter) return;
+    if (!plane || !this.works()) return;
     const voxel = this.viewer.where();
     this.stroke = [];
     this.dab(plane, plane.axes.map((axis) => voxel[axis] + 0.5), erase || this.erase);
@@ -151,8 +156,8 @@ class Brush {
     return runs;
   }
 
-  // Letters whose masks differ from what was delivered.
-  changed() {
-    return this.viewer.letters?.filter((letter) => this.runs(letter).length) || [];
+  // Whether strokes wait that were not sent.
+  waits() {
+    return this.strokes.some((stroke) => this.runs(stroke[0][0]).length);
   }
 }

@@ -23,11 +23,12 @@
     ["x", "artefact at the structure"],
     ["m", "comment on the structure; Escape leads back"],
     ["Ctrl+Enter", "store and go on"],
-    ["e", "edit the mask of the shown letter, or end it"],
+    ["e", "edit the reference, or end it; once all your readings are signed"],
     ["[ ]", "editing: smaller and larger brush"],
     ["Space Shift+Space", "editing: paint and erase at the cross, as the left mouse button does in any plane"],
     ["r", "editing: rub out instead of painting"],
     ["u", "editing: undo the last stroke"],
+    ["z", "editing: begin with an empty mask, or with the reference again"],
     ["k", "editing: send the correction"],
     ["q", "back to the queue"],
     ["?", "these keys"],
@@ -42,6 +43,7 @@
   const json = (name) => JSON.parse(by("panel").dataset[name]);
   const stored = () => Boolean(by("form")); // false in a bundle, which is read only
   const rows = () => [...document.querySelectorAll(".structure")];
+  const shut = () => by("panel").dataset.barred; // why nothing can be corrected; empty if it can
   const press = (name, on) => document.querySelector(`[data-do="${name}"]`)?.setAttribute("aria-pressed", on);
 
   function bytes(address) {
@@ -80,8 +82,6 @@
     const files = json("files");
     state = { row: 0, window: 0, pair: 0, place: -1, places: {} };
     seconds = 0;
-    brush?.clear();
-    if (brush?.on) edit();
     fillPanel();
     if (!viewer) {
       state.letter = document.querySelector(".score").dataset.letter;
@@ -98,6 +98,7 @@
       fillBar();
       showLetter(viewer.letters[0]);
       showSizes();
+      if (stored() && !shut()) viewer.addEmpty();
       by("wait").hidden = true;
       document.body.dataset.ms = Math.round(performance.now() - started);
       document.body.dataset.shown = files.image;
@@ -182,19 +183,40 @@
     let words = letter ? `Masks of ${letter}` : "Image only";
     if (brush?.on && letter) {
       const name = rows()[state.row]?.querySelector(".name").textContent;
-      words += `, editing: ${brush.erase ? "rub out" : `paint ${name}`}, brush ${brush.radius} ${viewer.unit}, ${counted(letter)} voxels changed`;
+      words = `${inWords(letter)}, editing: ${brush.erase ? "rub out" : `paint ${name}`}, brush ${brush.radius} ${viewer.unit}, ${counted(letter)} voxels changed`;
     }
     by("shown").textContent = words;
     press("r", Boolean(brush?.erase));
+    press("z", Boolean(brush?.on && brush.letter === "empty"));
   }
 
+  const inWords = (letter) => (letter === "empty" ? "New mask" : `Masks of ${letter}, the reference`);
+
   function edit() {
+    if (shut()) {
+      say(shut());
+      return;
+    }
+    if (!viewer?.volumes) {
+      say("The brush needs WebGL, which this browser does not have.");
+      return;
+    }
     brush.on = !brush.on;
     brush.leave();
     press("e", brush.on);
-    by("edit-tools").hidden = !brush.on;
-    if (brush.on && !viewer.letter) showLetter(state.letter);
-    showEditing();
+    for (const tool of by("edit-tools").children) tool.disabled = !brush.on;
+    for (const one of document.querySelectorAll(".letters [data-letter]")) one.disabled = brush.on;
+    for (const name of ["p", "n"]) document.querySelector(`[data-do="${name}"]`).disabled = brush.on;
+    by("pair").disabled = brush.on;
+    brush.letter ||= by("panel").dataset.reference || "empty";
+    state.note = "";
+    showLetter(brush.on || brush.letter !== "empty" ? brush.letter : viewer.letters[0]);
+  }
+
+  // A new reference begins with the reference or with an empty mask.
+  function turnEmpty() {
+    brush.letter = brush.letter === "empty" ? by("panel").dataset.reference || "empty" : "empty";
+    showLetter(brush.letter);
   }
 
   function resize(change) {
@@ -210,22 +232,22 @@
   }
 
   function askCorrection() {
-    const letter = viewer.letter;
-    if (!letter || !counted(letter)) {
+    const letter = brush.letter;
+    if (!counted(letter)) {
       say("There is nothing to send: this mask is as it was delivered.");
       return;
     }
-    by("correction-title").textContent = `Sign the correction of ${letter}`;
+    by("correction-title").textContent = letter === "empty" ? "Sign the new mask" : `Sign the correction of ${letter}`;
     by("correction").showModal();
   }
 
   async function sendCorrection(event) {
     if (event.submitter.value !== "send") return;
-    const letter = viewer.letter;
+    const letter = brush.letter;
     const sent = counted(letter);
     const fields = {
-      letter,
-      base: json("digests")[letter],
+      letter: letter === "empty" ? null : letter,
+      base: json("digests")[letter] || null,
       runs: brush.runs(letter),
       purpose: by("panel").dataset.purpose,
       comment: by("correction-comment").value,
@@ -241,10 +263,17 @@
       if (!answer.ok) throw new Error(said.problem || `the server answered ${answer.status}`);
       brush.restore(letter);
       by("correction-comment").value = "";
-      say(`The correction of ${letter} is signed as record ${said.record}: ${sent} voxels. The mask is shown as it was delivered.`);
+      say(`The correction is signed as record ${said.record}: ${sent} voxels${amount(said)}. The mask is shown as it was delivered.`);
     } catch (error) {
       say(`The correction was not signed: ${error.message}`);
     }
+  }
+
+  // Added path length and changed volume, which are signed with the correction.
+  function amount(said) {
+    const [path, sizes, unit, length] = said.added_path_mm === null ? [said.added_path_px, said.changed_px, "px", "px"] : [said.added_path_mm, said.changed_ml, "ml", "mm"];
+    const parts = Object.entries(sizes).map(([name, size]) => `${name} ${size} ${unit}`);
+    return `, added path ${path} ${length}, changed ${parts.join(", ")}`;
   }
 
   function mark() {
@@ -269,7 +298,8 @@
     if (!viewer?.letters || !viewer.voxels) return;
     const voxel = viewer.where();
     const names = Object.fromEntries(viewer.structures.map((one) => [one.value, one.name]));
-    const said = viewer.letters.map((letter) => `${letter}: ${names[viewer.valueAt(letter, voxel)] || "background"}`);
+    const shown = brush?.on ? [brush.letter] : viewer.letters; // a reference is drawn without a model in view
+    const said = shown.map((letter) => `${letter === "empty" ? "new mask" : letter}: ${names[viewer.valueAt(letter, voxel)] || "background"}`);
     const slice = viewer.flat ? "" : `, slice ${voxel[2] + 1} of ${viewer.nk}`;
     by("where").textContent = `${state.note || ""}At the cross${slice}: ${said.join("; ")}`;
   }
@@ -295,7 +325,7 @@
 
   function jump(by_) {
     const [one, other] = state.pairs[state.pair] || [];
-    if (!one) return;
+    if (!one || brush.on) return;
     const name = one + other;
     state.places[name] ||= viewer.differences(one, other);
     const places = state.places[name];
@@ -333,7 +363,7 @@
     by("opacity").value = Number(by("opacity").value) + change;
     setOpacity();
   };
-  const letterKey = (letter) => () => viewer?.letters.includes(letter) && showLetter(letter);
+  const letterKey = (letter) => () => viewer?.letters.includes(letter) && !brush.on && showLetter(letter);
 
   const does = {
     a: letterKey("A"), b: letterKey("B"), c: letterKey("C"),
@@ -345,6 +375,7 @@
       showEditing();
     },
     u: () => brush.on && brush.undo(),
+    z: () => brush.on && turnEmpty(),
     k: () => brush.on && askCorrection(),
     h: () => showLetter(viewer.letter ? null : state.letter),
     o: () => {
@@ -365,7 +396,7 @@
     q: () => location.assign(document.querySelector("header .home").href),
     "?": () => by("keys").showModal(),
   };
-  const needsViewer = new Set([..."hovnplwi-+=e[] ruk", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "PageUp", "PageDown"]);
+  const needsViewer = new Set([..."hovnplwi-+=[] rukz", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "PageUp", "PageDown"]);
 
   function act(name, event) {
     if (needsViewer.has(name) && !viewer?.volumes) return;
@@ -397,11 +428,6 @@
     const form = by("form");
     const store = by("store");
     if (!form || !store || store.disabled) return;
-    const open = brush?.changed() || [];
-    if (open.length) {
-      say(`Not stored: the correction of ${open.join(" and ")} was not sent. Send it or undo it.`);
-      return;
-    }
     by("seconds").value = seconds;
     store.disabled = true;
     const started = performance.now();
@@ -444,7 +470,7 @@
   }
 
   async function start() {
-    for (const [key, words] of keys.filter(([, words]) => stored() || !/rate|judged|artefact|comment|store|edit/.test(words))) {
+    for (const [key, words] of keys.filter(([, words]) => (stored() && !(shut() && /^editing/.test(words))) || !/rate|judged|artefact|comment|store|edit/.test(words))) {
       for (const [tag, text] of [["dt", key], ["dd", words]]) {
         const one = document.createElement(tag);
         one.textContent = text;
@@ -464,11 +490,12 @@
     by("pair").addEventListener("change", setPair);
     by("opacity").addEventListener("input", setOpacity);
     by("correction")?.addEventListener("submit", sendCorrection);
+    window.addEventListener("beforeunload", (event) => brush?.waits() && event.preventDefault());
     window.addEventListener("popstate", () => location.reload());
     setInterval(count, 1000);
     if (Viewer.works()) {
       viewer = new Viewer(by("canvas"), by("above"), showWhere);
-      brush = new Brush(viewer, viewer.planes, by("canvas"), showEditing);
+      brush = new Brush(viewer, viewer.planes, by("canvas"), () => { showEditing(); showWhere(); });
       await viewer.start();
       window.viewer = viewer;
       window.brush = brush;

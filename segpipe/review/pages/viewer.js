@@ -97,6 +97,15 @@ class Viewer {
     this.go(this.middle());
   }
 
+  // A mask without a voxel, as a letter of its own that is not among the others.
+  addEmpty() {
+    const empty = this.volumes[this.letters[0]].clone();
+    empty.zeroImage();
+    empty.hdr.intent_code = 1002;
+    this.volumes.empty = empty;
+    this.voxels.empty = empty.img2RAS();
+  }
+
   middle() {
     return [this.ni >> 1, this.nj >> 1, this.nk >> 1];
   }

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segpipe.approval.chain.verification import Verified
-from segpipe.approval.policy import judge, utc_now
 from segpipe.approval.protocol import Protocol
 from segpipe.approval.records import Decision
-from segpipe.approval.use import open_court
+from segpipe.approval.use import Court, open_court
 from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import digest_json
 from segpipe.project.paths import Paths
 from segpipe.project.tables import column_lines
 from segpipe.review.accounts.database import Database, address_of, open_database
@@ -38,6 +38,16 @@ class Standing:
 
     missing: Missing
     sections: Sequence[Section]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what is shown, so that a decision is bound to it."""
+        return digest_json(
+            [
+                [one.title, list(one.sentences), [dict(row) for row in one.rows]]
+                for one in self.sections
+            ]
+        )
 
 
 def status(words: Sequence[str], paths: Paths) -> list[str]:
@@ -109,9 +119,7 @@ def _decisions(volume: Volume, chain: Verified, protocol: Protocol) -> Section:
         if isinstance(record.content, Decision)
         and record.content.subject.segmenter == subject.segmenter
     ]
-    approval = judge(
-        subject.segmenter, chain, protocol, utc_now(), trainers=subject.trainers
-    )
+    approval = Court(chain, protocol).judge(subject)
     verb = "is" if approval.approved else "is not"
     return Section("Decisions", [f"It {verb} approved now: {approval.why}."], rows)
 

@@ -2,14 +2,14 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
 from segpipe.approval.chain.signing import append, expect_person
 from segpipe.approval.chain.verification import Verified
-from segpipe.approval.policy import judge, utc_now
+from segpipe.approval.policy import utc_now
 from segpipe.approval.protocol import Protocol, reviews_root
 from segpipe.approval.records import (
     Adjudication,
@@ -19,7 +19,7 @@ from segpipe.approval.records import (
     Record,
     Subject,
 )
-from segpipe.approval.use import fault_of_trainer, open_court
+from segpipe.approval.use import Court, fault_of_trainer, open_court
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.approved import find_case, require_gates
@@ -27,6 +27,10 @@ from segpipe.registry.promotion import review
 from segpipe.tools.reviewing.announce import announce
 
 log = logging.getLogger(__name__)
+CHANGED = (
+    "What the readers say changed since this page was shown: look again. Nothing was "
+    "signed."
+)
 STATUS = {"approve": "approved", "reject": "rejected", "withdraw": "withdrawn"}
 
 
@@ -56,6 +60,7 @@ def decide(
     paths: Paths,
     *,
     segmenter: str | None = None,
+    shown: Sequence[int] | None = None,
     tell: Callable[[str], None] = log.info,
 ) -> Record:
     """Sign a decision on a version, and repeat it in MLflow's tags for people.
@@ -72,12 +77,15 @@ def decide(
         password: Its password, asked for this signature.
         paths: The project's folders.
         segmenter: Digest of what was reviewed; the version must be that. None: any.
+        shown: Numbers of the readings, adjudications and corrections that the signer
+            was shown, which must be all there are. None: whichever there are.
         tell: Called with the sentence that says what comes next.
 
     Raises:
         DataError: If there is no review.yaml or version, the version is another than
-            was reviewed, the signer may not decide, a version to promote lies below
-            the policy's gates, or the chain is broken.
+            was reviewed, other records were signed than were shown, the signer may not
+            decide, a version to promote lies below the policy's gates, or the chain is
+            broken.
     """
     for option, text in (("--meaning", verdict.meaning), ("--reason", verdict.reason)):
         if not text.strip():
@@ -99,19 +107,15 @@ def decide(
         if verdict.promote:  # else the records name a champion whom no door lets in
             require_gates(case, court)
     content = build_decision(case.subject, verdict, court.chain, court.protocol)
+    if shown is not None and content.readings != tuple(shown):
+        raise DataError(CHANGED)
     root = reviews_root(paths.root)
     record = append(content, signer, password, root)
     after = open_court(paths.root).chain
     assert after.head is not None
     note = f"record {record.number} by {record.printed_name}: {verdict.reason}"
     status = STATUS[verdict.decision]
-    approval = judge(
-        case.subject.segmenter,
-        after,
-        court.protocol,
-        utc_now(),
-        trainers=case.subject.trainers,
-    )
+    approval = Court(after, court.protocol).judge(case.subject)
     waits = verdict.decision == "approve" and not approval.approved
     if waits:
         status = "pending"  # another approval is missing
@@ -123,16 +127,21 @@ def decide(
     return record
 
 
+def find_seen(segmenter: str, chain: Verified) -> list[Record]:
+    """The readings, adjudications and corrections of a segmenter in a chain."""
+    return [
+        one
+        for one in chain.records
+        if isinstance(one.content, Reading | Adjudication | Correction)
+        and one.content.subject.segmenter == segmenter
+    ]
+
+
 def build_decision(
     subject: Subject, verdict: Verdict, chain: Verified, protocol: Protocol
 ) -> Decision:
     """A decision, with what the chain holds of the version."""
-    seen = [
-        one
-        for one in chain.records
-        if isinstance(one.content, Reading | Adjudication | Correction)
-        and one.content.subject.segmenter == subject.segmenter
-    ]
+    seen = find_seen(subject.segmenter, chain)
     shown = [
         one.content for one in seen if isinstance(one.content, Reading | Adjudication)
     ]

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from segpipe.approval.policy import utc_now
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.review.accounts.database import address_of, open_database
-from segpipe.review.accounts.tables import User, now
+from segpipe.review.accounts.tables import User
 
 
 def test_the_file_is_made_for_its_owner_alone_and_opens_again(tmp_path: Path) -> None:
     address = address_of(Paths(tmp_path))
     open_database(address).close()
     file = tmp_path / ".reviews/accounts.db"
-    user = User(name="jane", key="", password="", made=now())
+    user = User(name="jane", key="", password="", made=utc_now())
     with open_database(address).begin() as session:
         session.add(user)
 
@@ -28,7 +29,7 @@ def test_the_file_is_made_for_its_owner_alone_and_opens_again(tmp_path: Path) ->
 
 def test_a_transaction_that_fails_stores_nothing(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path}/a.db")
-    user = User(name="jane", key="", password="", made=now())
+    user = User(name="jane", key="", password="", made=utc_now())
 
     def fail() -> None:
         with database.begin() as session:

@@ -7,12 +7,13 @@ from threading import Barrier
 
 import pytest
 
+from segpipe.approval.policy import utc_now
 from segpipe.project.errors import DataError
 from segpipe.review.accounts import readings
-from segpipe.review.accounts.assignments import find_task, open_task
+from segpipe.review.accounts.assignments import find_task, list_tasks, open_task
 from segpipe.review.accounts.readings import Reading, submit_reading
-from segpipe.review.accounts.signing import sign_readings
-from segpipe.review.accounts.tables import StoredReading, User, now
+from segpipe.review.accounts.signing import digest_unsigned, sign_readings
+from segpipe.review.accounts.tables import StoredReading, User
 from tests.support.readers import PASSWORD, Review, open_review
 
 
@@ -42,7 +43,9 @@ def test_a_reading_may_be_said_anew_until_it_is_signed(review: Review) -> None:
     say(review, jane, 3)
     assert said(review, jane).ratings["A"]["ball"]["score"] == 3
     reader = review.reader("jane")
-    sign_readings(review.database, reader, PASSWORD, review.chain, None)
+    tasks = list_tasks(review.database, jane, review.volume.digest)
+    shown = digest_unsigned(tasks)
+    sign_readings(review.database, reader, PASSWORD, review.chain, None, shown=shown)
 
     with pytest.raises(DataError, match="found a signed"):
         say(review, jane, 4)
@@ -72,8 +75,8 @@ def test_time_at_work_is_at_most_the_time_since_the_first_look(
     task = find_task(review.database, jane, review.volume.digest, item)
     assert task is not None
     open_task(review.database, task)
-    later = now() + timedelta(seconds=60)
-    monkeypatch.setattr(readings, "now", lambda: later)
+    later = utc_now() + timedelta(seconds=60)
+    monkeypatch.setattr(readings, "utc_now", lambda: later)
     say(review, jane, 4, claimed)
 
     assert said(review, jane).seconds == pytest.approx(stored, abs=1)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from segpipe.approval.policy import utc_now
 from segpipe.review.accounts import sessions
 from segpipe.review.accounts.sessions import (
     close_session,
     find_visitor,
     open_session,
 )
-from segpipe.review.accounts.tables import now
 from tests.support.readers import Review, open_review
 
 
@@ -51,13 +51,13 @@ def test_a_session_ends_when_idle_and_after_twelve_hours(
     open_for: timedelta,
     known: bool,
 ) -> None:
-    start = now()
+    start = utc_now()
     token = open_session(review.database, review.add("jane"))
     visits = [timedelta(minutes=90 * step) for step in range(1, 9)]
     for visit in [one for one in visits if one <= open_for - idle] + [open_for - idle]:
-        monkeypatch.setattr(sessions, "now", lambda visit=visit: start + visit)
+        monkeypatch.setattr(sessions, "utc_now", lambda visit=visit: start + visit)
         find_visitor(review.database, token, review.roster)
-    monkeypatch.setattr(sessions, "now", lambda: start + open_for)
+    monkeypatch.setattr(sessions, "utc_now", lambda: start + open_for)
 
     assert (find_visitor(review.database, token, review.roster) is not None) is known
 

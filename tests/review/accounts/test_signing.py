@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from segpipe.approval import keys
+from segpipe.approval.chain.folder import record_path
 from segpipe.approval.chain.signing import append_all
 from segpipe.approval.chain.verification import verify
 from segpipe.approval.keys import key_path
@@ -17,11 +18,12 @@ from segpipe.approval.records import Adjudication, Reading, Record
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.review.accounts import readings, signing
-from segpipe.review.accounts.assignments import give, list_tasks
+from segpipe.review.accounts.assignments import assign, list_tasks
 from segpipe.review.accounts.readings import submit_reading
 from segpipe.review.accounts.signing import (
     UnsignedError,
-    mark_signed,
+    digest_unsigned,
+    match_chain,
     sign_readings,
 )
 from segpipe.review.accounts.tables import StoredReading
@@ -43,7 +45,15 @@ def say(review: Review, name: str, score: int, *places: int) -> None:
 def sign(review: Review, name: str, password: str = PASSWORD) -> list[Record]:
     protocol = read_protocol(review.root)
     reader = review.reader(name)
-    return sign_readings(review.database, reader, password, review.chain, protocol)
+    tasks = list_tasks(review.database, reader.user, review.volume.digest)
+    return sign_readings(
+        review.database,
+        reader,
+        password,
+        review.chain,
+        protocol,
+        shown=digest_unsigned(tasks),
+    )
 
 
 def stored(review: Review, name: str) -> list[StoredReading]:
@@ -95,7 +105,9 @@ def test_an_adjudication_names_the_readings_that_it_decides_between(
     review.add("john")
     review.add("eve", "adjudicator", reads=False)
     (first, second), eve = [*review.volume.items], review.reader("eve")
-    give(review.database, eve, [second], None, purpose="adjudicate")
+    digest = review.volume.digest
+    own = {"dossier": digest, "items": [second], "purpose": "adjudicate"}
+    assign(review.database, eve.user, **own)
     say(review, "eve", 2, 1)
     with pytest.raises(UnsignedError, match="its readers sign first"):
         sign(review, "eve")
@@ -130,31 +142,19 @@ def test_a_password_that_is_not_the_keys_signs_nothing(review: Review) -> None:
     assert [one.signed for one in stored(review, "jane")] == [None, None]
 
 
-def test_who_trained_the_version_is_given_nothing_and_signs_nothing(
+def test_who_trained_the_version_signs_nothing(
     tmp_path: Path,
 ) -> None:
     review = open_review(tmp_path, items=1, trainers=("JANE",))
     review.add("jane")  # before the policy asked for it
     say(review, "jane", 3)
     write_policy(review.root)
-    protocol, items = read_protocol(review.root), [*review.volume.items]
 
     with pytest.raises(UnsignedError, match=r"Dr Jane did \(JANE\)"):
         sign(review, "jane")
-    with pytest.raises(DataError, match=r"Dr Jane did \(JANE\)"):
-        give(review.database, review.reader("jane"), items, protocol, purpose="read")
     assert len(verify(review.root).records) == 2
     write_policy(review.root, reviewer_is_not_trainer="false")
     assert len(sign(review, "jane")) == 1
-
-
-def test_who_lacks_the_role_is_given_nothing(review: Review) -> None:
-    review.add("laura", "lead", reads=False)
-    laura, items = review.reader("laura"), [*review.volume.items]
-
-    for purpose, role in (("read", "reader"), ("adjudicate", "adjudicator")):
-        with pytest.raises(DataError, match=f"expected the role {role}, found lead"):
-            give(review.database, laura, items, None, purpose=purpose)
 
 
 def test_words_that_come_while_signing_wait_and_are_refused(
@@ -185,6 +185,27 @@ def test_words_that_come_while_signing_wait_and_are_refused(
         assert record.content.ratings["A"]["ball"].score == 3
 
 
+def test_only_what_was_shown_is_signed(review: Review) -> None:
+    """One window shows a 3; then another stores a 1, or reads one more case."""
+    review.add("jane")
+    say(review, "jane", 3, 1)
+    reader = review.reader("jane")
+
+    def shown() -> str:
+        tasks = list_tasks(review.database, reader.user, review.volume.digest)
+        return digest_unsigned(tasks)
+
+    for change in (lambda: say(review, "jane", 1, 1), lambda: say(review, "jane", 3)):
+        before = shown()
+        change()
+        with pytest.raises(UnsignedError, match=r"changed since .* Nothing was signed"):
+            sign_readings(
+                review.database, reader, PASSWORD, review.chain, None, shown=before
+            )
+    assert len(verify(review.root).records) == 2
+    assert len(sign(review, "jane")) == 2
+
+
 def test_two_tabs_that_sign_at_once_sign_each_reading_once(review: Review) -> None:
     review.add("jane")
     say(review, "jane", 3)
@@ -199,6 +220,50 @@ def test_two_tabs_that_sign_at_once_sign_each_reading_once(review: Review) -> No
 
     assert counts == [0, 2]
     assert len(verify(review.root).records) == 2 + 2
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_restored_database_takes_what_was_signed_from_the_chain(
+    review: Review, said: bool
+) -> None:
+    """The backup is from before the signature, or from before the reading."""
+    review.add("jane")
+    say(review, "jane", 3, 0, 1) if said else None
+    review.database.close()
+    file = Path(str(review.database.engine.url.database))
+    kept = file.read_bytes()
+    say(review, "jane", 2)
+    records = sign(review, "jane")
+    review.database.close()
+    file.write_bytes(kept)
+
+    tasks = match_chain(review.database, review.reader("jane"), review.chain)
+
+    assert [one.reading and one.reading.record for one in tasks] == [3, 4]
+    assert all(one.is_signed for one in tasks)
+    for one, record in zip(stored(review, "jane"), records, strict=True):
+        assert (one.signed, one.ratings["A"]["ball"]["score"]) == (record.time, 2)
+    assert sign(review, "jane") == []
+    assert len(verify(review.root).records) == 4
+
+
+def test_what_the_records_lost_is_shown_and_signed_again(review: Review) -> None:
+    """They were not in git yet, and `git clean` took the last one."""
+    review.add("jane")
+    say(review, "jane", 3)
+    sign(review, "jane")
+    record_path(review.root, 4).unlink()
+    with pytest.raises(UnsignedError, match="changed since"):  # nobody was shown it
+        sign(review, "jane")
+
+    first, second = match_chain(review.database, review.reader("jane"), review.chain)
+
+    assert (first.is_signed, second.is_signed) == (True, False)
+    (again,) = sign(review, "jane")
+    assert again.number == 4
+    assert isinstance(again.content, Reading)
+    assert again.content.case == second.assignment.item
+    assert again.content.ratings["A"]["ball"].score == 3
 
 
 def prepare(folder: Path) -> None:
@@ -232,8 +297,7 @@ def check(folder: Path) -> None:
     marked = [one for one in stored(review, "jane") if one.signed is not None]
     assert len(marked) in (0, 2)
     assert len(marked) <= len(recorded)
-    for item in review.volume.items:
-        mark_signed(review.database, review.reader("jane"), item, review.chain)
+    match_chain(review.database, review.reader("jane"), review.chain)
     for number, one in enumerate(stored(review, "jane")):
         assert (one.signed is not None) is (number < len(recorded))
         if one.signed is not None:  # and may not be said anew

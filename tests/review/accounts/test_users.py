@@ -9,11 +9,11 @@ import pytest
 from segpipe.approval.chain.signing import append_all, revoke_person
 from segpipe.approval.chain.verification import verify
 from segpipe.approval.keys import key_path
+from segpipe.approval.policy import utc_now
 from segpipe.project.errors import DataError
 from segpipe.review.accounts import users
 from segpipe.review.accounts.database import open_database
 from segpipe.review.accounts.sessions import find_visitor, open_session
-from segpipe.review.accounts.tables import now
 from segpipe.review.accounts.users import (
     TRIES,
     Newcomer,
@@ -82,8 +82,8 @@ def test_after_wrong_passwords_the_right_one_is_refused_for_a_while(
 ) -> None:
     wrong = [knows(review, "jane", "a wrong password") for _ in range(TRIES)]
     locked = knows(review, "jane", PASSWORD)
-    later = now() + users.LOCKED + timedelta(seconds=1)
-    monkeypatch.setattr(users, "now", lambda: later)
+    later = utc_now() + users.LOCKED + timedelta(seconds=1)
+    monkeypatch.setattr(users, "utc_now", lambda: later)
 
     assert not any([*wrong, locked])
     assert knows(review, "jane", PASSWORD)

@@ -146,7 +146,7 @@ def test_no_page_of_a_reader_shows_what_another_said(
             review.item(0),
             f"{review.address}/sign",
             f"{review.address}/results",
-            f"{review.address}/progress",
+            f"{review.address}/lead",
         )
     ]
     assert "johns-own-words" in jim.get(review.item(0)).text

@@ -18,18 +18,27 @@ from segpipe.review.server.routes.corrections import Brush
 from segpipe.review.shelf import open_volume
 from tests.support.browser import browser, launch
 from tests.support.dossiers import SECRETS, write_dossier
-from tests.support.readers import PASSWORD, Review, open_review, served
+from tests.support.readers import PASSWORD, Review, open_review, served, sign_all
 from tests.support.screens import (
     BLUE,
     LOADS_MS,
     ORANGE,
     axial,
     enter,
+    open_signed,
+    paint_at,
     pixels,
     seen,
     tinted,
 )
 
+SIGNED = {
+    "record": 7,
+    "added_path_mm": 0.0,
+    "changed_ml": {"ball": 0.0, "spot": 0.2},
+    "added_path_px": None,
+    "changed_px": {},
+}
 SMALL = {"width": 1000, "height": 600}  # a software renderer takes time for each pixel
 
 
@@ -52,7 +61,8 @@ def review(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Review]:
     )
     with served(open_review(root)) as review:
         review.add("jane", "reader", "lead")
-        flat_of(review).add("paul")
+        sign_all(review, "joan")
+        sign_all(flat_of(review), "paul")
         yield review
 
 
@@ -156,10 +166,10 @@ def test_a_case_is_read_by_keys_alone_and_nothing_hidden_is_sent(
 
 @pytest.fixture(scope="module")
 def balls(chromium: Browser, review: Review) -> Iterator[Page]:
-    """The first case as jane sees it; tests leave it as they found it."""
+    """The first case as joan, who signed all; tests leave it as they found it."""
     with chromium.new_context(viewport=SMALL) as context:
         page = context.new_page()
-        enter(page, review)
+        open_signed(page, review, "joan")
         yield page
 
 
@@ -168,7 +178,7 @@ def cells(chromium: Browser, review: Review) -> Iterator[Page]:
     """The picture as paul sees it."""
     with chromium.new_context(viewport=SMALL) as context:
         page = context.new_page()
-        enter(page, flat_of(review), "paul")
+        open_signed(page, flat_of(review), "paul")
         yield page
 
 
@@ -236,23 +246,7 @@ def test_a_picture_is_shown_as_it_is_stored(cells: Page, review: Review) -> None
     )
 
 
-def paint_at(page: Page, voxel: list[int]) -> None:
-    """Click on the middle of a voxel of the shown plane, where it is on the screen."""
-    place = page.evaluate(
-        """(voxel) => {
-          const nv = window.viewer.nv;
-          const [x, y] = nv.frac2canvasPos(nv.vox2frac(voxel));
-          const box = nv.canvas.getBoundingClientRect();
-          return [box.left + x / nv.uiData.dpr, box.top + y / nv.uiData.dpr];
-        }""",
-        voxel,
-    )
-    page.mouse.move(*place)
-    page.mouse.down()
-    page.mouse.up()
-
-
-@pytest.mark.parametrize("name", ["jane", "paul"])
+@pytest.mark.parametrize("name", ["joan", "paul"])
 def test_the_brush_changes_the_voxels_of_the_file_under_the_pointer(
     balls: Page, cells: Page, review: Review, name: str
 ) -> None:
@@ -260,23 +254,23 @@ def test_the_brush_changes_the_voxels_of_the_file_under_the_pointer(
 
     The middle of the spot, which lies to one side in i and j, is rubbed out.
     """
-    own = review if name == "jane" else flat_of(review)
-    page = balls if name == "jane" else cells
+    own = review if name == "joan" else flat_of(review)
+    page = balls if name == "joan" else cells
     sent: list[dict[str, object]] = []
     page.route(
         "**/corrections",
         lambda route: (
             sent.append(route.request.post_data_json),
-            route.fulfill(status=201, json={"record": 7}),
+            route.fulfill(status=201, json=SIGNED),
         ),
     )
     axial(page)
     item = own.volume.items[page.url.rpartition("/")[2]]
-    path = own.volume.folder / f"items/{item.id}/A.nii.gz"
+    path = own.volume.folder / f"items/{item.id}/C.nii.gz"
     mask = np.asanyarray(nib.load(path).dataobj)
     i, j, k = 30, 10, mask.shape[2] // 2
     assert mask[i, j, k] == 2
-    shown = [i, j, k] if name == "jane" else [63 - i, 47 - j, 0]
+    shown = [i, j, k] if name == "joan" else [63 - i, 47 - j, 0]
     page.evaluate("(voxel) => window.viewer.go(voxel)", [2, 2, k])
     for key in "er]":
         page.keyboard.press(key)
@@ -294,7 +288,7 @@ def test_the_brush_changes_the_voxels_of_the_file_under_the_pointer(
     after = mask.flatten(order="C")
     for start, length, value in one["runs"]:
         after[start : start + length] = value
-    spacing = (1.5, 1.0, 2.0) if name == "jane" else (1, 1, 1)
+    spacing = (1.5, 1.0, 2.0) if name == "joan" else (1, 1, 1)
     axes = [np.arange(n) - c for n, c in zip(mask.shape, (i, j, k), strict=True)]
     x, y, z = np.meshgrid(*axes, indexing="ij")
     disc = (np.hypot(x * spacing[0], y * spacing[1]) <= 3.5) & (z == 0)
@@ -303,7 +297,7 @@ def test_the_brush_changes_the_voxels_of_the_file_under_the_pointer(
     )
     assert one["base"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert one.keys() == Brush.model_fields.keys()
-    assert (one["letter"], one["comment"]) == ("A", "spot too large")
+    assert (one["letter"], one["comment"]) == ("C", "spot too large")
     assert one["password"] == PASSWORD
     assert page.locator("#correction-password").input_value() == ""
     page.evaluate("new Promise((done) => requestAnimationFrame(done))")
@@ -318,14 +312,51 @@ def test_a_correction_that_was_not_sent_is_not_lost_in_silence(
     page = balls
     axial(page)
     page.keyboard.press("e")
+    page.keyboard.press("z")
     page.keyboard.press("Space")
-    expect(page.locator("#shown")).to_contain_text("editing: paint ball, brush 3 mm")
-    page.keyboard.press("Control+Enter")
-    expect(page.get_by_role("status")).to_contain_text("correction of A was not sent")
+    expect(page.locator("#shown")).to_contain_text("New mask, editing: paint ball")
+    address, asked = page.url, []
+    page.once("dialog", lambda one: (asked.append(one.type), one.dismiss()))
+    page.get_by_role("link", name="Queue").click(no_wait_after=True)
+    page.wait_for_timeout(100)
+    assert (asked, page.url) == (["beforeunload"], address)
     page.keyboard.press("u")
 
     expect(page.locator("#shown")).to_contain_text(" 0 voxels changed")
+    page.keyboard.press("z")
     page.keyboard.press("e")
+
+
+def test_who_has_not_signed_is_told_when_and_why_a_mask_may_be_corrected(
+    page: Page, review: Review
+) -> None:
+    enter(page, review)
+    page.keyboard.press("e")
+
+    for place in (page.get_by_role("status"), page.locator("#panel")):
+        expect(place).to_contain_text("Sign your readings of this review first: a corr")
+    expect(page.get_by_role("button", name="Rub out")).to_have_count(0)
+
+
+def test_editing_moves_nothing_and_shows_no_mask_of_a_model(balls: Page) -> None:
+    """A reference is drawn without a model in view; C is the reference."""
+    page = balls
+    places = "[...document.querySelectorAll('.bar *, .stage, .panel')]"
+    boxes = f"{places}.map((one) => JSON.stringify(one.getBoundingClientRect()))"
+    shown = page.locator("#shown")
+    for width, height in ((1366, 768), (683, 384)):
+        page.set_viewport_size({"width": width, "height": height})
+        page.keyboard.press("a")
+        before = page.evaluate(boxes)
+        page.keyboard.press("e")
+        expect(shown).to_contain_text("Masks of C, the reference, editing")
+        assert page.evaluate(boxes) == before
+        for key in "abn":
+            page.keyboard.press(key)
+        expect(shown).to_contain_text("Masks of C")
+        expect(page.locator("#where")).not_to_contain_text("A:")
+        page.keyboard.press("e")
+    page.set_viewport_size(SMALL)
 
 
 def test_without_webgl_there_is_a_picture_of_the_planes(
@@ -427,7 +458,7 @@ def test_axe_finds_nothing_serious_on_any_page(page: Page, review: Review) -> No
     page.keyboard.press("?")
     look("keys")
     flat = flat_of(review)
-    for place in ("/", "sign", "progress", "results", "items/none"):
+    for place in ("/", "sign", "results", "items/none"):
         address = place if place == "/" else f"{review.address}/{place}"
         page.goto(review.url + address)
         look(place)

@@ -1,5 +1,6 @@
 """A decision holds all that it rests on, and MLflow repeats it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -15,10 +16,14 @@ from tests.support.reviews import password_of, reading, signed, write_policy
 
 
 def act(
-    project: Paths, by: str = "lea", what: str = "approve", reason: str = "good"
+    project: Paths,
+    by: str = "lea",
+    what: str = "approve",
+    reason: str = "good",
+    shown: Sequence[int] | None = None,
 ) -> Record:
     verdict = Verdict(what, "I find it fit for use", reason)  # type: ignore[arg-type]
-    return decide("liver", "1", verdict, by, password_of(by), project)
+    return decide("liver", "1", verdict, by, password_of(by), project, shown=shown)
 
 
 def test_a_decision_rests_on_the_readings_of_its_version(project: Paths) -> None:
@@ -27,7 +32,9 @@ def test_a_decision_rests_on_the_readings_of_its_version(project: Paths) -> None
     for name in ("rob", "lea"):
         signed(reading("c9", subject), name, project.root)
 
-    record = act(project)
+    with pytest.raises(DataError, match=r"look again. Nothing was signed"):
+        act(project, shown=[13])  # 14 came after the page
+    record = act(project, shown=[13, 14])
 
     content = record.content
     assert isinstance(content, Decision)

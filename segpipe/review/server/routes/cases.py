@@ -9,10 +9,15 @@ from starlette.responses import RedirectResponse, Response
 
 from segpipe.approval.protocol import read_protocol
 from segpipe.project.errors import DataError
-from segpipe.review.accounts.assignments import Reader, list_tasks, open_task
+from segpipe.review.accounts.assignments import (
+    Reader,
+    all_signed,
+    list_tasks,
+    open_task,
+)
 from segpipe.review.accounts.readings import Reading, submit_reading
-from segpipe.review.accounts.signing import mark_signed
-from segpipe.review.dossier import Item
+from segpipe.review.accounts.signing import match_chain
+from segpipe.review.dossier import Item, Letter, read_key
 from segpipe.review.server.access import (
     Known,
     OnePlace,
@@ -22,6 +27,7 @@ from segpipe.review.server.access import (
     text_of,
 )
 from segpipe.review.server.pages import addresses, describe, render
+from segpipe.review.server.routes.corrections import UNSIGNED
 from segpipe.review.server.routes.forms import SCORES, fill, read_ratings, read_seconds
 from segpipe.review.shelf import Volume
 
@@ -52,7 +58,7 @@ def submit(
             seconds=read_seconds(fields),
         )
         reader = Reader(visitor.user, visitor.person, volume)
-        mark_signed(office.database, reader, item.id, office.chain)
+        match_chain(office.database, reader, office.chain)
         submit_reading(office.database, visitor.user, reading)
     except DataError as error:
         filled = _refill(fields, volume, item)
@@ -98,10 +104,18 @@ def _page(
         total=len(tasks),
         left=len(left),
         signed=place.task.is_signed,
+        barred="" if all_signed(tasks) else UNSIGNED,
+        reference=_reference(volume, item) if all_signed(tasks) else None,
         scores=SCORES,
         filled=filled,
         problem=problem,
     )
+
+
+def _reference(volume: Volume, item: Item) -> Letter | None:
+    """The letter of the reference, for somebody who may know; None without one."""
+    letters = read_key(volume.folder).items[item.id].letters
+    return next((one for one in item.letters if letters[one] == "reference"), None)
 
 
 def links_of(volume: Volume, item: Item) -> dict[str, str]:

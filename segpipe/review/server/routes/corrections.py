@@ -19,7 +19,7 @@ from segpipe.approval.records import Comment, Correction, Digest
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.review.accounts.assignments import list_tasks
+from segpipe.review.accounts.assignments import all_signed, list_tasks
 from segpipe.review.accounts.sessions import Visitor
 from segpipe.review.accounts.users import check_password
 from segpipe.review.corrections.draft import Begin, Draft, begin
@@ -129,7 +129,7 @@ def _sign(
 ) -> Response:
     office, name = office_of(request), visitor.user.name
     tasks = list_tasks(office.database, visitor.user, place.volume.digest)
-    if not all(task.is_signed for task in tasks):
+    if not all_signed(tasks):
         return _refuse(403, UNSIGNED)
     roster = office.chain.read().roster
     if check_password(office.database, name, sent.password, roster) is None:

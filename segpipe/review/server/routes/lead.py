@@ -10,7 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from segpipe.approval.chain.verification import Verified
 from segpipe.approval.protocol import Protocol, protocol_file, read_protocol
+from segpipe.approval.records import Record
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.review.accounts.sessions import Visitor
@@ -27,7 +29,7 @@ from segpipe.review.server.pages import render
 from segpipe.review.server.routes.login import refuse_unless
 from segpipe.review.shelf import Volume
 from segpipe.review.work.status import Standing, stand
-from segpipe.tools.reviewing.decide import Verdict, decide
+from segpipe.tools.reviewing.decide import CHANGED, Verdict, decide, find_seen
 
 LONGEST = 4000  # characters of a reason, as a record may hold
 MEANING = "I have looked at what the readers say, and answer for this decision."
@@ -51,8 +53,9 @@ def show(request: Request, visitor: Known, volume: OneVolume) -> Response:
 @router.get("/reviews/{dossier}/decide")
 def show_form(request: Request, visitor: Known, volume: OneVolume) -> Response:
     """The form of a decision."""
-    _require_complete(_stand(request, visitor, volume))
-    return _page(request, visitor, volume, {"meaning": MEANING})
+    standing = _stand(request, visitor, volume)
+    _require_complete(standing)
+    return _page(request, visitor, volume, standing, {"meaning": MEANING})
 
 
 @router.post("/reviews/{dossier}/decide")
@@ -61,26 +64,39 @@ def sign(
 ) -> Response:
     """Sign a decision, after the password was given again."""
     office = office_of(request)
-    _require_complete(_stand(request, visitor, volume))
+    chain = office.chain.read()
+    standing = _stand(request, visitor, volume, chain)
+    _require_complete(standing)
     names = ("decision", "meaning", "reason", "promote")
     filled = {name: text_of(fields, name).strip() for name in names}
     status, problem = 422, _fault_of(filled)
+    if not problem and text_of(fields, "shown") != standing.digest:
+        status, problem = 409, CHANGED
     password, name = text_of(fields, "password"), visitor.user.name
     roster = office.chain.read().roster
     if not problem and check_password(office.database, name, password, roster) is None:
         status, problem = 401, WRONG
     if not problem:
         try:
-            _decide(office, volume, filled, name, password)
+            seen = find_seen(volume.dossier.segmenter, chain)
+            _decide(office, volume, filled, name, password, seen)
         except DataError as error:
             status, problem = 409, _without_places(error, office)
     if problem:
-        return _page(request, visitor, volume, filled, status=status, problem=problem)
+        standing = _stand(request, visitor, volume)
+        return _page(
+            request, visitor, volume, standing, filled, status=status, problem=problem
+        )
     return RedirectResponse(f"/reviews/{volume.id}/lead", 303)
 
 
 def _decide(
-    office: Office, volume: Volume, filled: dict[str, str], name: str, password: str
+    office: Office,
+    volume: Volume,
+    filled: dict[str, str],
+    name: str,
+    password: str,
+    seen: list[Record],
 ) -> None:
     dossier = volume.dossier
     (decision,) = [one for one in DECISIONS if one == filled["decision"]]
@@ -98,6 +114,7 @@ def _decide(
         password,
         Paths(office.shelf.folder.parent),
         segmenter=dossier.segmenter,
+        shown=[one.number for one in seen],
     )
 
 
@@ -118,10 +135,13 @@ def _fault_of(filled: dict[str, str]) -> str:
     return ""
 
 
-def _stand(request: Request, visitor: Visitor, volume: Volume) -> Standing:
+def _stand(
+    request: Request, visitor: Visitor, volume: Volume, chain: Verified | None = None
+) -> Standing:
     refuse_unless(visitor.may("lead"))
     office = office_of(request)
-    return stand(volume, office.chain.read(), _protocol_of(office), office.database)
+    known = chain or office.chain.read()
+    return stand(volume, known, _protocol_of(office), office.database)
 
 
 def _protocol_of(office: Office) -> Protocol:
@@ -156,6 +176,7 @@ def _page(
     request: Request,
     visitor: Visitor,
     volume: Volume,
+    standing: Standing,
     filled: dict[str, str],
     *,
     status: int = 200,
@@ -168,6 +189,7 @@ def _page(
         visitor,
         status=status,
         volume=volume,
+        standing=standing,
         filled=filled,
         problem=problem,
         decisions=DECISIONS,

@@ -1,7 +1,6 @@
 """Queue: what a reader has to read, what is left, and the signature below it."""
 
 from dataclasses import dataclass
-from statistics import median
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -11,11 +10,16 @@ from segpipe.approval.protocol import read_protocol
 from segpipe.review.accounts.assignments import (
     Reader,
     Task,
-    list_all,
+    all_signed,
     list_dossiers,
-    list_tasks,
 )
-from segpipe.review.accounts.signing import UnsignedError, sign_readings
+from segpipe.review.accounts.sessions import Visitor
+from segpipe.review.accounts.signing import (
+    UnsignedError,
+    digest_unsigned,
+    match_chain,
+    sign_readings,
+)
 from segpipe.review.accounts.users import check_password
 from segpipe.review.dossier import read_key
 from segpipe.review.server.access import (
@@ -48,12 +52,12 @@ class Row:
     @property
     def unsigned(self) -> list[Task]:
         """What was read and not signed."""
-        return [task for task in self.tasks if task.reading and not task.is_signed]
+        return [task for task in self.tasks if task.is_unsigned]
 
     @property
     def is_done(self) -> bool:
         """Whether all is signed."""
-        return bool(self.tasks) and all(task.is_signed for task in self.tasks)
+        return all_signed(self.tasks)
 
 
 @router.get("/")
@@ -63,7 +67,7 @@ def show(request: Request, visitor: Known) -> Response:
     own = {*list_dossiers(office.database, visitor.user)}
     lead = visitor.may("lead")
     rows = [
-        Row(volume, list_tasks(office.database, visitor.user, volume.digest))
+        _row(request, visitor, volume)
         for volume in office.shelf.volumes()
         if volume.digest in own or lead
     ]
@@ -83,8 +87,7 @@ def go_on(request: Request, visitor: Known, volume: OneVolume) -> Response:
 @router.get("/reviews/{dossier}/sign")
 def show_signing(request: Request, visitor: Known, volume: OneVolume) -> Response:
     """What is to be signed, with the form that asks for the password again."""
-    row = _row(request, visitor, volume)
-    return render(request, "sign.html", visitor, row=row, problem="")
+    return _sign_page(request, visitor, volume, status=200, problem="")
 
 
 @router.post("/reviews/{dossier}/sign")
@@ -100,16 +103,16 @@ def sign(
         reader = Reader(visitor.user, visitor.person, volume)
         protocol = read_protocol(chain.root)
         try:
-            sign_readings(office.database, reader, password, chain, protocol)
+            shown = text_of(fields, "shown")
+            sign_readings(
+                office.database, reader, password, chain, protocol, shown=shown
+            )
             key = read_key(volume.folder)
             adjudicate(office.database, volume, key, chain.read(), protocol)
             return RedirectResponse("/", 303)
         except UnsignedError as error:
             status, problem = 409, str(error)
-    row = _row(request, visitor, volume)
-    return render(
-        request, "sign.html", visitor, status=status, row=row, problem=problem
-    )
+    return _sign_page(request, visitor, volume, status=status, problem=problem)
 
 
 @router.get("/reviews/{dossier}/results")
@@ -124,28 +127,21 @@ def show_results(request: Request, visitor: Known, volume: OneVolume) -> Respons
     return render(request, "results.html", visitor, row=row, key=key)
 
 
-@router.get("/reviews/{dossier}/progress")
-def show_progress(request: Request, visitor: Known, volume: OneVolume) -> Response:
-    """How far everybody is, for a lead: numbers of items, and no ratings."""
-    refuse_unless(visitor.may("lead"))
-    office, parts = office_of(request), dict[str, list[Task]]()
-    people = office.chain.read().roster.keys
-    for user, task in list_all(office.database, volume.digest):
-        person = people.get(user.key)
-        parts.setdefault(person.printed_name if person else user.name, []).append(task)
-    readings = [
-        task.reading for tasks in parts.values() for task in tasks if task.reading
-    ]
+def _sign_page(
+    request: Request, visitor: Visitor, volume: Volume, *, status: int, problem: str
+) -> Response:
+    row = _row(request, visitor, volume)
     return render(
         request,
-        "progress.html",
+        "sign.html",
         visitor,
-        volume=volume,
-        parts={name: Row(volume, tasks) for name, tasks in parts.items()},
-        seconds=median([one.seconds for one in readings]) if readings else None,
+        status=status,
+        row=row,
+        shown=digest_unsigned(row.tasks),
+        problem=problem,
     )
 
 
-def _row(request: Request, visitor: Known, volume: Volume) -> Row:
-    tasks = list_tasks(office_of(request).database, visitor.user, volume.digest)
-    return Row(volume, tasks)
+def _row(request: Request, visitor: Visitor, volume: Volume) -> Row:
+    office, reader = office_of(request), Reader(visitor.user, visitor.person, volume)
+    return Row(volume, match_chain(office.database, reader, office.chain))

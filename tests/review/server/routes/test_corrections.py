@@ -9,6 +9,8 @@ import httpx
 import nibabel as nib
 import numpy as np
 import pytest
+from playwright.sync_api import expect
+from scipy.ndimage import binary_erosion
 
 from segpipe.approval import keys
 from segpipe.approval.records import Correction
@@ -17,6 +19,7 @@ from segpipe.review.accounts.database import open_database
 from segpipe.review.corrections.store import corrections_folder, list_filed
 from segpipe.review.dossier import item_folder
 from segpipe.review.server.guard.limits import BODY_BYTES, LONGER
+from tests.support.browser import browser
 from tests.support.corrected import (
     ITEM,
     digest_of,
@@ -35,6 +38,14 @@ from tests.support.readers import (
     token_in,
 )
 from tests.support.reviews import CHEAP
+from tests.support.screens import (
+    ORANGE,
+    axial,
+    open_signed,
+    paint_at,
+    pixels,
+    tinted,
+)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +136,61 @@ def test_a_brush_and_a_file_become_signed_records(
     assert isinstance(other.record.content, Correction)
     assert other.record.signer == "jane"
     assert other.mask.is_file()
+
+
+def test_what_is_drawn_in_a_browser_is_the_mask_on_the_grid_of_the_source(
+    review: Review, jane: httpx.Client
+) -> None:
+    """The source runs to the left and back; nibabel alone says where its voxels are.
+
+    A disc of 3.5 mm, on the patient's left and in one slice, is drawn into the
+    reference where it has nothing.
+    """
+    paths, item = Paths(review.root), item_folder(review.volume.folder, ITEM)
+    shown = nib.load(item / "B.nii.gz")
+    source = nib.load(paths.data / "labelsTr" / f"{judged_case(paths)}.nii")
+    at = np.array([4, 5, 3])
+    x, y, z = (shown.affine @ [*at, 1])[:3]
+    drawn = np.asarray(source.dataobj).copy()
+    assert tuple(np.diag(source.affine)) == (-1, -1, 2, 1)
+    i, j, k = np.indices(drawn.shape)
+    places = np.stack([i, j, k, np.ones_like(i)]).reshape(4, -1)
+    left, front, up, _ = source.affine @ places
+    disc = (np.hypot(left - x, front - y) <= 3.5) & np.isclose(up, z)
+    drawn[disc.reshape(drawn.shape)] = 1
+
+    with browser() as chromium, chromium.new_context() as context:
+        page = context.new_page()
+        open_signed(page, review, "jane")
+        axial(page)
+        page.evaluate("(voxel) => window.viewer.go(voxel)", at.tolist())
+        page.keyboard.press("e")
+        page.keyboard.press("]")
+        before = tinted(pixels(page), ORANGE)
+        paint_at(page, at.tolist())
+        page.evaluate("new Promise((done) => requestAnimationFrame(done))")
+        after = tinted(pixels(page), ORANGE) & ~before
+        page.keyboard.press("k")
+        page.keyboard.type("missed")
+        page.keyboard.press("Tab")
+        page.keyboard.type(PASSWORD)
+        page.keyboard.press("Enter")
+        said = page.get_by_role("status")
+        expect(said).to_contain_text("is signed as record")
+        words = said.inner_text()
+
+    filed = list_filed(paths)[-1]
+    kept = nib.load(filed.mask)
+    assert x < (shown.affine @ [*np.array(shown.shape) / 2, 1])[0]  # on the left
+    assert np.nonzero(after)[1].mean() > after.shape[1] / 2
+    np.testing.assert_array_equal(kept.affine, source.affine)
+    np.testing.assert_array_equal(np.asarray(kept.dataobj), drawn)
+    # 37 voxels of 2 mm3; on the contour are those that an erosion takes away.
+    added = disc.reshape(drawn.shape)[..., 3]
+    path = (added & ~binary_erosion(added)).sum()
+    assert filed.content.added_path_mm == path == 16
+    assert filed.content.changed_ml == {"ball": 0.074, "core": 0}
+    assert f"record {filed.record.number}: 37 voxels, added path 16 mm" in words
 
 
 def test_who_has_not_signed_the_readings_learns_nothing(review: Review) -> None:

@@ -13,7 +13,7 @@ from segpipe.approval.records import Decision
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.approved import find_case
 from segpipe.registry.versions import find_version
-from tests.support.readers import PASSWORD, Review, member, send, served
+from tests.support.readers import PASSWORD, Review, hidden_in, member, send, served
 from tests.support.stores import add_packed
 from tests.support.work import open_work, reading_of, shown
 
@@ -33,7 +33,7 @@ def review(tmp_path_factory: pytest.TempPathFactory, tables: Path) -> Iterator[R
         made = open_work(
             root, items, segmenter=about.segmenter, trainers=("max",), version="1"
         )
-        for name in ("jane", "john"):
+        for name in ("jane", "john", "joe"):
             made.add(name)
         made.add("lea", "lead", reads=False)
         made.add("max", "lead", reads=False)
@@ -74,6 +74,15 @@ def test_the_lead_decides_once_all_is_signed(review: Review) -> None:
         assert send(lea, decide, **SAID, **fields) == status
     assert send(lea, decide, decision="approve", reason=" ", password=PASSWORD) == 422
     assert lea.post(decide, data={"decision": "approve"}).status_code == 403  # no token
+    # A third reading comes while the form is open: the lead has not seen it.
+    form = {**hidden_in(page(lea, review, "decide").text), "decision": "approve"}
+    extra = reading_of(review.volume, "item1", {"candidate": 3})
+    append(extra, "joe", PASSWORD, review.root)
+    late = lea.post(decide, data={**form, **SAID, "password": PASSWORD})
+    assert late.status_code == 409
+    assert "changed since this page was shown: look again" in late.text
+    assert "Dr Joe" in late.text
+    assert late.text.count(SAID["meaning"])  # what was written is not lost
     trainer = member(review, "max")
     assert send(trainer, decide, decision="approve", password=PASSWORD, **SAID) == 409
     assert not [
