@@ -100,14 +100,16 @@ class Protocol(Params):
     policy: PolicyParams
     links: LinksParams
     webhook: Webhook | None
+    previous: str | None = None  # files of before have no such line
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all values but the links and the webhook; comments do not count.
+        """SHA-256 of all but links, webhook and previous; comments do not count.
 
         Every decision says the protocol that it was made under.
         """
-        values = self.model_dump(mode="json", exclude={"links", "webhook"})
+        free = {"links", "webhook", "previous"}  # a dossier has the images' digests
+        values = self.model_dump(mode="json", exclude=free)
         return digest_json(values)
 
 
@@ -234,4 +236,8 @@ links:
 # Address of http or https that is sent a JSON message when a review waits for readers:
 # event, project, name, version, items, link, text, and no case; null: none.
 webhook: null
+
+# Folder with the image of a previous study of some cases, shown beside the image: a
+# file with the name of the case, such as previous/case_17.nii.gz; null: none.
+previous: null
 """

@@ -35,7 +35,7 @@ from segpipe.review.dossier import (
 )
 from segpipe.review.items.confidence import confidence
 from segpipe.review.items.drawing import Drawn, draw_items
-from segpipe.review.items.laying import Table, annotated_share
+from segpipe.review.items.laying import Table, annotated_share, find_previous
 from segpipe.review.items.masks import Masks, Side, segmented
 from segpipe.review.items.selection import choose_cases
 from segpipe.review.items.volumes import windows_of
@@ -173,6 +173,9 @@ def _lay_all(
 
     The champion's mask is left out where it trained on the patient.
     """
+    named = work.protocol.previous
+    folder = None if named is None else work.paths.root / named
+    previous = find_previous(folder, work.cases)
     with work.segmented(work.candidate, names) as ours:
         drawn = _draw(work, names, ours)
         shown = sorted({one.case for one in drawn})
@@ -186,6 +189,7 @@ def _lay_all(
                 ours,
                 theirs,
                 reference=work.protocol.blinding.reference,
+                previous=previous,
             )
             steps = track(drawn, "write the items", total=len(drawn), unit="item")
             return [table.lay(one, part) for one in steps]

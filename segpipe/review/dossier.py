@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import not_
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -24,9 +25,10 @@ OPAQUE = r"^[0-9a-z]{4,64}$"
 LARGEST = 32 << 20  # bytes of a document; one of 1,000 items has about 1 MB
 NAME, KEY, ITEMS = "dossier.json", "key.json", "items"
 IMAGE, MONTAGE = "image.nii.gz", "montage.png"
+PREVIOUS, PREVIOUS_MONTAGE = "previous.nii.gz", "previous-montage.png"
 PLACE = re.compile(
     rf"{KEY}|{ITEMS}/[0-9a-z]{{4,64}}/(image(-\d{{1,3}})?\.nii\.gz|[ABC]\.nii\.gz|"
-    rf"{re.escape(MONTAGE)})"
+    r"previous\.nii\.gz|(previous-)?montage\.png)"
 )
 
 Opaque = Annotated[str, StringConstraints(pattern=OPAQUE)]
@@ -73,12 +75,25 @@ class Item(Document):
         letters: The letters of its masks.
         images: File of each channel; the first is what is shown first.
         window: Intensities that are black and white in the montage.
+        has_previous: Whether the image of a previous study is shown beside it.
     """
 
     id: Opaque
     letters: tuple[Letter, ...]
     images: tuple[str, ...] = (IMAGE,)
     window: tuple[float, float] | None = None
+    has_previous: bool = Field(default=False, exclude_if=not_)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Files of all images that a reader sees: channels and the previous study."""
+        return (*self.images, *([PREVIOUS] if self.has_previous else []))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All its files: images, masks and the pictures without WebGL."""
+        pictures = (MONTAGE, *([PREVIOUS_MONTAGE] if self.has_previous else []))
+        return (*self.shown, *map(mask_name, self.letters), *pictures)
 
 
 class Dossier(Document):
@@ -254,9 +269,7 @@ def read_dossier(folder: Path) -> Dossier:
     """
     dossier = _read(folder / NAME, Dossier)
     wanted = {KEY} | {
-        f"{ITEMS}/{item.id}/{name}"
-        for item in dossier.items
-        for name in (*item.images, *map(mask_name, item.letters), MONTAGE)
+        f"{ITEMS}/{item.id}/{name}" for item in dossier.items for name in item.files
     }
     if wanted != dossier.files.keys():
         raise DataError(

@@ -18,9 +18,11 @@ from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.review.build import build
 from segpipe.review.dossier import read_dossier, read_key
+from segpipe.review.items.laying import find_previous
 from tests.support.projects import one_thread
 from tests.support.reviewed import register_fold
 
+PLAIN = {b"IHDR", b"pHYs", b"IDAT", b"IEND"}  # parts of a PNG without texts
 HEADER = 352  # bytes of a NIfTI header and its flag of extensions
 
 
@@ -43,8 +45,21 @@ def paths(
     text = text.replace("random: 30", "random: 3").replace(
         "strata: []", "strata: [site]"
     )
+    text = text.replace("previous: null", "previous: earlier")
     file.write_text(text)
+    write_previous(paths)
     return paths
+
+
+def write_previous(paths: Paths) -> None:
+    """A previous study of every other test case, to the left and back, on a grid."""
+    (paths.root / "earlier").mkdir()
+    for case in read_split(paths.artifacts).test[::2]:
+        study = np.random.default_rng(len(case)).integers(0, 200, (12, 10, 5))
+        affine = np.diag([-2.0, -2.0, 3.0, 1.0])
+        image = nib.Nifti1Image(study.astype(np.int16), affine)
+        image.header["descrip"] = case.encode()
+        nib.save(image, paths.root / "earlier" / f"{case}.nii.gz")
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +138,49 @@ def test_masks_are_what_the_key_says_and_controls_are_wrong(
             )
 
 
+def test_a_previous_study_is_its_image_alone_on_its_own_grid(
+    paths: Paths, folder: Path
+) -> None:
+    """Read by nibabel: same voxels, R, A, S, and nothing of its header."""
+    key, dossier = read_key(folder), read_dossier(folder)
+    given = {*read_split(paths.artifacts).test[::2]}
+    assert {item.has_previous for item in dossier.items} == {True, False}
+    for item in dossier.items:
+        case, place = key.items[item.id].case, f"items/{item.id}/previous.nii.gz"
+        assert item.has_previous is (case in given) is (place in dossier.files)
+        if not item.has_previous:
+            continue
+        content = (folder / place).read_bytes()
+        assert dossier.files[place] == hashlib.sha256(content).hexdigest()
+        assert case.encode() not in gzip.decompress(content)
+        shown = nib.load(folder / place)
+        source = nib.load(paths.root / "earlier" / f"{case}.nii.gz")
+        turned = nib.as_closest_canonical(source)
+        np.testing.assert_array_equal(shown.dataobj, turned.dataobj)
+        np.testing.assert_allclose(shown.affine, turned.affine)
+        picture = folder / "items" / item.id / "previous-montage.png"
+        assert {name for name, _ in chunks(picture)} <= PLAIN
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("unknown.nii.gz", "expected the name of a case"),
+        ("", "expected the folder with previous studies"),
+    ],
+)
+def test_a_previous_study_of_no_case_is_refused(
+    paths: Paths, tmp_path: Path, name: str, words: str
+) -> None:
+    folder = tmp_path / "earlier"
+    if name:
+        folder.mkdir()
+        (folder / name).touch()
+
+    with pytest.raises(DataError, match=words):
+        find_previous(folder, read_cases(paths.artifacts))
+
+
 def predicted(paths: Paths, case: str) -> np.ndarray:
     """What predict made of a case, by nibabel."""
     (file,) = (paths.artifacts / "predict" / "good").glob(f"{case}.nii*")
@@ -140,12 +198,14 @@ def test_the_bytes_of_an_item_do_not_tell_whose_mask_it_is(
         packed = [(place / f"{letter}.nii.gz").read_bytes() for letter in "ABC"]
         image = (place / "image.nii.gz").read_bytes()
 
+        previous = ["previous-montage.png", "previous.nii.gz"]
         assert names == [
             "A.nii.gz",
             "B.nii.gz",
             "C.nii.gz",
             "image.nii.gz",
             "montage.png",
+            *(previous if item.has_previous else []),
         ]
         # Flags 0: no name of a file and no comment; then four bytes of time, 0.
         assert {one[3:8] for one in [*packed, image]} == {bytes(5)}
@@ -158,12 +218,7 @@ def test_the_bytes_of_an_item_do_not_tell_whose_mask_it_is(
             assert not one[328:344].strip(b"\0")
             assert struct.unpack_from("<3fh", one, 56) == (0, 0, 0, 0)  # intent
             assert one[348:352] == bytes(4)  # no extensions
-        assert {name for name, _ in chunks(place / "montage.png")} <= {
-            b"IHDR",
-            b"pHYs",
-            b"IDAT",
-            b"IEND",
-        }
+        assert {name for name, _ in chunks(place / "montage.png")} <= PLAIN
         secret = key.items[item.id]
         for one in [*packed, image]:
             for word in (secret.case, secret.patient, *secret.letters.values()):

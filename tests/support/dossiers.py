@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,14 @@ def write_dossier(
     name: str = "phantom",
     trainers: tuple[str, ...] = (),
     case: str = CASE,
+    previous: Sequence[int] = (),
 ) -> Path:
-    """Write a dossier; all its items show the same, but for the noise."""
+    """Write a dossier; all its items show the same, but for the noise.
+
+    Args:
+        previous: Slices of the previous study of each item that has one. Its voxels
+            have 60 and four more each slice, so that each slice has a grey of its own.
+    """
     files: dict[str, str] = {}
     listed: list[dict[str, Any]] = []
     key: dict[str, Any] = {}
@@ -65,11 +72,19 @@ def write_dossier(
             path = folder / "items" / item / f"{stem}.nii.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
             nib.save(nib.Nifti1Image(array, affine), path)
+        if place < len(previous):
+            grey = 60 + 4 * np.arange(previous[place])
+            study = np.broadcast_to(grey, (*shape[:2], len(grey))).astype(np.int16)
+            nib.save(nib.Nifti1Image(study, affine), path.parent / "previous.nii.gz")
+            page = Image.fromarray(study[:, :, 0].astype(np.uint8)).resize((400, 360))
+            page.save(path.parent / "previous-montage.png")
         plane = np.clip(image[:, :, shape[2] // 2], 0, 255).astype(np.uint8)
         Image.fromarray(plane.T).resize((400, 360)).save(path.parent / "montage.png")
         for file in sorted(path.parent.iterdir()):
             files[str(file.relative_to(folder))] = digest(file.read_bytes())
         listed.append({"id": item, "letters": letters})
+        if place < len(previous):
+            listed[-1]["has_previous"] = True
         key[item] = {
             "case": case,
             "patient": PATIENT,

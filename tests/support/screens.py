@@ -60,11 +60,11 @@ def axial(page: Page) -> None:
     page.evaluate("window.viewer.setLayout('axial')")
 
 
-def pixels(page: Page) -> np.ndarray:
-    """The canvas as the graphics card has it: row, column, red green blue."""
+def pixels(page: Page, *, of: str = "viewer") -> np.ndarray:
+    """A canvas as the graphics card has it: row, column, red green blue."""
     width, height, data = page.evaluate(
-        """() => {
-          const nv = window.viewer.nv, gl = nv.gl;
+        """(of) => {
+          const nv = window[of].nv, gl = nv.gl;
           nv.drawScene();
           const [w, h] = [gl.drawingBufferWidth, gl.drawingBufferHeight];
           const data = new Uint8Array(w * h * 4);
@@ -73,7 +73,8 @@ def pixels(page: Page) -> np.ndarray:
           for (let at = 0; at < data.length; at += 32768)
             text += String.fromCharCode(...data.subarray(at, at + 32768));
           return [w, h, btoa(text)];
-        }"""
+        }""",
+        of,
     )
     flat = np.frombuffer(base64.b64decode(data), np.uint8)
     return flat.reshape(height, width, 4)[::-1, :, :3].astype(int)

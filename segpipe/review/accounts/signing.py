@@ -221,7 +221,7 @@ def _digests(volume: Volume, item: Item) -> dict[str, dict[str, str]]:
     places, files = volume.files_of(item), volume.dossier.files
     return {
         "images": {
-            name.removesuffix(".nii.gz"): files[places[name]] for name in item.images
+            name.removesuffix(".nii.gz"): files[places[name]] for name in item.shown
         },
         "masks": {one: files[places[mask_name(one)]] for one in item.letters},
     }

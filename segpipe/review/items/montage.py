@@ -1,6 +1,7 @@
 """Montage: an item as one picture, for machines without WebGL."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -64,9 +65,24 @@ def build_montage(
     )
 
 
-def plot_montage(item: str, exhibit: Exhibit) -> bytes:
-    """The picture of an item, as PNG; only its id names it."""
-    return plot_overlay(f"Item {item}", exhibit)
+def build_previous(
+    image: Image, channels: Sequence[str], *, window: tuple[float, float]
+) -> Exhibit:
+    """Show the middle planes of a previous study alone, in the window of the image."""
+    shown, _ = shown_channels(len(image.array), channels)
+    i, j, k = (size // 2 for size in image.grid.shape)
+    views = cut_views(image.array[:shown], {}, grid=image.grid, chosen=(i, j, k))
+    return Exhibit(
+        views=[replace(view, window=window) for view in views],
+        structures=[],
+        unit=size_unit(image.grid)[0],
+        notes=tuple(notes_of(image.grid)),
+    )
+
+
+def plot_montage(item: str, exhibit: Exhibit, *, what: str = "") -> bytes:
+    """The picture of an item, as PNG; only its id names it, and what it shows."""
+    return plot_overlay(f"Item {item}{what}", exhibit)
 
 
 def most_different(

@@ -14,6 +14,7 @@ from jaxtyping import Integer, Shaped
 from segpipe.images.formats.nifti import write_image, write_label
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image
+from segpipe.project.errors import DataError
 from segpipe.review.dossier import Letter, Window, image_name, mask_name
 
 RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])  # a type of NIfTI's
@@ -82,16 +83,50 @@ def write_images(
     """
     array, grid = image.array, image.grid
     if is_colour(image):
-        pixels = np.empty(grid.shape, RGB)
-        for name, channel in zip("RGB", array, strict=True):
-            pixels[name] = channel
-        write_image(folder / image_name(0), pixels, grid)
+        _write_colours(folder / image_name(0), image)
         return (image_name(0),)
     there = [channel for n, channel in enumerate(array) if n not in set(missing)]
     names = tuple(map(image_name, range(len(there))))
     for name, channel in zip(names, there, strict=True):
         write_image(folder / name, smallest_exact(channel), grid)
     return names
+
+
+def write_previous(path: Path, image: Image, *, source: Path, flat: bool) -> None:
+    """Write the image of a previous study, as those of the channels are written.
+
+    Args:
+        path: The file to write.
+        image: The image on its own canonical grid.
+        source: The file that it was read from, for errors.
+        flat: Whether the image beside it is 2-D.
+
+    Raises:
+        DataError: If it has several channels that are no colours, or is no image of the
+            same number of dimensions.
+    """
+    if is_flat(image.grid) != flat:
+        two, three = ("one", "several") if flat else ("several", "one")
+        raise DataError(
+            f"{source}: expected {two} slices, as the image of the case has, found "
+            f"{three}; give a study of the same kind"
+        )
+    if is_colour(image):
+        _write_colours(path, image)
+    elif len(image.array) == 1:
+        write_image(path, smallest_exact(image.array[0]), image.grid)
+    else:
+        raise DataError(
+            f"{source}: expected one channel, found {len(image.array)}; give the "
+            "channel that is to be shown"
+        )
+
+
+def _write_colours(path: Path, image: Image) -> None:
+    pixels = np.empty(image.grid.shape, RGB)
+    for name, channel in zip("RGB", image.array, strict=True):
+        pixels[name] = channel
+    write_image(path, pixels, image.grid)
 
 
 def is_colour(image: Image) -> bool:

@@ -37,6 +37,7 @@
   const cache = new Map(); // address of a file -> its bytes, for this case and the next
   let viewer = null;
   let brush = null;
+  let previous = null;
   let state = null; // of the case that is shown
   let seconds = 0;
   let lastSign = Date.now();
@@ -74,7 +75,7 @@
   }
 
   async function load(files) {
-    const names = Object.keys(files).filter((name) => name !== "montage");
+    const names = Object.keys(files).filter((name) => !name.endsWith("montage"));
     const parts = await Promise.all(names.map((name) => bytes(files[name])));
     return Object.fromEntries(names.map((name, place) => [name, parts[place]]));
   }
@@ -95,7 +96,10 @@
     by("wait").textContent = "The image is loading.";
     try {
       const started = performance.now();
-      viewer.show(await Viewer.read(await load(files)), json("structures"), by("panel").dataset.unit);
+      const volumes = await Viewer.read(await load(files));
+      by("before").hidden = !volumes.previous;
+      viewer.show(volumes, json("structures"), by("panel").dataset.unit);
+      await previous.show(volumes.previous || null);
       fillBar();
       showLetter(viewer.letters[0]);
       showSizes();
@@ -116,8 +120,11 @@
 
   function showMontage(files) {
     if (!files.montage) return;
-    by("montage").src = files.montage;
-    by("montage").hidden = false;
+    for (const name of ["montage", "previous-montage"]) {
+      by(name).hidden = !files[name];
+      if (files[name]) by(name).src = files[name];
+    }
+    by("before").hidden = !files["previous-montage"];
     by("wait").hidden = !viewer;
     document.body.dataset.shown = files.montage;
   }
@@ -182,6 +189,7 @@
   function showEditing() {
     const letter = viewer?.letter;
     let words = letter ? `Masks of ${letter}` : "Image only";
+    if (!viewer) words = "The masks of all letters";
     if (brush?.on && letter) {
       const name = rows()[state.row]?.querySelector(".name").textContent;
       words = `${inWords(letter)}, editing: ${brush.erase ? "rub out" : `paint ${name}`}, brush ${brush.radius} ${viewer.unit}, ${counted(letter)} voxels changed`;
@@ -296,6 +304,7 @@
 
   function showWhere() {
     if (!viewer?.letters || !viewer.voxels) return;
+    previous.follow();
     const voxel = viewer.where();
     const names = Object.fromEntries(viewer.structures.map((one) => [one.value, one.name]));
     const shown = brush?.on ? [brush.letter] : viewer.letters; // a reference is drawn without a model in view
@@ -349,8 +358,12 @@
   const setWindow = () => {
     const one = state.windows[by("window").value];
     viewer.setWindow(one.low, one.high);
+    previous.setWindow();
   };
-  const setLayout = () => viewer.setLayout(by("layout").value);
+  const setLayout = () => {
+    viewer.setLayout(by("layout").value);
+    previous.setLayout();
+  };
   const setChannel = () => {
     viewer.setChannel(by("channel").value);
     const full = state.windows.at(-1);
@@ -522,6 +535,8 @@
       viewer = new Viewer(by("canvas"), by("above"), showWhere);
       brush = new Brush(viewer, viewer.planes, by("canvas"), () => { showEditing(); showWhere(); });
       await viewer.start();
+      previous = new Previous(viewer, by("before-canvas"), by("before-slice"));
+      window.previous = previous;
       window.viewer = viewer;
       window.brush = brush;
     }

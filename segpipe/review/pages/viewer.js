@@ -10,6 +10,8 @@ const VIEWER_LAYOUTS = {
   "planes and 3-D": "MULTIPLANAR", axial: "AXIAL", coronal: "CORONAL", sagittal: "SAGITTAL", "3-D": "RENDER",
 };
 
+const VIEWER_LETTER = /^[A-Z]$/; // names of masks; the others are images
+
 class Viewer {
   static works() {
     try {
@@ -19,8 +21,8 @@ class Viewer {
     }
   }
 
-  constructor(canvas, above, onMove) {
-    this.nv = new niivue.Niivue({
+  static build() {
+    return new niivue.Niivue({
       backColor: [0, 0, 0, 1],
       crosshairColor: [1, 1, 1, 0.7],
       crosshairWidth: 0.3,
@@ -40,6 +42,16 @@ class Viewer {
       loadingText: "",
       renderOverlayBlend: 0.9,
     });
+  }
+
+  static orient(nv) {
+    nv.setRadiologicalConvention(true);
+    nv.setShowAllOrientationMarkers(true);
+    nv.keyDownListener = () => {};
+  }
+
+  constructor(canvas, above, onMove) {
+    this.nv = Viewer.build();
     this.onMove = onMove;
     this.canvas = canvas;
     this.outlines = false;
@@ -56,9 +68,7 @@ class Viewer {
       return drawn;
     };
     await this.nv.attachToCanvas(this.canvas);
-    this.nv.setRadiologicalConvention(true);
-    this.nv.setShowAllOrientationMarkers(true);
-    this.nv.keyDownListener = () => {};
+    Viewer.orient(this.nv);
     this.nv.onLocationChange = () => this.onMove();
   }
 
@@ -67,7 +77,7 @@ class Viewer {
     const volumes = {};
     for (const [name, buffer] of Object.entries(buffers)) {
       const volume = await niivue.NVImage.loadFromUrl({ url: buffer, name: `${name}.nii.gz` });
-      if (!name.startsWith("image")) volume.hdr.intent_code = 1002; // a label map: nearest voxels
+      if (VIEWER_LETTER.test(name)) volume.hdr.intent_code = 1002; // a label map: nearest voxels
       volumes[name] = volume;
     }
     return volumes;
@@ -77,7 +87,7 @@ class Viewer {
     this.volumes = volumes;
     this.structures = structures;
     this.unit = unit;
-    this.letters = Object.keys(volumes).filter((name) => !name.startsWith("image")).sort();
+    this.letters = Object.keys(volumes).filter((name) => VIEWER_LETTER.test(name)).sort();
     this.channels = Object.keys(volumes).filter((name) => name.startsWith("image")).sort();
     this.ranges = Object.fromEntries(this.channels.map((name) => [name, [volumes[name].cal_min, volumes[name].cal_max]]));
     this.channel = "image";

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from segpipe.project.documents import write_bytes, write_folder, write_text
 from segpipe.project.errors import DataError
 from segpipe.review.accounts.sessions import Visitor
-from segpipe.review.dossier import MONTAGE, Item, mask_name
+from segpipe.review.dossier import Item, mask_name
 from segpipe.review.shelf import Volume
 
 ROOM = Path(__file__).parents[1]
@@ -26,12 +26,14 @@ PAGES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+PICTURE = ".png"  # ending of what a page from a folder may show as it is
 START = "review.html"  # first page of a bundle
 # Files that a browser may ask for by name, and their types.
 FILES = {
     "review.css": ("pages/review.css", "text/css; charset=utf-8"),
     "brush.js": ("pages/brush.js", "text/javascript; charset=utf-8"),
     "planes.js": ("pages/planes.js", "text/javascript; charset=utf-8"),
+    "previous.js": ("pages/previous.js", "text/javascript; charset=utf-8"),
     "review.js": ("pages/review.js", "text/javascript; charset=utf-8"),
     "viewer.js": ("pages/viewer.js", "text/javascript; charset=utf-8"),
     "niivue.js": ("vendor/niivue.umd.js", "text/javascript; charset=utf-8"),
@@ -85,7 +87,7 @@ def describe(
 def addresses(
     volume: Volume, item: Item, address: Callable[[Item, str], str]
 ) -> dict[str, str]:
-    """Addresses of an item's files by what they are: image, A, B, C, montage."""
+    """Addresses of an item's files by what they are, such as image, A and montage."""
     return {name.split(".")[0]: address(item, name) for name in volume.files_of(item)}
 
 
@@ -141,7 +143,7 @@ def write_bundle(volume: Volume, folder: Path) -> Path:
         for number, item in enumerate(items):
             for name, place in volume.files_of(item).items():
                 content, path = volume.read(place), _bundled(item, name)
-                if name != MONTAGE:
+                if not name.endswith(PICTURE):
                     text = base64.b64encode(content).decode()
                     content = f'bundled("{path}", "{text}");\n'.encode()
                 write_bytes(part / path, content)
@@ -168,7 +170,7 @@ def write_bundle(volume: Volume, folder: Path) -> Path:
 
 def _bundled(item: Item, name: str) -> str:
     """Where a file of an item is in a bundle."""
-    return f"items/{item.id}/{name}" + ("" if name == MONTAGE else ".js")
+    return f"items/{item.id}/{name}" + ("" if name.endswith(PICTURE) else ".js")
 
 
 def _render_bundled(template: str, **values: Any) -> str:

@@ -167,7 +167,7 @@ def _fault_of_files(
 ) -> str | None:
     places, files = volume.files_of(item), volume.dossier.files
     masks = {letter: files[places[mask_name(letter)]] for letter in item.letters}
-    images = {files[places[name]] for name in item.images}
+    images = {files[places[name]] for name in item.shown}
     if content.masks != masks or not {*content.images.values()} <= images:
         return f"is of other files than those of the item {item.id}: it does not count"
     return None

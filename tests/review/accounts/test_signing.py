@@ -27,6 +27,8 @@ from segpipe.review.accounts.signing import (
     sign_readings,
 )
 from segpipe.review.accounts.tables import StoredReading
+from segpipe.review.dossier import read_key
+from segpipe.review.work.readings import read_signed
 from tests.support.kills import check_each_kill
 from tests.support.readers import PASSWORD, Review, open_review
 from tests.support.reviews import CHEAP, write_policy
@@ -183,6 +185,25 @@ def test_words_that_come_while_signing_wait_and_are_refused(
         assert one.record == record.number
         assert one.ratings["A"]["ball"]["score"] == 3
         assert record.content.ratings["A"]["ball"].score == 3
+
+
+def test_a_previous_study_that_was_shown_stands_in_the_record(tmp_path: Path) -> None:
+    review = open_review(tmp_path, items=2, previous=(28,))
+    review.add("jane")
+    say(review, "jane", 3)
+    write_policy(review.root)
+    protocol = read_protocol(review.root)
+    assert protocol is not None
+    first, second = sign(review, "jane")
+
+    assert isinstance(first.content, Reading)
+    assert isinstance(second.content, Reading)
+    assert second.content.images.keys() == {"image"}
+    (item, _), volume = review.volume.items, review.volume
+    path = volume.folder / f"items/{item}/previous.nii.gz"
+    assert first.content.images["previous"] == digest_file(path)
+    key, chain = read_key(volume.folder), review.chain.read()
+    assert read_signed(volume, key, chain, protocol).faults == ()
 
 
 def test_only_what_was_shown_is_signed(review: Review) -> None:

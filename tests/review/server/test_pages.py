@@ -61,8 +61,13 @@ def review(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Review]:
         unit="px",
         name="picture",
     )
+    write_dossier(
+        root / ".reviews/followed-1", items=2, name="followed", previous=(28, 14)
+    )
     with served(open_review(root)) as review:
         review.add("jane", "reader", "lead")
+        followed = open_volume(root / ".reviews/followed-1")
+        replace(review, volume=followed).add("sue")
         sign_all(review, "joan")
         sign_all(flat_of(review), "paul")
         yield review
@@ -361,6 +366,59 @@ def test_editing_moves_nothing_and_shows_no_mask_of_a_model(balls: Page) -> None
     page.set_viewport_size(SMALL)
 
 
+def grey_of(page: Page) -> float:
+    """Grey of the previous study, which is the same in all of a slice."""
+    image = pixels(page, of="previous")
+    return float(np.median(image[image.sum(axis=2) > 0]))
+
+
+def test_a_previous_study_is_beside_the_image_in_its_window(
+    page: Page, review: Review
+) -> None:
+    """A voxel has 60 + 4k; the window soft shows 60 as black and 180 as white.
+
+    The first case has one on its own grid, so both show one place; the second has one
+    of 14 slices, so it has a slider of its own.
+    """
+    traffic: list[Response] = []
+    page.on("response", lambda answer: traffic.append(answer))
+    volume = open_volume(review.root / ".reviews/followed-1")
+    enter(page, replace(review, volume=volume), "sue")
+    page.locator("#window").select_option("1")
+    page.locator("#layout").select_option("axial")
+    page.evaluate("window.viewer.go([5, 5, 20])")
+    page.keyboard.press("ArrowUp")
+    assert grey_of(page) == pytest.approx(4 * 21 * 255 / 120, abs=2)
+    assert page.evaluate("window.previous.nv.volumes.length") == 1  # no mask
+    slider = page.get_by_label("Slice")
+    expect(slider).to_be_hidden()
+    page.evaluate("window.previous.nv.scene.crosshairPos = [.5, .5, .5]")
+    page.locator("#before-canvas").click()  # its cross moves that of the image
+    here, there = (
+        page.evaluate(f"window.{one}.where()") for one in ("viewer", "previous")
+    )
+    assert here == there != [5, 5, 21]
+
+    for key in "a44b44c44":
+        page.keyboard.press(key)
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("body[data-next]", timeout=LOADS_MS)
+    page.locator("#window").select_option("1")
+    page.locator("#layout").select_option("axial")
+    slider.focus()
+    page.keyboard.press("Home")
+    for _ in range(11):
+        page.keyboard.press("ArrowRight")
+    assert grey_of(page) == pytest.approx(4 * 11 * 255 / 120, abs=2)
+    assert page.evaluate("window.viewer.where()[2]") == 14  # which did not move
+    page.locator("#canvas").focus()
+    page.keyboard.press("ArrowUp")
+    assert grey_of(page) == pytest.approx(4 * 11 * 255 / 120, abs=2)
+    for answer in traffic:
+        if "/items/" in answer.url and answer.status == 200:
+            assert not [one for one in SECRETS if one.encode() in answer.body()]
+
+
 def test_without_webgl_there_is_a_picture_of_the_planes(
     chromium: Browser, review: Review
 ) -> None:
@@ -450,16 +508,18 @@ def test_the_page_fits_a_small_screen_and_twice_the_size(
 def test_a_bundle_opens_from_a_folder_and_holds_nothing_hidden(
     page: Page, review: Review, tmp_path: Path
 ) -> None:
-    first = write_bundle(review.volume, tmp_path / "bundle")
+    followed = open_volume(review.root / ".reviews/followed-1")
+    first = write_bundle(followed, tmp_path / "bundle")
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(first.as_uri())
-    page.get_by_role("link", name="Case 1 of 3").click()
+    page.get_by_role("link", name="Case 1 of 2").click()
     page.wait_for_selector("body[data-shown]", timeout=LOADS_MS)
     axial(page)
     image = pixels(page)
     for colour in (ORANGE, BLUE):
         assert np.nonzero(tinted(image, colour))[1].mean() < image.shape[1] / 2
+    assert grey_of(page) > 0  # of the previous study
     assert page.locator("form[method=post], select[name], #store").count() == 0
     page.keyboard.press("e")
     expect(page.locator("#shown")).to_have_text("Masks of A")
@@ -473,7 +533,7 @@ def test_a_bundle_opens_from_a_folder_and_holds_nothing_hidden(
             content = path.read_bytes()
             assert not [one for one in SECRETS if one.encode() in content], path
     with pytest.raises(DataError, match="expected no folder yet, found one"):
-        write_bundle(review.volume, first.parent)
+        write_bundle(followed, first.parent)
 
 
 def test_axe_finds_nothing_serious_on_any_page(page: Page, review: Review) -> None:

@@ -32,7 +32,7 @@ def test_a_decision_rests_on_the_readings_of_its_version(project: Paths) -> None
     for name in ("rob", "lea"):
         signed(reading("c9", subject), name, project.root)
 
-    with pytest.raises(DataError, match=r"look again. Nothing was signed"):
+    with pytest.raises(DataError, match=r"look again\. Nothing was signed"):
         act(project, shown=[13])  # 14 came after the page
     record = act(project, shown=[13, 14])
 

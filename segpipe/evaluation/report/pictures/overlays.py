@@ -65,7 +65,7 @@ def plot_overlay(
         warnings: Sentences that are written over the notes.
     """
     columns = exhibit.views[0].columns
-    width = len(columns) * (COLUMN + GAP) + GAP
+    width = max(len(columns), 2) * (COLUMN + GAP) + GAP  # captions are longer than one
     heights = [_height(view) for view in exhibit.views]
     lines = _wrapped([f"Warning: {one}" for one in warnings], width)
     notes = _wrapped(exhibit.notes, width)
