@@ -85,6 +85,17 @@ def test_a_database_that_cannot_be_opened_is_named_without_its_password(
     assert "open-sesame" not in str(error.value)
 
 
+def test_the_database_of_a_newer_version_is_named_as_such(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/accounts.db"
+    database = open_database(address)
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v99'")
+    database.close()
+
+    with pytest.raises(DataError, match=r"those of a newer one \(.*'v99'\)"):
+        open_database(address)
+
+
 def test_another_database_can_be_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,11 +1,14 @@
 """The app answers, and says nothing of itself where something fails."""
 
+import re
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from segpipe.approval.chain.verification import verify
 from segpipe.review.server.app import build_settings
 from tests.support.proxies import LAB, proxy, trusting
 from tests.support.readers import (
@@ -53,6 +56,32 @@ def test_a_damaged_dossier_is_told_without_its_place(tmp_path: Path) -> None:
     assert answer.status_code == 500
     assert "damaged" in answer.text
     assert str(tmp_path) not in answer.text
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+    """The system refuses every longer file, as a full disk or a quota does."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with served(open_review(tmp_path, items=1)) as review:
+        review.add("jane")
+        client = member(review, "jane")
+        acts = {review.item(): review.ratings(), f"{review.address}/sign": {}}
+        for address, fields in acts.items():
+            page = client.get(address).text
+            shown = re.findall('name="shown" value="([^"]*)"', page)
+            form = {**fields, "csrf": token_in(page), "password": PASSWORD}
+            form |= {"shown": shown[0]} if shown else {}
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+            try:
+                answer = client.post(address, data=form)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+            assert answer.status_code == 503
+            assert "was not stored" in answer.text
+            assert str(tmp_path) not in answer.text
+            assert client.post(address, data=form).status_code == 303
+
+        (record,) = [one for one in verify(review.root).records if one.signer == "jane"]
+        assert record.content.kind == "reading"
 
 
 # What a request says of its way, where the proxy is named, and status and cookie.
