@@ -240,7 +240,7 @@ def _describe_lack(digest: str, records: tuple[Record, ...]) -> str:
     )
     return (
         f"no record decides about the segmenter {digest[:SHOWN]}; "
-        f"approvals are of {about or 'no segmenter'}"
+        + (f"approvals are of {about}" if about else "there is no approval at all")
     )
 
 
