@@ -5,6 +5,7 @@ half lies in ``.reviews/keys/NAME.json``, outside of git, readable by its owner,
 of no use without the password: scrypt with 128 MB for each guess, then AES-256-GCM.
 """
 
+import logging
 import os
 import secrets
 from collections.abc import Callable
@@ -16,7 +17,9 @@ from pydantic import Field, PositiveInt
 from segpipe.approval.records import Digest, fingerprint_of
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import digest_file
 
+log = logging.getLogger(__name__)
 SHORTEST, LONGEST = 12, 200  # NIST SP 800-63B: long ones, no rules about signs
 # scrypt: OWASP's password storage cheat sheet, N = 2^17, r = 8, p = 1.
 COST, BLOCK, LANES = 2**17, 8, 1
@@ -85,6 +88,19 @@ def write_key(key: KeyFile, name: str, root: Path) -> None:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def set_key_aside(name: str, root: Path) -> None:
+    """Keep a key that another of the same name would replace, as NAME~DIGEST.json.
+
+    Records that this folder does not hold now, as in another branch of git, may need
+    it still.
+    """
+    path = key_path(root, name)
+    if path.is_file():
+        kept = path.with_name(f"{name}~{digest_file(path)[:12]}.json")
+        os.replace(path, kept)
+        log.warning("%s: the key that lay there is kept as %s", path, kept.name)
 
 
 def read_key(name: str, root: Path) -> KeyFile:

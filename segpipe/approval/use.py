@@ -146,14 +146,18 @@ def require_approved(
 def describe_usurper(uri: str, subject: Subject, court: Court) -> str:
     """That the alias champion is not where the records put it."""
     reigns = champions(court.chain, subject.name, court.protocol)
-    where = "no version"
+    where, why = "no version", "it was moved without a record"
+    mend = "`segpipe promote` signs one and moves it"
     if reigns:
         last = reigns[-1]
         where = f"version {last.subject.version}, by {last.by} in record {last.record}"
+    if any(one.subject == subject for one in reigns):
+        why = "it has not followed that record yet, or was moved back without one"
+        mend = f"`segpipe promote {last.subject.version}` moves it"
     return (
         f"{uri}: expected the champion that the records name, {where}, found the alias "
-        f"on version {subject.version}, the segmenter {subject.segmenter[:SHOWN]}: it "
-        "was moved without a record; `segpipe promote` signs one and moves it"
+        f"on version {subject.version}, the segmenter {subject.segmenter[:SHOWN]}: "
+        f"{why}; {mend}"
     )
 
 

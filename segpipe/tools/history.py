@@ -129,9 +129,12 @@ def _differences(entries: list[Entry], versions: list[Version]) -> list[str]:
     now = next((one.version for one in versions if CHAMPION in one.aliases), "none")
     if now == entries[-1].version:
         return []
+    why = "it was moved without a record"
+    if now in {one.version for one in entries}:
+        why = "it has not followed yet, or was moved back without a record"
     return [
         f"MLflow's alias champion is on version {now}, against {entries[-1].source}: "
-        "it was moved without a record"
+        f"{why}"
     ]
 
 

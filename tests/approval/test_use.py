@@ -47,6 +47,19 @@ def test_an_approved_version_that_is_not_the_champion_may_be_named(root: Path) -
         require_approved(URI, about, root, (), alias="champion")
 
 
+def test_a_champion_whose_successor_is_signed_waits_for_the_alias(root: Path) -> None:
+    about = subject(OTHER, "4")
+    signed(decision(about, promote=True), "lea", root)
+
+    words = (
+        r"names?, version 4, by Dr Lea as lead in record 13, found the alias on "
+        r"version 3.* has not followed that record yet, or was moved back without one; "
+        r"`segpipe promote 4` moves it"
+    )
+    with pytest.raises(DataError, match=words):
+        require_approved(URI, subject(), root, (), alias="champion")
+
+
 def test_without_records_nothing_is_approved(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="set SEGPIPE_REVIEWS to the folder reviews"):
         open_court(tmp_path)

@@ -1,9 +1,7 @@
 """Predictions: where the image was, in the data's own values."""
 
+import ctypes
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +18,10 @@ from segpipe.images.formats.raster import read_label as read_png
 from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
+from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.stages import predict
+from tests.support import warm
 from tests.support.phantoms import write_dataset
-from tests.support.places import ROOT
 from tests.support.projects import (
     PATIENTS,
     PREDICT,
@@ -128,43 +127,38 @@ def test_images_come_back_as_images(
         assert set(np.unique(prediction.array)) <= {0, 1, 3}
 
 
-# Not ru_maxrss: across fork and exec it starts at the peak of the tests themselves.
-MEASURE = """
-import sys
-from pathlib import Path
-from segpipe.images.formats.nifti import read_image
-from segpipe.project.paths import Paths
-from segpipe.segmenter.segmenter import Inference, Segmenter
-from segpipe.stages import predict
-from tests.support.projects import PREDICT, one_thread
-def peak():
+def peak() -> int:
+    """The most bytes that this process held; not ru_maxrss, which a fork inherits."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
-compute = one_thread()
-paths = Paths(Path(sys.argv[1]))
-# What torch itself keeps from the first convolution on is no part of a case.
-segmenter = Segmenter.ensemble([paths.artifacts / "train" / "m" / "0" / "segmenter"])
-inference = Inference(
-    overlap_fraction=0.25,
-    blending="gaussian",
-    memory_gb=1,
-    mirror=False,
-    compute=compute,
-)
-segmenter.segment(read_image(Path(sys.argv[2])), inference)
-before = peak()
-predict.run(PREDICT, model="m", folds=[0], compute=compute, paths=paths)
-print(peak() - before)
-"""
+
+
+def watch_memory(paths: Paths, small: Path) -> str:
+    """What predict needs above what this process holds after a small case.
+
+    What torch itself keeps from the first convolution on is no part of a case.
+    """
+    assert ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 131072) == 1
+    folder = paths.artifacts / "train" / "m" / "0" / "segmenter"
+    inference = Inference(0.25, "gaussian", 1.0, False, one_thread())
+    Segmenter.ensemble([folder]).segment(read_image(small), inference)
+    before = peak()
+    run(paths, [0])
+    return str(peak() - before)
+
+
+M_MMAP_THRESHOLD = -3  # of mallopt
 
 
 @pytest.mark.slow
-def test_memory_stays_within_six_times_the_largest_case(paths: Paths) -> None:
+def test_memory_stays_within_six_times_the_largest_case(
+    paths: Paths, tmp_path: Path
+) -> None:
     """Above what the process holds after a small case; the case as float32.
 
     Freed memory goes back at once here: else glibc keeps up to 4 cases more for later.
     """
-    shape = (144, 136, 128)
+    shape = (112, 104, 96)
     name = read_split(paths.artifacts).test[0]
     grid = Grid.from_spacing(shape, (1.1, 0.9, 1.9), "mm")
     file = paths.data / "imagesTr" / f"{name}_0000.nii"
@@ -173,15 +167,10 @@ def test_memory_stays_within_six_times_the_largest_case(paths: Paths) -> None:
     write_image(file, noise, grid)
 
     other = paths.data / "imagesTr" / "case_00_0000.nii"
-    answer = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(paths.root), str(other)],
-        cwd=ROOT,
-        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    file.write_bytes(small)
+    try:
+        needed = int(warm.answer(watch_memory, tmp_path / "needed", paths, other))
+    finally:
+        file.write_bytes(small)
 
     case = np.prod(shape) * 4
-    assert case < int(answer.stdout) <= 6 * case
+    assert case < needed <= 6 * case

@@ -1,10 +1,13 @@
 """The training loop: what it learns from, and that it goes on where it was."""
 
 import csv
+import importlib
 import json
+import logging
 import math
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -12,6 +15,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +40,7 @@ from segpipe.stages.train import Observer
 from segpipe.training.record import TrainingRecord, read_history, read_record
 from segpipe.training.task import TrainParams
 from segpipe.training.validation import choose_postprocessing
+from tests.support import warm
 from tests.support.phantoms import write_dataset
 from tests.support.places import ROOT
 from tests.support.projects import (
@@ -52,8 +58,8 @@ from tests.support.projects import (
 SMALL = changed(TRAIN, epochs=3, steps_per_epoch=3, validation_interval=2)
 LEARNING = changed(
     SMALL,
-    epochs=4,
-    steps_per_epoch=60,
+    epochs=3,
+    steps_per_epoch=40,
     base_channels=4,
     sparse_annotation=False,
     border_weights=False,
@@ -132,29 +138,36 @@ def test_two_trainings_give_the_same_bytes(paths: Paths) -> None:
     assert weights(train(paths, other, model="unet3d")) != first
 
 
-TRAIN_ALONE = """
-import pathlib, sys
-from dataclasses import replace
-from segpipe.project.paths import Paths
-from segpipe.stages import train
-from segpipe.training.task import TrainParams
-from tests.support.projects import one_thread
-train.run(
-    TrainParams.model_validate_json(sys.argv[2]),
-    model="unet3d",
-    fold=0,
-    compute=replace(one_thread(), compile=False),
-    paths=Paths(pathlib.Path(sys.argv[1])),
-)
-"""
-
-
-def start(paths: Paths, params: TrainParams) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [sys.executable, "-c", TRAIN_ALONE, str(paths.root), params.model_dump_json()],
-        cwd=ROOT,
-        env={**os.environ, "SEGPIPE_LOG": "WARNING"},
+def train_alone(paths: Paths, params: TrainParams, model: str, compiled: bool) -> None:
+    """Train in this process; for a process of its own."""
+    train_stage.run(
+        params,
+        model=model,
+        fold=0,
+        compute=replace(one_thread(), compile=compiled),
+        paths=paths,
     )
+
+
+def begin(paths: Paths, params: TrainParams) -> BaseProcess:
+    """Begin a training that is killed."""
+    return warm.start(train_alone, paths, params, "unet3d", False)
+
+
+def wait_for_another(folder: Path, before: str, process: BaseProcess) -> None:
+    """Wait for a checkpoint other than the newest one before."""
+    began = time.monotonic()
+    while newest(folder) == before:
+        assert process.is_alive(), "the training ended"
+        assert time.monotonic() - began < 60
+        time.sleep(0.005)
+
+
+def kill(process: BaseProcess) -> bool:
+    """Kill a training; False if it had ended before."""
+    process.kill()
+    process.join(60)
+    return process.exitcode == -signal.SIGKILL
 
 
 def newest(folder: Path) -> str:
@@ -173,13 +186,10 @@ def test_a_training_killed_again_and_again_ends_with_the_same_bytes(
     kills = 0
     for _ in range(3):
         before = newest(folder)
-        process = start(paths, params)
-        began = time.monotonic()
-        while newest(folder) == before and time.monotonic() - began < 60:
-            time.sleep(0.005)
+        process = begin(paths, params)
+        wait_for_another(folder, before, process)
         time.sleep(rng.uniform(0, 0.1))  # anywhere in the steps that follow
-        process.send_signal(signal.SIGKILL)
-        kills += process.wait() == -signal.SIGKILL
+        kills += kill(process)
     assert kills == 3
     assert newest(folder)
 
@@ -195,12 +205,28 @@ def test_a_training_killed_again_and_again_ends_with_the_same_bytes(
 PLAIN_SGD = changed(TRAIN.optimizer, name="sgd", momentum=0.9)
 
 
+TRAIN_ALONE = """
+import pathlib, sys
+from segpipe.project.paths import Paths
+from segpipe.stages import train
+from segpipe.training.task import TrainParams
+from tests.support.projects import one_thread
+train.run(
+    TrainParams.model_validate_json(sys.argv[2]),
+    model="vnet",
+    fold=0,
+    compute=one_thread(),
+    paths=Paths(pathlib.Path(sys.argv[1])),
+)
+"""
+
+
 def test_two_processes_train_like_one_with_the_whole_batch(paths: Paths) -> None:
     """V-Net: without statistics of the batch and without drop-out they are the same."""
     params = changed(MODELS["vnet"], optimizer=PLAIN_SGD)
     alone = Segmenter.load(train(paths, params, model="vnet") / "segmenter")
     script = paths.root / "alone.py"
-    script.write_text(TRAIN_ALONE.replace("unet3d", "vnet"))
+    script.write_text(TRAIN_ALONE)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
@@ -311,35 +337,46 @@ def test_other_ways_to_draw_patches_train_too(
     assert (folder / "segmenter" / "spec.json").is_file()
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++")
-def test_a_compiled_network_learns_the_same_within_rounding(paths: Paths) -> None:
-    """In a process of its own: the checks of shapes cannot be compiled."""
-    params = changed(MODELS["vnet"], epochs=1, steps_per_epoch=2, optimizer=PLAIN_SGD)
-    plain = Segmenter.load(train(paths, params, model="vnet") / "segmenter")
-    script = TRAIN_ALONE.replace("unet3d", "vnet").replace("False", "True")
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(paths.root), params.model_dump_json()],
-        cwd=ROOT,
-        check=False,
-    )
-    folder = paths.artifacts / "train" / "vnet" / "0"
+def train_compiled(paths: Paths, params: TrainParams) -> None:
+    """Train compiled, with the random numbers of the plain training.
 
-    assert done.returncode == 0
+    Without the vector types of ATen, a header that each of the kernels would compile
+    anew, and by this process alone: both only save time.
+    """
+    inductor = importlib.import_module("torch._inductor.config")
+    inductor.fallback_random = True
+    inductor.compile_threads = 1
+    inductor.cpp.vec_isa_ok = False
+    train_alone(paths, params, "unet2d", True)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++")
+def test_a_compiled_network_learns_the_same_within_rounding(
+    paths: Paths, tmp_path: Path
+) -> None:
+    """In a process of its own: the checks of shapes cannot be compiled.
+
+    The 2-D network has the fewest kernels, and drop-out, as the plain one has it.
+    """
+    params = changed(MODELS["unet2d"], epochs=1, steps_per_epoch=2, optimizer=PLAIN_SGD)
+    plain = Segmenter.load(train(paths, params, model="unet2d") / "segmenter")
+    cold = str(tmp_path / "kernels")
+    warm.finish(warm.start(train_compiled, paths, params, TORCHINDUCTOR_CACHE_DIR=cold))
+    folder = paths.artifacts / "train" / "unet2d" / "0"
+    compiled = Segmenter.load(folder / "segmenter").networks[0].state_dict()
+
     assert json.loads((folder / "fingerprint.json").read_text())["compute"]["compile"]
+    assert list(Path(cold).rglob("*.cpp"))
     for name, value in plain.networks[0].state_dict().items():
-        other = Segmenter.load(folder / "segmenter").networks[0].state_dict()[name]
-        torch.testing.assert_close(other, value, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(compiled[name], value, rtol=1e-3, atol=1e-5)
 
 
 def test_checkpoints_of_other_params_are_not_taken_up(paths: Paths) -> None:
-    params = changed(SMALL, epochs=20, steps_per_epoch=2, seed=8)
-    process = start(paths, params)
+    params = changed(SMALL, epochs=40, steps_per_epoch=2, seed=8)
+    process = begin(paths, params)
     folder = paths.checkpoints / "train"
-    began = time.monotonic()
-    while not list(folder.glob("*/*.pt")) and time.monotonic() - began < 60:
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
+    wait_for_another(folder, "", process)
+    assert kill(process)
     fresh = weights(train(paths, SMALL, model="unet3d"))
 
     (left,) = folder.iterdir()  # still there for whoever goes on with it
@@ -518,36 +555,27 @@ def test_a_loss_that_is_no_number_stops_with_the_mend(paths: Paths) -> None:
         train(paths, wild, model="unet3d")
 
 
-WATCH = """
-import logging, pathlib, resource, sys
-from segpipe.project.paths import Paths
-from segpipe.training.task import TrainParams
-from tests.support.projects import train
-seen = []
-class Watch(logging.Handler):
-    def emit(self, record):
-        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-        seen.append(pages * resource.getpagesize() / 1e6)
-log = logging.getLogger("segpipe.stages.train")
-log.setLevel("INFO")
-log.addHandler(Watch())
-params = TrainParams.model_validate_json(sys.argv[2])
-train(Paths(pathlib.Path(sys.argv[1])), params, model="unet3d")
-print(" ".join(f"{value:.1f}" for value in seen))
-"""
+def watch_memory(paths: Paths, params: TrainParams) -> str:
+    """The memory that this process holds in MB, at each line of a training's log."""
+    seen: list[float] = []
+
+    class Watch(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            seen.append(pages * resource.getpagesize() / 1e6)
+
+    log = logging.getLogger("segpipe.stages.train")
+    log.setLevel("INFO")
+    log.addHandler(Watch())
+    train(paths, params, model="unet3d")
+    return " ".join(f"{value:.1f}" for value in seen)
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_over_epochs(paths: Paths) -> None:
+def test_memory_does_not_grow_over_epochs(paths: Paths, tmp_path: Path) -> None:
     params = changed(SMALL, epochs=30, steps_per_epoch=3, validation_interval=3)
-    answer = subprocess.run(
-        [sys.executable, "-c", WATCH, str(paths.root), params.model_dump_json()],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    resident_mb = [float(word) for word in answer.stdout.split()]
+    answer = warm.answer(watch_memory, tmp_path / "memory", paths, params)
+    resident_mb = [float(word) for word in answer.split()]
 
     assert len(resident_mb) > 30
     assert max(resident_mb[-5:]) < max(resident_mb[5:10]) + 20

@@ -1,78 +1,79 @@
 """Several processes are one larger one."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from segpipe.networks.vnet import VNet
 from segpipe.project.errors import DataError
 from segpipe.training.distributed import World
-
-STEP = """
-import json, sys, torch
-from segpipe.training.distributed import World
 from segpipe.training.losses import LossParams, build_loss
-from segpipe.networks.vnet import VNet
-
-torch.set_num_threads(1)
-world = World.join(torch.device("cpu"))
-params = LossParams(
-    name=sys.argv[1], reduction="mean", focal_gamma=2.0, focal_alpha=1.0,
-    kept_fraction=1.0,
-)
-loss = build_loss(params, world.total)
-torch.manual_seed(0)
-network = VNet(1, 3, base_channels=2)
-image, reference = torch.randn(4, 1, 16, 16, 16), torch.randint(0, 3, (4, 16, 16, 16))
-weight = torch.rand(4, 16, 16, 16) * (torch.arange(4) > 1)[:, None, None, None]
-mine = list(world.share_of(4))
-value = loss(network(image[mine]), reference[mine], weight[mine])
-value.backward()
-world.add_gradients(network)
-taken, over = 0, False
-while not over:  # only the first process says when it is over
-    taken += 1
-    over = world.agree(taken == 3 if world.first else taken == 1, image.device)
-assert taken == 3
-if world.first:
-    norm = sum(float(w.grad.square().sum()) for w in network.parameters()) ** 0.5
-    print(json.dumps([value.item(), norm]))
-world.leave()
-"""
+from tests.support import warm
+from tests.support.servers import free_port
 
 
-def step(tmp_path: Path, name: str, processes: int) -> list[float]:
-    script = tmp_path / "step.py"
-    script.write_text(STEP)
-    launch = [sys.executable, str(script), name]
-    if processes > 1:
-        launch = [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *(f"--nproc-per-node={processes}", str(script), name),
-        ]
-    done = subprocess.run(
-        launch,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
+def step(name: str, file: Path) -> None:
+    """A step on this process's share of four patches; the first writes what it found.
+
+    What counts lies in the last two patches alone.
+    """
+    torch.set_num_threads(1)
+    world = World.join(torch.device("cpu"))
+    params = LossParams.model_validate(
+        {
+            "name": name,
+            "reduction": "mean",
+            "focal_gamma": 2.0,
+            "focal_alpha": 1.0,
+            "kept_fraction": 1.0,
+        }
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    found: list[float] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    loss = build_loss(params, world.total)
+    torch.manual_seed(0)
+    network = VNet(1, 3, base_channels=2)
+    image = torch.randn(4, 1, 16, 16, 16)
+    reference = torch.randint(0, 3, (4, 16, 16, 16))
+    counts = (torch.arange(4) > 1)[:, None, None, None]
+    weight = torch.rand(4, 16, 16, 16) * counts
+    mine = list(world.share_of(4))
+    value = loss(network(image[mine]), reference[mine], weight[mine])
+    value.backward()
+    world.add_gradients(network)
+    taken, over = 0, False
+    while not over and taken < 9:  # only the first process says when it is over
+        taken += 1
+        over = world.agree(taken == 3 if world.first else taken == 1, image.device)
+    assert taken == 3
+    if world.first:
+        gradients = (w.grad for w in network.parameters() if w.grad is not None)
+        norm = sum(float(one.square().sum()) for one in gradients) ** 0.5
+        file.write_text(json.dumps([value.item(), norm]))
+    world.leave()
 
 
 @pytest.mark.parametrize("name", ["dice_cross_entropy", "focal"])
 def test_two_processes_have_the_loss_and_gradient_of_one(
     name: str, tmp_path: Path
 ) -> None:
-    """Though one of them sees patches in which nothing counts."""
-    assert step(tmp_path, name, 2) == pytest.approx(step(tmp_path, name, 1), rel=1e-5)
+    """Though one of them sees patches in which nothing counts.
+
+    They are told of each other as torchrun tells them; tests/stages/test_train.py has
+    torchrun itself.
+    """
+    step(name, tmp_path / "alone")
+    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    world["MASTER_PORT"] = str(free_port())
+    warm.finish(
+        *(
+            warm.start(step, name, tmp_path / "two", RANK=str(rank), **world)
+            for rank in range(2)
+        )
+    )
+    alone, two = (json.loads((tmp_path / one).read_text()) for one in ("alone", "two"))
+
+    assert two == pytest.approx(alone, rel=1e-5)
 
 
 def test_a_process_alone_sees_all_and_adds_nothing() -> None:

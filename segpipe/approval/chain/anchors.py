@@ -74,7 +74,10 @@ def faults_of_anchors(
 def faults_of_git(links: list[Link], root: Path) -> list[tuple[int, str]]:
     """Records that are not those that any branch or tag of git has ever held.
 
-    Without git, or before the first commit of a record, there is nothing to compare.
+    Outside of git, or before the first commit of a record, there is nothing to compare.
+
+    Raises:
+        DataError: If there is a repository and git does not answer.
     """
     known = {link.number: link for link in links}
     faults: dict[int, str] = {}
@@ -94,20 +97,51 @@ def _committed(root: Path) -> list[tuple[str, str, int]]:
     """Commit, blob and number of every record that git has ever been given."""
     words = ["git", "log", "--all", "--raw", "--no-abbrev", "--no-renames", "-m"]
     words += ["--format=commit %H", "--", str(records_folder(Path()))]
-    try:
-        answer = subprocess.run(
-            words, cwd=root, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return []
     found, commit = [], ""
-    for line in answer.stdout.splitlines():
+    for line in _ask_git(root, words).splitlines():
         if line.startswith("commit "):
             commit = line.removeprefix("commit ")
         row = re.fullmatch(r":\d+ \d+ \w+ (\w+) [AMT]\t.*/(\d{6,9})\.json", line)
         if row:
             found.append((commit, row[1], int(row[2])))
     return found
+
+
+def _ask_git(root: Path, words: list[str]) -> str:
+    """What git answers; nothing outside of a repository.
+
+    Raises:
+        DataError: If there is a repository and git does not answer.
+    """
+    try:
+        answer = subprocess.run(words, cwd=root, capture_output=True, text=True)
+        if answer.returncode == 0:
+            return answer.stdout
+        why = answer.stderr.strip().split("\n")[0] or f"status {answer.returncode}"
+    except OSError as error:
+        why = f"git does not start ({error.strerror})"
+    repository = find_repository(root)
+    if repository is None:
+        return ""
+    raise DataError(
+        f"{root}: expected git to say which records its commits hold, found: {why}; "
+        "nothing is believed without it: install git, repair the repository, or allow "
+        "it to the user who runs this, with `git config --global --add safe.directory "
+        f"{repository}`"
+    )
+
+
+def find_repository(root: Path) -> Path | None:
+    """The repository that holds a folder; git looks for none beyond a mount point."""
+    device = root.stat().st_dev
+    return next(
+        (
+            one
+            for one in (root.resolve(), *root.resolve().parents)
+            if (one / ".git").exists() and one.stat().st_dev == device
+        ),
+        None,
+    )
 
 
 def _blob(content: bytes, like: str) -> str:

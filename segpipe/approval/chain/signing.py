@@ -20,6 +20,7 @@ from segpipe.approval.keys import (
     check_password,
     make_key,
     read_key,
+    set_key_aside,
     unlock,
     write_key,
 )
@@ -152,13 +153,15 @@ def add_person(
             public_key=key.public_key,
             known_as=known_as,
         )
-        write_key(key, name, root)  # of no use, and replaced, until the record is there
         if enroller is None:
             own = Person(name, printed_name, roles, key.public_key, known_as, 1, NEVER)
             hand = _Hand(own, key, password, "admin")
         else:
             admin, secret = enroller
             hand = _Hand(admin, read_key(admin.name, root), secret, "admin")
+            unlock(hand.key, secret)  # a wrong password replaces no key
+        set_key_aside(name, root)
+        write_key(key, name, root)  # of no use until the record is there
         return _add(chain, [content], hand)[0]
 
 

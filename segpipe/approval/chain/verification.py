@@ -62,7 +62,7 @@ def verify(
         git: Whether all commits of the project are compared, too.
 
     Raises:
-        DataError: If something else lies among the records.
+        DataError: If something else lies among the records, or git does not answer.
     """
     links = read_links(root)
     faults: list[tuple[int, str]] = []

@@ -247,7 +247,7 @@ def sign_promotion(
                 f"{approval.why}; `segpipe review decide` signs a decision"
             )
         if not approval.emergency:
-            _require_gates(case, court)
+            require_gates(case, court)
     if not (approval.approved and court.is_champion(case.subject)):
         _append(case, promotion, warrant, court, paths)
     head = verify(reviews_root(paths.root)).require_whole().head
@@ -271,7 +271,12 @@ def needs_signature(
     return read_provenance(fetch(uri, paths).folder).approval is not None
 
 
-def _require_gates(case: Case, court: Court) -> None:
+def require_gates(case: Case, court: Court) -> None:
+    """Refuse to promote a version whose figures lie below the policy's gates.
+
+    Raises:
+        DataError: If one does, or is not known.
+    """
     metrics = case.made.metrics if case.made is not None else {}
     faults = faults_of_gates(metrics, court.protocol.policy.gates)
     if faults:

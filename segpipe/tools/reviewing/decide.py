@@ -22,7 +22,7 @@ from segpipe.approval.records import (
 from segpipe.approval.use import Court, fault_of_trainer, open_court
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.mlflow_model.approved import find_case
+from segpipe.registry.mlflow_model.approved import find_case, require_gates
 from segpipe.registry.promotion import review
 from segpipe.tools.reviewing.announce import announce
 
@@ -84,7 +84,8 @@ def decide(
     Raises:
         DataError: If there is no review.yaml or version, the version is another than
             was reviewed, other records were signed than were shown, the signer may not
-            decide, or the chain is broken.
+            decide, a version to promote lies below the policy's gates, or the chain is
+            broken.
     """
     for option, text in (("--meaning", verdict.meaning), ("--reason", verdict.reason)):
         if not text.strip():
@@ -103,6 +104,8 @@ def decide(
         fault = fault_of_trainer(person, case.subject, court.protocol)
         if fault is not None:
             raise DataError(fault)
+        if verdict.promote:  # else the records name a champion whom no door lets in
+            require_gates(case, court)
     content = build_decision(case.subject, verdict, court.chain, court.protocol)
     if shown is not None and content.readings != tuple(shown):
         raise DataError(CHANGED)

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from segpipe.approval.chain.anchors import Anchor, parse_anchor
+from segpipe.approval.chain.anchors import Anchor, find_repository, parse_anchor
 from segpipe.approval.chain.verification import verify as verify_chain
 from segpipe.approval.protocol import reviews_root
 from segpipe.approval.records import AnchorNote, Record
@@ -33,16 +33,19 @@ def verify(heads: list[str], paths: Paths) -> Proof:
         paths: The project's folders.
 
     Raises:
-        DataError: If a head is written wrongly.
+        DataError: If a head is written wrongly, or git does not answer.
     """
     root = reviews_root(paths.root)
     given = [parse_anchor(text, f"--head {text[:20]}") for text in heads]
     tags, about = _read_tags(paths)
     noted = _noted(verify_chain(root).records)
     chain = verify_chain(root, [*given, *tags, *noted], git=True)
+    git = "all commits of git that hold records"
+    if find_repository(root) is None:
+        git = "no git, which is not there"
     counts = (
-        f"compared with {about}, all commits of git that hold records, {len(noted)} "
-        f"notes in the chain and {len(given)} of --head"
+        f"compared with {about}, {git}, {len(noted)} notes in the chain and "
+        f"{len(given)} of --head"
     )
     if chain.head is None and not chain.faults:
         return Proof((f"{root / 'reviews'}: no records yet", counts), whole=True)

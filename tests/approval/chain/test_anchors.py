@@ -55,6 +55,38 @@ def test_what_git_holds_cannot_be_rewritten_even_by_a_commit(committed: Path) ->
     assert "record 1 is another one than in git commit" in faults[0]
 
 
+@pytest.mark.parametrize(
+    ("lack", "words"),
+    [
+        ("owner", "dubious ownership.*safe.directory"),
+        ("git", "git does not start"),
+        ("HEAD", "not a git repository"),
+    ],
+)
+def test_a_git_that_does_not_answer_does_not_agree(
+    root: Path, monkeypatch: pytest.MonkeyPatch, lack: str, words: str
+) -> None:
+    git(root, "init", "--quiet")
+    git(root, "add", "reviews")
+    git(root, "commit", "--quiet", "-m", "review")
+    record_path(root, 12).unlink()
+    if lack == "owner":
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    elif lack == "git":
+        monkeypatch.setenv("PATH", "")
+    else:
+        (root / ".git/HEAD").unlink()
+
+    with pytest.raises(DataError, match=words) as refused:
+        verify(root, git=True)
+
+    if lack == "owner":
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(root / "gitconfig"))
+        advice = str(refused.value).split("`")[1]
+        subprocess.run(advice.split(), check=True)
+        assert "the chain was cut off" in verify(root, git=True).faults[0]
+
+
 def test_a_tag_is_enough_where_the_branch_was_rewritten(committed: Path) -> None:
     git(committed, "tag", "reviewed")
     record_path(committed, 12).unlink()

@@ -18,7 +18,7 @@ from segpipe.approval.chain.signing import (
     revoke_person,
 )
 from segpipe.approval.chain.verification import verify
-from segpipe.approval.keys import key_path
+from segpipe.approval.keys import WrongPasswordError, key_path
 from segpipe.approval.records import LIMIT_BYTES, Content, Role
 from segpipe.project.errors import DataError
 from tests.support.kills import check_each_kill
@@ -165,6 +165,34 @@ def test_who_was_revoked_gets_a_new_key(root: Path) -> None:
     old, new = (one for one in verify(root).roster.keys.values() if one.name == "ray")
     assert (old.revoked, new.revoked) == (11, None)
     assert old.public_key != new.public_key
+
+
+def test_a_key_is_never_lost_to_another_of_the_same_name(root: Path) -> None:
+    """Somebody added ann again where git had another branch without records."""
+    path, old = key_path(root, "ann"), key_path(root, "ann").read_bytes()
+    shutil.move(root / "reviews", root / "aside")
+    with pytest.raises(DataError, match="password: expected 12 to 200"):
+        add_person("ann", "Ann", ("admin",), "short", root)
+    assert path.read_bytes() == old
+    add_person("ann", "Ann", ("admin",), "four other words", root)
+
+    (kept,) = path.parent.glob("ann~*.json")
+    assert kept.read_bytes() == old
+    shutil.rmtree(root / "reviews")
+    shutil.move(root / "aside", root / "reviews")
+    kept.rename(path)
+    assert revoke_person("rob", "has left", *ADMIN, root).number == 13
+
+
+def test_a_failed_enrolment_leaves_the_key_that_was_there(root: Path) -> None:
+    """Ray was revoked, and the admin's password is mistyped."""
+    before = {one: one.read_bytes() for one in key_path(root, "x").parent.iterdir()}
+    by = ("ann", "mistyped password")
+    with pytest.raises(WrongPasswordError):
+        add_person("ray", "Dr Ray", ("reader",), "a new password", root, by=by)
+
+    after = {one: one.read_bytes() for one in key_path(root, "x").parent.iterdir()}
+    assert after == before
 
 
 @pytest.mark.parametrize("name", ["", "Ann", "../ann", "a/b", ".", "a" * 33, "ann\n"])

@@ -38,7 +38,7 @@ NETWORKS = [
 PATCHES = {
     ("unet2d", "valid"): (204, 220, 1),
     ("unet2d", "same"): (32, 1, 16),
-    ("unet3d", "valid"): (100, 108, 100),
+    ("unet3d", "valid"): (116, 108, 108),
     ("unet3d", "same"): (16, 24, 16),
     ("vnet", "same"): (32, 16, 16),
 }

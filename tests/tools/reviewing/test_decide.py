@@ -75,6 +75,18 @@ def test_a_version_of_which_an_approval_is_missing_stays_pending(
     assert find_version("liver", "1", project).tags["review.status"] == "pending"
 
 
+def test_a_version_below_the_gates_is_not_made_the_champion(project: Paths) -> None:
+    """Else the records would name a champion, and promote would refuse to move to it:
+    neither the old nor the new one could be used."""
+    write_policy(project.root, gates="{test/dice: 1.01}")
+    verdict = Verdict("approve", "I find it fit for use", "good", promote=True)
+    with pytest.raises(DataError, match=r"test/dice is .* below the 1.01 of policy"):
+        decide("liver", "1", verdict, "lea", password_of("lea"), project)
+    assert len(verify(project.root).records) == 12
+
+    act(project)  # it may be approved, and is promoted when it passes
+
+
 def test_a_trainer_rejects_but_does_not_approve(project: Paths) -> None:
     """Dr Max is known as tom@lab, whom the provenance names."""
     with pytest.raises(DataError, match=r"did not train it, found that Dr Max did"):

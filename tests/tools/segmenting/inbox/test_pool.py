@@ -28,31 +28,39 @@ from tests.support.segmenters import make_plan, save_segmenter
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def order(tmp_path: Path) -> Order:
-    model = save_segmenter(tmp_path / "m", make_plan())
+@pytest.fixture(scope="module")
+def order(tmp_path_factory: pytest.TempPathFactory) -> Order:
+    root = tmp_path_factory.mktemp("pool")
+    model = save_segmenter(root / "m", make_plan())
     settings = SegmentSettings(overlay=False)
-    return prepare_order(str(model), tmp_path / "out", settings, Paths(tmp_path))
+    return prepare_order(str(model), root / "out", settings, Paths(root))
 
 
 @pytest.fixture
+def out(order: Order) -> Path:
+    return Path(order.output)
+
+
+@pytest.fixture(scope="module")
 def pool(order: Order) -> Iterator[WorkerPool]:
+    """One for all tests, each of which leaves it ready: a process takes its time."""
     pool = WorkerPool(order)
     yield pool
     pool.stop()
 
 
-def case(folder: Path, name: str = "a") -> WaitingStudy:
+def case(folder: Path, name: str) -> WaitingStudy:
+    """A case; no two tests use the same name, as they share the output."""
     write_volume(folder / f"{name}.nii.gz")
     study = Study(name, (folder / f"{name}.nii.gz",))
     return WaitingStudy(study, record_inputs(study))
 
 
-def hanging(folder: Path) -> WaitingStudy:
+def hanging(folder: Path, name: str) -> WaitingStudy:
     """A pipe without a writer: reading it never ends."""
-    os.mkfifo(folder / "slow.nii")
-    known = record_inputs(case(folder).study)
-    return WaitingStudy(Study("slow", (folder / "slow.nii",)), known)
+    os.mkfifo(folder / f"{name}.nii")
+    known = record_inputs(case(folder, "other").study)
+    return WaitingStudy(Study(name, (folder / f"{name}.nii",)), known)
 
 
 def workers() -> list[psutil.Process]:
@@ -80,9 +88,9 @@ def holds(process: psutil.Process, lock: Path) -> bool:
 
 
 def test_a_process_is_kept_for_the_next_case(pool: WorkerPool, tmp_path: Path) -> None:
-    first = pool.segment(case(tmp_path), limit_s=100.0)
+    first = pool.segment(case(tmp_path, "first"), limit_s=100.0)
     process = workers()
-    second = pool.segment(case(tmp_path, "b"), limit_s=100.0)
+    second = pool.segment(case(tmp_path, "second"), limit_s=100.0)
 
     assert [first.kind, second.kind] == ["done", "done"]
     assert workers() == process
@@ -90,55 +98,57 @@ def test_a_process_is_kept_for_the_next_case(pool: WorkerPool, tmp_path: Path) -
 
 
 def test_a_case_that_hangs_is_a_failure_and_the_next_goes_on(
-    pool: WorkerPool, tmp_path: Path
+    pool: WorkerPool, tmp_path: Path, out: Path
 ) -> None:
-    slow = hanging(tmp_path)
+    slow = hanging(tmp_path, "late")
 
     late = pool.segment(slow, limit_s=1.0)
 
     assert late.kind == "late"
     assert "more than 1 s" in late.reason
     assert not workers()
-    failure = read_failure(tmp_path / "out", "slow")
+    failure = read_failure(out, "late")
     assert failure is not None
     assert failure.inputs == slow.inputs
     assert failure.holds(failure.key, limit_s=1.0)
     assert not failure.holds(failure.key, limit_s=100.0)
-    assert pool.segment(case(tmp_path), limit_s=100.0).kind == "done"
+    assert pool.segment(case(tmp_path, "later"), limit_s=100.0).kind == "done"
 
 
 def test_a_case_that_kills_its_process_twice_is_a_failure(
-    pool: WorkerPool, tmp_path: Path
+    pool: WorkerPool, tmp_path: Path, out: Path
 ) -> None:
-    slow = hanging(tmp_path)
+    slow = hanging(tmp_path, "killed")
     killed: set[int] = set()
     over = threading.Event()
 
     def kill() -> None:
         while not over.wait(0.2):
             for process in workers():
-                if holds(process, tmp_path / "out" / ".slow.lock"):
+                if holds(process, out / ".killed.lock"):
                     process.kill()
                     killed.add(process.pid)
 
-    killer = threading.Thread(target=kill)
+    killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    outcome = pool.segment(slow, limit_s=100.0)
-    over.set()
-    killer.join()
+    try:
+        outcome = pool.segment(slow, limit_s=100.0)
+    finally:  # else a failure would wait for the thread for ever
+        over.set()
+        killer.join(60)
 
     assert outcome.kind == "killed"
     assert f"ended with {-signal.SIGKILL}" in outcome.reason
     assert len(killed) == 2
-    assert pool.segment(case(tmp_path), limit_s=100.0).kind == "done"
+    assert pool.segment(case(tmp_path, "next"), limit_s=100.0).kind == "done"
 
 
-def test_a_success_ends_a_failure(pool: WorkerPool, tmp_path: Path) -> None:
-    good = case(tmp_path)
+def test_a_success_ends_a_failure(pool: WorkerPool, tmp_path: Path, out: Path) -> None:
+    good = case(tmp_path, "mended")
     content = good.study.files[0].read_bytes()
     good.study.files[0].write_bytes(content[:50])
     outcome = pool.segment(good, limit_s=100.0)
-    before = read_failure(tmp_path / "out", "a")
+    before = read_failure(out, "mended")
     good.study.files[0].write_bytes(content)
 
     again = pool.segment(good, limit_s=100.0)
@@ -146,31 +156,32 @@ def test_a_success_ends_a_failure(pool: WorkerPool, tmp_path: Path) -> None:
     assert (outcome.kind, again.kind) == ("data", "done")
     assert before is not None
     assert before.reason == outcome.reason
-    assert read_failure(tmp_path / "out", "a") is None
+    assert read_failure(out, "mended") is None
 
 
 def test_a_stopped_crew_ends_in_the_middle_and_writes_no_failure(
-    order: Order, tmp_path: Path
+    order: Order, tmp_path: Path, out: Path
 ) -> None:
+    others = workers()
     pool = find_pool("run", order)
     timer = threading.Timer(2, stop_pool, ["run"])
     timer.start()
 
     with pytest.raises(StoppedError):
-        pool.segment(hanging(tmp_path), limit_s=100.0)
+        pool.segment(hanging(tmp_path, "stopped"), limit_s=100.0)
 
     assert find_pool("run", order) is pool
-    assert not workers()
-    assert read_failure(tmp_path / "out", "slow") is None
+    assert workers() == others
+    assert read_failure(out, "stopped") is None
 
 
 def test_a_segmenter_that_is_not_there_is_no_fault_of_the_case(
-    order: Order, tmp_path: Path
+    order: Order, tmp_path: Path, out: Path
 ) -> None:
     moved = order.model_copy(update={"folders": (str(tmp_path / "gone"),)})
 
-    outcome = WorkerPool(moved).segment(case(tmp_path), limit_s=100.0)
+    outcome = WorkerPool(moved).segment(case(tmp_path, "moved"), limit_s=100.0)
 
     assert outcome.kind == "worker"
     assert "shared storage" in outcome.reason
-    assert read_failure(tmp_path / "out", "a") is None
+    assert read_failure(out, "moved") is None
