@@ -63,4 +63,4 @@ def test_everybody_is_listed_with_the_roles() -> None:
     assert "Dr Ann" in first
     assert "admin" in first
     assert "Dr Lea" in second
-    assert "lead, reader" in second
+    assert "reader, lead" in second
