@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.project.paths import Paths
-from segpipe.registry.mlflow_model.provenance import FILE
+from segpipe.registry.mlflow_model.provenance import FILE, read_provenance
 from segpipe.registry.store import (
     SEAL,
     SEGMENTER,
@@ -66,7 +66,8 @@ class Registered:
 def fetch(uri: str, paths: Paths) -> Registered:
     """Fetch ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` into the cache, once.
 
-    Each time, the files are compared with the digests in the version's tags. A version
+    Each time, the files are compared with the digests in the version's tags, and the
+    segmenter with the one that its provenance names. A version
     without these tags, registered before there were such, is taken with a warning.
 
     Raises:
@@ -94,6 +95,7 @@ def fetch(uri: str, paths: Paths) -> Registered:
             f"{first_line(error)}; check the artifact store and the free disk space"
         ) from error
     folds = _check_files(folder, uri, version.tags)
+    _check_provenance(folder, uri, folds)
     sealed = {SEGMENTER, SEAL} <= set(version.tags)
     if not sealed:
         log.warning(UNSEALED, uri)
@@ -128,6 +130,26 @@ def _check_files(folder: Path, uri: str, tags: dict[str, str]) -> dict[Path, str
                 "on MLflow's page and register the model again"
             )
     return folds
+
+
+def _check_provenance(folder: Path, uri: str, folds: dict[Path, str]) -> None:
+    """Compare the segmenter with the one that its provenance names.
+
+    Tags are no evidence: whoever may write them can also exchange the files.
+
+    Raises:
+        DataError: If it is another.
+    """
+    if not any(folder.rglob(FILE)):
+        return  # registered before there was one
+    named, found = read_provenance(folder).digest, ensemble_digest([*folds.values()])
+    if named != found:
+        raise DataError(
+            f"{folder}: expected the segmenter {named[:12]} that {FILE} of {uri} "
+            f"names, found {found[:12]}: the registry's files and tags were changed; "
+            "put a backup of them back and delete the folder, which is a copy, or "
+            "register the model again"
+        )
 
 
 def _download(client: MlflowClient, version: ModelVersion, paths: Paths) -> Path:

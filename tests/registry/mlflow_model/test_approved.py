@@ -22,7 +22,7 @@ from segpipe.registry.mlflow_model.approved import HEAD, Warrant
 from segpipe.registry.mlflow_model.fetch import fetch
 from segpipe.registry.mlflow_model.locate import locate_segmenter
 from segpipe.registry.promotion import promote, rollback
-from segpipe.registry.store import tracking_uri
+from segpipe.registry.store import SEGMENTER, connect, tracking_uri
 from segpipe.registry.versions import find_alias
 from segpipe.tools.segmenting.inbox.order import prepare_order
 from tests.support.approved import (
@@ -77,6 +77,10 @@ def by_mlflow(paths: Paths) -> None:
         mlflow.pyfunc.load_model(CHAMPION)
     except MlflowException as error:
         raise DataError(str(error)) from error
+
+
+def by_promote(paths: Paths) -> None:
+    promote("liver", "1", "again", paths, warrant())
 
 
 DOORS = {"segment": by_segment, "version": by_version, "mlflow": by_mlflow}
@@ -161,6 +165,46 @@ def test_an_attack_is_refused_at_every_door_that_can_see_it(
             DOORS[door](paths)
         assert words in str(caught.value), door
     assert fetch("models:/liver/1", paths).sealed  # for comparing it is still fetched
+
+
+def exchange_the_weights(paths: Paths) -> None:
+    """Version 1 keeps its sealed provenance, and gets the weights of version 2."""
+    client, _ = connect(paths)
+    mine, other = (fetch(f"models:/liver/{number}", paths).folder for number in (1, 2))
+    source = client.get_model_version("liver", "1").source
+    stored = Path(mlflow.artifacts.download_artifacts(source))  # the store's own files
+    for folder in (mine, stored):
+        for path in folder.rglob("segmenter/*/*"):
+            (new,) = other.rglob("/".join(path.parts[-3:]))
+            shutil.copyfile(new, path)
+
+
+def exchange_them_and_the_tag(paths: Paths) -> None:
+    exchange_the_weights(paths)
+    client, _ = connect(paths)
+    digest = client.get_model_version("liver", "2").tags[SEGMENTER]
+    client.set_model_version_tag("liver", "1", SEGMENTER, digest)
+
+
+def exchange_them_and_delete_the_tag(paths: Paths) -> None:
+    exchange_the_weights(paths)
+    client, _ = connect(paths)
+    client.delete_model_version_tag("liver", "1", SEGMENTER)
+
+
+@pytest.mark.parametrize("door", [*DOORS, "promote"])
+@pytest.mark.parametrize(
+    "attack",
+    [exchange_the_weights, exchange_them_and_the_tag, exchange_them_and_delete_the_tag],
+)
+def test_other_weights_do_not_pass_for_those_that_were_approved(
+    paths: Paths, attack: Callable[[Paths], None], door: str
+) -> None:
+    """Who owns MLflow exchanged files and tags; tags are no evidence."""
+    attack(paths)
+
+    with pytest.raises(DataError, match=r": expected the segmenter .*, found "):
+        {**DOORS, "promote": by_promote}[door](paths)
 
 
 def test_a_policy_that_is_switched_off_binds_the_versions_of_before(
