@@ -5,7 +5,8 @@ revoked by a record that an admin signed. So whoever adds a key or a role to the
 has to sign, and a revoked key ends at a place in the chain, whatever a clock says.
 """
 
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -17,6 +18,16 @@ from segpipe.approval.records import (
     Role,
     fingerprint_of,
 )
+
+
+def plain(name: str) -> str:
+    """A name as it is compared: in small letters, however accents and spaces are coded.
+
+    Source:
+        Unicode Standard Annex 15: NFKC, after case folding.
+    """
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
 @dataclass(frozen=True)
@@ -52,8 +63,12 @@ class Person:
 
     @property
     def names(self) -> set[str]:
-        """All names by which the person is known, in small letters."""
-        return {one.casefold() for one in (self.name, *self.known_as)}
+        """All names by which the person is known, as ``plain`` writes them."""
+        return {plain(one) for one in (self.name, self.printed_name, *self.known_as)}
+
+    def is_among(self, names: Iterable[str]) -> bool:
+        """Whether one of some names is this person's."""
+        return bool(self.names & {plain(one) for one in names})
 
 
 @dataclass(frozen=True)

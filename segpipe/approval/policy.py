@@ -157,9 +157,7 @@ def _fault_of_reviewers(
 def is_trainer(key: str, trainers: Iterable[str], roster: Roster) -> bool:
     """Whether the person with a key is one of the trainers, by any known name."""
     person = roster.keys.get(key)
-    return person is not None and bool(
-        person.names & {one.casefold() for one in trainers}
-    )
+    return person is not None and person.is_among(trainers)
 
 
 def known_trainers(trainers: Iterable[str]) -> set[str]:
@@ -240,9 +238,8 @@ def _describe_lack(digest: str, records: tuple[Record, ...]) -> str:
     about = ", ".join(
         f"{short} ({one.name} {one.version})" for short, one in others.items()
     )
-    return (
-        f"no record decides about the segmenter {digest[:SHOWN]}; "
-        f"approvals are of {about or 'no segmenter'}"
+    return f"no record decides about the segmenter {digest[:SHOWN]}; " + (
+        f"approvals are of {about}" if about else "there is no approval at all"
     )
 
 

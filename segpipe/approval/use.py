@@ -65,7 +65,7 @@ def fault_of_trainer(
     """Why a person may not review a version: who trained it may not, by the policy."""
     if protocol is None or not protocol.policy.reviewer_is_not_trainer:
         return None
-    if not person.names & {one.casefold() for one in subject.trainers}:
+    if not person.is_among(subject.trainers):
         return None
     return (
         f"{person.name}: expected a reviewer who did not train it, found that "

@@ -5,10 +5,12 @@ with those of the dossiers, and the dossier says which file it is.
 """
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from segpipe.project.errors import DataError
 from segpipe.review.dossier import (
     ITEMS,
     NAME,
@@ -18,6 +20,7 @@ from segpipe.review.dossier import (
     read_dossier,
 )
 
+log = logging.getLogger(__name__)
 SHORT = 16  # digits of the digest that stand in addresses
 
 
@@ -64,24 +67,35 @@ class Shelf:
     def __init__(self, folder: Path) -> None:
         """Look for dossiers below a folder."""
         self.folder = folder
-        self._known: dict[Path, tuple[int, Volume]] = {}
+        self._known: dict[Path, tuple[int, Volume | None]] = {}
 
     def volumes(self) -> list[Volume]:
-        """All dossiers, the newest first."""
+        """All dossiers, the newest first.
+
+        One that cannot be read is left out with a warning: the others are read on.
+        """
         known = {}
         for path in sorted(self.folder.glob(f"*/{NAME}")):
             changed = path.stat().st_mtime_ns
             before = self._known.get(path)
             if before is None or before[0] != changed:
-                before = changed, open_volume(path.parent)
+                before = changed, _try_to_open(path.parent)
             known[path] = before
         self._known = known
-        volumes = [volume for _, volume in known.values()]
+        volumes = [volume for _, volume in known.values() if volume is not None]
         return sorted(volumes, key=lambda one: one.dossier.made, reverse=True)
 
     def find(self, id: str) -> Volume | None:  # noqa: A002
         """The dossier of an id."""
         return next((one for one in self.volumes() if one.id == id), None)
+
+
+def _try_to_open(folder: Path) -> Volume | None:
+    try:
+        return open_volume(folder)
+    except DataError as error:
+        log.warning("left out: %s", error)
+        return None
 
 
 def open_volume(folder: Path) -> Volume:

@@ -105,3 +105,7 @@ def test_a_password_that_is_easily_guessed_is_refused_and_not_repeated(
         check_password(password, "ann")
     assert password not in str(error.value)
     assert key_path(tmp_path, "ann").read_bytes() == before
+
+
+def test_a_name_of_two_letters_is_in_many_good_passwords() -> None:
+    check_password("four random dojos", "jo")

@@ -1,8 +1,12 @@
 """Who may sign is what the chain said up to the record."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from segpipe.approval.chain.verification import verify
+from segpipe.approval.people import Person
 from tests.support.reviews import PEOPLE
 
 
@@ -18,4 +22,30 @@ def test_the_people_are_those_whom_the_chain_enrols(root: Path) -> None:
 
 
 def test_a_person_is_known_by_several_names(root: Path) -> None:
-    assert verify(root).roster.active["max"].names == {"max", "tom@lab"}
+    names = verify(root).roster.active["max"].names
+    assert names == {"max", "dr max", "tom@lab"}
+
+
+@pytest.mark.parametrize(
+    ("trainer", "known"),
+    [
+        ("jose", True),
+        ("JOSE", True),
+        ("Jos\u00e9 O'Brien", True),  # as it is printed
+        ("JOSE\u0301 O'BRIEN", True),  # the accent is a letter of its own
+        ("jos\u00e9  o'brien ", True),
+        ("J.Weiss@Lab", True),
+        ("j.wei\u00df@lab", True),
+        ("jose o'brien", False),
+        ("brien", False),
+        ("", False),
+    ],
+)
+def test_a_trainer_is_found_however_the_name_is_written(
+    trainer: str, known: bool
+) -> None:
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    printed = "Jos\u00e9 O'Brien"
+    one = Person("jose", printed, ("reader",), "0" * 64, ("j.weiss@lab",), 1, since)
+
+    assert one.is_among(["tom", trainer]) is known

@@ -25,6 +25,24 @@ def test_a_dossier_is_known_by_its_digest_also_when_it_comes_later(
         assert shelf.find(other) is None
 
 
+def test_a_damaged_dossier_does_not_hide_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_dossier(tmp_path / "phantom-3", items=1)
+    torn = write_dossier(tmp_path / "phantom-4", items=1) / "dossier.json"
+    shelf = Shelf(tmp_path)
+    assert len(shelf.volumes()) == 2
+    whole = torn.read_bytes()
+    torn.write_bytes(whole[:100])
+
+    (volume,) = shelf.volumes()
+
+    assert volume.folder.name == "phantom-3"
+    assert "phantom-4/dossier.json: expected a Dossier" in caplog.text
+    torn.write_bytes(whole)  # a backup is put back
+    assert len(shelf.volumes()) == 2
+
+
 def test_an_item_has_its_image_masks_and_montage_and_never_the_key(
     tmp_path: Path,
 ) -> None:

@@ -5,6 +5,7 @@ then linked to its number, which fails if the number is taken. Nothing here chan
 deletes a record.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -133,7 +134,7 @@ def add_link(root: Path, number: int, content: bytes) -> Path:
     """Add a record's file, whose size was checked.
 
     Raises:
-        DataError: If the number is taken.
+        DataError: If the number is taken, or .reviews/ is on another disk.
     """
     path = record_path(root, number)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,6 +149,14 @@ def add_link(root: Path, number: int, content: bytes) -> Path:
         raise DataError(
             f"{path}: expected no record with this number yet, found one that another "
             "process added meanwhile; sign again"
+        ) from error
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP):
+            raise
+        raise DataError(
+            f"{part.parent}: expected a folder on the disk of {path.parent}, and a "
+            f"disk with hard links, found: {error.strerror}; nothing was signed: keep "
+            "both folders in the project, on one disk"
         ) from error
     finally:
         part.unlink(missing_ok=True)

@@ -132,10 +132,11 @@ def add_person(
     check_name(name)
     check_password(password, name)
     printed_name = printed_name.strip()
-    if not 1 <= len(printed_name) <= 200:
+    if not 1 <= len(printed_name) <= 200 or not printed_name.isprintable():
         raise DataError(
-            f"{name}: expected a printed name of 1 to 200 characters, found "
-            f"{len(printed_name)}; it stands in every record"
+            f"{name}: expected a printed name of 1 to 200 characters in one line, "
+            f"found {len(printed_name)}, {ascii(printed_name)[:80]}; it stands in "
+            "every record"
         )
     with turn(root):
         chain = verify(root).require_whole()

@@ -8,6 +8,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
@@ -16,6 +17,12 @@ from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths, sqlite_file, sqlite_uri
 
 ADDRESS = "SEGPIPE_REVIEW_DATABASE"  # of a PostgreSQL server; a password may be in it
+
+# Two processes that open a new database at once make its tables one after the other.
+ALONE = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": "SELECT pg_advisory_xact_lock(8010)",
+}
 
 
 class Database:
@@ -45,11 +52,13 @@ def open_database(address: str) -> Database:
     """Open a database, create it if need be, and bring its tables up to date.
 
     Raises:
-        DataError: If it cannot be opened.
+        DataError: If it cannot be opened, or a newer segpipe made its tables.
     """
     try:
         engine = _create_engine(address)
         with engine.begin() as connection:
+            if alone := ALONE.get(engine.dialect.name):
+                connection.exec_driver_sql(alone)
             upgrade(connection)
     except (ArgumentError, DBAPIError, ModuleNotFoundError) as error:
         reason = str(getattr(error, "orig", error)).strip().split("\n")[0]
@@ -58,6 +67,12 @@ def open_database(address: str) -> Database:
             f"postgresql+psycopg://HOST/NAME, found: {reason}; start the server, "
             "install its driver (`pip install 'psycopg[binary]'`), or mend the address"
         ) from None  # the error itself would show the address with its password
+    except CommandError as error:  # none of the steps in migrations/ leads there
+        raise DataError(
+            "the accounts' database: expected the tables of this segpipe or of an "
+            f"older one, found those of a newer one ({error}); install the newer "
+            "segpipe, or put back the backup that was made before it"
+        ) from error
     return Database(engine)
 
 

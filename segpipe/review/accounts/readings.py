@@ -20,7 +20,7 @@ class Reading:
         dossier: SHA-256 of dossier.json.
         item: The item's opaque id.
         ratings: Letter, structure, then score, artefact and comment.
-        seconds: Time at work as the page counted it; None if it did not.
+        seconds: Time at work as the page counted it in this visit; None if it did not.
     """
 
     dossier: str
@@ -32,8 +32,9 @@ class Reading:
 def submit_reading(database: Database, user: User, reading: Reading) -> None:
     """Store what a person says of an item; until it is signed it may be said anew.
 
-    The time at work is at most the time since the item was first shown. While the
-    person's readings are being signed, this waits until they are.
+    The time at work is that of all visits, and at most the time since the item was
+    first shown. While the person's readings are being signed, this waits until they
+    are.
 
     Raises:
         DataError: If the item is not this person's to read, or was signed.
@@ -48,13 +49,17 @@ def submit_reading(database: Database, user: User, reading: Reading) -> None:
                 f"{reading.item}: expected an unsigned reading, found a signed"
             )
         end = utc_now()
-        shown = (end - (task.assignment.opened or end)).total_seconds()
-        claimed = shown if reading.seconds is None else reading.seconds
+        since = (end - (task.assignment.opened or end)).total_seconds()
+        shown = max(0.0, since)  # the clock may have been set back
+        before = task.reading.seconds if task.reading is not None else 0.0
+        claimed = shown
+        if reading.seconds is not None:
+            claimed = before + max(reading.seconds, 0.0)
         session.merge(
             StoredReading(
                 assignment_id=task.assignment.id,
                 ratings=reading.ratings,
-                seconds=round(min(max(claimed, 0.0), shown), 1),
+                seconds=round(min(claimed, max(shown, before)), 1),
                 made=end,
             )
         )

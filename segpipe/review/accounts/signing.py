@@ -1,24 +1,35 @@
 """Signing: what a reader said becomes records of the chain, and is then marked here.
 
 The records come first. A process that is killed before the marks has lost nothing: the
-next signing, or the next word on such an item, finds the record and only marks it.
+next look at the queue, and the next signing, find the record and only mark it. The same
+mends marks that do not fit because a backup of the database or of the chain was put
+back: what a reader signed is what the chain holds.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from segpipe.approval.chain.signing import append_all
 from segpipe.approval.chain.verification import Verified
 from segpipe.approval.chain.watched import Watched
 from segpipe.approval.keys import WrongPasswordError, key_path
+from segpipe.approval.policy import utc_now
 from segpipe.approval.protocol import Protocol
 from segpipe.approval.records import Adjudication, Rating, Reading, Record
 from segpipe.approval.use import fault_of_trainer
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_json
-from segpipe.review.accounts.assignments import Reader, Task, lock_tasks
+from segpipe.review.accounts.assignments import (
+    Reader,
+    Task,
+    list_tasks,
+    lock_tasks,
+)
 from segpipe.review.accounts.database import Database
+from segpipe.review.accounts.tables import StoredReading
 from segpipe.review.dossier import Item, Key, mask_name, read_key
 from segpipe.review.shelf import Volume
 
@@ -59,26 +70,30 @@ def sign_readings(
     """
     with database.begin() as session:
         locked = lock_tasks(session, reader.user, reader.volume.digest)
-        stored = digest_unsigned(locked)
-        tasks = _mark_known(locked, reader, chain)
+        stored, count = digest_unsigned(locked), sum(one.is_unsigned for one in locked)
+        tasks = _match(session, locked, reader, chain)
         if not tasks:
             return []
-        if stored != shown:
+        if stored != shown or len(tasks) > count:
             raise UnsignedError(CHANGED)
         key = read_key(reader.volume.folder)
         records = [_build(task, reader, key, chain.read()) for task in tasks]
         signed = _append(records, reader, password, chain.root, protocol)
         for task, record in zip(tasks, signed, strict=True):
-            _mark(task, record)
+            assert task.reading is not None, record.number
+            _mark(task.reading, record)
     return signed
 
 
-def mark_signed(database: Database, reader: Reader, item: str, chain: Watched) -> None:
-    """Mark an item that the chain holds already, as after a crash."""
-    if item in _find_signed(reader, chain.read()):
-        with database.begin() as session:
-            tasks = lock_tasks(session, reader.user, reader.volume.digest)
-            _mark_known(tasks, reader, chain)
+def match_chain(database: Database, reader: Reader, chain: Watched) -> list[Task]:
+    """A person's tasks of a dossier, marked as signed where the chain holds them."""
+    digest = reader.volume.digest
+    tasks, known = list_tasks(database, reader.user, digest), chain.read()
+    if not _find_strange(tasks, _find_signed(reader, known)):
+        return tasks
+    with database.begin() as session:
+        _match(session, lock_tasks(session, reader.user, digest), reader, chain)
+    return list_tasks(database, reader.user, digest)
 
 
 def digest_unsigned(tasks: Sequence[Task]) -> str:
@@ -95,21 +110,39 @@ def digest_unsigned(tasks: Sequence[Task]) -> str:
     )
 
 
-def _mark_known(tasks: list[Task], reader: Reader, chain: Watched) -> list[Task]:
-    """What is not signed yet; what the chain holds already is marked.
+def _match(
+    session: Session, tasks: list[Task], reader: Reader, chain: Watched
+) -> list[Task]:
+    """Mark what the chain holds, and nothing else; returns what waits to be signed.
 
     The chain is read once nobody else can sign these tasks, and not before.
     """
     known = _find_signed(reader, chain.read())
-    left = []
-    for task in tasks:
-        if not task.is_unsigned:
-            continue
-        if task.assignment.item in known:
-            _mark(task, known[task.assignment.item])
-        else:
-            left.append(task)
-    return left
+    for task in _find_strange(tasks, known):
+        record, row = known.get(task.assignment.item), task.reading
+        if record is not None:
+            row = row or StoredReading(assignment_id=task.assignment.id, made=utc_now())
+            _mark(row, record)
+            session.add(row)
+        elif row is not None:
+            row.signed = row.record = None
+    return [
+        task for task in tasks if task.is_unsigned and task.assignment.item not in known
+    ]
+
+
+def _find_strange(tasks: list[Task], known: dict[str, Record]) -> list[Task]:
+    """Tasks whose marks are not those of the chain."""
+    marks = {
+        task.assignment.item: task.reading.record if task.reading else None
+        for task in tasks
+    }
+    held = {item: record.number for item, record in known.items()}
+    return [
+        task
+        for task in tasks
+        if marks[task.assignment.item] != held.get(task.assignment.item)
+    ]
 
 
 def _find_signed(reader: Reader, chain: Verified) -> dict[str, Record]:
@@ -125,11 +158,10 @@ def _find_signed(reader: Reader, chain: Verified) -> dict[str, Record]:
     }
 
 
-def _mark(task: Task, record: Record) -> None:
+def _mark(row: StoredReading, record: Record) -> None:
     """Store the number of a record, and what it says: that is what counts."""
-    content, row = record.content, task.reading
+    content = record.content
     assert isinstance(content, Reading | Adjudication), record.number
-    assert row is not None, record.number
     row.ratings = content.model_dump(mode="json")["ratings"]
     row.seconds, row.signed, row.record = content.seconds, record.time, record.number
 

@@ -33,6 +33,7 @@
     ["q", "back to the queue"],
     ["?", "these keys"],
   ];
+  const ENDED = "your session has ended. Log in in another window, then send this again.";
   const cache = new Map(); // address of a file -> its bytes, for this case and the next
   let viewer = null;
   let brush = null;
@@ -260,20 +261,19 @@
       purpose: by("panel").dataset.purpose,
       comment: by("correction-comment").value,
       password: by("correction-password").value,
-      csrf: by("form").elements.csrf.value,
     };
     by("correction-password").value = "";
     try {
-      const answer = await fetch(`${by("form").action}/corrections`, {
-        method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(fields),
-      });
+      const answer = await send(`${by("form").action}/corrections`, (csrf) => ({
+        headers: { "content-type": "application/json" }, body: JSON.stringify({ ...fields, csrf }),
+      }));
       const said = await answer.json().catch(() => ({}));
       if (!answer.ok) throw new Error(said.problem || `the server answered ${answer.status}`);
       brush.restore(letter);
       by("correction-comment").value = "";
       say(`The correction is signed as record ${said.record}: ${sent} voxels${amount(said)}. The mask is shown as it was delivered.`);
     } catch (error) {
-      say(`The correction was not signed: ${error.message}`);
+      fail("The correction was not signed", error);
     }
   }
 
@@ -445,10 +445,11 @@
     store.disabled = true;
     const started = performance.now();
     try {
-      const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const answer = await send(form.action, () => ({ body: new URLSearchParams(new FormData(form)) }));
+      const page = parse(await answer.text());
       if (!page.getElementById("panel")) {
-        location.assign(answer.status === 401 ? "/login" : answer.url);
+        if (!answer.ok) throw new Error((page.querySelector("main p") || page.body).textContent);
+        location.assign(answer.url);
         return;
       }
       const counted = seconds;
@@ -467,11 +468,35 @@
         await begin();
         document.body.dataset.next = Math.round(performance.now() - started);
       }
-    } catch {
+    } catch (error) {
       store.disabled = false;
-      by("wait").hidden = false;
-      by("wait").textContent = "Not stored: the server did not answer. Try again.";
+      fail("Not stored", error);
     }
+  }
+
+  const parse = (text) => new DOMParser().parseFromString(text, "text/html");
+
+  // Send what was filled in. If the session ended meanwhile, the page stays as it is: after a login
+  // in another window the form needs the token of the new session, and is sent once more.
+  async function send(address, build) {
+    const token = by("form").elements.csrf;
+    for (;;) {
+      const answer = await fetch(address, { method: "POST", ...build(token.value) });
+      if (![401, 403].includes(answer.status)) return answer;
+      const page = parse(await (await fetch(by("form").action)).text());
+      const found = page.querySelector("#form [name=csrf]")?.value;
+      if (!found) throw new Error(ENDED);
+      if (found === token.value) return answer;
+      for (const one of document.querySelectorAll("[name=csrf]")) one.value = found;
+    }
+  }
+
+  function fail(what, error) {
+    say(`${what}: ${error instanceof TypeError ? "the server did not answer. Try again." : error.message}`);
+    if (error.message !== ENDED) return;
+    const link = document.createElement("a");
+    Object.assign(link, { href: "/login", target: "_blank", textContent: "Log in" });
+    by("wait").append(" ", link);
   }
 
   function sign() {

@@ -6,6 +6,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
@@ -45,6 +46,8 @@ def build_app(database: Database, folder: Path, *, records: Path, port: int) -> 
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(MultiPartException, _refuse)
     app.add_exception_handler(DataError, _fail)
+    for kind in (OSError, DBAPIError):
+        app.add_exception_handler(kind, _fail_to_store)
     hosts = build_hosts(port)
     return Limits(Door(app, hosts=hosts, authorization=None, encrypted=True))
 
@@ -98,6 +101,16 @@ def _refuse(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 400
     reason = error.detail if isinstance(error, HTTPException) else "the form is damaged"
     return render(request, "refused.html", None, status=status, reason=reason)
+
+
+def _fail_to_store(request: Request, error: Exception) -> Response:
+    """Say that the disk or the database fails; the page of a case keeps its ratings."""
+    log.error("review: %s", getattr(error, "orig", None) or error)
+    reason = (
+        "This server's disk or database does not take anything now. What you sent was "
+        "not stored, and what is signed stays signed. Tell who runs it; then try again."
+    )
+    return render(request, "refused.html", None, status=503, reason=reason)
 
 
 def _fail(request: Request, error: Exception) -> Response:

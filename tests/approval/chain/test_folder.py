@@ -1,6 +1,7 @@
 """A record's file is added once, as a whole."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,20 @@ def test_a_number_is_given_once(tmp_path: Path) -> None:
         add_link(tmp_path, 1, b"two")
     (link,) = read_links(tmp_path)
     assert (link.number, link.content) == (1, b"one")
+
+
+def test_a_hidden_folder_on_another_disk_is_named(tmp_path: Path) -> None:
+    """Somebody moved .reviews to a larger disk and left a link."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs a second disk")
+    with tempfile.TemporaryDirectory(dir=memory) as other:
+        (tmp_path / ".reviews").symlink_to(other)
+
+        with pytest.raises(DataError, match="nothing was signed: keep both folders"):
+            add_link(tmp_path, 1, b"one")
+        assert os.listdir(other) == []
+    assert read_links(tmp_path) == []
 
 
 def test_nothing_but_records_lies_where_git_looks(tmp_path: Path) -> None:

@@ -201,6 +201,23 @@ def test_a_name_that_could_be_a_path_is_refused(root: Path, name: str) -> None:
         add_person(name, "X", ("reader",), "a long password", root, by=ADMIN)
 
 
+@pytest.mark.parametrize(
+    "printed", ["", " ", "a\nb", "J\x1b[31m", "\x9b31m", "\udcff", "\u202ex", "a" * 201]
+)
+def test_a_printed_name_is_one_line_that_can_be_printed(
+    root: Path, printed: str
+) -> None:
+    with pytest.raises(DataError, match="eve: expected a printed name of 1 to 200"):
+        add_person("eve", printed, ("reader",), "a long password", root, by=ADMIN)
+
+
+def test_a_printed_name_has_accents_and_apostrophes(root: Path) -> None:
+    name = "Zo\u00eb O'Brien-\u0141ukasz"
+    add_person("zoe", name, ("reader",), "a long password", root, by=ADMIN)
+
+    assert append(reading("c4"), "zoe", "a long password", root).printed_name == name
+
+
 def add_five(root: Path, name: str) -> None:
     write_cheap()
     for number in range(5):

@@ -13,7 +13,7 @@ from segpipe.review.accounts import readings
 from segpipe.review.accounts.assignments import find_task, list_tasks, open_task
 from segpipe.review.accounts.readings import Reading, submit_reading
 from segpipe.review.accounts.signing import digest_unsigned, sign_readings
-from segpipe.review.accounts.tables import StoredReading, User
+from segpipe.review.accounts.tables import Assignment, StoredReading, User
 from tests.support.readers import PASSWORD, Review, open_review
 
 
@@ -80,6 +80,40 @@ def test_time_at_work_is_at_most_the_time_since_the_first_look(
     say(review, jane, 4, claimed)
 
     assert said(review, jane).seconds == pytest.approx(stored, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("visits", "stored"),
+    [
+        ([(0, 20.0)], 20.0),
+        ([(30, 20.0), (86400, 5.0)], 25.0),  # the score was changed the next day
+        ([(30, 20.0), (40, 60.0)], 40.0),
+        ([(-3600, 20.0)], 0.0),  # the clock was set back
+        ([(-3600, None)], 0.0),
+        ([(30, 20.0), (-3600, 5.0)], 20.0),
+    ],
+)
+def test_the_time_at_work_is_that_of_all_visits_and_can_be_signed(
+    review: Review,
+    monkeypatch: pytest.MonkeyPatch,
+    visits: list[tuple[int, float | None]],
+    stored: float,
+) -> None:
+    jane, start = review.add("jane"), utc_now() + timedelta(seconds=60)
+    with review.database.begin() as session:
+        session.query(Assignment).one().opened = start
+    for after, claimed in visits:
+        at = start + timedelta(seconds=after or 60)
+        monkeypatch.setattr(readings, "utc_now", lambda at=at: at)
+        say(review, jane, 4, claimed)
+
+    assert said(review, jane).seconds == stored
+    tasks = list_tasks(review.database, jane, review.volume.digest)
+    shown, reader = digest_unsigned(tasks), review.reader("jane")
+    (record,) = sign_readings(
+        review.database, reader, PASSWORD, review.chain, None, shown=shown
+    )
+    assert record.content.seconds == stored  # type: ignore[union-attr]
 
 
 def test_two_tabs_that_store_at_once_leave_one_whole_reading(review: Review) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from segpipe.approval import keys
+from segpipe.approval.chain.folder import record_path
 from segpipe.approval.chain.signing import append_all
 from segpipe.approval.chain.verification import verify
 from segpipe.approval.keys import key_path
@@ -22,7 +23,7 @@ from segpipe.review.accounts.readings import submit_reading
 from segpipe.review.accounts.signing import (
     UnsignedError,
     digest_unsigned,
-    mark_signed,
+    match_chain,
     sign_readings,
 )
 from segpipe.review.accounts.tables import StoredReading
@@ -242,6 +243,50 @@ def test_two_tabs_that_sign_at_once_sign_each_reading_once(review: Review) -> No
     assert len(verify(review.root).records) == 2 + 2
 
 
+@pytest.mark.parametrize("said", [True, False])
+def test_a_restored_database_takes_what_was_signed_from_the_chain(
+    review: Review, said: bool
+) -> None:
+    """The backup is from before the signature, or from before the reading."""
+    review.add("jane")
+    say(review, "jane", 3, 0, 1) if said else None
+    review.database.close()
+    file = Path(str(review.database.engine.url.database))
+    kept = file.read_bytes()
+    say(review, "jane", 2)
+    records = sign(review, "jane")
+    review.database.close()
+    file.write_bytes(kept)
+
+    tasks = match_chain(review.database, review.reader("jane"), review.chain)
+
+    assert [one.reading and one.reading.record for one in tasks] == [3, 4]
+    assert all(one.is_signed for one in tasks)
+    for one, record in zip(stored(review, "jane"), records, strict=True):
+        assert (one.signed, one.ratings["A"]["ball"]["score"]) == (record.time, 2)
+    assert sign(review, "jane") == []
+    assert len(verify(review.root).records) == 4
+
+
+def test_what_the_records_lost_is_shown_and_signed_again(review: Review) -> None:
+    """They were not in git yet, and `git clean` took the last one."""
+    review.add("jane")
+    say(review, "jane", 3)
+    sign(review, "jane")
+    record_path(review.root, 4).unlink()
+    with pytest.raises(UnsignedError, match="changed since"):  # nobody was shown it
+        sign(review, "jane")
+
+    first, second = match_chain(review.database, review.reader("jane"), review.chain)
+
+    assert (first.is_signed, second.is_signed) == (True, False)
+    (again,) = sign(review, "jane")
+    assert again.number == 4
+    assert isinstance(again.content, Reading)
+    assert again.content.case == second.assignment.item
+    assert again.content.ratings["A"]["ball"].score == 3
+
+
 def prepare(folder: Path) -> None:
     """A reader who has said everything and signed nothing; written once."""
     first = folder.parent / "first"
@@ -273,8 +318,7 @@ def check(folder: Path) -> None:
     marked = [one for one in stored(review, "jane") if one.signed is not None]
     assert len(marked) in (0, 2)
     assert len(marked) <= len(recorded)
-    for item in review.volume.items:
-        mark_signed(review.database, review.reader("jane"), item, review.chain)
+    match_chain(review.database, review.reader("jane"), review.chain)
     for number, one in enumerate(stored(review, "jane")):
         assert (one.signed is not None) is (number < len(recorded))
         if one.signed is not None:  # and may not be said anew

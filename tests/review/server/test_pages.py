@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, Page, Response, expect
 
 from segpipe.approval.chain.signing import append
 from segpipe.project.errors import DataError
+from segpipe.review.accounts.assignments import list_tasks
+from segpipe.review.accounts.users import find_user
 from segpipe.review.server.pages import FILES, ROOM, write_bundle
 from segpipe.review.server.routes.corrections import Brush
 from segpipe.review.shelf import open_volume
@@ -450,6 +452,40 @@ def test_without_webgl_there_is_a_picture_of_the_planes(
                 key
             )  # rating goes on, what needs the image does nothing
         assert page.locator("#score-A-1").input_value() == "4"
+
+
+def test_ratings_outlive_a_session_that_ended_and_a_server_that_fails(
+    page: Page, review: Review
+) -> None:
+    """A laptop was closed for hours with a case half rated."""
+    review.add("june")
+    enter(page, review, "june")
+    for one in page.locator("select[name^=score]").all():
+        one.select_option("3")
+    page.locator(".remarks input:not([type])").first.fill("seen twice")
+    page.context.clear_cookies()
+    page.locator("#store").click()
+
+    expect(page.locator("#wait")).to_contain_text("Not stored: your session has ended")
+    with page.expect_popup() as opened:
+        page.locator("#wait a").click()
+    opened.value.fill("#name", "june")
+    opened.value.fill("#password", PASSWORD)
+    opened.value.click("button.main")
+    expect(opened.value.get_by_role("heading", name="My queue")).to_be_visible()
+    opened.value.close()
+    page.route(review.url + review.item(0), lambda one: one.fulfill(status=503))
+    page.locator("#store").click()
+    expect(page.locator("#wait")).to_contain_text("Not stored")
+    assert page.locator("#score-A-1").input_value() == "3"
+    page.unroute_all()
+    page.locator("#store").click()
+
+    expect(page.locator("header .middle")).to_contain_text("2")
+    user, _ = find_user(review.database, "june", review.roster)
+    first = list_tasks(review.database, user, review.volume.digest)[0]
+    assert first.reading is not None
+    assert first.reading.ratings["A"]["ball"]["comment"] == "seen twice"
 
 
 def test_without_scripts_there_is_the_picture_and_the_form(

@@ -16,7 +16,7 @@ from segpipe.review.accounts.assignments import (
     open_task,
 )
 from segpipe.review.accounts.readings import Reading, submit_reading
-from segpipe.review.accounts.signing import mark_signed
+from segpipe.review.accounts.signing import match_chain
 from segpipe.review.dossier import Item, Letter, read_key
 from segpipe.review.server.access import (
     Known,
@@ -58,7 +58,7 @@ def submit(
             seconds=read_seconds(fields),
         )
         reader = Reader(visitor.user, visitor.person, volume)
-        mark_signed(office.database, reader, item.id, office.chain)
+        match_chain(office.database, reader, office.chain)
         submit_reading(office.database, visitor.user, reading)
     except DataError as error:
         filled = _refill(fields, volume, item)

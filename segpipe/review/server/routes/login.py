@@ -47,7 +47,8 @@ def log_in(request: Request, fields: Fields) -> Response:
         return _form(request, status=429, problem="Too many tries: wait a minute.")
     name, password = text_of(fields, "name"), text_of(fields, "password")
     roster = office.chain.read().roster
-    user = check_password(office.database, name.strip(), password, roster)
+    name = name.strip().lower()  # as every name is; a telephone writes Ann
+    user = check_password(office.database, name, password, roster)
     if user is None:
         return _form(request, status=401, problem=WRONG)
     answer = RedirectResponse("/", 303)

@@ -12,12 +12,12 @@ from segpipe.review.accounts.assignments import (
     Task,
     all_signed,
     list_dossiers,
-    list_tasks,
 )
 from segpipe.review.accounts.sessions import Visitor
 from segpipe.review.accounts.signing import (
     UnsignedError,
     digest_unsigned,
+    match_chain,
     sign_readings,
 )
 from segpipe.review.accounts.users import check_password
@@ -67,7 +67,7 @@ def show(request: Request, visitor: Known) -> Response:
     own = {*list_dossiers(office.database, visitor.user)}
     lead = visitor.may("lead")
     rows = [
-        Row(volume, list_tasks(office.database, visitor.user, volume.digest))
+        _row(request, visitor, volume)
         for volume in office.shelf.volumes()
         if volume.digest in own or lead
     ]
@@ -143,5 +143,5 @@ def _sign_page(
 
 
 def _row(request: Request, visitor: Visitor, volume: Volume) -> Row:
-    tasks = list_tasks(office_of(request).database, visitor.user, volume.digest)
-    return Row(volume, tasks)
+    office, reader = office_of(request), Reader(visitor.user, visitor.person, volume)
+    return Row(volume, match_chain(office.database, reader, office.chain))

@@ -40,6 +40,11 @@ def test_the_right_password_opens_the_queue_and_log_out_closes_it(
     assert back.get("/").headers["location"] == "/login"
 
 
+@pytest.mark.parametrize("typed", ["Jane", " JANE "])
+def test_a_telephone_may_write_the_name_its_own_way(review: Review, typed: str) -> None:
+    assert log_in(stranger(review), typed) == 303
+
+
 def test_the_cookie_is_for_this_server_and_no_script(review: Review) -> None:
     client = stranger(review)
     csrf = token_in(client.get("/login").text)
