@@ -30,6 +30,7 @@
     ["u", "editing: undo the last stroke"],
     ["z", "editing: begin with an empty mask, or with the reference again"],
     ["k", "editing: send the correction"],
+    ["f", "editing: send a mask that another program corrected"],
     ["q", "back to the queue"],
     ["?", "these keys"],
   ];
@@ -246,35 +247,59 @@
       say("There is nothing to send: this mask is as it was delivered.");
       return;
     }
-    by("correction-title").textContent = letter === "empty" ? "Sign the new mask" : `Sign the correction of ${letter}`;
+    ask(letter === "empty" ? "Sign the new mask" : `Sign the correction of ${letter}`, false);
+  }
+
+  // A mask that another program, such as 3D Slicer, corrected on the grid of the image.
+  function askFile() {
+    if (brush.waits()) {
+      say("Strokes wait: send or undo them first.");
+      return;
+    }
+    ask("Sign the mask of a file", true);
+  }
+
+  function ask(title, withFile) {
+    by("correction-title").textContent = title;
+    by("correction-file-row").hidden = !withFile;
+    by("correction-file").required = withFile;
     by("correction").showModal();
   }
 
   async function sendCorrection(event) {
     if (event.submitter.value !== "send") return;
     const letter = brush.letter;
-    const sent = counted(letter);
+    const drawn = by("correction-file-row").hidden;
+    const [file] = by("correction-file").files;
+    const sent = drawn ? `${counted(letter)} voxels` : file.name;
     const fields = {
       letter: letter === "empty" ? null : letter,
       base: json("digests")[letter] || null,
-      runs: brush.runs(letter),
       purpose: by("panel").dataset.purpose,
       comment: by("correction-comment").value,
       password: by("correction-password").value,
     };
     by("correction-password").value = "";
+    const address = `${by("form").action}/corrections`;
     try {
-      const answer = await send(`${by("form").action}/corrections`, (csrf) => ({
-        headers: { "content-type": "application/json" }, body: JSON.stringify({ ...fields, csrf }),
-      }));
+      const answer = drawn ? await send(address, (csrf) => inJson({ ...fields, runs: brush.runs(letter), csrf })) : await send(`${address}/upload`, (csrf) => inForm({ ...fields, csrf }, file));
       const said = await answer.json().catch(() => ({}));
       if (!answer.ok) throw new Error(said.problem || `the server answered ${answer.status}`);
       brush.restore(letter);
-      by("correction-comment").value = "";
-      say(`The correction is signed as record ${said.record}: ${sent} voxels${amount(said)}. The mask is shown as it was delivered.`);
+      by("correction-comment").value = by("correction-file").value = "";
+      say(`The correction is signed as record ${said.record}: ${sent}${amount(said)}. The mask is shown as it was delivered.`);
     } catch (error) {
       fail("The correction was not signed", error);
     }
+  }
+
+  const inJson = (fields) => ({ headers: { "content-type": "application/json" }, body: JSON.stringify(fields) });
+
+  function inForm(fields, file) {
+    const body = new FormData();
+    for (const [name, value] of Object.entries(fields)) body.append(name, value ?? "");
+    body.append("file", file);
+    return { body };
   }
 
   // Added path length and changed volume, which are signed with the correction.
@@ -390,6 +415,7 @@
     u: () => brush.on && brush.undo(),
     z: () => brush.on && turnEmpty(),
     k: () => brush.on && askCorrection(),
+    f: () => brush.on && askFile(),
     h: () => showLetter(viewer.letter ? null : state.letter),
     o: () => {
       viewer.setOutlines(!viewer.outlines);

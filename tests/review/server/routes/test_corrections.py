@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -139,7 +140,7 @@ def test_a_brush_and_a_file_become_signed_records(
 
 
 def test_what_is_drawn_in_a_browser_is_the_mask_on_the_grid_of_the_source(
-    review: Review, jane: httpx.Client
+    review: Review, jane: httpx.Client, tmp_path: Path
 ) -> None:
     """The source runs to the left and back; nibabel alone says where its voxels are.
 
@@ -178,8 +179,16 @@ def test_what_is_drawn_in_a_browser_is_the_mask_on_the_grid_of_the_source(
         said = page.get_by_role("status")
         expect(said).to_contain_text("is signed as record")
         words = said.inner_text()
+        filed = list_filed(paths)[-1]
+        mask, affine = mask_of(review)
+        mask[0, 0, 0] = 3
+        nib.save(nib.Nifti1Image(mask, affine), tmp_path / "mine.nii.gz")
+        page.keyboard.press("f")
+        page.locator("#correction-file").set_input_files(tmp_path / "mine.nii.gz")
+        page.locator("#correction-password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        expect(said).to_contain_text("mine.nii.gz, added path")
 
-    filed = list_filed(paths)[-1]
     kept = nib.load(filed.mask)
     assert x < (shown.affine @ [*np.array(shown.shape) / 2, 1])[0]  # on the left
     assert np.nonzero(after)[1].mean() > after.shape[1] / 2
@@ -191,6 +200,10 @@ def test_what_is_drawn_in_a_browser_is_the_mask_on_the_grid_of_the_source(
     assert filed.content.added_path_mm == path == 16
     assert filed.content.changed_ml == {"ball": 0.074, "core": 0}
     assert f"record {filed.record.number}: 37 voxels, added path 16 mm" in words
+    sent = list_filed(paths)[-1]
+    assert sent.record.number == filed.record.number + 1
+    changed = np.asarray(nib.load(sent.mask).dataobj) != np.asarray(source.dataobj)
+    assert changed.sum() == 1
 
 
 def test_who_has_not_signed_the_readings_learns_nothing(review: Review) -> None:
