@@ -13,8 +13,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from segpipe.cli import data, registry, review, stages, study, tools
+from segpipe.cli import data, registry, stages, study, tools
 from segpipe.cli.options import OnceEach
+from segpipe.cli.reviewing import review
 from segpipe.project.errors import DataError
 from segpipe.project.progress import Lines, speaking
 

@@ -52,6 +52,33 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real server; what runs in this process talks to it."""
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_HOME,
+        temporary_settings,
+    )
+
+    from tests.support.servers import prefect_server
+
+    home = tmp_path_factory.mktemp("prefect")
+    with (
+        prefect_server(home) as api,
+        temporary_settings(
+            {
+                PREFECT_API_URL: api,
+                PREFECT_HOME: str(home),
+                # It costs a second at the end of each flow; the zombie test sets it.
+                PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+            }
+        ),
+    ):
+        yield api
+
+
+@pytest.fixture(scope="session")
 def reviewed_once(tmp_path_factory: pytest.TempPathFactory, tables: Path) -> Path:
     """A project with a review; copy it, never change it."""
     from tests.support.approved import write_reviewed

@@ -238,9 +238,8 @@ def _describe_lack(digest: str, records: tuple[Record, ...]) -> str:
     about = ", ".join(
         f"{short} ({one.name} {one.version})" for short, one in others.items()
     )
-    return (
-        f"no record decides about the segmenter {digest[:SHOWN]}; "
-        f"approvals are of {about or 'no segmenter'}"
+    return f"no record decides about the segmenter {digest[:SHOWN]}; " + (
+        f"approvals are of {about}" if about else "there is no approval at all"
     )
 
 

@@ -1,6 +1,7 @@
 """Options: what commands share: panels of --help, and the rules of their options."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,11 @@ REGISTRY = "Registry"
 SpacingMm = Annotated[
     str | None,
     typer.Option(help="Spacing of pictures that carry none, such as 0.5,0.5."),
+]
+As = Annotated[str, typer.Option("--as", help="Name of the key that signs.")]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(help="File that holds the password of who signs; else it is asked."),
 ]
 
 

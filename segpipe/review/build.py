@@ -39,6 +39,7 @@ from segpipe.review.items.laying import Table, annotated_share, find_previous
 from segpipe.review.items.masks import Masks, Side, segmented
 from segpipe.review.items.selection import choose_cases
 from segpipe.review.items.volumes import windows_of
+from segpipe.review.statistics import rate
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import SCHEME
@@ -207,6 +208,14 @@ def _draw(work: Work, names: list[str], ours: Masks) -> list[Drawn]:
         strata=wanted.strata,
         seed=digest_json([work.candidate.digest, work.protocol.digest]),
     )
+    if (drawn := sum(one.stratum == "random" for one in chosen)) < wanted.random:
+        log.warning(
+            "review.yaml asks for %d random cases, each of another patient; there are "
+            "%d test patients, so one case of each is read. If none of them is "
+            "unacceptable, the rate lies below %.1f %%. Import test cases of other "
+            "patients for a closer bound",
+            *(wanted.random, drawn, 100 * rate(0, drawn).high),
+        )
     size = "reference_ml" if cases.unit == "mm" else "reference_px"
     drawn_on = [
         name

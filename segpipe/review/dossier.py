@@ -162,6 +162,8 @@ class Shown(Document):
         repeats: The item that it repeats.
         fault: What was done to the mask of the candidate on purpose.
         refused: Structures of that mask that a reader must find unacceptable.
+        also_worst: Whether a random case is one of the worst, too: it is read once and
+            counts in both strata. Dossiers of before count it as a random one alone.
     """
 
     case: str
@@ -173,6 +175,11 @@ class Shown(Document):
     repeats: Opaque | None = None
     fault: Fault | None = None
     refused: tuple[str, ...] = ()
+    also_worst: bool = False
+
+    def belongs_to(self, stratum: Stratum) -> bool:
+        """Whether the item counts in a stratum."""
+        return self.stratum == stratum or (stratum == "worst" and self.also_worst)
 
 
 class Key(Document):

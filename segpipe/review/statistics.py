@@ -45,6 +45,9 @@ def rate(count: int, cases: int) -> Rate:
     If none of n cases shows it, one side needs a bound only and all of the error goes
     there: the share is below 1 - .05^(1/n), so 9.5 % for 30 and 4.9 % for 60 cases. The
     same holds for all of n. Between them the interval is that of Clopper and Pearson.
+    So the upper end, which is the claim about safety, holds with at least 95 % for
+    every share; both ends together with at least 92.5 %, where one of them is such a
+    bound.
 
     Args:
         count: Cases that show it.

@@ -17,7 +17,7 @@ from segpipe.dataset.split import read_split
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.review.build import build
-from segpipe.review.dossier import read_dossier, read_key
+from segpipe.review.dossier import Stratum, read_dossier, read_key
 from segpipe.review.items.laying import find_previous
 from tests.support.projects import one_thread
 from tests.support.reviewed import register_fold
@@ -86,8 +86,8 @@ def test_a_dossier_holds_what_the_protocol_asks_for(paths: Paths, folder: Path) 
 
     cases = read_cases(paths.artifacts)
     shown = [key.items[item.id] for item in dossier.items]
-    strata = [one.stratum for one in shown]
-    assert {name: strata.count(name) for name in set(strata)} == {
+    strata: tuple[Stratum, ...] = ("worst", "random", "repeat", "control")
+    assert {name: sum(one.belongs_to(name) for one in shown) for name in strata} == {
         "worst": 2,
         "random": 3,
         "repeat": 1,

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 from sklearn.metrics import cohen_kappa_score
 
 from segpipe.review.statistics import (
@@ -30,6 +30,22 @@ def test_between_none_and_all_it_is_clopper_pearson(count: int, cases: int) -> N
 
     exact = binomtest(count, cases).proportion_ci(0.95, method="exact")
     assert (found.low, found.high) == pytest.approx((exact.low, exact.high))
+
+
+def test_the_upper_end_holds_for_every_share_and_both_ends_nearly_so() -> None:
+    """Summed over the binomial; the chance is least beside an end of an interval."""
+    lowest = 1.0
+    for cases in (1, 2, 5, 10, 30, 50, 60):
+        intervals = [rate(count, cases) for count in range(cases + 1)]
+        low, high = np.array([(one.low, one.high) for one in intervals]).T
+        shares = np.concatenate([low, high])[:, None] + [-1e-7, 1e-7]
+        shares = shares[(shares > 0) & (shares < 1)][:, None]
+        chances = binom.pmf(np.arange(cases + 1), cases, shares)
+
+        assert (chances * (high >= shares)).sum(axis=1).min() > 0.95 - 1e-5
+        both = (chances * ((low <= shares) & (shares <= high))).sum(axis=1)
+        lowest = min(lowest, both.min())
+    assert lowest == pytest.approx(0.925, abs=0.0005)
 
 
 def test_nothing_read_bounds_nothing() -> None:

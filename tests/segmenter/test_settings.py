@@ -105,7 +105,8 @@ def test_the_defaults_are_read_without_torch() -> None:
         "sys.exit(bool({'torch', 'numpy', 'mlflow'} & set(sys.modules)))"
     )
 
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+    words = [sys.executable, "-c", code]
+    assert subprocess.run(words, cwd=ROOT, timeout=120).returncode == 0
 
 
 def test_the_command_has_the_bounds_of_the_settings() -> None:

@@ -20,7 +20,7 @@ from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.stages import predict
-from tests.support import warm
+from tests.support import forks
 from tests.support.phantoms import write_dataset
 from tests.support.projects import (
     PATIENTS,
@@ -168,7 +168,7 @@ def test_memory_stays_within_six_times_the_largest_case(
 
     other = paths.data / "imagesTr" / "case_00_0000.nii"
     try:
-        needed = int(warm.answer(watch_memory, tmp_path / "needed", paths, other))
+        needed = int(forks.answer(watch_memory, tmp_path / "needed", paths, other))
     finally:
         file.write_bytes(small)
 

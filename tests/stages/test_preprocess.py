@@ -170,6 +170,7 @@ def test_memory_stays_within_six_times_the_largest_case(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
+        timeout=240,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
 

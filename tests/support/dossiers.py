@@ -61,13 +61,13 @@ def write_dossier(
         if unit == "mm"
         else np.diag([-1.0, -1.0, 1.0, 1.0])
     )
+    letters = ["A", "B", "C"]
+    masks = {letter: masks_of(letter, shape) for letter in letters}
     for place in range(items):
         item = digest(f"{name} {place}".encode())[:12]
-        letters = ["A", "B", "C"]
         noise = np.random.default_rng(place).normal(100, 10, shape)
-        image = noise + 60 * (masks_of("A", shape) > 0)
-        arrays = {"image": image.astype(np.int16)}
-        arrays |= {letter: masks_of(letter, shape) for letter in letters}
+        image = noise + 60 * (masks["A"] > 0)
+        arrays = {"image": image.astype(np.int16), **masks}
         for stem, array in arrays.items():
             path = folder / "items" / item / f"{stem}.nii.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,8 @@ def write_dossier(
             page = Image.fromarray(study[:, :, 0].astype(np.uint8)).resize((400, 360))
             page.save(path.parent / "previous-montage.png")
         plane = np.clip(image[:, :, shape[2] // 2], 0, 255).astype(np.uint8)
-        Image.fromarray(plane.T).resize((400, 360)).save(path.parent / "montage.png")
+        montage = Image.fromarray(plane.T).resize((400, 360))
+        montage.save(path.parent / "montage.png", compress_level=1)
         for file in sorted(path.parent.iterdir()):
             files[str(file.relative_to(folder))] = digest(file.read_bytes())
         listed.append({"id": item, "letters": letters})

@@ -63,6 +63,7 @@ def write_work(
     name: str = "liver",
     version: str = "3",
     trainers: Sequence[str] = ("eve",),
+    patients: int = 40,
 ) -> Volume:
     """Seal a dossier, and write the review.yaml that it was drawn by."""
     folder = root / ".reviews" / f"{name}-{version}"
@@ -100,7 +101,7 @@ def write_work(
         items=tuple(Item(id=i, letters=tuple(one.letters)) for i, one in items.items()),
         files={},
     )
-    seal(folder, dossier, Key(items=dict(items), random_patients=40))
+    seal(folder, dossier, Key(items=dict(items), random_patients=patients))
     return open_volume(folder)
 
 

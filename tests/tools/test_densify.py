@@ -26,7 +26,7 @@ PARAMS = DensifyParams(
     train=changed(
         projects.TRAIN,
         epochs=2,
-        steps_per_epoch=100,
+        steps_per_epoch=40,
         validation_interval=2,
         base_channels=4,
         border_weights=False,

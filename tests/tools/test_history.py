@@ -1,6 +1,8 @@
 """Who was champion when: by signed records where there are some, else by tags."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -22,16 +24,31 @@ from tests.support.reviews import (
 from tests.support.stores import add_two, write_store
 
 
+@pytest.fixture(scope="module")
+def made(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """Version 1 was promoted by hand, 2 by the command, 3 waits; never change it."""
+    paths = Paths(tmp_path_factory.mktemp("history"))
+    shutil.copyfile(tables, paths.root / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        write_promoted(paths)
+    return paths
+
+
 @pytest.fixture
-def two(paths: Paths) -> Paths:
-    """Version 1 was promoted by hand, 2 by the command, 3 waits."""
+def two(made: Paths, paths: Paths) -> Paths:
+    """The same, to be changed."""
+    shutil.copytree(made.root, paths.root, dirs_exist_ok=True)
+    return paths
+
+
+def write_promoted(paths: Paths) -> None:
     write_store(paths)
     add_two(paths)
     client, _ = connect(paths)
     client.set_model_version_tag("liver", "1", "promoted.at", "2026-01-02T10:00:00Z")
     client.set_model_version_tag("liver", "1", "promoted.why", "the first")
     client.set_model_version_tag("liver", "2", "promoted.at", "2026-03-01T08:00:00Z")
-    return paths
 
 
 def sign(paths: Paths) -> None:

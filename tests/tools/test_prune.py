@@ -186,11 +186,11 @@ def test_what_vanishes_while_prune_looks_is_passed_over(paths: Paths) -> None:
                 (folder / "state").write_bytes(b"0")
                 shutil.rmtree(folder)
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
         for _ in range(60):
             find_prunable(paths, days=7.0)
     finally:
         stop.set()
-        thread.join()
+        thread.join(60)

@@ -10,7 +10,7 @@ from segpipe.networks.vnet import VNet
 from segpipe.project.errors import DataError
 from segpipe.training.distributed import World
 from segpipe.training.losses import LossParams, build_loss
-from tests.support import warm
+from tests.support import forks
 from tests.support.servers import free_port
 
 
@@ -65,9 +65,9 @@ def test_two_processes_have_the_loss_and_gradient_of_one(
     step(name, tmp_path / "alone")
     world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     world["MASTER_PORT"] = str(free_port())
-    warm.finish(
+    forks.finish(
         *(
-            warm.start(step, name, tmp_path / "two", RANK=str(rank), **world)
+            forks.start(step, name, tmp_path / "two", RANK=str(rank), **world)
             for rank in range(2)
         )
     )

@@ -4,7 +4,7 @@ MLflow's tags and aliases repeat the records for people and are never evidence, 
 exception: the tag review.head names a record that the chain must still hold.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -153,8 +153,8 @@ def _find_loaded(folder: Path) -> ModelVersion | None:
         return None
 
 
-def anchors_of(name: str | None, paths: Paths) -> tuple[Anchor, ...]:
-    """The heads of the chain that tags of versions know, of a name or of all names.
+def anchors_of(name: str, paths: Paths) -> tuple[Anchor, ...]:
+    """The heads of the chain that tags of the versions of a name know.
 
     Raises:
         DataError: If such a tag holds something else, or the registry cannot be
@@ -163,6 +163,40 @@ def anchors_of(name: str | None, paths: Paths) -> tuple[Anchor, ...]:
     with reachable(paths) as (client, _):
         versions = all_pages(client.search_model_versions)
     return _all_anchors(versions, name)
+
+
+def anchors_of_project(names: Set[str], paths: Paths) -> tuple[Anchor, ...]:
+    """The heads that tags know of the chain of a project, which may share its MLflow.
+
+    They are those of the names that the chain speaks of, and of all versions that were
+    registered from the project's own experiment: a chain that was cut off before its
+    first word on a name is found by the tags of that name, too.
+
+    Args:
+        names: Names of registered models in the chain.
+        paths: The project's folders.
+
+    Raises:
+        DataError: As ``anchors_of`` does.
+    """
+    with reachable(paths) as (client, experiment):
+        versions = all_pages(client.search_model_versions)
+        signed = [one for one in versions if HEAD in one.tags]
+        own = [
+            one
+            for one in signed
+            if one.name in names or _is_of(experiment, one, client)
+        ]
+    return tuple(anchor for one in own for anchor in _all_anchors([one], one.name))
+
+
+def _is_of(experiment: str, version: ModelVersion, client: MlflowClient) -> bool:
+    """Whether a version comes from an experiment, or its run is not known any more."""
+    try:
+        run = client.get_run(version.run_id or "")
+    except MlflowException:
+        return True
+    return str(run.info.experiment_id) == experiment
 
 
 def find_case(name: str, version: str, paths: Paths) -> Case:
@@ -195,14 +229,12 @@ def _case(uri: str, registered: Registered) -> Case:
     return Case(uri, subject, made)
 
 
-def _all_anchors(
-    versions: Iterable[ModelVersion], name: str | None
-) -> tuple[Anchor, ...]:
-    """The heads that the tags of versions know, of a name or of all names."""
+def _all_anchors(versions: Iterable[ModelVersion], name: str) -> tuple[Anchor, ...]:
+    """The heads that the tags of the versions of a name know."""
     return tuple(
         anchor
         for one in versions
-        if name is None or one.name == name
+        if one.name == name
         for anchor in _anchors(one.name, str(one.version), dict(one.tags))
     )
 

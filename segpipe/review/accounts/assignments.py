@@ -66,6 +66,9 @@ def assign(
 ) -> int:
     """Give a person items to read, in this order; those that the person has stay.
 
+    Two who give at once wait for each other: an update that changes nothing locks the
+    person's row on a PostgreSQL server, and SQLite's file for writing.
+
     Args:
         database: The accounts.
         user: The person.
@@ -77,6 +80,7 @@ def assign(
         How many items are new to the person.
     """
     with database.begin() as session:
+        session.execute(update(User).where(User.id == user.id).values(name=User.name))
         known = {task.item for task in session.scalars(_of(user, dossier))}
         fresh = [item for item in items if item not in known]
         session.add_all(

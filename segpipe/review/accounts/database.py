@@ -18,6 +18,12 @@ from segpipe.project.paths import Paths, sqlite_file, sqlite_uri
 
 ADDRESS = "SEGPIPE_REVIEW_DATABASE"  # of a PostgreSQL server; a password may be in it
 
+# Two processes that open a new database at once make its tables one after the other.
+ALONE = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": "SELECT pg_advisory_xact_lock(8010)",
+}
+
 
 class Database:
     """The accounts' database at its newest layout."""
@@ -51,6 +57,8 @@ def open_database(address: str) -> Database:
     try:
         engine = _create_engine(address)
         with engine.begin() as connection:
+            if alone := ALONE.get(engine.dialect.name):
+                connection.exec_driver_sql(alone)
             upgrade(connection)
     except (ArgumentError, DBAPIError, ModuleNotFoundError) as error:
         reason = str(getattr(error, "orig", error)).strip().split("\n")[0]

@@ -27,6 +27,7 @@ class Drawn:
         rank: Place of the case from the worst; None for a control.
         repeats: The item that it repeats.
         fault: What is done to the candidate's mask.
+        also_worst: Whether a random case is one of the worst, too.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Drawn:
     rank: int | None = None
     repeats: str | None = None
     fault: Fault | None = None
+    also_worst: bool = False
 
 
 def draw_items(
@@ -58,7 +60,7 @@ def draw_items(
     items = {
         one.id: one
         for one in (
-            *(Drawn(new_id(), one.case, one.stratum, one.rank) for one in chosen),
+            *map(_show, chosen),
             *_draw_controls(chosen, controls, drawn_on),
         )
     }
@@ -70,6 +72,10 @@ def draw_items(
         first = items[original]
         items[new] = Drawn(new, first.case, "repeat", first.rank, repeats=original)
     return [items[item] for item in place_repeats(order, repeats)]
+
+
+def _show(one: Chosen) -> Drawn:
+    return Drawn(new_id(), one.case, one.stratum, one.rank, also_worst=one.also_worst)
 
 
 def _draw_controls(

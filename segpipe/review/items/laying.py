@@ -135,6 +135,7 @@ class Table:
                 letters=letters,
                 figures=self._figures(drawn.case) if control is None else {},
                 rank=drawn.rank,
+                also_worst=drawn.also_worst,
                 repeats=drawn.repeats,
                 fault=None if control is None else control.fault,
                 refused=() if control is None else control.refused,

@@ -1,8 +1,9 @@
 """Selection: which test cases are reviewed: the worst, random ones, and repeats.
 
 The worst cases find faults. The random ones estimate how often there are any: one case
-of each patient, because cases of a patient are alike, drawn from all test cases, so
-that some of the worst may be among them.
+of each patient, because cases of a patient are alike. Each stratum is chosen from all
+test cases as if there were no other, so that the figures of a case do not change its
+chance to be drawn. A case of both is read once and counts in both.
 """
 
 import hashlib
@@ -26,13 +27,15 @@ class Chosen:
 
     Attributes:
         case: Its name.
-        stratum: Why it was chosen; a random case may be one of the worst, too.
+        stratum: Why it was chosen; random for a case of both strata.
         rank: Its place among all test cases from the worst, which is 1.
+        also_worst: Whether a random case is one of the worst, too.
     """
 
     case: str
     stratum: Stratum
     rank: int
+    also_worst: bool = False
 
 
 def choose_cases(
@@ -52,7 +55,7 @@ def choose_cases(
     Args:
         cases: All cases that may be chosen.
         goodness: Dice of each case, or its confidence where it has no reference.
-        worst: Number of cases that are chosen as the worst besides the random ones.
+        worst: Number of cases that are chosen as the worst; all if there are fewer.
         at_random: Number of random cases, each of another patient.
         strata: Columns of patients.csv by which the random cases are spread.
         seed: Any text.
@@ -62,11 +65,11 @@ def choose_cases(
     """
     order = sorted(cases, key=lambda case: (goodness[case.name], case.name))
     ranks = {case.name: place for place, case in enumerate(order, start=1)}
-    drawn = set(draw_random(cases, at_random, strata=strata, seed=seed))
-    rest = [case.name for case in order if case.name not in drawn][:worst]
+    drawn = draw_random(cases, at_random, strata=strata, seed=seed)
+    lowest = [case.name for case in order[:worst]]
     return [
-        *(Chosen(name, "random", ranks[name]) for name in sorted(drawn)),
-        *(Chosen(name, "worst", ranks[name]) for name in rest),
+        *(Chosen(one, "random", ranks[one], one in lowest) for one in sorted(drawn)),
+        *(Chosen(one, "worst", ranks[one]) for one in lowest if one not in drawn),
     ]
 
 

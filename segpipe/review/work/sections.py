@@ -62,13 +62,22 @@ def _random(summary: Summary, readings: Readings) -> Section:
         "counts, else the adjudicator's.",
     ]
     if patients:
-        sentences.append(
-            f"They are of different patients, drawn at random out of {patients}."
-        )
+        sentences.append(_say_how_drawn(readings, patients))
     if unknown:
         cases = "1 more could" if unknown == 1 else f"{unknown} more could"
         sentences.append(f"{cases} not be judged and stands in no rate.")
     return Section("Random cases", sentences, _score_rows(summary))
+
+
+def _say_how_drawn(readings: Readings, patients: int) -> str:
+    drawn = sum(one.stratum == "random" for one in readings.key.items.values())
+    wanted = readings.protocol.cases.random
+    if drawn < patients or drawn >= wanted:
+        return f"They are of different patients, drawn at random out of {patients}."
+    return (
+        f"They are one of each of the {patients} test patients, where review.yaml asks "
+        f"for {wanted}; test cases of more patients would give a closer bound."
+    )
 
 
 def _score_rows(summary: Summary) -> list[Row]:
@@ -86,7 +95,8 @@ def _worst(summary: Summary) -> Section:
         "Worst cases",
         [
             "They were chosen because their figures are the worst, to find faults; no "
-            "rate is estimated from them.",
+            "rate is estimated from them. A case that was drawn at random as well was "
+            "read once and counts in both.",
         ],
         [_failure_row(one) for one in summary.worst],
     )

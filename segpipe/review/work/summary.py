@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from segpipe.review.dossier import Fault, Shown, Source
+from segpipe.review.dossier import Fault, Shown, Source, Stratum
 from segpipe.review.statistics import (
     Kappa,
     Rate,
@@ -19,6 +19,7 @@ from segpipe.review.work.readings import Readings, Said, Signed
 
 # 1 to 4 are in equal steps of work, so a disagreement counts by its size.
 WEIGHTS: Weights = "linear"
+STRATA: tuple[Stratum, ...] = ("random", "worst", "control")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ class Summary:
         unacceptable: Rate of cases that are not acceptable among the random ones that
             could be judged.
         random: The random cases.
-        worst: The worst cases, the worst first; no rate is estimated from them.
+        worst: The worst cases, the worst first; no rate is estimated from them. A case
+            that was drawn at random as well is in both lists.
         scores: Mask and structure to how often each score counts among random cases;
             None: it cannot be judged.
         adjudicated: Cases that an adjudicator decided.
@@ -135,8 +137,8 @@ def summarize(readings: Readings) -> Summary:
     key, acceptable = readings.key, readings.protocol.rating.acceptable_from
     structures = [one.name for one in readings.volume.dossier.structures]
     strata = {
-        name: [item for item in readings.items if key.items[item].stratum == name]
-        for name in ("random", "worst", "control")
+        name: [item for item in readings.items if key.items[item].belongs_to(name)]
+        for name in STRATA
     }
     random, worst = (
         [
@@ -144,7 +146,7 @@ def summarize(readings: Readings) -> Summary:
             for item in strata[name]
             if readings.items[item].counted
         ]
-        for name in ("random", "worst")
+        for name in STRATA[:2]
     )
     judged = [one.is_acceptable for one in random if one.is_acceptable is not None]
     signed = [one for said in readings.items.values() for one in said.readings]

@@ -9,7 +9,7 @@ from segpipe.approval.protocol import reviews_root
 from segpipe.approval.records import AnchorNote, Record
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.registry.mlflow_model.approved import anchors_of
+from segpipe.registry.mlflow_model.approved import anchors_of_project
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ def verify(heads: list[str], paths: Paths) -> Proof:
     """
     root = reviews_root(paths.root)
     given = [parse_anchor(text, f"--head {text[:20]}") for text in heads]
-    tags, about = _read_tags(paths)
-    noted = _noted(verify_chain(root).records)
+    records = verify_chain(root).records
+    tags, about = _read_tags(records, paths)
+    noted = _noted(records)
     chain = verify_chain(root, [*given, *tags, *noted], git=True)
     git = "all commits of git that hold records"
     if find_repository(root) is None:
@@ -65,15 +66,23 @@ def verify(heads: list[str], paths: Paths) -> Proof:
     )
 
 
-def _read_tags(paths: Paths) -> tuple[tuple[Anchor, ...], str]:
+def _read_tags(
+    records: tuple[Record, ...], paths: Paths
+) -> tuple[tuple[Anchor, ...], str]:
     """What MLflow knows, and how much that is in words; no database is made for it."""
     if not os.environ.get("MLFLOW_TRACKING_URI") and not paths.store.is_file():
         return (), "no MLflow, which is not there"
     try:
-        tags = anchors_of(None, paths)
+        tags = anchors_of_project(_names_in(records), paths)
     except DataError as error:
         return (), f"no MLflow, which did not answer ({error})"
     return tags, f"{len(tags)} tags in MLflow"
+
+
+def _names_in(records: tuple[Record, ...]) -> set[str]:
+    """Names of the registered models that records speak of."""
+    subjects = (getattr(one.content, "subject", None) for one in records)
+    return {one.name for one in subjects if one is not None}
 
 
 def _noted(records: tuple[Record, ...]) -> list[Anchor]:

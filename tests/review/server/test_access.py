@@ -1,14 +1,19 @@
 """Attacks on sessions, forms and addresses, each refused.
 
-Two readers, jane and john, have one item each; the dossier has three.
+Two readers, jane and john, have one item each, and lou, who leads, too; the dossier has
+three.
 """
 
 from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
+from segpipe.approval.chain.verification import verify
+from segpipe.review.server.routes import cases, corrections, lead, login, queue
 from tests.support.readers import (
+    PASSWORD,
     Review,
     member,
     open_review,
@@ -25,7 +30,25 @@ def review(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Review]:
         for name, place in (("jane", 0), ("john", 1)):
             user = review.add(name, reads=False)
             review.give(user, review.volume.dossier.items[place].id)
+        lou = review.add("lou", "reader", "lead", reads=False)
+        review.give(lou, review.volume.dossier.items[2].id)
         yield review
+
+
+# Every route behind the login: method and address.
+ROUTES = sorted(
+    (method, route.path)
+    for part in (login, queue, cases, corrections, lead)
+    for route in part.router.routes
+    if isinstance(route, APIRoute) and route.path != "/login"
+    for method in route.methods
+)
+FORMS = [path for method, path in ROUTES if method == "POST"]
+
+
+def address_of(review: Review, path: str) -> str:
+    item = review.volume.dossier.items[2].id
+    return path.format(dossier=review.volume.id, item=item, file="A.nii.gz")
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +71,56 @@ def test_a_forged_session_opens_nothing(review: Review, token: str) -> None:
         assert answer.status_code in (303, 404)
         assert answer.headers.get("location", "/login") == "/login"
     assert client.post(review.item(), headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_no_route_answers_a_forged_session(
+    review: Review, method: str, path: str
+) -> None:
+    client = stranger(review)
+    answer = client.request(
+        method, address_of(review, path), headers={"cookie": "segpipe-review=guessed"}
+    )
+
+    assert answer.status_code == (401 if method == "POST" else 303)
+    assert answer.headers.get("location", "/login") == "/login"
+
+
+@pytest.fixture(scope="module")
+def lou(review: Review) -> httpx.Client:
+    return member(review, "lou")
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_every_form_is_of_the_session_that_sends_it(
+    review: Review, lou: httpx.Client, john: httpx.Client, path: str
+) -> None:
+    """A form, and JSON where the route takes that; john's token is a real one."""
+    address, before = address_of(review, path), verify(review.root).head
+    for csrf in ("guessed", token_in(john.get("/").text)):
+        words = {"csrf": csrf, "password": PASSWORD, "purpose": "reference"}
+        words |= {"comment": "", "letter": "", "base": ""}
+        brush = words | {"letter": None, "base": None, "runs": []}
+        file = {"file": ("mask.nii.gz", b"x")}
+        answer = (
+            lou.post(address, json=brush)
+            if path.endswith("/corrections")
+            else lou.post(address, data=words, files=file)
+            if path.endswith("/upload")
+            else lou.post(address, data=review.ratings(**words))
+        )
+
+        assert answer.status_code == 403
+        assert "not of your session" in answer.text
+    assert verify(review.root).head == before
+    assert "1 of 1 cases are left" in lou.get("/").text
+
+
+def test_the_forms_are_all_that_a_reader_and_a_lead_may_send() -> None:
+    """A form that is new is attacked above without being listed anywhere."""
+    ends = sorted(path.rpartition("/")[2] for path in FORMS)
+
+    assert ends == ["corrections", "decide", "logout", "sign", "upload", "{item}"]
 
 
 @pytest.mark.parametrize("csrf", ["", "guessed", None, "another's"])

@@ -1,17 +1,17 @@
 """The pages work in a browser, by keys alone, and send nothing that is hidden."""
 
 import hashlib
-import json
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Response, expect
 
+from segpipe.approval.chain.signing import append
 from segpipe.project.errors import DataError
 from segpipe.review.accounts.assignments import list_tasks
 from segpipe.review.accounts.users import find_user
@@ -20,12 +20,22 @@ from segpipe.review.server.routes.corrections import Brush
 from segpipe.review.shelf import open_volume
 from tests.support.browser import browser, launch
 from tests.support.dossiers import SECRETS, write_dossier
-from tests.support.readers import PASSWORD, Review, open_review, served, sign_all
+from tests.support.reach import find_cut, find_serious, find_unreachable
+from tests.support.readers import (
+    PASSWORD,
+    Review,
+    known_member,
+    open_review,
+    send,
+    served,
+    sign_all,
+)
 from tests.support.screens import (
     BLUE,
     LOADS_MS,
     ORANGE,
     axial,
+    carry,
     enter,
     open_signed,
     paint_at,
@@ -33,7 +43,9 @@ from tests.support.screens import (
     seen,
     tinted,
 )
+from tests.support.work import control, reading_of, shown, write_work
 
+NO_WEBGL = "HTMLCanvasElement.prototype.getContext = () => null;"
 SIGNED = {
     "record": 7,
     "added_path_mm": 0.0,
@@ -67,7 +79,11 @@ def review(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Review]:
     with served(open_review(root)) as review:
         review.add("jane", "reader", "lead")
         followed = open_volume(root / ".reviews/followed-1")
-        replace(review, volume=followed).add("sue")
+        own = replace(review, volume=followed)
+        own.add("sue")
+        own.add("sam")
+        assert send(known_member(own, "sam"), own.item(0), **own.ratings()) == 303
+        review.add("nora", reads=False)
         sign_all(review, "joan")
         sign_all(flat_of(review), "paul")
         yield review
@@ -337,6 +353,7 @@ def test_a_correction_that_was_not_sent_is_not_lost_in_silence(
 def test_who_has_not_signed_is_told_when_and_why_a_mask_may_be_corrected(
     page: Page, review: Review
 ) -> None:
+    page.add_init_script(NO_WEBGL)
     enter(page, review)
     page.keyboard.press("e")
 
@@ -487,24 +504,6 @@ def test_without_scripts_there_is_the_picture_and_the_form(
         expect(page.locator("#store")).to_be_attached()
 
 
-@pytest.mark.parametrize(("width", "height"), [(1366, 768), (683, 384)])
-def test_the_page_fits_a_small_screen_and_twice_the_size(
-    page: Page, review: Review, width: int, height: int
-) -> None:
-    """At 200 % zoom, a screen of 1366 by 768 has 683 by 384 CSS pixels."""
-    page.set_viewport_size({"width": width, "height": height})
-    page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null;")
-    enter(page, review)
-
-    sideways = page.evaluate(
-        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    )
-    assert sideways == 0
-    store = page.locator("#store")
-    store.scroll_into_view_if_needed()
-    expect(store).to_be_in_viewport()
-
-
 def test_a_bundle_opens_from_a_folder_and_holds_nothing_hidden(
     page: Page, review: Review, tmp_path: Path
 ) -> None:
@@ -536,31 +535,143 @@ def test_a_bundle_opens_from_a_folder_and_holds_nothing_hidden(
         write_bundle(followed, first.parent)
 
 
-def test_axe_finds_nothing_serious_on_any_page(page: Page, review: Review) -> None:
-    axe = Axe()
-    found = {}
+@pytest.fixture(scope="module")
+def decided(review: Review) -> Review:
+    """Beside the others a review that is all signed, so that jane may decide on it."""
+    items = {"item1": shown(), "item2": shown("worst", "case2"), "item3": control()}
+    volume = write_work(review.root, items)
+    for name in ("joan", "sue"):
+        for item in items:
+            score = 1 if item == "item3" else 3
+            said = reading_of(volume, item, {"candidate": score})
+            append(said, name, PASSWORD, review.root)
+    return replace(review, volume=volume)
 
-    def look(name: str) -> None:
-        for one in axe.run(page).response["violations"]:
-            if one["impact"] in ("serious", "critical"):
-                where = [node["html"] for node in one["nodes"]]
-                found[f"{name}: {one['id']}"] = where
 
-    page.goto(review.url)
-    look("login")
-    enter(page, review)
-    page.keyboard.press("e")
-    look("case")
-    page.keyboard.press("?")
-    look("keys")
-    flat = flat_of(review)
-    for place in ("/", "sign", "results", "items/none"):
-        address = place if place == "/" else f"{review.address}/{place}"
-        page.goto(review.url + address)
-        look(place)
-    page.goto(review.url + "/nowhere")
-    look("refused")
-    page.goto(write_bundle(flat.volume, review.root / "axe").as_uri())
-    look("bundle")
+@dataclass(frozen=True)
+class State:
+    """A page as somebody sees it: whose, which address, and what was done there.
 
-    assert json.dumps(found, indent=1) == "{}"
+    An address begins with ``/``, with ``sign`` and the like of the own review, or is
+    an item of it by its place.
+    """
+
+    who: str = ""
+    address: str | int = "/"
+    volume: str = "phantom-3"
+    keys: tuple[str, ...] = ()
+    shows: str = "main"
+    draws: bool = False
+
+
+STATES = {
+    "login": State(shows="#password"),
+    "login refused": State(keys=("x", "Tab", "y", "Enter"), shows=".problem"),
+    "queue, empty": State("nora", shows="text=Nothing is assigned to you"),
+    "queue of a lead": State("jane", shows="text=Lead this review"),
+    "case, 3-D": State("joan", 0, draws=True, shows="#edit-tools"),
+    "keys": State("joan", 0, draws=True, keys=("?",), shows="#keys[open]"),
+    "editing": State("joan", 0, draws=True, keys=("e",), shows="text=editing: paint"),
+    "correction": State(
+        "joan", 0, draws=True, keys=("e", "z", " ", "k"), shows="#correction[open]"
+    ),
+    "case, 2-D": State("paul", 0, "picture-1", draws=True, shows="#edit-tools"),
+    "case, unsigned": State("sam", 1, "followed-1", shows="#previous-montage"),
+    "case, not rated": State(
+        "sam", 1, "followed-1", keys=("Control+Enter",), shows=".problem"
+    ),
+    "sign": State("sam", "sign", "followed-1", shows="text=not signed yet"),
+    "sign refused": State(
+        "sam", "sign", "followed-1", keys=("x", "Enter"), shows=".problem"
+    ),
+    "letters": State("joan", "results", shows="text=reference"),
+    "lead, not signed": State("jane", "lead", "followed-1", shows="text=missing"),
+    "lead, all signed": State("jane", "lead", "liver-3", shows="text=kappa"),
+    "decide": State("jane", "decide", "liver-3", shows="#reason"),
+    "refused": State("jane", "/nowhere", shows="text=Not possible"),
+    "refused, no lead": State("joan", "lead", shows="text=Not possible"),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_no_state_of_a_page_keeps_anybody_out(
+    name: str, chromium: Browser, decided: Review, request: pytest.FixtureRequest
+) -> None:
+    """By axe-core; and at 1366 x 768 and twice the size, by Tab and by arithmetic.
+
+    At 200 % zoom, a screen of 1366 by 768 has 683 by 384 CSS pixels.
+    """
+    state = STATES[name]
+    with reached(state, chromium, decided, request) as page:
+        page.locator(state.shows).first.wait_for()
+        assert find_serious(page) == []
+        for width, height in ((1366, 768), (683, 384)):
+            page.set_viewport_size({"width": width, "height": height})
+            assert find_cut(page) == []
+        assert find_unreachable(page) == []
+
+
+@contextmanager
+def reached(
+    state: State, chromium: Browser, decided: Review, request: pytest.FixtureRequest
+) -> Iterator[Page]:
+    """The page in a state; pages that draw are those of the other tests."""
+    if state.draws:
+        page = request.getfixturevalue("balls" if state.who == "joan" else "cells")
+        page.set_viewport_size({"width": 1366, "height": 768})
+        page.locator("#canvas").focus()
+        try:
+            press(page, state.keys)
+            yield page
+        finally:
+            page.keyboard.press("Escape")
+            page.evaluate("window.brush.restore('empty')")
+            for key in reversed(state.keys):
+                if key in "ez":
+                    page.keyboard.press(key)
+            page.set_viewport_size(SMALL)
+        return
+    folder = decided.root / ".reviews" / state.volume
+    own = replace(decided, volume=open_volume(folder))
+    address = (
+        own.item(state.address)
+        if isinstance(state.address, int)
+        else (
+            state.address
+            if state.address.startswith("/")
+            else f"{own.address}/{state.address}"
+        )
+    )
+    with chromium.new_context(viewport={"width": 1366, "height": 768}) as context:
+        context.add_init_script(NO_WEBGL)
+        if state.who:
+            carry(context, own, state.who)
+        page = context.new_page()
+        page.goto(own.url + address)
+        if state.keys:  # go to what has the focus once the page is there
+            page.wait_for_function("document.activeElement !== document.body")
+        press(page, state.keys)
+        yield page
+
+
+def press(page: Page, keys: tuple[str, ...]) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+@pytest.mark.parametrize("link", ["", "Case 1 of 2"])
+def test_a_bundle_keeps_nobody_out(
+    chromium: Browser, review: Review, tmp_path: Path, link: str
+) -> None:
+    followed = open_volume(review.root / ".reviews/followed-1")
+    first = write_bundle(followed, tmp_path / "bundle")
+    with chromium.new_context(viewport={"width": 683, "height": 384}) as context:
+        context.add_init_script(NO_WEBGL)
+        page = context.new_page()
+        page.goto(first.as_uri())
+        if link:
+            page.get_by_role("link", name=link).click()
+            page.wait_for_selector("body[data-shown]")
+        assert find_serious(page) == []
+        assert find_cut(page) == []
+        assert find_unreachable(page) == []

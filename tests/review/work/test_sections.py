@@ -47,6 +47,20 @@ def test_each_figure_is_told_with_its_interval(tmp_path: Path) -> None:
     assert "do not count" not in text
 
 
+def test_fewer_test_patients_than_asked_for_are_said(tmp_path: Path) -> None:
+    items = {f"rand{n}": shown("random", f"case{n}", rank=n + 1) for n in range(4)}
+    volume = write_work(tmp_path, items, patients=4)
+    readings = readings_of(
+        volume, [(name, one, {}) for name in ("jane", "john") for one in items]
+    )
+    first = build_sections(summarize(readings), readings)[0]
+
+    assert (
+        "one of each of the 4 test patients, where review.yaml asks for 30"
+        in (first.sentences[2])
+    )
+
+
 def test_what_was_not_asked_for_is_said(tmp_path: Path) -> None:
     text = told(tmp_path, controls=False)
 

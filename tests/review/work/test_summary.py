@@ -26,7 +26,9 @@ def both(item: str, first: Any, second: Any) -> list[Any]:
 
 def complete(volume: Volume, **special: tuple[Any, Any]) -> list[Any]:
     """Two readers of all items: 4 for everything, 1 for the control, if not said."""
-    usual = dict.fromkeys(volume.items, (4, 4)) | {"ctrl": (1, 1)} | special
+    usual = dict.fromkeys(volume.items, (4, 4)) | special
+    if "ctrl" in volume.items:
+        usual = {**usual, "ctrl": (1, 1), **special}
     return [one for item, scores in usual.items() for one in both(item, *scores)]
 
 
@@ -63,6 +65,20 @@ def test_nothing_is_estimated_from_worst_cases_repeats_and_controls(
         ("bad1", False),
         ("bad0", False),
     ]
+
+
+def test_a_case_of_both_strata_counts_in_both(tmp_path: Path) -> None:
+    items = {
+        "rand0": shown("random", "case0", rank=2, also_worst=True),
+        "rand1": shown("random", "case1", rank=9),
+        "wors0": shown("worst", "bad0", rank=1),
+    }
+    volume = write_work(tmp_path, items)
+    found = summarize(readings_of(volume, complete(volume, rand0=(1, 1))))
+
+    assert (found.unacceptable.count, found.unacceptable.cases) == (1, 2)
+    assert [one.case for one in found.random] == ["case0", "case1"]
+    assert [one.case for one in found.worst] == ["bad0", "case0"]
 
 
 def test_who_accepts_a_control_is_named(volume: Volume) -> None:

@@ -2,6 +2,9 @@
 
 import os
 import pty
+import select
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,6 +38,13 @@ def test_without_a_terminal_the_option_is_named(
                 ask("ann", None, option="--by-file")
 
 
+def read(terminal: int) -> bytes:
+    """What a terminal shows next; it shows something within a minute."""
+    ready, _, _ = select.select([terminal], [], [], 60)
+    assert ready, "the program waits, and says nothing"
+    return os.read(terminal, 1024)
+
+
 @pytest.mark.parametrize(
     ("typed", "answer"),
     [
@@ -55,17 +65,18 @@ def test_a_new_password_is_asked_for_twice_and_not_shown(
         )
         os.execvp("python", ["python", "-c", code])
     shown = b""
-    for number, line in enumerate(typed.splitlines(keepends=True), 1):
-        while shown.count(b": ") < number:
-            shown += os.read(terminal, 1024)
-        os.write(terminal, line)
     try:
-        while more := os.read(terminal, 1024):
-            shown += more
-    except OSError:  # the end of a terminal
-        pass
-    os.waitpid(child, 0)
-    os.close(terminal)
+        for number, line in enumerate(typed.splitlines(keepends=True), 1):
+            while shown.count(b": ") < number:
+                shown += read(terminal)
+            os.write(terminal, line)
+        with suppress(OSError):  # the end of a terminal
+            while more := read(terminal):
+                shown += more
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(terminal)
 
     assert answer in shown.decode()
     before = shown.decode().partition("again:")[0]

@@ -14,9 +14,11 @@ from segpipe.__main__ import app
 from segpipe.approval.chain.folder import record_path
 from segpipe.approval.records import LIMIT_BYTES, AnchorNote
 from segpipe.project.errors import DataError
+from segpipe.project.origin.study import FILE
 from segpipe.project.paths import Paths
-from segpipe.registry.store import connect
+from segpipe.registry.store import connect, tracking_uri
 from segpipe.tools.reviewing.verify import verify
+from segpipe.tools.study.files import describe_study
 from tests.support.reviews import (
     OTHER,
     digest_of,
@@ -56,6 +58,28 @@ def test_each_anchor_is_compared(project: Paths, place: str) -> None:
         f"record 10 has the digest {digest_of(project.root, 10)[:12]}, but"
         in (proof.lines[1])
     )
+
+
+@pytest.mark.parametrize(
+    ("study", "whole"), [("another", True), (None, False)], ids=["another's", "own"]
+)
+def test_a_tag_of_a_name_of_which_the_chain_says_nothing(
+    project: Paths, monkeypatch: pytest.MonkeyPatch, study: str | None, whole: bool
+) -> None:
+    """It is of another project's chain on the same MLflow, or of what was cut off."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri(project))
+    home = Paths(project.root / "another") if study else project
+    if study:
+        home.root.mkdir()
+        describe_study(study, {}).write(home.root / FILE)
+    (home.root / "m").mkdir(exist_ok=True)
+    client, experiment = connect(home)
+    run = client.create_run(experiment).info.run_id
+    client.create_registered_model("spleen")
+    client.create_model_version("spleen", str(home.root / "m"), run)
+    client.set_model_version_tag("spleen", "1", "review.head", f"7:{OTHER}")
+
+    assert verify([], project).whole is whole
 
 
 def test_a_broken_chain_names_its_first_broken_link(project: Paths) -> None:

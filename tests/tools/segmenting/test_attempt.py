@@ -1,5 +1,3 @@
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -87,7 +85,7 @@ from pathlib import Path
 from segpipe.tools.segmenting.attempt import case_lock
 with case_lock(Path(sys.argv[1]), "b/a") as ours:
     print(ours, flush=True)
-    time.sleep(600)
+    time.sleep(60)
 """
 
 
@@ -125,11 +123,13 @@ def test_a_killed_process_gives_its_case_up(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "True\n"
-        with case_lock(tmp_path, "b/a") as during:
-            pass
-        os.kill(process.pid, signal.SIGKILL)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "True\n"
+            with case_lock(tmp_path, "b/a") as during:
+                pass
+        finally:
+            process.kill()
     with case_lock(tmp_path, "b/a") as after:
         pass
 

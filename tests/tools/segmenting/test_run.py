@@ -395,6 +395,7 @@ def test_the_command_exits_with_1_and_a_table(model: Path, tmp_path: Path) -> No
         capture_output=True,
         text=True,
         check=False,
+        timeout=240,
     )
 
     assert done.returncode == 1

@@ -52,6 +52,7 @@ def dvc(folder: Path, *words: str) -> str:
         capture_output=True,
         text=True,
         check=True,
+        timeout=120,
     )
     return answer.stdout
 

@@ -29,7 +29,12 @@ def somebody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def git(folder: Path, *words: str) -> str:
     return subprocess.run(
-        ["git", *words], cwd=folder, capture_output=True, text=True, check=True
+        ["git", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     ).stdout
 
 

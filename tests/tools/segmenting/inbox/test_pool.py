@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,11 +166,13 @@ def test_a_stopped_crew_ends_in_the_middle_and_writes_no_failure(
     others = workers()
     pool = find_pool("run", order)
     timer = threading.Timer(2, stop_pool, ["run"])
+    began = time.monotonic()
     timer.start()
 
     with pytest.raises(StoppedError):
         pool.segment(hanging(tmp_path, "stopped"), limit_s=100.0)
 
+    assert time.monotonic() - began < 60  # and not when the time of the case is over
     assert find_pool("run", order) is pool
     assert workers() == others
     assert read_failure(out, "stopped") is None

@@ -35,13 +35,18 @@ def test_it_segments_and_ends_with_its_owner(order: Order, tmp_path: Path) -> No
     with subprocess.Popen(
         [*command, str(theirs.fileno())], pass_fds=[theirs.fileno()], cwd=ROOT
     ) as process:
-        theirs.close()
-        ours.send_bytes(order.model_dump_json().encode())
-        refusal = ours.recv_bytes()
-        ours.send_bytes(STUDY.dump_json(study))
-        outcome = Outcome.model_validate_json(ours.recv_bytes())
-        ours.close()
-        status = process.wait(30)
+        try:
+            theirs.close()
+            ours.send_bytes(order.model_dump_json().encode())
+            assert ours.poll(120), "no segmenter was loaded"
+            refusal = ours.recv_bytes()
+            ours.send_bytes(STUDY.dump_json(study))
+            assert ours.poll(120), "nothing was segmented"
+            outcome = Outcome.model_validate_json(ours.recv_bytes())
+            ours.close()
+            status = process.wait(30)
+        finally:
+            process.kill()
 
     assert refusal == b""
     assert (outcome.case, outcome.kind) == (SERIES, "done")

@@ -1,35 +1,24 @@
-"""The commands on signed records: people, decisions, showing and verifying."""
+"""The commands on reviews: build, serve, decide, show and verify them."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from segpipe.cli.options import REGISTRY, OnceEach
+from segpipe.cli.options import REGISTRY, As, OnceEach, PasswordFile
 from segpipe.cli.project import HERE, read_compute
+from segpipe.cli.reviewing import corrections, users
 from segpipe.project.errors import DataError
 
-Key = Annotated[str, typer.Argument(help="Name of the key: letters, digits, _ . -")]
-As = Annotated[str, typer.Option("--as", help="Name of the key that signs.")]
-By = Annotated[
-    str | None, typer.Option(help="The admin who signs; none for the first person.")
-]
-PasswordFile = Annotated[
-    Path | None,
-    typer.Option(help="File that holds the password of who signs; else it is asked."),
-]
 Verdict = Literal["approve", "reject", "withdraw"]
 
 app = typer.Typer()
 review = typer.Typer(
     cls=OnceEach, no_args_is_help=True, help="Reviews: people, decisions, records."
 )
-corrections = typer.Typer(
-    cls=OnceEach, no_args_is_help=True, help="Masks that readers corrected."
-)
-people = typer.Typer(
-    cls=OnceEach, no_args_is_help=True, help="The people who may log in and sign."
-)
+review.add_typer(users.app, name="users")
+review.add_typer(corrections.app, name="corrections")
+app.add_typer(review, name="review", rich_help_panel=REGISTRY)
 
 
 @review.command()
@@ -180,121 +169,6 @@ def decide(
         typer.echo(row)
 
 
-@people.command()
-def add(
-    name: Key,
-    printed_name: Annotated[str, typer.Option(help="The name for people.")],
-    role: Annotated[
-        list[str],
-        typer.Option(help="reader, adjudicator, lead or admin; may be repeated."),
-    ],
-    known_as: Annotated[
-        list[str] | None,
-        typer.Option(help="Another name: account, e-mail in git; may be repeated."),
-    ] = None,
-    by: By = None,
-    password_file: Annotated[
-        Path | None,
-        typer.Option(help="File that holds the person's password; else it is asked."),
-    ] = None,
-    by_password_file: Annotated[
-        Path | None,
-        typer.Option(help="File that holds the admin's password; else it is asked."),
-    ] = None,
-) -> None:
-    """Make a person's key and login; the password is asked for twice.
-
-    Example: segpipe review users add ann --printed-name "Dr Ann Smith" --role admin
-    """
-    from segpipe.approval.chain.signing import check_name, check_roles
-    from segpipe.approval.protocol import reviews_root
-    from segpipe.review.accounts.database import address_of, open_database
-    from segpipe.review.accounts.users import Newcomer, add_user
-    from segpipe.tools.reviewing.password import ask_new_password, ask_password
-
-    check_name(name)
-    roles = check_roles(role)
-    database = open_database(address_of(HERE))
-    secret = ask_new_password(name, password_file, option="--password-file")
-    admin = None
-    if by is not None:
-        option = "--by-password-file"
-        admin = (by, ask_password(by, by_password_file, option=option))
-    newcomer = Newcomer(name, printed_name, roles, tuple(known_as or ()))
-    record = add_user(database, newcomer, secret, reviews_root(HERE.root), by=admin)
-    typer.echo(
-        f"record {record.number}: {name} may log in and sign as {', '.join(roles)}; "
-        f"the key lies in .reviews/keys/{name}.json: keep a copy, it is no part of git"
-    )
-
-
-@people.command("list")
-def list_users() -> None:
-    """List everybody who has or had a key.
-
-    Example: segpipe review users list
-    """
-    from segpipe.approval.protocol import reviews_root
-    from segpipe.tools.reviewing.users import users as tool
-
-    for row in tool(reviews_root(HERE.root)):
-        typer.echo(row)
-
-
-@people.command()
-def password(
-    name: Key,
-    password_file: Annotated[
-        Path | None,
-        typer.Option(help="File that holds the old password; else it is asked."),
-    ] = None,
-    new_password_file: Annotated[
-        Path | None,
-        typer.Option(help="File that holds the new password; else it is asked."),
-    ] = None,
-) -> None:
-    """Give key and login another password; sessions end, the key stays the same.
-
-    On a machine that has the key and no login of the person, this makes the login.
-
-    Example: segpipe review users password ann
-    """
-    from segpipe.approval.protocol import reviews_root
-    from segpipe.review.accounts.database import address_of, open_database
-    from segpipe.review.accounts.users import change_password
-    from segpipe.tools.reviewing.password import ask_new_password, ask_password
-
-    database = open_database(address_of(HERE))
-    old = ask_password(name, password_file, option="--password-file")
-    new = ask_new_password(name, new_password_file, option="--new-password-file")
-    change_password(database, name, old, new, reviews_root(HERE.root))
-    typer.echo(f"{name} logs in and signs with the new password")
-
-
-@people.command()
-def revoke(
-    name: Key,
-    reason: Annotated[str, typer.Option(help="Why.")],
-    by: Annotated[str, typer.Option(help="The admin who signs.")],
-    password_file: PasswordFile = None,
-) -> None:
-    """Revoke a key: it signs nothing more, and login and sessions end at once.
-
-    What it signed stands.
-
-    Example: segpipe review users revoke ann --by eve --reason "has left"
-    """
-    from segpipe.approval.protocol import reviews_root
-    from segpipe.review.accounts.database import address_of, open_database
-    from segpipe.review.accounts.users import revoke_user
-    from segpipe.tools.reviewing.password import ask_password
-
-    database = open_database(address_of(HERE))
-    admin = (by, ask_password(by, password_file, option="--password-file"))
-    record = revoke_user(database, name, reason, reviews_root(HERE.root), by=admin)
-    typer.echo(f"record {record.number}: {name} logs in and signs nothing more")
-
-
 @review.command()
 def serve(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8010,
@@ -364,76 +238,6 @@ def status(
 
     for row in tool(version or [], HERE):
         typer.echo(row)
-
-
-@corrections.command("list")
-def list_corrections() -> None:
-    """List the signed corrections, and which of them data/ has.
-
-    Example: segpipe review corrections list
-    """
-    from segpipe.review.corrections.apply import describe_filed
-
-    for line in describe_filed(HERE):
-        typer.echo(line)
-
-
-@corrections.command()
-def apply(
-    number: Annotated[list[int], typer.Argument(min=1, help="Numbers of records.")],
-) -> None:
-    """Accept corrections: put their masks into data/, as new references or labels.
-
-    Example: segpipe review corrections apply 12 13
-    """
-    from segpipe.review.corrections.apply import apply as tool
-
-    for line in tool(number, HERE):
-        typer.echo(line)
-    typer.echo(
-        "now `dvc add data` and `dvc repro`, which evaluates all models again; commit "
-        "data.dvc, dvc.lock and reviews/"
-    )
-
-
-@corrections.command()
-def deliver(
-    output: Annotated[Path, typer.Argument(help="Label map that segment wrote.")],
-    mask: Annotated[
-        Path, typer.Argument(help="What it was corrected to: NIfTI, NRRD, DICOM-SEG.")
-    ],
-    image: Annotated[
-        list[Path], typer.Option(help="The image; once for each channel, in order.")
-    ],
-    patient: Annotated[str, typer.Option(help="The patient, as data/ names patients.")],
-    inbox: Annotated[Path, typer.Option(help="Inbox of the flow retrain.")],
-    signer: As,
-    comment: Annotated[str, typer.Option(help="What was wrong.")] = "",
-    password_file: PasswordFile = None,
-) -> None:
-    """Sign a corrected segmentation and put it into the inbox of the next training.
-
-    A patient of the test set is refused. The password is asked for.
-
-    Example: segpipe review corrections deliver out/p7.nii.gz p7-mine.nii.gz
-    --image p7.nii.gz --patient p7 --inbox ~/deliveries --as ann
-    """
-    from segpipe.review.corrections.deliver import Finding
-    from segpipe.review.corrections.deliver import deliver as tool
-    from segpipe.tools.reviewing.password import ask_password
-
-    password = ask_password(signer, password_file, option="--password-file")
-    found = Finding(output, mask, tuple(image), patient, comment)
-    record, folder = tool(found, inbox, signer, password, HERE)
-    typer.echo(
-        f"record {record.number}: {record.printed_name} signed; {folder} waits for the "
-        "flow retrain, or for `segpipe import --add`"
-    )
-
-
-review.add_typer(people, name="users")
-review.add_typer(corrections, name="corrections")
-app.add_typer(review, name="review", rich_help_panel=REGISTRY)
 
 
 @app.command(rich_help_panel=REGISTRY)

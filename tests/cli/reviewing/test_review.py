@@ -73,27 +73,6 @@ def test_a_decision_is_one_of_three(project: Path, words: list[str]) -> None:
     assert "expected one of them, found" in str(error)
 
 
-def test_a_wrong_role_is_named(project: Path) -> None:
-    error = add("ann", "--role", "king").exception
-
-    assert isinstance(error, DataError)
-    assert "--role: expected reader, adjudicator, lead, admin, found 'king'" in str(
-        error
-    )
-
-
-def test_no_command_takes_a_password_as_an_argument() -> None:
-    for command in (
-        ["decide"],
-        ["users", "add"],
-        ["users", "password"],
-        ["users", "revoke"],
-    ):
-        page = segpipe(*command, "--help").output.replace("password-file", "")
-
-        assert "--password" not in page
-
-
 ROLES = {"ann": ("admin",), "jane": ("reader",), "tom": ("reader",)}
 
 

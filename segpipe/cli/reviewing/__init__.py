@@ -1,0 +1,1 @@
+"""The commands on reviews: their cases, people, records and corrections."""
