@@ -16,7 +16,7 @@ from tests.support.phantoms import write_dataset
 from tests.support.places import ROOT
 from tests.support.projects import PATIENTS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("at_once")]
 
 
 def small_params() -> dict[str, Any]:
@@ -48,13 +48,13 @@ def run(project: Path, *words: str) -> str:
         cwd=project,
         env={
             **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "MLFLOW_TRACKING_URI": f"sqlite:///{project}/runs.db",
             "DVC_NO_ANALYTICS": "1",
         },
         capture_output=True,
         text=True,
         check=False,
+        timeout=240,
     )
     assert answer.returncode == 0, answer.stdout[-2000:] + answer.stderr[-4000:]
     return answer.stdout + answer.stderr
@@ -65,7 +65,7 @@ def stages_run(output: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, at_once: None) -> Path:
     project = tmp_path_factory.mktemp("project")
     for name in ("segpipe", "dvc.yaml", "requirements-numerics.lock", ".dvcignore"):
         source = ROOT / name
@@ -136,7 +136,12 @@ def test_patients_keep_their_side_in_every_clone(project: Path, tmp_path: Path) 
     def git(where: Path, *words: str) -> str:
         who = ["-c", "user.name=a", "-c", "user.email=a@b"]
         return subprocess.run(
-            ["git", *who, *words], cwd=where, capture_output=True, text=True, check=True
+            ["git", *who, *words],
+            cwd=where,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
         ).stdout
 
     git(root, "init", "-q")

@@ -59,12 +59,12 @@ def dvc(folder: Path, *words: str) -> str:
         cwd=folder,
         env={
             **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",
         },
         capture_output=True,
         text=True,
         check=False,
+        timeout=240,
     )
     assert answer.returncode == 0, answer.stdout[-2000:] + answer.stderr[-2000:]
     return answer.stdout + answer.stderr
@@ -97,7 +97,7 @@ def lay_out(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory, at_once: None) -> Path:
     """A project whose stages are up to date."""
     folder = lay_out(tmp_path_factory.mktemp("staleness") / "project")
     first = reproduce(folder)

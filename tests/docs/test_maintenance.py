@@ -56,6 +56,7 @@ def execute(script: str, places: dict[str, Path], *, at: Path) -> None:
         check=True,
         text=True,
         capture_output=True,
+        timeout=240,
     )
 
 
@@ -74,7 +75,9 @@ def read_tree(root: Path) -> dict[str, tuple[int | str, bytes]]:
 
 
 @pytest.fixture(scope="module")
-def before(places: dict[str, Path]) -> dict[str, tuple[int | str, bytes]]:
+def before(
+    places: dict[str, Path], at_once: None
+) -> dict[str, tuple[int | str, bytes]]:
     """Build a project, back it up, delete it, restore it; its files before that."""
     root = places["PROJECT"]
     (root / "data").mkdir(parents=True)

@@ -56,12 +56,12 @@ FAILING = """\
     outs: [artifacts/after]
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api", "at_once")]
 
 
 def dvc(folder: Path, *words: str) -> int:
     command = [sys.executable, "-m", "dvc", *words]
-    return subprocess.run(command, cwd=folder, check=False).returncode
+    return subprocess.run(command, cwd=folder, check=False, timeout=240).returncode
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_two_runs_in_one_workspace_come_one_after_the_other(
 
             assert not (project / "artifacts" / "end").exists()
 
-        assert second.result()
+        assert second.result(timeout=240)
 
 
 def test_each_stage_is_a_task_run_and_the_runs_are_recorded(project: Path) -> None:
@@ -258,6 +258,7 @@ def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=240,
     )
 
     assert answer.returncode == 1

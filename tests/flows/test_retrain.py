@@ -27,12 +27,15 @@ from tests.support.hooks import webhook
 from tests.support.phantoms import write_dataset
 from tests.support.readers import staff
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api", "at_once")]
 
 
 @pytest.fixture(scope="module")
 def paths(
-    trained: Path, tables: Path, tmp_path_factory: pytest.TempPathFactory
+    trained: Path,
+    tables: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    at_once: None,
 ) -> Paths:
     """A project in which every stage is up to date: DVC knows of none."""
     paths = Paths(tmp_path_factory.mktemp("retrained") / "project")
@@ -50,7 +53,8 @@ def local_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def dvc(root: Path, *words: str) -> None:
     command = [sys.executable, "-m", "dvc", *words]
-    subprocess.run(command, cwd=root, check=True, stdout=subprocess.DEVNULL)
+    out = subprocess.DEVNULL
+    subprocess.run(command, cwd=root, check=True, stdout=out, timeout=240)
 
 
 def read_note(key: str = "retrain") -> str:

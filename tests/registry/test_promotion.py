@@ -159,7 +159,7 @@ def test_of_two_promotions_at_once_both_versions_are_reachable(three: Paths) -> 
     together = Barrier(len(both))
 
     def act(version: str) -> bool:
-        together.wait()
+        together.wait(60)
         try:
             promote("liver", version, "why", three)
         except DataError as error:

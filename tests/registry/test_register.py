@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from concurrent.futures import Executor
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from segpipe.approval.protocol import protocol_file
@@ -18,6 +21,7 @@ from segpipe.project.documents import write_json, write_text
 from segpipe.project.errors import DataError
 from segpipe.project.origin.study import FILE as FILE_OF_STUDY
 from segpipe.project.paths import Paths
+from segpipe.registry import register as registering
 from segpipe.registry.mlflow_model.fetch import fetch
 from segpipe.registry.mlflow_model.load_back import read_test_image
 from segpipe.registry.mlflow_model.locate import load_segmenter
@@ -35,7 +39,6 @@ from segpipe.registry.register import (
 from segpipe.registry.store import connect
 from segpipe.registry.versions import Version, find_alias, find_version, list_versions
 from segpipe.tools.study.files import describe_study
-from tests.support.places import ROOT
 from tests.support.projects import PATIENTS
 from tests.support.registered import (
     MODEL,
@@ -49,9 +52,13 @@ from tests.support.segmenters import make_plan, save_segmenter
 from tests.support.servers import mlflow_server
 from tests.support.store_kills import kill_before_each_write
 
+pytestmark = pytest.mark.usefixtures("at_once")
+
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Paths, Version]:
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, at_once: None
+) -> tuple[Paths, Version]:
     """A project with a registered version."""
     paths = write_project(tmp_path_factory.mktemp("project"))
     write_text(
@@ -257,28 +264,32 @@ def test_a_logged_model_of_other_labels_is_not_registered(
     assert logged.status == "FAILED"
 
 
-KILLED = """
-import os, sys
-from pathlib import Path
-from segpipe.project.paths import Paths
-from segpipe.registry import register as registering
-if sys.argv[2] == "before":
-    registering.create_version = lambda *words, **more: os.kill(os.getpid(), 9)
-else:
-    from mlflow import MlflowClient
-    MlflowClient.set_registered_model_alias = lambda *words: os.kill(os.getpid(), 9)
-registering.register_model("m", "liver", tags={}, paths=Paths(Path(sys.argv[1])))
-"""
+def register_and_die(root: Path, moment: str, python: str) -> int:
+    """Register in a fork that is killed at a moment; its exit status."""
+    process = os.fork()
+    if process == 0:
+        try:
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
+            sys.executable = python
+            owner, name = {
+                "before": (registering, "create_version"),
+                "after": (MlflowClient, "set_registered_model_alias"),
+            }[moment]
+            setattr(owner, name, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+            register_model(MODEL, "liver", tags={}, paths=Paths(root))
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 @pytest.mark.parametrize(("moment", "versions"), [("before", 0), ("after", 1)])
 def test_a_killed_registration_leaves_a_whole_version_or_none(
-    paths: Paths, moment: str, versions: int
+    paths: Paths, forker: Executor, moment: str, versions: int
 ) -> None:
-    words = [sys.executable, "-c", KILLED, str(paths.root), moment]
-    killed = subprocess.run(words, cwd=ROOT, env=os.environ, check=False)
+    words = (paths.root, moment, sys.executable)
+    killed = forker.submit(register_and_die, *words).result(timeout=240)
 
-    assert killed.returncode == -9
+    assert killed == -signal.SIGKILL
     found = list_versions("liver", paths)
     assert len(found) == versions
     for version in found:

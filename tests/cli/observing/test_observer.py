@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,16 +17,15 @@ from tests.support.stores import ROWS, made_from
 
 
 def test_an_observed_training_is_a_finished_run_with_its_epochs_and_device(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(paths.root)
 
     with observe(made_from(), Compute(torch.device("cpu"), "fp32", 1)) as observer:
         observer.log(ROWS)
         observer.alive()
 
-    client, experiment = connect(Paths(tmp_path))
+    client, experiment = connect(paths)
     run = find_run(client, experiment, "k0")
     assert run is not None
     assert run.info.status == "FINISHED"
@@ -47,16 +45,14 @@ with observe(made_from(), Compute(torch.device("cpu"), "fp32", 1)):
 """
 
 
-def test_sigterm_ends_the_run_as_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sigterm_ends_the_run_as_killed(paths: Paths) -> None:
     """Scancel, docker stop and systemctl stop send it; the run stayed RUNNING."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     words = [sys.executable, "-c", TRAINING]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(words, cwd=tmp_path, env=environment, check=False, timeout=50)
+    where = paths.root
+    done = subprocess.run(words, cwd=where, env=environment, check=False, timeout=120)
 
-    client, experiment = connect(Paths(tmp_path))
+    client, experiment = connect(paths)
     run = find_run(client, experiment, "k0")
     assert done.returncode == 128 + 15
     assert run is not None

@@ -63,7 +63,10 @@ if (meeting / "waits").exists():
         if time.monotonic() > deadline:
             sys.exit("the other never came")
         time.sleep(.1)
+deadline = time.monotonic() + 120
 while (meeting / "hold").exists():
+    if time.monotonic() > deadline:
+        sys.exit("nobody let it go on")
     time.sleep(.1)
 goal = pathlib.Path("artifacts/train") / model
 goal.mkdir(parents=True)
@@ -273,12 +276,14 @@ def test_a_lost_worker_costs_an_attempt_and_not_the_run(
         flow = pool.submit(
             copy_context().run, reproduce, str(project), False, "workers"
         )
-        wait_until(lambda: len(trained(meeting)) == 2, what="both train")
-        lost = run_of(workers[0])
-        run = lost.environ()["PREFECT__FLOW_RUN_ID"]
-        workers[0].kill()
-        lost.kill()
-        (meeting / "hold").unlink()
+        try:
+            wait_until(lambda: len(trained(meeting)) == 2, what="both train")
+            lost = run_of(workers[0])
+            run = lost.environ()["PREFECT__FLOW_RUN_ID"]
+            workers[0].kill()
+            lost.kill()
+        finally:
+            (meeting / "hold").unlink()  # else the flow, and the pool, wait for ever
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(run, Crashed(), force=True)
 
