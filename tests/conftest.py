@@ -98,24 +98,6 @@ def forker() -> Iterator[Executor]:
         yield pool
 
 
-@pytest.fixture(scope="session")
-def warm() -> Iterator[Path]:
-    """The folder of a python that starts segpipe and dvc at once."""
-    from tests.support.commands import warm_python
-
-    with warm_python() as folder:
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def at_once(warm: Path) -> Iterator[None]:
-    """Commands of segpipe and dvc start at once, not as processes of their own."""
-    from tests.support.commands import at_once
-
-    with at_once(warm):
-        yield
-
-
 @pytest.fixture
 def paths(tmp_path: Path, tables: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     """A project with an empty store of its own."""

@@ -69,7 +69,6 @@ OF_THE_WHOLE = {
     "test_by_hand.py",
     "test_bombs.py",
     "test_combinations.py",
-    "test_commands.py",
     "test_dicom_table.py",
     "test_extremes.py",
     "test_full_disk.py",

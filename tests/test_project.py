@@ -16,7 +16,7 @@ from tests.support.phantoms import write_dataset
 from tests.support.places import ROOT
 from tests.support.projects import PATIENTS
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("at_once")]
+pytestmark = pytest.mark.slow
 
 
 def small_params() -> dict[str, Any]:
@@ -48,6 +48,7 @@ def run(project: Path, *words: str) -> str:
         cwd=project,
         env={
             **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "MLFLOW_TRACKING_URI": f"sqlite:///{project}/runs.db",
             "DVC_NO_ANALYTICS": "1",
         },
@@ -65,7 +66,7 @@ def stages_run(output: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, at_once: None) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = tmp_path_factory.mktemp("project")
     for name in ("segpipe", "dvc.yaml", "requirements-numerics.lock", ".dvcignore"):
         source = ROOT / name

@@ -59,6 +59,7 @@ def dvc(folder: Path, *words: str) -> str:
         cwd=folder,
         env={
             **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "DVC_NO_ANALYTICS": "1",
         },
         capture_output=True,
@@ -97,7 +98,7 @@ def lay_out(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, at_once: None) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose stages are up to date."""
     folder = lay_out(tmp_path_factory.mktemp("staleness") / "project")
     first = reproduce(folder)

@@ -75,9 +75,7 @@ def read_tree(root: Path) -> dict[str, tuple[int | str, bytes]]:
 
 
 @pytest.fixture(scope="module")
-def before(
-    places: dict[str, Path], at_once: None
-) -> dict[str, tuple[int | str, bytes]]:
+def before(places: dict[str, Path]) -> dict[str, tuple[int | str, bytes]]:
     """Build a project, back it up, delete it, restore it; its files before that."""
     root = places["PROJECT"]
     (root / "data").mkdir(parents=True)

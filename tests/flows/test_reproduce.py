@@ -56,7 +56,7 @@ FAILING = """\
     outs: [artifacts/after]
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api", "at_once")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
 
 
 def dvc(folder: Path, *words: str) -> int:

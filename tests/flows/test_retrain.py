@@ -27,7 +27,7 @@ from tests.support.hooks import webhook
 from tests.support.phantoms import write_dataset
 from tests.support.readers import staff
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api", "at_once")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_api")]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,6 @@ def paths(
     trained: Path,
     tables: Path,
     tmp_path_factory: pytest.TempPathFactory,
-    at_once: None,
 ) -> Paths:
     """A project in which every stage is up to date: DVC knows of none."""
     paths = Paths(tmp_path_factory.mktemp("retrained") / "project")

@@ -52,13 +52,9 @@ from tests.support.segmenters import make_plan, save_segmenter
 from tests.support.servers import mlflow_server
 from tests.support.store_kills import kill_before_each_write
 
-pytestmark = pytest.mark.usefixtures("at_once")
-
 
 @pytest.fixture(scope="module")
-def whole(
-    tmp_path_factory: pytest.TempPathFactory, at_once: None
-) -> tuple[Paths, Version]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Paths, Version]:
     """A project with a registered version."""
     paths = write_project(tmp_path_factory.mktemp("project"))
     write_text(
