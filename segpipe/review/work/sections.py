@@ -140,19 +140,19 @@ def _controls(summary: Summary) -> Section:
     title = "Controls"
     if not summary.controls:
         return Section(title, ["None was shown."])
-    accepted = sum(len(one.accepted) for one in summary.controls)
-    total = accepted + sum(len(one.refused) for one in summary.controls)
+    missed = sum(len(one.missed) for one in summary.controls)
+    total = missed + sum(len(one.refused) for one in summary.controls)
     return Section(
         title,
         [
             "These masks are bad on purpose, and who looks refuses them. "
-            f"{number_of(total - accepted, 'reading')} of {total} refused them."
+            f"{number_of(total - missed, 'reading')} of {total} refused them."
         ],
         [
             {
                 "mask": one.fault,
                 "refused by": ", ".join(one.refused) or "nobody",
-                "accepted by": ", ".join(one.accepted) or "nobody",
+                "not refused by": ", ".join(one.missed) or "nobody",
             }
             for one in summary.controls
         ],

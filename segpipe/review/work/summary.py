@@ -64,12 +64,12 @@ class Caught:
     Attributes:
         fault: What was done to the mask.
         refused: Printed names of those who found it unacceptable.
-        accepted: Printed names of the others.
+        missed: Printed names of those who accepted it or could not judge it.
     """
 
     fault: Fault
     refused: Sequence[str]
-    accepted: Sequence[str]
+    missed: Sequence[str]
 
 
 @dataclass(frozen=True)

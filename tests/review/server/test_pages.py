@@ -445,7 +445,7 @@ def test_without_webgl_there_is_a_picture_of_the_planes(
         enter(page, review)
 
         expect(page.locator("#montage")).to_be_visible()
-        assert page.evaluate("document.getElementById('montage').naturalWidth") > 0
+        page.wait_for_function("document.getElementById('montage').naturalWidth > 0")
         expect(page.locator("#wait")).to_contain_text("no WebGL")
         for key in "a4bo":
             page.keyboard.press(

@@ -81,12 +81,12 @@ def test_a_case_of_both_strata_counts_in_both(tmp_path: Path) -> None:
     assert [one.case for one in found.worst] == ["bad0", "case0"]
 
 
-def test_who_accepts_a_control_is_named(volume: Volume) -> None:
+def test_who_does_not_refuse_a_control_is_named(volume: Volume) -> None:
     """Who cannot judge it did not refuse it."""
     said = complete(volume, ctrl=(2, None))
     (caught,) = summarize(readings_of(volume, said)).controls
 
-    assert (caught.refused, caught.accepted) == (["Dr Jane"], ["Dr John"])
+    assert (caught.refused, caught.missed) == (["Dr Jane"], ["Dr John"])
     assert caught.fault == "mirrored"
 
 
