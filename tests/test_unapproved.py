@@ -155,7 +155,7 @@ def write_another_chain(paths: Paths) -> None:
 
 # The attack, the commands that it is meant for, and what each of them says.
 ATTACKS: list[tuple[Callable[[Paths], None], list[str], str]] = [
-    (nothing, ["promote"], "there is no approval at all"),
+    (nothing, ["promote"], "approvals are of "),
     (approve_the_number_with_another_digest, ["promote"], "no record decides about"),
     (nothing, ["promote unsigned"], "no record decides about the segmenter"),
     (nothing, ["promote as a reader"], "only lead or admin may sign a record"),

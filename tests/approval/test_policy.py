@@ -23,6 +23,7 @@ from tests.support.reviews import (
     reading,
     signed,
     subject,
+    write_people,
     write_policy,
 )
 
@@ -224,6 +225,13 @@ def test_an_approval_is_of_one_digest(root: Path) -> None:
     assert not found.approved
     assert f"no record decides about the segmenter {OTHER[:12]}" in found.why
     assert f"approvals are of {DIGEST[:12]} (liver 3)" in found.why
+
+
+def test_that_nothing_is_approved_yet_is_said(tmp_path: Path) -> None:
+    write_people(tmp_path)
+    write_policy(tmp_path)
+
+    assert "there is no approval at all" in approval_of(DIGEST, tmp_path, utc_now()).why
 
 
 def test_an_approval_ends_when_it_says(root: Path) -> None:
