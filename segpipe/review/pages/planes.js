@@ -58,6 +58,7 @@ class Planes {
       pen.clip();
       if (viewer.outlines && viewer.letter) this.outline(pen, plane);
       if (this.brush && this.brush.plane.across === plane.across) this.circle(pen, plane);
+      if (viewer.mark && viewer.mark[plane.across] === plane.slice) this.measure(pen, plane);
       pen.restore();
     }
   }
@@ -66,6 +67,7 @@ class Planes {
   outline(pen, plane) {
     const { viewer } = this;
     const wide = Math.max(1.5, 1.5 * (window.devicePixelRatio || 1));
+    pen.save(); // dashes and opacity are those of outlines alone
     pen.globalAlpha = Math.min(2 * viewer.opacity, 1);
     viewer.structures.forEach(({ values }, place) => {
       const path = this.border(plane, values);
@@ -78,6 +80,7 @@ class Planes {
       pen.strokeStyle = `rgb(${viewer.colour(place).join(" ")})`;
       pen.stroke(path);
     });
+    pen.restore();
   }
 
   border(plane, values) {
@@ -110,6 +113,21 @@ class Planes {
     trace(wide, high, (a, b) => inside(a - 1, b) !== inside(a, b), (a, b) => [a, b]);
     trace(high, wide, (b, a) => inside(a, b - 1) !== inside(a, b), (b, a) => [a, b]);
     return path;
+  }
+
+  // A line from the mark, which lies in this plane, to the cross.
+  measure(pen, plane) {
+    const { viewer } = this;
+    const [from, to] = [viewer.mark, viewer.where()].map((voxel) => plane.axes.map((axis, place) => plane.offset[place] + plane.scale[place] * (voxel[axis] + 0.5)));
+    for (const [width, style] of [[4, "#000"], [2, "#fff"]]) {
+      pen.beginPath();
+      pen.arc(...from, 5, 0, 2 * Math.PI);
+      pen.moveTo(...from);
+      pen.lineTo(...to);
+      pen.lineWidth = width;
+      pen.strokeStyle = style;
+      pen.stroke();
+    }
   }
 
   circle(pen, plane) {

@@ -15,6 +15,7 @@
     ["\u2191 \u2193", "slices up and down the body"],
     ["\u2190 \u2192", "slices to the sides"],
     ["PageUp PageDown", "slices to front and back"],
+    ["d", "mark the cross and measure the distance from there, or no more"],
     ["n p", "next and previous place where the two letters differ"],
     ["v", "compare other two letters"],
     ["s Shift+s", "next and previous structure"],
@@ -100,6 +101,7 @@
       const volumes = await Viewer.read(await load(files));
       by("before").hidden = !volumes.previous;
       viewer.show(volumes, json("structures"), by("panel").dataset.unit);
+      press("d", false);
       await previous.show(volumes.previous || null);
       fillBar();
       showLetter(viewer.letters[0]);
@@ -309,6 +311,12 @@
     return `, added path ${path} ${length}, changed ${parts.join(", ")}`;
   }
 
+  function measure() {
+    viewer.setMark(!viewer.mark);
+    press("d", Boolean(viewer.mark));
+    showWhere();
+  }
+
   function mark() {
     if (brush) brush.value = Number(rows()[state.row]?.dataset.value);
     rows().forEach((row, place) => {
@@ -335,7 +343,8 @@
     const shown = brush?.on ? [brush.letter] : viewer.letters; // a reference is drawn without a model in view
     const said = shown.map((letter) => `${letter === "empty" ? "new mask" : letter}: ${names[viewer.valueAt(letter, voxel)] || "background"}`);
     const slice = viewer.flat ? "" : `, slice ${voxel[2] + 1} of ${viewer.nk}`;
-    by("where").textContent = `${state.note || ""}At the cross${slice}: ${said.join("; ")}`;
+    const away = viewer.mark ? `, ${viewer.distance().toFixed(1)} ${viewer.unit} from the mark` : "";
+    by("where").textContent = `${state.note || ""}At the cross${slice}${away}: ${said.join("; ")}`;
   }
 
   function rate(value) {
@@ -428,6 +437,7 @@
     ArrowLeft: () => viewer.step(0, 1), ArrowRight: () => viewer.step(0, -1),
     PageUp: () => viewer.step(1, 1), PageDown: () => viewer.step(1, -1),
     n: () => jump(1), p: () => jump(-1),
+    d: measure,
     s: () => select(state.row + 1), S: () => select(state.row - 1),
     1: () => rate("1"), 2: () => rate("2"), 3: () => rate("3"), 4: () => rate("4"), 0: () => rate("none"),
     x: () => rows()[state.row]?.querySelector("[type=checkbox]").click(),
@@ -435,7 +445,7 @@
     q: () => location.assign(document.querySelector("header .home").href),
     "?": () => by("keys").showModal(),
   };
-  const needsViewer = new Set([..."hovnplwi-+=[] rukz", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "PageUp", "PageDown"]);
+  const needsViewer = new Set([..."hovnpldwi-+=[] rukzf", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "PageUp", "PageDown"]);
 
   function act(name, event) {
     if (needsViewer.has(name) && !viewer?.volumes) return;

@@ -99,6 +99,7 @@ class Viewer {
     for (const letter of this.letters) this.voxels[letter] = volumes[letter].img2RAS();
     this.flat = this.nk === 1;
     this.letter = null;
+    this.mark = null; // the voxel from which distances are measured
     this.nv.setIsOrientationTextVisible(unit === "mm");
     this.nv.volumes = [];
     this.nv.addVolume(image);
@@ -198,6 +199,18 @@ class Viewer {
   // Where the cross is, as a voxel [i, j, k] of the RAS grid.
   where() {
     return [...this.nv.frac2vox(this.nv.scene.crosshairPos)].map(Math.round);
+  }
+
+  // Measure from the cross on, or no more.
+  setMark(on) {
+    this.mark = on ? this.where() : null;
+    this.nv.drawScene();
+  }
+
+  // From the mark to the cross, in mm, or in px where there is no spacing.
+  distance() {
+    const voxel = this.where();
+    return Math.hypot(...this.spacing.map((size, axis) => size * (voxel[axis] - this.mark[axis])));
   }
 
   go(voxel) {

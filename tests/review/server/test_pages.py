@@ -15,6 +15,7 @@ from segpipe.approval.chain.signing import append
 from segpipe.project.errors import DataError
 from segpipe.review.accounts.assignments import list_tasks
 from segpipe.review.accounts.users import find_user
+from segpipe.review.dossier import item_folder
 from segpipe.review.server.pages import FILES, ROOM, write_bundle
 from segpipe.review.server.routes.corrections import Brush
 from segpipe.review.shelf import open_volume
@@ -253,6 +254,31 @@ def test_outlines_end_where_the_structure_does_in_every_slice(
     assert not tinted(seen(page), ORANGE).any()
     page.keyboard.press("a")
     page.keyboard.press("o")
+
+
+def white(image: np.ndarray) -> int:
+    return int((image > 250).all(axis=2).sum())
+
+
+def test_a_distance_is_measured_from_the_mark_to_the_cross(
+    balls: Page, review: Review
+) -> None:
+    page, where = balls, balls.locator("#where")
+    folder = item_folder(review.volume.folder, review.volume.dossier.items[0].id)
+    spacing = nib.load(folder / "image.nii.gz").header.get_zooms()
+    axial(page)
+    page.evaluate("viewer.go([30, 20, 14])")
+    bare = white(seen(page))
+    page.evaluate("viewer.go([10, 12, 14])")
+    page.keyboard.press("d")
+    page.evaluate("viewer.go([30, 20, 14])")
+
+    length = np.hypot(20 * spacing[0], 8 * spacing[1])
+    expect(where).to_contain_text(f"{length:.1f} mm from the mark")
+    expect(page.locator("[data-do=d]")).to_have_attribute("aria-pressed", "true")
+    assert white(seen(page)) > bare + 100  # the line, two pixels wide
+    page.keyboard.press("d")
+    expect(where).not_to_contain_text("mark")
 
 
 def test_a_picture_is_shown_as_it_is_stored(cells: Page, review: Review) -> None:
