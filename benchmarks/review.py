@@ -28,7 +28,12 @@ from statistics import median
 
 import numpy as np
 from PIL import Image as Picture
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    Response,
+    ViewportSize,
+    sync_playwright,
+)
 
 from segpipe.approval.chain.verification import verify
 from segpipe.approval.protocol import read_protocol, write_protocol
@@ -62,7 +67,7 @@ from segpipe.review.shelf import open_volume
 PASSWORD, ADMIN = "four random words", "ada"
 READERS, IDLE = ("jane", "john"), "nora"
 LIMIT_S = 1.0
-SIZE = {"width": 1366, "height": 768}
+SIZE: ViewportSize = {"width": 1366, "height": 768}
 
 
 def write_items(folder: Path, source: Path, structures: Sequence[str], n: int) -> None:
@@ -141,12 +146,14 @@ def serving(root: Path) -> Iterator[str]:
         port = int(probe.getsockname()[1])
     words = ["-m", "segpipe", "review", "serve", "--port", str(port)]
     with subprocess.Popen([sys.executable, *words], cwd=root) as process:
-        for _ in range(600):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
         try:
+            for _ in range(600):
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.1)
+            else:
+                raise TimeoutError("the review did not start within 60 s")
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -157,9 +164,9 @@ class Window:
 
     def __init__(self, chromium: Browser, url: str, name: str) -> None:
         """Log a reader in."""
-        self.page: Page = chromium.new_context(viewport=SIZE).new_page()  # type: ignore[arg-type]
+        self.page = chromium.new_context(viewport=SIZE).new_page()
         self.bytes = 0
-        self.page.on("response", lambda answer: self._count(answer))
+        self.page.on("response", self._count)
         self.page.goto(url)
         self.page.fill("#name", name)
         self.page.fill("#password", PASSWORD)
@@ -167,9 +174,8 @@ class Window:
         self.page.wait_for_selector("h1:has-text('My queue')")
         self.url = url
 
-    def _count(self, answer: object) -> None:
-        length = answer.headers.get("content-length", "0")  # type: ignore[attr-defined]
-        self.bytes += int(length)
+    def _count(self, answer: Response) -> None:
+        self.bytes += int(answer.headers.get("content-length", "0"))
 
     def queue(self) -> tuple[float, float]:
         """Seconds and kB of the page with the queue, with all that it shows."""

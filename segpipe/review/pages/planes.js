@@ -119,15 +119,11 @@ class Planes {
   measure(pen, plane) {
     const { viewer } = this;
     const [from, to] = [viewer.mark, viewer.where()].map((voxel) => plane.axes.map((axis, place) => plane.offset[place] + plane.scale[place] * (voxel[axis] + 0.5)));
-    for (const [width, style] of [[4, "#000"], [2, "#fff"]]) {
-      pen.beginPath();
-      pen.arc(...from, 5, 0, 2 * Math.PI);
-      pen.moveTo(...from);
-      pen.lineTo(...to);
-      pen.lineWidth = width;
-      pen.strokeStyle = style;
-      pen.stroke();
-    }
+    const path = new Path2D();
+    path.arc(...from, 5, 0, 2 * Math.PI);
+    path.moveTo(...from);
+    path.lineTo(...to);
+    this.stroke(pen, path);
   }
 
   circle(pen, plane) {
@@ -135,12 +131,17 @@ class Planes {
     const { spacing } = this.viewer;
     const [x, y] = at.map((voxel, axis) => plane.offset[axis] + plane.scale[axis] * voxel);
     const radii = plane.axes.map((axis, place) => Math.abs((plane.scale[place] * radius) / spacing[axis]));
+    const path = new Path2D();
+    path.ellipse(x, y, radii[0], radii[1], 0, 0, 2 * Math.PI);
+    this.stroke(pen, path);
+  }
+
+  // White on black, which is seen on any image.
+  stroke(pen, path) {
     for (const [width, style] of [[4, "#000"], [2, "#fff"]]) {
-      pen.beginPath();
-      pen.ellipse(x, y, radii[0], radii[1], 0, 0, 2 * Math.PI);
       pen.lineWidth = width;
       pen.strokeStyle = style;
-      pen.stroke();
+      pen.stroke(path);
     }
   }
 }
