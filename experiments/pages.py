@@ -36,8 +36,13 @@ def publish(name: str, found: Found, figures: Sequence[str]) -> None:
     save_plot(name, [points(found, figure) for figure in figures])
 
 
-def write_page(name: str, found: Found) -> None:
+def write_page(name: str, found: Found, *, score: str = "Dice") -> None:
     """Write the tables into docs/experiments/NAME.md, and all trials into NAME.csv.
+
+    Args:
+        name: Name of the page.
+        found: Figures of all trials.
+        score: Name of the score of the pairs.
 
     Raises:
         ValueError: If the page does not contain the marks around the table.
@@ -45,7 +50,7 @@ def write_page(name: str, found: Found) -> None:
     page = PAGES / f"{name}.md"
     before, rest = page.read_text(encoding="utf-8").split(TABLE)
     _, after = rest.split(END)
-    inner = "\n".join([*build_table(found), *build_differences(found)])
+    inner = "\n".join([*build_table(found), *build_differences(found, score)])
     write_text(page, f"{before}{TABLE}\n{inner}\n{END}{after}")
     write_text(PAGES / f"{name}.csv", build_csv(found))
     sys.stdout.write(inner + "\n")
@@ -70,11 +75,11 @@ def figures_of(found: Found) -> list[str]:
     return [name for name in next(iter(found.values()))[0] if name != PAIRS]
 
 
-def build_differences(found: Found) -> list[str]:
-    """Dice of each two arms, compared by patient: a sentence and a Markdown table.
+def build_differences(found: Found, score: str = "Dice") -> list[str]:
+    """Scores of each two arms, compared by patient: a sentence and a Markdown table.
 
     A patient's difference is the mean over the seeds. Arms are compared if they were
-    tested on the same patients and their trials say the Dice of each.
+    tested on the same patients and their trials say the score of each.
     """
     differences = {
         (one, other): _by_patient(found[one], found[other])
@@ -91,7 +96,13 @@ def build_differences(found: Found) -> list[str]:
         better = one if of.low > 0 else other if of.high < 0 else ABSENT
         mean = f"{of.mean:+.3f}"
         rows.append([f"{one} against {other}", str(of.patients), mean, ends, better])
-    columns = ["Dice by patient", "patients", "difference", "95 % interval", "better"]
+    columns = [
+        f"{score} by patient",
+        "patients",
+        "difference",
+        "95 % interval",
+        "better",
+    ]
     count = len(judged)
     several = f"{count} comparisons, corrected by Holm, need"
     text = (
@@ -129,9 +140,15 @@ def _by_patient(
 
 
 def mean_and_sd(values: Sequence[float]) -> str:
-    """Text such as 0.812 ± 0.013; numbers from 10 on have one digit."""
+    """Text such as 0.812 ± 0.013; numbers from 10 on have one digit.
+
+    A single value has no deviation.
+    """
     digits = 1 if max(values) >= 10 else 3
-    spread = np.std(values, ddof=1) if len(values) > 1 else float("nan")
+    if len(values) == 1:
+        (value,) = values
+        return str(value) if isinstance(value, int) else f"{value:.{digits}f}"
+    spread = np.std(values, ddof=1)
     return f"{np.mean(values):.{digits}f} ± {spread:.{digits}f}"
 
 

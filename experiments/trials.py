@@ -11,7 +11,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -232,40 +232,61 @@ def run_trials(
     """Figures of each arm, one set a seed; finished trials are not run again."""
     found: Found = {}
     for number, trial in enumerate(trials, start=1):
-        sections = trial.sections
-        key = fingerprint(
-            "segpipe.tools.densify",
-            data={
-                str(file.relative_to(paths.data)): digest_file(file)
-                for file in sorted(paths.data.rglob("*"))
-                if file.is_file()
-            },
-            sections={
-                name: getattr(sections, name).model_dump(mode="json")
-                for name in Sections.__annotations__
-            },
-        )
+        key = trial_key(trial, paths)
         file = paths.root / "trials" / trial.name / f"{key[:20]}.json"
         if not file.is_file():
             log.info("trial %d of %d: %s", number, len(trials), trial.name)
-            compute = build_compute(sections.compute)
+            compute = build_compute(trial.sections.compute)
             write_json(file, work(trial, compute))
         figures: Figures = json.loads(file.read_text(encoding="utf-8"))
         found.setdefault(trial.arm, []).append(figures)
     return found
 
 
+def trial_key(trial: Trial, paths: Paths) -> str:
+    """Fingerprint of all that a trial's figures depend on: code, data and sections."""
+    return fingerprint(
+        "segpipe.tools.densify",
+        data={
+            str(file.relative_to(paths.data)): digest_file(file)
+            for file in sorted(paths.data.rglob("*"))
+            if file.is_file()
+        },
+        sections={
+            name: getattr(trial.sections, name).model_dump(mode="json")
+            for name in Sections.__annotations__
+        },
+    )
+
+
 @dataclass(frozen=True)
 class Arguments:
-    """Arguments of every experiment's command line."""
+    """Arguments of an experiment's command line.
+
+    Attributes:
+        data: Folder of the data set.
+        paths: Folders of the scratch project.
+        seeds: Seeds of the trainings.
+        more: Options that this experiment alone has.
+    """
 
     data: Path
     paths: Paths
     seeds: range
+    more: argparse.Namespace
 
 
-def parse_arguments(name: str, describe: str, example: str) -> Arguments:
-    """Read data folder, working folder and number of seeds from the command line."""
+def parse_arguments(
+    name: str, describe: str, example: str, more: Mapping[str, Mapping[str, Any]] = {}
+) -> Arguments:
+    """Read data folder, working folder and number of seeds from the command line.
+
+    Args:
+        name: Name of the experiment's module.
+        describe: What it does.
+        example: Arguments of an example.
+        more: Options of this experiment alone, with the keywords of ``add_argument``.
+    """
     parser = argparse.ArgumentParser(
         prog=f"python -m experiments.{name}",
         description=describe,
@@ -274,10 +295,12 @@ def parse_arguments(name: str, describe: str, example: str) -> Arguments:
     parser.add_argument("data", type=Path, help="the data set's folder")
     parser.add_argument("--work", type=Path, help="default: .experiments/NAME")
     parser.add_argument("--seeds", type=int, default=3, help="trainings an arm")
+    for option, keywords in more.items():
+        parser.add_argument(option, **keywords)
     given = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     for package in ("segpipe", "experiments"):
         level = os.environ.get("SEGPIPE_LOG", "INFO")
         logging.getLogger(package).setLevel(level)
     work = given.work or HOME / ".experiments" / name
-    return Arguments(given.data, Paths(work), range(1, given.seeds + 1))
+    return Arguments(given.data, Paths(work), range(1, given.seeds + 1), given)

@@ -91,3 +91,8 @@ def test_only_what_stands_between_the_marks_of_a_page_is_replaced(
     assert "| with | 12.0 ± 2.8 |" in text
     assert "| with |" in capsys.readouterr().out
     assert (tmp_path / "try.png").stat().st_size > 5000
+
+
+def test_a_single_trial_has_no_deviation_and_a_count_no_decimals() -> None:
+    assert pages.mean_and_sd([0.5]) == "0.500"
+    assert pages.mean_and_sd([329]) == "329"

@@ -1,0 +1,70 @@
+"""What the peers may see, and what they see is the image."""
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from experiments import nuclei_arms
+from experiments.nuclei_sides import choose_sides, read_rows
+
+STAINS = ["brightfield/H&E"] * 4 + ["fluorescence/grey"] * 12
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A set of 16 images of 3 rows and 5 columns, as 2d_dsb2018 is laid out."""
+    rng = np.random.default_rng(1)
+    lines = ["id,height,width,stain"]
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    for number, stain in enumerate(STAINS):
+        name = f"n{number:02}"
+        pixels = rng.integers(0, 255, (3, 5, 4), dtype=np.uint8)
+        if stain.startswith("fluorescence"):
+            pixels[:, :, 1:3] = pixels[:, :, :1]
+        pixels[:, :, 3] = 255
+        PIL.Image.fromarray(pixels).save(tmp_path / "images" / f"{name}.png")
+        ids = np.zeros((3, 5), dtype=np.uint16)
+        ids[0, 4] = 300
+        PIL.Image.fromarray(ids).save(tmp_path / "labels" / f"{name}.png")
+        lines.append(f"{name},3,5,{stain}")
+    (tmp_path / "index.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_peers_see_all_images_and_no_reference_of_a_test_image(source: Path) -> None:
+    folder = source / "exchange"
+    nuclei_arms.write_exchange(source, folder)
+
+    sides = choose_sides(read_rows(source))
+    images = {file.stem for file in (folder / "images").iterdir()}
+    labels = {file.stem for file in (folder / "labels").iterdir()}
+    assert images == set(sides)
+    assert labels == {name for name, side in sides.items() if side != "test"}
+    assert len(images) - len(labels) == 4
+
+
+def test_pixels_and_ids_are_those_of_the_files_row_by_row(source: Path) -> None:
+    folder = source / "exchange"
+    nuclei_arms.write_exchange(source, folder)
+
+    for name in ("n00", "n05"):
+        png = np.asarray(PIL.Image.open(source / "images" / f"{name}.png"))
+        assert (np.load(folder / "images" / f"{name}.npy") == png[:, :, :3]).all()
+    ids = nuclei_arms.read_ids(source / "labels" / "n00.png")
+    assert ids.shape == (3, 5)
+    assert ids[0, 4] == 300
+    assert np.count_nonzero(ids) == 1
+
+
+def test_segpipe_gets_the_same_sides(source: Path, tmp_path: Path) -> None:
+    data = tmp_path / "project" / "data"
+    nuclei_arms.import_nuclei(source, data)
+
+    lines = (data / "splits.csv").read_text(encoding="utf-8").splitlines()[1:]
+    given = dict(line.split(",") for line in lines)
+    sides = choose_sides(read_rows(source))
+    assert given == {name: nuclei_arms.FOLD[side] for name, side in sides.items()}
+    assert "n00,n00,brightfield" in (data / "patients.csv").read_text()
