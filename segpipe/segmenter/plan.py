@@ -16,6 +16,11 @@ from segpipe.images.values import Legend, Unions
 from segpipe.project.documents import Document, Unit, is_empty, write_folder
 
 PLAN, PATCHES = "plan.json", "patches"
+Kind = Literal["zscore", "ct", "percentile", "none"]
+Polarity = Literal["as_is", "light_on_dark"]
+# What 1 is after percentiles, as a share of their distance: about the deviation of a
+# stained image, so that augmentation, in deviations, means the same as for z-scores.
+PERCENTILE_UNIT = 0.25
 
 
 class Normalization(Document):
@@ -24,15 +29,22 @@ class Normalization(Document):
     Attributes:
         kind: ``zscore`` uses mean and deviation of the case, over the plan's region;
             ``ct`` clips to percentiles of the data set and uses its mean and deviation;
+            ``percentile`` maps two percentiles of the image to 0 and 1, without
+            clipping, subtracts the mean and divides by the deviation that stand here;
             ``none`` keeps the intensities.
-        low: Lower limit of clipping, in the image's unit; all limits and moments are 0
-            unless the kind is ``ct``.
-        high: Upper limit of clipping.
-        mean: Mean of foreground voxels of the non-test cases.
-        standard_deviation: Standard deviation of the same voxels.
+        low: Lower limit of clipping, in the image's unit, or lower percentile; all
+            numbers are 0 for zscore and none.
+        high: Upper limit of clipping, or upper percentile.
+        mean: Mean of foreground voxels of the non-test cases; 0 for percentiles.
+        standard_deviation: Standard deviation of the same voxels; PERCENTILE_UNIT for
+            percentiles.
+
+    Source:
+        Percentiles of the image, not clipped: Weigert 2018, CSBDeep, ``normalize``,
+        doi:10.1038/s41592-018-0216-7; StarDist takes 1 and 99.8, arXiv:1806.03535.
     """
 
-    kind: Literal["zscore", "ct", "none"]
+    kind: Kind
     low: float
     high: float
     mean: float
@@ -59,6 +71,8 @@ class Plan(Document):
             are classes.
         missing_channels: ``zeros`` if an image may lack channels, which are then 0
             after normalization.
+        polarity: ``light_on_dark`` if images with a light background are inverted,
+            channels with percentiles only.
         profile: Shapes, spacings, intensities and classes of the non-test cases.
     """
 
@@ -76,6 +90,7 @@ class Plan(Document):
     region: Region | None = None
     unions: Unions | None = Field(None, exclude_if=is_empty)
     missing_channels: Literal["zeros"] | None = Field(None, exclude_if=is_empty)
+    polarity: Literal["light_on_dark"] | None = Field(None, exclude_if=is_empty)
     profile: "DatasetProfile" = Field(alias="fingerprint")  # the key in older files
 
     @property

@@ -1,7 +1,7 @@
 """Preprocessing: reorient, resample, normalize, in training and in use alike."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,13 @@ from jaxtyping import Float32, Int16, Integer
 from scipy import ndimage
 
 from segpipe.images.grid import Grid, Triple
-from segpipe.images.region import Moments, Region, is_missing, measure_region
+from segpipe.images.region import (
+    Moments,
+    Region,
+    is_missing,
+    measure_percentiles,
+    measure_region,
+)
 from segpipe.images.volume import SLICES, Image, ImageStream, RollingSlices
 from segpipe.project.errors import DataError
 from segpipe.segmenter.plan import Normalization, Plan
@@ -47,12 +53,84 @@ def prepare_image(
 
 
 def measure_image(source: ImageStream, plan: Plan) -> list[tuple[float, float]] | None:
-    """Mean and deviation of each channel over the plan's region; None without one.
+    """What is subtracted from each channel, and what it is divided by then.
 
-    They are taken before resampling, where the voxels outside the field of view have
-    exactly the background value.
+    For z-scores they are mean and deviation over the plan's region, for percentiles
+    they follow from these. They are taken before resampling, where the voxels outside
+    the field of view have exactly the background value. None if there is neither a
+    region nor a channel with percentiles.
     """
-    return None if plan.region is None else measure_region(source, plan.region)
+    kinds = [how.kind for how in plan.normalization]
+    if "percentile" not in kinds:
+        return None if plan.region is None else measure_region(source, plan.region)
+    assert plan.region is not None or "zscore" not in kinds, "z-scores have a region"
+    moments = [(0.0, 0.0)] * source.channels
+    if plan.region is not None:
+        moments = measure_region(source, plan.region)
+    channels = [n for n, kind in enumerate(kinds) if kind == "percentile"]
+    for number, its in zip(channels, _scales(source, plan, channels), strict=True):
+        moments[number] = its
+    return moments
+
+
+def _scales(
+    source: ImageStream, plan: Plan, channels: list[int]
+) -> list[tuple[float, float]]:
+    """What is subtracted from channels with percentiles, and divided by then.
+
+    An image whose background is light is inverted, and then normalized, if the plan
+    says so. A channel whose percentiles are equal is mapped by its lowest and highest
+    value, and a constant one becomes 0.
+    """
+    hows = [plan.normalization[n] for n in channels]
+    pairs = [(how.low, how.high) for how in hows]
+    around = {share for pair in pairs for one in pair for share in (one, 100 - one)}
+    wanted = sorted({0.0, 50.0, 100.0} | around)
+    table = measure_percentiles(source, channels, wanted)
+    rows = [dict(zip(wanted, row.tolist(), strict=True)) for row in table]
+    light = plan.polarity is not None and has_light_background(
+        [row[50.0] for row in rows],
+        [_ends(row, *pair) for row, pair in zip(rows, pairs, strict=True)],
+    )
+    scales = []
+    for row, how, (low, high) in zip(rows, hows, pairs, strict=True):
+        start, end = _ends(row, low, high)
+        if light:
+            end, start = _ends(row, 100 - high, 100 - low)
+        width = end - start
+        scales.append((start + how.mean * width, how.standard_deviation * width))
+    return scales
+
+
+def _ends(row: dict[float, float], low: float, high: float) -> tuple[float, float]:
+    """The values of two percentiles; of the lowest and the highest if these are equal.
+
+    Args:
+        row: Value of each percentile.
+        low: Lower percentile.
+        high: Upper percentile.
+    """
+    return (row[low], row[high]) if row[low] != row[high] else (row[0.0], row[100.0])
+
+
+def has_light_background(
+    medians: Sequence[float], ends: Sequence[tuple[float, float]]
+) -> bool:
+    """Whether most of an image is lighter than the middle of its range.
+
+    Objects cover less than half of an image, so its median is the background. The
+    channels decide together: by the mean of where their medians lie between their
+    ends. A constant or missing channel does not count.
+
+    Args:
+        medians: Median of each channel.
+        ends: Lower and upper percentile of each channel.
+    """
+    pairs = zip(medians, ends, strict=True)
+    places = [
+        (value - low) / (high - low) for value, (low, high) in pairs if high > low
+    ]
+    return sum(places) > len(places) / 2
 
 
 def prepared_region(
@@ -351,7 +429,8 @@ def _apply(
 ) -> None:
     """Normalize voxels in place; z-scores take the case's mean and deviation.
 
-    A channel that the image lacks, which is NaN and has NaN for its mean, becomes 0.
+    So do percentiles their scale. A channel that the image lacks, which is NaN and has
+    NaN for its mean, becomes 0.
     """
     mean, deviation = moments
     if math.isnan(mean) or is_missing(channel):
@@ -363,7 +442,7 @@ def _apply(
         np.clip(channel, how.low, how.high, out=channel)
         mean, deviation = how.mean, how.standard_deviation
     channel -= np.float32(mean)
-    if deviation > 0:
+    if deviation != 0:
         channel /= np.float32(deviation)
 
 
@@ -373,7 +452,8 @@ def prepared_parts(
     """Prepare an image of any length as prepare_image does, some slices at a time.
 
     Slices come in the order of the source's axis k, which leads; the axes are those of
-    ``Orientation.slices_first``. For z-scores the source is read twice.
+    ``Orientation.slices_first``. For z-scores the source is read twice, for percentiles
+    two or three times.
 
     Args:
         source: Image on any grid.

@@ -5,10 +5,11 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Literal, Protocol, runtime_checkable
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import read_case_label
@@ -26,17 +27,20 @@ from segpipe.project.errors import DataError
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.plan import (
+    PERCENTILE_UNIT,
     DatasetProfile,
+    Kind,
     Normalization,
     PatchPlan,
     Plan,
+    Polarity,
     coarsest_axis,
     write_plans,
 )
 from segpipe.segmenter.preprocessing import NOT_ANNOTATED, classes_of, resample_classes
 
 log = logging.getLogger(__name__)
-Kind = Literal["zscore", "ct", "none"]
+Percent = Annotated[float, Field(ge=0, le=100)]
 PERCENTILES = (0.5, 50, 99.5)  # of intensities: low, median, high
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_]+|\d+")  # of leftKidney, kidney_L
 RIGHT_OF = {"left": "right", "l": "r"}
@@ -51,15 +55,23 @@ class PlanParams(Params):
     Attributes:
         spacing: Spacing of the prepared grid along R, A, S; ``auto`` is the median of
             the cases, and their 10th percentile along a coarse axis.
-        normalization: One of zscore, ct and none for each channel; ``auto`` is ct for a
-            channel named CT and zscore for others.
+        normalization: One of zscore, ct, percentile and none for each channel; ``auto``
+            is ct for a channel named CT and zscore for others, and ``percentile`` is
+            for all channels.
+        percentiles: Lower and upper percentile of an image, where the normalization is
+            percentile.
+        polarity: ``light_on_dark`` inverts each image whose background is light, in the
+            channels with percentiles; ``as_is`` inverts none.
         memory_gb: Memory budget of a training step.
         largest_batch: Upper bound of automatic batch sizes.
         workers: Number of processes that read cases.
     """
 
     spacing: Literal["auto"] | Spacing
-    normalization: Literal["auto"] | tuple[Kind, ...]
+    normalization: Literal["auto", "percentile"] | tuple[Kind, ...]
+    # Those of StarDist in the params of projects that were written before these two.
+    percentiles: tuple[Percent, Percent] = (1.0, 99.8)
+    polarity: Polarity = "as_is"
     memory_gb: float
     largest_batch: int
     workers: int
@@ -209,6 +221,7 @@ def _build_plan(
         unions=cases.legend.unions,
         missing_channels=cases.missing_channels,
         region=_choose_region(normalization, surveys),
+        polarity=None if params.polarity == "as_is" else params.polarity,
     )
     log.info(
         "plan: spacing %s %s, median prepared shape %s",
@@ -293,26 +306,47 @@ def _choose_region(
 def _normalization(
     params: PlanParams, cases: CaseList, samples: list[np.ndarray], paths: Paths
 ) -> tuple[Normalization, ...]:
-    kinds: tuple[Kind, ...] | Literal["auto"] = params.normalization
-    if kinds == "auto":
+    kinds: tuple[Kind, ...]
+    if params.normalization == "auto":
         kinds = tuple(_usual_kind(channel) for channel in cases.channels)
+    elif params.normalization == "percentile":
+        every: Kind = "percentile"
+        kinds = (every,) * len(cases.channels)
+    else:
+        kinds = params.normalization
     if len(kinds) != len(cases.channels):
         raise DataError(
             f"{paths.params}, plan.normalization: expected one for each channel "
             f"({', '.join(cases.channels)}), found {list(kinds)}; write auto or a list"
         )
+    low, high = params.percentiles
+    if low >= high:
+        raise DataError(
+            f"{paths.params}, plan.percentiles: expected a lower and an upper one, "
+            f"found {low:g} and {high:g}; write for example [1, 99.8]"
+        )
+    if params.polarity != "as_is" and "percentile" not in kinds:
+        raise DataError(
+            f"{paths.params}, plan.polarity: expected as_is without a channel whose "
+            f"normalization is percentile, found {params.polarity}; set "
+            "plan.normalization: percentile"
+        )
     return tuple(
-        _normalization_of(kind, channel)
+        _normalization_of(kind, channel, params.percentiles)
         for kind, channel in zip(kinds, samples, strict=True)
     )
 
 
-def _normalization_of(kind: Kind, samples: np.ndarray) -> Normalization:
+def _normalization_of(
+    kind: Kind, samples: np.ndarray, percentiles: tuple[float, float]
+) -> Normalization:
     """The normalization of a channel, with figures of the data set only for ct.
 
     Without them a new case leaves the plan as it is.
     """
     low = high = mean = deviation = 0.0
+    if kind == "percentile":
+        (low, high), deviation = percentiles, PERCENTILE_UNIT
     if kind == "ct":
         samples = samples.astype(np.float64)
         low, _, high = np.percentile(samples, PERCENTILES).tolist()

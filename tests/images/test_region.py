@@ -10,6 +10,7 @@ from segpipe.images.region import (
     Region,
     background_of,
     box_share,
+    measure_percentiles,
     measure_region,
     region_voxels,
     usual,
@@ -112,3 +113,53 @@ def test_a_difference_within_the_tolerance_is_empty() -> None:
 
     found = region_voxels(array, region, tolerance=1e-4)
     assert found.ravel().tolist() == [False, False, True, False]
+
+
+def whole(array: np.ndarray) -> np.ndarray:
+    return array.round()
+
+
+def narrow(array: np.ndarray) -> np.ndarray:
+    """Values with a long mantissa that differ in its last bits only."""
+    return (1000 + np.spacing(np.float32(1000)) * array.round()).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "kind", [whole, np.asarray, narrow, np.negative, np.zeros_like]
+)
+@pytest.mark.parametrize("shape", [(2, 1, 1, 1), (2, 3, 5, 1), (2, 13, 17, 40)])
+def test_percentiles_are_exact(kind, shape) -> None:
+    """Right values by numpy, of the whole image at once, in double precision."""
+    values = np.random.default_rng(1).normal(0, 60, shape).astype(np.float32)
+    array = kind(values).astype(np.float32)
+    wanted = (0.0, 0.2, 1.0, 33.3, 50.0, 99.8, 100.0)
+
+    found = measure_percentiles(stream(array), (1, 0), wanted)
+
+    expected = [np.percentile(array[n].astype(float), wanted) for n in (1, 0)]
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_whole_numbers_of_eight_bits_are_read_once() -> None:
+    array = np.arange(256, dtype=np.float32).reshape(1, 16, 16, 1)
+    given, readings = stream(array), []
+
+    def read():
+        readings.append(1)
+        return given.read()
+
+    found = measure_percentiles(
+        ImageStream(given.grid, 1, read), (0,), (0.0, 50.0, 100.0)
+    )
+
+    assert found.tolist() == [[0, 127.5, 255]]
+    assert len(readings) == 1
+
+
+def test_a_missing_channel_has_no_percentiles() -> None:
+    array = np.stack([noise(4, 4, 4), np.full((4, 4, 4), np.nan, np.float32)])
+
+    found = measure_percentiles(stream(array), (0, 1), (1.0, 99.0))
+
+    assert np.isfinite(found[0]).all()
+    assert np.isnan(found[1]).all()

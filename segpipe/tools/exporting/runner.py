@@ -99,6 +99,7 @@ def segment(
             for one in array
         ]
     )
+    scales = percentile_scales(array, plan)
     goal = [
         max(1, round(shape[n] * own[n] / plan["spacing"][n])) if shape[n] > 1 else 1
         for n in range(3)
@@ -107,6 +108,10 @@ def segment(
         array = resample(array, 1 + axis, goal[axis], average=goal[axis] < shape[axis])
     moments = moments or [
         (one.mean(dtype=float), one.std(dtype=float)) for one in array
+    ]
+    moments = [
+        pair if scale is None else scale
+        for pair, scale in zip(moments, scales, strict=True)
     ]
     array = np.stack(list(map(normalize, array, plan["normalization"], moments)))
     shares = probabilities(array, spec, networks, overlap)
@@ -161,6 +166,32 @@ def region(array: Array, plan: Any) -> Array | None:
         places = np.argwhere(filled)
         filled[tuple(map(slice, places.min(0), places.max(0) + 1))] = True
     return filled
+
+
+def percentile_scales(array: Array, plan: Any) -> list[tuple[float, float] | None]:
+    """What is subtracted and divided by in channels with percentiles; else None."""
+    light: list[float] = []
+    ends: list[Any] = []  # of each channel, as it is and inverted
+    for one, how in zip(array, plan["normalization"], strict=True):
+        if how["kind"] != "percentile":
+            ends.append(None)
+            continue
+        low, high = how["low"], how["high"]
+        wanted = [low, high, 100 - high, 100 - low, 0, 100, 50]
+        found = np.percentile(one.astype(float), wanted).tolist()
+        ways = [a if a[0] != a[1] else found[4:6] for a in (found[:2], found[2:4])]
+        start, end = ways[0]
+        if end > start:
+            light.append((found[6] - start) / (end - start))
+        ends.append((ways[0], ways[1][::-1]))
+    turned = plan.get("polarity") is not None and sum(light) > len(light) / 2
+    scales: list[tuple[float, float] | None] = []
+    for pair, how in zip(ends, plan["normalization"], strict=True):
+        start, end = pair[turned] if pair else (0.0, 0.0)
+        width = end - start
+        scale = start + how["mean"] * width, how["standard_deviation"] * width
+        scales.append(scale if pair else None)
+    return scales
 
 
 def normalize(channel: Array, how: Any, moments: Any) -> Array:

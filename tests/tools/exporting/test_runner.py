@@ -11,8 +11,9 @@ from segpipe.images.grid import Grid, Triple
 from segpipe.images.region import Region, measure_region
 from segpipe.images.volume import Image, ImageStream, mirrored_window
 from segpipe.segmenter.plan import Normalization
-from segpipe.segmenter.preprocessing import normalize, resample_image
+from segpipe.segmenter.preprocessing import measure_image, normalize, resample_image
 from segpipe.segmenter.sliding_window import blend_weights, tile_starts
+from tests.support.segmenters import NONE, make_plan
 
 pytest.importorskip("onnxruntime")
 runner = pytest.importorskip("segpipe.tools.exporting.runner")
@@ -62,6 +63,27 @@ def test_it_normalizes_like_the_preprocessing(kind: str) -> None:
 
     normalize(channel, how)
     np.testing.assert_allclose(result, channel, atol=1e-5)
+
+
+@pytest.mark.parametrize("polarity", [None, "light_on_dark"])
+@pytest.mark.parametrize("turn", [1, -1])
+def test_it_takes_percentiles_like_the_preprocessing(polarity, turn: int) -> None:
+    array = np.array([turn, turn, 1, 1])[:, None, None, None] * RNG.random((4, 9, 8, 7))
+    array[2] = 5
+    array = array.astype(np.float32) ** 3
+    how = Normalization(
+        kind="percentile", low=1, high=99.8, mean=0.5, standard_deviation=0.25
+    )
+    plan = make_plan(channels=tuple("abcd"), normalization=(how, how, how, NONE))
+    plan = plan.model_copy(update={"polarity": polarity})
+
+    found = runner.percentile_scales(array, plan.model_dump(mode="json"))
+
+    grid = Grid.from_spacing((9, 8, 7), (1.0, 1.0, 1.0), "mm")
+    expected = measure_image(ImageStream.of(Image(array, grid)), plan)
+    np.testing.assert_allclose(found[:3], expected[:3], rtol=1e-9)
+    assert found[3] is None
+    assert (found[0][1] < 0) == (polarity is not None and turn < 0)
 
 
 @pytest.mark.parametrize("kind", ["box", "voxels"])
