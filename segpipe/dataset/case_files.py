@@ -95,15 +95,6 @@ def read_prediction_record(artifacts: Path, model: str) -> PredictionRecord:
     return PredictionRecord.read(prediction_record_file(folder))
 
 
-def read_prediction_separation(artifacts: Path, model: str) -> Separation | None:
-    """Read which lines between touching instances a model was trained to predict.
-
-    None if there were none, or if nothing was predicted yet.
-    """
-    file = prediction_record_file(predictions_folder(artifacts, model))
-    return PredictionRecord.read(file).separation if file.is_file() else None
-
-
 def prediction_file(folder: Path, cases: CaseList, name: str) -> Path:
     """The file of the predicted label map of a case in a folder of predictions."""
     return folder / f"{name}{cases.file_ending}"
@@ -119,6 +110,37 @@ def read_prediction(
     return read_label(file, spacing_mm=cases.spacing_mm)
 
 
-def write_prediction(folder: Path, cases: CaseList, name: str, label: LabelMap) -> None:
-    """Write the predicted label map of a case into a folder of predictions."""
+def instances_file(folder: Path, cases: CaseList, name: str) -> Path:
+    """The file of the predicted instance ids of a case in a folder of predictions."""
+    return prediction_file(folder / "instances", cases, name)
+
+
+def read_predicted_instances(
+    artifacts: Path, model: str, cases: CaseList, name: str
+) -> LabelMap | None:
+    """Read the instance ids that a model predicted; None if there is no such file."""
+    file = instances_file(predictions_folder(artifacts, model), cases, name)
+    return read_label(file, spacing_mm=cases.spacing_mm) if file.is_file() else None
+
+
+def write_prediction(
+    folder: Path,
+    cases: CaseList,
+    name: str,
+    label: LabelMap,
+    instances: LabelMap | None = None,
+) -> None:
+    """Write what was predicted for a case into a folder of predictions.
+
+    Args:
+        folder: The folder.
+        cases: The data set.
+        name: Name of the case.
+        label: The label map.
+        instances: Instance ids on the same grid, if its reference has some.
+    """
     write_label(prediction_file(folder, cases, name), label.array, label.grid)
+    if instances is not None:
+        file = instances_file(folder, cases, name)
+        file.parent.mkdir(exist_ok=True)
+        write_label(file, instances.array, instances.grid)

@@ -12,6 +12,7 @@ from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import read_case_instances, read_case_label
 from segpipe.dataset.casework import map_cases
 from segpipe.dataset.split import read_split
+from segpipe.evaluation.matching import InstanceMatch
 from segpipe.evaluation.metrics import dice
 from segpipe.evaluation.scores import (
     LOW_CEILING,
@@ -19,19 +20,17 @@ from segpipe.evaluation.scores import (
     mean_known,
     sum_instances,
 )
-from segpipe.images.borders import Separation
 from segpipe.images.grid import Grid
-from segpipe.images.instances import InstanceMatch, find_targets, lines_between
+from segpipe.images.instances import find_targets, lines_between
 from segpipe.images.volume import LabelMap
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.plan import Plan
-from segpipe.segmenter.postprocessing import apply_rules
 from segpipe.segmenter.preprocessing import (
     classes_of,
     resample_classes,
     resample_instances,
 )
+from segpipe.segmenter.rules.postprocessing import apply_rules
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.segmenter.spec import SegmenterSpec
 
@@ -43,6 +42,7 @@ INFERENCE = Inference(
     mirror=False,
     compute=Compute(device=torch.device("cpu"), precision="fp32", threads=1),
 )
+DECIDING = {"plan", "separation", "postprocessing", "target", "instances"}
 STEPS = ("resampling", "separating lines", "post-processing")
 MENDS = {
     "resampling": "set plan.spacing finer",
@@ -167,12 +167,12 @@ def _compare(
     legend, found = cases.legend, dict[str, _Case]()
     alike: dict[str, _Case] = {}  # by what decides, which models often share
     for model, spec in specs.items():
-        key = spec.model_dump_json(include={"plan", "separation", "postprocessing"})
+        key = spec.model_dump_json(include=DECIDING)
         if key in alike:
             found[model] = alike[key]
             continue
-        target, lined = _targets(label, drawn, spec.plan, spec.separation)
-        made = _labels(target, lined, spec, label.grid)
+        target, lined = _targets(label, drawn, spec)
+        made, ids = _labels(target, lined, spec, label.grid)
         found[model] = alike[key] = _Case(
             [
                 [
@@ -189,7 +189,7 @@ def _compare(
                 label,
                 drawn,
                 made[-1],
-                separation=spec.separation,
+                ids,
                 iou_threshold=instance_iou,
             ),
         )
@@ -198,27 +198,31 @@ def _compare(
 
 def _labels(
     target: np.ndarray, lined: np.ndarray, spec: SegmenterSpec, grid: Grid
-) -> list[np.ndarray]:
-    """The label maps after each of STEPS; none of them is made twice."""
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """The label maps after each of STEPS, none made twice, and the instances."""
     plain = Segmenter(spec.model_copy(update={"postprocessing": ()}), ())
-    resampled = plain.label_by_target(target, grid, INFERENCE).array
+    resampled, inside = plain.label_by_target(target, grid, INFERENCE)
     separated = resampled
     if lined is not target:
-        separated = plain.label_by_target(lined, grid, INFERENCE).array
+        separated, inside = plain.label_by_target(lined, grid, INFERENCE)
     volume = grid.voxel_volume
     corrected = apply_rules(
-        separated, spec.rules, voxel_volume=volume, legend=spec.plan.legend
+        separated.array, spec.rules, voxel_volume=volume, legend=spec.plan.legend
     )
-    return [resampled, separated, corrected]
+    ids = np.zeros(grid.shape, dtype=np.int32)
+    if not spec.outputs.overlap:
+        ids = plain.number(corrected, inside, grid)
+    return [resampled.array, separated.array, corrected], ids
 
 
 def _targets(
-    label: LabelMap, drawn: LabelMap | None, plan: Plan, separation: Separation | None
+    label: LabelMap, drawn: LabelMap | None, spec: SegmenterSpec
 ) -> tuple[np.ndarray, np.ndarray]:
     """The reference on the prepared grid, without lines and with them.
 
     They are the same array if there are no lines.
     """
+    plan, separation = spec.plan, spec.separation
     turn = label.grid.to_canonical
     shape = label.grid.reoriented(turn).shape_at(plan.spacing)
     classes = turn.apply(classes_of(label.array, plan))
@@ -231,7 +235,8 @@ def _targets(
         ids = resample_instances(ids, classes, target)
     lines = lines_between(target, find_targets(target, ids), separation)
     lines &= target >= 0
-    return target, np.where(lines, 0, target) if lines.any() else target
+    line = np.int16(spec.outputs.line)
+    return target, np.where(lines, line, target) if lines.any() else target
 
 
 def _summed(model: str, found: list[_Case], cases: CaseList) -> Ceiling:

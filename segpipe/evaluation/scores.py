@@ -12,9 +12,8 @@ from scipy import ndimage
 
 from segpipe.dataset.case import CaseList
 from segpipe.evaluation import metrics
+from segpipe.evaluation.matching import InstanceMatch, match_instances
 from segpipe.evaluation.surfaces import surface_dice
-from segpipe.images.borders import Separation
-from segpipe.images.instances import InstanceMatch, find_instances, match_instances
 from segpipe.images.values import Legend
 from segpipe.images.volume import LabelMap
 from segpipe.project.documents import Unit
@@ -149,8 +148,8 @@ def match_structures(
     label: LabelMap,
     drawn: LabelMap | None,
     predicted: Integer[np.ndarray, "i j k"],
+    found: Integer[np.ndarray, "i j k"],
     *,
-    separation: Separation | None,
     iou_threshold: float,
 ) -> dict[str, InstanceMatch]:
     """Match annotated instances with those of the prediction, by structure.
@@ -161,13 +160,12 @@ def match_structures(
         drawn: Instance ids of the reference; without them nothing is matched. There are
             none where structures overlap.
         predicted: The prediction on the same grid, in the values of the data set.
-        separation: The lines between touching instances that were trained, if any.
+        found: The predicted instance ids; 0 for no instance.
         iou_threshold: IoU above which two instances match.
     """
     if drawn is None:
         return {}
     unknown = label.array == cases.ignore if cases.ignore is not None else None
-    found = find_instances(predicted, grid=label.grid, separation=separation)
     owners = np.zeros(int(found.max()) + 1, dtype=predicted.dtype)
     owners[found[predicted != 0]] = predicted[predicted != 0]
     owner = owners[found]  # also where instances grew into the background

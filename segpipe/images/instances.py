@@ -1,14 +1,14 @@
-"""Instances: connected components of structures, and how instances match."""
+"""Instances: connected components of structures, and those that seeds split."""
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import cc3d
+import edt
 import numpy as np
-from jaxtyping import Bool, Int32, Integer
+from jaxtyping import Bool, Float, Float32, Int32, Integer
 from scipy import ndimage
+from skimage.segmentation import watershed
 
 from segpipe.images.borders import (
     Separation,
@@ -16,7 +16,9 @@ from segpipe.images.borders import (
     grow_back,
     separate_touching,
 )
-from segpipe.images.grid import Grid
+from segpipe.images.grid import Grid, Spacing
+
+Seeds = Literal["probability", "distance"]
 
 
 def components(
@@ -111,11 +113,11 @@ def _boxes(
 def find_instances(
     label: Integer[np.ndarray, "i j k"], *, grid: Grid, separation: Separation | None
 ) -> Int32[np.ndarray, "i j k"]:
-    """The instances of a predicted label map, as evaluate counts and segment writes.
+    """The instances of a predicted label map: the components of its structures.
 
-    They are the components of its structures. Where lines between touching instances
-    were trained, the components of each structure grow back over the lines: an instance
-    then has the voxels that the reference gives it.
+    Where lines between touching instances were trained, the components of each
+    structure grow back over the lines: an instance then has the voxels that the
+    reference gives it.
 
     Args:
         label: Predicted structure of each voxel; 0 is background.
@@ -125,13 +127,31 @@ def find_instances(
     found = instances_of_structures(label, ignore=None)
     if separation is None:
         return found
+    return grow_over_lines(label, found, grid=grid, separation=separation)
+
+
+def grow_over_lines(
+    label: Integer[np.ndarray, "i j k"],
+    instances: Int32[np.ndarray, "i j k"],
+    *,
+    grid: Grid,
+    separation: Separation,
+) -> Int32[np.ndarray, "i j k"]:
+    """Give the lines between instances of a structure back to them.
+
+    Args:
+        label: Structure of each voxel; 0 is background, as the lines are.
+        instances: Instance ids; 0 for no instance.
+        grid: Grid of both.
+        separation: The lines of the training.
+    """
     turn = grid.to_canonical
     canonical = grid.reoriented(turn)
     spacing = canonical.spacing
     # As many whole voxels as the image has: not quite the spacing of the plan.
     prepared = canonical.resampled(canonical.shape_at(separation.spacing))
     made = separation.model_copy(update={"spacing": prepared.spacing})
-    classes, result = turn.apply(label), turn.apply(found).copy()
+    classes, result = turn.apply(label), turn.apply(instances).copy()
     width = closed_width(made, spacing=spacing)
     for value, box in _boxes(classes, around=width):
         own = np.where(classes[box] == value, result[box], 0)
@@ -140,74 +160,80 @@ def find_instances(
     return np.ascontiguousarray(turn.undo(result))
 
 
-@dataclass(frozen=True)
-class InstanceMatch:
-    """Counts of predicted instances that match those of the reference.
-
-    Attributes:
-        n_reference: Number of instances of the reference.
-        n_predicted: Number of predicted instances.
-        true_positives: Number of pairs whose IoU exceeds the threshold; an instance is
-            in at most one pair.
-        merges: Number of predicted instances that cover more than half of each of two
-            or more reference instances.
-        splits: Number of reference instances that cover more than half of each of two
-            or more predicted instances.
-        mean_iou: Mean IoU of the pairs; NaN if there is no pair.
-    """
-
-    n_reference: int
-    n_predicted: int
-    true_positives: int
-    merges: int
-    splits: int
-    mean_iou: float
-
-    @property
-    def f1(self) -> float:
-        """2 TP / (2 TP + FP + FN); NaN if there is no instance on either side."""
-        total = self.n_reference + self.n_predicted
-        return 2 * self.true_positives / total if total else math.nan
-
-
-def match_instances(
-    reference: Integer[np.ndarray, "*shape"],
-    prediction: Integer[np.ndarray, "*shape"],
+def split_by_seeds(
+    mask: Bool[np.ndarray, "i j k"],
+    inside: Float[np.ndarray, "i j k"],
     *,
-    iou_threshold: float = 0.5,
-    ignore: Bool[np.ndarray, "*shape"] | None = None,
-) -> InstanceMatch:
-    """Match instances whose IoU is above the threshold.
+    seeds: Seeds,
+    threshold: float,
+    spacing: Spacing,
+) -> Int32[np.ndarray, "i j k"]:
+    """The instances of a mask: a watershed from seeds, numbered from 1.
+
+    A component without a seed is an instance as it is; one with several is divided
+    where the landscape between them is highest, so that all of the mask is given away.
 
     Args:
-        reference: Instance ids in any numbering; 0 for no instance.
-        prediction: Predicted instance ids on the same grid.
-        iou_threshold: At least 0.5, so that pairs are unique.
-        ignore: Voxels to leave out.
+        mask: Voxels of a structure.
+        inside: Probability that a voxel lies inside an instance and not where two of
+            them meet; read for seeds by probability only.
+        seeds: By ``probability``, seeds are the components of what lies above the
+            threshold, and the landscape is the negative probability. By ``distance``,
+            they are the maxima of the smoothed distance to the outside that lie at
+            least the threshold apart, and the landscape is the negative distance.
+        threshold: A probability, or a distance in the unit of the spacing.
+        spacing: Voxel spacing.
 
     Source:
-        Kirillov 2019, arXiv:1801.00868, section 4.1: strictly above 0.5.
+        Beucher and Meyer 1993, the watershed from markers, as scikit-image has it. The
+        probability inside: Caicedo 2019, doi:10.1002/cyto.a.23863, classes for
+        interior and boundary.
     """
-    assert iou_threshold >= 0.5
-    keep = slice(None) if ignore is None else ~ignore
-    ids_r, r = np.unique(reference[keep], return_inverse=True)
-    ids_p, p = np.unique(prediction[keep], return_inverse=True)
-    pairs, counts = np.unique(r.ravel() * len(ids_p) + p.ravel(), return_counts=True)
-    r, p = pairs // max(1, len(ids_p)), pairs % max(1, len(ids_p))
-    areas_r = np.bincount(r, counts, minlength=len(ids_r))
-    areas_p = np.bincount(p, counts, minlength=len(ids_p))
-    both = (ids_r[r] != 0) & (ids_p[p] != 0)
-    r, p, shared = r[both], p[both], counts[both]
-    iou = shared / (areas_r[r] + areas_p[p] - shared)
-    matched = iou > iou_threshold
-    # At most one instance covers more than half of another.
-    holds = np.bincount(p[shared > areas_r[r] / 2], minlength=len(ids_p))
-    held = np.bincount(r[shared > areas_p[p] / 2], minlength=len(ids_r))
-    return InstanceMatch(
-        n_reference=int(np.count_nonzero(ids_r)),
-        n_predicted=int(np.count_nonzero(ids_p)),
-        true_positives=int(matched.sum()),
-        merges=int((holds >= 2).sum()),
-        splits=int((held >= 2).sum()),
-        mean_iou=float(iou[matched].mean()) if matched.any() else math.nan,
+    whole = components(mask, connectivity="all")
+    if not whole.any():
+        return whole
+    if seeds == "probability":
+        landscape, marks = inside.astype(np.float32), mask & (inside > threshold)
+    else:
+        landscape = _smoothed_distance(mask, spacing)
+    result, count = np.zeros_like(whole), 0
+    for number, box in enumerate(ndimage.find_objects(whole), start=1):
+        own = whole[box] == number
+        if seeds == "probability":
+            found = components(own & marks[box], connectivity="faces")
+        else:
+            found = _peaks(np.where(own, landscape[box], 0), threshold, spacing)
+        if (n := int(found.max())) > 1:
+            found = watershed(  # type: ignore[no-untyped-call]
+                -landscape[box], found, connectivity=3, mask=own
+            )
+        else:
+            found, n = own.astype(np.int32), 1
+        result[box][own] = found[own] + count
+        count += n
+    return result
+
+
+def _smoothed_distance(
+    mask: Bool[np.ndarray, "i j k"], spacing: Spacing
+) -> Float32[np.ndarray, "i j k"]:
+    """Distance to the outside of a mask, smoothed over a voxel; 0 outside."""
+    # Along an axis of one voxel there is no outside.
+    apart = tuple(
+        own if size > 1 else float(sum(spacing) * max(mask.shape))
+        for own, size in zip(spacing, mask.shape, strict=True)
     )
+    far: np.ndarray = edt.edt(mask, anisotropy=apart, black_border=False)
+    width = [float(size > 1) for size in mask.shape]
+    smooth: np.ndarray = ndimage.gaussian_filter(far, width, mode="nearest")
+    return np.where(mask, smooth, np.float32(0))
+
+
+def _peaks(
+    landscape: Float32[np.ndarray, "i j k"], apart: float, spacing: Spacing
+) -> Int32[np.ndarray, "i j k"]:
+    """The maxima that lie at least a distance apart along an axis, numbered."""
+    size = [2 * int(apart / own) + 1 for own in spacing]
+    highest = ndimage.maximum_filter(landscape, size, mode="constant")
+    peaks = (landscape == highest) & (landscape > 0)
+    return components(peaks, connectivity="all")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Integer
+from jaxtyping import Float, Float32, Int32, Integer
 from torch import Tensor
 
 from segpipe.images.grid import Grid, Orientation, Triple
@@ -22,8 +22,9 @@ from segpipe.segmenter.compute import (
     build_compute,
     memory_demanded,
 )
-from segpipe.segmenter.postprocessing import apply_rules
 from segpipe.segmenter.preprocessing import prepared_parts, values_of
+from segpipe.segmenter.rules.instances import number_instances
+from segpipe.segmenter.rules.postprocessing import apply_rules
 from segpipe.segmenter.settings import Blending, SegmentSettings
 from segpipe.segmenter.sliding_window import Slab, Tiling, resampled_slabs, slabs
 from segpipe.segmenter.spec import (
@@ -251,6 +252,7 @@ class Segmenter:
         *,
         probabilities: bool = False,
         uncertainty: bool = False,
+        inside: bool = False,
         stopwatch: Stopwatch | None = None,
     ) -> Iterator["LabelSlab"]:
         """Segment an image of any length, some slices along its own axis k at a time.
@@ -266,6 +268,7 @@ class Segmenter:
             inference: How the networks run.
             probabilities: Whether slabs hold the probabilities.
             uncertainty: Whether slabs hold entropy and disagreement of the folds.
+            inside: Whether slabs hold what ``number_instances`` asks for.
             stopwatch: Measures the phases read, prepare, network, blend, resample and
                 label.
 
@@ -301,9 +304,11 @@ class Segmenter:
         for slab in watch.of("resample", resampled):
             shares = slab.values[:, : outputs.channels]
             with watch.phase("label"):
+                labels, own = self._decode(shares, inside=inside)
                 labelled = LabelSlab(
                     start=slab.start,
-                    labels=_stored(frame, self._written(shares)),
+                    labels=_stored(frame, labels),
+                    inside=_stored(frame, own) if inside else None,
                     probabilities=_stored(frame, shares) if probabilities else None,
                     **self._uncertainties(frame, slab.values) if uncertainty else {},
                 )
@@ -314,7 +319,7 @@ class Segmenter:
         target: Integer[np.ndarray, "i j k"],
         grid: Grid,
         inference: Inference,
-    ) -> LabelMap:
+    ) -> tuple[LabelMap, Float32[np.ndarray, "i j k"]]:
         """The label map of a network that learned a target without any error.
 
         The target goes through tiles, blending, resampling and post-processing as the
@@ -324,6 +329,9 @@ class Segmenter:
             target: Class indices on the prepared grid, along the canonical axes.
             grid: Grid of the image.
             inference: Tiles, blending and memory.
+
+        Returns:
+            The label map, and what ``number`` takes beside it.
         """
         turn = grid.to_canonical
         frame, at = turn.slices_first, turn.slices_at
@@ -347,11 +355,13 @@ class Segmenter:
             tiling=tiling,
             device=torch.device("cpu"),
         )
-        labels = [
-            _stored(frame, self._written(slab.values))
-            for slab in resampled_slabs(blended, leading, _leading(shape, at))
-        ]
-        return self._corrected(np.concatenate(labels, axis=2), grid)
+        labels, inside = [], []
+        for slab in resampled_slabs(blended, leading, _leading(shape, at)):
+            classes, own = self._decode(slab.values, inside=True)
+            labels.append(_stored(frame, classes))
+            inside.append(_stored(frame, own))
+        label = self._corrected(np.concatenate(labels, axis=2), grid)
+        return label, np.concatenate(inside, axis=2)
 
     def segment(self, image: Image, inference: Inference) -> LabelMap:
         """Segment an image, with post-processing.
@@ -366,12 +376,72 @@ class Segmenter:
         whole = np.concatenate([slab.labels for slab in slabs_found], axis=2)
         return self._corrected(whole, image.grid)
 
-    def _written(
-        self, shares: Float[Tensor, "n channels j k"]
-    ) -> Integer[np.ndarray, "n j k"]:
-        """The data set's value of each voxel, by its probabilities."""
-        classes = self.spec.outputs.decode(shares).cpu().numpy()
-        return values_of(classes, self.spec.plan)
+    def segment_instances(
+        self, image: Image, inference: Inference
+    ) -> tuple[LabelMap, LabelMap]:
+        """Segment an image, and tell the instances of its structures apart.
+
+        Returns:
+            The label map as of ``segment``, and instance ids on the same grid, 0 for no
+            instance.
+
+        Raises:
+            DataError: If the image has other channels than the training images.
+        """
+        found = [
+            (slab.labels, slab.inside)
+            for slab in self.slabs(
+                ImageStream.of(image), inference, inside=self.divides
+            )
+        ]
+        whole = np.concatenate([labels for labels, _ in found], axis=2)
+        parts = [own for _, own in found if own is not None]
+        label = self._corrected(whole, image.grid)
+        inside = np.concatenate(parts, axis=2) if parts else None
+        return label, LabelMap(self.number(label.array, inside, image.grid), image.grid)
+
+    @property
+    def divides(self) -> bool:
+        """Whether the instances are told apart by more than the label map."""
+        rules = self.spec.instances
+        return any(rule.seeds == "probability" for rule in rules)
+
+    def number(
+        self,
+        label: Integer[np.ndarray, "i j k"],
+        inside: Float[np.ndarray, "i j k"] | None,
+        grid: Grid,
+    ) -> Int32[np.ndarray, "i j k"]:
+        """The instances of a label map after post-processing, by the spec's rules.
+
+        Args:
+            label: Values of the data set.
+            inside: The slabs' ``inside``, if ``divides``.
+            grid: Grid of both.
+        """
+        spec = self.spec
+        return number_instances(
+            label,
+            inside,
+            grid=grid,
+            values=spec.plan.values[1:],
+            rules=spec.instances,
+            separation=spec.lines,
+        )
+
+    def _decode(
+        self, shares: Float[Tensor, "n channels j k"], *, inside: bool
+    ) -> tuple[Integer[np.ndarray, "n j k"], Float32[np.ndarray, "n j k"]]:
+        """The data set's value of each voxel, and the probability of its structure.
+
+        The probability is empty unless it is asked for, and 0 where structures overlap.
+        """
+        outputs = self.spec.outputs
+        classes = outputs.decode(shares)
+        own = shares[:0, 0]
+        if inside:
+            own = outputs.inside(shares, classes)
+        return values_of(classes.cpu().numpy(), self.spec.plan), own.cpu().numpy()
 
     def _uncertainties(
         self, frame: Orientation, values: Tensor
@@ -401,6 +471,8 @@ class LabelSlab:
     Attributes:
         start: Index of the first slice along k.
         labels: Labels in the values of the data set.
+        inside: Probability of the structure that is written at each voxel, without
+            contact, if asked for; 0 in the background.
         probabilities: Probability of each channel, if asked for.
         entropy: Entropy of the probabilities, from 0 (certain) to 1 (all of them
             equally likely), if asked for.
@@ -413,6 +485,7 @@ class LabelSlab:
 
     start: int
     labels: Integer[np.ndarray, "i j n"]
+    inside: Float[np.ndarray, "i j n"] | None = None
     probabilities: Float32[np.ndarray, "channel i j n"] | None = None
     entropy: Float32[np.ndarray, "i j n"] | None = None
     disagreement: Float32[np.ndarray, "i j n"] | None = None

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int16, Integer
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -17,11 +17,16 @@ from segpipe.images.borders import Separation
 from segpipe.images.values import Legend
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import Network
-from segpipe.project.documents import Document
+from segpipe.project.documents import Document, is_empty
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.segmenter.plan import Plan
-from segpipe.segmenter.postprocessing import StructureRule, combine_rules
+from segpipe.segmenter.rules.instances import (
+    InstanceRule,
+    Target,
+    combine_instance_rules,
+)
+from segpipe.segmenter.rules.postprocessing import StructureRule, combine_rules
 
 SPEC = "spec.json"
 SCHEME = "models:/"  # begins the address of a registered segmenter, instead of a folder
@@ -40,6 +45,8 @@ class Outputs:
 
     Attributes:
         legend: The classes and structures.
+        contact: Whether a last class is the line where two instances touch, which is
+            learned apart and written as the structure that it lies in.
 
     Source:
         nnU-Net v2, LabelManager: ``inference_nonlin`` and
@@ -47,6 +54,7 @@ class Outputs:
     """
 
     legend: Legend
+    contact: bool = False
 
     @property
     def overlap(self) -> bool:
@@ -56,24 +64,34 @@ class Outputs:
     @property
     def channels(self) -> int:
         """Number of channels of the network."""
-        return len(self.legend.structures) - 1 if self.overlap else self.classes
+        return len(self.legend.structures) - 1 if self.overlap else self.learned
 
     @property
     def classes(self) -> int:
-        """Number of classes, background included."""
+        """Number of classes that are written, background included."""
         return len(self.legend.values)
+
+    @property
+    def learned(self) -> int:
+        """Number of classes of a training, which may have that of contact."""
+        return self.classes + self.contact
+
+    @property
+    def line(self) -> int:
+        """The class of the voxels between touching instances: background or contact."""
+        return self.classes if self.contact else 0
 
     @property
     def truth(self) -> Bool[np.ndarray, "channel class"]:
         """Whether a channel (row) is true at voxels of a class (column)."""
         if self.overlap:
             return self.legend.table[1:]
-        return np.eye(self.classes, dtype=bool)
+        return np.eye(self.learned, dtype=bool)
 
     @property
     def structures(self) -> slice:
         """The channels of the structures, without one for the background."""
-        return slice(0 if self.overlap else 1, None)
+        return slice(None) if self.overlap else slice(1, self.classes)
 
     def encode(
         self, classes: Integer[np.ndarray, "i j k"]
@@ -93,8 +111,12 @@ class Outputs:
         """The class that is written at each voxel, by the probabilities.
 
         The likeliest class; or, of the structures above 1/2, the last in the order of
-        writing, as its own value.
+        writing, as its own value. Contact counts for the likeliest structure.
         """
+        if self.contact:
+            likeliest = shares[:, 1 : self.classes].max(1)
+            there = likeliest.values + shares[:, self.classes] > shares[:, 0]
+            return torch.where(there, likeliest.indices + 1, 0).short()
         if self.legend.unions is None:
             # The same as argmax, several times faster on CPUs.
             return shares.max(1).indices.short()
@@ -104,6 +126,19 @@ class Outputs:
             number = self.legend.values.index(value)
             result[shares[:, channel] > THRESHOLD] = number
         return result
+
+    def inside(
+        self, shares: Float[Tensor, "B n ..."], classes: Int16[Tensor, "B ..."]
+    ) -> Float[Tensor, "B ..."]:
+        """Probability of the structure that is written at each voxel; 0 elsewhere.
+
+        What a voxel shares with contact is not part of it. Where structures overlap,
+        which have no instances, it is 0 everywhere.
+        """
+        if self.overlap:
+            return torch.zeros_like(shares[:, 0])
+        own = shares.gather(1, classes.long()[:, None])[:, 0]
+        return torch.where(classes > 0, own, 0.0)
 
     def entropy(self, shares: Float[Tensor, "B n ..."]) -> Float[Tensor, "B 1 ..."]:
         """Entropy of the probabilities, from 0 (certain) to 1 (all equally likely).
@@ -137,6 +172,10 @@ class SegmenterSpec(Document):
         temperatures: Divisor of the logits of each network; 1 unless calibrated.
         postprocessing: Rule of each structure, without background; or none at all.
         separation: The lines between touching instances that were trained, if any.
+        target: What was learned: the ``labels``, with lines as background; or their
+            ``contact`` as a class of its own.
+        instances: Rule of each structure, without background, by which its instances
+            are told apart; none for connected components.
     """
 
     format_version: Literal[1]
@@ -148,11 +187,18 @@ class SegmenterSpec(Document):
     temperatures: tuple[PositiveFloat, ...]
     postprocessing: tuple[StructureRule, ...] = ()  # older segmenters have none
     separation: Separation | None = None  # older segmenters do not say it
+    target: Target = Field("labels", exclude_if=lambda target: target == "labels")
+    instances: tuple[InstanceRule, ...] = Field((), exclude_if=is_empty)
 
     @property
     def outputs(self) -> Outputs:
         """What the channels of the networks mean."""
-        return Outputs(self.plan.legend)
+        return Outputs(self.plan.legend, contact=self.target == "contact")
+
+    @property
+    def lines(self) -> Separation | None:
+        """The lines of background over which instances grow back, if any."""
+        return None if self.target == "contact" else self.separation
 
     @property
     def rules(self) -> dict[int, StructureRule]:
@@ -182,6 +228,7 @@ def combine_specs(
     shared = {
         "temperatures": tuple(t for spec in specs for t in spec.temperatures),
         "postprocessing": combine_rules([spec.postprocessing for spec in specs]),
+        "instances": combine_instance_rules([spec.instances for spec in specs]),
     }
     combined = [spec.model_copy(update=shared) for spec in specs]
     for folder, spec in zip(folders, combined, strict=True):

@@ -14,13 +14,14 @@ from segpipe.dataset.case_files import (
     predictions_folder,
     read_case_instances,
     read_case_label,
+    read_predicted_instances,
     read_prediction,
-    read_prediction_separation,
 )
 from segpipe.dataset.casework import map_cases
 from segpipe.dataset.split import read_split
 from segpipe.evaluation import metrics
 from segpipe.evaluation.figures import Figures, write_figures
+from segpipe.evaluation.matching import InstanceMatch
 from segpipe.evaluation.scores import (
     POLICY,
     Row,
@@ -31,7 +32,6 @@ from segpipe.evaluation.scores import (
     summarize,
 )
 from segpipe.images.grid import SAME_GRID
-from segpipe.images.instances import InstanceMatch
 from segpipe.project.documents import Unit
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
@@ -155,12 +155,13 @@ def _evaluate(
         n_classes=len(cases.values),
         ignore=-1,
     )
+    found = read_predicted_instances(paths.artifacts, model, cases, case.name)
     matches = match_structures(
         cases,
         label,
         read_case_instances(paths.data, cases, case),
         predicted,
-        separation=read_prediction_separation(paths.artifacts, model),
+        np.zeros_like(predicted) if found is None else found.array,
         iou_threshold=params.instance_iou,
     )
     return _Result(rows, confusion, matches)

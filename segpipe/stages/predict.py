@@ -1,8 +1,9 @@
 """predict: segment the test cases with the mean over a model's folds."""
 
 import logging
+from pathlib import Path
 
-from segpipe.dataset.case import read_cases
+from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import (
     PredictionRecord,
     prediction_record_file,
@@ -77,7 +78,35 @@ def run(
     with write_folder(goal) as part:
         what, total = f"predict {model}", len(names)
         for name in track(names, what, total=total, unit="case"):
-            image = read_case(paths.data, cases, cases[name])
-            write_prediction(part, cases, name, segmenter.segment(image, inference))
+            predict_case(part, segmenter, cases, cases[name], inference, paths)
         record.write(prediction_record_file(part))
     log.info("predict: %d cases in %s", len(names), goal)
+
+
+def predict_case(
+    folder: Path,
+    segmenter: Segmenter,
+    cases: CaseList,
+    case: Case,
+    inference: Inference,
+    paths: Paths,
+) -> None:
+    """Write what a segmenter predicts for a case into a folder of predictions.
+
+    If the case's reference has instance ids, the predicted ones are written, too.
+
+    Args:
+        folder: The folder of the predictions.
+        segmenter: The segmenter.
+        cases: The data set.
+        case: The case.
+        inference: How the networks run.
+        paths: The project's folders.
+    """
+    image = read_case(paths.data, cases, case)
+    if case.instances is None:
+        found = segmenter.segment(image, inference)
+        write_prediction(folder, cases, case.name, found)
+    else:
+        both = segmenter.segment_instances(image, inference)
+        write_prediction(folder, cases, case.name, *both)

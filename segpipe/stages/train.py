@@ -37,11 +37,16 @@ from segpipe.training.record import (
 )
 from segpipe.training.step import augment_patches, draw_patches, rate_of, train_step
 from segpipe.training.task import Task, TrainParams, build_task, start_or_resume
-from segpipe.training.validation import (
-    DICE,
-    calibrate,
-    can_judge,
+from segpipe.training.validation.choosing import (
+    choose_instances,
     choose_postprocessing,
+    without_debris,
+)
+from segpipe.training.validation.temperature import calibrate
+from segpipe.training.validation.validate import (
+    FIGURE,
+    WORDS,
+    can_judge,
     find_doubts,
     validate,
     validation_names,
@@ -142,7 +147,8 @@ def _lead(
             observer.log([row])
             over = task.world.agree(_is_over(task, progress), task.compute.device)
     _tell_end(task, progress, name)
-    if can_judge(task) and not any(row[DICE] > 0 for row in progress.history):
+    judged = FIGURE[task.params.judged_by]
+    if can_judge(task) and not any(row[judged] > 0 for row in progress.history):
         warnings = (*warnings, NOTHING_FOUND)
         log.warning("train %s, fold %d: %s", model, fold, NOTHING_FOUND)
     changes = {"kept_epoch": progress.best_epoch, "warnings": warnings}
@@ -169,14 +175,15 @@ def _tell_end(task: Task, progress: Progress, name: str) -> None:
     """Log why the training ended, and which epoch is kept."""
     if progress.epoch < task.params.epochs:
         log.info(
-            "%s ends after epoch %d of %d: %d validations without a higher smoothed "
-            "Dice",
+            "%s ends after epoch %d of %d: %d validations without a higher smoothed %s",
             name,
             progress.epoch,
             task.params.epochs,
             progress.waited,
+            WORDS[task.params.judged_by],
         )
-    judged = f", smoothed validation Dice {progress.best_dice:.4f}"
+    words = WORDS[task.params.judged_by]
+    judged = f", smoothed validation {words} {progress.best_dice:.4f}"
     log.info(
         "%s: the network of epoch %d is kept%s",
         name,
@@ -237,21 +244,23 @@ def _train_epoch(
         "step": float(steps),
         "training_loss": loss,
         "learning_rate": rate_of(params, steps - 1),
-        **dict.fromkeys(validation_names(task.plan), float("nan")),
+        **dict.fromkeys(validation_names(task.plan, params.judged_by), float("nan")),
     }
     due = progress.epoch % params.validation_interval == 0
     if due or progress.epoch == params.epochs:
         row |= _validate(task, progress.network, alive)
-        progress.judge(row[DICE])
+        progress.judge(row[FIGURE[params.judged_by]])
     progress.history.append(row)
-    score, seconds = row[DICE], time.perf_counter() - began
+    score, seconds = row[FIGURE[params.judged_by]], time.perf_counter() - began
     log.info(
         "%s epoch %d/%d: loss %.4f%s, %.2f steps/s, %s%s left",
         name,
         progress.epoch,
         params.epochs,
         row["training_loss"],
-        "" if math.isnan(score) else f", validation Dice {score:.4f}",
+        ""
+        if math.isnan(score)
+        else f", validation {WORDS[params.judged_by]} {score:.4f}",
         params.steps_per_epoch / seconds,
         "" if params.patience == "never" else "at most ",
         timedelta(seconds=round(seconds * (params.epochs - progress.epoch))),
@@ -293,7 +302,7 @@ def _validate(
 ) -> dict[str, float]:
     segmenter = Segmenter(task.spec, (network,))
     cases = _announced(task.validation, alive)
-    figures = validate(segmenter, cases, _inference(task))
+    figures = validate(segmenter, cases, _inference(task), task.params.judged_by)
     network.train()
     return figures
 
@@ -330,4 +339,15 @@ def _finish(task: Task, progress: Progress) -> Segmenter:
         rules = choose_postprocessing(made, task.validation, _inference(task))
         spec = made.spec.model_copy(update={"postprocessing": rules})
         made = replace(made, spec=spec)
+    if task.params.judged_by == "instances":
+        made = _with_instances(task, made)
     return made
+
+
+def _with_instances(task: Task, made: Segmenter) -> Segmenter:
+    """The segmenter with rules of its instances; its label map drops debris, too."""
+    chosen = choose_instances(made, task.validation, _inference(task))
+    changes: dict[str, Any] = {"instances": chosen}
+    if task.params.postprocessing == "auto":
+        changes["postprocessing"] = without_debris(made.spec.postprocessing, chosen)
+    return replace(made, spec=made.spec.model_copy(update=changes))

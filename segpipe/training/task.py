@@ -21,6 +21,7 @@ from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.plan import PatchPlan, Plan, read_patch_plan, read_plan
+from segpipe.segmenter.rules.instances import Target
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import Outputs, SegmenterSpec, segmenter_digest
 from segpipe.training.checkpoints import Progress
@@ -32,6 +33,7 @@ from segpipe.training.patches.sampling import TrainingCase, read_training_case
 
 log = logging.getLogger(__name__)
 NONE = "none"  # of start_from
+JudgedBy = Literal["dice", "instances"]
 SHOWN = 12  # characters of a digest
 
 
@@ -69,6 +71,10 @@ class TrainParams(Params):
             after which the training ends, or ``never``.
         calibrate: Divide logits by the temperature that fits the validation cases.
         postprocessing: ``auto``, rules chosen on the validation cases; or ``none``.
+        target: What is learned: ``labels``, where lines between touching instances are
+            background; or ``contact``, where these lines are a class of their own.
+        judged_by: What the validation cases judge the epoch and all rules by: ``dice``,
+            or ``instances``, the average precision of instances.
         seed: Seed of all random choices in the training.
     """
 
@@ -95,6 +101,9 @@ class TrainParams(Params):
     patience: Literal["never"] | Annotated[int, Field(ge=1)] = "never"
     calibrate: bool
     postprocessing: Literal["auto", "none"]
+    # Neither in the params of projects that were written before them.
+    target: Target = Field("labels", exclude_if=lambda target: target == "labels")
+    judged_by: JudgedBy = Field("dice", exclude_if=lambda figure: figure == "dice")
     seed: int
 
     @field_validator("padding")
@@ -107,6 +116,15 @@ class TrainParams(Params):
             text = f"expected {known}, the only padding of {network}"
             raise PydanticCustomError("padding", "{text}", {"text": text})
         return padding
+
+    @field_validator("target")
+    @classmethod
+    def _contact_has_no_count(cls, target: str, info: Any) -> str:
+        """Refuse class weights by counts, which weigh does not make of contact."""
+        if target == "contact" and info.data.get("class_weights") != "none":
+            text = "expected class_weights: none beside it, as contact is not counted"
+            raise PydanticCustomError("target", "{text}", {"text": text})
+        return target
 
     @property
     def dimensions(self) -> Literal[2, 3]:
@@ -125,7 +143,7 @@ class TrainParams(Params):
             DataError: If the model weighs borders and structures may overlap, or
                 matches histograms and cases may lack channels.
         """
-        outputs = Outputs(plan.legend)
+        outputs = Outputs(plan.legend, contact=self.target == "contact")
         if self.augmentation.histogram_matching and plan.missing_channels:
             raise DataError(
                 "augmentation.histogram_matching: expected 0 where cases may lack "
@@ -137,6 +155,13 @@ class TrainParams(Params):
                 "border_weights: expected false where structures overlap "
                 f"({', '.join(plan.structures[1:])}), which have no border of their "
                 "own, found true; set it to false"
+            )
+        by_instances = self.target == "contact" or self.judged_by == "instances"
+        if by_instances and outputs.overlap:
+            raise DataError(
+                "target and judged_by: expected labels and dice where structures "
+                f"overlap ({', '.join(plan.structures[1:])}), which have no instances, "
+                f"found {self.target} and {self.judged_by}; set them so"
             )
         return NetworkSpec(
             name=self.network,
@@ -156,7 +181,16 @@ class TrainParams(Params):
             plan: The plan of the data.
             patch: The planned patch of the model.
             separation: The lines between touching instances, if any.
+
+        Raises:
+            DataError: If contact is to be learned and there are no lines.
         """
+        if self.target == "contact" and separation is None:
+            raise DataError(
+                f"train.{model}.target: expected labels where there are no lines "
+                "between touching instances, found contact; give instance ids, and set "
+                "weigh.separate_touching: true"
+            )
         return SegmenterSpec(
             format_version=1,
             model=model,
@@ -166,6 +200,7 @@ class TrainParams(Params):
             slice_axis=patch.slice_axis,
             temperatures=(1.0,),
             separation=separation,
+            target=self.target,
         )
 
 
@@ -249,6 +284,7 @@ def build_task(
                 matched=params.augmentation.histogram_matching > 0,
                 seed=params.seed,
                 legend=plan.legend.indexed,
+                line=spec.outputs.line,
             )
             for name in names
         ]
@@ -316,7 +352,7 @@ def _class_weights(
         frequencies"; the form N / (K N_k) is docs/decisions/0004-u-net.md.
     """
     if params.class_weights == "none":
-        return np.ones(len(plan.values), dtype=np.float32)
+        return np.ones(len(plan.values) + (params.target == "contact"), np.float32)
     counts = read_counts(paths.artifacts, sparse=params.sparse_annotation)
     total = np.sum([counts[name] for name in training], axis=0).astype(np.float64)
     weights = total.sum() / (len(total) * np.maximum(total, 1))

@@ -8,6 +8,7 @@ import pytest
 
 from segpipe.dataset.case import CaseList
 from segpipe.evaluation import scores
+from segpipe.evaluation.matching import InstanceMatch, match_instances
 from segpipe.evaluation.scores import (
     Row,
     compare,
@@ -17,7 +18,6 @@ from segpipe.evaluation.scores import (
     summarize,
 )
 from segpipe.images.grid import Grid
-from segpipe.images.instances import InstanceMatch, match_instances
 from segpipe.images.values import Legend, Unions
 from segpipe.images.volume import LabelMap
 

@@ -1,14 +1,12 @@
 """Instances: components and their matching, by drawn examples."""
 
-import math
 from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import ndimage
 
+from segpipe.evaluation.matching import match_instances
 from segpipe.images.borders import Separation
 from segpipe.images.grid import Grid, Orientation
 from segpipe.images.instances import (
@@ -16,7 +14,7 @@ from segpipe.images.instances import (
     find_instances,
     instances_of_structures,
     lines_between,
-    match_instances,
+    split_by_seeds,
 )
 
 
@@ -129,106 +127,85 @@ def test_structures_that_touch_have_no_line_between_them() -> None:
     assert not np.intersect1d(grown[:4], grown[4:]).any()
 
 
-def test_equal_instances_match_in_any_numbering() -> None:
-    match = match_instances(row("1102233"), row("5508877"))
-
-    assert (match.true_positives, match.f1, match.mean_iou) == (3, 1, 1)
-    assert (match.merges, match.splits) == (0, 0)
-    assert (match.n_reference, match.n_predicted) == (3, 3)
+def discs(*centres: tuple[int, int], radius: int = 8) -> np.ndarray:
+    i, j = np.ogrid[:40, :40]
+    parts = [(i - a) ** 2 + (j - b) ** 2 <= radius**2 for a, b in centres]
+    return np.logical_or.reduce(parts)[..., None]
 
 
-def test_an_iou_of_one_half_does_not_match() -> None:
-    """Kirillov 2019: strictly above, so that a pair is unique."""
-    match = match_instances(row("11110000"), row("11000000"))
-
-    assert match.true_positives == 0
-    assert match.f1 == 0
-    better = match_instances(row("11110000"), row("11100000"))
-    assert better.true_positives == 1
-    assert better.mean_iou == 0.75
+PIXEL = (1.0, 1.0, 1.0)
 
 
-def test_two_instances_in_one_prediction_are_a_merge() -> None:
-    match = match_instances(row("1111222"), row("5555555"))
-
-    assert (match.merges, match.splits) == (1, 0)
-    assert (match.n_reference, match.n_predicted) == (2, 1)
-    assert match.true_positives == 1  # 4 of 7
-    assert match.f1 == 2 / 3
-
-
-def test_one_instance_in_two_predictions_is_a_split() -> None:
-    match = match_instances(row("1111111"), row("5555666"))
-
-    assert (match.merges, match.splits) == (0, 1)
-
-
-def test_an_overlap_of_less_than_half_is_neither() -> None:
-    match = match_instances(row("11112222"), row("11111222"))
-
-    assert (match.merges, match.splits) == (0, 0)
-    assert match.true_positives == 2
-
-
-def test_what_nobody_annotated_is_left_out() -> None:
-    reference, prediction = row("11100000"), row("11111199")
-    unknown = row("00011111").astype(bool)
-
-    match = match_instances(reference, prediction, ignore=unknown)
-    assert match.f1 == 1
-    assert match.n_predicted == 1
-
-
-def test_nothing_on_both_sides_has_no_score() -> None:
-    match = match_instances(row("000"), row("000"))
-
-    assert math.isnan(match.f1)
-    assert math.isnan(match.mean_iou)
-
-
-@settings(deadline=None)
-@given(st.integers(0, 500))
-def test_a_pair_matches_once_and_both_ways_alike(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    reference, prediction = rng.integers(0, 4, (2, 30, 1, 1))
-    one, other = (
-        match_instances(reference, prediction),
-        match_instances(prediction, reference),
+@pytest.mark.parametrize("axis", [0, 1])
+def test_seeds_by_distance_part_two_discs_where_they_meet(axis: int) -> None:
+    mask = discs((12, 20), (26, 20)) if axis == 0 else discs((20, 12), (20, 26))
+    found = split_by_seeds(
+        mask, mask.astype(float), seeds="distance", threshold=4.0, spacing=PIXEL
     )
 
-    assert one.true_positives == other.true_positives
-    assert one.true_positives <= min(one.n_reference, one.n_predicted)
-    assert (one.merges, one.splits) == (other.splits, other.merges)
+    halves = np.where(np.indices(mask.shape)[axis] < 19, 1, 2)
+    assert ((found > 0) == mask).all()
+    assert set(found[mask]) == {1, 2}
+    rest = mask & (abs(np.indices(mask.shape)[axis] - 19) > 1)  # near one centre
+    assert len({*zip(found[rest], halves[rest], strict=True)}) == 2
 
 
-def pieces(ids: np.ndarray) -> list[set[int]]:
-    return [set(np.flatnonzero(ids == n).tolist()) for n in np.unique(ids[ids > 0])]
+def test_the_distance_of_seeds_is_one_in_the_world() -> None:
+    """Slices of 5 units: balls that touch along k lie 2 voxels apart there."""
+    i, j, k = np.ogrid[:30, :30, :9]
+    near = [(i - 15) ** 2 + (j - 15) ** 2 + (5.0 * (k - at)) ** 2 for at in (2, 6)]
+    mask = (near[0] <= 11**2) | (near[1] <= 10.5**2)
+    both = [
+        split_by_seeds(
+            mask, mask.astype(float), seeds="distance", threshold=5.0, spacing=spacing
+        ).max()
+        for spacing in ((1.0, 1.0, 5.0), (1.0, 1.0, 0.2))
+    ]
+
+    assert both == [2, 1]
 
 
-def holders(whole: list[set[int]], parts: list[set[int]]) -> int:
-    """How many hold more than half of two or more of the others, one at a time."""
-    held = [sum(len(one & part) > len(part) / 2 for part in parts) for one in whole]
-    return sum(count >= 2 for count in held)
+def test_seeds_by_probability_part_what_a_line_of_contact_divides() -> None:
+    mask = np.zeros((20, 9, 1), dtype=bool)
+    mask[2:18, 2:7] = True
+    inside = np.where(mask, 0.9, 0.0)
+    inside[9:11] = 0.3
+
+    found = split_by_seeds(
+        mask, inside, seeds="probability", threshold=0.5, spacing=PIXEL
+    )
+
+    assert ((found > 0) == mask).all()
+    assert set(found[2:9][mask[2:9]]) == {1}
+    assert set(found[11:18][mask[11:18]]) == {2}
 
 
-# Sorted ids are neighbouring runs: they overlap as cells of an image do.
-RUNS = st.lists(st.integers(0, 4), min_size=20, max_size=20).map(sorted)
+def test_a_component_without_a_seed_stays_an_instance() -> None:
+    mask = discs((8, 8), (30, 30), radius=4)
+    inside = np.where(mask, 0.9, 0.0)
+    inside[20:] *= 0.5
+
+    found = split_by_seeds(
+        mask, inside, seeds="probability", threshold=0.8, spacing=PIXEL
+    )
+
+    assert (found == components(mask, connectivity="all")).all()
 
 
-@settings(deadline=None)
-@given(RUNS, RUNS, st.permutations([3, 70, 2_000_000, 12]))
-def test_matches_are_those_of_sets_of_voxels(
-    left: list[int], right: list[int], names: list[int]
+@pytest.mark.parametrize("seeds", ["probability", "distance"])
+@pytest.mark.parametrize("shape", [(9, 11, 1), (7, 8, 6)])
+def test_every_voxel_of_a_mask_belongs_to_one_part_of_its_component(
+    seeds: Literal["probability", "distance"], shape: tuple[int, int, int]
 ) -> None:
-    reference, prediction = np.array(left), np.array([0, *names])[right]
-    match = match_instances(reference, prediction)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        mask, inside = rng.random(shape) < 0.6, rng.random(shape)
+        found = split_by_seeds(mask, inside, seeds=seeds, threshold=0.7, spacing=PIXEL)
+        whole = components(mask, connectivity="all")
 
-    ours, theirs = pieces(reference), pieces(prediction)
-    ious = [len(a & b) / len(a | b) for a in ours for b in theirs]
-    hits = [iou for iou in ious if iou > 0.5]
-    assert (match.n_reference, match.n_predicted) == (len(ours), len(theirs))
-    assert match.true_positives == len(hits)
-    assert match.merges == holders(theirs, ours)
-    assert match.splits == holders(ours, theirs)
-    if hits:
-        assert match.mean_iou == pytest.approx(sum(hits) / len(hits))
+        assert ((found > 0) == mask).all()
+        assert sorted({*found[mask]}) == list(range(1, int(found.max()) + 1))
+        for number in range(1, int(found.max()) + 1):
+            own = found == number
+            assert len({*whole[own]}) == 1
+            assert ndimage.label(own, np.ones((3, 3, 3)))[1] == 1

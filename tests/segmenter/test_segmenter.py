@@ -11,7 +11,7 @@ from segpipe.images.instances import components
 from segpipe.images.volume import Image, ImageStream
 from segpipe.project.errors import DataError
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.postprocessing import NOTHING, StructureRule, apply_rules
+from segpipe.segmenter.rules.postprocessing import NOTHING, StructureRule, apply_rules
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.segmenter.sliding_window import Slab, resampled_slabs
 from segpipe.segmenter.spec import segmenter_digest

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
-from segpipe.segmenter.postprocessing import StructureRule
+from segpipe.segmenter.rules.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import (
     Outputs,

@@ -36,7 +36,7 @@ from segpipe.stages import train as train_stage
 from segpipe.stages.train import Observer
 from segpipe.training.record import TrainingRecord, read_history, read_record
 from segpipe.training.task import TrainParams
-from segpipe.training.validation import choose_postprocessing
+from segpipe.training.validation.choosing import choose_postprocessing
 from tests.support import forks
 from tests.support.phantoms import write_dataset
 from tests.support.places import ROOT

@@ -10,7 +10,7 @@ from segpipe.images.region import Region
 from segpipe.images.values import Unions
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
-from segpipe.segmenter.postprocessing import StructureRule
+from segpipe.segmenter.rules.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import Outputs, SegmenterSpec
 

@@ -1,6 +1,5 @@
 """Champion: segment the project's test cases with it, and evaluate the label maps."""
 
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,8 +9,6 @@ from segpipe.dataset.case import Case, CaseList, cases_file
 from segpipe.dataset.case_files import (
     prediction_file,
     predictions_folder,
-    read_case,
-    write_prediction,
 )
 from segpipe.dataset.casework import CaseCache
 from segpipe.dataset.split import Split, split_file
@@ -23,7 +20,7 @@ from segpipe.project.progress import track
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.stages import evaluate
-from segpipe.stages.predict import PredictParams
+from segpipe.stages.predict import PredictParams, predict_case
 
 CHAMPION = "champion"
 
@@ -125,11 +122,10 @@ def _segment(
         key = f"{digest[:16]}-{made_from}"
         if cache.fetch(key, goal):
             continue
-        label = segmenter.segment(read_case(paths.data, cases, case), inference)
         with tempfile.TemporaryDirectory(dir=goal.parent) as made:
-            write_prediction(Path(made), cases, name, label)
+            predict_case(Path(made), segmenter, cases, case, inference, paths)
             cache.store(key, Path(made))
-            shutil.move(prediction_file(Path(made), cases, name), goal)
+        cache.fetch(key, goal)
 
 
 def _key(
@@ -150,6 +146,7 @@ def _key(
         compute=compute.to_json(),
         images=[digest_file(paths.data / file) for file in case.images],
         missing=case.missing,
+        instances=case.instances is not None,
         file=prediction_file(Path(), cases, case.name).name,
         spacing_mm=cases.spacing_mm,
         unit=cases.unit,

@@ -119,6 +119,8 @@ def segment(
     unions = plan.get("unions")  # structures that may overlap, each true or not
     labels = np.zeros(shape, kind)
     best = np.full(shape, 0.5 if unions else -1, np.float32)
+    if spec.get("target") == "contact":  # it counts for the likeliest structure
+        shares = np.concatenate([shares[:1] - shares[-1:], shares[1:-1]])
     written = unions["order"] if unions else plan["values"]
     for value, share in zip(written, shares, strict=True):
         for axis in (2, 1, 0):

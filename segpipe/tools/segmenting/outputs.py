@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int32, Integer
+from jaxtyping import Float, Integer
 
 from segpipe.evaluation.report.pictures.overlays import plot_overlay
 from segpipe.evaluation.report.pictures.planes import (
@@ -34,15 +34,14 @@ from segpipe.images.dicom.series import DicomImage
 from segpipe.images.formats import nifti, raster
 from segpipe.images.formats.files import files_of, read_label, write_label
 from segpipe.images.grid import SAME_GRID, Grid
-from segpipe.images.instances import find_instances
 from segpipe.images.values import Legend
 from segpipe.images.volume import SLICES, ImageStream
 from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
 from segpipe.project.progress import work
 from segpipe.segmenter.compute import Stopwatch
-from segpipe.segmenter.postprocessing import apply_rules
 from segpipe.segmenter.preprocessing import label_dtype
+from segpipe.segmenter.rules.postprocessing import apply_rules
 from segpipe.segmenter.segmenter import LabelSlab
 from segpipe.tools.segmenting.opening import Opened
 from segpipe.tools.segmenting.studies import Study
@@ -87,6 +86,7 @@ class OutputFiles:
         in_slices = self._label.name.lower().endswith(nifti.SUFFIXES)
         at_once = settings.instances or self._rules or not in_slices
         kept: list[np.ndarray] = []
+        inside: list[np.ndarray] = []
         with ExitStack() as stack:
             writers = self._open_writers(stack, with_labels=not at_once)
             for slab in self._slabs():
@@ -98,10 +98,14 @@ class OutputFiles:
                             writers[name].add(array)
                 if at_once:
                     kept.append(slab.labels)
+                if slab.inside is not None:
+                    inside.append(slab.inside)
         self.written += [writer.path for writer in writers.values()]
         if kept:
             whole = np.concatenate(kept, axis=2)
             kept.clear()
+            near = np.concatenate(inside, axis=2) if inside else None
+            inside.clear()
             with self._watch.phase("postprocess"):
                 volume = self._grid.voxel_volume
                 self._whole = apply_rules(
@@ -113,6 +117,8 @@ class OutputFiles:
             self._take(self._whole)
             with self._watch.phase("write"):
                 self._write_whole(self._whole)
+            if settings.instances:
+                self._write_instances(self._whole, near)
 
     def parts(self) -> Iterator[Integer[np.ndarray, "i j _"]]:
         """The labels from the beginning, slice by slice."""
@@ -229,6 +235,7 @@ class OutputFiles:
                 self._work.inference,
                 probabilities=settings.probabilities,
                 uncertainty=settings.uncertainty,
+                inside=settings.instances and self._work.segmenter.divides,
                 stopwatch=self._watch,
             ):
                 yield slab
@@ -287,17 +294,22 @@ class OutputFiles:
         else:
             write_label(self._label, labels, self._grid)
         self.written += files_of(self._label)
-        if self._work.settings.instances:
-            separation = self._work.segmenter.spec.separation
-            found: Int32[np.ndarray, "i j k"] = find_instances(
-                labels, grid=self._grid, separation=separation
-            )
+
+    def _write_instances(
+        self,
+        labels: Integer[np.ndarray, "i j k"],
+        inside: Float[np.ndarray, "i j k"] | None,
+    ) -> None:
+        segmenter = self._work.segmenter
+        with self._watch.phase("postprocess"):
+            found = segmenter.number(labels, inside, self._grid)
+        with self._watch.phase("write"):
             write_label(self._instances_at, found, self._grid)
-            self.written += files_of(self._instances_at)
-            self._instances = count_values(found)
-            for value in filter(None, plan.values):
-                numbers = np.unique(found[labels == value])
-                self.instances[value] = int((numbers > 0).sum())
+        self.written += files_of(self._instances_at)
+        self._instances = count_values(found)
+        for value in filter(None, segmenter.spec.plan.values):
+            numbers = np.unique(found[labels == value])
+            self.instances[value] = int((numbers > 0).sum())
 
 
 def count_values(labels: Integer[np.ndarray, "i j n"]) -> Counter[int]:

@@ -29,11 +29,13 @@ class TrainingCase:
         image: Normalized intensities.
         label: Class indices, as far as the model may know them; negative elsewhere.
         border: Border term of the weight, if the model uses it.
-        separation: Voxels between touching instances, trained as background, if any.
+        separation: Voxels between touching instances, if any.
         places: Labelled voxels of each structure that the case has, by its number; of
             the background only for balanced sampling.
         quantiles: Evenly spaced quantiles of each channel over the region of the case,
             from the lowest to the highest intensity, if histograms are matched.
+        line: Class that voxels between instances are learned as; 0 is background.
+        drawn: Instance ids, if there are any.
     """
 
     name: str
@@ -43,6 +45,8 @@ class TrainingCase:
     separation: np.ndarray | None
     places: dict[int, Int32[np.ndarray, "n 3"]]
     quantiles: Float32[np.ndarray, "channel q"] | None
+    line: int = 0
+    drawn: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +120,7 @@ def read_training_case(
     matched: bool,
     seed: int,
     legend: Legend,
+    line: int,
 ) -> TrainingCase:
     """Open a prepared case and find places of its structures.
 
@@ -129,6 +134,7 @@ def read_training_case(
         matched: Whether histograms are matched.
         seed: Seed of the choice of places.
         legend: The structures, by class numbers.
+        line: Class of the voxels between touching instances.
     """
     prepared = prepared_case(artifacts, name)
     label, weighed = open_annotation(artifacts, name, sparse=sparse)
@@ -140,6 +146,8 @@ def read_training_case(
         separation=weighed.separation(dimensions),
         places=_places(label, legend, balanced, np.random.default_rng(seed)),
         quantiles=_quantiles(prepared.image, prepared.region) if matched else None,
+        line=line,
+        drawn=prepared.instances,
     )
 
 
@@ -379,7 +387,7 @@ def _cut_reference(
     reference[inside] = case.label[source]
     if case.separation is not None:
         region = reference[inside]
-        region[case.separation[source] & (region >= 0)] = 0
+        region[case.separation[source] & (region >= 0)] = case.line
     weight = np.append(class_weights, 0).astype(np.float32)[reference]
     if case.border is not None:
         weight[inside] += case.border[source]

@@ -12,7 +12,7 @@ from segpipe.images.values import Legend
 from segpipe.images.volume import Image, ImageStream
 from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.compute import Stopwatch
-from segpipe.segmenter.postprocessing import StructureRule
+from segpipe.segmenter.rules.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter, build_inference
 from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.tools.segmenting.opening import open_study

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from segpipe.evaluation.metrics import dice
 from segpipe.images.values import Legend, Unions
-from segpipe.segmenter.postprocessing import (
+from segpipe.segmenter.rules.postprocessing import (
     MARGIN,
     NOTHING,
     Choice,

@@ -1,0 +1,188 @@
+"""Matching: which predicted instances are those of the reference, at any IoU."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64, Integer
+
+IOU_STEPS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))  # .5 to .95
+
+
+@dataclass(frozen=True)
+class InstanceMatch:
+    """Counts of predicted instances that match those of the reference.
+
+    Attributes:
+        n_reference: Number of instances of the reference.
+        n_predicted: Number of predicted instances.
+        true_positives: Number of pairs whose IoU exceeds the threshold; an instance is
+            in at most one pair.
+        merges: Number of predicted instances that cover more than half of each of two
+            or more reference instances.
+        splits: Number of reference instances that cover more than half of each of two
+            or more predicted instances.
+        mean_iou: Mean IoU of the pairs; NaN if there is no pair.
+    """
+
+    n_reference: int
+    n_predicted: int
+    true_positives: int
+    merges: int
+    splits: int
+    mean_iou: float
+
+    @property
+    def f1(self) -> float:
+        """2 TP / (2 TP + FP + FN); NaN if there is no instance on either side."""
+        total = self.n_reference + self.n_predicted
+        return 2 * self.true_positives / total if total else math.nan
+
+
+def match_instances(
+    reference: Integer[np.ndarray, "*shape"],
+    prediction: Integer[np.ndarray, "*shape"],
+    *,
+    iou_threshold: float = 0.5,
+    ignore: Bool[np.ndarray, "*shape"] | None = None,
+) -> InstanceMatch:
+    """Match instances whose IoU is above the threshold.
+
+    Args:
+        reference: Instance ids in any numbering; 0 for no instance.
+        prediction: Predicted instance ids on the same grid.
+        iou_threshold: At least 0.5, so that pairs are unique.
+        ignore: Voxels to leave out.
+
+    Source:
+        Kirillov 2019, arXiv:1801.00868, section 4.1: strictly above 0.5.
+    """
+    assert iou_threshold >= 0.5
+    pairs = _pairs(reference, prediction, ignore)
+    matched = pairs.iou > iou_threshold
+    # At most one instance covers more than half of another.
+    holds = np.bincount(
+        pairs.predicted[pairs.shared > pairs.sizes_r[pairs.drawn] / 2], minlength=1
+    )
+    held = np.bincount(
+        pairs.drawn[pairs.shared > pairs.sizes_p[pairs.predicted] / 2], minlength=1
+    )
+    return InstanceMatch(
+        n_reference=len(pairs.sizes_r),
+        n_predicted=len(pairs.sizes_p),
+        true_positives=int(matched.sum()),
+        merges=int((holds >= 2).sum()),
+        splits=int((held >= 2).sum()),
+        mean_iou=float(pairs.iou[matched].mean()) if matched.any() else math.nan,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Instances of reference and prediction that share voxels.
+
+    Attributes:
+        sizes_r: Voxels of each instance of the reference.
+        sizes_p: Voxels of each predicted instance.
+        drawn: The reference's instance of each pair, counted from 0.
+        predicted: The predicted instance of each pair, counted from 0.
+        shared: Voxels that a pair shares.
+    """
+
+    sizes_r: Float64[np.ndarray, " n"]
+    sizes_p: Float64[np.ndarray, " m"]
+    drawn: Int64[np.ndarray, " pair"]
+    predicted: Int64[np.ndarray, " pair"]
+    shared: Int64[np.ndarray, " pair"]
+
+    @property
+    def iou(self) -> Float64[np.ndarray, " pair"]:
+        """Intersection over union of each pair."""
+        sizes = self.sizes_r[self.drawn] + self.sizes_p[self.predicted]
+        found: np.ndarray = self.shared / (sizes - self.shared)
+        return found
+
+
+def _pairs(
+    reference: Integer[np.ndarray, "*shape"],
+    prediction: Integer[np.ndarray, "*shape"],
+    ignore: Bool[np.ndarray, "*shape"] | None,
+) -> _Pairs:
+    """The pairs of two maps of ids."""
+    keep = slice(None) if ignore is None else ~ignore
+    ids_r, r = np.unique(reference[keep], return_inverse=True)
+    ids_p, p = np.unique(prediction[keep], return_inverse=True)
+    codes, counts = np.unique(r.ravel() * len(ids_p) + p.ravel(), return_counts=True)
+    r, p = codes // max(1, len(ids_p)), codes % max(1, len(ids_p))
+    sizes_r = np.bincount(r, counts, minlength=len(ids_r))
+    sizes_p = np.bincount(p, counts, minlength=len(ids_p))
+    both = (ids_r[r] != 0) & (ids_p[p] != 0)
+    # The numbers of instances, without the background where there is any.
+    number_r, number_p = (np.cumsum(ids != 0) - 1 for ids in (ids_r, ids_p))
+    return _Pairs(
+        sizes_r[ids_r != 0],
+        sizes_p[ids_p != 0],
+        number_r[r[both]],
+        number_p[p[both]],
+        counts[both],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Overlap:
+    """How well each predicted instance overlaps the reference, to count at any size.
+
+    Attributes:
+        n_reference: Number of instances of the reference.
+        sizes: Voxels of each predicted instance.
+        iou: Largest IoU of each predicted instance with one of the reference.
+    """
+
+    n_reference: int
+    sizes: Float64[np.ndarray, " m"]
+    iou: Float64[np.ndarray, " m"]
+
+
+def overlap_instances(
+    reference: Integer[np.ndarray, "*shape"],
+    prediction: Integer[np.ndarray, "*shape"],
+    *,
+    ignore: Bool[np.ndarray, "*shape"] | None = None,
+) -> Overlap:
+    """The largest IoU of each predicted instance.
+
+    Args:
+        reference: Instance ids in any numbering; 0 for no instance.
+        prediction: Predicted instance ids on the same grid.
+        ignore: Voxels to leave out.
+    """
+    pairs = _pairs(reference, prediction, ignore)
+    iou = np.zeros(len(pairs.sizes_p))
+    np.maximum.at(iou, pairs.predicted, pairs.iou)
+    return Overlap(len(pairs.sizes_r), pairs.sizes_p, iou)
+
+
+def average_precision(overlaps: Iterable[Overlap], *, smallest: float = 0) -> float:
+    """Mean of TP / (TP + FP + FN) over IoU of .5 to .95, all cases pooled.
+
+    Args:
+        overlaps: The instances of each case.
+        smallest: Smaller predicted instances, in voxels, are left out.
+
+    Returns:
+        From 0 to 1; NaN if there is no instance on either side.
+
+    Source:
+        Caicedo 2019, doi:10.1038/s41592-019-0612-7, the score of the Data Science Bowl
+        2018; Lin 2014, arXiv:1405.0312, for the steps.
+    """
+    counts = np.zeros(len(IOU_STEPS))
+    total = 0
+    for found in overlaps:
+        kept = found.sizes >= smallest
+        total += found.n_reference + int(kept.sum())
+        counts += (found.iou[kept][:, None] > np.array(IOU_STEPS)).sum(0)
+    if not total:
+        return math.nan
+    return float((counts / (total - counts)).mean())

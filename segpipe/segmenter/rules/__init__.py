@@ -1,0 +1,1 @@
+"""The rules of a segmenter: label maps that are corrected, and their instances."""

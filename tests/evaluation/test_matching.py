@@ -1,0 +1,162 @@
+"""Matches against those of sets of voxels, and the papers' definitions."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segpipe.evaluation.matching import (
+    average_precision,
+    match_instances,
+    overlap_instances,
+)
+
+
+def row(text: str) -> np.ndarray:
+    """Ids along i, one digit each."""
+    return np.array([int(digit) for digit in text]).reshape(-1, 1, 1)
+
+
+def test_equal_instances_match_in_any_numbering() -> None:
+    match = match_instances(row("1102233"), row("5508877"))
+
+    assert (match.true_positives, match.f1, match.mean_iou) == (3, 1, 1)
+    assert (match.merges, match.splits) == (0, 0)
+    assert (match.n_reference, match.n_predicted) == (3, 3)
+
+
+def test_an_iou_of_one_half_does_not_match() -> None:
+    """Kirillov 2019: strictly above, so that a pair is unique."""
+    match = match_instances(row("11110000"), row("11000000"))
+
+    assert match.true_positives == 0
+    assert match.f1 == 0
+    better = match_instances(row("11110000"), row("11100000"))
+    assert better.true_positives == 1
+    assert better.mean_iou == 0.75
+
+
+def test_two_instances_in_one_prediction_are_a_merge() -> None:
+    match = match_instances(row("1111222"), row("5555555"))
+
+    assert (match.merges, match.splits) == (1, 0)
+    assert (match.n_reference, match.n_predicted) == (2, 1)
+    assert match.true_positives == 1  # 4 of 7
+    assert match.f1 == 2 / 3
+
+
+def test_one_instance_in_two_predictions_is_a_split() -> None:
+    match = match_instances(row("1111111"), row("5555666"))
+
+    assert (match.merges, match.splits) == (0, 1)
+
+
+def test_an_overlap_of_less_than_half_is_neither() -> None:
+    match = match_instances(row("11112222"), row("11111222"))
+
+    assert (match.merges, match.splits) == (0, 0)
+    assert match.true_positives == 2
+
+
+def test_what_nobody_annotated_is_left_out() -> None:
+    reference, prediction = row("11100000"), row("11111199")
+    unknown = row("00011111").astype(bool)
+
+    match = match_instances(reference, prediction, ignore=unknown)
+    assert match.f1 == 1
+    assert match.n_predicted == 1
+
+
+def test_nothing_on_both_sides_has_no_score() -> None:
+    match = match_instances(row("000"), row("000"))
+
+    assert math.isnan(match.f1)
+    assert math.isnan(match.mean_iou)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 500))
+def test_a_pair_matches_once_and_both_ways_alike(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    reference, prediction = rng.integers(0, 4, (2, 30, 1, 1))
+    one, other = (
+        match_instances(reference, prediction),
+        match_instances(prediction, reference),
+    )
+
+    assert one.true_positives == other.true_positives
+    assert one.true_positives <= min(one.n_reference, one.n_predicted)
+    assert (one.merges, one.splits) == (other.splits, other.merges)
+
+
+def pieces(ids: np.ndarray) -> list[set[int]]:
+    return [set(np.flatnonzero(ids == n).tolist()) for n in np.unique(ids[ids > 0])]
+
+
+def holders(whole: list[set[int]], parts: list[set[int]]) -> int:
+    """How many hold more than half of two or more of the others, one at a time."""
+    held = [sum(len(one & part) > len(part) / 2 for part in parts) for one in whole]
+    return sum(count >= 2 for count in held)
+
+
+# Sorted ids are neighbouring runs: they overlap as cells of an image do.
+RUNS = st.lists(st.integers(0, 4), min_size=20, max_size=20).map(sorted)
+
+
+@settings(deadline=None)
+@given(RUNS, RUNS, st.permutations([3, 70, 2_000_000, 12]))
+def test_matches_are_those_of_sets_of_voxels(
+    left: list[int], right: list[int], names: list[int]
+) -> None:
+    reference, prediction = np.array(left), np.array([0, *names])[right]
+    match = match_instances(reference, prediction)
+
+    ours, theirs = pieces(reference), pieces(prediction)
+    ious = [len(a & b) / len(a | b) for a in ours for b in theirs]
+    hits = [iou for iou in ious if iou > 0.5]
+    assert (match.n_reference, match.n_predicted) == (len(ours), len(theirs))
+    assert match.true_positives == len(hits)
+    assert match.merges == holders(theirs, ours)
+    assert match.splits == holders(ours, theirs)
+    if hits:
+        assert match.mean_iou == pytest.approx(sum(hits) / len(hits))
+
+
+def test_average_precision_counts_each_step_of_iou() -> None:
+    """IoU .75 passes .5 to .7, 5 of 10 steps; 1 passes all of them; one is missed."""
+    found = overlap_instances(row("1111022220333"), row("1110022220000"))
+
+    assert average_precision([found]) == pytest.approx((5 * 2 / 3 + 5 * 1 / 4) / 10)
+    assert math.isnan(average_precision([overlap_instances(row("00"), row("00"))]))
+
+
+def test_debris_costs_precision_until_it_is_dropped() -> None:
+    found = overlap_instances(row("1111100000"), row("1111100203"))
+
+    assert average_precision([found]) == pytest.approx(1 / 3)
+    assert average_precision([found], smallest=2.0) == 1
+    assert average_precision([found], smallest=6.0) == 0
+
+
+@settings(deadline=None)
+@given(RUNS, RUNS, st.integers(0, 6))
+def test_average_precision_is_that_of_the_matches(
+    left: list[int], right: list[int], smallest: int
+) -> None:
+    """By definition TP / (TP + FP + FN) at each IoU, without what is too small."""
+    reference, prediction = np.array(left), np.array(right)
+    sizes = np.bincount(prediction)
+    kept = np.where(sizes[prediction] >= smallest, prediction, 0)
+    shares = []
+    for step in range(10):
+        match = match_instances(reference, kept, iou_threshold=0.5 + 0.05 * step)
+        hits = match.true_positives
+        total = match.n_reference + match.n_predicted - hits
+        shares.append(hits / total if total else math.nan)
+    found = average_precision(
+        [overlap_instances(reference, prediction)], smallest=float(smallest)
+    )
+
+    assert found == pytest.approx(np.mean(shares), nan_ok=True)
