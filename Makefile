@@ -81,7 +81,7 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet '.[dev]'
 	.venv-lock/bin/python -m pip check
 	.venv-lock/bin/python -m pip freeze --all --exclude pip --exclude segpipe | sed 's/+[a-z0-9.]*$$//' > requirements.lock
-	grep -iE '^(connected-components-3d|edt|imagecodecs|monai|nibabel|numpy|pillow|scipy|simpleitk|tifffile|torch)==' requirements.lock > requirements-numerics.lock
+	grep -iE '^(connected-components-3d|edt|imagecodecs|monai|nibabel|numpy|pillow|scikit-image|scipy|simpleitk|tifffile|torch)==' requirements.lock > requirements-numerics.lock
 	rm -rf .venv-lock build
 
 clean:

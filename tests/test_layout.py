@@ -72,6 +72,7 @@ OF_THE_WHOLE = {
     "test_dicom_table.py",
     "test_extremes.py",
     "test_full_disk.py",
+    "test_instances.py",
     "test_layout.py",
     "test_makefile.py",
     "test_missing_channels.py",

@@ -115,8 +115,9 @@ def _pairs(
     ids_p, p = np.unique(prediction[keep], return_inverse=True)
     codes, counts = np.unique(r.ravel() * len(ids_p) + p.ravel(), return_counts=True)
     r, p = codes // max(1, len(ids_p)), codes % max(1, len(ids_p))
-    sizes_r = np.bincount(r, counts, minlength=len(ids_r))
-    sizes_p = np.bincount(p, counts, minlength=len(ids_p))
+    weights = counts.astype(np.float64)
+    sizes_r = np.bincount(r, weights, minlength=len(ids_r)).astype(np.float64)
+    sizes_p = np.bincount(p, weights, minlength=len(ids_p)).astype(np.float64)
     both = (ids_r[r] != 0) & (ids_p[p] != 0)
     # The numbers of instances, without the background where there is any.
     number_r, number_p = (np.cumsum(ids != 0) - 1 for ids in (ids_r, ids_p))

@@ -18,6 +18,7 @@ NUMERICS = (
     "nibabel",
     "numpy",
     "pillow",
+    "scikit-image",
     "scipy",
     "tifffile",
     "torch",

@@ -319,7 +319,7 @@ class Segmenter:
         target: Integer[np.ndarray, "i j k"],
         grid: Grid,
         inference: Inference,
-    ) -> tuple[LabelMap, Float32[np.ndarray, "i j k"]]:
+    ) -> tuple[LabelMap, Float32[np.ndarray, "oi oj ok"]]:
         """The label map of a network that learned a target without any error.
 
         The target goes through tiles, blending, resampling and post-processing as the
@@ -431,10 +431,10 @@ class Segmenter:
 
     def _decode(
         self, shares: Float[Tensor, "n channels j k"], *, inside: bool
-    ) -> tuple[Integer[np.ndarray, "n j k"], Float32[np.ndarray, "n j k"]]:
+    ) -> tuple[Integer[np.ndarray, "n j k"], Float32[np.ndarray, "m j k"]]:
         """The data set's value of each voxel, and the probability of its structure.
 
-        The probability is empty unless it is asked for, and 0 where structures overlap.
+        There is no slice of it (m = 0) unless it is asked for.
         """
         outputs = self.spec.outputs
         classes = outputs.decode(shares)

@@ -32,6 +32,7 @@ from segpipe.evaluation.scores import (
     summarize,
 )
 from segpipe.images.grid import SAME_GRID
+from segpipe.images.instances import find_instances
 from segpipe.project.documents import Unit
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
@@ -155,13 +156,17 @@ def _evaluate(
         n_classes=len(cases.values),
         ignore=-1,
     )
-    found = read_predicted_instances(paths.artifacts, model, cases, case.name)
+    ids = read_predicted_instances(paths.artifacts, model, cases, case.name)
+    if ids is None:  # label maps from elsewhere
+        found = find_instances(predicted, grid=label.grid, separation=None)
+    else:
+        found = ids.array
     matches = match_structures(
         cases,
         label,
         read_case_instances(paths.data, cases, case),
         predicted,
-        np.zeros_like(predicted) if found is None else found.array,
+        found,
         iou_threshold=params.instance_iou,
     )
     return _Result(rows, confusion, matches)

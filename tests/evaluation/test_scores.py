@@ -162,7 +162,7 @@ def test_instances_of_a_structure_are_matched_in_its_own_box(
         LabelMap(label, grid),
         LabelMap(label, grid),
         predicted,
-        separation=None,
+        predicted.astype(np.int32),
         iou_threshold=0.5,
     )
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from segpipe.images.values import Legend
 from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
 from segpipe.segmenter.rules.postprocessing import StructureRule
@@ -222,3 +223,49 @@ def test_a_spec_says_which_values_structures_unite(tmp_path: Path) -> None:
     assert said == {"values": [[1, 4, 2], [4, 2], [4]], "order": [1, 2, 4]}
     assert spec.outputs.overlap
     assert spec.outputs.channels == spec.network.out_channels == 3
+
+
+def contact_of(legend: Legend) -> Outputs:
+    return Outputs(legend, contact=True)
+
+
+THREE = Legend(("background", "cell", "nucleus"), (0, 2, 5), None)
+
+
+def test_contact_counts_for_the_likeliest_structure() -> None:
+    """Four voxels: .3 + .3 > .4; a line of .8; .2 + .25 < .55; the nucleus leads."""
+    outputs = contact_of(THREE)
+    shares = torch.tensor(
+        [
+            [0.4, 0.3, 0.0, 0.3],
+            [0.1, 0.06, 0.04, 0.8],
+            [0.55, 0.2, 0.0, 0.25],
+            [0.2, 0.1, 0.6, 0.1],
+        ]
+    ).T[None, :, None, None]
+
+    classes = outputs.decode(shares)
+    inside = outputs.inside(shares, classes)
+
+    assert outputs.channels == 4
+    assert outputs.line == 3
+    assert classes.flatten().tolist() == [1, 1, 0, 2]
+    assert inside.flatten().tolist() == pytest.approx([0.3, 0.06, 0, 0.6])
+    assert shares[0, outputs.structures].shape[0] == 2
+
+
+def test_a_target_with_contact_is_written_without_it() -> None:
+    outputs = contact_of(THREE)
+    target = np.array([0, 1, 2, 3, -1]).reshape(-1, 1, 1)
+
+    shares = torch.from_numpy(outputs.encode(target))[None]
+
+    assert outputs.decode(shares).flatten().tolist() == [0, 1, 2, 1, 0]
+
+
+def test_a_spec_without_instances_has_the_bytes_of_before(tmp_path: Path) -> None:
+    file = save_segmenter(tmp_path, make_plan()) / "spec.json"
+
+    assert not {"target", "instances"} & json.loads(file.read_text()).keys()
+    assert SegmenterSpec.read(file).target == "labels"
+    assert SegmenterSpec.read(file).instances == ()

@@ -120,7 +120,7 @@ def read_training_case(
     matched: bool,
     seed: int,
     legend: Legend,
-    line: int,
+    line: int = 0,
 ) -> TrainingCase:
     """Open a prepared case and find places of its structures.
 

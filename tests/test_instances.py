@@ -1,0 +1,188 @@
+"""Instances as a target: the whole chain, from ids to figures and files of ids."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from segpipe.dataset.case import read_cases
+from segpipe.dataset.case_files import read_predicted_instances, read_prediction
+from segpipe.dataset.split import read_split
+from segpipe.evaluation.ceiling import find_ceilings
+from segpipe.images.formats.files import read_label
+from segpipe.images.formats.raster import write_label
+from segpipe.images.instances import components
+from segpipe.project.documents import write_json
+from segpipe.project.errors import DataError
+from segpipe.project.paths import Paths
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.settings import SegmentSettings
+from segpipe.stages import annotate, evaluate, plan, predict, preprocess, weigh
+from segpipe.tools.segmenting.run import segment
+from segpipe.training.task import TrainParams
+from tests.support.projects import (
+    ANNOTATE,
+    EVALUATE,
+    PLAN,
+    PREDICT,
+    PREPROCESS,
+    TRAIN,
+    WEIGH,
+    changed,
+    one_thread,
+    run_to_split,
+    train,
+    with_loss,
+)
+
+SIZE = 48
+CONTACT = changed(
+    TRAIN,
+    network="unet2d",
+    base_channels=4,
+    patch_size=(32, 32, 1),
+    batch_size=4,
+    loss=with_loss("dice_cross_entropy"),
+    class_weights="none",
+    border_weights=False,
+    sparse_annotation=False,
+    foreground_fraction=1.0,
+    epochs=3,
+    steps_per_epoch=60,
+    postprocessing="auto",
+    target="contact",
+    judged_by="instances",
+)
+WEIGHED = changed(WEIGH, separate_touching=True)
+
+
+def write_pairs(folder: Path, cases: int) -> None:
+    """Two bright squares that touch, with a dim line between them, and a single one."""
+    for part in ("imagesTr", "labelsTr", "instancesTr"):
+        (folder / part).mkdir(parents=True)
+    for number in range(cases):
+        rng = np.random.default_rng(number)
+        i, j = rng.integers(4, 10, 2)
+        ids = np.zeros((SIZE, SIZE, 1), dtype=np.uint8)
+        ids[i : i + 10, j : j + 12], ids[i + 10 : i + 20, j : j + 12] = 1, 2
+        ids[i + 24 : i + 32, j + 16 : j + 28] = 3
+        image = np.where(ids > 0, 180, 30) + rng.integers(0, 20, ids.shape)
+        image[i + 9 : i + 11, j : j + 12] -= 60
+        name = f"case_{number:02d}"
+        files = {
+            f"imagesTr/{name}_0000": image.astype(np.uint8),
+            f"labelsTr/{name}": (ids > 0).astype(np.uint8),
+            f"instancesTr/{name}": ids,
+        }
+        for place, array in files.items():
+            write_label(folder / f"{place}.png", array)
+    write_json(
+        folder / "dataset.json",
+        {
+            "channel_names": {"0": "intensity"},
+            "labels": {"background": 0, "square": 1},
+            "numTraining": cases,
+            "file_ending": ".png",
+        },
+    )
+
+
+def run_to_weigh(paths: Paths, params: TrainParams, **weighed: Any) -> None:
+    run_to_split(paths, dimensions=2)
+    plan.run(PLAN, models={"m": params}, paths=paths)
+    preprocess.run(PREPROCESS, paths=paths)
+    annotate.run(ANNOTATE, paths=paths)
+    weigh.run(changed(WEIGHED, **weighed), paths=paths)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    paths = Paths(tmp_path_factory.mktemp("pairs"))
+    write_pairs(paths.data, cases=10)
+    run_to_weigh(paths, CONTACT)
+    train(paths, CONTACT, model="m")
+    predict.run(PREDICT, model="m", folds=[0], compute=one_thread(), paths=paths)
+    evaluate.run(EVALUATE, model="m", paths=paths)
+    return paths
+
+
+def test_touching_instances_are_told_apart_and_the_label_map_stays_whole(
+    trained: Paths,
+) -> None:
+    """The pair is one component of the label map, whose line is no background."""
+    document = json.loads(
+        (trained.artifacts / "evaluate" / "m" / "metrics.json").read_text()
+    )
+    cases = read_cases(trained.artifacts)
+    for name in read_split(trained.artifacts).test:
+        label = read_prediction(trained.artifacts, "m", cases, name)
+        ids = read_predicted_instances(trained.artifacts, "m", cases, name)
+        assert label is not None
+        assert ids is not None
+        assert components(label.array > 0, connectivity="all").max() == 2
+        assert ids.array.max() == 3
+        assert ((ids.array > 0) == (label.array > 0)).all()
+
+    assert document["instances"]["f1"] == 1
+    assert document["test"]["dice_mean"] > 0.97
+
+
+def test_the_epoch_and_the_rules_are_chosen_by_instances(trained: Paths) -> None:
+    spec = Segmenter.load(trained.artifacts / "train" / "m" / "0" / "segmenter").spec
+    record = (trained.artifacts / "train" / "m" / "0" / "history.csv").read_text()
+
+    assert spec.target == "contact"
+    assert spec.network.out_channels == 3
+    assert [rule.seeds for rule in spec.instances] == ["probability"]
+    assert "validation_instance_ap" in record.splitlines()[0]
+
+
+def test_segment_writes_the_instances_that_evaluate_counts(
+    trained: Paths, tmp_path: Path
+) -> None:
+    name = read_split(trained.artifacts).test[0]
+    settings = SegmentSettings(
+        instances=True, overlap_fraction=PREDICT.overlap_fraction, device="cpu"
+    )
+    segment(
+        str(trained.artifacts / "train" / "m" / "0" / "segmenter"),
+        [trained.data / "imagesTr" / f"{name}_0000.png"],
+        tmp_path / "out",
+        settings,
+        force=False,
+        paths=trained,
+    )
+
+    found = read_label(tmp_path / "out" / f"{name}_instances.png").array
+    cases = read_cases(trained.artifacts)
+    expected = read_predicted_instances(trained.artifacts, "m", cases, name)
+    assert expected is not None
+    assert (found == expected.array).all()
+
+
+def test_the_ceiling_of_contact_is_that_of_the_labels(trained: Paths) -> None:
+    """The line is given back in the label map, and the seeds part the pair."""
+    spec = Segmenter.load(trained.artifacts / "train" / "m" / "0" / "segmenter").spec
+    found = find_ceilings({"m": spec}, instance_iou=0.5, paths=trained)["m"]
+
+    assert found.dice == (1, 1, 1)
+    assert found.instance_f1 == 1
+    assert found.merges == 0
+
+
+def test_contact_needs_lines_to_learn(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_pairs(paths.data, cases=10)
+    run_to_weigh(paths, CONTACT, separate_touching=False)
+
+    with pytest.raises(DataError, match=r"set weigh\.separate_touching: true"):
+        train(paths, CONTACT, model="m")
+    weigh.run(WEIGHED, paths=paths)
+    train(paths, changed(CONTACT, epochs=1, steps_per_epoch=1), model="m")
+
+
+def test_contact_has_no_class_weight_by_counts() -> None:
+    with pytest.raises(ValueError, match="class_weights: none"):
+        changed(CONTACT, class_weights="balanced")
