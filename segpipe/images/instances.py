@@ -204,9 +204,7 @@ def split_by_seeds(
         else:
             found = _peaks(np.where(own, landscape[box], 0), threshold, spacing)
         if (n := int(found.max())) > 1:
-            found = watershed(  # type: ignore[no-untyped-call]
-                -landscape[box], found, connectivity=3, mask=own
-            )
+            found = watershed(-landscape[box], found, connectivity=3, mask=own)
         else:
             found, n = own.astype(np.int32), 1
         result[box][own] = found[own] + count
