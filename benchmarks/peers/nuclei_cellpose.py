@@ -75,10 +75,10 @@ def main() -> None:
     clock = CpuClock()
     flows = dynamics.labels_to_flows(y, device=torch.device("cpu"))
     probe = CpuClock()
-    learn(build(given.seed), x, flows, folder, steps=2)
-    short = probe.seconds
-    learn(build(given.seed), x, flows, folder, steps=8)
-    step = (probe.seconds - 2 * short) / 6
+    learn(build(given.seed), x, flows, folder, steps=1)
+    once = probe.seconds
+    learn(build(given.seed), x, flows, folder, steps=3)
+    step = (probe.seconds - 2 * once) / 2
     model = build(given.seed)
     steps = learn(
         model,
