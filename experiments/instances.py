@@ -27,10 +27,18 @@ from experiments.nuclei_arms import (
 from experiments.nuclei_picture import draw_outlines
 from experiments.nuclei_sides import Row, choose_sides, read_rows
 from experiments.pages import PAGES, write_page
-from experiments.trials import PAIRS, Arguments, Figures, Found, parse_arguments
+from experiments.trials import (
+    HOME,
+    PAIRS,
+    Arguments,
+    Figures,
+    Found,
+    parse_arguments,
+)
+from segpipe.project.params import read_params
 
 Labels = dict[str, Integer[np.ndarray, "row column"]]
-SEGPIPE = ("unet2d-border",)  # the models of the preset nuclei
+PRESET = read_params(HOME / "presets" / "nuclei.yaml")
 MORE: dict[str, Mapping[str, Any]] = {
     "--environments": {
         "type": Path,
@@ -55,6 +63,7 @@ def main() -> None:
     ]
     labels = {name: read_ids(given.data / "labels" / f"{name}.png") for name in names}
     runs = run_all(given)
+    write_references(given.paths.root / "references", labels)
     found: Found = {
         arm: [judge(one, labels, rows) for one in each] for arm, each in runs.items()
     }
@@ -91,13 +100,20 @@ def run_all(given: Arguments) -> dict[str, list[Run]]:
                 )
                 for seed in given.seeds
             ]
-    for model in SEGPIPE:
+    for model in PRESET["models"]:
         if not more.only or model in more.only:
             runs[f"segpipe, {model}"] = [
                 run_segpipe(model, changes, source=given.data, work=work, seed=seed)
                 for seed in given.seeds
             ]
     return runs
+
+
+def write_references(folder: Path, labels: Labels) -> None:
+    """Write the references of the test images, to check the scorer by another."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, ids in labels.items():
+        np.save(folder / f"{name}.npy", ids.astype(np.int32))
 
 
 def judge(run: Run, labels: Labels, rows: dict[str, Row]) -> Figures:

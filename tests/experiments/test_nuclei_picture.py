@@ -9,19 +9,19 @@ from experiments.nuclei_picture import choose_images, draw_outlines, edges, full
 from experiments.nuclei_sides import Row
 
 
-def test_the_edge_of_a_square_is_its_outermost_ring() -> None:
-    ids = np.zeros((8, 8), dtype=np.int32)
-    ids[2:6, 2:6] = 1
+def test_the_edge_of_a_square_is_its_outermost_two_rings() -> None:
+    ids = np.zeros((12, 12), dtype=np.int32)
+    ids[2:10, 2:10] = 1
 
     ring = ids != 0
-    ring[3:5, 3:5] = False
+    ring[4:8, 4:8] = False
     assert (edges(ids) == ring).all()
 
 
 def test_a_line_parts_what_touches_and_none_follows_the_border_of_the_image() -> None:
     ids = np.repeat([[1, 1, 1, 2, 2, 2]], 4, axis=0)
 
-    assert edges(ids).tolist() == [[False, False, True, True, False, False]] * 4
+    assert edges(ids).tolist() == [[False, True, True, True, True, False]] * 4
 
 
 def test_the_crop_is_where_most_instances_are() -> None:
