@@ -92,6 +92,6 @@ def outlined(
 
 def edges(ids: Integer[np.ndarray, "row column"]) -> Bool[np.ndarray, "row column"]:
     """Pixels of instances with another value within two rows or columns."""
-    around = (ndimage.maximum_filter(ids, 5), ndimage.minimum_filter(ids, 5))
-    other: Bool[np.ndarray, "row column"] = np.any([one != ids for one in around], 0)
-    return other & (ids != 0)
+    above, below = ndimage.maximum_filter(ids, 5), ndimage.minimum_filter(ids, 5)
+    found: Bool[np.ndarray, "row column"] = (ids != 0) & (above != below)
+    return found

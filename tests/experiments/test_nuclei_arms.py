@@ -1,12 +1,15 @@
 """What the peers may see, and what they see is the image."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 
+from benchmarks.peers.exchange import Exchange
 from experiments import nuclei_arms
+from experiments.matching import count_matches
 from experiments.nuclei_sides import choose_sides, read_rows
 
 STAINS = ["brightfield/H&E"] * 4 + ["fluorescence/grey"] * 12
@@ -68,3 +71,47 @@ def test_segpipe_gets_the_same_sides(source: Path, tmp_path: Path) -> None:
     sides = choose_sides(read_rows(source))
     assert given == {name: nuclei_arms.FOLD[side] for name, side in sides.items()}
     assert "n00,n00,brightfield" in (data / "patients.csv").read_text()
+
+
+def test_a_peer_reads_what_was_written(source: Path) -> None:
+    folder = source / "exchange"
+    nuclei_arms.write_exchange(source, folder)
+
+    given = Exchange(folder, source / "run", 1, 1)
+    images, labels = given.pairs("validation")
+    assert [image.shape for image in images] == [(3, 5, 3)] * 2
+    assert [int(ids.max()) for ids in labels] == [300, 300]
+    assert len(given.names("training")) == 10
+    assert len(given.names("test")) == 4
+
+
+def test_otsu_finds_two_bright_squares_in_an_environment_and_only_once(
+    source: Path, tmp_path: Path
+) -> None:
+    ids = np.zeros((40, 60), dtype=np.uint16)
+    ids[5:20, 5:20], ids[22:37, 35:50] = 1, 2
+    pixels = np.repeat(np.where(ids, 200, 10).astype(np.uint8)[..., None], 3, axis=2)
+    for folder, array in (("images", pixels), ("labels", ids)):
+        for file in (source / folder).iterdir():
+            PIL.Image.fromarray(array).save(file)
+    nuclei_arms.write_exchange(source, tmp_path / "exchange")
+    (tmp_path / "peers").mkdir()
+    (tmp_path / "peers" / "otsu").symlink_to(sys.prefix)
+
+    def run() -> nuclei_arms.Run:
+        return nuclei_arms.run_peer(
+            "otsu",
+            work=tmp_path,
+            environments=tmp_path / "peers",
+            seconds=1,
+            seed=1,
+        )
+
+    first = run()
+    tested = [
+        n for n, side in choose_sides(read_rows(source)).items() if side == "test"
+    ]
+    assert [count_matches(ids, first.read(name)).ap for name in tested] == [1] * 4
+    written = (first.folder / "about.json").stat().st_mtime_ns
+    assert run() == first
+    assert (first.folder / "about.json").stat().st_mtime_ns == written
