@@ -64,6 +64,9 @@ def segment(
     precision: Annotated[
         str, typer.Option(help="auto, fp32 or bf16.")
     ] = SETTINGS.precision,
+    engine: Annotated[
+        str, typer.Option(help="torch, openvino (quicker on CPUs) or auto.")
+    ] = SETTINGS.engine,
     threads: Annotated[
         int, typer.Option(min=0, help="CPU threads; 0: as many as there are cores.")
     ] = 0,
@@ -93,6 +96,7 @@ def segment(
         "memory_gb": memory_gb,
         "device": device,
         "precision": precision,
+        "engine": engine,
         "threads": threads or len(os.sched_getaffinity(0)),
         "spacing_mm": spacing,
         "resample_tilt": resample_tilt,

@@ -6,16 +6,18 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import Literal, TypeVar
 
 import torch
 from pydantic import Field
 
+from segpipe.networks.engine import require_openvino
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
 from segpipe.project.progress import work
-from segpipe.segmenter.settings import Device, Precision
+from segpipe.segmenter.settings import Device, Engine, Precision, UsedEngine
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ class ComputeParams(Params):
             step. They change no result.
         compile: Whether torch.compile compiles the network for training; it needs a C++
             compiler and pays off in long trainings only.
+        engine: What computes a trained network's logits; ``auto`` is OpenVINO on a CPU
+            and torch on a GPU. Params that do not name it have torch.
     """
 
     device: Device
@@ -38,6 +42,7 @@ class ComputeParams(Params):
     threads: int
     workers: int = Field(ge=0)
     compile: bool
+    engine: Engine = Field("torch", exclude_if=lambda engine: engine == "torch")
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Compute:
         threads: CPU threads inside one operation.
         compile: Whether the network is compiled for training.
         workers: Threads that cut patches ahead.
+        engine: What computes a trained network's logits; trainings use torch.
     """
 
     device: torch.device
@@ -57,6 +63,7 @@ class Compute:
     threads: int
     compile: bool = False
     workers: int = 0
+    engine: UsedEngine = "torch"
 
     def __str__(self) -> str:
         """In words: ``cpu, bf16, 2 threads`` or ``cuda (NAME), bf16``."""
@@ -64,7 +71,8 @@ class Compute:
         if self.device.type == "cuda":
             name = torch.cuda.get_device_name(self.device)
             return f"cuda ({name}), {self.precision}{compiled}"
-        return f"cpu, {self.precision}, {self.threads} threads{compiled}"
+        engine = "" if self.engine == "torch" else f", {self.engine}"
+        return f"cpu, {self.precision}, {self.threads} threads{compiled}{engine}"
 
     def autocast(self) -> torch.autocast:
         """Context in which convolutions run in this precision."""
@@ -74,12 +82,19 @@ class Compute:
 
     def to_json(self) -> dict[str, str | int | bool]:
         """Values for fingerprints: the type of the device, but not its number."""
-        return {
+        known = {
             "device": self.device.type,
             "precision": self.precision,
             "threads": self.threads,
             "compile": self.compile,
         }
+        if self.engine == "torch":  # its version stands in every fingerprint
+            return known
+        return {**known, "engine": f"{self.engine} {version(self.engine)}"}
+
+    def of_training(self) -> "Compute":
+        """The same for training and its validations, which torch computes."""
+        return replace(self, engine="torch")
 
 
 @contextmanager
@@ -115,6 +130,7 @@ def build_compute(params: ComputeParams) -> Compute:
 
     Raises:
         DataError: If a GPU is asked for and there is none; the CPU never replaces it.
+            If OpenVINO is asked for and is not installed, or on a GPU.
     """
     if params.device == "cuda" and not torch.cuda.is_available():
         raise DataError(
@@ -128,13 +144,31 @@ def build_compute(params: ComputeParams) -> Compute:
     precision = params.precision
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
+    engine = _resolve_engine(params.engine, device)
     torch.set_num_threads(params.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(mode=True, warn_only=device.type == "cuda")
     # No code here reads memory before it writes it, so filling is not needed.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    return Compute(device, precision, params.threads, params.compile, params.workers)
+    return Compute(
+        device, precision, params.threads, params.compile, params.workers, engine
+    )
+
+
+def _resolve_engine(engine: Engine, device: torch.device) -> UsedEngine:
+    """OpenVINO or torch, by params and device alone."""
+    if engine == "auto":
+        engine = "openvino" if device.type == "cpu" else "torch"
+    if engine == "openvino":
+        if device.type != "cpu":
+            raise DataError(
+                "engine openvino: expected the device cpu, found a GPU, which only "
+                "torch computes on; set the engine to auto or torch, or the device to "
+                "cpu"
+            )
+        require_openvino()
+    return engine
 
 
 T = TypeVar("T")

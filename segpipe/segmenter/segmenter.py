@@ -1,7 +1,8 @@
 """Segmenter: from an image to a label map, with one network per fold."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from segpipe.images.grid import Grid, Orientation, Triple
 from segpipe.images.volume import SLICES, Image, ImageStream, LabelMap
 from segpipe.networks.build import apply_network
 from segpipe.networks.catalogue import Network
+from segpipe.networks.engine import OpenVinoNetwork
 from segpipe.project.errors import DataError
 from segpipe.segmenter.compute import (
     Compute,
@@ -35,6 +37,8 @@ from segpipe.segmenter.spec import (
     write_networks,
 )
 from segpipe.segmenter.tiling import plan_tiling
+
+Logits = Callable[[Tensor], Tensor]  # from tiles (B c i j k)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ def build_inference(settings: SegmentSettings) -> Inference:
         threads=settings.threads,
         workers=0,
         compile=False,
+        engine=settings.engine,
     )
     return Inference(
         overlap_fraction=settings.overlap_fraction,
@@ -85,11 +90,15 @@ class Segmenter:
 
     Attributes:
         spec: All that is needed besides the weights.
-        networks: One network per fold; their probabilities are averaged.
+        networks: One network per fold; their probabilities are averaged. Their weights
+            stay as they are once they have run: OpenVINO has a copy.
     """
 
     spec: SegmenterSpec
     networks: tuple[Network, ...]
+    _converted: dict[Compute, list[OpenVinoNetwork]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @classmethod
     def load(cls, folder: Path) -> "Segmenter":
@@ -150,7 +159,7 @@ class Segmenter:
         leading = _leading(shape, slices_at)
         classes = self.spec.network.out_channels + with_disagreement
         sums_bytes = 4 * turned.slices_held * classes * leading[1] * leading[2]
-        networks = [network.to(device).eval() for network in self.networks]
+        networks = self._logits(inference.compute)
         watch = stopwatch or Stopwatch()
 
         def infer(tiles: Tensor) -> Tensor:
@@ -171,6 +180,25 @@ class Segmenter:
             if sums_bytes <= inference.memory_gb * 1e9
             else torch.device("cpu"),
         )
+
+    def _logits(self, compute: Compute) -> list[Logits]:
+        """The networks as functions of tiles, converted once where OpenVINO runs."""
+        axis = self.spec.slice_axis
+        networks = [network.to(compute.device).eval() for network in self.networks]
+        if compute.engine == "torch":
+            return [partial(apply_network, net, slice_axis=axis) for net in networks]
+        if compute not in self._converted:
+            self._converted.clear()
+            self._converted[compute] = [
+                OpenVinoNetwork(
+                    network,
+                    slice_axis=axis,
+                    bf16=compute.precision == "bf16",
+                    threads=compute.threads,
+                )
+                for network in networks
+            ]
+        return list(self._converted[compute])
 
     def _tiling(
         self, shape: Triple, inference: Inference, slices_at: int, backwards: bool
@@ -195,7 +223,7 @@ class Segmenter:
 
     def _vote(
         self,
-        networks: list[Network],
+        networks: list[Logits],
         tiles: Float32[Tensor, "B c i j k"],
         inference: Inference,
         with_disagreement: bool,
@@ -206,21 +234,20 @@ class Segmenter:
             DataError: If a logit is not finite. A sum of finite logits is finite unless
                 they are near 1e38, and summing costs far less than the network.
         """
-        compute, axis = inference.compute, self.spec.slice_axis
-        outputs = self.spec.outputs
+        axis, outputs = self.spec.slice_axis, self.spec.outputs
         axes = [2 + n for n in range(3) if n != axis] if inference.mirror else []
         flips = [f for n in range(len(axes) + 1) for f in combinations(axes, n)]
         sums: list[Tensor] = []
         total: Tensor | None = None
         own: Tensor | None = None  # sum of the entropies of the folds
-        with torch.inference_mode(), compute.autocast():
+        with torch.inference_mode(), inference.compute.autocast():
             for network, temperature in zip(
                 networks, self.spec.temperatures, strict=True
             ):
                 fold: Tensor | None = None
                 for flip in flips:
                     seen = tiles.flip(flip) if flip else tiles
-                    logits = apply_network(network, seen, axis).float()
+                    logits = network(seen).float()
                     sums.append(logits.div_(temperature).sum())
                     share = outputs.activate(logits)
                     del logits

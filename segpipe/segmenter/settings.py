@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
 Blending = Literal["gaussian", "constant"]
+UsedEngine = Literal["torch", "openvino"]
+Engine = Literal["torch", "openvino", "auto"]
 
 
 class SegmentSettings(BaseModel):
@@ -36,6 +38,7 @@ class SegmentSettings(BaseModel):
     )
     device: Device = Field("auto", description="auto, cpu or cuda.")
     precision: Precision = Field("auto", description="auto, fp32 or bf16.")
+    engine: Engine = Field("torch", description="torch, openvino or auto.")
     threads: int = Field(1, ge=1, description="CPU threads of each case.")
     probabilities: bool = Field(
         False, description="Write the probabilities, one file per structure."
@@ -59,11 +62,13 @@ class SegmentSettings(BaseModel):
     def to_json(self) -> dict[str, str | int | float | bool]:
         """All that may change a result, for the manifest and for the key.
 
-        Device and precision must be resolved: the key names what ran, not ``auto``.
+        Device, precision and engine must be resolved: the key names what ran, not
+        ``auto``. It names no engine where torch ran, as before there were others.
         """
         assert self.device != "auto", self
         assert self.precision != "auto", self
-        chosen = self.model_dump()
+        assert self.engine != "auto", self
+        chosen = self.model_dump(exclude={"engine"} if self.engine == "torch" else None)
         return {
             "overlap_fraction": chosen.pop("overlap_fraction"),
             "blending": self.blending,

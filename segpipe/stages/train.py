@@ -107,6 +107,7 @@ def run(
         DataError: If an earlier stage has not run, the split has no such fold, or the
             loss is not finite.
     """
+    compute = compute.of_training()
     world = World.join(compute.device)
     record = _build_record(
         params, model=model, fold=fold, compute=compute, world=world, paths=paths

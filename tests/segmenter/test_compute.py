@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 
 from segpipe.project.errors import DataError
 from segpipe.segmenter.compute import (
+    Compute,
     ComputeParams,
     Stopwatch,
     build_compute,
@@ -52,6 +54,43 @@ def test_a_promised_gpu_that_is_missing_is_never_silently_the_cpu() -> None:
         build(device="cuda")
 
     assert build(device="auto").device.type == "cpu"
+
+
+def test_params_without_an_engine_have_torch_and_their_old_digest() -> None:
+    given = {"device": "cpu", "precision": "fp32", "threads": 2, "workers": 0}
+
+    params = ComputeParams(**given, compile=False)
+
+    assert params.model_dump() == {**given, "compile": False}
+    assert build_compute(params) == Compute(torch.device("cpu"), "fp32", 2)
+    assert build().to_json().keys() == {"device", "precision", "threads", "compile"}
+
+
+def test_the_engine_follows_from_params_and_device() -> None:
+    openvino = build(engine="openvino")
+
+    assert build(engine="auto") == openvino
+    assert str(openvino) == "cpu, fp32, 2 threads, openvino"
+    assert str(openvino.to_json()["engine"]).startswith("openvino 20")
+    assert openvino.of_training() == build()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_openvino_is_refused_on_a_gpu() -> None:
+    with pytest.raises(DataError, match="expected the device cpu"):
+        build(engine="openvino", device="cuda")
+
+    assert build(engine="auto", device="cuda").engine == "torch"
+
+
+def test_a_missing_openvino_is_said_with_the_mend(monkeypatch) -> None:
+    """Python itself marks an absent module by None in sys.modules."""
+    monkeypatch.setitem(sys.modules, "openvino", None)
+
+    for engine in ("openvino", "auto"):
+        with pytest.raises(DataError, match=r"pip install 'segpipe\[openvino\]'"):
+            build(engine=engine)
+    assert build(engine="torch").engine == "torch"
 
 
 def test_a_lack_of_memory_is_said_with_the_mend() -> None:

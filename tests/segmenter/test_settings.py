@@ -47,6 +47,14 @@ def test_no_spacing_is_an_empty_text() -> None:
 def test_the_manifest_names_what_ran_and_not_auto() -> None:
     with pytest.raises(AssertionError):
         SegmentSettings().to_json()
+    with pytest.raises(AssertionError):
+        RESOLVED.model_copy(update={"engine": "auto"}).to_json()
+
+
+def test_another_engine_is_another_key() -> None:
+    other = RESOLVED.model_copy(update={"engine": "openvino"})
+
+    assert other.to_json() == {**RESOLVED.to_json(), "engine": "openvino"}
 
 
 def test_the_command_has_the_defaults_of_the_settings() -> None:

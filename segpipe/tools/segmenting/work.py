@@ -19,7 +19,7 @@ class Work:
     Attributes:
         segmenter: The loaded segmenter.
         record: Which segmenter it is.
-        settings: The user's choice, with device and precision resolved.
+        settings: The user's choice, with device, precision and engine resolved.
         inference: How the segmenter runs by these settings.
         output: Folder for the results.
     """
@@ -59,9 +59,13 @@ def build_work(
 
 
 def resolve_settings(settings: SegmentSettings, compute: Compute) -> SegmentSettings:
-    """The settings with this machine's device and precision in place of ``auto``."""
+    """The settings with what this machine has in place of ``auto``."""
     return settings.model_copy(
-        update={"device": compute.device.type, "precision": compute.precision}
+        update={
+            "device": compute.device.type,
+            "precision": compute.precision,
+            "engine": compute.engine,
+        }
     )
 
 
