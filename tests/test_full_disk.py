@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segpipe.dataset.casework import CaseCache
+from segpipe.dataset.casework.finished import CaseCache
 from segpipe.images.formats import nifti
 from segpipe.images.grid import Grid
 from segpipe.project.documents import write_folder, write_text

@@ -75,6 +75,7 @@ OF_THE_WHOLE = {
     "test_instances.py",
     "test_layout.py",
     "test_makefile.py",
+    "test_many_cases.py",
     "test_missing_channels.py",
     "test_nasty.py",
     "test_owners.py",

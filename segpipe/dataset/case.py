@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from bisect import bisect_left
 from pathlib import Path
 from typing import Literal
 
@@ -106,7 +107,10 @@ class CaseList(Document):
         return self.legend.structures
 
     def __getitem__(self, name: str) -> Case:
-        """The case with a name."""
+        """The case with a name; found at once where the cases are in their order."""
+        place = bisect_left(self.cases, name, key=lambda case: case.name)
+        if place < len(self.cases) and self.cases[place].name == name:
+            return self.cases[place]
         return next(case for case in self.cases if case.name == name)
 
 

@@ -240,6 +240,11 @@ def open_known_label(artifacts: Path, name: str) -> Int16[np.ndarray, "i j k"] |
     return _open_if_there(_known_label_file(artifacts / "annotate", name))
 
 
+def has_known_label(artifacts: Path, name: str) -> bool:
+    """Whether annotate hides voxels of a case."""
+    return _known_label_file(artifacts / "annotate", name).is_file()
+
+
 def _known_label_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.npy"
 

@@ -1,5 +1,6 @@
 """Survey: the grid, sampled intensities and class counts of a case, cached."""
 
+import io
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,15 @@ from jaxtyping import Float32, Float64, Int
 
 from segpipe.dataset.case import Case, CaseList
 from segpipe.dataset.case_files import read_case, read_case_label
-from segpipe.dataset.casework import CaseCache
+from segpipe.dataset.casework.digests import DataDigests
+from segpipe.dataset.casework.finished import CaseCache
 from segpipe.images.grid import Grid
 from segpipe.images.region import background_of, box_share
 from segpipe.project.documents import parse_json, write_json
-from segpipe.project.fingerprint import digest_file, fingerprint
+from segpipe.project.fingerprint import fingerprint
 from segpipe.project.paths import Paths
 
+GRID = "canonical_grid.json"  # in an entry of the cache
 SAMPLES = 10_000  # voxels that represent the intensities of a case
 
 
@@ -39,35 +42,50 @@ class CaseSurvey:
     box_share: float
 
 
-def survey_case(paths: Paths, cases: CaseList, case: Case) -> CaseSurvey:
-    """Survey a case, or return the survey of the same files from the cache."""
-    key = fingerprint(
+def recall_survey(
+    paths: Paths, cases: CaseList, digests: DataDigests, case: Case
+) -> CaseSurvey | None:
+    """The survey of a case from the cache; None if its files were not surveyed."""
+    kept = _cache(paths).read(_key(cases, digests, case))
+    if kept is None:
+        return None
+    grid = Grid.from_json(parse_json(Path(GRID), kept[GRID]))
+    names = ("samples", "class_counts", "background", "box_share")
+    samples, counts, background, share = (
+        np.load(io.BytesIO(kept[f"{name}.npy"])) for name in names
+    )
+    return CaseSurvey(grid, samples, counts, background, float(share))
+
+
+def survey_case(
+    paths: Paths, cases: CaseList, digests: DataDigests, case: Case
+) -> CaseSurvey:
+    """Survey a case and keep its survey in the cache."""
+    key = _key(cases, digests, case)
+    survey = _survey(paths.data, cases, case)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.save(folder / "samples.npy", survey.samples)
+        np.save(folder / "class_counts.npy", survey.counts)
+        np.save(folder / "background.npy", survey.background)
+        np.save(folder / "box_share.npy", survey.box_share)
+        write_json(folder / GRID, survey.grid.to_json())
+        _cache(paths).store(key, folder)
+    return survey
+
+
+def _cache(paths: Paths) -> CaseCache:
+    return CaseCache(paths.cache / "plan")
+
+
+def _key(cases: CaseList, digests: DataDigests, case: Case) -> str:
+    return fingerprint(
         __name__,
-        files=[digest_file(paths.data / file) for file in (*case.images, case.label)],
+        files=[digests.of(file) for file in (*case.images, case.label)],
         missing=case.missing,
         values=[*cases.values, cases.ignore],
         spacing_mm=cases.spacing_mm,
     )
-    cache = CaseCache(paths.cache / "plan")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if not cache.fetch(key, folder):
-            survey = _survey(paths.data, cases, case)
-            np.save(folder / "samples.npy", survey.samples)
-            np.save(folder / "class_counts.npy", survey.counts)
-            np.save(folder / "background.npy", survey.background)
-            np.save(folder / "box_share.npy", survey.box_share)
-            write_json(folder / "canonical_grid.json", survey.grid.to_json())
-            cache.store(key, folder)
-        kept = folder / "canonical_grid.json"
-        grid = parse_json(kept, kept.read_bytes())
-        return CaseSurvey(
-            Grid.from_json(grid),
-            np.load(folder / "samples.npy"),
-            np.load(folder / "class_counts.npy"),
-            np.load(folder / "background.npy"),
-            float(np.load(folder / "box_share.npy")),
-        )
 
 
 def _survey(data: Path, cases: CaseList, case: Case) -> CaseSurvey:

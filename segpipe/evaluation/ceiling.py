@@ -10,7 +10,7 @@ import torch
 
 from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import read_case_instances, read_case_label
-from segpipe.dataset.casework import map_cases
+from segpipe.dataset.casework.mapping import map_cases
 from segpipe.dataset.split import read_split
 from segpipe.evaluation.matching import InstanceMatch
 from segpipe.evaluation.metrics import dice

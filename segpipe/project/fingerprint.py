@@ -51,8 +51,14 @@ def fingerprint(
         SHA-256 in hexadecimal. It differs as soon as code, inputs, values or the
         versions of NUMERICS differ.
     """
-    code = code_behind(module, networks=networks)
+    code = _code(module, frozenset(networks))
     return digest_json({"code": code, "packages": _versions(), **made_from})
+
+
+@cache  # the sources are read once a process
+def _code(module: str, networks: frozenset[str]) -> dict[str, str]:
+    """Digests of the modules behind a module; to be looked at, not changed."""
+    return code_behind(module, networks=networks)
 
 
 @cache

@@ -17,7 +17,7 @@ from segpipe.dataset.case_files import (
     read_predicted_instances,
     read_prediction,
 )
-from segpipe.dataset.casework import map_cases
+from segpipe.dataset.casework.mapping import map_cases
 from segpipe.dataset.split import read_split
 from segpipe.evaluation import metrics
 from segpipe.evaluation.figures import Figures, write_figures

@@ -13,9 +13,10 @@ from pydantic import Field
 
 from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import read_case_label
-from segpipe.dataset.casework import map_cases
+from segpipe.dataset.casework.digests import DataDigests
+from segpipe.dataset.casework.mapping import map_cases
 from segpipe.dataset.split import read_split
-from segpipe.dataset.survey import CaseSurvey, survey_case
+from segpipe.dataset.survey import CaseSurvey, recall_survey, survey_case
 from segpipe.evaluation.metrics import dice
 from segpipe.evaluation.scores import LOW_CEILING, mean_known
 from segpipe.images.grid import Spacing, Triple
@@ -44,6 +45,7 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 PERCENTILES = (0.5, 50, 99.5)  # of intensities: low, median, high
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_]+|\d+")  # of leftKidney, kidney_L
 RIGHT_OF = {"left": "right", "l": "r"}
+LARGE = 1 << 20  # voxels of a prepared case
 RESAMPLED = 8  # cases whose label maps are resampled there and back
 MOSTLY_AIR = 0.75  # smaller boxes leave out a quarter of the median case or more
 COARSE = 3.0  # an axis is coarse if its spacing is this many times the others'
@@ -120,19 +122,21 @@ def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -
     test = set(read_split(paths.artifacts).test)
     slim = cases.model_copy(update={"cases": ()})
     known = [case for case in cases.cases if case.name not in test]
+    shared = paths, slim, DataDigests.load(paths)
     surveys = map_cases(
-        partial(survey_case, paths, slim),
+        partial(survey_case, *shared),
         known,
         workers=params.workers,
         name=lambda case: case.name,
         describe="plan",
+        known=partial(recall_survey, *shared),
     )
     plan = _build_plan(params, cases, surveys, paths)
     some = known[:: math.ceil(len(known) / RESAMPLED)] if known else []
     kept = map_cases(
         partial(_kept_dice, paths, slim, plan),
         some,
-        workers=params.workers,
+        workers=params.workers if _is_large(plan) else 1,
         name=lambda case: case.name,
         describe="plan, label maps",
     )
@@ -141,6 +145,11 @@ def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -
         name: _plan_model(params, name, model, plan) for name, model in models.items()
     }
     write_plans(paths.artifacts, plan, patches)
+
+
+def _is_large(plan: Plan) -> bool:
+    """Whether label maps take longer to resample than a worker takes to start."""
+    return math.prod(plan.profile.largest_prepared_shape) > LARGE
 
 
 def _kept_dice(paths: Paths, cases: CaseList, plan: Plan, case: Case) -> list[float]:

@@ -3,21 +3,25 @@
 import logging
 import re
 import shutil
-import tempfile
 from collections import defaultdict
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from segpipe.dataset.case import Case, CaseList, cases_file
-from segpipe.dataset.casework import CaseCache, map_cases
+from segpipe.dataset.casework.digests import DataDigests
+from segpipe.dataset.casework.inspections import (
+    Question,
+    answer,
+    keep_answers,
+    recall,
+)
+from segpipe.dataset.casework.mapping import map_cases
 from segpipe.dataset.description import legend_of
-from segpipe.dataset.inspection import EMPTY, Finding, Limits, inspect_case
-from segpipe.dataset.layout import CaseFiles, Dataset, MissingChannels, read_dataset
-from segpipe.project.documents import parse_json, write_json
+from segpipe.dataset.inspection import EMPTY, Finding, Limits
+from segpipe.dataset.layout import Dataset, MissingChannels, read_dataset
 from segpipe.project.errors import DataError
-from segpipe.project.fingerprint import digest_file, fingerprint
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 
@@ -69,13 +73,19 @@ def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None
         spacing_mm=params.spacing_limits_mm,
         empty_is_fault=params.empty_label == "fault",
     )
-    findings = map_cases(
-        partial(_inspect, paths=paths, dataset=dataset, limits=limits),
+    digests = DataDigests.load(paths)
+    slim = replace(dataset, cases=(), faults=())
+    question = Question(slim, limits, paths, digests)
+    answers = map_cases(
+        partial(answer, question),
         dataset.cases,
         workers=params.workers,
         name=lambda files: files.name,
         describe="verify",
+        known=partial(recall, question),
     )
+    keep_answers(answers, digests, paths)
+    findings = [one.finding for one in answers]
     faults = [*dataset.faults, *(fault for item in findings for fault in item.faults)]
     if not dataset.cases and not faults:
         faults = [f"{paths.data}: expected cases, found none; see `segpipe import`"]
@@ -88,30 +98,6 @@ def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None
     _report(cases, findings)
     if not (paths.data / "patients.csv").exists():
         _warn_of_names([case.name for case in cases.cases])
-
-
-def _inspect(
-    files: CaseFiles, *, paths: Paths, dataset: Dataset, limits: Limits
-) -> Finding:
-    """Inspect a case, or return the finding of the same files from the cache."""
-    listed = [*files.images, files.label, *filter(None, [files.instances])]
-    listed += files.observers.values()
-    key = fingerprint(
-        "segpipe.dataset.inspection",
-        files={file: digest_file(paths.data / file) for file in listed},
-        dataset=asdict(replace(dataset, cases=(), faults=())),
-        limits=asdict(limits),
-    )
-    cache = CaseCache(paths.cache / "verify")
-    with tempfile.TemporaryDirectory() as name:
-        kept = Path(name) / "finding.json"
-        if cache.fetch(key, Path(name)):
-            return Finding.from_json(parse_json(kept, kept.read_bytes()), files)
-        finding = inspect_case(files, data=paths.data, dataset=dataset, limits=limits)
-        if not finding.faults:
-            write_json(kept, finding.to_json())
-            cache.store(key, Path(name))
-    return finding
 
 
 def _raise_all(faults: list[str], cases: int, data: Path) -> None:

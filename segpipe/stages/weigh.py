@@ -1,18 +1,22 @@
 """weigh: compute the border term of the weight and the class counts of every case."""
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int16
 
-from segpipe.dataset.casework import CaseCache, map_cases
+from segpipe.dataset.casework.finished import CaseCache
+from segpipe.dataset.casework.mapping import map_cases
 from segpipe.dataset.prepared import (
     CaseIndex,
     ClassCounts,
+    PreparedCase,
     WeighedCase,
     counts_file,
+    has_known_label,
     index_file,
     open_known_label,
     prepared_case,
@@ -57,16 +61,36 @@ class WeighParams(Params):
 
 
 @dataclass(frozen=True)
-class _Job:
-    """One case and all that weighing it needs, picklable for a worker."""
+class _Item:
+    """A case, and the digests of what preprocess and annotate wrote for it."""
 
     name: str
-    digest: str
-    annotated: str  # digest of what annotate wrote
+    prepared: str
+    annotated: str
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the weighing of all cases shares; a worker receives it once."""
+
     params: WeighParams
     plan: Plan
     paths: Paths
-    goal: Path
+    part: Path
+
+    @property
+    def cache(self) -> CaseCache:
+        """The weighed cases of this and earlier runs."""
+        return CaseCache(self.paths.cache / "weigh")
+
+    @cached_property
+    def used(self) -> dict[str, Any]:
+        """What a weighed case depends on of the params."""
+        return self.params.model_dump(mode="json", exclude={"workers"})
+
+
+# Key of a case, its class counts, and those without hidden voxels, if there are any.
+_Result = tuple[str, tuple[int, ...], tuple[int, ...] | None]
 
 
 def run(params: WeighParams, *, paths: Paths) -> None:
@@ -85,15 +109,14 @@ def run(params: WeighParams, *, paths: Paths) -> None:
     index = CaseIndex.read(index_file(paths.artifacts / "preprocess")).cases
     annotated = CaseIndex.read(index_file(paths.artifacts / "annotate")).cases
     with write_folder(paths.artifacts / "weigh") as part:
+        work = _Work(params, plan, paths, part)
         results = map_cases(
-            _weigh,
-            [
-                _Job(name, digest, annotated[name], params, plan, paths, part / name)
-                for name, digest in index.items()
-            ],
+            partial(_weigh, work),
+            [_Item(name, digest, annotated[name]) for name, digest in index.items()],
             workers=params.workers,
-            name=lambda job: job.name,
+            name=lambda item: item.name,
             describe="weigh",
+            known=partial(_copy, work),
         )
         keys, counts, known = zip(*results, strict=True)
         ClassCounts(
@@ -146,55 +169,70 @@ def _slice_axis(params: WeighParams, plan: Plan) -> int:
     return coarsest_axis(plan) if params.slice_axis == "auto" else params.slice_axis
 
 
-def _weigh(job: _Job) -> tuple[str, tuple[int, ...], tuple[int, ...] | None]:
-    """Weigh one case, or copy it from the cache.
-
-    Returns:
-        Its key and class counts, and the counts without hidden voxels, if there are
-        any.
-    """
-    known = open_known_label(job.paths.artifacts, job.name)
-    key = fingerprint(
+def _key(work: _Work, item: _Item, *, hidden: bool) -> str:
+    """Digest of all that a weighed case depends on."""
+    return fingerprint(
         __name__,
-        prepared=job.digest,
-        annotated=None if known is None else job.annotated,
-        params=job.params.model_dump(mode="json", exclude={"workers"}),
-        dimensions=_dimensions_of(job.plan),
+        prepared=item.prepared,
+        annotated=item.annotated if hidden else None,
+        params=work.used,
+        dimensions=_dimensions_of(work.plan),
     )
-    cache = CaseCache(job.paths.cache / "weigh")
-    weighed = WeighedCase(job.goal)
-    if not cache.fetch(key, job.goal):
-        label = prepared_case(job.paths.artifacts, job.name).label
-        _write_case(job, np.array(label), weighed)
-        if known is not None:
-            _write_case(job, np.array(known), weighed.known)
-        cache.store(key, job.goal)
-    hidden = None if known is None else tuple(weighed.known.counts.tolist())
-    return key, tuple(weighed.counts.tolist()), hidden
+
+
+def _copy(work: _Work, item: _Item) -> _Result | None:
+    """Copy a case from the cache; None if it is not known."""
+    hidden = has_known_label(work.paths.artifacts, item.name)
+    key, weighed = _key(work, item, hidden=hidden), WeighedCase(work.part / item.name)
+    if not work.cache.fetch(key, weighed.folder):
+        return None
+    return _result(key, weighed, hidden=hidden)
+
+
+def _weigh(work: _Work, item: _Item) -> _Result:
+    """Weigh one case."""
+    artifacts, weighed = work.paths.artifacts, WeighedCase(work.part / item.name)
+    prepared = prepared_case(artifacts, item.name)
+    known = open_known_label(artifacts, item.name)
+    hidden = known is not None
+    _write_case(work, prepared, np.array(prepared.label), weighed)
+    if known is not None:
+        _write_case(work, prepared, np.array(known), weighed.known)
+    key = _key(work, item, hidden=hidden)
+    work.cache.store(key, weighed.folder)
+    return _result(key, weighed, hidden=hidden)
+
+
+def _result(key: str, weighed: WeighedCase, *, hidden: bool) -> _Result:
+    without = tuple(weighed.known.counts.tolist()) if hidden else None
+    return key, tuple(weighed.counts.tolist()), without
 
 
 def _write_case(
-    job: _Job, label: Int16[np.ndarray, "i j k"], weighed: WeighedCase
+    work: _Work,
+    prepared: PreparedCase,
+    label: Int16[np.ndarray, "i j k"],
+    weighed: WeighedCase,
 ) -> None:
     """Write the weight maps and the class counts of one label."""
-    drawn = prepared_case(job.paths.artifacts, job.name).instances
+    drawn = prepared.instances
     instances = find_targets(label, None if drawn is None else np.array(drawn))
-    for dimensions in _dimensions_of(job.plan):
-        separation = build_separation(job.params, job.plan, dimensions)
+    for dimensions in _dimensions_of(work.plan):
+        separation = build_separation(work.params, work.plan, dimensions)
         lines, apart = None, instances
         if separation is not None:
             lines = lines_between(label, instances, separation)
             apart = np.where(lines, 0, instances)
         border = border_weights(
             apart,
-            w0=job.params.w0,
-            sigma=job.params.sigma,
-            spacing=job.plan.spacing if job.params.unit == "mm" else (1.0, 1.0, 1.0),
+            w0=work.params.w0,
+            sigma=work.params.sigma,
+            spacing=work.plan.spacing if work.params.unit == "mm" else (1.0, 1.0, 1.0),
             dimensions=dimensions,
-            domain=job.params.domain,
-            slice_axis=_slice_axis(job.params, job.plan),
+            domain=work.params.domain,
+            slice_axis=_slice_axis(work.params, work.plan),
         )
         border[label < 0] = 0
         weighed.save_maps(dimensions, border=border, separation=lines)
-    counts = np.bincount(label[label >= 0], minlength=len(job.plan.values))
+    counts = np.bincount(label[label >= 0], minlength=len(work.plan.values))
     weighed.save_counts(counts)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from segpipe.dataset.case import read_cases
-from segpipe.dataset.casework import CaseCache
+from segpipe.dataset.casework.finished import CaseCache
 from segpipe.images.formats.nifti import (
     read_image,
     read_label,

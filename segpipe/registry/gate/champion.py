@@ -10,7 +10,7 @@ from segpipe.dataset.case_files import (
     prediction_file,
     predictions_folder,
 )
-from segpipe.dataset.casework import CaseCache
+from segpipe.dataset.casework.finished import CaseCache
 from segpipe.dataset.split import Split, split_file
 from segpipe.evaluation.figures import Rows, read_rows
 from segpipe.project.fingerprint import digest_file, fingerprint

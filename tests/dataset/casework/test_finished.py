@@ -1,72 +1,12 @@
-"""The same work on many cases, in processes that say what went wrong."""
+"""Finished cases are found again whole, or not at all."""
 
 import os
-import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from segpipe.dataset.casework import CaseCache, map_cases
-from segpipe.project.errors import DataError
-
-
-def square(number: int) -> int:
-    time.sleep(0.02 * (5 - number))  # the first ends last
-    return number**2
-
-
-def refuse_three(number: int) -> int:
-    if number == 3:
-        raise DataError("scan.nii: expected a volume, found none")
-    return number
-
-
-def die(number: int) -> int:
-    if number == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number
-
-
-def threads(number: int) -> str:
-    return os.environ["OMP_NUM_THREADS"]
-
-
-@pytest.mark.parametrize("workers", [0, 1, 2])
-def test_results_come_in_the_order_of_the_cases(workers: int) -> None:
-    results = map_cases(square, range(5), workers=workers, name=str, describe="square")
-
-    assert results == [0, 1, 4, 9, 16]
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_failing_worker_names_the_case_and_the_cause(workers: int) -> None:
-    with pytest.raises(DataError, match=r"case no-3: scan\.nii: expected a volume"):
-        map_cases(
-            refuse_three,
-            range(5),
-            workers=workers,
-            name=lambda number: f"no-{number}",
-            describe="try",
-        )
-
-
-def test_a_killed_worker_ends_in_a_sentence_not_in_a_hang() -> None:
-    with pytest.raises(
-        DataError, match="most likely memory ran out: set fewer workers"
-    ):
-        map_cases(die, range(4), workers=2, name=str, describe="die")
-
-
-def test_workers_compute_on_one_thread_each() -> None:
-    results = map_cases(threads, range(2), workers=2, name=str, describe="threads")
-
-    assert results == ["1", "1"]
-
-
-def test_no_case_is_no_error() -> None:
-    assert map_cases(square, [], workers=2, name=str, describe="none") == []
+from segpipe.dataset.casework.finished import CaseCache
 
 
 def write(folder: Path, text: str) -> Path:
@@ -160,3 +100,34 @@ def test_a_damaged_entry_is_a_miss_with_a_warning_and_is_stored_anew(
     cache.store("key", case)
     assert cache.fetch("key", tmp_path / "goal")
     assert [file.name for file in (tmp_path / "goal").iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    "damage", [change, truncate, add, remove, forget, break_digests]
+)
+def test_a_damaged_entry_is_not_read(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    cache = CaseCache(tmp_path / "cache")
+    cache.store("key", write(tmp_path / "case", "finished"))
+    assert cache.read("key") == {"a.txt": b"finished"}
+    damage(cache.folder / "key" / "a.txt")
+
+    assert cache.read("key") is None
+    assert not (cache.folder / "key").exists()
+
+
+def test_a_damaged_entry_leaves_nothing_in_a_folder_with_other_files(
+    tmp_path: Path,
+) -> None:
+    cache = CaseCache(tmp_path / "cache")
+    case = write(tmp_path / "case", "finished")
+    (case / "inner").mkdir()
+    (case / "inner" / "b.txt").write_text("more")
+    cache.store("key", case)
+    change(cache.folder / "key" / "inner" / "b.txt")
+    goal = write(tmp_path / "goal", "old")
+    (goal / "a.txt").rename(goal / "other.txt")
+
+    assert not cache.fetch("key", goal)
+    assert [file.name for file in goal.rglob("*.txt")] == ["other.txt"]

@@ -1,0 +1,1 @@
+"""Work case by case, so that one more case costs one case."""

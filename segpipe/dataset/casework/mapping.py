@@ -1,0 +1,150 @@
+"""The same work on many cases, in this process or in several."""
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from segpipe.project.errors import DataError
+from segpipe.project.progress import Work, work
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+R = TypeVar("R")
+TURNS, LARGEST = (
+    32,
+    16,
+)  # tasks a worker gets at least, if there are so many; cases each
+
+
+def map_cases(
+    function: Callable[[T], R],
+    items: Sequence[T],
+    *,
+    workers: int,
+    name: Callable[[T], str],
+    describe: str,
+    known: Callable[[T], R | None] | None = None,
+) -> list[R]:
+    """Call a function on each item, in this process or in several.
+
+    A worker receives the function once, with all that ``partial`` binds to it, and then
+    items only. So what all cases share belongs into the function, and an item holds
+    nothing that grows with the number of cases.
+
+    Args:
+        function: A function of a module, or functools.partial of one: picklable.
+        items: One item for each case.
+        workers: Number of processes; 0 and 1 work in this process.
+        name: Returns the name of an item for errors.
+        describe: Name of the work for the progress bar and the log.
+        known: Returns the result of an item that was finished before, or None. It is
+            called in this process, before any worker is started.
+
+    Returns:
+        The results, in the order of the items.
+
+    Raises:
+        DataError: If the function raises one: its message after the name of the case.
+            If a worker is killed: the cases that were being worked on.
+    """
+    found: dict[int, R] = {}
+    with work(describe, total=len(items), unit="case") as progress:
+        for place, item in enumerate(items if known else ()):
+            assert known is not None
+            result = call_named(known, item, name(item))
+            if result is not None:
+                found[place] = result
+                progress.advance()
+        left = [place for place in range(len(items)) if place not in found]
+        todo = [(items[place], name(items[place])) for place in left]
+        if workers <= 1 or len(todo) <= 1:
+            made = _in_this_process(function, todo, progress)
+        else:
+            made = _in_processes(function, todo, workers, progress)
+        found.update(zip(left, made, strict=True))
+    log.info("%s: %d cases%s", describe, len(items), _known_words(items, left))
+    return [found[place] for place in range(len(items))]
+
+
+def _known_words(items: Sequence[Any], left: list[int]) -> str:
+    many = len(items) - len(left)
+    return f", {many} of them known" if many else ""
+
+
+def call_named(function: Callable[[T], R], item: T, name: str) -> R:
+    """Call a function on an item; a DataError begins with the name of the case."""
+    try:
+        return function(item)
+    except DataError as error:
+        raise DataError(f"case {name}: {error}") from error
+
+
+def _in_this_process(
+    function: Callable[[T], R], todo: list[tuple[T, str]], progress: Work
+) -> list[R]:
+    made = []
+    for item, name in todo:
+        made.append(call_named(function, item, name))
+        progress.advance()
+    return made
+
+
+def _in_processes(
+    function: Callable[[T], R],
+    todo: list[tuple[T, str]],
+    workers: int,
+    progress: Work,
+) -> list[R]:
+    context = multiprocessing.get_context("spawn")
+    workers = min(workers, len(todo))
+    pool = ProcessPoolExecutor(workers, context, _start, (function,))
+    futures: dict[Future[list[R]], list[tuple[T, str]]] = {}
+    try:
+        for part in chunks(todo, workers):
+            futures[pool.submit(_work, part)] = part
+        for future in as_completed(futures):
+            future.result()
+            progress.advance(len(futures[future]))
+    except BrokenProcessPool as error:
+        lost = [part for future, part in futures.items() if _was_lost(future)]
+        names = [name for part in lost for _, name in part]
+        raise DataError(
+            f"a worker was killed while it worked on one of {', '.join(names[:8])}; "
+            "most likely memory ran out: set fewer workers"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return [result for future in futures for result in future.result()]
+
+
+def chunks(todo: list[T], workers: int) -> Iterator[list[T]]:
+    """Cut a list into tasks: single cases, or several where cases are many."""
+    size = max(1, min(LARGEST, len(todo) // (workers * TURNS)))
+    for first in range(0, len(todo), size):
+        yield todo[first : first + size]
+
+
+def _was_lost(future: "Future[R]") -> bool:
+    return not future.done() or isinstance(future.exception(), BrokenProcessPool)
+
+
+class _Given:
+    """What the workers of this process's parent do; set once, as they start."""
+
+    function: Callable[[Any], Any]
+
+
+def _start(function: Callable[[T], R]) -> None:
+    """Take the function, and compute on one core: the workers share them."""
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = "1"
+    _Given.function = function
+
+
+def _work(part: list[tuple[T, str]]) -> list[Any]:
+    """Call the function that the worker was given on some items."""
+    return [call_named(_Given.function, item, name) for item, name in part]
