@@ -39,7 +39,7 @@ ARMS = {
 def main() -> None:
     """Run the trials; write docs/experiments/border-weights.md."""
     given = parse_arguments("border_weights", __doc__ or "", "~/sets/2d_dsb2018")
-    base = read_sections("nuclei", "unet2d-border", CHANGES)
+    base = read_sections("border-weights", "unet2d-border", CHANGES)
     bring_in(given.data, given.paths.data)
     prepare(given.paths, base)
     found = run_arms(base, ARMS, figures, paths=given.paths, seeds=given.seeds)

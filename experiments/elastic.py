@@ -55,7 +55,7 @@ ARMS: dict[str, dict[str, Any]] = {
 def main() -> None:
     """Run the trials; write docs/experiments/elastic.md."""
     given = parse_arguments("elastic", __doc__ or "", "~/sets/2d_isbi2012_em")
-    base = read_sections("nuclei", "unet2d-plain", CHANGES)
+    base = read_sections("border-weights", "unet2d-plain", CHANGES)
     found: Found = {}
     for seed in given.seeds:
         paths = Paths(given.paths.root / f"seed-{seed}")

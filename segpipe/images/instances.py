@@ -30,13 +30,13 @@ def components(
         mask: Voxels of a structure; a 2-D image has one k.
         connectivity: Over ``faces`` (edges in 2-D) only, or over corners, too: ``all``.
     """
-    flat = mask.shape[2] == 1
-    ways = {"faces": 4, "all": 8} if flat else {"faces": 6, "all": 26}
-    array = mask[:, :, 0] if flat else mask
+    # As a volume, even if it has one k: cc3d 3.29 divides components of 2-D masks where
+    # all neighbours count, and raises a RuntimeError for some masks of a single row.
+    ways = {"faces": 6, "all": 26}
     labelled: np.ndarray = cc3d.connected_components(
-        np.ascontiguousarray(array), connectivity=ways[connectivity]
+        np.ascontiguousarray(mask), connectivity=ways[connectivity]
     )
-    return labelled.reshape(mask.shape).astype(np.int32)
+    return labelled.astype(np.int32)
 
 
 def instances_of_structures(

@@ -19,7 +19,7 @@ def test_a_change_reaches_its_place_and_nothing_else() -> None:
 
 
 def test_an_arm_is_a_preset_with_changes_that_are_checked() -> None:
-    base = read_sections("nuclei", "unet2d-plain", {"train": {"epochs": 2}})
+    base = read_sections("border-weights", "unet2d-plain", {"train": {"epochs": 2}})
     other = changed(base, train={"augmentation": {"elastic_deviation": 10}})
 
     assert base.train.epochs == other.train.epochs == 2
@@ -34,7 +34,7 @@ def test_a_finished_trial_is_not_run_again_until_something_changes(
 ) -> None:
     paths = Paths(tmp_path)
     write_text(paths.data / "dataset.json", "{}")
-    base = read_sections("nuclei", "unet2d-plain", {})
+    base = read_sections("border-weights", "unet2d-plain", {})
     ran = []
 
     def work(trial: Trial, compute: Compute) -> dict[str, float]:

@@ -39,6 +39,23 @@ def test_components_are_scipys(
     assert not found[~mask].any()
 
 
+@pytest.mark.parametrize("connectivity", ["faces", "all"])
+def test_components_of_images_are_scipys_whatever_their_size(
+    connectivity: Literal["faces", "all"],
+) -> None:
+    """cc3d's own way for 2-D masks gave wrong components, or raised, for some."""
+    rng = np.random.default_rng(0)
+    structure = ndimage.generate_binary_structure(3, 3 if connectivity == "all" else 1)
+    for _ in range(2000):
+        shape = (*rng.integers(1, 20, 2).tolist(), 1)
+        mask = rng.random(shape) < rng.random()
+        expected, count = ndimage.label(mask, structure)
+        found = components(mask, connectivity=connectivity)
+
+        assert found.max() == count
+        assert len({*zip(found[mask], expected[mask], strict=True)}) == count
+
+
 def test_structures_that_touch_are_different_instances() -> None:
     label = np.zeros((6, 6, 1), dtype=np.int16)
     label[0:2, 0:2], label[2:4, 2:4], label[5, 5], label[0, 5] = 1, 2, 1, 7
