@@ -79,7 +79,8 @@ def import_(
     ] = False,
     spacing_mm: SpacingMm = None,
     grey: Annotated[
-        bool, typer.Option("--grey", help="Three equal colours become one channel.")
+        bool,
+        typer.Option("--grey", help="Colours become one channel, by luma if unequal."),
     ] = False,
     image_key: Annotated[str, typer.Option(help="HDF5 data set of the image.")] = "raw",
     label_key: Annotated[

@@ -7,6 +7,7 @@ import numpy as np
 
 from segpipe.dataset.case import Case, CaseList
 from segpipe.images.borders import Separation
+from segpipe.images.formats.colours import is_picture, match_colours
 from segpipe.images.formats.files import read_image, read_label, write_label
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image, LabelMap
@@ -16,7 +17,8 @@ from segpipe.project.documents import Document
 def read_case(data: Path, cases: CaseList, case: Case) -> Image:
     """Read all channels of a case, on the grid of the first.
 
-    A channel that the case lacks is NaN, which preprocessing turns into 0.
+    A channel that the case lacks is NaN, which preprocessing turns into 0. A grey
+    picture in a data set of colours, or the reverse, is converted (``match_colours``).
     """
     parts = [
         read_image(data / file, spacing_mm=cases.spacing_mm) for file in case.images
@@ -25,6 +27,8 @@ def read_case(data: Path, cases: CaseList, case: Case) -> Image:
     for number in case.missing:  # in ascending order
         arrays.insert(number, np.full_like(arrays[0][:1], np.nan))
     array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    if len(arrays) == 1 and is_picture(data / case.images[0]):
+        array, _ = match_colours(array, cases.channels)
     return Image(array, Grid(grid.shape, grid.affine, cases.unit))
 
 

@@ -14,6 +14,7 @@ from segpipe.dataset.description import legend_of
 from segpipe.dataset.layout import CaseFiles, Dataset
 from segpipe.images.contract import check_axial, check_varies
 from segpipe.images.formats import raster, slicer
+from segpipe.images.formats.colours import HOW, is_picture, match_colours
 from segpipe.images.formats.files import read_image, read_label
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image, LabelMap
@@ -91,12 +92,13 @@ def inspect_case(
 ) -> Finding:
     """Read all files of a case, one after the other, and list all faults."""
     faults: list[str] = []
-    grid, digest = _inspect_images(files, data, dataset, limits, faults)
+    converted: list[str] = []
+    grid, digest = _inspect_images(files, data, dataset, limits, faults, converted)
     counts: dict[int, int] = {}
     stated = (
         raster.spacing_warning(data / file, dataset.spacing_mm) for file in files.images
     )
-    warnings = [words for words in stated if words]
+    warnings = [*converted, *(words for words in stated if words)]
     label = _try(partial(_read_label, data / files.label, dataset), faults)
     if label is not None:
         faults += _apart(data / files.label, label.grid, grid, limits)
@@ -152,9 +154,17 @@ def add_voxels(digest: Any, image: Image) -> None:
 
 
 def _inspect_images(
-    files: CaseFiles, data: Path, dataset: Dataset, limits: Limits, faults: list[str]
+    files: CaseFiles,
+    data: Path,
+    dataset: Dataset,
+    limits: Limits,
+    faults: list[str],
+    converted: list[str],
 ) -> tuple[Grid | None, str]:
-    """The grid of the first image and the digest of all, one image at a time."""
+    """The grid of the first image and the digest of all, one image at a time.
+
+    What read_case converts is added to the last list, in sentences.
+    """
     digest = hashlib.sha256()
     grid: Grid | None = None
     channels, readable = 0, True
@@ -167,7 +177,12 @@ def _inspect_images(
             continue
         faults += _apart(path, image.grid, grid, limits)
         faults += _flat_channels(path, image.array)
-        channels += len(image.array)
+        if len(files.images) == 1 and is_picture(path):
+            matched, words = match_colours(image.array, dataset.channels)
+            converted += [words] if words else []
+            channels += len(matched)
+        else:
+            channels += len(image.array)
         add_voxels(digest, image)
         if grid is None:
             grid = image.grid
@@ -177,7 +192,7 @@ def _inspect_images(
         faults.append(
             f"{data / files.images[0]}: expected {len(names)} channels "
             f"({', '.join(names)}), found {channels}; mend channel_names in "
-            "dataset.json, or the image"
+            f"dataset.json, or the image: {HOW}"
         )
     return grid, digest.hexdigest()
 

@@ -15,6 +15,7 @@ from mlflow.models import ModelSignature, set_model
 from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
 from segpipe.approval.use import is_required, is_trial
+from segpipe.images.formats.colours import are_colours, match_colours
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
@@ -37,14 +38,22 @@ def default_inference() -> Inference:
 def build_signature(spec: SegmenterSpec) -> ModelSignature:
     """Inputs, outputs and parameters of a registered segmenter.
 
-    Input: one image (1, channel, i, j, k) of float32, raw intensities on its own grid.
+    Input: one image (1, channel, i, j, k) of float32, raw intensities on its own grid;
+    a segmenter of single images also takes grey for colours, and the reverse.
     Output: a label map (1, i, j, k) in the data set's values. Parameter: ``affine``, 16
     numbers.
     """
-    image = TensorSpec(np.dtype("float32"), (1, len(spec.plan.channels), -1, -1, -1))
+    channels = -1 if takes_other_colours(spec) else len(spec.plan.channels)
+    image = TensorSpec(np.dtype("float32"), (1, channels, -1, -1, -1))
     labels = TensorSpec(label_dtype(spec.plan), (1, -1, -1, -1))
     affine = ParamSpec("affine", "double", [], (-1,))
     return ModelSignature(Schema([image]), Schema([labels]), ParamSchema([affine]))
+
+
+def takes_other_colours(spec: SegmenterSpec) -> bool:
+    """Whether grey may stand for the channels, or three colours."""
+    single = len(spec.plan.channels) == 1 or are_colours(spec.plan.channels)
+    return spec.plan.dimensions == 2 and single
 
 
 def numbered_folders(folder: Path) -> list[Path]:
@@ -110,8 +119,11 @@ class RegisteredSegmenter(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
                 "image: expected finite intensities, found NaN or infinite ones; "
                 "replace them first"
             )
+        spec = self._segmenter.spec
+        if takes_other_colours(spec):
+            array, _ = match_colours(array, spec.plan.channels)
         _, i, j, k = array.shape
-        grid = Grid((i, j, k), affine, self._segmenter.spec.plan.unit)
+        grid = Grid((i, j, k), affine, spec.plan.unit)
         label = self._segmenter.segment(Image(array, grid), self._inference)
         return label.array[np.newaxis]
 

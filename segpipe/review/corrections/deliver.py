@@ -10,6 +10,7 @@ from segpipe.approval.protocol import reviews_root
 from segpipe.approval.records import Record, Subject
 from segpipe.dataset.case import DERIVED, CaseList, read_cases
 from segpipe.dataset.inspection import add_voxels
+from segpipe.images.formats.colours import is_picture
 from segpipe.images.formats.files import read_image, read_label, suffix_of, write_label
 from segpipe.images.volume import LabelMap
 from segpipe.project.documents import write_folder, write_json, write_text
@@ -71,7 +72,8 @@ def deliver(
     """
     case = found.output.name.removesuffix(suffix_of(found.output))
     manifest, cases = _check_manifest(found, case), read_cases(paths.artifacts)
-    if len(found.images) != len(cases.channels):
+    one_picture = len(found.images) == 1 and is_picture(found.images[0])
+    if len(found.images) != len(cases.channels) and not one_picture:
         raise DataError(
             f"--image: expected {len(cases.channels)} channels "
             f"({', '.join(cases.channels)}), found {len(found.images)} files"

@@ -10,6 +10,7 @@ from jaxtyping import Float32
 
 from segpipe.dataset.description import NIFTI, RESERVED, Values
 from segpipe.images.formats import nifti
+from segpipe.images.formats.colours import match_colours
 from segpipe.images.formats.files import read_image
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image
@@ -41,7 +42,7 @@ class ImportOptions:
         reference: The observer whose labels are the reference.
         instances: Whether the label maps are instance ids of one structure.
         spacing_mm: Distance of columns, rows (and slices) in files that store none.
-        grey: Whether images whose colours are all equal become one channel.
+        grey: Whether colours become one channel, by their luma where they differ.
         image_key: Data set of the image in HDF5 files.
         label_key: Data set of the label map in HDF5 files.
         patients: CSV file with the columns case and patient, and free ones.
@@ -163,11 +164,9 @@ def drop_redundant_channels(
     keep_alpha: bool,
     options: ImportOptions,
 ) -> Float32[np.ndarray, "kept i j k"]:
-    """Drop an alpha channel without information, and equal colours but one."""
+    """Drop an alpha channel without information; make colours grey if asked to."""
     kept = array if keep_alpha or len(array) not in (2, 4) else array[:-1]
-    if options.grey and len(kept) == 3 and (kept == kept[:1]).all():
-        return kept[:1]
-    return kept
+    return match_colours(kept, ("grey",))[0] if options.grey else kept
 
 
 def grid_with_spacing(grid: Grid, spacing_mm: tuple[float, ...] | None) -> Grid:

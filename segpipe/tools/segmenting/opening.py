@@ -10,6 +10,7 @@ import numpy as np
 from segpipe.images.contract import check_axial, check_varies
 from segpipe.images.dicom.series import DicomImage, read_series
 from segpipe.images.formats import raster
+from segpipe.images.formats.colours import HOW, is_picture, match_colours
 from segpipe.images.formats.files import open_image
 from segpipe.images.grid import SAME_GRID, Grid
 from segpipe.images.volume import Image, ImageStream
@@ -75,6 +76,7 @@ def open_study(
             f"{study.files[0]}: expected {len(plan.channels)} channels "
             f"({', '.join(plan.channels)}), found {source.channels}; name the files of "
             "one case NAME_0000, NAME_0001 … in this order"
+            + (f"; {HOW}" if is_picture(study.files[0]) else "")
             + ("" if plan.missing_channels else MAY_LACK)
         )
     _check_kind(study.files[0], source.grid, plan)
@@ -129,7 +131,7 @@ def _varying(path: Path, source: ImageStream) -> ImageStream:
 def _open_files(
     files: tuple[Path, ...], plan: Plan, spacing_mm: tuple[float, float] | None
 ) -> tuple[ImageStream, tuple[str, ...]]:
-    if files[0].name.lower().endswith(raster.SUFFIXES):
+    if is_picture(files[0]):
         return _open_raster(files, plan, spacing_mm)
     parts = [open_image(file) for file in files]
     for file, part in zip(files, parts, strict=True):
@@ -153,7 +155,7 @@ def _open_files(
 def _open_raster(
     files: tuple[Path, ...], plan: Plan, spacing_mm: tuple[float, float] | None
 ) -> tuple[ImageStream, tuple[str, ...]]:
-    """Open pictures; drop uniform alpha and equal colour channels, with a warning."""
+    """Open pictures; drop uniform alpha, and match the colours, with a warning."""
     images = [raster.read_image(file, spacing_mm=spacing_mm) for file in files]
     array, grid, warnings = images[0].array, images[0].grid, []
     wanted = len(plan.channels)
@@ -165,9 +167,9 @@ def _open_raster(
     if has_alpha and (array[-1] == array[-1].flat[0]).all():
         array = array[:-1]
         warnings.append("the alpha channel, alike everywhere, was left out")
-    if wanted == 1 and len(array) == 3 and (array == array[:1]).all():
-        array = array[:1]
-        warnings.append("colours, all equal, became one grey channel")
+    if len(images) == 1:
+        array, words = match_colours(array, plan.channels)
+        warnings += [words] if words else []
     for file in files:
         warnings += filter(None, [raster.spacing_warning(file, spacing_mm)])
     image = Image(np.ascontiguousarray(array), grid)

@@ -34,12 +34,15 @@ def test_an_alpha_that_says_nothing_goes(
     assert len(drop_redundant_channels(image(*channels), keep_alpha, OPTIONS)) == kept
 
 
-def test_equal_colours_become_grey_only_if_told() -> None:
+def test_colours_become_grey_only_if_told() -> None:
     equal, other = image(5.0, 5.0, 5.0), image(5.0, 5.0, 6.0)
 
     assert len(drop_redundant_channels(equal, False, OPTIONS)) == 3
     assert len(drop_redundant_channels(equal, False, GREY)) == 1
-    assert len(drop_redundant_channels(other, False, GREY)) == 3
+    assert drop_redundant_channels(other, False, OPTIONS) is other
+    found = drop_redundant_channels(other, False, GREY)
+    assert (found == 5).all()  # .299 * 5 + .587 * 5 + .114 * 6, rounded
+    assert len(found) == 1
 
 
 def test_a_spacing_is_given_only_to_what_has_none() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from segpipe.dataset.description import NIFTI, Description, Values
 from segpipe.images.formats import raster, slicer
+from segpipe.images.formats.colours import is_picture
 from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
 from segpipe.project.progress import track
@@ -56,7 +57,9 @@ def choose_conversion(
         or options.channels
         or raw.channels
     )
-    keep_alpha = len(channels) in (2, 4) if channels else _survey_alpha(raw, options)
+    keep_alpha, coloured = len(channels) in (2, 4), False
+    if not channels:
+        keep_alpha, coloured = _survey_colours(raw, options)
     images = [read_raw_image(file, options) for file in first.images]
     count = len(first.missing) + sum(
         len(drop_redundant_channels(part.array, keep_alpha, options)) for part in images
@@ -65,7 +68,7 @@ def choose_conversion(
     return Conversion(
         options=options,
         ending=ending,
-        channels=channels or _default_channels(count),
+        channels=channels or _default_channels(3 if coloured else count),
         labels=choice.labels,
         ignore=choice.ignore,
         spacing_mm=spacing_mm,
@@ -205,16 +208,24 @@ def _choose_ending(
     return existing.file_ending
 
 
-def _survey_alpha(raw: RawCases, options: ImportOptions) -> bool:
-    """Whether the last of two or four channels varies in any image."""
+def _survey_colours(raw: RawCases, options: ImportOptions) -> tuple[bool, bool]:
+    """Look at the channels of all pictures.
+
+    Returns:
+        Whether the last of two or four channels varies in any; and, if none does,
+        whether any picture has colours, which all become then.
+    """
     files = [file for case in raw.cases for file in case.images]
-    if not files[0].name.lower().endswith(raster.SUFFIXES):
-        return True  # no colours: all channels count
+    if not is_picture(files[0]):
+        return True, False  # no colours: all channels count
+    single = len(files) == len(raw.cases)
+    coloured = False
     for file in track(files, "look at images", total=len(files), unit="file"):
         array = read_raw_image(file, options).array
         if len(array) in (2, 4) and array[-1].min() < array[-1].max():
-            return True
-    return False
+            return True, False
+        coloured |= len(array) in (3, 4)
+    return False, coloured and single and not options.grey
 
 
 def _default_channels(count: int) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from segpipe.dataset.description import NIFTI
 from segpipe.dataset.layout import OBSERVERS
 from segpipe.images.contract import check_axial, check_varies
 from segpipe.images.formats import nifti, raster
+from segpipe.images.formats.colours import HOW, is_picture, match_colours
 from segpipe.images.formats.files import read_label, write_label
 from segpipe.images.grid import SAME_GRID, Grid
 from segpipe.images.volume import Image, LabelMap
@@ -54,7 +55,10 @@ def write_case(
         array = drop_redundant_channels(
             image.array, conversion.keep_alpha, conversion.options
         )
-        _note_image(file, image, len(array), conversion, notes)
+        if len(case.images) == 1 and is_picture(file):
+            array, words = match_colours(array, conversion.channels)
+            notes.assumed[file] += [words] if words and len(array) == 3 else []
+        _note_image(file, image, array, conversion, notes)
         grid = grid_with_spacing(image.grid, conversion.spacing_mm)
         parts.append(check_image(file, Image(array, grid)))
     count = sum(len(part.array) for part in parts)
@@ -62,8 +66,8 @@ def write_case(
     if count != len(wanted):
         raise DataError(
             f"{case.images[0]}: expected {len(wanted)} channels "
-            f"({', '.join(wanted)}), found {count}; give --channel for "
-            "each, --grey if all colours are equal, or correct the image"
+            f"({', '.join(wanted)}), found {count}; give --channel for each, or "
+            f"correct the image: {HOW} (--grey)"
         )
     lacking = [conversion.channels[n] for n in case.missing]
     if lacking:
@@ -111,12 +115,14 @@ def _inside(file: Path, source: Path | None) -> str:
 
 
 def _note_image(
-    file: Path, image: Image, kept: int, conversion: Conversion, notes: Notes
+    file: Path, image: Image, kept: np.ndarray, conversion: Conversion, notes: Notes
 ) -> None:
     """Note the channels and the spacing that are not those of the file."""
-    if kept == 1 < len(image.array) - 1:
-        notes.dropped[file].append("two of three equal colours")
-    if kept < len(image.array) and len(image.array) in (2, 4):
+    if len(kept) == 1 < len(image.array) - 1:
+        equal = (image.array[:3] == image.array[:1]).all()
+        words = "two of three equal colours" if equal else "colours, but their luma"
+        notes.dropped[file].append(words)
+    if not conversion.keep_alpha and len(image.array) in (2, 4):
         notes.dropped[file].append("the alpha channel, which is the same everywhere")
     if image.grid.unit == "mm":
         return
