@@ -1,14 +1,17 @@
 """Building networks: the spec of one, the network itself, and how it is applied."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Float32
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from segpipe.networks.catalogue import NETWORKS, Network, NetworkName
-from segpipe.project.documents import Document
+from segpipe.networks.layers import SizeRule
+from segpipe.networks.topology import Topology, choose_topology
+from segpipe.project.documents import Document, is_empty
 
 
 class NetworkSpec(Document):
@@ -20,6 +23,8 @@ class NetworkSpec(Document):
         out_channels: Classes, background included.
         base_channels: Width; the other widths follow as in the paper.
         padding: ``valid`` as in the U-Net papers, or ``same``.
+        topology: Strides and kernels of a network that follows the patch; None for the
+            others, and before a patch is chosen.
     """
 
     name: NetworkName
@@ -27,6 +32,7 @@ class NetworkSpec(Document):
     out_channels: PositiveInt
     base_channels: PositiveInt
     padding: Literal["valid", "same"]
+    topology: Topology | None = Field(None, exclude_if=is_empty)
 
     @property
     def dimensions(self) -> Literal[2, 3]:
@@ -38,15 +44,56 @@ class NetworkSpec(Document):
         """Whether it normalizes by statistics of its input, whose size then matters."""
         return NETWORKS[self.name].sees_tile_statistics
 
+    @property
+    def follows_patch(self) -> bool:
+        """Whether its strides and kernels depend on the patch and its spacing."""
+        return getattr(NETWORKS[self.name], "follows_patch", False)
+
+    def for_patch(
+        self, size: Sequence[int], spacing: Sequence[float], slice_axis: int | None
+    ) -> "NetworkSpec":
+        """The spec with the topology for a patch, if the network follows it.
+
+        Args:
+            size: Voxels along i, j, k.
+            spacing: Spacing along i, j, k.
+            slice_axis: The axis across which a 2-D network takes slices; None in 3-D.
+        """
+        if not self.follows_patch:
+            return self
+        axes = [axis for axis in range(3) if axis != slice_axis]
+        chosen = choose_topology(
+            [size[axis] for axis in axes], [spacing[axis] for axis in axes]
+        )
+        return self.model_copy(update={"topology": chosen})
+
 
 def build_network(spec: NetworkSpec) -> Network:
     """Build a network; its paper's initial weights come from torch's generator."""
+    planned: dict[str, Any] = (
+        {} if spec.topology is None else {"topology": spec.topology}
+    )
     return NETWORKS[spec.name](
         spec.in_channels,
         spec.out_channels,
         base_channels=spec.base_channels,
         padding=spec.padding,
+        **planned,
     )
+
+
+def size_rule(network: Network, axis: int, slice_axis: int | None) -> SizeRule:
+    """The sizes that a network takes along an axis of the volume.
+
+    Args:
+        network: The network.
+        axis: The axis, which is not the slice axis.
+        slice_axis: The axis across which a 2-D network takes slices; None in 3-D.
+    """
+    if isinstance(network.sizes, SizeRule):
+        return network.sizes
+    before = slice_axis is not None and slice_axis < axis
+    return network.sizes[axis - before]
 
 
 def margin_of(network: Network, slice_axis: int | None) -> tuple[int, int, int]:
@@ -62,11 +109,26 @@ def apply_network(
 
     A 2-D network gets them without their axis of size 1, ``slice_axis``.
     """
+    logits = torch.as_tensor(network(_laid_out(image, slice_axis)))
+    return logits if slice_axis is None else logits.unsqueeze(2 + slice_axis)
+
+
+def apply_levels(
+    network: nn.Module, image: Float32[Tensor, "B c i j k"], slice_axis: int | None
+) -> tuple[Float[Tensor, "B classes ..."], ...]:
+    """Compute the logits of each level of a network's decoder, the largest first."""
+    deep: Any = network
+    levels: tuple[Tensor, ...] = deep.levels(_laid_out(image, slice_axis))
+    if slice_axis is None:
+        return levels
+    return tuple(logits.unsqueeze(2 + slice_axis) for logits in levels)
+
+
+def _laid_out(image: Tensor, slice_axis: int | None) -> Tensor:
+    """The image as convolutions take it fastest, for a 2-D network without an axis."""
     if slice_axis is None:  # channels last: up to a fifth slower, V-Net in bf16
-        return torch.as_tensor(network(image.contiguous()))
+        return image.contiguous()
     # Not contiguous(channels_last): torch takes a single channel for channels last
     # already, and the convolutions then take another, slower way.
     last = image.squeeze(2 + slice_axis).permute(0, 2, 3, 1)
-    plane = last.clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
-    logits = network(plane)
-    return torch.as_tensor(logits).unsqueeze(2 + slice_axis)
+    return last.clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)

@@ -20,6 +20,14 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
+def is_off(value: Any) -> bool:
+    """Whether an option has the value of params that were written before it.
+
+    Such a field stays out of records and fingerprints, which remain what they were.
+    """
+    return not value
+
+
 Section = TypeVar("Section", bound=BaseModel)
 
 

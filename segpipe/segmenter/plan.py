@@ -13,6 +13,7 @@ from pydantic import (
 
 from segpipe.images.region import Region
 from segpipe.images.values import Legend, Unions
+from segpipe.networks.topology import Topology
 from segpipe.project.documents import Document, Unit, is_empty, write_folder
 
 PLAN, PATCHES = "plan.json", "patches"
@@ -130,6 +131,7 @@ class PatchPlan(Document):
         batch_size: Patches per step.
         slice_axis: The axis across which a 2-D network takes slices; None in 3-D.
         memory_gb: Estimated memory of a training step.
+        topology: Strides and kernels of a network that follows the patch.
     """
 
     format_version: Literal[1]
@@ -137,6 +139,7 @@ class PatchPlan(Document):
     batch_size: PositiveInt
     slice_axis: int | None
     memory_gb: float
+    topology: Topology | None = Field(None, exclude_if=is_empty)
 
 
 Plan.model_rebuild()

@@ -4,6 +4,7 @@ import logging
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
@@ -21,8 +22,9 @@ from segpipe.evaluation.metrics import dice
 from segpipe.evaluation.scores import LOW_CEILING, mean_known
 from segpipe.images.grid import Spacing, Triple
 from segpipe.images.region import Region, usual
-from segpipe.networks.build import NetworkSpec, build_network
+from segpipe.networks.build import NetworkSpec, build_network, size_rule
 from segpipe.networks.catalogue import Network
+from segpipe.networks.layers import SizeRule
 from segpipe.networks.memory import training_memory_gb
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
@@ -382,6 +384,7 @@ def _plan_model(
         patch = plan_patch(
             spec,
             profile=plan.profile,
+            spacing=plan.spacing,
             slice_axis=slice_axis,
             patch_size=model.patch_size,
             batch_size=model.batch_size,
@@ -435,6 +438,7 @@ def plan_patch(
     spec: NetworkSpec,
     *,
     profile: DatasetProfile,
+    spacing: Spacing,
     slice_axis: int | None,
     patch_size: Literal["auto", "full"] | Triple,
     batch_size: Literal["auto"] | int,
@@ -451,6 +455,7 @@ def plan_patch(
     Args:
         spec: Spec of the network.
         profile: Profile of the cases, with their prepared shapes.
+        spacing: Spacing of the prepared grid, which some networks follow.
         slice_axis: Axis across which a 2-D network takes slices; None in 3-D.
         patch_size: A fixed size in voxels, ``auto``, or ``full``, which covers the
             largest case.
@@ -462,18 +467,16 @@ def plan_patch(
         DataError: If a fixed patch is not valid for the network, or no patch fits the
             memory.
     """
-    with torch.device("meta"):
-        network = build_network(spec)
+    shaped = _Shaped(spec, spacing, slice_axis)
     if patch_size == "auto":
         wanted = 2 if batch_size == "auto" else batch_size
-        median = profile.median_prepared_shape
-        size = _largest(network, median, slice_axis, wanted, memory_gb)
+        size = _largest(shaped, profile.median_prepared_shape, wanted, memory_gb)
     elif patch_size == "full":
-        size = _covering(network, profile.largest_prepared_shape, slice_axis)
+        size = shaped.covering(profile.largest_prepared_shape)
     else:
-        _check(network, patch_size, slice_axis)
+        _check(shaped, patch_size)
         size = patch_size
-    each, fixed = training_memory_gb(network, size, slice_axis)
+    each, fixed = training_memory_gb(shaped.network(size), size, slice_axis)
     fitting = int((memory_gb - fixed) / each)
     batch = max(1, min(fitting, largest_batch)) if batch_size == "auto" else batch_size
     return PatchPlan(
@@ -482,20 +485,74 @@ def plan_patch(
         batch_size=batch,
         slice_axis=slice_axis,
         memory_gb=round(fixed + batch * each, 3),
+        topology=spec.for_patch(size, spacing, slice_axis).topology,
     )
 
 
-def _check(network: Network, patch_size: Triple, slice_axis: int | None) -> None:
+@dataclass(frozen=True)
+class _Shaped:
+    """A network before its patch is chosen.
+
+    Attributes:
+        spec: Its spec, without a topology.
+        spacing: Spacing of the prepared grid.
+        slice_axis: The axis across which a 2-D network takes slices; None in 3-D.
+    """
+
+    spec: NetworkSpec
+    spacing: Spacing
+    slice_axis: int | None
+
+    def network(self, patch_size: Triple) -> Network:
+        """The network for a patch, on torch's meta device."""
+        spec = self.spec.for_patch(patch_size, self.spacing, self.slice_axis)
+        with torch.device("meta"):
+            return build_network(spec)
+
+    def rules(self, patch_size: Triple) -> dict[int, SizeRule]:
+        """The sizes that the network for a patch takes along each of its axes."""
+        network = self.network(patch_size)
+        return {
+            axis: size_rule(network, axis, self.slice_axis)
+            for axis in range(3)
+            if axis != self.slice_axis
+        }
+
+    def covering(self, shape: Triple) -> Triple:
+        """The smallest valid input whose output is at least as large as a shape."""
+        rules = self.rules(shape)
+        i, j, k = (
+            rules[axis].input_size(size) if axis in rules else 1
+            for axis, size in enumerate(shape)
+        )
+        return self.widened((i, j, k))
+
+    def widened(self, patch_size: Triple) -> Triple:
+        """The patch, or twice its size along an axis if it has one voxel at the bottom.
+
+        A single voxel has no variance by which a network could normalize.
+        """
+        rules = self.rules(patch_size)
+        alone = all(patch_size[axis] == rule.stride for axis, rule in rules.items())
+        if not self.spec.sees_tile_statistics or not alone:
+            return patch_size
+        first = min(rules)
+        i, j, k = (size * (1 + (n == first)) for n, size in enumerate(patch_size))
+        return i, j, k
+
+
+def _check(shaped: _Shaped, patch_size: Triple) -> None:
     """Refuse a fixed patch that is not valid for the network."""
+    rules = shaped.rules(patch_size)
     for axis, size in enumerate(patch_size):
-        if axis != slice_axis:
-            network.output_size(size)
+        if axis in rules:
+            rules[axis].output_size(size)
         elif size != 1:
             raise DataError(
                 f"patch_size: expected 1 along the slice axis {axis} of a 2-D network, "
                 f"found {list(patch_size)}; set it to 1 or choose another slice_axis"
             )
-    works = _widened(network, patch_size)
+    works = shaped.widened(patch_size)
     if works != patch_size:
         raise DataError(
             "patch_size: expected more than one voxel at the deepest level of the "
@@ -505,46 +562,25 @@ def _check(network: Network, patch_size: Triple, slice_axis: int | None) -> None
 
 
 def _largest(
-    network: Network,
-    median_shape: Triple,
-    slice_axis: int | None,
-    batch_size: int,
-    memory_gb: float,
+    shaped: _Shaped, median_shape: Triple, batch_size: int, memory_gb: float
 ) -> Triple:
     """The largest patch of which a batch fits the memory."""
     outputs = median_shape
     while True:
-        size = _covering(network, outputs, slice_axis)
-        each, fixed = training_memory_gb(network, size, slice_axis)
+        size = shaped.covering(outputs)
+        network = shaped.network(size)
+        each, fixed = training_memory_gb(network, size, shaped.slice_axis)
         if fixed + batch_size * each <= memory_gb:
             return size
         # Shrink the largest axis to the next smaller valid size.
         axis = size.index(max(size))
-        smaller = size[axis] - 2 * network.margin - network.stride
+        rule = size_rule(network, axis, shaped.slice_axis)
+        smaller = size[axis] - 2 * rule.margin - rule.stride
         i, j, k = (smaller if n == axis else outputs[n] for n in range(3))
         outputs = (i, j, k)
-        if smaller < 1 or _covering(network, outputs, slice_axis) == size:
+        if smaller < 1 or shaped.covering(outputs) == size:
             raise DataError(
                 f"plan.memory_gb: expected room for two of the smallest patches, found "
                 f"{memory_gb} GB against {fixed + batch_size * each:.2f} GB; raise it, "
                 "or lower base_channels or batch_size"
             )
-
-
-def _covering(network: Network, shape: Triple, slice_axis: int | None) -> Triple:
-    """The smallest valid input whose output is at least as large as a shape."""
-    i, j, k = (
-        1 if axis == slice_axis else network.input_size(size)
-        for axis, size in enumerate(shape)
-    )
-    return _widened(network, (i, j, k))
-
-
-def _widened(network: Network, patch_size: Triple) -> Triple:
-    """The patch, or twice its size along i if its deepest level has a single voxel.
-
-    A single voxel has no variance by which a network could normalize.
-    """
-    if network.sees_tile_statistics and patch_size == (network.stride,) * 3:
-        return 2 * network.stride, network.stride, network.stride
-    return patch_size

@@ -249,7 +249,7 @@ def _train_epoch(
     }
     due = progress.epoch % params.validation_interval == 0
     if due or progress.epoch == params.epochs:
-        row |= _validate(task, progress.network, alive)
+        row |= _validate(task, progress.judged, alive)
         progress.judge(row[FIGURE[params.judged_by]])
     progress.history.append(row)
     score, seconds = row[FIGURE[params.judged_by]], time.perf_counter() - began

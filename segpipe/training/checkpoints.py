@@ -139,6 +139,7 @@ class Progress:
         waited: Number of validations since the smoothed Dice last rose, once a
             structure was found.
         history: One row for each finished epoch.
+        average: The network with the moving average of the weights, if there is one.
     """
 
     network: Network
@@ -150,6 +151,12 @@ class Progress:
     waited: int = 0
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
+    average: Network | None = None
+
+    @property
+    def judged(self) -> Network:
+        """The network that is validated and kept."""
+        return self.network if self.average is None else self.average
 
     def judge(self, dice: float) -> None:
         """Keep the current weights if the smoothed Dice is no worse than any before.
@@ -178,7 +185,7 @@ class Progress:
             self.best_dice, self.best_epoch = self.smoothed_dice, self.epoch
             self.best_weights = {
                 name: value.detach().cpu().clone()
-                for name, value in self.network.state_dict().items()
+                for name, value in self.judged.state_dict().items()
             }
 
     def save(self, folder: Path, *, step: int) -> None:
@@ -194,6 +201,8 @@ class Progress:
             "best_weights": self.best_weights,
             "history": self.history,
         }
+        if self.average is not None:
+            state["average"] = self.average.state_dict()
         save_checkpoint(folder, state, step=step)
 
     def resume(self, folder: Path) -> None:
@@ -210,4 +219,6 @@ class Progress:
         self.waited = state["waited"]
         self.best_weights = state["best_weights"]
         self.history = state["history"]
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         log.info("resuming after epoch %d", self.epoch)

@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from segpipe.project.params import Params
+from segpipe.project.params import Params, is_off
 
 Reduction = Literal["mean", "sum"]
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -35,6 +35,7 @@ class LossParams(Params):
         focal_gamma: Exponent of focal: the higher, the less easy voxels count.
         focal_alpha: Factor of focal.
         kept_fraction: Share of the voxels that count in a step, drawn at random.
+        deep_supervision: Whether the levels of a decoder below the first learn, too.
     """
 
     name: Literal["cross_entropy", "dice", "dice_cross_entropy", "focal"]
@@ -42,6 +43,8 @@ class LossParams(Params):
     focal_gamma: float = Field(ge=0)
     focal_alpha: float = Field(gt=0)
     kept_fraction: float = Field(gt=0, le=1)
+    # Never in the params of projects that were written before it.
+    deep_supervision: bool = Field(False, exclude_if=is_off)
 
 
 def alone(part: Tensor) -> Tensor:
@@ -77,6 +80,41 @@ def build_loss(params: LossParams, total: Total = alone, truth: Truth = None) ->
             truth=truth,
         )
     return lambda *batch: overlap(*batch) + voxelwise(*batch)
+
+
+def supervise(
+    loss: Loss,
+    levels: Sequence[Float[Tensor, "B C ..."]],
+    reference: Int64[Tensor, "B i j k"],
+    weight: Float32[Tensor, "B i j k"],
+) -> Float32[Tensor, ""]:
+    """Deep supervision: the mean of a loss over the levels of a decoder.
+
+    A level counts half as much as the one above it, and the lowest does not count
+    unless it is alone. The reference and the weights of a level are the voxels nearest
+    to the centres of its own: a level may see no annotated voxel, and its loss is 0.
+
+    Args:
+        loss: The loss of one level.
+        levels: Logits of each level, the largest first, whose sizes divide the patch.
+        reference: Class indices at the resolution of the patch.
+        weight: Weight of each voxel there.
+
+    Source:
+        nnU-Net v2, ``DeepSupervisionWrapper`` and its weights in ``nnUNetTrainer``.
+    """
+    counting = levels[: max(1, len(levels) - 1)]
+    cost, whole = torch.zeros((), device=weight.device), 0.0
+    for number, logits in enumerate(counting):
+        steps = [
+            size // less
+            for size, less in zip(weight.shape[1:], logits.shape[2:], strict=True)
+        ]
+        places = (slice(None), *(slice(step // 2, None, step) for step in steps))
+        share = 0.5**number
+        cost = cost + share * loss(logits, reference[places], weight[places])
+        whole += share
+    return cost / whole
 
 
 def keep_some(

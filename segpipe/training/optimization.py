@@ -6,9 +6,17 @@ from typing import Literal
 
 import torch
 from pydantic import Field
+from torch import nn
 from torch.nn import Parameter
 
-from segpipe.project.params import Params
+from segpipe.project.params import Params, is_off
+
+# Length of a training for each budget: docs/decisions/0024-residual-encoder.md.
+BUDGETS = {
+    "minutes": {"epochs": 25, "steps_per_epoch": 50},
+    "hour": {"epochs": 100, "steps_per_epoch": 80},
+    "day": {"epochs": 500, "steps_per_epoch": 400},
+}
 
 
 class OptimizerParams(Params):
@@ -24,6 +32,8 @@ class OptimizerParams(Params):
             after each interval, as in the V-Net paper.
         drop_interval: Steps between drops of the learning rate.
         clip_norm: Largest norm of the gradient; 0 turns clipping off.
+        ema: Share of the past in the moving average of the weights, which is validated
+            and kept in place of the weights themselves; 0 for no average.
     """
 
     name: Literal["sgd", "adamw"]
@@ -34,6 +44,8 @@ class OptimizerParams(Params):
     schedule: Literal["constant", "poly", "cosine", "drop"]
     drop_interval: int = Field(gt=0)
     clip_norm: float
+    # Never in the params of projects that were written before it.
+    ema: float = Field(0.0, ge=0, lt=1, exclude_if=is_off)
 
 
 def build_optimizer(
@@ -72,3 +84,28 @@ def learning_rate(params: OptimizerParams, *, step: int, steps: int) -> float:
     if params.schedule == "drop":
         return params.learning_rate / 10.0 ** (step // params.drop_interval)
     return params.learning_rate
+
+
+def average_weights(
+    average: nn.Module, network: nn.Module, *, share: float, step: int
+) -> None:
+    """Move the average of the weights towards those after a step.
+
+    Early on, the past counts for less than its share, (1 + t) / (10 + t): the random
+    weights at the beginning are soon forgotten.
+
+    Args:
+        average: Holds the averages; changed in place.
+        network: The network after the step.
+        share: Share of the past.
+        step: Number of the step, from 0.
+
+    Source:
+        Polyak 1992, doi:10.1137/0330046; Tarvainen 2017, arXiv:1703.01780, for the
+        moving average; TensorFlow's ``ExponentialMovingAverage`` for the beginning.
+    """
+    past = min(share, (1 + step) / (10 + step))
+    pairs = zip(average.parameters(), network.parameters(), strict=True)
+    with torch.no_grad():
+        for old, new in pairs:
+            old.lerp_(new, 1 - past)

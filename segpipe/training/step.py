@@ -9,12 +9,12 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from segpipe.images.grid import Triple
-from segpipe.networks.build import apply_network
+from segpipe.networks.build import apply_levels, apply_network
 from segpipe.project.errors import DataError
 from segpipe.segmenter.compute import memory_demanded
 from segpipe.training.checkpoints import Progress
-from segpipe.training.losses import keep_some
-from segpipe.training.optimization import learning_rate
+from segpipe.training.losses import keep_some, supervise
+from segpipe.training.optimization import average_weights, learning_rate
 from segpipe.training.patches.augmentation import augment
 from segpipe.training.patches.geometry import (
     draw_sources,
@@ -158,10 +158,8 @@ def train_step(task: Task, progress: Progress, step: int, patches: Patches) -> f
     progress.optimizer.zero_grad(set_to_none=True)
     with memory_demanded("lower batch_size, patch_size or base_channels"):
         with compute.autocast():
-            logits = apply_network(
-                progress.network, patches.image, task.patch.slice_axis
-            )
-        loss = task.loss(logits, patches.reference, patches.weight)
+            levels = _levels(task, progress, patches)
+        loss = supervise(task.loss, levels, patches.reference, patches.weight)
         loss.backward()  # type: ignore[no-untyped-call]
     task.world.add_gradients(progress.network)
     if params.optimizer.clip_norm:
@@ -176,4 +174,16 @@ def train_step(task: Task, progress: Progress, step: int, patches: Patches) -> f
             "compute.precision to fp32"
         )
     progress.optimizer.step()
+    if progress.average is not None:
+        average_weights(
+            progress.average, progress.network, share=params.optimizer.ema, step=step
+        )
     return value
+
+
+def _levels(task: Task, progress: Progress, patches: Patches) -> tuple[Tensor, ...]:
+    """The logits that the loss sees, at one resolution or at several."""
+    image, axis = patches.image, task.patch.slice_axis
+    if task.params.loss.deep_supervision:
+        return apply_levels(progress.network, image, axis)
+    return (apply_network(progress.network, image, axis),)

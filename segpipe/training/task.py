@@ -1,6 +1,7 @@
 """Task: all that a training needs and that does not change while it runs."""
 
 import logging
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,7 +28,11 @@ from segpipe.segmenter.spec import Outputs, SegmenterSpec, segmenter_digest
 from segpipe.training.checkpoints import Progress
 from segpipe.training.distributed import World
 from segpipe.training.losses import Loss, LossParams, build_loss
-from segpipe.training.optimization import OptimizerParams, build_optimizer
+from segpipe.training.optimization import (
+    BUDGETS,
+    OptimizerParams,
+    build_optimizer,
+)
 from segpipe.training.patches.augmentation import AugmentationParams
 from segpipe.training.patches.sampling import TrainingCase, read_training_case
 
@@ -43,8 +48,9 @@ class TrainParams(Params):
     Attributes:
         network: Name of the network.
         base_channels: Width of the first level; 64 in the paper of unet2d, 32 in that
-            of unet3d, 16 in that of vnet.
-        padding: ``valid`` as in the U-Net papers, or ``same`` as in the V-Net paper.
+            of unet3d and of resenc2d and resenc3d, 16 in that of vnet.
+        padding: ``valid`` as in the U-Net papers, or ``same`` as in the V-Net paper and
+            in that of resenc2d and resenc3d.
         loss: The loss that the training minimizes.
         class_weights: Class weight w_c: ``balanced``, N / (K N_k) over the fold's
             training cases, or ``none``, 1.
@@ -63,6 +69,8 @@ class TrainParams(Params):
         optimizer: Optimizer and learning-rate schedule.
         start_from: ``none``, or FOLDER@DIGEST of a segmenter whose weights are the
             initial weights: to train it longer, on more data or for other structures.
+        budget: ``params``, epochs and steps_per_epoch as written; or ``minutes``,
+            ``hour`` or ``day``, those of BUDGETS, which are then left out of params.
         epochs: Number of epochs.
         steps_per_epoch: Steps of an epoch; a step is one batch.
         validation_interval: Epochs between validations on whole held-out cases.
@@ -93,8 +101,12 @@ class TrainParams(Params):
     augmentation: AugmentationParams
     optimizer: OptimizerParams
     start_from: str
-    epochs: int
-    steps_per_epoch: int
+    # Never in the params of projects that were written before it.
+    budget: Literal["params", "minutes", "hour", "day"] = Field(
+        "params", exclude_if=lambda value: value == "params"
+    )
+    epochs: int = Field(0, validate_default=True)  # 0: not written
+    steps_per_epoch: int = Field(0, validate_default=True)
     validation_interval: int
     validation_overlap_fraction: float
     # Never in the params of projects that were written before it.
@@ -105,6 +117,39 @@ class TrainParams(Params):
     target: Target = Field("labels", exclude_if=lambda target: target == "labels")
     judged_by: JudgedBy = Field("dice", exclude_if=lambda figure: figure == "dice")
     seed: int
+
+    @field_validator("epochs", "steps_per_epoch")
+    @classmethod
+    def _take_length(cls, written: int, info: Any) -> int:
+        """Take the number from the budget, if there is one, and refuse another."""
+        budget, name = info.data.get("budget"), info.field_name
+        if budget not in BUDGETS:
+            if written < 1:
+                text = f"expected 1 or more, found {written or 'nothing'}"
+                raise PydanticCustomError("length", "{text}", {"text": text})
+            return written
+        number = BUDGETS[budget][name]
+        if written not in (0, number):
+            text = (
+                f"expected nothing beside budget: {budget}, which has {number}, found "
+                f"{written}; drop the line, or set budget: params"
+            )
+            raise PydanticCustomError("length", "{text}", {"text": text})
+        return number
+
+    @field_validator("loss")
+    @classmethod
+    def _network_has_levels(cls, loss: LossParams, info: Any) -> LossParams:
+        """Refuse deep supervision of a network that has logits at one level only."""
+        network = NETWORKS.get(info.data.get("network", ""))
+        if loss.deep_supervision and not getattr(network, "has_levels", False):
+            having = [n for n in NETWORKS if getattr(NETWORKS[n], "has_levels", False)]
+            text = (
+                f"expected deep_supervision: false but for {' and '.join(having)}, "
+                "whose papers have it; set it to false"
+            )
+            raise PydanticCustomError("deep_supervision", "{text}", {"text": text})
+        return loss
 
     @field_validator("padding")
     @classmethod
@@ -194,7 +239,9 @@ class TrainParams(Params):
         return SegmenterSpec(
             format_version=1,
             model=model,
-            network=self.network_spec(plan),
+            network=self.network_spec(plan).model_copy(
+                update={"topology": patch.topology}
+            ),
             plan=plan,
             patch_size=patch.patch_size,
             slice_axis=patch.slice_axis,
@@ -430,6 +477,8 @@ def start_or_resume(task: Task) -> Progress:
     network.to(memory_format=layout)  # type: ignore[call-overload]
     optimizer = build_optimizer(task.params.optimizer, network.parameters())
     progress = Progress(network, optimizer)
+    if task.params.optimizer.ema:
+        progress.average = deepcopy(network)
     progress.resume(task.checkpoints)
     if task.compute.compile:
         network.compile(dynamic=False)

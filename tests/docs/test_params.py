@@ -1,4 +1,4 @@
-"""The page of params explains each key of params.yaml."""
+"""The page of params explains each key of params.yaml and of the presets."""
 
 import re
 from typing import Any
@@ -24,4 +24,5 @@ def test_the_page_of_params_has_each_key_and_no_other() -> None:
         section = first.rpartition(".")[0]
         shown |= {first, *(o if "." in o else f"{section}.{o}" for o in others)}
 
-    assert shown == keys_of(read_params(ROOT / "params.yaml"))
+    presets = [ROOT / "params.yaml", *(ROOT / "presets").glob("*.yaml")]
+    assert shown == set().union(*(keys_of(read_params(path)) for path in presets))

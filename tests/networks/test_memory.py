@@ -15,10 +15,14 @@ from segpipe.networks.memory import (
 )
 
 
-def spec(name: str, *, width: int = 16) -> NetworkSpec:
-    return NetworkSpec(
+def spec(
+    name: str, size: tuple[int, int, int] = (32, 32, 32), *, width: int = 16
+) -> NetworkSpec:
+    made = NetworkSpec(
         name=name, in_channels=1, out_channels=3, base_channels=width, padding="same"
     )
+    axis = 0 if made.dimensions == 2 else None
+    return made.for_patch(size, (1.0, 1.0, 1.0), axis)
 
 
 def peak_of(record: profile) -> int:
@@ -47,7 +51,13 @@ def measured_peak(network: NetworkSpec, size: tuple[int, int, int]) -> int:
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("unet2d", (1, 256, 192)), ("unet3d", (32, 48, 40)), ("vnet", (32, 48, 32))],
+    [
+        ("unet2d", (1, 256, 192)),
+        ("unet3d", (32, 48, 40)),
+        ("vnet", (32, 48, 32)),
+        ("resenc2d", (1, 256, 192)),
+        ("resenc3d", (32, 48, 40)),
+    ],
 )
 def test_the_bytes_of_a_forward_pass_are_those_that_torch_holds(
     name: str, size: tuple[int, int, int]
@@ -56,8 +66,8 @@ def test_the_bytes_of_a_forward_pass_are_those_that_torch_holds(
 
     Narrow networks, which nobody trains, take more, because oneDNN pads to 16 channels.
     """
-    network = spec(name)
-    predicted = forward_bytes(network, size, 0 if name == "unet2d" else None)
+    network = spec(name, size)
+    predicted = forward_bytes(network, size, 0 if network.dimensions == 2 else None)
 
     measured = measured_peak(network, size)
 
@@ -66,7 +76,13 @@ def test_the_bytes_of_a_forward_pass_are_those_that_torch_holds(
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("unet2d", (1, 128, 96)), ("unet3d", (24, 32, 24)), ("vnet", (16, 32, 32))],
+    [
+        ("unet2d", (1, 128, 96)),
+        ("unet3d", (24, 32, 24)),
+        ("vnet", (16, 32, 32)),
+        ("resenc2d", (1, 128, 96)),
+        ("resenc3d", (24, 32, 24)),
+    ],
 )
 def test_the_memory_of_a_training_step_is_near_to_what_torch_holds(
     name: str, size: tuple[int, int, int]
@@ -76,10 +92,11 @@ def test_the_memory_of_a_training_step_is_near_to_what_torch_holds(
     The weights are allocated before the step. In-place ReLU is counted, although it
     shares the memory of its input.
     """
-    axis = 0 if name == "unet2d" else None
+    planned = spec(name, size)
+    axis = 0 if planned.dimensions == 2 else None
     with torch.device("meta"):
-        of_patch, of_weights = training_memory_gb(build_network(spec(name)), size, axis)
-    network = build_network(spec(name))
+        of_patch, of_weights = training_memory_gb(build_network(planned), size, axis)
+    network = build_network(planned)
     predicted = (of_patch + of_weights / WEIGHTS_KEPT) * 1e9
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         apply_network(network, torch.zeros(1, 1, *size), axis).mean().backward()

@@ -273,6 +273,7 @@ def choose(
     memory_gb: float = 4.0,
     patch_size: Literal["auto", "full"] | tuple[int, int, int] = "auto",
     batch_size: Literal["auto"] | int = "auto",
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> PatchPlan:
     return plan_patch(
         network,
@@ -285,7 +286,8 @@ def choose(
             intensities=(),
             class_frequencies=(),
         ),
-        slice_axis=2 if network.name == "unet2d" else None,
+        spacing=spacing,
+        slice_axis=2 if network.dimensions == 2 else None,
         patch_size=patch_size,
         batch_size=batch_size,
         memory_gb=memory_gb,
@@ -386,3 +388,49 @@ def test_full_images_are_covered_whatever_the_memory() -> None:
 
     assert patch.patch_size == (120, 96, 48)
     assert choose(spec("unet2d"), patch_size="full").patch_size == (128, 96, 1)
+
+
+@pytest.mark.parametrize("patch_size", ["auto", "full"])
+def test_a_network_that_follows_the_patch_gets_strides_for_each_axis(
+    patch_size: Literal["auto", "full"],
+) -> None:
+    """Slices of 3 mm in a plane of 1 mm: 20 of them are pooled at 4 mm, twice."""
+    patch = choose(
+        spec("resenc3d", base=2),
+        shape=(100, 90, 18),
+        largest=(100, 90, 18),
+        spacing=(1.0, 1.0, 3.0),
+        patch_size=patch_size,
+    )
+
+    assert patch.topology is not None
+    assert patch.topology.total_stride == (16, 16, 4)
+    assert patch.topology.kernels[0] == (3, 3, 1)
+    assert patch.patch_size == (112, 96, 20)
+    shaped = spec("resenc3d", base=2).model_copy(update={"topology": patch.topology})
+    image = torch.rand(1, 1, *patch.patch_size, device="meta")
+    with torch.device("meta"):
+        logits = apply_network(build_network(shaped), image, None)
+    assert logits.shape[2:] == patch.patch_size
+
+
+def test_the_plane_of_a_2d_network_decides_its_strides() -> None:
+    patch = choose(spec("resenc2d", base=2), spacing=(1.0, 1.0, 3.0))
+
+    assert patch.topology is not None
+    assert patch.topology.total_stride == (16, 16)
+    assert patch.patch_size == (112, 96, 1)
+
+
+def test_less_memory_gives_fewer_strides_too() -> None:
+    small = choose(spec("resenc3d", base=8), memory_gb=0.1)
+
+    assert small.memory_gb <= 0.1
+    assert small.topology is not None
+    for size, stride in zip(small.patch_size, small.topology.total_stride, strict=True):
+        assert size % stride == 0
+
+
+def test_a_patch_that_its_own_strides_do_not_divide_is_refused() -> None:
+    with pytest.raises(DataError, match=r"4 m \+ 0.*found 18; the next is 20"):
+        choose(spec("resenc3d"), patch_size=(18, 16, 16))

@@ -83,6 +83,8 @@ def make_segmenter(
         base_channels=2,
         padding=padding,
     )
+    slice_axis = patch_size.index(1) if 1 in patch_size else None
+    spec = spec.for_patch(patch_size, plan.spacing, slice_axis)
     networks = []
     for seed in seeds:
         torch.manual_seed(seed)

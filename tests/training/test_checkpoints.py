@@ -192,3 +192,28 @@ def test_without_a_checkpoint_it_begins(tmp_path: Path) -> None:
     progress.resume(tmp_path)
 
     assert progress.epoch == 0
+
+
+def test_the_average_is_kept_and_comes_back_to_the_bit(tmp_path: Path) -> None:
+    """Its weights, and not the network's own, are those of the best epoch."""
+
+    def begun() -> Progress:
+        networks = [VNet(1, 2, base_channels=1) for _ in range(2)]
+        optimizer = torch.optim.SGD(networks[0].parameters(), lr=0.1)
+        return Progress(networks[0], optimizer, average=networks[1])
+
+    before, after = begun(), begun()
+    before.judge(0.5)
+    before.save(tmp_path, step=1)
+    after.resume(tmp_path)
+
+    assert before.average is not None
+    assert after.average is not None
+    expected = before.average.state_dict()
+    for name, value in after.average.state_dict().items():
+        assert torch.equal(value, expected[name])
+        assert torch.equal(after.best_weights[name], expected[name])
+    assert not all(
+        torch.equal(value, expected[name])
+        for name, value in before.network.state_dict().items()
+    )

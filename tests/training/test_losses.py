@@ -15,6 +15,7 @@ from segpipe.training.losses import (
     dice,
     focal,
     keep_some,
+    supervise,
 )
 
 NAMES = ("cross_entropy", "dice", "dice_cross_entropy", "focal")
@@ -334,3 +335,52 @@ def test_what_is_not_annotated_trains_no_structure(name: str) -> None:
     unknown = (reference < 0)[:, None].expand_as(logits)
     assert not logits.grad[unknown].any()
     assert logits.grad[~unknown].any()
+
+
+def test_deep_supervision_halves_the_say_of_each_level_and_leaves_the_lowest_out() -> (
+    None
+):
+    """Levels of 1, 2 and 4 voxels in one cost 1, 2 and 4: (1 + 2 / 2) / (1 + 1 / 2)."""
+    reference = torch.zeros(1, 8, 8, 4, dtype=torch.int64)
+    levels = [torch.zeros(1, 2, 8 // n, 8 // n, max(1, 4 // n)) for n in (1, 2, 4)]
+
+    def loss(logits, reference, weight) -> torch.Tensor:
+        assert logits.shape[2:] == reference.shape[1:] == weight.shape[1:]
+        return torch.tensor(8.0 / logits.shape[2])
+
+    cost = supervise(loss, levels, reference, torch.ones(1, 8, 8, 4))
+    assert cost.item() == pytest.approx((1 + 2 / 2) / (1 + 1 / 2))
+    only = supervise(loss, levels[:1], reference, torch.ones(1, 8, 8, 4))
+    assert only.item() == 1
+
+
+def test_a_level_sees_the_voxels_at_the_middle_of_its_own() -> None:
+    """A block of class 1 that fills the lower half is the lower half at each level."""
+    reference = torch.zeros(1, 8, 8, 6, dtype=torch.int64)
+    reference[:, 4:] = 1
+    levels = []
+    for shape in ((8, 8, 6), (4, 4, 6), (2, 2, 3)):  # an axis may stay as it is
+        logits = torch.zeros(1, 2, *shape)
+        logits[:, 1, shape[0] // 2 :] = 100
+        logits[:, 0, : shape[0] // 2] = 100
+        levels.append(logits)
+
+    right = supervise(build("dice_cross_entropy"), levels, reference, reference + 1.0)
+    wrong = supervise(
+        build("dice_cross_entropy"), levels, 1 - reference, reference * 1.0
+    )
+    assert right.item() == pytest.approx(0, abs=1e-6)
+    assert wrong.item() > 1
+
+
+def test_without_an_annotated_voxel_at_a_level_the_loss_is_finite() -> None:
+    logits, reference, _ = random_case()
+    weight = torch.zeros(reference.shape)
+    weight[0, 0, 0, 0] = 1
+    levels = [logits, logits[:, :, ::2, :, :], logits[:, :, ::4]]
+
+    loss = supervise(build("dice_cross_entropy"), levels, reference, weight)
+    loss.backward()
+
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()

@@ -3,6 +3,7 @@ import torch
 
 from segpipe.training.optimization import (
     OptimizerParams,
+    average_weights,
     build_optimizer,
     learning_rate,
 )
@@ -60,3 +61,31 @@ def test_adamw_takes_its_first_step_of_the_learning_rate() -> None:
     optimizer.step()
 
     assert float(weight.detach()) == pytest.approx(-0.1, rel=1e-5)
+
+
+def test_the_average_forgets_the_first_weights_as_its_share_says() -> None:
+    """After many equal weights w the average is w; a step moves it by 1 - share."""
+    network, average = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    torch.nn.init.constant_(network.weight, 1.0)
+    torch.nn.init.constant_(average.weight, 0.0)
+
+    average_weights(average, network, share=0.9, step=1000)
+    assert average.weight.item() == pytest.approx(0.1)
+    average_weights(average, network, share=0.9, step=1001)
+    assert average.weight.item() == pytest.approx(1 - 0.9**2)
+
+
+def test_early_on_the_average_is_nearly_the_weights() -> None:
+    """At the first step the past counts for 1/10, at the ninth for 9/18."""
+    network, average = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    torch.nn.init.constant_(network.weight, 1.0)
+    for step, expected in ((0, 0.9), (8, 0.5)):
+        torch.nn.init.constant_(average.weight, 0.0)
+        average_weights(average, network, share=0.99, step=step)
+        assert average.weight.item() == pytest.approx(expected)
+
+
+def test_an_average_of_nothing_leaves_no_trace_in_the_section() -> None:
+    """Records and fingerprints of trainings without it stay what they were."""
+    assert "ema" not in params().model_dump(mode="json")
+    assert params(ema=0.99).model_dump(mode="json")["ema"] == 0.99

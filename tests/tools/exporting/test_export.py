@@ -34,6 +34,8 @@ NETWORKS = [
     ("unet3d", "valid"),
     ("unet3d", "same"),
     ("vnet", "same"),
+    ("resenc2d", "same"),
+    ("resenc3d", "same"),
 ]
 PATCHES = {
     ("unet2d", "valid"): (204, 220, 1),
@@ -41,20 +43,26 @@ PATCHES = {
     ("unet3d", "valid"): (108, 108, 116),
     ("unet3d", "same"): (16, 24, 16),
     ("vnet", "same"): (32, 16, 16),
+    ("resenc2d", "same"): (32, 1, 16),
+    ("resenc3d", "same"): (16, 16, 8),
 }
 
 
 REGIONS = {
     "unet2d": Region(kind="box", background=(-1024.0, 0.0)),
     "unet3d": None,  # as in older segmenters
+    "resenc2d": None,
+    "resenc3d": None,
     "vnet": Region(kind="voxels", background=(-1024.0, 0.0)),
 }
 
 
 def network_spec(name: str, padding: str) -> NetworkSpec:
-    return NetworkSpec(
+    spec = NetworkSpec(
         name=name, in_channels=2, out_channels=3, base_channels=2, padding=padding
     )
+    axis = 1 if spec.dimensions == 2 else None
+    return spec.for_patch(PATCHES[name, padding], (1.0, 1.2, 2.0), axis)
 
 
 def segmenter(name: str, padding: str) -> Segmenter:
