@@ -16,6 +16,7 @@ from segpipe.cli.tools import device
 from segpipe.project.code import uses_networks
 from segpipe.project.fingerprint import NUMERICS
 from segpipe.project.params import read_params
+from segpipe.segmenter.compute import ComputeParams
 from tests.support.places import ROOT
 
 DVC = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -167,6 +168,14 @@ def test_the_pins_that_stages_depend_on_are_the_locks() -> None:
     assert "|".join(sorted(names)) in (ROOT / "Makefile").read_text()
     assert set(pins) <= set(lock)
     assert not [line for line in lock if "+" in line or "==" not in line]
+
+
+def test_another_engine_trains_nothing_again() -> None:
+    """Trainings depend on every other key of the section, which can change them."""
+    keys = {key for key in DVC["train"]["params"] if key.startswith("compute")}
+
+    others = ComputeParams.model_fields.keys() - {"engine"}
+    assert keys == {f"compute.{name}" for name in others}
 
 
 def test_nine_modules_or_folders_a_level() -> None:

@@ -82,7 +82,7 @@ class Compute:
 
     def to_json(self) -> dict[str, str | int | bool]:
         """Values for fingerprints: the type of the device, but not its number."""
-        known = {
+        known: dict[str, str | int | bool] = {
             "device": self.device.type,
             "precision": self.precision,
             "threads": self.threads,

@@ -32,6 +32,17 @@ def test_what_is_auto_is_resolved(work: Work) -> None:
     assert torch.get_num_threads() == work.settings.threads
 
 
+def test_the_engine_is_resolved_and_named(tmp_path: Path) -> None:
+    made = Segmenter.load(save_segmenter(tmp_path / "m", make_plan()))
+    asked = ON_CPU.model_copy(update={"engine": "auto"})
+
+    work = build_work(made, RECORD, asked, tmp_path / "out")
+
+    assert work.settings.engine == "openvino"
+    assert str(work.inference.compute) == "cpu, fp32, 1 threads, openvino"
+    assert work.key(INPUTS) != case_key(INPUTS, RECORD, ON_CPU)
+
+
 def test_instances_of_structures_that_overlap_are_refused(tmp_path: Path) -> None:
     made = Segmenter.load(save_segmenter(tmp_path / "m", make_plan(**TUMOUR)))
     with pytest.raises(DataError, match=r"--instances: .* leave the option out"):
