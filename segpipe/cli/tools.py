@@ -67,6 +67,9 @@ def segment(
     engine: Annotated[
         str, typer.Option(help="torch, openvino (quicker on CPUs) or auto.")
     ] = SETTINGS.engine,
+    skip_empty: Annotated[
+        str, typer.Option(help="auto: leave out what holds nothing; or never.")
+    ] = SETTINGS.skip_empty,
     threads: Annotated[
         int, typer.Option(min=0, help="CPU threads; 0: as many as there are cores.")
     ] = 0,
@@ -97,6 +100,7 @@ def segment(
         "device": device,
         "precision": precision,
         "engine": engine,
+        "skip_empty": skip_empty,
         "threads": threads or len(os.sched_getaffinity(0)),
         "spacing_mm": spacing,
         "resample_tilt": resample_tilt,

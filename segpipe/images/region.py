@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
+from scipy import ndimage
 
 from segpipe.images.volume import ImageStream
 from segpipe.project.documents import Document
@@ -30,6 +31,67 @@ class Region(Document):
 
     kind: Literal["box", "voxels"]
     background: tuple[float, ...]
+
+
+class Emptiness(Document):
+    """Where an image holds nothing, so that no structure can be there.
+
+    A place is empty if each channel has the value of its floor there, after
+    normalization, and within the reach as well.
+
+    Attributes:
+        floors: Value of each channel where there is nothing, before normalization: the
+            lower limit of clipping, below which all values become one, or the
+            background value.
+        reach: Prepared voxels on each side of a place.
+    """
+
+    floors: tuple[float, ...]
+    reach: int
+
+
+ROUNDING = 1e-5  # share of a floor by which resampled values may differ from it
+
+
+def held_voxels(
+    array: Float32[np.ndarray, "channel ..."],
+    floors: Float32[np.ndarray, " channel"],
+) -> Bool[np.ndarray, "..."]:
+    """Where a prepared image holds something: a channel differs from its floor.
+
+    Args:
+        array: Prepared voxels.
+        floors: Value of each channel where there is nothing, after normalization.
+    """
+    held = np.zeros(array.shape[1:], dtype=bool)
+    for channel, floor in zip(array, floors, strict=True):
+        held |= np.abs(channel - floor) > ROUNDING * abs(floor)
+    return held
+
+
+def farthest_voxel(
+    mask: Bool[np.ndarray, "i j k"], held: Bool[np.ndarray, "i j k"], *, limit: int
+) -> int:
+    """How far the farthest voxel of a mask is from the nearest one that is held.
+
+    Args:
+        mask: The voxels, such as those of all structures.
+        held: Voxels where an image holds something.
+        limit: A larger distance is given as this one and 1.
+
+    Returns:
+        The largest step along an axis, in voxels; 0 if all of the mask is held.
+    """
+    bare = mask & ~held
+    if not bare.any():
+        return 0
+    around = tuple(
+        slice(max(0, part.start - limit), part.stop + limit) for part in box_of(bare)
+    )
+    if not held[around].any():
+        return limit + 1
+    steps = ndimage.distance_transform_cdt(~held[around], metric="chessboard")
+    return min(limit + 1, int(steps[bare[around]].max()))
 
 
 def is_missing(channel: Float32[np.ndarray, "..."]) -> bool:

@@ -143,3 +143,9 @@ class RollingSlices:
         self._held = whole[(*lead, slice(start - self._start, None))]
         self._start = start
         return self._held[(*lead, slice(0, stop - start))]
+
+    def ahead(self, start: int, stop: int) -> np.ndarray:
+        """The slices from start to stop, as window, but nothing is released."""
+        lead = (slice(None),) * self._axis
+        held = self.window(self._start, stop)
+        return held[(*lead, slice(start - self._start, None))]

@@ -11,7 +11,7 @@ from pydantic import (
     PositiveInt,
 )
 
-from segpipe.images.region import Region
+from segpipe.images.region import Emptiness, Region
 from segpipe.images.values import Legend, Unions
 from segpipe.networks.topology import Topology
 from segpipe.project.documents import Document, Unit, is_empty, write_folder
@@ -74,6 +74,8 @@ class Plan(Document):
             after normalization.
         polarity: ``light_on_dark`` if images with a light background are inverted,
             channels with percentiles only.
+        emptiness: Where no structure of a non-test case is, if that was measured and
+            holds for all of them.
         profile: Shapes, spacings, intensities and classes of the non-test cases.
     """
 
@@ -92,6 +94,7 @@ class Plan(Document):
     unions: Unions | None = Field(None, exclude_if=is_empty)
     missing_channels: Literal["zeros"] | None = Field(None, exclude_if=is_empty)
     polarity: Literal["light_on_dark"] | None = Field(None, exclude_if=is_empty)
+    emptiness: Emptiness | None = Field(None, exclude_if=is_empty)
     profile: "DatasetProfile" = Field(alias="fingerprint")  # the key in older files
 
     @property

@@ -144,10 +144,37 @@ def prepared_region(
     """
     if plan.region is None or moments is None:
         return None
-    values = np.array(plan.region.background, dtype=np.float32)
+    values = prepared_floors(plan.region.background, plan, moments)
+    return Region(kind=plan.region.kind, background=tuple(values.tolist()))
+
+
+def case_moments(source: ImageStream, plan: Plan) -> list[tuple[float, float]]:
+    """Mean and deviation by which each channel is normalized; 0 where none are needed.
+
+    Without a region, z-scores take those of the whole resampled image.
+    """
+    moments = measure_image(source, plan)
+    if moments is not None:
+        return moments
+    if any(how.kind == "zscore" for how in plan.normalization):
+        return _moments_of_channels(source, plan)
+    return [(0.0, 0.0)] * source.channels
+
+
+def prepared_floors(
+    floors: Sequence[float], plan: Plan, moments: list[tuple[float, float]]
+) -> Float32[np.ndarray, " channel"]:
+    """The values of a prepared image where there is nothing.
+
+    Args:
+        floors: The values before normalization.
+        plan: Normalization of each channel.
+        moments: What case_moments returned for the image.
+    """
+    values = np.array(floors, dtype=np.float32)
     for n, (how, its) in enumerate(zip(plan.normalization, moments, strict=True)):
         _apply(values[n : n + 1], how, its)
-    return Region(kind=plan.region.kind, background=tuple(values.tolist()))
+    return values
 
 
 def resample_image(
@@ -447,7 +474,7 @@ def _apply(
 
 
 def prepared_parts(
-    source: ImageStream, plan: Plan
+    source: ImageStream, plan: Plan, moments: list[tuple[float, float]] | None = None
 ) -> Iterator[Float32[np.ndarray, "channel n j k"]]:
     """Prepare an image of any length as prepare_image does, some slices at a time.
 
@@ -458,12 +485,10 @@ def prepared_parts(
     Args:
         source: Image on any grid.
         plan: Spacing, and normalization of each channel.
+        moments: What case_moments returned, if it was called.
     """
-    moments = measure_image(source, plan)
     if moments is None:
-        moments = [(0.0, 0.0)] * source.channels
-        if any(how.kind == "zscore" for how in plan.normalization):
-            moments = _moments_of_channels(source, plan)
+        moments = case_moments(source, plan)
     for part in _resampled_parts(source, plan):
         for channel, how, its in zip(part, plan.normalization, moments, strict=True):
             _apply(channel, how, its)

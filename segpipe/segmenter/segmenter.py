@@ -24,11 +24,22 @@ from segpipe.segmenter.compute import (
     build_compute,
     memory_demanded,
 )
-from segpipe.segmenter.preprocessing import prepared_parts, values_of
+from segpipe.segmenter.preprocessing import (
+    case_moments,
+    prepared_floors,
+    prepared_parts,
+    values_of,
+)
 from segpipe.segmenter.rules.instances import number_instances
 from segpipe.segmenter.rules.postprocessing import apply_rules
-from segpipe.segmenter.settings import Blending, SegmentSettings
-from segpipe.segmenter.sliding_window import Slab, Tiling, resampled_slabs, slabs
+from segpipe.segmenter.settings import Blending, SegmentSettings, SkipEmpty
+from segpipe.segmenter.sliding_window import (
+    Blank,
+    Slab,
+    Tiling,
+    resampled_slabs,
+    slabs,
+)
 from segpipe.segmenter.spec import (
     SegmenterSpec,
     combine_specs,
@@ -52,6 +63,7 @@ class Inference:
             outputs are blended on the device if they take no more than this, too.
         mirror: Whether probabilities are averaged over mirrored images, too.
         compute: Device, precision and threads.
+        skip_empty: ``auto`` does not compute what the plan knows to hold no structure.
     """
 
     overlap_fraction: float
@@ -59,6 +71,7 @@ class Inference:
     memory_gb: float
     mirror: bool
     compute: Compute
+    skip_empty: SkipEmpty = "never"
 
 
 def build_inference(settings: SegmentSettings) -> Inference:
@@ -81,6 +94,7 @@ def build_inference(settings: SegmentSettings) -> Inference:
         memory_gb=settings.memory_gb,
         mirror=settings.mirror,
         compute=build_compute(params),
+        skip_empty=settings.skip_empty,
     )
 
 
@@ -138,6 +152,7 @@ class Segmenter:
         slices_at: int = 0,
         backwards: bool = False,
         with_disagreement: bool = False,
+        floors: Float32[np.ndarray, " channel"] | None = None,
         stopwatch: Stopwatch | None = None,
     ) -> Iterator[Slab]:
         """Probabilities on the prepared grid, slab by slab: mean of the folds.
@@ -152,6 +167,8 @@ class Segmenter:
             with_disagreement: Whether a last channel holds the disagreement of the
                 folds. It is computed within each tile, so that differences between
                 tiles do not count.
+            floors: Prepared value of each channel where the image holds nothing, if
+                the networks need not run there.
             stopwatch: Measures the time in the network.
         """
         device = inference.compute.device
@@ -179,6 +196,7 @@ class Segmenter:
             sums_on=None
             if sums_bytes <= inference.memory_gb * 1e9
             else torch.device("cpu"),
+            blank=None if floors is None else self._blank(floors, classes),
         )
 
     def _logits(self, compute: Compute) -> list[Logits]:
@@ -199,6 +217,16 @@ class Segmenter:
                 for network in networks
             ]
         return list(self._converted[compute])
+
+    def _blank(
+        self, floors: Float32[np.ndarray, " channel"], classes: int
+    ) -> Blank | None:
+        """What is certain where an image holds nothing, if the plan knows a reach."""
+        known = self.spec.plan.emptiness
+        if known is None:
+            return None
+        channel = None if self.spec.outputs.overlap else 0
+        return Blank(floors, known.reach, classes, channel)
 
     def _tiling(
         self, shape: Triple, inference: Inference, slices_at: int, backwards: bool
@@ -314,13 +342,19 @@ class Segmenter:
         prepared = canonical.shape_at(plan.spacing)
         watch = stopwatch or Stopwatch()
         timed = replace(source, read=lambda: watch.of("read", source.read()))
+        with watch.phase("prepare"):
+            moments = case_moments(timed, plan)
+        floors = None
+        if plan.emptiness is not None and inference.skip_empty == "auto":
+            floors = prepared_floors(plan.emptiness.floors, plan, moments)
         blended = self.probabilities(
-            watch.of("prepare", prepared_parts(timed, plan)),
+            watch.of("prepare", prepared_parts(timed, plan, moments)),
             prepared,
             inference,
             slices_at=at,
             backwards=orientation.flips[at],
             with_disagreement=uncertainty,
+            floors=floors,
             stopwatch=watch,
         )
         resampled = resampled_slabs(

@@ -13,6 +13,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 Blending = Literal["gaussian", "constant"]
 UsedEngine = Literal["torch", "openvino"]
 Engine = Literal["torch", "openvino", "auto"]
+SkipEmpty = Literal["auto", "never"]
 
 
 class SegmentSettings(BaseModel):
@@ -40,6 +41,9 @@ class SegmentSettings(BaseModel):
     precision: Precision = Field("auto", description="auto, fp32 or bf16.")
     engine: Engine = Field("torch", description="torch, openvino or auto.")
     threads: int = Field(1, ge=1, description="CPU threads of each case.")
+    skip_empty: SkipEmpty = Field(
+        "auto", description="auto: leave out what the plan knows to be empty; never."
+    )
     probabilities: bool = Field(
         False, description="Write the probabilities, one file per structure."
     )
@@ -63,12 +67,15 @@ class SegmentSettings(BaseModel):
         """All that may change a result, for the manifest and for the key.
 
         Device, precision and engine must be resolved: the key names what ran, not
-        ``auto``. It names no engine where torch ran, as before there were others.
+        ``auto``. It names no engine where torch ran, as before there were others, and
+        does not say that nothing was skipped.
         """
         assert self.device != "auto", self
         assert self.precision != "auto", self
         assert self.engine != "auto", self
-        chosen = self.model_dump(exclude={"engine"} if self.engine == "torch" else None)
+        usual = {"engine": "torch", "skip_empty": "never"}
+        chosen = self.model_dump()
+        chosen = {k: v for k, v in chosen.items() if v != usual.get(k)}
         return {
             "overlap_fraction": chosen.pop("overlap_fraction"),
             "blending": self.blending,

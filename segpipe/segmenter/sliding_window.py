@@ -3,20 +3,24 @@
 Slices come along the first axis. Only the input of the current tiles is held, and the
 sums of the output to which later tiles still add. So memory does not grow with the
 length of the volume, and with the number of classes only by one row of tiles.
+
+Where an image holds nothing, the answer may be known without the network: rows of tiles
+are cropped to what is not empty, and tiles that hold nothing are not computed.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 from torch.nn import functional as F
 
 from segpipe.images.grid import Triple
+from segpipe.images.region import held_voxels
 from segpipe.images.volume import RollingSlices, mirrored_indices, take_box
 from segpipe.project.progress import work
 from segpipe.segmenter.settings import Blending
@@ -68,12 +72,48 @@ class Slab:
 
 
 @dataclass(frozen=True, eq=False)
+class Blank:
+    """Where an image holds nothing, and what is certain there.
+
+    Attributes:
+        floors: Value of each channel of the prepared slices where there is nothing.
+        reach: Voxels on each side of a place that hold nothing, too.
+        classes: Number of the network's outputs.
+        channel: The output that is 1 where there is nothing; None if all are 0.
+    """
+
+    floors: Float32[np.ndarray, " channel"]
+    reach: int
+    classes: int
+    channel: int | None
+
+
+class _Along(NamedTuple):
+    """A tile along one axis: its place, and the weights of its voxels in the volume."""
+
+    start: int
+    inside: slice
+    weights: Float32[Tensor, " n"]
+
+
+@dataclass(frozen=True, eq=False)
 class _Tile:
-    """One tile: its place, and for each axis the weights of voxels in the volume."""
+    """One tile: its place, and for each axis the weights of voxels in the volume.
+
+    Attributes:
+        start: First voxel of the window.
+        inside: The part of the window that lies in the volume.
+        weights: Weights of this part.
+        known: Where the output is known to be that of a blank, instead of running the
+            network; None for a tile of the network.
+        stands_for: Number of tiles of the whole volume.
+    """
 
     start: Triple
     inside: tuple[slice, slice, slice]
     weights: tuple[Tensor, Tensor, Tensor]
+    known: Float32[Tensor, "i j k"] | None = None
+    stands_for: int = 1
 
 
 def blend_weights(size: int, blending: Blending) -> Float32[Tensor, " size"]:
@@ -111,6 +151,7 @@ def slabs(
     tiling: Tiling,
     device: torch.device,
     sums_on: torch.device | None = None,
+    blank: Blank | None = None,
 ) -> Iterator[Slab]:
     """Run a network over a volume of any size.
 
@@ -122,25 +163,39 @@ def slabs(
         tiling: How the volume is cut.
         device: Device of the network.
         sums_on: Device on which outputs are blended and slabs lie; by default the same.
+        blank: Where the output is known without the network; by default nowhere.
 
     Yields:
         Slabs in order, which together cover each slice once.
     """
     source = RollingSlices(iter(parts), axis=1)
     place = sums_on or device
-    tiles = _tiles(shape, tiling, place)
+    axes = _axes(shape, tiling, place)
+    tiles = _tiles(axes, source, shape, tiling, blank)
     held = tiling.slices_held
+    reach = 0 if blank is None else _reach(tiling, blank)[0]
     sums: Tensor | None = None
+    if blank is not None:
+        sums = torch.zeros(held, blank.classes, *shape[1:], device=place)
     base = 0  # slices before it have been yielded
-    with work("tiles", total=len(tiles), unit="tile") as told:
+    total = math.prod(len(along) for along in axes)
+    with work("tiles", total=total, unit="tile") as told:
         for batch, after in _batches(tiles, tiling):
-            outputs = infer(_cut(source, batch, shape, tiling).to(device))
-            for tile, output in zip(batch, outputs, strict=True):
-                if sums is None:
-                    sums = torch.zeros(held, len(output), *shape[1:], device=place)
-                _add(sums, tile, output.to(place))
-            told.advance(len(batch))
+            run = [tile for tile in batch if tile.known is None]
+            keep = max(0, batch[0].start[0] - reach)  # slices that are looked at again
+            if run:
+                outputs = infer(_cut(source, run, shape, tiling, keep).to(device))
+                for tile, output in zip(run, outputs, strict=True):
+                    if sums is None:
+                        sums = torch.zeros(held, len(output), *shape[1:], device=place)
+                    _add(sums, tile, output.to(place))
+            else:
+                source.window(keep, keep)  # releases those before
             assert sums is not None
+            for tile in batch:
+                if tile.known is not None and blank is not None:
+                    _add_known(sums, tile, blank)
+            told.advance(sum(tile.stands_for for tile in batch))
             done = shape[0] if after is None else max(base, after.start[0])
             each = max(1, SLAB_BYTES // (4 * sums[0].numel()))
             while base < done:  # up to the end of the ring buffer or of a slab
@@ -151,8 +206,10 @@ def slabs(
                 base = end
 
 
-def _tiles(shape: Triple, tiling: Tiling, place: torch.device) -> list[_Tile]:
-    """All tiles in the order in which they run: along the last axis first.
+def _axes(
+    shape: Triple, tiling: Tiling, place: torch.device
+) -> tuple[list[_Along], list[_Along], list[_Along]]:
+    """The tiles along each axis.
 
     Tiles lie on a grid and their weights are products of one weight per axis. So the
     sum of the weights of overlapping tiles is a product, too. Divided by it axis by
@@ -163,44 +220,156 @@ def _tiles(shape: Triple, tiling: Tiling, place: torch.device) -> list[_Tile]:
         starts = tile_starts(length, window, tiling.overlap_fraction)
         if axis == 0 and tiling.backwards:
             starts = [length - window - start for start in reversed(starts)]
-        whole = blend_weights(window, tiling.blending).double()
-        insides = [slice(max(0, -s), min(window, length - s)) for s in starts]
-        cover = torch.zeros(length, dtype=torch.float64)
-        for start, inside in zip(starts, insides, strict=True):
-            cover[start + inside.start : start + inside.stop] += whole[inside]
-        axes.append(
-            [
-                (s, n, (whole[n] / cover[s + n.start : s + n.stop]).float().to(place))
-                for s, n in zip(starts, insides, strict=True)
-            ]
-        )
+        axes.append(_along(starts, length, window, tiling.blending, place))
+    return axes[0], axes[1], axes[2]
+
+
+def _along(
+    starts: list[int], length: int, window: int, blending: Blending, place: torch.device
+) -> list[_Along]:
+    """The tiles along one axis, with weights that add up to 1 where there are tiles."""
+    whole = blend_weights(window, blending).double()
+    insides = [slice(max(0, -s), min(window, length - s)) for s in starts]
+    cover = torch.zeros(length, dtype=torch.float64)
+    for start, inside in zip(starts, insides, strict=True):
+        cover[start + inside.start : start + inside.stop] += whole[inside]
     return [
-        _Tile((i[0], j[0], k[0]), (i[1], j[1], k[1]), (i[2], j[2], k[2]))
-        for i, j, k in itertools.product(*axes)
+        _Along(s, n, (whole[n] / cover[s + n.start : s + n.stop]).float().to(place))
+        for s, n in zip(starts, insides, strict=True)
     ]
 
 
+def _tile(i: _Along, j: _Along, k: _Along) -> _Tile:
+    weights = (i.weights, j.weights, k.weights)
+    return _Tile((i.start, j.start, k.start), (i.inside, j.inside, k.inside), weights)
+
+
+def _tiles(
+    axes: tuple[list[_Along], list[_Along], list[_Along]],
+    source: RollingSlices,
+    shape: Triple,
+    tiling: Tiling,
+    blank: Blank | None,
+) -> Iterator[_Tile]:
+    """All tiles in the order in which they run: along the last axis first.
+
+    A row of tiles is cropped to what its slices hold, if this makes it fewer tiles.
+    """
+    along_j, along_k = axes[1:]
+    for i in axes[0]:
+        if blank is None:
+            yield from (_tile(i, j, k) for j in along_j for k in along_k)
+            continue
+        reach = _reach(tiling, blank)
+        held = _held_plane(source, i.start, shape, tiling, blank)
+        place = i.weights.device
+        lines = (np.asarray(held.any(1)), np.asarray(held.any(0)))
+        box = (
+            _tiles_over(lines[0], 1, reach, tiling, place),
+            _tiles_over(lines[1], 2, reach, tiling, place),
+        )
+        count, whole = len(box[0]) * len(box[1]), len(along_j) * len(along_k)
+        if count < whole:
+            yield replace(_outside(i, box, shape), stands_for=whole - count)
+        else:
+            box = (along_j, along_k)
+        for j in box[0]:
+            for k in box[1]:
+                tile = _tile(i, j, k)
+                near = tuple(
+                    slice(max(0, at.start - beyond), at.start + window + beyond)
+                    for at, window, beyond in zip(
+                        (j, k), tiling.window[1:], reach[1:], strict=True
+                    )
+                )
+                if not held[near].any():
+                    known = torch.ones((), device=place)
+                    tile = replace(tile, known=known.expand(tiling.window))
+                yield tile
+
+
+def _reach(tiling: Tiling, blank: Blank) -> Triple:
+    """Voxels on each side of a tile that must hold nothing, if it holds nothing."""
+    i, j, k = (max(margin, blank.reach) for margin in tiling.margin)
+    return i, j, k
+
+
+def _held_plane(
+    source: RollingSlices, start: int, shape: Triple, tiling: Tiling, blank: Blank
+) -> Bool[np.ndarray, "j k"]:
+    """Where one of the slices of a row of tiles, or of its reach, holds something."""
+    reach = _reach(tiling, blank)[0]
+    stop = min(shape[0], start + tiling.window[0] + reach)
+    block = source.ahead(max(0, start - reach), stop)
+    held = np.zeros(shape[1:], dtype=bool)
+    for number in range(block.shape[1]):
+        held |= held_voxels(block[:, number], blank.floors)
+    return held
+
+
+def _tiles_over(
+    held: Bool[np.ndarray, " n"],
+    axis: int,
+    reach: Triple,
+    tiling: Tiling,
+    place: torch.device,
+) -> list[_Along]:
+    """The tiles along an axis over what is held; none if nothing is."""
+    places = np.flatnonzero(held)
+    if not len(places):
+        return []
+    length, window = len(held), tiling.window[axis]
+    low = max(0, int(places[0]) - reach[axis])
+    high = min(length, int(places[-1]) + 1 + reach[axis])
+    low = max(0, min(low, length - window))  # room for one tile
+    high = min(length, max(high, low + window))
+    starts = tile_starts(high - low, window, tiling.overlap_fraction)
+    starts = [low + start for start in starts]
+    return _along(starts, length, window, tiling.blending, place)
+
+
+def _outside(i: _Along, box: tuple[list[_Along], ...], shape: Triple) -> _Tile:
+    """The rest of the slices of a row, beside the tiles over its box."""
+    device = i.weights.device
+    outside = torch.ones(shape[1:], device=device)
+    if all(box):
+        low, high = ([at[end] for at in box] for end in (0, -1))
+        first = [at.start + at.inside.start for at in low]
+        last = [at.start + at.inside.stop for at in high]
+        outside[first[0] : last[0], first[1] : last[1]] = 0
+    ones = [torch.ones(size, device=device) for size in shape[1:]]
+    return _Tile(
+        (i.start, 0, 0),
+        (i.inside, slice(0, shape[1]), slice(0, shape[2])),
+        (i.weights, ones[0], ones[1]),
+        known=outside.expand(i.inside.stop, *shape[1:]),
+    )
+
+
 def _batches(
-    tiles: list[_Tile], tiling: Tiling
+    tiles: Iterator[_Tile], tiling: Tiling
 ) -> Iterator[tuple[list[_Tile], _Tile | None]]:
     """Batches of tiles whose slices can be held at once, each with the next tile."""
-    first = 0
-    while first < len(tiles):
-        limit = max(0, tiles[first].start[0]) + tiling.slices_held - tiling.window[0]
-        last = first + 1
-        while (
-            last < min(len(tiles), first + tiling.batch_size)
-            and tiles[last].start[0] <= limit
-        ):
-            last += 1
-        yield tiles[first:last], tiles[last] if last < len(tiles) else None
-        first = last
+    batch: list[_Tile] = []
+    limit = 0
+    for tile in tiles:
+        if len(batch) == tiling.batch_size or (batch and tile.start[0] > limit):
+            yield batch, tile
+            batch = []
+        if not batch:
+            limit = max(0, tile.start[0]) + tiling.slices_held - tiling.window[0]
+        batch.append(tile)
+    yield batch, None
 
 
 def _cut(
-    source: RollingSlices, batch: list[_Tile], shape: Triple, tiling: Tiling
+    source: RollingSlices,
+    batch: list[_Tile],
+    shape: Triple,
+    tiling: Tiling,
+    keep: int,
 ) -> Float32[Tensor, "B channel i j k"]:
-    """Cut the input of tiles, with margin."""
+    """Cut the input of tiles, with margin; slices from ``keep`` on are not released."""
     indices = [
         [
             mirrored_indices(start - margin, window + 2 * margin, length)
@@ -210,7 +379,7 @@ def _cut(
         ]
         for tile in batch
     ]
-    low = min(int(along[0].min()) for along in indices)
+    low = min(keep, *(int(along[0].min()) for along in indices))
     high = max(int(along[0].max()) for along in indices) + 1
     block = source.window(low, high)
     return torch.from_numpy(
@@ -236,6 +405,13 @@ def _add(sums: Tensor, tile: _Tile, output: Float[Tensor, "class i j k"]) -> Non
             inside[:, part].transpose(0, 1), i[part, None, None, None] * plane
         )
         done += count
+
+
+def _add_known(sums: Tensor, tile: _Tile, blank: Blank) -> None:
+    """Add what is certain where a tile holds nothing, in place."""
+    if blank.channel is not None:
+        assert tile.known is not None
+        _add(sums[:, blank.channel : blank.channel + 1], tile, tile.known[None])
 
 
 def resampled_slabs(

@@ -3,9 +3,11 @@
 import logging
 import math
 import re
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,20 +15,30 @@ import torch
 from pydantic import Field
 
 from segpipe.dataset.case import Case, CaseList, read_cases
-from segpipe.dataset.case_files import read_case_label
+from segpipe.dataset.case_files import read_case, read_case_label
 from segpipe.dataset.casework.digests import DataDigests
+from segpipe.dataset.casework.finished import CaseCache
 from segpipe.dataset.casework.mapping import map_cases
 from segpipe.dataset.split import read_split
 from segpipe.dataset.survey import CaseSurvey, recall_survey, survey_case
 from segpipe.evaluation.metrics import dice
 from segpipe.evaluation.scores import LOW_CEILING, mean_known
 from segpipe.images.grid import Spacing, Triple
-from segpipe.images.region import Region, usual
+from segpipe.images.region import (
+    Emptiness,
+    Region,
+    farthest_voxel,
+    held_voxels,
+    usual,
+)
+from segpipe.images.volume import ImageStream
 from segpipe.networks.build import NetworkSpec, build_network, size_rule
 from segpipe.networks.catalogue import Network
 from segpipe.networks.layers import SizeRule
 from segpipe.networks.memory import training_memory_gb
+from segpipe.project.documents import parse_json, write_json
 from segpipe.project.errors import DataError
+from segpipe.project.fingerprint import fingerprint
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.plan import (
@@ -40,7 +52,14 @@ from segpipe.segmenter.plan import (
     coarsest_axis,
     write_plans,
 )
-from segpipe.segmenter.preprocessing import NOT_ANNOTATED, classes_of, resample_classes
+from segpipe.segmenter.preprocessing import (
+    NOT_ANNOTATED,
+    case_moments,
+    classes_of,
+    prepare_image,
+    prepared_floors,
+    resample_classes,
+)
 
 log = logging.getLogger(__name__)
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -50,6 +69,10 @@ RIGHT_OF = {"left": "right", "l": "r"}
 LARGE = 1 << 20  # voxels of a prepared case
 RESAMPLED = 8  # cases whose label maps are resampled there and back
 MOSTLY_AIR = 0.75  # smaller boxes leave out a quarter of the median case or more
+FARTHEST = 16  # prepared voxels: structures that reach farther into nothing forbid it
+SAFETY = 2  # times the distance that was seen, and
+SPARE = 4  # prepared voxels more
+FARTHEST_FILE = "farthest.json"  # in an entry of the cache
 COARSE = 3.0  # an axis is coarse if its spacing is this many times the others'
 
 
@@ -68,9 +91,13 @@ class PlanParams(Params):
             channels with percentiles; ``as_is`` inverts none.
         memory_gb: Memory budget of a training step.
         largest_batch: Upper bound of automatic batch sizes.
+        emptiness: ``measure`` finds out where images hold nothing and no structure is,
+            which predict and segment may leave out; each case is prepared for it once.
         workers: Number of processes that read cases.
     """
 
+    # Never in the params of projects that were written before it.
+    emptiness: Literal["measure", "never"] = "never"
     spacing: Literal["auto"] | Spacing
     normalization: Literal["auto", "percentile"] | tuple[Kind, ...]
     # Those of StarDist in the params of projects that were written before these two.
@@ -134,6 +161,18 @@ def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -
         known=partial(recall_survey, *shared),
     )
     plan = _build_plan(params, cases, surveys, paths)
+    if params.emptiness == "measure":
+        floors = _floors(plan, surveys)
+        farthest = map_cases(
+            partial(_farthest_structure, *shared, plan, floors),
+            known,
+            workers=params.workers,
+            name=lambda case: case.name,
+            describe="plan, empty voxels",
+            known=partial(_recall_farthest, *shared, plan, floors),
+        )
+        found = choose_emptiness(floors, farthest)
+        plan = plan.model_copy(update={"emptiness": found})
     some = known[:: math.ceil(len(known) / RESAMPLED)] if known else []
     kept = map_cases(
         partial(_kept_dice, paths, slim, plan),
@@ -312,6 +351,125 @@ def _choose_region(
         100 * share,
     )
     return region
+
+
+def _floors(plan: Plan, surveys: list[CaseSurvey]) -> tuple[float, ...]:
+    """Value of each channel where an image holds nothing.
+
+    For ct it is the lower limit of clipping: all that is below it looks the same to a
+    network. Otherwise it is the background, as for the region.
+    """
+    columns = np.stack([one.background for one in surveys], axis=1)
+    backgrounds = (usual(one[~np.isnan(one)].tolist()) for one in columns)
+    return tuple(
+        how.low if how.kind == "ct" else value
+        for how, value in zip(plan.normalization, backgrounds, strict=True)
+    )
+
+
+def _recall_farthest(
+    paths: Paths,
+    cases: CaseList,
+    digests: DataDigests,
+    plan: Plan,
+    floors: tuple[float, ...],
+    case: Case,
+) -> int | None:
+    """What _farthest_structure found before; None if it did not."""
+    key = _farthest_key(cases, digests, plan, floors, case)
+    kept = CaseCache(paths.cache / "plan").read(key)
+    if kept is None:
+        return None
+    found: int = parse_json(Path(FARTHEST_FILE), kept[FARTHEST_FILE])
+    return found
+
+
+def _farthest_structure(
+    paths: Paths,
+    cases: CaseList,
+    digests: DataDigests,
+    plan: Plan,
+    floors: tuple[float, ...],
+    case: Case,
+) -> int:
+    """How far a structure reaches into what is empty, kept in the cache.
+
+    Returns:
+        Prepared voxels to the nearest one that is not empty, of the farthest voxel of a
+        structure; -1 if the case shows no structure.
+    """
+    key = _farthest_key(cases, digests, plan, floors, case)
+    found = _measure_farthest(paths, cases, plan, floors, case)
+    with tempfile.TemporaryDirectory() as name:
+        write_json(Path(name) / FARTHEST_FILE, found)
+        CaseCache(paths.cache / "plan").store(key, Path(name))
+    return found
+
+
+def _farthest_key(
+    cases: CaseList,
+    digests: DataDigests,
+    plan: Plan,
+    floors: tuple[float, ...],
+    case: Case,
+) -> str:
+    return fingerprint(
+        __name__,
+        files=[digests.of(file) for file in (*case.images, case.label)],
+        missing=case.missing,
+        floors=floors,
+        plan=plan.model_dump(mode="json", exclude={"profile", "structures"}),
+        spacing_mm=cases.spacing_mm,
+    )
+
+
+def _measure_farthest(
+    paths: Paths, cases: CaseList, plan: Plan, floors: tuple[float, ...], case: Case
+) -> int:
+    image = read_case(paths.data, cases, case)
+    moments = case_moments(ImageStream.of(image), plan)
+    label = read_case_label(paths.data, cases, case)
+    drawn = label.grid.to_canonical.apply(classes_of(label.array, plan))
+    prepared, grid = prepare_image(image, plan, moments=moments)
+    structures = resample_classes(drawn, grid.shape) > 0
+    if not structures.any():
+        return -1
+    held = held_voxels(prepared, prepared_floors(floors, plan, moments))
+    return farthest_voxel(structures, held, limit=FARTHEST)
+
+
+def choose_emptiness(
+    floors: tuple[float, ...], farthest: Sequence[int]
+) -> Emptiness | None:
+    """Choose how far from all that is not empty no structure can be.
+
+    Args:
+        floors: Value of each channel where there is nothing.
+        farthest: How far the structures of each case reach into what is empty, in
+            prepared voxels; -1 for a case without structures.
+
+    Returns:
+        Twice the largest distance and 4 voxels more; None if no case shows a structure
+        or one reaches more than FARTHEST voxels into what is empty.
+    """
+    seen = [one for one in farthest if one >= 0]
+    if not seen or max(seen) > FARTHEST:
+        log.info(
+            "plan: nothing counts as empty, as %s",
+            f"a structure lies more than {FARTHEST} voxels from all that is not"
+            if seen
+            else "no case shows a structure",
+        )
+        return None
+    reach = SAFETY * max(seen) + SPARE
+    log.info(
+        "plan: no structure lies more than %d voxels from what is not empty (floors "
+        "%s); tiles with a reach of %d may be left out",
+        max(seen),
+        ", ".join(f"{value:g}" for value in floors),
+        reach,
+    )
+    return Emptiness(floors=floors, reach=reach)
 
 
 def _normalization(

@@ -18,7 +18,7 @@ from segpipe.project.paths import Paths
 from segpipe.project.progress import track
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Inference, Segmenter
-from segpipe.segmenter.settings import Blending
+from segpipe.segmenter.settings import Blending, SkipEmpty
 from segpipe.segmenter.spec import predictions_digest, segmenter_digest
 from segpipe.training.record import segmenter_folder, training_folder
 
@@ -33,12 +33,15 @@ class PredictParams(Params):
         blending: Weight of tiles: ``gaussian``, highest at the centre, or ``constant``.
         memory_gb: Memory budget of a forward pass, which decides the size of tiles.
         mirror: Whether to average over mirrored images as well.
+        skip_empty: ``auto`` leaves out what the plan knows to hold no structure.
     """
 
     overlap_fraction: float
     blending: Blending
     memory_gb: float
     mirror: bool
+    # Never in the params of projects that were written before it.
+    skip_empty: SkipEmpty = "never"
 
     def inference(self, compute: Compute) -> Inference:
         """How a segmenter runs by these parameters."""

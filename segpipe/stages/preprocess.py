@@ -63,7 +63,9 @@ class _Work:
     @cached_property
     def used(self) -> dict[str, Any]:
         """What a prepared case depends on of the plan."""
-        return self.plan.model_dump(mode="json", exclude={"profile", "structures"})
+        return self.plan.model_dump(
+            mode="json", exclude={"profile", "structures", "emptiness"}
+        )
 
 
 def run(params: PreprocessParams, *, paths: Paths) -> None:

@@ -10,6 +10,8 @@ from segpipe.images.region import (
     Region,
     background_of,
     box_share,
+    farthest_voxel,
+    held_voxels,
     measure_percentiles,
     measure_region,
     region_voxels,
@@ -163,3 +165,35 @@ def test_a_missing_channel_has_no_percentiles() -> None:
 
     assert np.isfinite(found[0]).all()
     assert np.isnan(found[1]).all()
+
+
+def test_the_farthest_voxel_is_that_of_a_loop_over_all_pairs() -> None:
+    rng = np.random.default_rng(0)
+    for share in (0.001, 0.01, 0.2):
+        held, mask = (rng.random((12, 11, 10)) < n for n in (share, 0.05))
+        held[0, 0, 0] = True
+        steps = np.abs(np.argwhere(mask)[:, None] - np.argwhere(held)).max(2)
+
+        expected = int(steps.min(1).max())
+
+        assert farthest_voxel(mask, held, limit=20) == expected
+        for limit in (1, 2, 3):
+            found = farthest_voxel(mask, held, limit=limit)
+            assert found == min(expected, limit + 1)
+
+
+def test_a_mask_in_an_image_that_holds_nothing_is_beyond_the_limit() -> None:
+    mask, held = np.zeros((2, 5, 5, 5), dtype=bool)
+
+    assert farthest_voxel(mask, held, limit=3) == 0
+    mask[2, 2, 2] = True
+    assert farthest_voxel(mask, held, limit=3) == 4
+
+
+def test_a_voxel_holds_something_if_one_channel_is_not_at_its_floor() -> None:
+    """A floor of 0 is exact; of another, a part in 10^6 is rounding."""
+    array = np.array([[0, 0, 1e-7, 0], [-3, -3.000003, -3, -3.001]], dtype=np.float32)
+
+    held = held_voxels(array, np.array([0, -3], dtype=np.float32))
+
+    assert held.tolist() == [False, False, True, True]

@@ -16,7 +16,9 @@ from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.exporting.export import RUNNER
 from tests.support.places import ROOT
 
-RESOLVED = SegmentSettings(device="cpu", precision="fp32", spacing_mm=(0.5, 0.25))
+RESOLVED = SegmentSettings(
+    device="cpu", precision="fp32", skip_empty="never", spacing_mm=(0.5, 0.25)
+)
 
 
 def test_the_manifest_keeps_its_keys_and_values() -> None:
@@ -36,6 +38,12 @@ def test_the_manifest_keeps_its_keys_and_values() -> None:
         "spacing_mm": "0.5,0.25",
         "resample_tilt": False,
     }
+
+
+def test_what_is_skipped_is_told_and_what_never_is_is_not() -> None:
+    skipping = RESOLVED.model_copy(update={"skip_empty": "auto"})
+
+    assert skipping.to_json() == {**RESOLVED.to_json(), "skip_empty": "auto"}
 
 
 def test_no_spacing_is_an_empty_text() -> None:
@@ -78,6 +86,7 @@ def test_a_registered_segmenter_runs_by_the_same_defaults() -> None:
     assert inference.overlap_fraction == settings.overlap_fraction
     assert inference.memory_gb == settings.memory_gb
     assert inference.mirror == settings.mirror
+    assert inference.skip_empty == settings.skip_empty
 
 
 def test_a_list_from_a_form_is_a_spacing() -> None:

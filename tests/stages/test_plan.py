@@ -1,5 +1,6 @@
 """The plan follows from the non-test cases and from nothing else."""
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from segpipe.images.formats.nifti import (
     write_image,
     write_label,
 )
+from segpipe.images.region import Emptiness
 from segpipe.networks.build import NetworkSpec, apply_network, build_network
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
@@ -21,11 +23,12 @@ from segpipe.segmenter.plan import (
     DatasetProfile,
     PatchPlan,
     Plan,
+    plan_file,
     read_patch_plan,
     read_plan,
 )
 from segpipe.stages import plan
-from segpipe.stages.plan import find_pairs, plan_patch
+from segpipe.stages.plan import choose_emptiness, find_pairs, plan_patch
 from tests.support.phantoms import write_dataset
 from tests.support.projects import PATIENTS, PLAN, TRAIN, changed, run_to_split
 
@@ -154,6 +157,85 @@ def test_percentiles_stand_in_the_plan(paths: Paths) -> None:
 def test_percentiles_and_polarity_fit_together(paths: Paths, values, words) -> None:
     with pytest.raises(DataError, match=words):
         plan_of(paths, **values)
+
+
+def hollow(paths: Paths, *, ball: float, spread: float = 0) -> None:
+    """Set all but the structures of each case, and one voxel beside them, to -7.
+
+    Args:
+        paths: The project's folders.
+        ball: Lowest value of all voxels of structures but one, which is 100.
+        spread: Range of these values.
+    """
+    for number in range(10):
+        file = paths.data / "imagesTr" / f"case_{number:02d}_0000.nii"
+        image = read_image(file)
+        label = read_label(paths.data / "labelsTr" / f"case_{number:02d}.nii")
+        drawn = ball + spread * np.random.default_rng(0).random(label.array.shape)
+        image.array[0] = np.where(label.array > 0, drawn, -7)
+        place = tuple(np.argwhere(label.array == 1)[0])
+        image.array[0][place] = 100
+        write_image(file, image.array[0], image.grid)
+
+
+def test_nothing_is_empty_unless_it_was_measured(paths: Paths) -> None:
+    """Plans without the key keep the bytes that they had before there was one."""
+    assert plan_of(paths).emptiness is None
+    assert "emptiness" not in json.loads(plan_file(paths.artifacts).read_text())
+
+
+def test_what_is_empty_is_beside_all_structures(paths: Paths) -> None:
+    """Structures are bright all through, so nothing reaches into the background."""
+    hollow(paths, ball=50)
+
+    found = plan_of(paths, emptiness="measure").emptiness
+
+    assert found == Emptiness(floors=(-7.0,), reach=4)
+    assert read_plan(paths.artifacts).emptiness == found
+
+
+def test_the_reach_is_twice_that_of_structures_into_the_background(
+    paths: Paths,
+) -> None:
+    """Structures have the value of the background but at one voxel."""
+    hollow(paths, ball=-7)
+    test = set(read_split(paths.artifacts).test)
+    farthest = []
+    for case in PATIENTS:
+        if case not in test:
+            label = read_label(paths.data / "labelsTr" / f"{case}.nii").array
+            first = np.argwhere(label == 1)[0]
+            farthest.append(np.abs(np.argwhere(label > 0) - first).max())
+
+    found = plan_of(paths, emptiness="measure").emptiness
+
+    if max(farthest) > 16:
+        assert found is None
+    else:
+        assert found == Emptiness(floors=(-7.0,), reach=2 * int(max(farthest)) + 4)
+
+
+@pytest.mark.parametrize(
+    ("farthest", "reach"),
+    [([0, 0], 4), ([0, -1, 16], 36), ([0, 17], None), ([-1], None), ([], None)],
+)
+def test_structures_too_far_inside_what_is_empty_forbid_it(
+    farthest: list[int], reach: int | None
+) -> None:
+    found = choose_emptiness((0.0,), farthest)
+
+    assert (None if found is None else found.reach) == reach
+
+
+def test_below_the_clipping_of_ct_is_empty(paths: Paths) -> None:
+    """Half a percent of the structures' voxels are clipped, each beside others."""
+    hollow(paths, ball=50, spread=20)
+
+    found = plan_of(paths, normalization=("ct",), emptiness="measure")
+
+    assert found.emptiness is not None
+    assert found.emptiness.floors == (found.normalization[0].low,)
+    assert found.emptiness.reach in (4, 6)
 
 
 def test_normalizations_are_one_a_channel(paths: Paths) -> None:

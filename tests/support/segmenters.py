@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from segpipe.images.grid import Triple
-from segpipe.images.region import Region
+from segpipe.images.region import Emptiness, Region
 from segpipe.images.values import Unions
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
@@ -37,6 +37,7 @@ def make_plan(
     ignore: int | None = None,
     region: Region | None = None,
     unions: Unions | None = None,
+    emptiness: Emptiness | None = None,
 ) -> Plan:
     """A plan for training cases of one shape; one normalization serves all channels."""
     if len(normalization) == 1:
@@ -53,6 +54,7 @@ def make_plan(
         ignore=ignore,
         region=region,
         unions=unions,
+        emptiness=emptiness,
         profile=DatasetProfile(
             cases=4,
             median_shape=shape,

@@ -7,6 +7,7 @@ from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_json
 from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.segmenter import Inference, Segmenter, build_inference
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.manifest import InputRecord
@@ -54,19 +55,25 @@ def build_work(
             f"{', '.join(plan.structures[1:])}; leave the option out"
         )
     inference = build_inference(settings)
-    resolved = resolve_settings(settings, inference.compute)
+    resolved = resolve_settings(settings, inference.compute, plan)
     return Work(segmenter, record, resolved, inference, output)
 
 
-def resolve_settings(settings: SegmentSettings, compute: Compute) -> SegmentSettings:
-    """The settings with what this machine has in place of ``auto``."""
-    return settings.model_copy(
-        update={
-            "device": compute.device.type,
-            "precision": compute.precision,
-            "engine": compute.engine,
-        }
-    )
+def resolve_settings(
+    settings: SegmentSettings, compute: Compute, plan: Plan
+) -> SegmentSettings:
+    """The settings with what this machine has in place of ``auto``.
+
+    Nothing is skipped where the plan does not know what is empty.
+    """
+    found = {
+        "device": compute.device.type,
+        "precision": compute.precision,
+        "engine": compute.engine,
+    }
+    if plan.emptiness is None:
+        found["skip_empty"] = "never"
+    return settings.model_copy(update=found)
 
 
 def case_key(

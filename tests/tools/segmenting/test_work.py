@@ -13,7 +13,7 @@ from tests.support.segmenters import TUMOUR, make_plan, save_segmenter
 
 RECORD = SegmenterRecord(name="m", version=None, digest="d", folds=("d",), run=None)
 INPUTS = (InputRecord(name="a.nii", files=1, sha256="0"),)
-ON_CPU = SegmentSettings(device="cpu", precision="fp32")
+ON_CPU = SegmentSettings(device="cpu", precision="fp32", skip_empty="never")
 
 
 @pytest.fixture
@@ -27,6 +27,7 @@ def test_what_is_auto_is_resolved(work: Work) -> None:
 
     assert work.settings.device == compute.device.type
     assert work.settings.precision == compute.precision
+    assert work.settings.skip_empty == "never"  # the plan knows nothing of it
     assert work.settings.mirror
     assert work.inference.mirror
     assert torch.get_num_threads() == work.settings.threads

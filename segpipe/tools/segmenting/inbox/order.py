@@ -67,7 +67,7 @@ def prepare_order(
         folders=tuple(str(folder.absolute()) for folder in folders),
         record=record,
         channels=len(plan.channels),
-        settings=resolve_settings(settings, compute),
+        settings=resolve_settings(settings, compute, plan),
         output=str(output),
         may_lack=plan.missing_channels is not None,
     )
