@@ -28,17 +28,18 @@ from experiments.nuclei_picture import draw_outlines
 from experiments.nuclei_sides import Row, choose_sides, read_rows
 from experiments.pages import PAGES, write_page
 from experiments.trials import (
-    HOME,
     PAIRS,
     Arguments,
     Figures,
     Found,
     parse_arguments,
 )
-from segpipe.project.params import read_params
 
 Labels = dict[str, Integer[np.ndarray, "row column"]]
-PRESET = read_params(HOME / "presets" / "nuclei.yaml")
+SEGPIPE = {  # preset to the model of it
+    "nuclei": "unet2d",
+    "border-weights": "unet2d-border",
+}
 MORE: dict[str, Mapping[str, Any]] = {
     "--environments": {
         "type": Path,
@@ -46,8 +47,17 @@ MORE: dict[str, Mapping[str, Any]] = {
         "help": "folder of the peers' environments: otsu, stardist, cellpose",
     },
     "--seconds": {"type": float, "default": 800, "help": "CPU seconds to learn for"},
-    "--epochs": {"type": int, "help": "segpipe's, to fit them; default: the preset's"},
-    "--only": {"nargs": "+", "help": "some arms only, on the page, too"},
+    "--epochs": {
+        "nargs": "+",
+        "default": [],
+        "metavar": "PRESET=N",
+        "help": "epochs of segpipe's presets that fit the seconds; default: their own",
+    },
+    "--only": {
+        "nargs": "+",
+        "choices": [*PEERS.values(), *SEGPIPE],
+        "help": "some arms only, on the page, too",
+    },
 }
 
 
@@ -86,7 +96,7 @@ def run_all(given: Arguments) -> dict[str, list[Run]]:
     """All arms with all seeds, or those that ``--only`` names."""
     work, more = given.paths.root.resolve(), given.more
     write_exchange(given.data, work / "exchange")
-    changes = {"train": {"epochs": more.epochs}} if more.epochs else {}
+    epochs = dict(text.split("=") for text in more.epochs)
     runs: dict[str, list[Run]] = {}
     for arm, peer in PEERS.items():
         if not more.only or peer in more.only:
@@ -100,10 +110,13 @@ def run_all(given: Arguments) -> dict[str, list[Run]]:
                 )
                 for seed in given.seeds
             ]
-    for model in PRESET["models"]:
-        if not more.only or model in more.only:
-            runs[f"segpipe, {model}"] = [
-                run_segpipe(model, changes, source=given.data, work=work, seed=seed)
+    for preset, model in SEGPIPE.items():
+        if not more.only or preset in more.only:
+            fewer = {"epochs": int(epochs[preset])} if preset in epochs else {}
+            runs[f"segpipe, preset {preset}"] = [
+                run_segpipe(
+                    preset, model, fewer, source=given.data, work=work, seed=seed
+                )
                 for seed in given.seeds
             ]
     return runs

@@ -154,24 +154,31 @@ def _patients(rows: Iterable[Row]) -> str:
 
 
 def run_segpipe(
-    arm: str, changes: dict[str, Any], *, source: Path, work: Path, seed: int
+    preset: str,
+    model: str,
+    changes: dict[str, Any],
+    *,
+    source: Path,
+    work: Path,
+    seed: int,
 ) -> Run:
-    """Train a model of the preset ``nuclei`` and segment, unless it is finished.
+    """Train a model of a preset and segment, unless it is finished.
 
     The instance ids are those that ``segpipe segment --instances`` writes without any
     other option.
 
     Args:
-        arm: The model's name in the preset.
-        changes: Changes of the preset's sections, such as fewer epochs.
+        preset: Name of the preset.
+        model: Name of the model in the preset.
+        changes: Changes of its section ``train``, such as fewer epochs.
         source: The folder 2d_dsb2018.
         work: Folder of the scratch project.
         seed: Seed of the training.
     """
     paths = Paths(work / "segpipe")
     import_nuclei(source, paths.data)
-    changes = merged(merged(CHANGES, changes), {"train": {"seed": seed}})
-    trial = Trial(arm, seed, read_sections("nuclei", arm, changes))
+    changes = merged(CHANGES, {"train": {**changes, "seed": seed}})
+    trial = Trial(preset, seed, read_sections(preset, model, changes))
     folder = work / "runs" / f"{trial.name}-{trial_key(trial, paths)[:12]}"
     if not (folder / ABOUT).is_file():
         log.info("segpipe: %s", folder)
