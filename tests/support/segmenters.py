@@ -10,6 +10,7 @@ from segpipe.images.region import Emptiness, Region
 from segpipe.images.values import Unions
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
+from segpipe.segmenter.rules.instances import Target
 from segpipe.segmenter.rules.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import Outputs, SegmenterSpec
@@ -76,12 +77,13 @@ def make_segmenter(
     seeds: tuple[int, ...] = (0,),
     temperatures: tuple[float, ...] | None = None,
     postprocessing: tuple[StructureRule, ...] = (),
+    target: Target = "labels",
 ) -> Segmenter:
     """A segmenter with one network a seed; a patch of one slice sets the slice axis."""
     spec = NetworkSpec(
         name=network,
         in_channels=len(plan.channels),
-        out_channels=Outputs(plan.legend).channels,
+        out_channels=Outputs(plan.legend, contact=target == "contact").channels,
         base_channels=2,
         padding=padding,
     )
@@ -100,6 +102,7 @@ def make_segmenter(
         slice_axis=patch_size.index(1) if 1 in patch_size else None,
         temperatures=temperatures or (1.0,) * len(seeds),
         postprocessing=postprocessing,
+        target=target,
     )
     return Segmenter(made, tuple(networks))
 

@@ -68,7 +68,7 @@ def network_spec(name: str, padding: str) -> NetworkSpec:
 def segmenter(name: str, padding: str) -> Segmenter:
     """Two folds, two channels, one of them CT; values differ from class indices.
 
-    The structures of the V-Net overlap.
+    The structures of the V-Net overlap; the U-Net with padding learned contact.
     """
     overlap = Unions(values=((300, 7), (7,)), order=(300, 7))
     ct = Normalization(kind="ct", low=-1, high=1.5, mean=0.1, standard_deviation=0.8)
@@ -88,6 +88,7 @@ def segmenter(name: str, padding: str) -> Segmenter:
         patch_size=PATCHES[name, padding],
         seeds=(0, 1),
         temperatures=(0.7, 1.6),
+        target="contact" if (name, padding) == ("unet2d", "same") else "labels",
     )
 
 
