@@ -24,6 +24,7 @@ class InstanceMatch:
         splits: Number of reference instances that cover more than half of each of two
             or more predicted instances.
         mean_iou: Mean IoU of the pairs; NaN if there is no pair.
+        hits: Number of pairs at each IoU of IOU_STEPS.
     """
 
     n_reference: int
@@ -32,6 +33,12 @@ class InstanceMatch:
     merges: int
     splits: int
     mean_iou: float
+    hits: tuple[int, ...]
+
+    @property
+    def average_precision(self) -> float:
+        """Mean of TP / (TP + FP + FN) over IoU of .5 to .95; NaN as for f1."""
+        return _precision(np.array(self.hits), self.n_reference + self.n_predicted)
 
     @property
     def f1(self) -> float:
@@ -75,7 +82,13 @@ def match_instances(
         merges=int((holds >= 2).sum()),
         splits=int((held >= 2).sum()),
         mean_iou=float(pairs.iou[matched].mean()) if matched.any() else math.nan,
+        hits=tuple(int((pairs.iou > step).sum()) for step in IOU_STEPS),
     )
+
+
+def _precision(hits: Integer[np.ndarray, " step"], instances: int) -> float:
+    """Mean of TP / (TP + FP + FN), from pairs and the instances of both sides."""
+    return float((hits / (instances - hits)).mean()) if instances else math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,12 +191,10 @@ def average_precision(overlaps: Iterable[Overlap], *, smallest: float = 0) -> fl
         Caicedo 2019, doi:10.1038/s41592-019-0612-7, the score of the Data Science Bowl
         2018; Lin 2014, arXiv:1405.0312, for the steps.
     """
-    counts = np.zeros(len(IOU_STEPS))
+    counts = np.zeros(len(IOU_STEPS), dtype=np.int64)
     total = 0
     for found in overlaps:
         kept = found.sizes >= smallest
         total += found.n_reference + int(kept.sum())
         counts += (found.iou[kept][:, None] > np.array(IOU_STEPS)).sum(0)
-    if not total:
-        return math.nan
-    return float((counts / (total - counts)).mean())
+    return _precision(counts, total)

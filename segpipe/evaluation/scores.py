@@ -228,9 +228,11 @@ def _sum_up(matches: list[InstanceMatch]) -> dict[str, Any]:
         merges=sum(match.merges for match in matches),
         splits=sum(match.splits for match in matches),
         mean_iou=mean_known([match.mean_iou for match in matches]),
+        hits=tuple(map(sum, zip(*(match.hits for match in matches), strict=True))),
     )
     return {
         "f1": total.f1,
+        "ap": total.average_precision,
         "f1_mean": mean_known([match.f1 for match in matches]),
         "merges": total.merges,
         "splits": total.splits,

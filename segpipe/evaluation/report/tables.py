@@ -147,6 +147,7 @@ def _lines(cases: CaseList, with_instances: bool) -> dict[str, list[Line]]:
     instances: list[Line] = [
         ("Instance F1", ("instances", "f1"), 3),
         ("Instance F1, mean of the cases", ("instances", "f1_mean"), 3),
+        ("Instance AP, IoU .5 to .95", ("instances", "ap"), 3),
         ("Merged instances", ("instances", "merges"), 0),
         ("Split instances", ("instances", "splits"), 0),
         ("Instances drawn", ("instances", "n_reference"), 0),

@@ -94,7 +94,7 @@ def test_a_missing_figure_is_a_dash() -> None:
 
 
 def test_merges_stand_beside_what_was_found_and_splits_beside_what_was_drawn() -> None:
-    instances = {"f1": 0.5, "f1_mean": 0.5, "merges": 3, "splits": 2}
+    instances = {"f1": 0.5, "f1_mean": 0.5, "ap": 0.5, "merges": 3, "splits": 2}
     instances |= {"n_reference": 40, "n_predicted": 9}
     one = Evaluated(make_figures(instances=instances), {}, {}, {})
     rows = lines(build_comparison({"a": one}, {"a": CEILING}, CASES, None))
