@@ -69,6 +69,7 @@ IN_GIT = [{"split.lock": {"cache": False, "persist": True}}]
 OF_THE_WHOLE = {
     "test_by_hand.py",
     "test_bombs.py",
+    "test_colours.py",
     "test_combinations.py",
     "test_dicom_table.py",
     "test_extremes.py",
