@@ -11,9 +11,10 @@ from segpipe.dataset.case import read_cases
 from segpipe.dataset.case_files import read_predicted_instances, read_prediction
 from segpipe.dataset.split import read_split
 from segpipe.evaluation.ceiling import find_ceilings
-from segpipe.images.formats.files import read_label
-from segpipe.images.formats.raster import write_label
+from segpipe.images.formats.files import read_label, write_label
+from segpipe.images.grid import Grid
 from segpipe.images.instances import components
+from segpipe.networks.catalogue import NETWORKS, NetworkName
 from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
@@ -58,8 +59,11 @@ CONTACT = changed(
 WEIGHED = changed(WEIGH, separate_touching=True)
 
 
-def write_pairs(folder: Path, cases: int) -> None:
-    """Two bright squares that touch, with a dim line between them, and a single one."""
+def write_pairs(folder: Path, cases: int, *, slices: int = 1) -> None:
+    """Two bright squares that touch, with a dim line between them, and a single one.
+
+    With several slices they are columns of a volume.
+    """
     for part in ("imagesTr", "labelsTr", "instancesTr"):
         (folder / part).mkdir(parents=True)
     for number in range(cases):
@@ -70,27 +74,29 @@ def write_pairs(folder: Path, cases: int) -> None:
         ids[i + 24 : i + 32, j + 16 : j + 28] = 3
         image = np.where(ids > 0, 180, 30) + rng.integers(0, 20, ids.shape)
         image[i + 9 : i + 11, j : j + 12] -= 60
-        name = f"case_{number:02d}"
+        name, ending = f"case_{number:02d}", ".png" if slices == 1 else ".nii"
+        grid = Grid.from_spacing((SIZE, SIZE, slices), (1.0, 1.0, 1.0), "mm")
         files = {
             f"imagesTr/{name}_0000": image.astype(np.uint8),
             f"labelsTr/{name}": (ids > 0).astype(np.uint8),
             f"instancesTr/{name}": ids,
         }
         for place, array in files.items():
-            write_label(folder / f"{place}.png", array)
+            whole = np.repeat(array, slices, axis=2)
+            write_label(folder / f"{place}{ending}", whole, grid)
     write_json(
         folder / "dataset.json",
         {
             "channel_names": {"0": "intensity"},
             "labels": {"background": 0, "square": 1},
             "numTraining": cases,
-            "file_ending": ".png",
+            "file_ending": ending,
         },
     )
 
 
 def run_to_weigh(paths: Paths, params: TrainParams, **weighed: Any) -> None:
-    run_to_split(paths, dimensions=2)
+    run_to_split(paths, dimensions=params.dimensions)
     plan.run(PLAN, models={"m": params}, paths=paths)
     preprocess.run(PREPROCESS, paths=paths)
     annotate.run(ANNOTATE, paths=paths)
@@ -170,6 +176,47 @@ def test_the_ceiling_of_contact_is_that_of_the_labels(trained: Paths) -> None:
     assert found.dice == (1, 1, 1)
     assert found.instance_f1 == 1
     assert found.merges == 0
+
+
+@pytest.fixture(scope="module")
+def columns(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    paths = Paths(tmp_path_factory.mktemp("columns"))
+    write_pairs(paths.data, cases=6, slices=16)
+    run_to_weigh(paths, changed(CONTACT, network="unet3d", patch_size=(16, 16, 16)))
+    return paths
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("sparse", [False, True])
+def test_each_network_learns_contact_in_volumes(
+    columns: Paths, network: NetworkName, sparse: bool
+) -> None:
+    flat = NETWORKS[network].dimensions == 2
+    params = changed(
+        CONTACT,
+        network=network,
+        base_channels=1,
+        patch_size=(32, 32, 1) if flat else (16, 16, 16),
+        slice_axis=2 if flat else "auto",
+        batch_size=1,
+        sparse_annotation=sparse,
+        epochs=1,
+        steps_per_epoch=1,
+    )
+    plan.run(PLAN, models={"m": params}, paths=columns)
+    train(columns, params, model="m")
+    predict.run(PREDICT, model="m", folds=[0], compute=one_thread(), paths=columns)
+    evaluate.run(EVALUATE, model="m", paths=columns)
+
+    spec = Segmenter.load(columns.artifacts / "train" / "m" / "0" / "segmenter").spec
+    cases, name = read_cases(columns.artifacts), read_split(columns.artifacts).test[0]
+    label = read_prediction(columns.artifacts, "m", cases, name)
+    ids = read_predicted_instances(columns.artifacts, "m", cases, name)
+    assert spec.network.out_channels == 3
+    assert label is not None
+    assert ids is not None
+    assert set(np.unique(label.array)) <= {0, 1}
+    assert not ids.array[label.array == 0].any()
 
 
 def test_contact_needs_lines_to_learn(tmp_path: Path) -> None:
