@@ -71,6 +71,13 @@ MODELS = {
     "vnet": changed(
         SMALL, network="vnet", loss=with_loss("dice"), patch_size=(16, 16, 16)
     ),
+    "resenc3d": changed(
+        SMALL,
+        network="resenc3d",
+        loss=changed(with_loss("dice_cross_entropy"), deep_supervision=True),
+        optimizer=changed(TRAIN.optimizer, ema=0.9),
+        patch_size=(16, 16, 8),
+    ),
 }
 
 
@@ -210,7 +217,7 @@ from segpipe.training.task import TrainParams
 from tests.support.projects import one_thread
 train.run(
     TrainParams.model_validate_json(sys.argv[2]),
-    model="vnet",
+    model=sys.argv[3],
     fold=0,
     compute=one_thread(),
     paths=Paths(pathlib.Path(sys.argv[1])),
@@ -223,16 +230,20 @@ def torchrun(*words: str) -> None:
     importlib.import_module("torch.distributed.run").main([*words])
 
 
-def test_two_processes_train_like_one_with_the_whole_batch(paths: Paths) -> None:
-    """V-Net: without statistics of the batch and without drop-out they are the same."""
-    params = changed(MODELS["vnet"], optimizer=PLAIN_SGD)
-    alone = Segmenter.load(train(paths, params, model="vnet") / "segmenter")
+@pytest.mark.parametrize(("model", "ema"), [("vnet", 0.0), ("resenc3d", 0.9)])
+def test_two_processes_train_like_one_with_the_whole_batch(
+    model: str, ema: float, paths: Paths
+) -> None:
+    """Without statistics of the batch and without drop-out they are the same."""
+    params = changed(MODELS[model], optimizer=changed(PLAIN_SGD, ema=ema))
+    alone = Segmenter.load(train(paths, params, model=model) / "segmenter")
     script = paths.root / "alone.py"
     script.write_text(TRAIN_ALONE)
     words = ("--standalone", "--nproc-per-node=2", str(script), str(paths.root))
     environment = {"PYTHONPATH": str(ROOT)}
-    forks.finish(forks.start(torchrun, *words, params.model_dump_json(), **environment))
-    folder = paths.artifacts / "train" / "vnet" / "0"
+    words = (*words, params.model_dump_json(), model)
+    forks.finish(forks.start(torchrun, *words, **environment))
+    folder = paths.artifacts / "train" / model / "0"
 
     record = json.loads((folder / "fingerprint.json").read_text())
     assert record["compute"]["processes"] == 2
@@ -240,6 +251,38 @@ def test_two_processes_train_like_one_with_the_whole_batch(paths: Paths) -> None
     for name, value in alone.networks[0].state_dict().items():
         other = together.networks[0].state_dict()[name]
         torch.testing.assert_close(other, value, rtol=1e-3, atol=1e-5)
+
+
+def test_a_training_with_an_average_that_stops_ends_with_the_same_bytes(
+    paths: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
+    params = MODELS["resenc3d"]
+    whole = weights(train(paths, params, model="resenc3d"))
+
+    @contextmanager
+    def stopping(record: TrainingRecord, compute: Compute) -> Iterator[Observer]:
+        def stop(rows: list[dict[str, float]]) -> None:
+            if rows and rows[-1]["epoch"] == 2:
+                raise KeyboardInterrupt
+
+        yield Observer(log=stop, alive=lambda: None)
+
+    with pytest.raises(KeyboardInterrupt):
+        train_stage.run(
+            params,
+            model="resenc3d",
+            fold=0,
+            compute=one_thread(),
+            paths=paths,
+            observe=stopping,
+        )
+    with caplog.at_level(logging.INFO):
+        again = weights(train(paths, params, model="resenc3d"))
+
+    assert "resuming after epoch 2" in caplog.text
+    assert again == whole
+    plain = changed(params, optimizer=TRAIN.optimizer)
+    assert weights(train(paths, plain, model="resenc3d")) != whole
 
 
 def test_a_training_goes_on_from_another_with_a_schedule_of_its_own(
