@@ -1,4 +1,5 @@
 # make demo   the whole chain on the embedded data set     make test   all checks
+# make test-gpu  the tests on a GPU, skipped by name without one; says which card
 # make serve  Prefect, MLflow and workers on this machine  make stop   end just these
 # make lock   refresh requirements.lock                    make clean  remove what demo made
 # make drawings   renew the drawings of the house and the chain in docs/concepts/
@@ -17,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Before a command that is silent for minutes: says every five seconds that it goes on.
 SPEAKING := exec sh -c 'trap "kill \$$pid; exit 1" INT TERM; "$$@" & pid=$$!; n=0; while sleep 5; kill -0 $$pid 2>/dev/null; do n=$$((n+5)); echo "$$n s"; done; wait $$pid' wait
 
-.PHONY: demo serve stop test lint types floors tests drawings niivue wheel lock clean
+.PHONY: demo serve stop test test-gpu lint types floors tests drawings niivue wheel lock clean
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("segpipe needs Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.11 ...") if not (3, 11) <= sys.version_info < (3, 14) else None'
@@ -54,6 +55,10 @@ floors: $(VENV)/installed
 
 tests: $(VENV)/installed
 	OMP_NUM_THREADS=1 python -m pytest --numprocesses 3 --dist worksteal
+
+test-gpu: $(VENV)/installed
+	segpipe --version
+	python -m pytest -m gpu -rs --log-cli-level INFO
 
 drawings: $(VENV)/installed
 	python -m docs.drawings

@@ -74,6 +74,9 @@ def main() -> None:
     # A process that ends looks for garbage once more, silently and in vain: with all of
     # torch and MLflow for most of a second, or ten where others compute.
     atexit.register(gc.freeze)
+    # Threads that wait for others spin for a while, at the cost of whoever shares the
+    # cores. OpenMP reads it when torch is imported, and our processes inherit it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     first = os.environ.get("RANK", "0") == "0"  # of the processes of one training
     try:
         with speaking(_command()) if first else nullcontext():

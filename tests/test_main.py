@@ -47,6 +47,35 @@ def test_help_imports_nothing_heavy() -> None:
     assert result.stderr.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")]
+)
+def test_threads_of_a_command_wait_without_spinning(
+    given: dict[str, str], expected: str
+) -> None:
+    """OpenMP itself says what it read. The user's own choice stays."""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    result = subprocess.run(
+        [sys.executable, "-m", "segpipe", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**environment, **given, "OMP_DISPLAY_ENV": "TRUE"},
+    )
+
+    assert f"OMP_WAIT_POLICY = '{expected}'" in result.stderr
+
+
+def test_every_stage_starts_by_the_command_line() -> None:
+    """So whatever the door sets holds where flows and dvc train, too."""
+    lines = (ROOT / "dvc.yaml").read_text().splitlines()
+    started = [line.split("cmd: ")[1] for line in lines if "cmd: " in line]
+
+    assert len(started) == 11
+    assert all(words.startswith("python -m segpipe ") for words in started)
+
+
 def test_a_command_ends_without_a_last_look_for_garbage(tmp_path: Path) -> None:
     """It takes a second of silence after the last line with MLflow, more on busy days.
 
