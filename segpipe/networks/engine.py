@@ -152,7 +152,10 @@ def _core() -> Any:
 def _draw_example(network: Network) -> Float32[Tensor, "1 c ..."]:
     """Draw normal noise, always the same, of a small size that the network takes."""
     channels = next(iter(network.parameters())).shape[1]
-    size = [network.input_size(network.stride + 1)] * network.dimensions
+    rules = network.sizes
+    if not isinstance(rules, tuple):  # one for all axes
+        rules = (rules,) * network.dimensions
+    size = [rule.input_size(rule.stride + 1) for rule in rules]
     generator = torch.Generator().manual_seed(0)
     return torch.randn(1, channels, *size, generator=generator)
 

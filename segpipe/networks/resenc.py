@@ -179,7 +179,8 @@ class _PlaneNorm(nn.BatchNorm2d):
 
     def forward(self, features: Float[Tensor, "B C i j"]) -> Tensor:
         """Normalize, scale and shift each channel of each input."""
-        if torch.onnx.is_in_onnx_export():  # a trace would keep the number of inputs
+        # A trace would keep the number of inputs.
+        if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             return torch.nn.functional.instance_norm(
                 features, weight=self.weight, bias=self.bias, eps=self.eps
             )

@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from segpipe.networks.build import apply_network
 from segpipe.networks.engine import LARGEST, OpenVinoNetwork
+from segpipe.networks.resenc2d import ResEnc2d
+from segpipe.networks.resenc3d import ResEnc3d
+from segpipe.networks.topology import choose_topology
 from segpipe.project.errors import DataError
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Inference, Segmenter
@@ -103,6 +107,26 @@ def test_precision_is_the_one_that_is_asked_for() -> None:
     torch.testing.assert_close(rough, expected, atol=0.1 * largest, rtol=0)
     if torch.cpu.get_capabilities().get("avx512_bf16"):
         assert not torch.allclose(rough, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "spacing"),
+    [(ResEnc2d, (32, 24), (1.0, 1.0)), (ResEnc3d, (8, 32, 24), (4.0, 1.0, 1.0))],
+)
+def test_a_network_with_strides_by_axis_gives_what_torch_gives(
+    kind, size, spacing
+) -> None:
+    torch.manual_seed(0)
+    topology = choose_topology(size, spacing)
+    network = kind(1, 3, base_channels=4, topology=topology).eval()
+    axis = 2 if len(size) == 2 else None
+    tile = torch.randn(2, 1, *size, *([1] if axis else []))
+
+    found = OpenVinoNetwork(network, slice_axis=axis, bf16=False, threads=1)(tile)
+
+    with torch.inference_mode():
+        expected = apply_network(network, tile, axis)
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
 
 
 def test_tiles_of_a_batch_do_not_overwrite_each_other() -> None:
