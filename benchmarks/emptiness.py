@@ -77,6 +77,8 @@ def read_set(data: Path, name: str, *, air: int) -> tuple[Image, np.ndarray, str
     array = np.concatenate([one.array for one in read])
     values = read_label(data / label).array
     classes = np.unique(values, return_inverse=True)[1].reshape(values.shape)
+    if kind == "zscore":  # the brain is a structure, too: it ends where nothing is
+        classes = np.where(classes > 0, 2, (array != 0).any(0))
     pads = ((air, air), (air, air), (0, 0))
     if air:
         rng = np.random.default_rng(0)

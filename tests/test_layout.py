@@ -74,6 +74,7 @@ OF_THE_WHOLE = {
     "test_dicom_table.py",
     "test_extremes.py",
     "test_full_disk.py",
+    "test_gpu.py",
     "test_instances.py",
     "test_layout.py",
     "test_makefile.py",
