@@ -4,7 +4,9 @@ import hashlib
 from pathlib import Path
 from typing import Literal
 
-from segpipe.project.documents import Document
+from pydantic import Field
+
+from segpipe.project.documents import Document, is_empty
 from segpipe.project.errors import DataError
 
 LOCK = "split.lock"
@@ -25,11 +27,14 @@ class Split(Document):
         format_version: Version of this document.
         test: Cases that no stage before predict reads, except verify.
         folds: One training and validation set a fold.
+        groups: The value of each case, by the columns that the split spreads besides
+            the site; a case without one is left out.
     """
 
     format_version: Literal[1]
     test: tuple[str, ...]
     folds: tuple[Fold, ...]
+    groups: dict[str, dict[str, str]] = Field(default_factory=dict, exclude_if=is_empty)
 
 
 class SplitLock(Document):

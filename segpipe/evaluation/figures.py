@@ -120,7 +120,8 @@ def _worst_first(rows: list[Row]) -> list[Row]:
 
 def _csv(rows: list[Row]) -> str:
     cells = [{name: _cell(value) for name, value in row.items()} for row in rows]
-    return table_text(list(rows[0]), cells)
+    names = list(rows[0]) if rows else ["case", "structure"]  # of no test case
+    return table_text(names, cells)
 
 
 def _cell(value: Any) -> Any:

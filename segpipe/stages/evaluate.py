@@ -80,7 +80,9 @@ def run(params: EvaluateParams, *, model: str, paths: Paths) -> None:
         describe=f"evaluate {model}",
     )
     rows = [row for result in results for row in result.rows]
-    confusion = np.sum([result.confusion for result in results], axis=0)
+    count = len(cases.values)
+    none = np.zeros((count, count), dtype=np.int64)  # where no case is tested
+    confusion = np.sum([none, *(result.confusion for result in results)], axis=0)
     test = summarize(rows, cases.unit)
     figures = Figures(
         format_version=1,

@@ -32,6 +32,7 @@ from segpipe.evaluation.report.pictures.views import build_exhibit
 from segpipe.evaluation.report.plots import Curve, plot_cases, plot_curves
 from segpipe.evaluation.report.tables import (
     ABSENT,
+    Contest,
     Evaluated,
     build_cards,
     build_comparison,
@@ -58,6 +59,11 @@ from segpipe.training.record import (
 log = logging.getLogger(__name__)
 Scores = dict[str, dict[str, np.ndarray]]
 PANELS = 8  # structures that a picture shows
+UNTESTED = (
+    "The split has no test case (split.test_fraction: 0), so there are no figures of "
+    "unseen cases here: those below are of the validation cases, which chose the epoch "
+    "and the rules. Segment the test set that is held elsewhere with `segpipe segment`."
+)
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 
@@ -94,16 +100,13 @@ def run(
         for why, case in choose_shown(ranked)
         if params.overlays
     ]
-    ceilings = _find_ceilings(evaluated, folds, paths)
-    contest = compare_models(scores, [cases[case].patient for case in split.test])
-    compared = build_comparison(
-        evaluated, ceilings, cases, contest.best, find_agreements(paths)
-    )
+    contest = Contest({}, None)
+    if split.test:
+        patients = [cases[case].patient for case in split.test]
+        contest = compare_models(scores, patients)
     parts = [
         _about(cases, split, models, folds, paths),
-        replace(compared, links={"All figures as CSV": FIGURES}),
-        _cases_part(drawn, scores),
-        *build_pairs(contest),
+        *_tested(evaluated, contest, cases, split, folds, drawn, scores, paths),
         _training(
             evaluated,
             [_drawn(c, drawn) for c in curves],
@@ -113,21 +116,25 @@ def run(
         *build_folds(
             {model: [_best(paths, model, fold) for fold in folds] for model in models}
         ),
-        *build_groups(evaluated),
-        build_worst(evaluated, list(split.test), names, cases),
+        *(build_groups(evaluated) if split.test else []),
+        *(
+            [build_worst(evaluated, list(split.test), names, cases)]
+            if split.test
+            else []
+        ),
         *_overlay_part(shown),
     ]
     page = build_page(
         title="Segmentation report",
         subtitle=_subtitle(cases, split),
-        cards=build_cards(evaluated, contest.best),
+        cards=build_cards(evaluated, contest.best) if split.test else [],
         parts=parts,
         footer=evaluated[models[0]].figures.policy,
     )
     summary = plot_summary(
         f"{len(models)} model{'s' * (len(models) > 1)} on {len(split.test)} test cases",
         curves=curves,
-        scores=scores,
+        scores=scores if split.test else {},
         exhibit=shown[(len(shown) - 1) // 2].exhibit if shown else None,
     )
     files = Files(
@@ -140,6 +147,30 @@ def run(
     )
     write_report(paths.artifacts, page, parts, files)
     log.info("report: %s", page_file(paths.artifacts))
+
+
+def _tested(
+    evaluated: dict[str, Evaluated],
+    contest: Contest,
+    cases: CaseList,
+    split: Split,
+    folds: list[int],
+    drawn: list[str],
+    scores: Scores,
+    paths: Paths,
+) -> list[Part]:
+    """The parts that compare the models on test cases; or a line that there is none."""
+    if not split.test:
+        return [Part("No case was tested", UNTESTED)]
+    ceilings = _find_ceilings(evaluated, folds, paths)
+    compared = build_comparison(
+        evaluated, ceilings, cases, contest.best, find_agreements(paths)
+    )
+    return [
+        replace(compared, links={"All figures as CSV": FIGURES}),
+        _cases_part(drawn, scores),
+        *build_pairs(contest),
+    ]
 
 
 def _read(paths: Paths, model: str, folds: list[int]) -> Evaluated:

@@ -43,11 +43,15 @@ class SplitParams(Params):
         test_fraction: Share of the patients that are in the test set.
         n_folds: Number of parts of the other patients; fold n validates on part n and
             trains on the others.
+        groups: Columns of patients.csv whose values are on as many sides as can be, as
+            the structures and the site are; a training may draw patches by them.
     """
 
     seed: int
     test_fraction: float = Field(ge=0, lt=1)
     n_folds: int = Field(ge=2)
+    # None in the params of projects that were written before it.
+    groups: tuple[str, ...] = ()
 
 
 def run(params: SplitParams, *, paths: Paths) -> None:
@@ -55,11 +59,13 @@ def run(params: SplitParams, *, paths: Paths) -> None:
 
     All cases of a patient are on one side. Patients in split.lock keep their side. New
     ones are assigned so that the sizes of the sides are those of the params, and that
-    each structure and each site (column ``site`` of patients.csv) is on as many sides
-    as it can be. Sides that data/splits.csv (columns patient and side: ``test`` or the
-    number of a fold) or a column ``side`` of patients.csv gives come before all others.
-    Patients whose images hold the same voxels are on one side. A patient with a case
-    that is a corrected segmentation (column ``derived_from``) is never tested.
+    each structure, each site (column ``site`` of patients.csv) and each value of the
+    columns ``groups`` is on as many sides as it can be. Sides that data/splits.csv
+    (columns patient and side: ``test`` or the number of a fold) or a column ``side`` of
+    patients.csv gives come before all others. Patients whose images hold the same
+    voxels are on one side. A patient with a case that is a corrected segmentation
+    (column ``derived_from``) is never tested. With a test_fraction of 0 only given and
+    kept sides test.
 
     Raises:
         DataError: If the given sides contradict each other or the cases, or put copies
@@ -67,6 +73,7 @@ def run(params: SplitParams, *, paths: Paths) -> None:
             a tested patient has a corrected segmentation.
     """
     cases = read_cases(paths.artifacts).cases
+    groups = _groups(cases, params.groups, paths)
     of_patient = defaultdict(list)
     for case in cases:
         of_patient[case.patient].append(case.name)
@@ -80,9 +87,9 @@ def run(params: SplitParams, *, paths: Paths) -> None:
     for patient in sorted(derived):
         leader = first[patient]
         known.setdefault(leader, int(_share(params.seed, "fold", leader) * n_folds))
-    sides = assign(params, first, known, _traits(cases))
+    sides = assign(params, first, known, _traits(cases, params.groups))
     _refuse_derived(derived, sides, paths.data)
-    empty = _empty_side(sides, params.n_folds)
+    empty = _empty_side(sides, params)
     if empty is not None:
         mend = _mend(params, first, given=bool(fixed), kept=bool(kept))
         raise DataError(
@@ -100,7 +107,7 @@ def run(params: SplitParams, *, paths: Paths) -> None:
         for n in numbers
     )
     _keep(params, kept, sides, lock_file(paths.root))
-    document = Split(format_version=1, test=members(TEST), folds=folds)
+    document = Split(format_version=1, test=members(TEST), folds=folds, groups=groups)
     document.write(split_file(paths.artifacts))
     log.info(
         "split %d patients, %d cases: %d cases to test, %s to validate",
@@ -138,7 +145,7 @@ def _keep(
         log.info("new in %s: %d patients; commit the file to git", file, new)
     SplitLock(
         format_version=1,
-        **params.model_dump(),
+        **params.model_dump(exclude={"groups"}),
         sides=dict(sorted((kept | now).items())),
     ).write(file)
 
@@ -177,7 +184,7 @@ def _kept_sides(
     if not stage:
         return {}
     sides = {patient: _hashed_side(params, leader) for patient, leader in first.items()}
-    if _empty_side(sides, params.n_folds) is not None:
+    if _empty_side(sides, params) is not None:
         return {}
     return {pseudonym(patient): side for patient, side in sides.items()}
 
@@ -230,13 +237,39 @@ def _known_sides(
     return sides | {first[patient]: side for patient, side in fixed.items()}
 
 
-def _traits(cases: Sequence[Case]) -> dict[str, set[str]]:
-    """What is to be on all sides: a patient's structures, its site, and EVERYONE."""
+def _groups(
+    cases: Sequence[Case], columns: Sequence[str], paths: Paths
+) -> dict[str, dict[str, str]]:
+    """The value of each case that has one, by column.
+
+    Raises:
+        DataError: If no case has a value in a column.
+    """
+    groups = {}
+    for column in columns:
+        stated = {one.name: one.attributes.get(column, "").strip() for one in cases}
+        groups[column] = {name: value for name, value in stated.items() if value}
+        if not groups[column]:
+            known = sorted({name for case in cases for name in case.attributes})
+            raise DataError(
+                f"{paths.params}, split.groups: expected columns of "
+                f"{paths.data / 'patients.csv'} ({', '.join(known) or 'none'}), found "
+                f"{column}; add the column, or take it from the list"
+            )
+    return groups
+
+
+def _traits(cases: Sequence[Case], columns: Sequence[str]) -> dict[str, set[str]]:
+    """What is to be on all sides: a patient's structures, its site, and EVERYONE.
+
+    So are its values in these columns.
+    """
     traits: dict[str, set[str]] = defaultdict(lambda: {EVERYONE})
     for case in cases:
         site = case.attributes.get("site", "")
         named = {f"structure {name}" for name in case.structures}
-        traits[case.patient] |= named | {f"site {site}"}
+        values = {f"{name} {case.attributes.get(name, '')}" for name in columns}
+        traits[case.patient] |= named | {f"site {site}"} | values
     return traits
 
 
@@ -259,7 +292,8 @@ def assign(
         for one label is the method of the largest remainder.
     """
     part = (1 - params.test_fraction) / params.n_folds
-    order: list[Side] = [1, TEST, *(n for n in range(params.n_folds) if n != 1)]
+    tested: list[Side] = [TEST] if params.test_fraction else []
+    order: list[Side] = [1, *tested, *(n for n in range(params.n_folds) if n != 1)]
     shares = {side: params.test_fraction if side == TEST else part for side in order}
     sides = dict(known)
     own = {leader: set[str]() for leader in sorted(set(first.values()))}
@@ -325,9 +359,13 @@ def _find_copies(cases: Sequence[Case]) -> dict[str, str]:
     return first
 
 
-def _empty_side(sides: dict[str, Side], n_folds: int) -> str | None:
-    """The first side without a patient; None if there is no such side."""
-    for side in (TEST, *range(n_folds)):
+def _empty_side(sides: dict[str, Side], params: SplitParams) -> str | None:
+    """The first side without a patient; None if there is no such side.
+
+    Nobody needs to be tested if the params ask for none.
+    """
+    wanted = [TEST] if params.test_fraction else []
+    for side in (*wanted, *range(params.n_folds)):
         if side not in sides.values():
             return TEST if side == TEST else f"fold {side}"
     return None

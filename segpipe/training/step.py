@@ -25,6 +25,7 @@ from segpipe.training.patches.geometry import (
 from segpipe.training.patches.sampling import (
     Patch,
     cut_patch,
+    draw_pool,
     draw_spot,
     output_window,
     stack_quantiles,
@@ -92,7 +93,8 @@ def _draw_patch(
     params, size, sources = task.params, task.patch.patch_size, None
     window = output_window(size, margin)
     fraction = None if params.sampling == "balanced" else params.foreground_fraction
-    spot = draw_spot(task.training, window, fraction, rng)
+    cases = draw_pool(task.training, task.group, params.group_fraction, rng)
+    spot = draw_spot(cases, window, fraction, rng)
     seed = int(rng.integers(2**62))
     if params.augmentation.moves_voxels:
         case = spot.case.label.shape

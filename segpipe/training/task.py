@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from segpipe.dataset.prepared import read_counts, read_separation
-from segpipe.dataset.split import read_split
+from segpipe.dataset.split import Split, read_split
 from segpipe.images.borders import Separation
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import NETWORKS, Network, NetworkName
@@ -65,6 +65,10 @@ class TrainParams(Params):
         sampling: Where patches are drawn: ``foreground``, a share of them is centred
             on a structure; or ``balanced``, the classes are equally frequent centres.
         foreground_fraction: Share of the patches centred on a structure.
+        sampled_group: ``none``, or COLUMN=VALUE of one of split.groups: the cases of
+            which the share group_fraction of the patches is drawn.
+        group_fraction: Share of the patches from the sampled group; the others are
+            from all other cases.
         augmentation: Random transforms of patches.
         optimizer: Optimizer and learning-rate schedule.
         start_from: ``none``, or FOLDER@DIGEST of a segmenter whose weights are the
@@ -98,6 +102,9 @@ class TrainParams(Params):
     batch_size: Literal["auto"] | int
     sampling: Literal["foreground", "balanced"]
     foreground_fraction: float
+    # Neither in the params of projects that were written before them.
+    sampled_group: str = Field(NONE, exclude_if=lambda group: group == NONE)
+    group_fraction: float = Field(0.0, ge=0, le=1, exclude_if=lambda share: share == 0)
     augmentation: AugmentationParams
     optimizer: OptimizerParams
     start_from: str
@@ -269,6 +276,7 @@ class Task:
         world: The processes that share each batch.
         seed: Seed of all random choices.
         checkpoints: Folder of the checkpoints.
+        group: Names of the training cases of the sampled group, if there is one.
     """
 
     params: TrainParams
@@ -284,6 +292,7 @@ class Task:
     world: World
     seed: int
     checkpoints: Path
+    group: frozenset[str] = frozenset()
 
 
 def build_task(
@@ -312,7 +321,8 @@ def build_task(
     """
     plan = read_plan(paths.artifacts)
     patch = read_patch_plan(paths.artifacts, model)
-    folds = read_split(paths.artifacts).folds
+    split = read_split(paths.artifacts)
+    folds = split.folds
     if fold >= len(folds):
         raise DataError(
             f"{paths.params}, folds: expected numbers below split.n_folds = "
@@ -363,7 +373,42 @@ def build_task(
         world=world,
         seed=int(digest_json([params.seed, model, fold])[:8], 16),
         checkpoints=paths.checkpoints / "train" / fingerprint[:20],
+        group=find_group(params, split, fold, f"{paths.params}, train.{model}"),
     )
+
+
+def find_group(
+    params: TrainParams, split: Split, fold: int, where: str
+) -> frozenset[str]:
+    """The names of a fold's training cases in the sampled group; none without one.
+
+    Raises:
+        DataError: If the split has no such group, all or none of the training cases
+            are in it, or a share is given without a group.
+    """
+    if params.sampled_group == NONE:
+        if params.group_fraction:
+            raise DataError(
+                f"{where}.group_fraction: expected 0 without a sampled_group, found "
+                f"{params.group_fraction:g}; name the group, as COLUMN=VALUE"
+            )
+        return frozenset()
+    column, _, value = params.sampled_group.partition("=")
+    of_case, training = split.groups.get(column, {}), split.folds[fold].training
+    group = frozenset(name for name in training if of_case.get(name) == value)
+    if not 0 < len(group) < len(training):
+        known = {
+            f"{column}={one}"
+            for column, of in split.groups.items()
+            for one in of.values()
+        }
+        raise DataError(
+            f"{where}.sampled_group: expected a group with some of the {len(training)} "
+            f"training cases of fold {fold}, found {params.sampled_group} with "
+            f"{len(group)}; known are {', '.join(sorted(known)) or 'none'}: "
+            "list its column in split.groups, or set sampled_group: none"
+        )
+    return group
 
 
 def truth_of(outputs: Outputs) -> torch.Tensor | None:

@@ -201,7 +201,7 @@ def test_copies_that_splits_csv_puts_on_two_sides_are_refused(tmp_path: Path) ->
 def test_sizes_are_within_one_patient_of_what_the_params_say(
     n_folds: int, test_fraction: float
 ) -> None:
-    """No side is empty; where a fold would have less than one patient, it has one."""
+    """No wanted side is empty; a fold with less than one patient has one."""
     params = changed(PARAMS, n_folds=n_folds, test_fraction=test_fraction)
     part = (1 - test_fraction) / n_folds
     for count in range(n_folds + 1, 64):
@@ -211,7 +211,8 @@ def test_sizes_are_within_one_patient_of_what_the_params_say(
         folds = [sizes[n] for n in range(n_folds)]
 
         assert sum(sizes.values()) == count
-        assert min(sizes["test"], *folds) >= 1
+        assert min(folds) >= 1
+        assert (sizes["test"] >= 1) is (test_fraction > 0)
         assert max(folds) - min(folds) <= 1
         if min(part, test_fraction or 1) * count >= 1:
             assert abs(sizes["test"] - test_fraction * count) <= 1
@@ -471,3 +472,57 @@ def test_the_same_params_give_the_same_bytes(tmp_path: Path) -> None:
 
     assert texts[0] == texts[1]
     assert json.loads(texts[0])["format_version"] == 1
+
+
+def stains(few: int) -> dict[str, dict[str, str]]:
+    """The last patients are stained."""
+    names = dict.fromkeys(MANY, "fluorescence") | dict.fromkeys(MANY[-few:], "H&E")
+    return {patient: {"stain": stain} for patient, stain in names.items()}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_side_has_its_share_of_a_group(tmp_path: Path, seed: int) -> None:
+    """Of 12 stained patients 2.4 to test and 1.9 a fold: 2 or 3 and 1 to 3."""
+    paths = Paths(tmp_path)
+    of = stains(12)
+    write_cases(paths, MANY, studies=1, attributes=of)
+
+    found = split_of(paths, changed(PARAMS, groups=("stain",), seed=seed))
+
+    stained = {f"{name}-0" for name in MANY[-12:]}
+    assert len(stained.intersection(found.test)) in (2, 3)
+    assert len(found.test) == 12
+    for fold in found.folds:
+        assert 1 <= len(stained.intersection(fold.validation)) <= 3
+    values = found.groups["stain"]
+    assert {name for name, value in values.items() if value == "H&E"} == stained
+
+
+def test_a_split_without_groups_is_written_as_before(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_cases(paths, MANY, attributes=stains(12))
+    split_of(paths)
+
+    written = json.loads((paths.artifacts / "split" / "split.json").read_text())
+    assert set(written) == {"format_version", "test", "folds"}
+    assert "groups" not in json.loads((tmp_path / "split.lock").read_text())
+
+
+def test_a_group_that_no_case_has_is_refused_with_the_columns(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_cases(paths, MANY, attributes=stains(12))
+
+    with pytest.raises(DataError, match=r"split.groups: .*\(stain\), found colour"):
+        split_of(paths, changed(PARAMS, groups=("colour",)))
+
+
+def test_nobody_is_tested_if_the_params_ask_for_none(tmp_path: Path) -> None:
+    """Two patients are enough then, and a given side still tests."""
+    paths = Paths(tmp_path)
+    none = changed(PARAMS, test_fraction=0.0, n_folds=2)
+    write_cases(paths, MANY[:2])
+    assert split_of(paths, none).test == ()
+
+    write_cases(paths, MANY[:8], attributes={MANY[5]: {"side": "test"}})
+    found = split_of(paths, none)
+    assert found.test == (f"{MANY[5]}-0", f"{MANY[5]}-1")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from segpipe.dataset.split import read_split
+from segpipe.dataset.split import Fold, Split, read_split
 from segpipe.images.borders import Separation
 from segpipe.networks.build import build_network
 from segpipe.project.errors import DataError
@@ -14,10 +14,12 @@ from segpipe.project.paths import Paths
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import segmenter_digest
 from segpipe.training.task import (
+    find_group,
     load_pretrained,
     start_from,
     warn_of_planes,
 )
+from tests.support.projects import TRAIN, changed
 from tests.support.segmenters import make_plan, make_segmenter, save_segmenter
 from tests.support.tasks import make_task
 
@@ -126,3 +128,48 @@ def test_another_width_is_refused_where_nothing_fits(old: Segmenter) -> None:
 
     with pytest.raises(DataError, match="fit base_channels, found those of 2"):
         start_from(network, old, "unet3d")
+
+
+SPLIT = Split(
+    format_version=1,
+    test=("d",),
+    folds=(
+        Fold(training=("a", "b", "c"), validation=("e",)),
+        Fold(training=("a", "e"), validation=("b", "c")),
+    ),
+    groups={"stain": {"a": "DAPI", "b": "H&E", "c": "x=y", "d": "H&E", "e": "DAPI"}},
+)
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ("none", set()),
+        ("stain=H&E", {"b"}),
+        ("stain=x=y", {"c"}),
+        ("stain=DAPI", {"a"}),
+    ],
+)
+def test_a_sampled_group_is_its_training_cases(group: str, expected: set[str]) -> None:
+    params = changed(TRAIN, sampled_group=group)
+
+    assert find_group(params, SPLIT, 0, "params.yaml") == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "fold", "words"),
+    [
+        ({"sampled_group": "stain=PAS"}, 0, "stain=PAS with 0; known are stain=DAPI"),
+        ({"sampled_group": "site=A"}, 0, "list its column in split.groups"),
+        ({"sampled_group": "stain=DAPI"}, 1, "2 training cases of fold 1"),
+        ({"group_fraction": 0.25}, 0, "expected 0 without a sampled_group"),
+    ],
+)
+def test_a_group_that_cannot_be_sampled_is_refused(values, fold, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        find_group(changed(TRAIN, **values), SPLIT, fold, "params.yaml")
+
+
+def test_params_without_a_group_are_recorded_as_before() -> None:
+    assert not {"sampled_group", "group_fraction"} & set(TRAIN.model_dump())
+    assert "inversion" not in TRAIN.model_dump()["augmentation"]

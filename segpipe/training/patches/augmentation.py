@@ -40,6 +40,7 @@ class AugmentationParams(Params):
         blur_deviation: Largest standard deviation of a Gaussian blur, in voxels.
         low_resolution_fraction: Largest fraction by which the voxels of a channel grow
             in simulated low resolution; 1 halves the resolution.
+        inversion: Probability that a patch is inverted, light for dark.
     """
 
     flip: bool | tuple[Literal["R", "A", "S"], ...]
@@ -55,6 +56,8 @@ class AugmentationParams(Params):
     gamma_fraction: float = Field(0.0, ge=0)
     blur_deviation: float = Field(0.0, ge=0)
     low_resolution_fraction: float = Field(0.0, ge=0)
+    # Off, and left out of records, in those written before it.
+    inversion: float = Field(0.0, ge=0, le=1, exclude_if=lambda share: share == 0)
 
     @property
     def moves_voxels(self) -> bool:
@@ -125,6 +128,9 @@ def augment(
         coins = _draw(torch.rand, (1, 1, 1, 1), generators, image.device)
         matched = match_histograms(image, quantiles[:, 0], quantiles[:, 1])
         image = torch.where(coins < params.histogram_matching, matched, image)
+    if params.inversion:
+        coins = _draw(torch.rand, (1, 1, 1, 1), generators, image.device)
+        image = torch.where(coins < params.inversion, invert(image), image)
     still = still_axis(image.shape[2:], slice_axis)
     image = _vary_intensities(image, params, still, generators)
     if there is not None:
@@ -156,6 +162,22 @@ def match_histograms(
     share = torch.where(width > 0, (values - start) / width.clamp(min=1e-12), 1.0)
     first, last = other.gather(2, above - 1), other.gather(2, above)
     return (first + share * (last - first)).view_as(image)
+
+
+def invert(
+    image: Float32[Tensor, "B channel i j k"],
+) -> Float32[Tensor, "B channel i j k"]:
+    """Mirror the intensities of each channel at the middle of its range in the patch.
+
+    The range stays as it was, so that light and dark change places alone.
+
+    Source:
+        PIL.ImageOps.invert, 255 - x, as in RandAugment: Cubuk 2020, arXiv:1909.13719,
+        with the range of the patch for that of the type, as normalized values have no
+        fixed one.
+    """
+    axes = (2, 3, 4)
+    return image.amin(axes, keepdim=True) + image.amax(axes, keepdim=True) - image
 
 
 def _flip(

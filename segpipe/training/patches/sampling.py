@@ -255,6 +255,26 @@ def output_window(patch_size: Triple, margin: Triple) -> Triple:
     return _triple(p - 2 * m for p, m in zip(patch_size, margin, strict=True))
 
 
+def draw_pool(
+    cases: list[TrainingCase],
+    group: frozenset[str],
+    group_fraction: float,
+    rng: np.random.Generator,
+) -> list[TrainingCase]:
+    """Draw the cases from which a patch is drawn: those of a group, or all others.
+
+    Args:
+        cases: All training cases.
+        group: Names of the cases of the group; without one, no number is drawn.
+        group_fraction: Probability of the group.
+        rng: Generator that decides all random choices of the patch.
+    """
+    if not group:
+        return cases
+    wanted = rng.random() < group_fraction
+    return [case for case in cases if (case.name in group) == wanted]
+
+
 def draw_spot(
     cases: list[TrainingCase],
     window: Triple,

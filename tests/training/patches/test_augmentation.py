@@ -1,4 +1,6 @@
 import numpy as np
+import PIL.Image
+import PIL.ImageOps
 import pytest
 import torch
 from scipy import ndimage
@@ -8,6 +10,7 @@ from segpipe.training.patches.augmentation import (
     apply_gamma,
     augment,
     blur,
+    invert,
     lower_resolution,
     match_histograms,
     still_axis,
@@ -302,3 +305,26 @@ def test_a_channel_that_a_case_lacks_stays_zero_and_changes_no_other() -> None:
     others = [(0, 0), (0, 2), (1, 0), (1, 1), (1, 2)]
     for place in others:
         assert torch.equal(found[place], without[place])
+
+
+def test_inversion_is_pillows_where_the_range_is_that_of_the_type() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 8), dtype=np.uint8)
+    pixels.flat[:2] = 0, 255
+    expected = np.asarray(PIL.ImageOps.invert(PIL.Image.fromarray(pixels)))
+
+    found = invert(torch.from_numpy(pixels.astype(np.float32))[None, None, ..., None])
+
+    np.testing.assert_array_equal(found[0, 0, ..., 0], expected)
+
+
+def test_all_channels_of_a_patch_are_inverted_or_none() -> None:
+    parts = patches((200, 3, 4, 4, 1))
+
+    image, reference, _ = run(parts, slice_axis=2, inversion=0.3)
+
+    turned = (image != parts[0]).flatten(2).any(2)
+    assert (turned.all(1) == turned.any(1)).all()
+    # 60 of 200 within 4 deviations
+    assert abs(int(turned[:, 0].sum()) - 60) < 4 * (200 * 0.3 * 0.7) ** 0.5
+    assert torch.equal(image[turned[:, 0]], invert(parts[0])[turned[:, 0]])
+    assert torch.equal(reference, parts[1])

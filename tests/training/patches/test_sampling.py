@@ -14,6 +14,7 @@ from segpipe.images.values import Legend
 from segpipe.training.patches.sampling import (
     TrainingCase,
     draw_batch,
+    draw_pool,
     read_training_case,
 )
 
@@ -243,3 +244,25 @@ def test_a_patch_comes_with_the_quantiles_of_its_case_and_of_another() -> None:
     own = batch.reference[:, 0, 0, 0]
     np.testing.assert_array_equal(batch.quantiles[:, 0, 0, 0], own)
     assert {*batch.quantiles[:, 1, 0, 0]} == {0, 1}
+
+
+def test_a_group_gives_its_share_of_the_patches_whatever_its_size() -> None:
+    """One case of twenty in a quarter of 4,000 patches: 4 deviations of a binomial."""
+    label = np.ones((4, 4, 4), np.int16)
+    cases = [replace(case(label), name=f"case{n}") for n in range(20)]
+    rng = np.random.default_rng(0)
+
+    pools = [draw_pool(cases, frozenset({"case3"}), 0.25, rng) for _ in range(4000)]
+
+    alone = [len(pool) == 1 for pool in pools]
+    assert abs(np.mean(alone) - 0.25) < 4 * (0.25 * 0.75 / 4000) ** 0.5
+    assert {len(pool) for pool in pools} == {1, 19}
+    assert all((pool[0].name == "case3") == (len(pool) == 1) for pool in pools)
+
+
+def test_without_a_group_no_number_is_drawn() -> None:
+    cases = [case(np.ones((4, 4, 4), np.int16))]
+    rng, other = np.random.default_rng(0), np.random.default_rng(0)
+
+    assert draw_pool(cases, frozenset(), 0.0, rng) is cases
+    assert rng.random() == other.random()
