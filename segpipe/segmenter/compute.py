@@ -145,15 +145,22 @@ def build_compute(params: ComputeParams) -> Compute:
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
     engine = _resolve_engine(params.engine, device)
-    torch.set_num_threads(params.threads)
+    compute = Compute(
+        device, precision, params.threads, params.compile, params.workers, engine
+    )
+    set_process(compute)
+    return compute
+
+
+def set_process(compute: Compute) -> None:
+    """Set threads and determinism of this process, which may be a cluster's."""
+    torch.set_num_threads(compute.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(mode=True, warn_only=device.type == "cuda")
+    warn_only = compute.device.type == "cuda"
+    torch.use_deterministic_algorithms(mode=True, warn_only=warn_only)
     # No code here reads memory before it writes it, so filling is not needed.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    return Compute(
-        device, precision, params.threads, params.compile, params.workers, engine
-    )
 
 
 def _resolve_engine(engine: Engine, device: torch.device) -> UsedEngine:

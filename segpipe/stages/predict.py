@@ -1,6 +1,8 @@
 """predict: segment the test cases with the mean over a model's folds."""
 
 import logging
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
 from segpipe.dataset.case import Case, CaseList, read_cases
@@ -11,12 +13,12 @@ from segpipe.dataset.case_files import (
     read_case,
     write_prediction,
 )
+from segpipe.dataset.casework.mapping import map_cases
 from segpipe.dataset.split import read_split
 from segpipe.project.documents import write_folder
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
-from segpipe.project.progress import track
-from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.compute import Compute, set_process
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.segmenter.settings import Blending, SkipEmpty
 from segpipe.segmenter.spec import predictions_digest, segmenter_digest
@@ -61,11 +63,12 @@ def run(
     Only the listed folds are used; folders of other folds are ignored.
     """
     cases = read_cases(paths.artifacts)
-    folders = [
+    folders = tuple(
         segmenter_folder(training_folder(paths.artifacts, model, fold))
         for fold in folds
-    ]
-    segmenter = Segmenter.ensemble(folders)
+    )
+    digest = predictions_digest([segmenter_digest(folder) for folder in folders])
+    separation = _segmenter(folders, digest).spec.separation
     inference = params.inference(compute)
     log.info("predict %s, mean of %d folds, on %s", model, len(folds), compute)
     names = read_split(paths.artifacts).test
@@ -73,17 +76,49 @@ def run(
         format_version=1,
         model=model,
         folds=tuple(folds),
-        segmenter=predictions_digest([segmenter_digest(folder) for folder in folders]),
+        segmenter=digest,
         cases=names,
-        separation=segmenter.spec.separation,
+        separation=separation,
     )
     goal = predictions_folder(paths.artifacts, model)
     with write_folder(goal) as part:
-        what, total = f"predict {model}", len(names)
-        for name in track(names, what, total=total, unit="case"):
-            predict_case(part, segmenter, cases, cases[name], inference, paths)
+        slim = cases.model_copy(update={"cases": ()})
+        map_cases(
+            partial(_predict, _Work(folders, digest, slim, inference, paths, part)),
+            [cases[name] for name in names],
+            workers=1,
+            name=lambda case: case.name,
+            describe=f"predict {model}",
+        )
         record.write(prediction_record_file(part))
     log.info("predict: %d cases in %s", len(names), goal)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the prediction of all cases shares: folders, and not the networks."""
+
+    folders: tuple[Path, ...]
+    digest: str
+    cases: CaseList  # without the cases themselves
+    inference: Inference
+    paths: Paths
+    part: Path
+
+
+@lru_cache(maxsize=1)
+def _segmenter(folders: tuple[Path, ...], digest: str) -> Segmenter:
+    """The segmenters of several folders as one, read once by each process."""
+    assert digest, "another digest, another segmenter"
+    return Segmenter.ensemble([*folders])
+
+
+def _predict(work: _Work, case: Case) -> bool:
+    """Predict a case, here or on a cluster's worker."""
+    set_process(work.inference.compute)
+    segmenter = _segmenter(work.folders, work.digest)
+    predict_case(work.part, segmenter, work.cases, case, work.inference, work.paths)
+    return True
 
 
 def predict_case(

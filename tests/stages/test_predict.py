@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributed import LocalCluster
 
 from segpipe.dataset.split import read_split
 from segpipe.images.formats.nifti import (
@@ -103,6 +104,22 @@ def test_several_folds_are_averaged_and_only_listed_ones_read(paths: Paths) -> N
     assert both["folds"] == [0, 1]
     assert first["segmenter"] != both["segmenter"]
     assert again == first
+
+
+def test_a_cluster_predicts_the_same_bytes(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its workers read the segmenter from its folder; no network is sent."""
+    files = sorted(run(paths, [0, 1]).iterdir())
+    here = [file.read_bytes() for file in files]
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None
+    ) as cluster:
+        monkeypatch.setenv("SEGPIPE_DASK", cluster.scheduler_address)
+        again = sorted(run(paths, [0, 1]).iterdir())
+
+    assert again == files
+    assert [file.read_bytes() for file in again] == here
 
 
 def test_a_fold_that_is_not_trained_is_said(paths: Paths) -> None:

@@ -1,4 +1,4 @@
-"""The same work on many cases, in this process or in several."""
+"""The same work on many cases: in this process, in several, or over a cluster."""
 
 import logging
 import multiprocessing
@@ -6,18 +6,19 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import Any, TypeVar
 
+from segpipe.dataset.casework.cluster import ADDRESS, map_over_cluster
 from segpipe.project.errors import DataError
 from segpipe.project.progress import Work, work
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
-TURNS, LARGEST = (
-    32,
-    16,
-)  # tasks a worker gets at least, if there are so many; cases each
+FEWEST = 8  # workers that a cluster has at least, for the size of tasks
+TURNS = 32  # tasks of a worker at least, if there are so many cases
+LARGEST = 16  # cases of a task
 
 
 def map_cases(
@@ -31,6 +32,8 @@ def map_cases(
 ) -> list[R]:
     """Call a function on each item, in this process or in several.
 
+    If the environment variable SEGPIPE_DASK names a Dask cluster, its workers do it.
+
     A worker receives the function once, with all that ``partial`` binds to it, and then
     items only. So what all cases share belongs into the function, and an item holds
     nothing that grows with the number of cases.
@@ -38,7 +41,8 @@ def map_cases(
     Args:
         function: A function of a module, or functools.partial of one: picklable.
         items: One item for each case.
-        workers: Number of processes; 0 and 1 work in this process.
+        workers: Number of processes; 0 and 1 work in this process. A cluster has its
+            own number.
         name: Returns the name of an item for errors.
         describe: Name of the work for the progress bar and the log.
         known: Returns the result of an item that was finished before, or None. It is
@@ -61,7 +65,13 @@ def map_cases(
                 progress.advance()
         left = [place for place in range(len(items)) if place not in found]
         todo = [(items[place], name(items[place])) for place in left]
-        if workers <= 1 or len(todo) <= 1:
+        address = os.environ.get(ADDRESS)
+        if address and todo:
+            parts = list(chunks(todo, FEWEST))
+            work_on = partial(_call_part, function)
+            module = _module_of(function)
+            made = map_over_cluster(address, work_on, parts, progress, module=module)
+        elif workers <= 1 or len(todo) <= 1:
             made = _in_this_process(function, todo, progress)
         else:
             made = _in_processes(function, todo, workers, progress)
@@ -147,4 +157,16 @@ def _start(function: Callable[[T], R]) -> None:
 
 def _work(part: list[tuple[T, str]]) -> list[Any]:
     """Call the function that the worker was given on some items."""
-    return [call_named(_Given.function, item, name) for item, name in part]
+    return _call_part(_Given.function, part)
+
+
+def _call_part(function: Callable[[T], R], part: list[tuple[T, str]]) -> list[R]:
+    return [call_named(function, item, name) for item, name in part]
+
+
+def _module_of(function: Any) -> str:
+    """The module of segpipe whose code makes the results."""
+    while isinstance(function, partial):
+        function = function.func
+    module = str(function.__module__)
+    return module if module.startswith("segpipe.") else __name__
