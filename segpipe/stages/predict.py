@@ -21,7 +21,11 @@ from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute, set_process
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.segmenter.settings import Blending, SkipEmpty
-from segpipe.segmenter.spec import predictions_digest, segmenter_digest
+from segpipe.segmenter.spec import (
+    predictions_digest,
+    read_combined_spec,
+    segmenter_digest,
+)
 from segpipe.training.record import segmenter_folder, training_folder
 
 log = logging.getLogger(__name__)
@@ -67,8 +71,8 @@ def run(
         segmenter_folder(training_folder(paths.artifacts, model, fold))
         for fold in folds
     )
+    separation = read_combined_spec(folders).separation
     digest = predictions_digest([segmenter_digest(folder) for folder in folders])
-    separation = _segmenter(folders, digest).spec.separation
     inference = params.inference(compute)
     log.info("predict %s, mean of %d folds, on %s", model, len(folds), compute)
     names = read_split(paths.artifacts).test
