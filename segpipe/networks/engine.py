@@ -37,8 +37,8 @@ def require_openvino() -> None:
 class OpenVinoNetwork:
     """A network that OpenVINO computes, tile by tile.
 
-    It is converted once. The shape of the last tile is compiled, which takes tenths of a
-    second; other shapes follow as they come, so memory does not grow.
+    It is converted once. The shape of the last tile is compiled, which takes tenths of
+    a second; other shapes follow as they come, so memory does not grow.
 
     Args:
         network: The network, on the CPU.
