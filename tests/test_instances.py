@@ -1,6 +1,7 @@
 """Instances as a target: the whole chain, from ids to figures and files of ids."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ from segpipe.images.instances import components
 from segpipe.networks.catalogue import NETWORKS, NetworkName
 from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
+from segpipe.project.params import parse_section, read_params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.stages import annotate, evaluate, plan, predict, preprocess, weigh
 from segpipe.tools.segmenting.run import segment
 from segpipe.training.task import TrainParams
+from tests.support.places import ROOT
 from tests.support.projects import (
     ANNOTATE,
     EVALUATE,
@@ -228,6 +231,29 @@ def test_contact_needs_lines_to_learn(tmp_path: Path) -> None:
         train(paths, CONTACT, model="m")
     weigh.run(WEIGHED, paths=paths)
     train(paths, changed(CONTACT, epochs=1, steps_per_epoch=1), model="m")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"target": "labels"}, {"judged_by": "dice"}], ids=["judged", "target"]
+)
+def test_without_ids_the_plan_says_which_preset_to_take(
+    tmp_path: Path, changes: dict[str, str]
+) -> None:
+    """Not the training, an hour later; what it says works."""
+    paths = Paths(tmp_path)
+    write_pairs(paths.data, cases=10)
+    shutil.rmtree(paths.data / "instancesTr")
+    run_to_split(paths, dimensions=2)
+
+    models = {"m": changed(CONTACT, **changes)}
+    with pytest.raises(DataError, match=r"set both so, as `segpipe preset border"):
+        plan.run(PLAN, models=models, paths=paths)
+    preset = read_params(ROOT / "presets" / "border-weights.yaml")["train"]
+    mended = {
+        name: parse_section(TrainParams, values, where=name)
+        for name, values in preset.items()
+    }
+    plan.run(PLAN, models=mended, paths=paths)
 
 
 def test_contact_has_no_class_weight_by_counts() -> None:

@@ -132,6 +132,10 @@ class ModelShape(Protocol):
     def exchanges_sides(self) -> bool:
         """Whether patches are mirrored along R, so that left becomes right."""
 
+    @property
+    def learns_instances(self) -> bool:
+        """Whether the model needs instance ids."""
+
     def network_spec(self, plan: Plan) -> NetworkSpec:
         """The network for the channels and structures of a plan."""
 
@@ -151,6 +155,7 @@ def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -
     test = set(read_split(paths.artifacts).test)
     slim = cases.model_copy(update={"cases": ()})
     known = [case for case in cases.cases if case.name not in test]
+    _expect_ids(models, known)
     shared = paths, slim, DataDigests.load(paths)
     surveys = map_cases(
         partial(survey_case, *shared),
@@ -186,6 +191,18 @@ def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -
         name: _plan_model(params, name, model, plan) for name, model in models.items()
     }
     write_plans(paths.artifacts, plan, patches)
+
+
+def _expect_ids(models: Mapping[str, ModelShape], cases: Sequence[Case]) -> None:
+    """Refuse models of instances before any work if no case has instance ids."""
+    named = [name for name, model in models.items() if model.learns_instances]
+    if named and not any(case.instances for case in cases):
+        raise DataError(
+            f"train.{named[0]}: expected target: labels and judged_by: dice where no "
+            "case has instance ids (instancesTr), found contact or instances; import "
+            "the ids with --instances, or set both so, as `segpipe preset "
+            "border-weights` does"
+        )
 
 
 def _is_large(plan: Plan) -> bool:

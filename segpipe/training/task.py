@@ -184,6 +184,11 @@ class TrainParams(Params):
         return NETWORKS[self.network].dimensions
 
     @property
+    def learns_instances(self) -> bool:
+        """Whether the cases must have instance ids."""
+        return self.target == "contact" or self.judged_by == "instances"
+
+    @property
     def exchanges_sides(self) -> bool:
         """Whether patches are mirrored along R, so that left becomes right."""
         return 0 in self.augmentation.flipped_axes
@@ -208,8 +213,7 @@ class TrainParams(Params):
                 f"({', '.join(plan.structures[1:])}), which have no border of their "
                 "own, found true; set it to false"
             )
-        by_instances = self.target == "contact" or self.judged_by == "instances"
-        if by_instances and outputs.overlap:
+        if self.learns_instances and outputs.overlap:
             raise DataError(
                 "target and judged_by: expected labels and dice where structures "
                 f"overlap ({', '.join(plan.structures[1:])}), which have no instances, "
