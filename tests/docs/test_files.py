@@ -12,7 +12,7 @@ PAGE = (ROOT / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
 VARIABLE = re.compile(r"CASE|MODEL|FOLD|STAGE|ENDING")
 UNUSED = {  # by the small project: it has no drawn instances and separates none
     "artifacts/preprocess/CASE/instances.npy",
-    "artifacts/predict/MODEL/instances/CASE.nii.gz",
+    "artifacts/predict/MODEL/instances/CASE.ENDING",
     "artifacts/weigh/CASE/separation-2d.npy",
     "artifacts/weigh/CASE/separation-3d.npy",
     "artifacts/weigh/CASE/known/separation-2d.npy",
