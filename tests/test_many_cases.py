@@ -141,7 +141,7 @@ def test_a_stage_opens_no_file_more_often_where_there_are_more_cases(
 def test_known_cases_cost_no_look_into_the_data(
     stage: str, rounds: list[dict[str, Counter[str]]]
 ) -> None:
-    """Of the images, only those that plan resamples on trial are read again."""
+    """Only the images that plan resamples on trial are read again."""
     again = {
         path
         for path in rounds[1][stage]

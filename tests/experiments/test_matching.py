@@ -23,7 +23,7 @@ def test_equal_instances_match_at_every_threshold_whatever_their_numbers() -> No
 
 
 def test_a_shifted_bar_matches_up_to_its_iou() -> None:
-    """Of 10 columns 8 are shared, so the IoU is 8 / 12 = .667: four thresholds."""
+    """The bars share 8 of 10 columns: the IoU is 8 / 12 = .667, above 4 thresholds."""
     reference, prediction = np.zeros((2, 10, 20), dtype=np.int32)
     reference[:, 2:12], prediction[:, 4:14] = 1, 1
     found = count_matches(reference, prediction)
@@ -49,7 +49,7 @@ def test_two_in_one_are_a_merge_and_one_in_two_a_split() -> None:
 
 
 def test_what_is_hardly_covered_is_missed_and_what_lies_outside_is_debris() -> None:
-    """Of the first bar 4 of 10 columns are found; the second prediction has 4 of 9."""
+    """Covered are 4 of 10 columns of a bar; a prediction has 4 of 9 columns on one."""
     reference = bars(10, 10, gap=10)
     prediction = np.zeros_like(reference)
     prediction[:, 0:4], prediction[:, 26:35] = 1, 2

@@ -482,7 +482,7 @@ def stains(few: int) -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_each_side_has_its_share_of_a_group(tmp_path: Path, seed: int) -> None:
-    """Of 12 stained patients 2.4 to test and 1.9 a fold: 2 or 3 and 1 to 3."""
+    """Test should get 2.4 of 12 stained patients, and each fold 1.9 of them."""
     paths = Paths(tmp_path)
     of = stains(12)
     write_cases(paths, MANY, studies=1, attributes=of)
