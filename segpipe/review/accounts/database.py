@@ -1,6 +1,8 @@
 """Database: opens the accounts' database, in a file or on a PostgreSQL server."""
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,8 @@ ALONE = {
     "sqlite": "BEGIN IMMEDIATE",
     "postgresql": "SELECT pg_advisory_xact_lock(8010)",
 }
+PATIENCE_S = 30  # wait so long for another that writes into the file
+PAUSE_S = 0.02
 
 
 class Database:
@@ -102,11 +106,30 @@ def _create_engine(address: str) -> Engine:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch(mode=0o600)
     file.chmod(0o600)  # it holds hashes of passwords
-    engine = create_engine(address, connect_args={"timeout": 30})
+    engine = create_engine(address, connect_args={"timeout": PATIENCE_S})
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
 
 
-def _prepare_sqlite(connection: Any, _: Any) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")  # readers do not wait for a writer
+def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
+    _let_readers_read(connection)
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _let_readers_read(connection: sqlite3.Connection) -> None:
+    """Keep a log of writes, so that readers do not wait for a writer.
+
+    SQLite waits for other connections in all else, but here it answers "database is
+    locked" at once while another one writes, such as one that opens a new database
+    at the same time.
+    """
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > end:
+                raise
+        time.sleep(PAUSE_S)

@@ -5,7 +5,8 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from pathlib import Path
 from threading import Barrier
 from typing import Any, TypeVar
@@ -66,6 +67,25 @@ def test_a_transaction_that_fails_stores_nothing(tmp_path: Path) -> None:
 
     with database.begin() as session:
         assert session.query(User).all() == []
+
+
+def test_a_new_file_that_another_writes_into_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "accounts.db"
+    with (
+        closing(
+            sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+        ) as other,
+        ThreadPoolExecutor() as pool,
+    ):
+        other.execute("CREATE TABLE mine (number)")
+        other.execute("BEGIN IMMEDIATE")
+        opened = pool.submit(open_database, f"sqlite:///{file}")
+        assert not wait([opened], timeout=0.5).done
+        other.execute("COMMIT")
+        opened.result(timeout=30).close()
+
+    with closing(sqlite3.connect(file)) as read:
+        assert read.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 @pytest.mark.parametrize(
