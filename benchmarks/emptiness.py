@@ -32,12 +32,9 @@ from segpipe.images.volume import Image, ImageStream
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.plan import Normalization, Plan
-from segpipe.segmenter.preprocessing import (
-    case_moments,
-    prepare_image,
-    prepared_floors,
-    resample_classes,
-)
+from segpipe.segmenter.preprocessing.images import case_moments, prepare_image
+from segpipe.segmenter.preprocessing.labels import resample_classes
+from segpipe.segmenter.preprocessing.normalization import prepared_floors
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.segmenter.settings import SkipEmpty
 from segpipe.segmenter.spec import SegmenterSpec

@@ -26,7 +26,7 @@ from segpipe.networks.build import NetworkSpec, apply_network, build_network
 from segpipe.networks.unet2d import UNet2d
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.plan import Normalization, Plan
-from segpipe.segmenter.preprocessing import prepare_image, prepared_parts
+from segpipe.segmenter.preprocessing.images import prepare_image, prepared_parts
 from segpipe.segmenter.segmenter import Inference, Segmenter, _leading
 from segpipe.segmenter.sliding_window import blend_weights, tile_starts
 from segpipe.segmenter.tiling import plan_tiling

@@ -13,7 +13,7 @@ from benchmarks.peers.answering import Answer, answer_all, peak_mb
 from benchmarks.segmenting import build_segmenter
 from segpipe.images.formats import nifti
 from segpipe.segmenter.compute import Compute, Stopwatch
-from segpipe.segmenter.preprocessing import prepare_image
+from segpipe.segmenter.preprocessing.images import prepare_image
 from segpipe.segmenter.segmenter import Inference, Segmenter
 
 

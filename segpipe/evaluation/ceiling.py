@@ -25,11 +25,8 @@ from segpipe.images.instances import find_targets, lines_between
 from segpipe.images.volume import LabelMap
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.preprocessing import (
-    classes_of,
-    resample_classes,
-    resample_instances,
-)
+from segpipe.segmenter.preprocessing.classes import classes_of
+from segpipe.segmenter.preprocessing.labels import resample_classes, resample_instances
 from segpipe.segmenter.rules.postprocessing import apply_rules
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.segmenter.spec import SegmenterSpec

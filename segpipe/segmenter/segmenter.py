@@ -24,12 +24,9 @@ from segpipe.segmenter.compute import (
     build_compute,
     memory_demanded,
 )
-from segpipe.segmenter.preprocessing import (
-    case_moments,
-    prepared_floors,
-    prepared_parts,
-    values_of,
-)
+from segpipe.segmenter.preprocessing.classes import values_of
+from segpipe.segmenter.preprocessing.images import case_moments, prepared_parts
+from segpipe.segmenter.preprocessing.normalization import prepared_floors
 from segpipe.segmenter.rules.instances import number_instances
 from segpipe.segmenter.rules.postprocessing import apply_rules
 from segpipe.segmenter.settings import Blending, SegmentSettings, SkipEmpty

@@ -52,14 +52,10 @@ from segpipe.segmenter.plan import (
     coarsest_axis,
     write_plans,
 )
-from segpipe.segmenter.preprocessing import (
-    NOT_ANNOTATED,
-    case_moments,
-    classes_of,
-    prepare_image,
-    prepared_floors,
-    resample_classes,
-)
+from segpipe.segmenter.preprocessing.classes import NOT_ANNOTATED, classes_of
+from segpipe.segmenter.preprocessing.images import case_moments, prepare_image
+from segpipe.segmenter.preprocessing.labels import resample_classes
+from segpipe.segmenter.preprocessing.normalization import prepared_floors
 
 log = logging.getLogger(__name__)
 Percent = Annotated[float, Field(ge=0, le=100)]

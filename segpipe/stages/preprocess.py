@@ -22,15 +22,14 @@ from segpipe.project.fingerprint import fingerprint
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.plan import Plan, read_plan
-from segpipe.segmenter.preprocessing import (
-    classes_of,
-    measure_image,
-    prepare_image,
-    prepared_region,
+from segpipe.segmenter.preprocessing.classes import classes_of
+from segpipe.segmenter.preprocessing.images import prepare_image
+from segpipe.segmenter.preprocessing.labels import (
     resample_classes,
     resample_instances,
     vanished_slices,
 )
+from segpipe.segmenter.preprocessing.normalization import measure_image, prepared_region
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from segpipe.images.grid import Grid, Triple
 from segpipe.images.region import Region, measure_region
 from segpipe.images.volume import Image, ImageStream, mirrored_window
 from segpipe.segmenter.plan import Normalization
-from segpipe.segmenter.preprocessing import measure_image, normalize, resample_image
+from segpipe.segmenter.preprocessing.normalization import measure_image, normalize
+from segpipe.segmenter.preprocessing.resampling import resample_image
 from segpipe.segmenter.sliding_window import blend_weights, tile_starts
 from tests.support.segmenters import NONE, make_plan
 

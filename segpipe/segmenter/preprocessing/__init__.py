@@ -1,0 +1,1 @@
+"""Preprocessing: what happens to every image and label before a network."""
