@@ -19,6 +19,7 @@ from typing import Any
 from segpipe.dataset.case import read_cases
 from segpipe.dataset.split import lock_file, split_file
 from segpipe.evaluation.figures import read_figures, read_rows
+from segpipe.planning.sides.assignment import SplitParams
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.fingerprint import digest_file, fingerprint
 from segpipe.project.params import parse_section, read_params
@@ -60,7 +61,7 @@ class Sections:
 
     compute: ComputeParams
     verify: verify.VerifyParams
-    split: split.SplitParams
+    split: SplitParams
     plan: plan.PlanParams
     preprocess: preprocess.PreprocessParams
     weigh: weigh.WeighParams

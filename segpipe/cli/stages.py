@@ -44,9 +44,10 @@ def verify() -> None:
 @app.command(rich_help_panel=STAGES)
 def split() -> None:
     """Choose test set and folds by patient."""
+    from segpipe.planning.sides.assignment import SplitParams
     from segpipe.stages import split as stage
 
-    stage.run(read_section("split", stage.SplitParams), paths=HERE)
+    stage.run(read_section("split", SplitParams), paths=HERE)
 
 
 @app.command(rich_help_panel=STAGES)

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 # A name before its last letters or number, which may be the name of a patient.
 STEM = r"(.+?)[-_. ]*((?<!\d)\d+|(?<![a-zA-Z])[a-zA-Z]+)?"
 FEW = 4  # most scans with one stem that look like one patient's, unless it is a number
+NAMED = 8  # copies of a case that a warning names
 
 
 class VerifyParams(Params):
@@ -124,8 +125,8 @@ def _list_cases(
     for finding in findings:
         files, grid = finding.files, finding.grid
         assert grid is not None, "a case that could not be read has a fault"
-        twins = [name for name in names[finding.digest] if name != files.name]
-        same = (f"the same voxels as {', '.join(twins)}",) if twins else ()
+        twins = _twins(names[finding.digest], files.name)
+        same = (f"the same voxels as {twins}",) if twins else ()
         lacking = ", ".join(dataset.channels[n] for n in files.missing)
         absent = (f"no {lacking}: zeros after normalization",) if lacking else ()
         cases.append(
@@ -161,6 +162,13 @@ def _list_cases(
         cases=tuple(cases),
         regions_class_order=dataset.regions_class_order,
     )
+
+
+def _twins(names: list[str], name: str) -> str:
+    """Name the others of these; a few of them, as each of many names all others."""
+    others = [other for other in names[: NAMED + 1] if other != name][:NAMED]
+    rest = len(names) - 1 - len(others)
+    return ", ".join(others) + (f" and {rest} more" if rest else "")
 
 
 def _report(cases: CaseList, findings: list[Finding]) -> None:

@@ -94,6 +94,20 @@ def test_copies_of_a_case_are_said(paths: Paths) -> None:
     assert len({case.digest for case in cases.cases}) == len(cases.cases) - 1
 
 
+def test_of_many_copies_eight_are_named(paths: Paths) -> None:
+    """Each of many copies would name all others: cases.json grew by their square."""
+    image = read_image(paths.data / "imagesTr" / "case_01_0000.nii")
+    same = image.array[0].astype(np.uint8)
+    for file in (paths.data / "imagesTr").iterdir():
+        write_image(file, same, image.grid)
+    run(paths)
+
+    named = [f"case_{number:02d}" for number in range(10) if number != 3]
+    cases = read_cases(paths.artifacts)
+    expected = f"the same voxels as {', '.join(named[:8])} and 1 more"
+    assert cases["case_03"].warnings == (expected,)
+
+
 def test_a_structure_that_nobody_drew_is_said(
     paths: Paths, caplog: pytest.LogCaptureFixture
 ) -> None:

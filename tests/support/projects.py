@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from segpipe.planning.sides.assignment import SplitParams
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
@@ -32,7 +33,7 @@ VERIFY = verify.VerifyParams(
     spacing_limits_mm=(1e-5, 100.0),
     workers=1,
 )
-SPLIT = split.SplitParams(seed=2, test_fraction=0.4, n_folds=2)
+SPLIT = SplitParams(seed=2, test_fraction=0.4, n_folds=2)
 PLAN = plan.PlanParams(
     spacing="auto", normalization="auto", memory_gb=1.0, largest_batch=2, workers=1
 )

@@ -1,0 +1,1 @@
+"""Planning: what the data decide before anything is trained."""

@@ -1,0 +1,1 @@
+"""Sides: which patients are tested, and which fold each other one validates."""
