@@ -11,6 +11,14 @@ from segpipe.stages import split
 from tests.support.projects import SPLIT, changed
 
 MANY = [f"patient_{n}" for n in range(60)]
+# patient_7 has a scan of patient_3 and one of patient_50: all three belong together.
+COPIES = {
+    "patient_3-0": "a",
+    "patient_7-0": "a",
+    "patient_7-1": "b",
+    "patient_50-1": "b",
+    "patient_9-0": "c",
+}
 PARAMS = changed(SPLIT, test_fraction=0.2, n_folds=5)
 
 

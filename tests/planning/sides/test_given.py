@@ -7,8 +7,7 @@ import pytest
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.stages import split
-from tests.planning.sides.test_patients import COPIES
-from tests.support.sides import MANY, PARAMS, sides, split_of, write_cases
+from tests.support.sides import COPIES, MANY, PARAMS, sides, split_of, write_cases
 
 
 def test_splits_csv_overrides(tmp_path: Path) -> None:

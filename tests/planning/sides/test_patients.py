@@ -9,16 +9,15 @@ from segpipe.planning.sides.patients import find_copies
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from tests.support.projects import changed
-from tests.support.sides import MANY, PARAMS, sides, split_of, stains, write_cases
-
-# patient_7 has a scan of patient_3 and one of patient_50: all three belong together.
-COPIES = {
-    "patient_3-0": "a",
-    "patient_7-0": "a",
-    "patient_7-1": "b",
-    "patient_50-1": "b",
-    "patient_9-0": "c",
-}
+from tests.support.sides import (
+    COPIES,
+    MANY,
+    PARAMS,
+    sides,
+    split_of,
+    stains,
+    write_cases,
+)
 
 
 @pytest.mark.parametrize("seed", range(20))
