@@ -12,10 +12,10 @@ import numpy as np
 from experiments.pages import publish
 from experiments.trials import (
     ONE_PROCESS,
-    PAIRS,
     Figures,
     Found,
     import_some,
+    of_one_volume,
     parse_arguments,
     prepare,
     read_sections,
@@ -75,11 +75,6 @@ def sides(source: Path, seed: int) -> dict[str, str]:
     chosen = dict.fromkeys(drawn[:TRAINING], "1")
     chosen |= dict.fromkeys(drawn[TRAINING : TRAINING + VALIDATION], "0")
     return chosen | dict.fromkeys(test, "test")
-
-
-def of_one_volume(row: Figures) -> Figures:
-    """The figures with all sections counted as one patient: they are of one volume."""
-    return {**row, PAIRS: [("volume", dice) for _, dice in row[PAIRS]]}
 
 
 def figures(document: dict[str, Any]) -> Figures:

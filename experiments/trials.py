@@ -244,6 +244,11 @@ def run_trials(
     return found
 
 
+def of_one_volume(row: Figures) -> Figures:
+    """The figures with all cases counted as one patient: parts of one volume."""
+    return {**row, PAIRS: [("volume", dice) for _, dice in row[PAIRS]]}
+
+
 def trial_key(trial: Trial, paths: Paths) -> str:
     """Fingerprint of all that a trial's figures depend on: code, data and sections."""
     return fingerprint(
