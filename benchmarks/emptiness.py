@@ -30,6 +30,7 @@ from segpipe.images.region import (
 )
 from segpipe.images.volume import Image, ImageStream
 from segpipe.networks.build import NetworkSpec, build_network
+from segpipe.planning.emptiness import FARTHEST, choose_emptiness
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.plan import Normalization, Plan
 from segpipe.segmenter.preprocessing.images import case_moments, prepare_image
@@ -38,7 +39,6 @@ from segpipe.segmenter.preprocessing.normalization import prepared_floors
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.segmenter.settings import SkipEmpty
 from segpipe.segmenter.spec import SegmenterSpec
-from segpipe.stages.plan import FARTHEST, choose_emptiness
 
 SETS = {
     "MS lesions": (

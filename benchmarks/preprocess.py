@@ -21,6 +21,7 @@ from benchmarks.timing import last_line, ratios
 from segpipe.dataset.split import Split, split_file
 from segpipe.images.formats.nifti import write_image, write_label
 from segpipe.images.grid import Grid
+from segpipe.planning.params import PlanParams
 from segpipe.project.documents import write_json
 from segpipe.project.params import parse_section, read_params
 from segpipe.project.paths import Paths
@@ -62,7 +63,7 @@ def prepare(paths: Paths) -> None:
         paths=paths,
     )
     Split(format_version=1, test=(), folds=()).write(split_file(paths.artifacts))
-    params = parse_section(plan.PlanParams, document["plan"], where="plan")
+    params = parse_section(PlanParams, document["plan"], where="plan")
     plan.run(params, models={}, paths=paths)
 
 

@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.peer import HOME, Peer, parse_peer
 from benchmarks.timing import last_line, ratios, seconds
+from segpipe.planning.params import PlanParams
 from segpipe.planning.sides.assignment import SplitParams
 from segpipe.project.params import parse_section, read_params
 from segpipe.project.paths import Paths
@@ -57,7 +58,7 @@ def prepare(folder: Path) -> tuple[TrainParams, Compute, Paths]:
     compute = build_compute(section("compute", ComputeParams))
     verify.run(section("verify", verify.VerifyParams), networks={"m": 3}, paths=paths)
     split.run(section("split", SplitParams), paths=paths)
-    plan.run(section("plan", plan.PlanParams), models={"m": params}, paths=paths)
+    plan.run(section("plan", PlanParams), models={"m": params}, paths=paths)
     preprocess.run(section("preprocess", preprocess.PreprocessParams), paths=paths)
     annotate.run(section("annotate", annotate.AnnotateParams), paths=paths)
     weigh.run(section("weigh", weigh.WeighParams), paths=paths)

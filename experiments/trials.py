@@ -19,6 +19,7 @@ from typing import Any
 from segpipe.dataset.case import read_cases
 from segpipe.dataset.split import lock_file, split_file
 from segpipe.evaluation.figures import read_figures, read_rows
+from segpipe.planning.params import PlanParams
 from segpipe.planning.sides.assignment import SplitParams
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.fingerprint import digest_file, fingerprint
@@ -62,7 +63,7 @@ class Sections:
     compute: ComputeParams
     verify: verify.VerifyParams
     split: SplitParams
-    plan: plan.PlanParams
+    plan: PlanParams
     preprocess: preprocess.PreprocessParams
     weigh: weigh.WeighParams
     annotate: annotate.AnnotateParams

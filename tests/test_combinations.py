@@ -17,6 +17,7 @@ import torch
 
 from segpipe.networks.build import margin_of
 from segpipe.networks.catalogue import NETWORKS, NetworkName
+from segpipe.planning.params import PlanParams
 from segpipe.project.errors import DataError
 from segpipe.project.params import parse_section, read_params
 from segpipe.project.paths import Paths
@@ -298,7 +299,7 @@ def test_every_preset_trains_at_its_own_sizes(preset: Path, tmp_path: Path) -> N
         instances=any(model.target == "contact" for model in models.values()),
     )
     run_to_split(paths, dimensions=dimensions)
-    planned = changed(section("plan", plan.PlanParams), workers=1)
+    planned = changed(section("plan", PlanParams), workers=1)
     plan.run(planned, models=models, paths=paths)
     preprocess.run(PREPROCESS, paths=paths)
     weighed = changed(section("weigh", weigh.WeighParams), workers=1)

@@ -191,14 +191,15 @@ def densify(
 
     Example: segpipe densify dense --model unet3d
     """
-    from segpipe.stages import plan, preprocess, verify, weigh
+    from segpipe.planning.params import PlanParams
+    from segpipe.stages import preprocess, verify, weigh
     from segpipe.stages.predict import PredictParams
     from segpipe.tools.densify import DensifyParams
     from segpipe.tools.densify import densify as tool
 
     params = DensifyParams(
         verify=read_section("verify", verify.VerifyParams),
-        plan=read_section("plan", plan.PlanParams),
+        plan=read_section("plan", PlanParams),
         preprocess=read_section("preprocess", preprocess.PreprocessParams),
         weigh=read_section("weigh", weigh.WeighParams),
         train=read_train_params(model),

@@ -53,10 +53,11 @@ def split() -> None:
 @app.command(rich_help_panel=STAGES)
 def plan() -> None:
     """Profile the data set; choose spacing, normalization, patch and batch size."""
+    from segpipe.planning.params import PlanParams
     from segpipe.stages import plan as stage
 
     models = {name: read_train_params(name) for name in read_list("models", str)}
-    stage.run(read_section("plan", stage.PlanParams), models=models, paths=HERE)
+    stage.run(read_section("plan", PlanParams), models=models, paths=HERE)
 
 
 @app.command(rich_help_panel=STAGES)

@@ -11,6 +11,7 @@ from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import read_case, read_case_label
 from segpipe.dataset.split import Fold, Split, split_file
 from segpipe.images.formats.files import write_label
+from segpipe.planning.params import PlanParams
 from segpipe.project.documents import sole_writer
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
@@ -31,7 +32,7 @@ class DensifyParams:
     """The sections of params.yaml that densify uses."""
 
     verify: verify.VerifyParams
-    plan: plan.PlanParams
+    plan: PlanParams
     preprocess: preprocess.PreprocessParams
     weigh: weigh.WeighParams
     train: TrainParams

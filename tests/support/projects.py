@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from segpipe.planning.params import PlanParams
 from segpipe.planning.sides.assignment import SplitParams
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.params import Params
@@ -34,7 +35,7 @@ VERIFY = verify.VerifyParams(
     workers=1,
 )
 SPLIT = SplitParams(seed=2, test_fraction=0.4, n_folds=2)
-PLAN = plan.PlanParams(
+PLAN = PlanParams(
     spacing="auto", normalization="auto", memory_gb=1.0, largest_batch=2, workers=1
 )
 PREPROCESS = preprocess.PreprocessParams(workers=1)
