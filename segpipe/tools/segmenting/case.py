@@ -22,7 +22,8 @@ from segpipe.tools.segmenting.opening import (
     warn_of_grid,
     warn_of_intensities,
 )
-from segpipe.tools.segmenting.outputs import OutputFiles, build_preview
+from segpipe.tools.segmenting.outputs import OutputFiles
+from segpipe.tools.segmenting.preview import build_preview
 from segpipe.tools.segmenting.studies import Study
 from segpipe.tools.segmenting.work import Work
 

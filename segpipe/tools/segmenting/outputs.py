@@ -1,28 +1,15 @@
-"""Outputs of a study: label map, maps, instances and overlay, written slice by slice.
-
-The overlay is a preview: the three planes that show most, cut in a second reading, so
-that a long volume is never held whole.
-"""
+"""Outputs of a study: label map, maps, instances and overlay."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Integer
 
 from segpipe.evaluation.report.pictures.overlays import plot_overlay
-from segpipe.evaluation.report.pictures.planes import (
-    PLANES,
-    Exhibit,
-    Structure,
-    View,
-    choose_window,
-    radiological,
-    show_plane,
-)
+from segpipe.evaluation.report.pictures.planes import Exhibit, Structure, View
 from segpipe.evaluation.report.pictures.views import (
     notes_of,
     shown_channels,
@@ -35,7 +22,7 @@ from segpipe.images.formats import nifti, raster
 from segpipe.images.formats.files import files_of, read_label, write_label
 from segpipe.images.grid import SAME_GRID, Grid
 from segpipe.images.values import Legend
-from segpipe.images.volume import SLICES, ImageStream
+from segpipe.images.volume import SLICES
 from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
 from segpipe.project.progress import work
@@ -44,14 +31,13 @@ from segpipe.segmenter.preprocessing.classes import label_dtype
 from segpipe.segmenter.rules.postprocessing import apply_rules
 from segpipe.segmenter.segmenter import LabelSlab
 from segpipe.tools.segmenting.opening import Opened
+from segpipe.tools.segmenting.preview import Profile
 from segpipe.tools.segmenting.studies import Study
 from segpipe.tools.segmenting.work import Work
 
-Parts = Callable[[], Iterable[np.ndarray]]
-
 LONGEST_TITLE = 36  # characters that fit over the picture
 MAPS_COMPRESSION = 1  # noise does not compress well: fast rather than small
-SAMPLES = 10_000  # voxels of structures, about, whose intensities are looked at
+FEW = 256  # instances that a DICOM-SEG lists, a segment each
 
 
 class OutputFiles:
@@ -178,8 +164,12 @@ class OutputFiles:
             raster.read_image(path)
             return
         expected = {self._label: self.counts, self._instances_at: self._instances}
-        dicom = self._opened.dicom if path == self._label else None
-        if dicom is not None:
+        dicom = self._opened.dicom
+        if path == self._segments_at and dicom is not None:
+            label = read_seg(path, dicom).label
+            grid, found = label.grid, count_values(label.array)
+            wanted = self._instances
+        elif path == self._label and dicom is not None:
             grid, found, wanted = self._segments(path, dicom)
         elif path.name.lower().endswith(nifti.SUFFIXES):
             stream, found = nifti.open_image(path), Counter[int]()
@@ -224,6 +214,10 @@ class OutputFiles:
     def _instances_at(self) -> Path:
         ending = self._label.suffix if self._grid.unit == "px" else ".nii.gz"
         return self._named(f"_instances{ending}")
+
+    @property
+    def _segments_at(self) -> Path:
+        return self._named("_instances.dcm")
 
     def _slabs(self) -> Iterator[LabelSlab]:
         """Segment, and tell how many slices are done."""
@@ -280,20 +274,24 @@ class OutputFiles:
             yield "disagreement", slab.disagreement
 
     def _write_whole(self, labels: Integer[np.ndarray, "i j k"]) -> None:
-        plan, record = self._work.segmenter.spec.plan, self._work.record
+        plan = self._work.segmenter.spec.plan
         if self._opened.dicom is not None:
-            write_seg(
-                self._label,
-                labels,
-                self._opened.dicom,
-                legend=plan.legend,
-                algorithm=Algorithm(
-                    record.name, record.version or record.digest[:12], record.digest
-                ),
-            )
+            self._write_seg(self._label, labels, self._opened.dicom, plan.legend)
         else:
             write_label(self._label, labels, self._grid)
         self.written += files_of(self._label)
+
+    def _write_seg(
+        self,
+        path: Path,
+        labels: Integer[np.ndarray, "i j k"],
+        dicom: DicomImage,
+        legend: Legend,
+    ) -> None:
+        record = self._work.record
+        version = record.version or record.digest[:12]
+        algorithm = Algorithm(record.name, version, record.digest)
+        write_seg(path, labels, dicom, legend=legend, algorithm=algorithm)
 
     def _write_instances(
         self,
@@ -303,13 +301,40 @@ class OutputFiles:
         segmenter = self._work.segmenter
         with self._watch.phase("postprocess"):
             found = segmenter.number(labels, inside, self._grid)
+        self._instances = count_values(found)
         with self._watch.phase("write"):
             write_label(self._instances_at, found, self._grid)
-        self.written += files_of(self._instances_at)
-        self._instances = count_values(found)
+            self.written += files_of(self._instances_at)
+            dicom, count = self._opened.dicom, int(found.max())
+            if dicom is not None and 0 < count <= FEW:
+                names = name_instances(found, labels, segmenter.spec.plan.legend)
+                legend = Legend(("background", *names), tuple(range(count + 1)), None)
+                self._write_seg(self._segments_at, found, dicom, legend)
+                self.written.append(self._segments_at)
         for value in filter(None, segmenter.spec.plan.values):
             numbers = np.unique(found[labels == value])
             self.instances[value] = int((numbers > 0).sum())
+
+
+def name_instances(
+    ids: Integer[np.ndarray, "i j k"],
+    labels: Integer[np.ndarray, "i j k"],
+    legend: Legend,
+) -> list[str]:
+    """Name of each instance, from 1: its structure and its number, as in "lesion 2".
+
+    Args:
+        ids: Numbers of the instances, without gaps; 0 for none.
+        labels: The label map, which says the structure of each.
+        legend: What the values of the label map stand for.
+    """
+    numbers, places = np.unique(ids, return_index=True)
+    assert numbers.tolist() == list(range(len(numbers)))
+    structures = legend.topmost(labels.reshape(-1, 1, 1)[places]).ravel()
+    return [
+        f"{legend.structures[structure]} {number}"
+        for number, structure in zip(numbers[1:], structures[1:], strict=True)
+    ]
 
 
 def count_values(labels: Integer[np.ndarray, "i j n"]) -> Counter[int]:
@@ -322,140 +347,3 @@ def count_values(labels: Integer[np.ndarray, "i j n"]) -> Counter[int]:
 def _plain(name: str) -> str:
     """Name of a structure, as part of a file name."""
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
-
-
-@dataclass(frozen=True, eq=False)
-class Preview:
-    """A case at a glance.
-
-    Attributes:
-        views: The image itself; axial, coronal and sagittal planes of a volume.
-        medians: Median of each channel over the voxels of structures; NaN without any.
-    """
-
-    views: list[View]
-    medians: list[float]
-
-
-class Profile:
-    """Voxels of structures in each plane along i, j, k."""
-
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        self._areas = [np.zeros(size, dtype=np.int64) for size in shape]
-        self._slices = 0
-
-    def add(self, labels: np.ndarray) -> None:
-        """Add the next slices along k (i j n)."""
-        mask = labels != 0
-        count = mask.shape[2]
-        plane = mask.sum(axis=2)
-        self._areas[0] += plane.sum(axis=1)
-        self._areas[1] += plane.sum(axis=0)
-        self._areas[2][self._slices : self._slices + count] = mask.sum(axis=(0, 1))
-        self._slices += count
-
-    @property
-    def voxels(self) -> int:
-        """Voxels of all structures."""
-        return int(self._areas[0].sum())
-
-    @property
-    def fullest(self) -> tuple[int, int, int]:
-        """The plane along each axis that shows most; without any, the middle one."""
-        i, j, k = (
-            int(areas.argmax()) if areas.any() else len(areas) // 2
-            for areas in self._areas
-        )
-        return i, j, k
-
-
-def build_preview(
-    source: ImageStream,
-    labels: Parts,
-    profile: Profile,
-    legend: Legend,
-    *,
-    name: str,
-) -> Preview:
-    """Read image and labels once more and keep three planes.
-
-    Args:
-        source: The image.
-        labels: Gives all label slices along k from the beginning, in the image's axes.
-        profile: Profile of the same labels.
-        legend: What the values of the labels stand for.
-        name: Name of the segmenter, under which the labels are shown.
-    """
-    place = profile.fullest
-    kept: list[list[tuple[np.ndarray, np.ndarray]]] = [[], [], []]
-    samples, step, start = [], max(1, profile.voxels // SAMPLES), 0
-    for image, drawn in _aligned(source.read(), labels()):
-        for axis in (0, 1):
-            kept[axis].append(
-                (image.take([place[axis]], 1 + axis), drawn.take([place[axis]], axis))
-            )
-        if start <= place[2] < start + drawn.shape[2]:
-            kept[2].append(
-                (
-                    image.take([place[2] - start], 3),
-                    drawn.take([place[2] - start], 2),
-                )
-            )
-        samples.append(image[:, drawn != 0][:, ::step])
-        start += drawn.shape[2]
-    planes = [
-        (  # a channel that the case lacks, which is NaN, is shown as zeros
-            np.nan_to_num(np.concatenate(images, -1)),
-            legend.topmost(np.concatenate(drawn, -1)),
-        )
-        for images, drawn in (zip(*parts, strict=True) for parts in kept)
-    ]
-    found = np.concatenate(samples, axis=1)
-    medians = [float(np.median(row)) if row.size else float("nan") for row in found]
-    return Preview(_views(source.grid, planes, place, name), medians)
-
-
-def _views(
-    grid: Grid,
-    planes: list[tuple[np.ndarray, np.ndarray]],
-    place: tuple[int, int, int],
-    name: str,
-) -> list[View]:
-    """Turn a plane along each stored axis into views, all in one window."""
-    shown = [shown_channels(len(image), ())[0] for image, _ in planes]
-    if grid.shape[2] == 1:
-        axes = {"": 2}
-    else:
-        turn = radiological(grid)
-        axes = {plane: turn.permutation[axis] for plane, axis in PLANES.items()}
-    window = choose_window([planes[axis][0][: shown[axis]] for axis in axes.values()])
-    return [
-        show_plane(
-            plane,
-            planes[axis][0][: shown[axis]],
-            {name: planes[axis][1]},
-            grid=grid,
-            window=window,
-            chosen=place[axis],
-        )
-        for plane, axis in axes.items()
-    ]
-
-
-def _aligned(
-    images: Iterable[np.ndarray], labels: Iterable[np.ndarray]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Slices of both at the same places, cut where either is cut."""
-    ones, others = iter(images), iter(labels)
-    image, drawn = next(ones), next(others)
-    while True:
-        count = min(image.shape[3], drawn.shape[2])
-        yield image[..., :count], drawn[..., :count]
-        image, drawn = image[..., count:], drawn[..., count:]
-        if not image.shape[3]:
-            following = next(ones, None)
-            if following is None:
-                return
-            image = following
-        if not drawn.shape[2]:
-            drawn = next(others)

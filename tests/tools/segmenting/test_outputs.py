@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import highdicom
 import numpy as np
 import pytest
 
@@ -14,95 +15,21 @@ from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.compute import Stopwatch
 from segpipe.segmenter.rules.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter, build_inference
+from segpipe.tools.segmenting import outputs
 from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.tools.segmenting.opening import open_study
-from segpipe.tools.segmenting.outputs import OutputFiles, Profile, build_preview
+from segpipe.tools.segmenting.outputs import OutputFiles
+from segpipe.tools.segmenting.preview import build_preview
 from segpipe.tools.segmenting.studies import Study
 from segpipe.tools.segmenting.work import build_work
+from tests.support.dicoms import write_series
 from tests.support.phantoms import write_volume
 from tests.support.segmentations import ALL, PLAIN, run
 from tests.support.segmenters import make_plan, save_segmenter
 
-LABEL = np.zeros((12, 10, 40), dtype=np.int16)
-LABEL[2:5, 6:8, 30:35] = 7
-LABEL[2:4, 6:8, 33] = 9
-BRIGHT = np.where(LABEL == 7, 100.0, 1.0).astype(np.float32)[None]
-
-
-def profile(array: np.ndarray, each: int = 7) -> Profile:
-    result = Profile(array.shape)
-    for start in range(0, array.shape[2], each):
-        result.add(array[..., start : start + each])
-    return result
-
-
-def legend(*values: int) -> Legend:
-    return Legend(tuple(f"s{value}" for value in values), values, None)
-
-
-def preview(affine: np.ndarray):
-    source = ImageStream.of(Image(BRIGHT, Grid(LABEL.shape, affine, "mm")))
-    cuts = range(0, 40, 11)
-    return build_preview(
-        source,
-        lambda: (LABEL[..., start : start + 11] for start in cuts),
-        profile(LABEL),
-        legend(0, 7, 9),
-        name="m",
-    )
-
-
-def test_the_fullest_planes_are_found_slice_by_slice() -> None:
-    found = profile(LABEL)
-
-    assert found.voxels == (LABEL != 0).sum()
-    assert found.fullest == (2, 6, 30)
-    assert profile(np.zeros_like(LABEL)).fullest == (6, 5, 20)
-
-
-def test_each_plane_shows_image_and_classes_of_the_same_place() -> None:
-    made = preview(np.diag([1.0, 1.0, 2.0, 1.0]))
-
-    views = {view.name: view for view in made.views}
-    axial = views["axial"]
-    found = {name: view.predictions["m"][0] for name, view in views.items()}
-    assert axial.image[0].shape == found["axial"].shape == (10, 12)
-    at_30 = LABEL[:, :, 30] == 7
-    np.testing.assert_array_equal(found["axial"], at_30[::-1, ::-1].T)
-    assert axial.words(0) == "slice 31 of 40 (k = 30)"
-    assert set(np.unique(found["sagittal"])) == {0, 1, 2}
-    assert views["sagittal"].aspect == pytest.approx(2.0)
-    for name, view in views.items():
-        assert (view.image[0][found[name] == 1] == 100).all()
-        assert view.reference is None
-        assert view.window == axial.window
-    assert made.medians == [100.0]
-
-
-def test_however_it_is_stored_the_patient_looks_the_same() -> None:
-    """With two axes reversed, the same voxels lie at other places of the body."""
-    straight = preview(np.diag([1.0, 1.0, 2.0, 1.0])).views
-    turned = preview(np.diag([-1.0, -1.0, 2.0, 1.0])).views
-
-    np.testing.assert_array_equal(
-        straight[0].predictions["m"], turned[0].predictions["m"][:, ::-1, ::-1]
-    )
-
-
-def test_a_picture_has_one_view() -> None:
-    label = np.zeros((6, 4, 1), dtype=np.int16)
-    label[1, 2] = 3
-    grid = Grid.from_spacing((6, 4, 1), (1.0, 1.0, 1.0), "px")
-    source = ImageStream.of(Image(label[None].astype(np.float32), grid))
-
-    made = build_preview(
-        source, lambda: [label], profile(label), legend(0, 3), name="m"
-    )
-
-    assert len(made.views) == 1
-    np.testing.assert_array_equal(
-        made.views[0].predictions["m"][0], label[..., 0].T // 3
-    )
+BLOCKS = np.kron(
+    np.random.default_rng(1).integers(-500, 900, (2, 2, 2)), np.ones((8, 8, 10))
+).astype(np.int16)
 
 
 def test_in_slices_or_at_once_the_same_comes_out(
@@ -151,6 +78,36 @@ def test_instances_are_numbered_through_all_structures(tmp_path: Path) -> None:
     found = formats.read_label(tmp_path / "out" / "a_instances.nii.gz").array
     assert ((found > 0) == (label > 0)).all()
     assert len(set(found.ravel()) - {0}) == found.max()
+
+
+def test_few_instances_of_a_dicom_series_are_segments_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read by highdicom; a segment more than is allowed, and there is no such file."""
+    model = save_segmenter(tmp_path / "m", make_plan())
+    write_series(tmp_path / "in" / "a", voxels=BLOCKS)
+    given = PLAIN.model_copy(update={"instances": True})
+    (case,) = run(model, [tmp_path / "in"], tmp_path / "out", given).done
+    label = formats.read_label(tmp_path / "out" / f"{case}_instances.nii.gz").array
+    count = int(label.max())
+
+    seg = highdicom.seg.segread(tmp_path / "out" / f"{case}_instances.dcm")
+    planes = seg.get_pixels_by_source_instance(
+        [uid for _, _, uid in seg.get_source_image_uids()],
+        ignore_spatial_locations=True,
+    )
+    names = [seg.get_segment_description(n + 1).SegmentLabel for n in range(count)]
+
+    assert seg.number_of_segments == count > 1
+    sizes = planes.reshape(-1, count).astype(bool).sum(axis=0)
+    assert sizes.tolist() == np.bincount(label.ravel())[1:].tolist()
+    assert {name.rsplit(" ", 1)[0] for name in names} <= {"liver", "left kidney"}
+    assert [name.rsplit(" ", 1)[1] for name in names] == [
+        str(number + 1) for number in range(count)
+    ]
+    monkeypatch.setattr(outputs, "FEW", count - 1)
+    run(model, [tmp_path / "in"], tmp_path / "many", given)
+    assert not list((tmp_path / "many").glob("*_instances.dcm"))
 
 
 def relabelled(path: Path) -> None:
