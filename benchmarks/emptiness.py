@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from benchmarks.segmenting import build_plan
-from segpipe.evaluation.metrics import dice
+from segpipe.evaluation.measures.metrics import dice
 from segpipe.images.formats.files import read_image, read_label
 from segpipe.images.grid import Grid
 from segpipe.images.region import (

@@ -30,7 +30,7 @@ from experiments.trials import (
 )
 from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import read_case, read_case_label
-from segpipe.evaluation.partitions import score_partition, thin_borders
+from segpipe.evaluation.measures.partitions import score_partition, thin_borders
 from segpipe.images.instances import components
 from segpipe.images.volume import ImageStream
 from segpipe.project.paths import Paths

@@ -25,7 +25,7 @@ from experiments.trials import (
 from segpipe.dataset.case import read_cases
 from segpipe.dataset.case_files import read_case_instances
 from segpipe.evaluation.matching import match_instances
-from segpipe.evaluation.metrics import dice
+from segpipe.evaluation.measures.metrics import dice
 from segpipe.images.borders import separate_touching
 from segpipe.images.formats.files import read_label
 from segpipe.images.instances import components

@@ -34,7 +34,12 @@ from experiments.trials import (
 from segpipe.dataset.case import read_cases
 from segpipe.dataset.case_files import read_case_label
 from segpipe.dataset.prepared import read_shares
-from segpipe.evaluation.metrics import confusion_matrix, dice_of, iou_of, mean_of
+from segpipe.evaluation.measures.metrics import (
+    confusion_matrix,
+    dice_of,
+    iou_of,
+    mean_of,
+)
 from segpipe.images.formats.files import read_label
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute

@@ -13,7 +13,7 @@ from segpipe.dataset.case_files import read_case_instances, read_case_label
 from segpipe.dataset.casework.mapping import map_cases
 from segpipe.dataset.split import read_split
 from segpipe.evaluation.matching import InstanceMatch
-from segpipe.evaluation.metrics import dice
+from segpipe.evaluation.measures.metrics import dice
 from segpipe.evaluation.scores import (
     LOW_CEILING,
     match_structures,

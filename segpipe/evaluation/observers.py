@@ -9,7 +9,7 @@ import numpy as np
 from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import read_case_label, read_observer_labels
 from segpipe.dataset.split import read_split
-from segpipe.evaluation.metrics import dice
+from segpipe.evaluation.measures.metrics import dice
 from segpipe.evaluation.scores import mean_known
 from segpipe.project.paths import Paths
 

@@ -11,9 +11,9 @@ from jaxtyping import Bool, Int64, Integer
 from scipy import ndimage
 
 from segpipe.dataset.case import CaseList
-from segpipe.evaluation import metrics
 from segpipe.evaluation.matching import InstanceMatch, match_instances
-from segpipe.evaluation.surfaces import surface_dice
+from segpipe.evaluation.measures import metrics
+from segpipe.evaluation.measures.surfaces import surface_dice
 from segpipe.images.values import Legend
 from segpipe.images.volume import LabelMap
 from segpipe.project.documents import Unit

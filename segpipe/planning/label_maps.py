@@ -5,7 +5,7 @@ import math
 
 from segpipe.dataset.case import Case, CaseList
 from segpipe.dataset.case_files import read_case_label
-from segpipe.evaluation.metrics import dice
+from segpipe.evaluation.measures.metrics import dice
 from segpipe.evaluation.scores import LOW_CEILING, mean_known
 from segpipe.project.paths import Paths
 from segpipe.segmenter.plan import Plan

@@ -19,9 +19,9 @@ from segpipe.dataset.case_files import (
 )
 from segpipe.dataset.casework.mapping import map_cases
 from segpipe.dataset.split import read_split
-from segpipe.evaluation import metrics
 from segpipe.evaluation.figures import Figures, write_figures
 from segpipe.evaluation.matching import InstanceMatch
+from segpipe.evaluation.measures import metrics
 from segpipe.evaluation.scores import (
     POLICY,
     Row,

@@ -8,7 +8,7 @@ import pytest
 
 from segpipe.dataset.case import cases_file, read_cases
 from segpipe.dataset.split import read_split
-from segpipe.evaluation.metrics import dice
+from segpipe.evaluation.measures.metrics import dice
 from segpipe.evaluation.observers import find_agreements
 from segpipe.images.formats.nifti import read_label, write_label
 from segpipe.project.paths import Paths

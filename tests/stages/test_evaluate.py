@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from segpipe.dataset.split import read_split
-from segpipe.evaluation.metrics import dice
+from segpipe.evaluation.measures.metrics import dice
 from segpipe.images.formats.nifti import read_label, write_label
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths

@@ -23,7 +23,7 @@ import torch
 
 from segpipe.dataset.prepared import prepared_case
 from segpipe.dataset.split import read_split
-from segpipe.evaluation.metrics import dice
+from segpipe.evaluation.measures.metrics import dice
 from segpipe.images.formats.nifti import read_image, read_label
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file

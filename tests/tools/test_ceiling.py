@@ -7,7 +7,7 @@ import pytest
 
 from segpipe.dataset.split import read_split
 from segpipe.evaluation.ceiling import Ceiling
-from segpipe.evaluation.metrics import dice
+from segpipe.evaluation.measures.metrics import dice
 from segpipe.images.formats.nifti import read_label, write_label
 from segpipe.images.volume import LabelMap
 from segpipe.project.paths import Paths

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segpipe.evaluation.metrics import dice
+from segpipe.evaluation.measures.metrics import dice
 from segpipe.images.formats.nifti import read_label, write_label
 from segpipe.project.documents import sole_writer, write_json
 from segpipe.project.errors import DataError

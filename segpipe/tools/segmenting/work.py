@@ -10,7 +10,7 @@ from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.segmenter import Inference, Segmenter, build_inference
 from segpipe.segmenter.settings import SegmentSettings
-from segpipe.tools.segmenting.manifest import InputRecord
+from segpipe.tools.segmenting.outputs.manifest import InputRecord
 
 
 @dataclass(frozen=True, eq=False)

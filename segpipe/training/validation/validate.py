@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int16, Integer
 
 from segpipe.evaluation.matching import Overlap, average_precision, overlap_instances
-from segpipe.evaluation.metrics import (
+from segpipe.evaluation.measures.metrics import (
     confusion_matrix,
     dice_of,
     iou_of,

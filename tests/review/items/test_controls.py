@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segpipe.evaluation.metrics import dice
+from segpipe.evaluation.measures.metrics import dice
 from segpipe.images.values import Legend
 from segpipe.review.dossier import Fault
 from segpipe.review.items.controls import KINDS, make_control, shifted

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from segpipe.evaluation.metrics import dice
+from segpipe.evaluation.measures.metrics import dice
 from segpipe.images.values import Legend, Unions
 from segpipe.segmenter.rules.postprocessing import (
     MARGIN,

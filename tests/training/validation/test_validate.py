@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segpipe.evaluation.metrics import dice, iou
+from segpipe.evaluation.measures.metrics import dice, iou
 from segpipe.evaluation.scores import compare, summarize
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import ComputeParams, build_compute

@@ -9,17 +9,15 @@ from segpipe.images.formats import files as formats
 from segpipe.images.formats import nifti
 from segpipe.images.grid import Grid
 from segpipe.images.instances import components
-from segpipe.images.values import Legend
-from segpipe.images.volume import Image, ImageStream
 from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.compute import Stopwatch
 from segpipe.segmenter.rules.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter, build_inference
-from segpipe.tools.segmenting import outputs
-from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.tools.segmenting.opening import open_study
-from segpipe.tools.segmenting.outputs import OutputFiles
-from segpipe.tools.segmenting.preview import build_preview
+from segpipe.tools.segmenting.outputs import files
+from segpipe.tools.segmenting.outputs.files import OutputFiles
+from segpipe.tools.segmenting.outputs.manifest import Manifest
+from segpipe.tools.segmenting.outputs.preview import build_preview
 from segpipe.tools.segmenting.studies import Study
 from segpipe.tools.segmenting.work import build_work
 from tests.support.dicoms import write_series
@@ -105,7 +103,7 @@ def test_few_instances_of_a_dicom_series_are_segments_each(
     assert [name.rsplit(" ", 1)[1] for name in names] == [
         str(number + 1) for number in range(count)
     ]
-    monkeypatch.setattr(outputs, "FEW", count - 1)
+    monkeypatch.setattr(files, "FEW", count - 1)
     run(model, [tmp_path / "in"], tmp_path / "many", given)
     assert not list((tmp_path / "many").glob("*_instances.dcm"))
 

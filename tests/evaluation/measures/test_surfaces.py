@@ -7,8 +7,8 @@ import pytest
 import torch
 from monai.metrics.surface_dice import compute_surface_dice
 
-from segpipe.evaluation import surfaces
-from segpipe.evaluation.surfaces import surface_dice
+from segpipe.evaluation.measures import surfaces
+from segpipe.evaluation.measures.surfaces import surface_dice
 from segpipe.images.grid import Spacing, Triple
 
 ONE = (1.0, 1.0, 1.0)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from segpipe.evaluation import metrics
+from segpipe.evaluation.measures import metrics
 from segpipe.project.errors import DataError
 from tests.support.phantoms import ball
 

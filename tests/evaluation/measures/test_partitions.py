@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.metrics import adapted_rand_error, variation_of_information
 
-from segpipe.evaluation.partitions import score_partition, thin_borders
+from segpipe.evaluation.measures.partitions import score_partition, thin_borders
 
 RNG = np.random.default_rng(1)
 

@@ -4,7 +4,7 @@ import pytest
 from segpipe.images.grid import Grid
 from segpipe.images.values import Legend
 from segpipe.images.volume import Image, ImageStream
-from segpipe.tools.segmenting.preview import Profile, build_preview
+from segpipe.tools.segmenting.outputs.preview import Profile, build_preview
 
 LABEL = np.zeros((12, 10, 40), dtype=np.int16)
 LABEL[2:5, 6:8, 30:35] = 7

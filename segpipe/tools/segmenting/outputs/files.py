@@ -31,7 +31,7 @@ from segpipe.segmenter.preprocessing.classes import label_dtype
 from segpipe.segmenter.rules.postprocessing import apply_rules
 from segpipe.segmenter.segmenter import LabelSlab
 from segpipe.tools.segmenting.opening import Opened
-from segpipe.tools.segmenting.preview import Profile
+from segpipe.tools.segmenting.outputs.preview import Profile
 from segpipe.tools.segmenting.studies import Study
 from segpipe.tools.segmenting.work import Work
 

@@ -1,0 +1,1 @@
+"""Measures of two label maps: overlap, surfaces, partitions."""

@@ -1,0 +1,1 @@
+"""What segmenting a study writes: files, the manifest, the preview."""
