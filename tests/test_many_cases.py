@@ -17,17 +17,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from segpipe.dataset.case import read_cases
-from segpipe.dataset.case_files import (
-    PredictionRecord,
-    prediction_record_file,
-    predictions_folder,
-    read_case_label,
-    write_prediction,
-)
 from segpipe.dataset.casework import digests
 from segpipe.dataset.layout import read_dataset
-from segpipe.dataset.split import read_split
 from segpipe.project.paths import Paths
 from segpipe.stages import (
     annotate,
@@ -39,6 +30,7 @@ from segpipe.stages import (
     weigh,
 )
 from tests.support.phantoms import write_dataset
+from tests.support.predicted import predict_references
 from tests.support.projects import (
     ANNOTATE,
     EVALUATE,
@@ -92,18 +84,6 @@ def counting(root: Path) -> Iterator[Counter[str]]:
         Opened.counts = None
         ours = {path: n for path, n in every.items() if path.startswith(str(root))}
         found.update(ours)
-
-
-def predict_references(paths: Paths) -> None:
-    """Write the references as what a model predicted."""
-    cases, names = read_cases(paths.artifacts), read_split(paths.artifacts).test
-    folder = predictions_folder(paths.artifacts, "m")
-    for name in names:
-        label = read_case_label(paths.data, cases, cases[name])
-        write_prediction(folder, cases, name, label)
-    PredictionRecord(
-        format_version=1, model="m", folds=(0,), segmenter="0" * 64, cases=names
-    ).write(prediction_record_file(folder))
 
 
 @pytest.fixture(scope="module")

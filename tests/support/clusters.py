@@ -1,14 +1,20 @@
-"""A Dask cluster on two hosts, which are network namespaces of this machine."""
+"""A Dask cluster on two hosts, which are network namespaces; work for clusters.
+
+The work stands here, where its workers import little.
+"""
 
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
+from segpipe.project.errors import DataError
 from tests.support.places import ROOT
 
 PORT = 8786
@@ -19,6 +25,29 @@ def network_of(number: int) -> str:
     """The network namespace of this process."""
     time.sleep(0.05 + 0 * number)
     return os.readlink("/proc/self/ns/net")
+
+
+def process_of(number: int) -> tuple[int, int]:
+    time.sleep(0.05)
+    return number, os.getpid()
+
+
+def die_once(marker: Path, number: int) -> int:
+    if number == 3 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number**2
+
+
+def die(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def refuse_three(number: int) -> int:
+    if number == 3:
+        raise DataError("scan.nii: expected a volume, found none")
+    return number
 
 
 def hosts_can_be_made() -> bool:

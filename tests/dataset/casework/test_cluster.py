@@ -1,11 +1,10 @@
 """A Dask cluster does the same as this machine, and its failures end in sentences."""
 
+import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,12 +15,23 @@ from distributed import LocalCluster
 from segpipe.dataset.casework.mapping import map_cases
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.stages import annotate, plan, preprocess, verify, weigh
-from tests.support.clusters import cluster_on, hosts_can_be_made, on_host, two_hosts
+from segpipe.stages import annotate, evaluate, plan, preprocess, verify, weigh
+from tests.support.clusters import (
+    cluster_on,
+    die,
+    die_once,
+    hosts_can_be_made,
+    on_host,
+    process_of,
+    refuse_three,
+    two_hosts,
+)
 from tests.support.phantoms import write_dataset
 from tests.support.places import ROOT
+from tests.support.predicted import predict_references
 from tests.support.projects import (
     ANNOTATE,
+    EVALUATE,
     PATIENTS,
     PLAN,
     PREPROCESS,
@@ -56,29 +66,6 @@ def cluster() -> Iterator[LocalCluster]:
 def address(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("SEGPIPE_DASK", cluster.scheduler_address)
     return str(cluster.scheduler_address)
-
-
-def process_of(number: int) -> tuple[int, int]:
-    time.sleep(0.05)
-    return number, os.getpid()
-
-
-def die_once(marker: Path, number: int) -> int:
-    if number == 3 and not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number**2
-
-
-def die(number: int) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return number
-
-
-def refuse_three(number: int) -> int:
-    if number == 3:
-        raise DataError("scan.nii: expected a volume, found none")
-    return number
 
 
 def test_both_workers_work_and_results_come_in_order(address: str) -> None:
@@ -155,6 +142,7 @@ def run(paths: Paths) -> dict[str, bytes]:
     preprocess.run(PREPROCESS, paths=paths)
     annotate.run(ANNOTATE, paths=paths)
     weigh.run(WEIGH, paths=paths)
+    evaluate.run(EVALUATE, model="m", paths=paths)
     return artifacts(paths)
 
 
@@ -167,11 +155,14 @@ def test_a_cluster_writes_the_same_bytes(
     write_dataset(paths.data, cases=10, patients=PATIENTS, instances=True)
     run_to_split(paths)
     plan.run(PLAN, models={}, paths=paths)
+    predict_references(paths, shift=2)
     over_cluster = run(paths)
     shutil.rmtree(paths.cache)
     monkeypatch.delenv("SEGPIPE_DASK")
 
     assert len(over_cluster) > 50
+    dice = json.loads(over_cluster["evaluate/m/metrics.json"])["test"]["dice_mean"]
+    assert 0.1 < dice < 0.9  # moved by two voxels: something and not everything agrees
     assert run(paths) == over_cluster
 
 
