@@ -1,14 +1,14 @@
 """Many cases: CPU seconds and memory of the case-wise stages, by the number of cases.
 
-    python -m benchmarks.cases [--numbers 1000,2000,4000] [--dvc]
+    python -m benchmarks.cases [--numbers 1000,2000,4000] [--volumes] [--dvc]
 
-Tiny 2-D images with touching instances are written to a temporary folder. The stages
-run as dvc.yaml runs them, three times: at first, again with all cases known, and with
-one more case. CPU seconds count all processes of a stage and its start; the line below
-each table gives the seconds a further 1,000 cases cost, from one number to the next:
-where they grow, a stage is worse than linear. With --dvc, `dvc repro weigh` follows: at
-first, with nothing changed (beside `dvc status`, DVC's own cost), and with one more
-case.
+Tiny 2-D images, or volumes, with touching instances are written to a temporary folder.
+The stages run as dvc.yaml runs them, three times: at first, again with all cases known,
+and with one more case. CPU seconds count all processes of a stage and its start; the
+line below each table gives the seconds a further 1,000 cases cost, from one number to
+the next: where they grow, a stage is worse than linear. With --dvc, `dvc repro weigh`
+follows: at first, with nothing changed (beside `dvc status`, DVC's own cost), and with
+one more case.
 """
 
 import argparse
@@ -25,10 +25,10 @@ import numpy as np
 
 from benchmarks.peer import HOME
 from segpipe.images.formats.files import write_label
-from segpipe.images.grid import Grid
+from segpipe.images.grid import Grid, Triple
 from segpipe.project.documents import write_json
 
-SHAPE = (32, 32, 1)
+IMAGE, VOLUME = (32, 32, 1), (32, 32, 16)
 STAGES = ("verify", "split", "plan", "preprocess", "annotate", "weigh")
 LABELS = {"background": 0, "cell": 1}
 
@@ -46,14 +46,16 @@ def main() -> None:
     """Print a table for each number of cases."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--numbers", default="1000,2000,4000")
+    parser.add_argument("--volumes", action="store_true", help="cases of 32 x 32 x 16")
     parser.add_argument("--dvc", action="store_true", help="time dvc repro, too")
     given = parser.parse_args()
     before: tuple[int, dict[str, list[Spent]]] | None = None
     for number in map(int, given.numbers.split(",")):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            prepare(folder, number)
-            rounds = measure(folder, number)
+            shape = VOLUME if given.volumes else IMAGE
+            prepare(folder, number, shape)
+            rounds = measure(folder, number, shape)
             print(f"\n{number} cases: CPU s (wall s, MB)")
             print(f"{'':12}{'first':>22}{'again':>22}{'one more case':>22}")
             for stage, found in rounds.items():
@@ -64,57 +66,64 @@ def main() -> None:
             print(_slopes(before, number, rounds), flush=True)
             before = number, rounds
             if given.dvc:
-                print(_dvc(folder, number), flush=True)
+                print(_dvc(folder, number, shape), flush=True)
 
 
-def prepare(folder: Path, number: int) -> None:
-    """Write a project with a number of cases."""
+def prepare(folder: Path, number: int, shape: Triple) -> None:
+    """Write a project with a number of cases of a shape."""
     data = folder / "data"
     for kind in ("imagesTr", "labelsTr", "instancesTr"):
         (data / kind).mkdir(parents=True)
     for case in range(number):
-        write_case(data, case)
-    describe(data, number)
-    text = (HOME / "presets" / "nuclei.yaml").read_text()
+        write_case(data, case, shape)
+    describe(data, number, shape)
+    preset = "nuclei" if shape[2] == 1 else "hippocampus"
+    text = (HOME / "presets" / f"{preset}.yaml").read_text()
     (folder / "params.yaml").write_text(text)
 
 
-def write_case(data: Path, number: int) -> None:
+def write_case(data: Path, number: int, shape: Triple) -> None:
     """Write an image, its label and its instances: two touching cells in noise."""
     rng = np.random.default_rng(number)
     i, j = rng.integers(8, 16, 2)
-    ids = np.zeros(SHAPE, np.uint8)
+    ids = np.zeros(shape, np.uint8)
     ids[i : i + 6, j : j + 6] = 1
     ids[i + 6 : i + 12, j : j + 6] = 2
-    image = (rng.integers(0, 60, SHAPE) + 120 * (ids > 0)).astype(np.uint8)
-    grid, name = Grid.from_spacing(SHAPE, (1.0, 1.0, 1.0), "px"), f"case_{number:06d}"
+    image = (rng.integers(0, 60, shape) + 120 * (ids > 0)).astype(np.uint8)
+    name, flat = f"case_{number:06d}", shape[2] == 1
+    grid = Grid.from_spacing(shape, (1.0, 1.0, 1.0), "px" if flat else "mm")
+    ending = _ending(shape)
     for kind, array in (
         ("imagesTr", image),
         ("labelsTr", (ids > 0).astype(np.uint8)),
         ("instancesTr", ids),
     ):
-        ending = "_0000.png" if kind == "imagesTr" else ".png"
-        write_label(data / kind / f"{name}{ending}", array, grid)
+        channel = "_0000" if kind == "imagesTr" else ""
+        write_label(data / kind / f"{name}{channel}{ending}", array, grid)
 
 
-def describe(data: Path, number: int) -> None:
+def _ending(shape: Triple) -> str:
+    return ".png" if shape[2] == 1 else ".nii"
+
+
+def describe(data: Path, number: int, shape: Triple) -> None:
     """Write dataset.json."""
     about = {
         "channel_names": {"0": "gray"},
         "labels": LABELS,
         "numTraining": number,
-        "file_ending": ".png",
+        "file_ending": _ending(shape),
     }
     write_json(data / "dataset.json", about)
 
 
-def measure(folder: Path, number: int) -> dict[str, list[Spent]]:
+def measure(folder: Path, number: int, shape: Triple) -> dict[str, list[Spent]]:
     """What each stage needs at first, again, and with one more case."""
     rounds: dict[str, list[Spent]] = {stage: [] for stage in STAGES}
     for turn in range(3):
         if turn == 2:
-            write_case(folder / "data", number)
-            describe(folder / "data", number + 1)
+            write_case(folder / "data", number, shape)
+            describe(folder / "data", number + 1, shape)
         for stage in STAGES:
             command = [sys.executable, "-m", "segpipe", stage]
             rounds[stage].append(spend(command, folder))
@@ -161,7 +170,7 @@ def _slopes(
     return "\n".join(lines)
 
 
-def _dvc(folder: Path, number: int) -> str:
+def _dvc(folder: Path, number: int, shape: Triple) -> str:
     """What dvc repro weigh needs at first, with nothing changed, and one case more."""
     shutil.rmtree(folder / "artifacts")
     shutil.copytree(HOME / "segpipe", folder / "segpipe")
@@ -175,8 +184,8 @@ def _dvc(folder: Path, number: int) -> str:
     found["first"] = spend(repro, folder)
     found["no-op"] = spend(repro, folder)
     found["status"] = spend([*dvc, "status", "weigh", "data.dvc"], folder)
-    write_case(folder / "data", number + 1)
-    describe(folder / "data", number + 2)
+    write_case(folder / "data", number + 1, shape)
+    describe(folder / "data", number + 2, shape)
     found["add again"] = spend([*dvc, "add", "data"], folder)
     found["one more case"] = spend(repro, folder)
     files = sum(len(names) for _, _, names in os.walk(folder / "artifacts"))

@@ -1,6 +1,8 @@
 """Prepared cases: the files that preprocess, weigh and annotate write, case by case."""
 
+import resource
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -270,8 +272,20 @@ def open_annotation(
 
 
 def _open(file: Path) -> np.ndarray:
+    _keep_many_files_open()
     array: np.ndarray = np.load(expect_file(file), mmap_mode="r")
     return array
+
+
+@cache  # once a process
+def _keep_many_files_open() -> None:
+    """Let this process keep as many files open as the system lets it.
+
+    A memory map keeps its file open, a training has up to five for each case, and
+    most systems stop at 1,024 files unless a process asks for more.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _open_if_there(file: Path) -> np.ndarray | None:

@@ -2,7 +2,7 @@
 
 import io
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +43,17 @@ class CaseSurvey:
 
 
 def recall_survey(
-    paths: Paths, cases: CaseList, digests: DataDigests, case: Case
+    paths: Paths, cases: CaseList, digests: DataDigests, most: int, case: Case
 ) -> CaseSurvey | None:
-    """The survey of a case from the cache; None if its files were not surveyed."""
+    """The survey of a case from the cache; None if its files were not surveyed.
+
+    Args:
+        paths: The project's folders.
+        cases: The data set, without its cases.
+        digests: Digests of the files.
+        most: Sampled voxels that are returned at most.
+        case: The case.
+    """
     kept = _cache(paths).read(_key(cases, digests, case))
     if kept is None:
         return None
@@ -54,13 +62,14 @@ def recall_survey(
     samples, counts, background, share = (
         np.load(io.BytesIO(kept[f"{name}.npy"])) for name in names
     )
+    samples = _thin(samples, most)
     return CaseSurvey(grid, samples, counts, background, float(share))
 
 
 def survey_case(
-    paths: Paths, cases: CaseList, digests: DataDigests, case: Case
+    paths: Paths, cases: CaseList, digests: DataDigests, most: int, case: Case
 ) -> CaseSurvey:
-    """Survey a case and keep its survey in the cache."""
+    """Survey a case and keep its survey in the cache; arguments as of recall_survey."""
     key = _key(cases, digests, case)
     survey = _survey(paths.data, cases, case)
     with tempfile.TemporaryDirectory() as name:
@@ -71,7 +80,14 @@ def survey_case(
         np.save(folder / "box_share.npy", survey.box_share)
         write_json(folder / GRID, survey.grid.to_json())
         _cache(paths).store(key, folder)
-    return survey
+    return replace(survey, samples=_thin(survey.samples, most))
+
+
+def _thin(samples: np.ndarray, most: int) -> np.ndarray:
+    """Keep so many sampled voxels at most, evenly chosen from all of them."""
+    if samples.shape[1] <= most:
+        return samples
+    return samples[:, np.linspace(0, samples.shape[1] - 1, most).round().astype(int)]
 
 
 def _cache(paths: Paths) -> CaseCache:

@@ -90,9 +90,11 @@ def _known_samples(
     Raises:
         DataError: If no case has a channel.
     """
-    joined = np.concatenate([one.samples for one in surveys], axis=1)
-    samples = [channel[~np.isnan(channel)] for channel in joined]
-    for name, channel in zip(cases.channels, samples, strict=True):
+    samples = []
+    for number, name in enumerate(cases.channels):
+        joined = np.concatenate([one.samples[number] for one in surveys])
+        channel = joined[~np.isnan(joined)]
+        samples.append(channel)
         if not channel.size:
             raise DataError(
                 f"{paths.data}: expected the channel {name} in a case that is not to "

@@ -22,6 +22,8 @@ from segpipe.planning.profile import build_plan
 from segpipe.project.paths import Paths
 from segpipe.segmenter.plan import write_plans
 
+SAMPLED = 20_000_000  # voxels of all cases whose intensities are held at once
+
 
 def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -> None:
     """Write the plan and the patch plans to artifacts/plan; test cases are not read.
@@ -40,13 +42,14 @@ def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -
     known = [case for case in cases.cases if case.name not in test]
     expect_ids(models, known)
     shared = paths, slim, DataDigests.load(paths)
+    most = math.ceil(SAMPLED / max(1, len(known)))
     surveys = map_cases(
-        partial(survey_case, *shared),
+        partial(survey_case, *shared, most),
         known,
         workers=params.workers,
         name=lambda case: case.name,
         describe="plan",
-        known=partial(recall_survey, *shared),
+        known=partial(recall_survey, *shared, most),
     )
     plan = build_plan(params, cases, surveys, paths)
     if params.emptiness == "measure":

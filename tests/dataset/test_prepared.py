@@ -1,5 +1,7 @@
 """Prepared cases are read as they were written, and not before they are used."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from segpipe.dataset.prepared import (
 )
 from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
+from tests.support.places import ROOT
 
 SHAPE = (2, 3, 4)
 LABEL = np.arange(24, dtype=np.int16).reshape(SHAPE)
@@ -111,3 +114,27 @@ def test_the_documents_of_all_cases_are_read_by_case(tmp_path: Path) -> None:
     assert CaseIndex.read(index_file(tmp_path / "weigh")) == index
     with pytest.raises(DataError, match="run `dvc repro`"):
         read_counts(tmp_path / "elsewhere", sparse=False)
+
+
+def test_more_maps_are_held_than_files_may_be_open_at_first(tmp_path: Path) -> None:
+    """Most systems allow 1,024 files, which 250 cases of a training would exhaust."""
+    names = [f"case_{number}" for number in range(100)]
+    for name in names:
+        prepared_case(tmp_path, name).save_image(np.zeros((1, 2, 2, 2), np.float32))
+    code = (
+        "import resource as r, sys\n"
+        "r.setrlimit(r.RLIMIT_NOFILE, (64, r.getrlimit(r.RLIMIT_NOFILE)[1]))\n"
+        "from pathlib import Path\n"
+        "from segpipe.dataset.prepared import prepared_case\n"
+        "names = [f'case_{n}' for n in range(100)]\n"
+        "held = [prepared_case(Path(sys.argv[1]), one).image for one in names]\n"
+        "print(len(held))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout == "100\n", done.stderr

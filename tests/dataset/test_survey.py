@@ -46,12 +46,12 @@ def write_one(paths: Paths, affine: np.ndarray) -> CaseList:
     )
 
 
-def survey(paths: Paths, cases: CaseList) -> CaseSurvey:
-    return survey_case(paths, cases, DataDigests.load(paths), cases.cases[0])
+def survey(paths: Paths, cases: CaseList, most: int = 99) -> CaseSurvey:
+    return survey_case(paths, cases, DataDigests.load(paths), most, cases.cases[0])
 
 
-def recall(paths: Paths, cases: CaseList) -> CaseSurvey | None:
-    return recall_survey(paths, cases, DataDigests.load(paths), cases.cases[0])
+def recall(paths: Paths, cases: CaseList, most: int = 99) -> CaseSurvey | None:
+    return recall_survey(paths, cases, DataDigests.load(paths), most, cases.cases[0])
 
 
 def test_only_structures_are_sampled_and_only_annotated_voxels_counted(
@@ -108,3 +108,23 @@ def test_a_case_is_surveyed_again_once_its_files_changed(tmp_path: Path) -> None
     second = survey(paths, cases)
 
     np.testing.assert_array_equal(second.samples, 2 * first.samples)
+
+
+def test_of_many_cases_fewer_voxels_are_held_but_the_cache_has_all(
+    tmp_path: Path,
+) -> None:
+    """A ball of 6 voxels whose values are 0 to 5: of three, both ends and a middle."""
+    paths = Paths(tmp_path)
+    cases = write_one(paths, np.eye(4))
+    ramp = np.where(LABEL == 5, np.arange(LABEL.size).reshape(SHAPE), -3)
+    nifti.write_image(
+        paths.data / "image.nii", ramp.astype(np.int16), Grid(SHAPE, np.eye(4), "mm")
+    )
+
+    few, again = survey(paths, cases, most=3), recall(paths, cases, most=3)
+    every = recall(paths, cases)
+
+    assert again is not None
+    assert every is not None
+    assert few.samples.tolist() == again.samples.tolist() == [[0, 2, 5]]
+    assert every.samples.tolist() == [[0, 1, 2, 3, 4, 5]]
