@@ -14,12 +14,13 @@ from segpipe.dataset.split import read_split
 from segpipe.evaluation.ceiling import find_ceilings
 from segpipe.images.formats.files import read_label, write_label
 from segpipe.images.grid import Grid
-from segpipe.images.instances import components
+from segpipe.images.instances import LEVELS, components
 from segpipe.networks.catalogue import NETWORKS, NetworkName
 from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
 from segpipe.project.params import parse_section, read_params
 from segpipe.project.paths import Paths
+from segpipe.segmenter.rules.instances import Target
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.stages import annotate, evaluate, plan, predict, preprocess, weigh
@@ -59,7 +60,8 @@ CONTACT = changed(
     target="contact",
     judged_by="instances",
 )
-WEIGHED = changed(WEIGH, separate_touching=True)
+WEIGHED = changed(WEIGH, separate_touching=True, levels=True)
+DISTANCE = changed(CONTACT, target="distance")
 
 
 def write_pairs(folder: Path, cases: int, *, slices: int = 1) -> None:
@@ -106,12 +108,14 @@ def run_to_weigh(paths: Paths, params: TrainParams, **weighed: Any) -> None:
     weigh.run(changed(WEIGHED, **weighed), paths=paths)
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+@pytest.fixture(scope="module", params=[CONTACT, DISTANCE], ids=lambda p: p.target)
+def trained(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Paths:
     paths = Paths(tmp_path_factory.mktemp("pairs"))
     write_pairs(paths.data, cases=10)
-    run_to_weigh(paths, CONTACT)
-    train(paths, CONTACT, model="m")
+    run_to_weigh(paths, request.param)
+    train(paths, request.param, model="m")
     predict.run(PREDICT, model="m", folds=[0], compute=one_thread(), paths=paths)
     evaluate.run(EVALUATE, model="m", paths=paths)
     return paths
@@ -135,16 +139,19 @@ def test_touching_instances_are_told_apart_and_the_label_map_stays_whole(
         assert ((ids.array > 0) == (label.array > 0)).all()
 
     assert document["instances"]["f1"] == 1
-    assert document["test"]["dice_mean"] > 0.97
+    assert document["test"]["dice_mean"] > 0.95
 
 
 def test_the_epoch_and_the_rules_are_chosen_by_instances(trained: Paths) -> None:
     spec = Segmenter.load(trained.artifacts / "train" / "m" / "0" / "segmenter").spec
     record = (trained.artifacts / "train" / "m" / "0" / "history.csv").read_text()
 
-    assert spec.target == "contact"
-    assert spec.network.out_channels == 3
-    assert [rule.seeds for rule in spec.instances] == ["probability"]
+    channels, seeds = {
+        "contact": (3, "probability"),
+        "distance": (1 + LEVELS, "depth"),
+    }[spec.target]
+    assert spec.network.out_channels == channels
+    assert [rule.seeds for rule in spec.instances] == [seeds]
     assert "validation_instance_ap" in record.splitlines()[0]
 
 
@@ -171,8 +178,8 @@ def test_segment_writes_the_instances_that_evaluate_counts(
     assert (found == expected.array).all()
 
 
-def test_the_ceiling_of_contact_is_that_of_the_labels(trained: Paths) -> None:
-    """The line is given back in the label map, and the seeds part the pair."""
+def test_the_ceiling_of_a_target_is_that_of_the_labels(trained: Paths) -> None:
+    """The label map has no gaps, and the seeds part the pair."""
     spec = Segmenter.load(trained.artifacts / "train" / "m" / "0" / "segmenter").spec
     found = find_ceilings({"m": spec}, instance_iou=0.5, paths=trained)["m"]
 
@@ -190,9 +197,11 @@ def columns(tmp_path_factory: pytest.TempPathFactory) -> Paths:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("sparse", [False, True])
-def test_each_network_learns_contact_in_volumes(
-    columns: Paths, network: NetworkName, sparse: bool
+@pytest.mark.parametrize(
+    ("target", "sparse"), [("contact", False), ("contact", True), ("distance", True)]
+)
+def test_each_network_learns_a_target_of_instances_in_volumes(
+    columns: Paths, network: NetworkName, target: Target, sparse: bool
 ) -> None:
     flat = NETWORKS[network].dimensions == 2
     params = changed(
@@ -203,6 +212,7 @@ def test_each_network_learns_contact_in_volumes(
         slice_axis=2 if flat else "auto",
         batch_size=1,
         sparse_annotation=sparse,
+        target=target,
         epochs=1,
         steps_per_epoch=1,
     )
@@ -215,7 +225,7 @@ def test_each_network_learns_contact_in_volumes(
     cases, name = read_cases(columns.artifacts), read_split(columns.artifacts).test[0]
     label = read_prediction(columns.artifacts, "m", cases, name)
     ids = read_predicted_instances(columns.artifacts, "m", cases, name)
-    assert spec.network.out_channels == 3
+    assert spec.network.out_channels == (3 if target == "contact" else 1 + LEVELS)
     assert label is not None
     assert ids is not None
     assert set(np.unique(label.array)) <= {0, 1}
@@ -256,6 +266,18 @@ def test_without_ids_the_plan_says_which_preset_to_take(
     plan.run(PLAN, models=mended, paths=paths)
 
 
-def test_contact_has_no_class_weight_by_counts() -> None:
+def test_distance_needs_levels_to_learn(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    write_pairs(paths.data, cases=10)
+    run_to_weigh(paths, DISTANCE, levels=False)
+
+    with pytest.raises(DataError, match=r"set weigh\.levels: true"):
+        train(paths, DISTANCE, model="m")
+    weigh.run(changed(WEIGHED, separate_touching=False), paths=paths)
+    train(paths, changed(DISTANCE, epochs=1, steps_per_epoch=1), model="m")
+
+
+@pytest.mark.parametrize("params", [CONTACT, DISTANCE], ids=lambda p: p.target)
+def test_such_targets_have_no_class_weight_by_counts(params: TrainParams) -> None:
     with pytest.raises(ValueError, match="class_weights: none"):
-        changed(CONTACT, class_weights="balanced")
+        changed(params, class_weights="balanced")

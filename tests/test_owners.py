@@ -38,7 +38,7 @@ NAMED = {
     r"case_\d+\.nii": "dataset/case_files.py",
     r"(good|poor)\.json": "segmenter/plan.py",
     r"weights-\d\.safetensors": "segmenter/spec.py",
-    r"(border|separation)-[23]d\.(npy|json)": "dataset/prepared.py",
+    r"(border|separation|levels)-[23]d\.(npy|json)": "dataset/prepared.py",
     r"\w+\.png": "evaluation/report/page.py",
 }
 FILES = {file: owner for owner, files in OWNERS.items() for file in files}

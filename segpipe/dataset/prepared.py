@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int16, Int32, Int64
+from jaxtyping import Bool, Float32, Int16, Int32, Int64, UInt8
 from pydantic import Field
 
 from segpipe.images.borders import Dimensions, Separation
@@ -179,6 +179,10 @@ class WeighedCase:
         """Voxels between touching instances; None if instances were not separated."""
         return _open_if_there(self._file("separation", dimensions))
 
+    def levels(self, dimensions: Dimensions) -> UInt8[np.ndarray, "i j k"] | None:
+        """How deep voxels lie in their instances; None if weigh has no levels."""
+        return _open_if_there(self._file("levels", dimensions))
+
     @property
     def counts(self) -> Int64[np.ndarray, " classes"]:
         """Annotated voxels of each class."""
@@ -190,12 +194,15 @@ class WeighedCase:
         *,
         border: Float32[np.ndarray, "i j k"],
         separation: Bool[np.ndarray, "i j k"] | None,
+        levels: UInt8[np.ndarray, "i j k"] | None = None,
     ) -> None:
         """Write the maps for networks of these dimensions."""
         self.folder.mkdir(parents=True, exist_ok=True)
         np.save(self._file("border", dimensions), border)
         if separation is not None:
             np.save(self._file("separation", dimensions), separation)
+        if levels is not None:
+            np.save(self._file("levels", dimensions), levels)
 
     def save_counts(self, counts: Int64[np.ndarray, " classes"]) -> None:
         """Write the annotated voxels of each class."""

@@ -21,7 +21,12 @@ from segpipe.evaluation.scores import (
     sum_instances,
 )
 from segpipe.images.grid import Grid
-from segpipe.images.instances import find_targets, lines_between
+from segpipe.images.instances import (
+    distance_levels,
+    find_targets,
+    learned_levels,
+    lines_between,
+)
 from segpipe.images.volume import LabelMap
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
@@ -39,7 +44,14 @@ INFERENCE = Inference(
     mirror=False,
     compute=Compute(device=torch.device("cpu"), precision="fp32", threads=1),
 )
-DECIDING = {"plan", "separation", "postprocessing", "target", "instances"}
+DECIDING = {
+    "plan",
+    "separation",
+    "postprocessing",
+    "target",
+    "instances",
+    "slice_axis",
+}
 STEPS = ("resampling", "separating lines", "post-processing")
 MENDS = {
     "resampling": "set plan.spacing finer",
@@ -217,23 +229,33 @@ def _targets(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The reference on the prepared grid, without lines and with them.
 
-    They are the same array if there are no lines.
+    They are the same array if there are no lines, as where levels are learned.
     """
     plan, separation = spec.plan, spec.separation
     turn = label.grid.to_canonical
     shape = label.grid.reoriented(turn).shape_at(plan.spacing)
     classes = turn.apply(classes_of(label.array, plan))
     target = resample_classes(classes, shape)
-    if separation is None:
+    if separation is None and spec.target != "distance":
         return target, target
     ids = None
     if drawn is not None:
         ids = turn.apply(drawn.array).astype(np.int32)
         ids = resample_instances(ids, classes, target)
-    lines = lines_between(target, find_targets(target, ids), separation)
+    found, line = find_targets(target, ids), spec.outputs.line
+    if separation is None or line is None:
+        levels = distance_levels(
+            target,
+            found,
+            spacing=plan.spacing,
+            dimensions=spec.network.dimensions,
+            slice_axis=0 if spec.slice_axis is None else spec.slice_axis,
+        )
+        learned = learned_levels(target, levels)
+        return learned, learned
+    lines = lines_between(target, found, separation)
     lines &= target >= 0
-    line = np.int16(spec.outputs.line)
-    return target, np.where(lines, line, target) if lines.any() else target
+    return target, np.where(lines, np.int16(line), target) if lines.any() else target
 
 
 def _summed(model: str, found: list[_Case], cases: CaseList) -> Ceiling:

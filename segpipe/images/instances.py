@@ -1,4 +1,4 @@
-"""Instances: connected components of structures, and those that seeds split."""
+"""Instances: components of structures, the lines between them, and their levels."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -6,11 +6,11 @@ from typing import Literal
 import cc3d
 import edt
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int32, Integer
+from jaxtyping import Bool, Float32, Int32, Integer, UInt8
 from scipy import ndimage
-from skimage.segmentation import watershed
 
 from segpipe.images.borders import (
+    Dimensions,
     Separation,
     closed_width,
     grow_back,
@@ -18,21 +18,24 @@ from segpipe.images.borders import (
 )
 from segpipe.images.grid import Grid, Spacing
 
-Seeds = Literal["probability", "distance"]
+Connectivity = Literal["faces", "edges", "all"]
+LEVELS = 5  # of distance: the border line, and four inside it
+ROUNDING = 1e-5  # of shares
 
 
 def components(
-    mask: Bool[np.ndarray, "i j k"], *, connectivity: Literal["faces", "all"]
+    mask: Bool[np.ndarray, "i j k"], *, connectivity: Connectivity
 ) -> Int32[np.ndarray, "i j k"]:
     """Connected components, numbered from 1; 0 outside the mask.
 
     Args:
         mask: Voxels of a structure; a 2-D image has one k.
-        connectivity: Over ``faces`` (edges in 2-D) only, or over corners, too: ``all``.
+        connectivity: Over ``faces`` (edges in 2-D) only; over ``edges``, too (corners
+            in 2-D); or over corners, too: ``all``.
     """
     # As a volume, even if it has one k: cc3d 3.29 divides components of 2-D masks where
     # all neighbours count, and raises a RuntimeError for some masks of a single row.
-    ways = {"faces": 6, "all": 26}
+    ways = {"faces": 6, "edges": 18, "all": 26}
     labelled: np.ndarray = cc3d.connected_components(
         np.ascontiguousarray(mask), connectivity=ways[connectivity]
     )
@@ -94,6 +97,115 @@ def lines_between(
         )
         lines[box] |= (kept == 0) & (own != 0)
     return lines
+
+
+def distance_levels(
+    label: Integer[np.ndarray, "i j k"],
+    instances: Int32[np.ndarray, "i j k"],
+    *,
+    spacing: Spacing,
+    dimensions: Dimensions,
+    slice_axis: int = 2,
+) -> UInt8[np.ndarray, "i j k"]:
+    """How deep each voxel of a structure lies in its instance, in ``LEVELS`` levels.
+
+    The first level is the border line: voxels with a face on another instance or on the
+    background. Inside it, the distance to the line, as a share of the largest one in
+    the instance, is cut into equal parts. So each instance that has an inside reaches
+    the last level, whatever its size, and two that touch have two lines between them.
+    The end of the image is no border, nor is a voxel that is not annotated.
+
+    Args:
+        label: Class indices; negative where not annotated.
+        instances: Instance ids on the same grid; 0 for no instance.
+        spacing: Voxel spacing.
+        dimensions: 3, or 2 to treat each slice across slice_axis alone.
+        slice_axis: Axis across which slices are taken, if dimensions is 2.
+
+    Returns:
+        Levels from 1; 0 outside the structures. Voxels of a structure without an
+        instance have level 1.
+
+    Source:
+        Bai and Urtasun 2017, arXiv:1611.08303, section 3: the energy of a watershed in
+        levels. There they are distances in pixels; here shares of the own depth, which
+        stay as they are where patches are scaled.
+    """
+    result = (label > 0).astype(np.uint8)
+    for value, box in _boxes(label, around=(1, 1, 1)):
+        own = np.where(label[box] == value, instances[box], 0)
+        part, unknown = result[box], label[box] < 0  # part is a view
+        if dimensions == 3:
+            np.maximum(part, _levels(own, unknown, spacing), out=part)
+            continue
+        for at in range(own.shape[slice_axis]):
+            plane = (slice(None),) * slice_axis + (slice(at, at + 1),)
+            found = _levels(own[plane], unknown[plane], spacing)
+            np.maximum(part[plane], found, out=part[plane])
+    return result
+
+
+def _levels(
+    ids: Integer[np.ndarray, "i j k"],
+    unknown: Bool[np.ndarray, "i j k"],
+    spacing: Spacing,
+) -> UInt8[np.ndarray, "i j k"]:
+    """The levels of one structure; 0 where there is no id."""
+    inner = (ids > 0) & ~_on_border(ids, unknown)
+    levels = (ids > 0).astype(np.uint8)
+    if not inner.any():
+        return levels
+    far = distance_inside(inner | unknown, spacing)
+    numbers, place = np.unique(ids[inner], return_inverse=True)
+    deepest = np.zeros(len(numbers), dtype=np.float32)
+    np.maximum.at(deepest, place, far[inner])
+    share = far[inner] / deepest[place]
+    levels[inner] = 1 + np.ceil(share * (LEVELS - 1) - ROUNDING)
+    return levels
+
+
+def _on_border(
+    ids: Integer[np.ndarray, "i j k"], unknown: Bool[np.ndarray, "i j k"]
+) -> Bool[np.ndarray, "i j k"]:
+    """Whether a face of a voxel lies on one of another id, or of none."""
+    found = np.zeros(ids.shape, dtype=bool)
+    for axis in range(3):
+        low = (slice(None),) * axis + (slice(None, -1),)
+        high = (slice(None),) * axis + (slice(1, None),)
+        differ = (ids[low] != ids[high]) & ~unknown[low] & ~unknown[high]
+        found[low] |= differ
+        found[high] |= differ
+    return found
+
+
+def distance_inside(
+    mask: Bool[np.ndarray, "i j k"], spacing: Spacing
+) -> Float32[np.ndarray, "i j k"]:
+    """Distance of each voxel of a mask to the nearest outside it; 0 there.
+
+    The end of the image is not outside; without any outside the distance is 1.
+    """
+    if mask.all():
+        return np.ones(mask.shape, dtype=np.float32)
+    # Along an axis of one voxel there is no outside.
+    apart = tuple(
+        own if size > 1 else float(sum(spacing) * max(mask.shape))
+        for own, size in zip(spacing, mask.shape, strict=True)
+    )
+    far: np.ndarray = edt.edt(mask, anisotropy=apart, black_border=False)
+    return far
+
+
+def learned_levels(
+    label: Integer[np.ndarray, "*shape"], levels: UInt8[np.ndarray, "*shape"]
+) -> Integer[np.ndarray, "*shape"]:
+    """The class that is learned where levels are: those of the first structure first.
+
+    Args:
+        label: Class indices; negative where not annotated, which stay as they are.
+        levels: Levels from 1 in the structures.
+    """
+    return np.where(label > 0, (label - 1) * LEVELS + levels, label)
 
 
 def _boxes(
@@ -158,80 +270,3 @@ def grow_over_lines(
         grown = grow_back(own, made, spacing=spacing)
         result[box] = np.where(result[box] == 0, grown, result[box])
     return np.ascontiguousarray(turn.undo(result))
-
-
-def split_by_seeds(
-    mask: Bool[np.ndarray, "i j k"],
-    inside: Float[np.ndarray, "i j k"],
-    *,
-    seeds: Seeds,
-    threshold: float,
-    spacing: Spacing,
-) -> Int32[np.ndarray, "i j k"]:
-    """The instances of a mask: a watershed from seeds, numbered from 1.
-
-    A component without a seed is an instance as it is; one with several is divided
-    where the landscape between them is highest, so that all of the mask is given away.
-
-    Args:
-        mask: Voxels of a structure.
-        inside: Probability that a voxel lies inside an instance and not where two of
-            them meet; read for seeds by probability only.
-        seeds: By ``probability``, seeds are the components of what lies above the
-            threshold, and the landscape is the negative probability. By ``distance``,
-            they are the maxima of the smoothed distance to the outside that lie at
-            least the threshold apart, and the landscape is the negative distance.
-        threshold: A probability, or a distance in the unit of the spacing.
-        spacing: Voxel spacing.
-
-    Source:
-        Beucher and Meyer 1993, the watershed from markers, as scikit-image has it. The
-        probability inside: Caicedo 2019, doi:10.1002/cyto.a.23863, classes for
-        interior and boundary.
-    """
-    whole = components(mask, connectivity="all")
-    if not whole.any():
-        return whole
-    if seeds == "probability":
-        landscape, marks = inside.astype(np.float32), mask & (inside > threshold)
-    else:
-        landscape = _smoothed_distance(mask, spacing)
-    result, count = np.zeros_like(whole), 0
-    for number, box in enumerate(ndimage.find_objects(whole), start=1):
-        own = whole[box] == number
-        if seeds == "probability":
-            found = components(own & marks[box], connectivity="faces")
-        else:
-            found = _peaks(np.where(own, landscape[box], 0), threshold, spacing)
-        if (n := int(found.max())) > 1:
-            found = watershed(-landscape[box], found, connectivity=3, mask=own)
-        else:
-            found, n = own.astype(np.int32), 1
-        result[box][own] = found[own] + count
-        count += n
-    return result
-
-
-def _smoothed_distance(
-    mask: Bool[np.ndarray, "i j k"], spacing: Spacing
-) -> Float32[np.ndarray, "i j k"]:
-    """Distance to the outside of a mask, smoothed over a voxel; 0 outside."""
-    # Along an axis of one voxel there is no outside.
-    apart = tuple(
-        own if size > 1 else float(sum(spacing) * max(mask.shape))
-        for own, size in zip(spacing, mask.shape, strict=True)
-    )
-    far: np.ndarray = edt.edt(mask, anisotropy=apart, black_border=False)
-    width = [float(size > 1) for size in mask.shape]
-    smooth: np.ndarray = ndimage.gaussian_filter(far, width, mode="nearest")
-    return np.where(mask, smooth, np.float32(0))
-
-
-def _peaks(
-    landscape: Float32[np.ndarray, "i j k"], apart: float, spacing: Spacing
-) -> Int32[np.ndarray, "i j k"]:
-    """The maxima that lie at least a distance apart along an axis, numbered."""
-    size = [2 * int(apart / own) + 1 for own in spacing]
-    highest = ndimage.maximum_filter(landscape, size, mode="constant")
-    peaks = (landscape == highest) & (landscape > 0)
-    return components(peaks, connectivity="all")

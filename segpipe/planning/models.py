@@ -21,7 +21,7 @@ def expect_ids(models: Mapping[str, ModelShape], cases: Sequence[Case]) -> None:
     if named and not any(case.instances for case in cases):
         raise DataError(
             f"train.{named[0]}: expected target: labels and judged_by: dice where no "
-            "case has instance ids (instancesTr), found contact or instances; import "
+            "case has instance ids (instancesTr), found others; import "
             "the ids with --instances, or set both so, as `segpipe preset "
             "border-weights` does"
         )

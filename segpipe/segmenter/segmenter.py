@@ -462,7 +462,7 @@ class Segmenter:
     def divides(self) -> bool:
         """Whether the instances are told apart by more than the label map."""
         rules = self.spec.instances
-        return any(rule.seeds == "probability" for rule in rules)
+        return any(rule.seeds in ("probability", "depth") for rule in rules)
 
     def number(
         self,

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from segpipe.images.borders import Separation
+from segpipe.images.instances import LEVELS
 from segpipe.images.values import Legend
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import Network
@@ -45,8 +46,10 @@ class Outputs:
 
     Attributes:
         legend: The classes and structures.
-        contact: Whether a last class is the line where two instances touch, which is
-            learned apart and written as the structure that it lies in.
+        target: What is learned: ``labels``; with ``contact``, a last class is the line
+            where two instances touch, which is written as the structure that it lies
+            in; with ``distance``, each structure is as many classes as there are
+            levels.
 
     Source:
         nnU-Net v2, LabelManager: ``inference_nonlin`` and
@@ -54,7 +57,7 @@ class Outputs:
     """
 
     legend: Legend
-    contact: bool = False
+    target: Target = "labels"
 
     @property
     def overlap(self) -> bool:
@@ -73,13 +76,20 @@ class Outputs:
 
     @property
     def learned(self) -> int:
-        """Number of classes of a training, which may have that of contact."""
-        return self.classes + self.contact
+        """Number of classes of a training, which may have contact or levels."""
+        if self.target == "distance":
+            return 1 + LEVELS * (self.classes - 1)
+        return self.classes + (self.target == "contact")
 
     @property
-    def line(self) -> int:
-        """The class of the voxels between touching instances: background or contact."""
-        return self.classes if self.contact else 0
+    def line(self) -> int | None:
+        """The class of the voxels between touching instances; None: their own.
+
+        It is the background, or contact.
+        """
+        if self.target == "distance":
+            return None
+        return self.classes if self.target == "contact" else 0
 
     @property
     def truth(self) -> Bool[np.ndarray, "channel class"]:
@@ -88,15 +98,22 @@ class Outputs:
             return self.legend.table[1:]
         return np.eye(self.learned, dtype=bool)
 
-    @property
-    def structures(self) -> slice:
-        """The channels of the structures, without one for the background."""
-        return slice(None) if self.overlap else slice(1, self.classes)
+    def of_structures(
+        self, shares: Float[np.ndarray, "n ..."]
+    ) -> Float[np.ndarray, "structure ..."]:
+        """The probability of each structure, without background and contact."""
+        if self.overlap:
+            return shares
+        if self.target == "distance":
+            levels = shares[1:].reshape(-1, LEVELS, *shares.shape[1:])
+            total: np.ndarray = levels.sum(1)
+            return total
+        return shares[1 : self.classes]
 
     def encode(
         self, classes: Integer[np.ndarray, "i j k"]
     ) -> Float32[np.ndarray, "channel i j k"]:
-        """The probabilities that stand for a label map of class numbers.
+        """The probabilities that stand for a map of learned classes.
 
         All of them are 0 where no class is known (a negative number).
         """
@@ -111,12 +128,15 @@ class Outputs:
         """The class that is written at each voxel, by the probabilities.
 
         The likeliest class; or, of the structures above 1/2, the last in the order of
-        writing, as its own value. Contact counts for the likeliest structure.
+        writing, as its own value. Contact counts for the likeliest structure, a level
+        for its own.
         """
-        if self.contact:
+        if self.target == "contact":
             likeliest = shares[:, 1 : self.classes].max(1)
             there = likeliest.values + shares[:, self.classes] > shares[:, 0]
             return torch.where(there, likeliest.indices + 1, 0).short()
+        if self.target == "distance":
+            shares = torch.cat([shares[:, :1], _by_level(shares).sum(2)], dim=1)
         if self.legend.unions is None:
             # The same as argmax, several times faster on CPUs.
             return shares.max(1).indices.short()
@@ -132,11 +152,16 @@ class Outputs:
     ) -> Float[Tensor, "B ..."]:
         """Probability of the structure that is written at each voxel; 0 elsewhere.
 
-        What a voxel shares with contact is not part of it. Where structures overlap,
-        which have no instances, it is 0 everywhere.
+        What a voxel shares with contact is not part of it. Of levels it is the expected
+        depth: each probability times its level, as a share of the last. Where
+        structures overlap, which have no instances, it is 0 everywhere.
         """
         if self.overlap:
             return torch.zeros_like(shares[:, 0])
+        if self.target == "distance":
+            levels = torch.arange(1, LEVELS + 1).to(shares) / LEVELS
+            depth = torch.tensordot(_by_level(shares), levels, dims=([2], [0]))
+            shares = torch.cat([torch.zeros_like(shares[:, :1]), depth], dim=1)
         own = shares.gather(1, classes.long()[:, None])[:, 0]
         return torch.where(classes > 0, own, 0.0)
 
@@ -152,6 +177,13 @@ class Outputs:
         rest = 1 - shares
         found += rest.clamp(min=tiny).log_().mul_(rest)
         return -found.mean(1, keepdim=True) / math.log(2)
+
+
+def _by_level(
+    shares: Float[Tensor, "B n ..."],
+) -> Float[Tensor, "B structure level ..."]:
+    """The probabilities of the levels of each structure, without background."""
+    return shares[:, 1:].reshape(len(shares), -1, LEVELS, *shares.shape[2:])
 
 
 def spec_file(folder: Path) -> Path:
@@ -173,7 +205,7 @@ class SegmenterSpec(Document):
         postprocessing: Rule of each structure, without background; or none at all.
         separation: The lines between touching instances that were trained, if any.
         target: What was learned: the ``labels``, with lines as background; or their
-            ``contact`` as a class of its own.
+            ``contact`` as a class of its own; or the levels of ``distance``.
         instances: Rule of each structure, without background, by which its instances
             are told apart; none for connected components.
     """
@@ -193,12 +225,12 @@ class SegmenterSpec(Document):
     @property
     def outputs(self) -> Outputs:
         """What the channels of the networks mean."""
-        return Outputs(self.plan.legend, contact=self.target == "contact")
+        return Outputs(self.plan.legend, self.target)
 
     @property
     def lines(self) -> Separation | None:
         """The lines of background over which instances grow back, if any."""
-        return None if self.target == "contact" else self.separation
+        return self.separation if self.target == "labels" else None
 
     @property
     def rules(self) -> dict[int, StructureRule]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int16
+from pydantic import Field
 
 from segpipe.dataset.casework.finished import CaseCache
 from segpipe.dataset.casework.mapping import map_cases
@@ -27,10 +28,10 @@ from segpipe.images.borders import (
     Separation,
     border_weights,
 )
-from segpipe.images.instances import find_targets, lines_between
+from segpipe.images.instances import distance_levels, find_targets, lines_between
 from segpipe.project.documents import write_folder
 from segpipe.project.fingerprint import fingerprint
-from segpipe.project.params import Params
+from segpipe.project.params import Params, is_off
 from segpipe.project.paths import Paths
 from segpipe.segmenter.plan import Plan, coarsest_axis, read_plan
 
@@ -48,6 +49,8 @@ class WeighParams(Params):
         domain: Weigh the ``background`` between instances, as in the paper's figure, or
             ``all`` voxels, as in its formula.
         separate_touching: Train a line of background between touching instances.
+        levels: Find how deep each voxel lies in its instance, for models that learn
+            the distance to its border.
         workers: Number of processes; each holds one case.
     """
 
@@ -57,6 +60,8 @@ class WeighParams(Params):
     slice_axis: Literal["auto", 0, 1, 2]
     domain: Literal["background", "all"]
     separate_touching: bool
+    # Never in the params of projects that were written before it.
+    levels: bool = Field(False, exclude_if=is_off)
     workers: int
 
 
@@ -233,6 +238,15 @@ def _write_case(
             slice_axis=_slice_axis(work.params, work.plan),
         )
         border[label < 0] = 0
-        weighed.save_maps(dimensions, border=border, separation=lines)
+        levels = None
+        if work.params.levels:
+            levels = distance_levels(
+                label,
+                instances,
+                spacing=work.plan.spacing,
+                dimensions=dimensions,
+                slice_axis=_slice_axis(work.params, work.plan),
+            )
+        weighed.save_maps(dimensions, border=border, separation=lines, levels=levels)
     counts = np.bincount(label[label >= 0], minlength=len(work.plan.values))
     weighed.save_counts(counts)

@@ -84,7 +84,8 @@ class TrainParams(Params):
         calibrate: Divide logits by the temperature that fits the validation cases.
         postprocessing: ``auto``, rules chosen on the validation cases; or ``none``.
         target: What is learned: ``labels``, where lines between touching instances are
-            background; or ``contact``, where these lines are a class of their own.
+            background; ``contact``, where these lines are a class of their own; or
+            ``distance``, in levels how deep a voxel lies in its instance.
         judged_by: What the validation cases judge the epoch and all rules by: ``dice``,
             or ``instances``, the average precision of instances.
         seed: Seed of all random choices in the training.
@@ -171,10 +172,10 @@ class TrainParams(Params):
 
     @field_validator("target")
     @classmethod
-    def _contact_has_no_count(cls, target: str, info: Any) -> str:
-        """Refuse class weights by counts, which weigh does not make of contact."""
-        if target == "contact" and info.data.get("class_weights") != "none":
-            text = "expected class_weights: none beside it, as contact is not counted"
+    def _target_has_counts(cls, target: str, info: Any) -> str:
+        """Refuse class weights by counts of classes that weigh does not count."""
+        if target != "labels" and info.data.get("class_weights") != "none":
+            text = f"expected class_weights: none beside it, as {target} is not counted"
             raise PydanticCustomError("target", "{text}", {"text": text})
         return target
 
@@ -186,7 +187,7 @@ class TrainParams(Params):
     @property
     def learns_instances(self) -> bool:
         """Whether the cases must have instance ids."""
-        return self.target == "contact" or self.judged_by == "instances"
+        return self.target != "labels" or self.judged_by == "instances"
 
     @property
     def exchanges_sides(self) -> bool:
@@ -200,7 +201,7 @@ class TrainParams(Params):
             DataError: If the model weighs borders and structures may overlap, or
                 matches histograms and cases may lack channels.
         """
-        outputs = Outputs(plan.legend, contact=self.target == "contact")
+        outputs = Outputs(plan.legend, self.target)
         if self.augmentation.histogram_matching and plan.missing_channels:
             raise DataError(
                 "augmentation.histogram_matching: expected 0 where cases may lack "
@@ -346,6 +347,7 @@ def build_task(
                 seed=params.seed,
                 legend=plan.legend.indexed,
                 line=spec.outputs.line,
+                levels=params.target == "distance",
             )
             for name in names
         ]
@@ -372,7 +374,7 @@ def build_task(
         loss=build_loss(params.loss, world.total, truth_of(spec.outputs)),
         training=training,
         validation=read(folds[fold].validation),
-        class_weights=_class_weights(params, plan, folds[fold].training, paths),
+        class_weights=_class_weights(params, spec, folds[fold].training, paths),
         pretrained=load_pretrained(params.start_from, paths.root),
         world=world,
         seed=int(digest_json([params.seed, model, fold])[:8], 16),
@@ -437,7 +439,7 @@ def warn_of_planes(spec: SegmenterSpec) -> None:
 
 
 def _class_weights(
-    params: TrainParams, plan: Plan, training: tuple[str, ...], paths: Paths
+    params: TrainParams, spec: SegmenterSpec, training: tuple[str, ...], paths: Paths
 ) -> np.ndarray:
     """Class weights w_c over the fold's training cases; their mean over voxels is 1.
 
@@ -448,7 +450,7 @@ def _class_weights(
         frequencies"; the form N / (K N_k) is docs/decisions/0004-u-net.md.
     """
     if params.class_weights == "none":
-        return np.ones(len(plan.values) + (params.target == "contact"), np.float32)
+        return np.ones(spec.outputs.learned, np.float32)
     counts = read_counts(paths.artifacts, sparse=params.sparse_annotation)
     total = np.sum([counts[name] for name in training], axis=0).astype(np.float64)
     weights = total.sum() / (len(total) * np.maximum(total, 1))

@@ -17,6 +17,10 @@ UNUSED = {  # by the small project: it has no drawn instances and separates none
     "artifacts/weigh/CASE/separation-3d.npy",
     "artifacts/weigh/CASE/known/separation-2d.npy",
     "artifacts/weigh/CASE/known/separation-3d.npy",
+    "artifacts/weigh/CASE/levels-2d.npy",
+    "artifacts/weigh/CASE/levels-3d.npy",
+    "artifacts/weigh/CASE/known/levels-2d.npy",
+    "artifacts/weigh/CASE/known/levels-3d.npy",
     "artifacts/weigh/separation-2d.json",
     "artifacts/weigh/separation-3d.json",
 }

@@ -1,6 +1,6 @@
 """Instances: components and their matching, by drawn examples."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -11,10 +11,11 @@ from segpipe.images.borders import Separation
 from segpipe.images.grid import Grid, Orientation
 from segpipe.images.instances import (
     components,
+    distance_levels,
     find_instances,
     instances_of_structures,
+    learned_levels,
     lines_between,
-    split_by_seeds,
 )
 
 
@@ -144,85 +145,76 @@ def test_structures_that_touch_have_no_line_between_them() -> None:
     assert not np.intersect1d(grown[:4], grown[4:]).any()
 
 
-def discs(*centres: tuple[int, int], radius: int = 8) -> np.ndarray:
-    i, j = np.ogrid[:40, :40]
-    parts = [(i - a) ** 2 + (j - b) ** 2 <= radius**2 for a, b in centres]
-    return np.logical_or.reduce(parts)[..., None]
+def levels_of(ids: np.ndarray, **changes: Any) -> np.ndarray:
+    label = (ids > 0).astype(np.int16)
+    how = {"spacing": (1.0, 1.0, 1.0), "dimensions": 3, **changes}
+    return distance_levels(label, ids.astype(np.int32), **how)
 
 
-PIXEL = (1.0, 1.0, 1.0)
+def test_the_levels_of_a_square_are_its_rings() -> None:
+    """7 x 7: the line, then distances 1, 2, 3 of at most 3: 4/3, 8/3 and 4 of 4."""
+    ids = np.zeros((9, 9, 1), dtype=np.int32)
+    ids[1:8, 1:8] = 5
+    i, j, _ = np.indices(ids.shape)
+    ring = np.maximum(abs(i - 4), abs(j - 4))  # 0 in the middle, 4 outside
+
+    found = levels_of(ids)
+
+    assert (found == np.array([5, 4, 3, 1, 0])[ring]).all()
 
 
-@pytest.mark.parametrize("axis", [0, 1])
-def test_seeds_by_distance_part_two_discs_where_they_meet(axis: int) -> None:
-    mask = discs((12, 20), (26, 20)) if axis == 0 else discs((20, 12), (20, 26))
-    found = split_by_seeds(
-        mask, mask.astype(float), seeds="distance", threshold=4.0, spacing=PIXEL
-    )
-
-    halves = np.where(np.indices(mask.shape)[axis] < 19, 1, 2)
-    assert ((found > 0) == mask).all()
-    assert set(found[mask]) == {1, 2}
-    rest = mask & (abs(np.indices(mask.shape)[axis] - 19) > 1)  # near one centre
-    assert len({*zip(found[rest], halves[rest], strict=True)}) == 2
-
-
-def test_the_distance_of_seeds_is_one_in_the_world() -> None:
-    """Slices of 5 units: balls that touch along k lie 2 voxels apart there."""
-    i, j, k = np.ogrid[:30, :30, :9]
-    near = [(i - 15) ** 2 + (j - 15) ** 2 + (5.0 * (k - at)) ** 2 for at in (2, 6)]
-    mask = (near[0] <= 11**2) | (near[1] <= 10.5**2)
-    both = [
-        split_by_seeds(
-            mask, mask.astype(float), seeds="distance", threshold=5.0, spacing=spacing
-        ).max()
-        for spacing in ((1.0, 1.0, 5.0), (1.0, 1.0, 0.2))
-    ]
-
-    assert both == [2, 1]
-
-
-def test_seeds_by_probability_part_what_a_line_of_contact_divides() -> None:
-    mask = np.zeros((20, 9, 1), dtype=bool)
-    mask[2:18, 2:7] = True
-    inside = np.where(mask, 0.9, 0.0)
-    inside[9:11] = 0.3
-
-    found = split_by_seeds(
-        mask, inside, seeds="probability", threshold=0.5, spacing=PIXEL
-    )
-
-    assert ((found > 0) == mask).all()
-    assert set(found[2:9][mask[2:9]]) == {1}
-    assert set(found[11:18][mask[11:18]]) == {2}
-
-
-def test_a_component_without_a_seed_stays_an_instance() -> None:
-    mask = discs((8, 8), (30, 30), radius=4)
-    inside = np.where(mask, 0.9, 0.0)
-    inside[20:] *= 0.5
-
-    found = split_by_seeds(
-        mask, inside, seeds="probability", threshold=0.8, spacing=PIXEL
-    )
-
-    assert (found == components(mask, connectivity="all")).all()
-
-
-@pytest.mark.parametrize("seeds", ["probability", "distance"])
-@pytest.mark.parametrize("shape", [(9, 11, 1), (7, 8, 6)])
-def test_every_voxel_of_a_mask_belongs_to_one_part_of_its_component(
-    seeds: Literal["probability", "distance"], shape: tuple[int, int, int]
+@pytest.mark.parametrize(
+    ("spacing", "power"), [((1.0, 1.0, 1.0), 2), ((1.0, 0.5, 2.0), 3)]
+)
+def test_the_levels_of_a_disc_and_of_a_ball_have_the_shares_of_geometry(
+    spacing: tuple[float, float, float], power: int
 ) -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        mask, inside = rng.random(shape) < 0.6, rng.random(shape)
-        found = split_by_seeds(mask, inside, seeds=seeds, threshold=0.7, spacing=PIXEL)
-        whole = components(mask, connectivity="all")
+    """Inside the line, depths above x are a share (1 - x)^2 or (1 - x)^3 of all."""
+    radius, sizes = (60, (125, 125, 1)) if power == 2 else (30, (65, 127, 37))
+    places = np.indices(sizes).T - (np.array(sizes) - 1) / 2
+    ball = (((places * spacing) ** 2).sum(-1) <= radius**2).T
 
-        assert ((found > 0) == mask).all()
-        assert sorted({*found[mask]}) == list(range(1, int(found.max()) + 1))
-        for number in range(1, int(found.max()) + 1):
-            own = found == number
-            assert len({*whole[own]}) == 1
-            assert ndimage.label(own, np.ones((3, 3, 3)))[1] == 1
+    found = levels_of(ball, spacing=spacing)
+
+    inner = (found > 1).sum()
+    for level in (3, 4, 5):
+        share = (1 - (level - 2) / 4) ** power
+        assert (found >= level).sum() / inner == pytest.approx(share, abs=0.03)
+
+
+def test_levels_are_measured_in_the_world() -> None:
+    """Slices lie 10 apart: inside, the depth is that within the slice."""
+    ids = np.pad(np.ones((9, 9, 5), dtype=np.int32), 1)
+    i, j, _ = np.indices(ids.shape)
+    ring = np.maximum(abs(i - 5), abs(j - 5))  # 0 in the middle, 5 outside
+
+    found = levels_of(ids, spacing=(1.0, 1.0, 10.0))
+    flat = levels_of(ids, dimensions=2, slice_axis=2)
+
+    rings = np.array([5, 4, 3, 2, 1, 0])[ring]
+    assert (found[..., 2:5] == rings[..., 2:5]).all()
+    assert (found[1:-1, 1:-1, 1] == 1).all()
+    assert (flat[..., 1:6] == rings[..., 1:6]).all()
+
+
+def test_touching_instances_have_two_lines_and_the_end_of_the_image_none() -> None:
+    ids = np.zeros((11, 6, 1), dtype=np.int32)
+    ids[:5], ids[5:] = 1, 2
+    unknown = np.where(np.arange(11).reshape(-1, 1, 1) == 8, -1, 1) * (ids > 0)
+    half = distance_levels(
+        unknown.astype(np.int16), ids, spacing=(1.0, 1.0, 1.0), dimensions=3
+    )
+
+    assert levels_of(ids)[:, 0, 0].tolist() == [5, 4, 3, 2, 1, 1, 2, 3, 4, 5, 5]
+    assert half[:, 0, 0].tolist() == [5, 4, 3, 2, 1, 1, 2, 3, 0, 5, 5]
+
+
+def test_each_structure_has_its_own_levels_and_no_id_is_the_line() -> None:
+    label = np.ones((14, 5, 1), dtype=np.int16)
+    label[7:] = 2
+    ids = np.where(label > 0, 1, 0).astype(np.int32)  # one id in both structures
+    ids[:2] = 0
+    found = distance_levels(label, ids, spacing=(1.0, 1.0, 1.0), dimensions=3)
+
+    assert found[:, 2, 0].tolist() == [1, 1, 1, 3, 5, 3, 1, 1, 2, 3, 3, 4, 5, 5]
+    assert learned_levels(label, found)[[0, 4, 7, 13], 2, 0].tolist() == [1, 5, 6, 10]

@@ -226,7 +226,7 @@ def test_a_spec_says_which_values_structures_unite(tmp_path: Path) -> None:
 
 
 def contact_of(legend: Legend) -> Outputs:
-    return Outputs(legend, contact=True)
+    return Outputs(legend, "contact")
 
 
 THREE = Legend(("background", "cell", "nucleus"), (0, 2, 5), None)
@@ -251,7 +251,7 @@ def test_contact_counts_for_the_likeliest_structure() -> None:
     assert outputs.line == 3
     assert classes.flatten().tolist() == [1, 1, 0, 2]
     assert inside.flatten().tolist() == pytest.approx([0.3, 0.06, 0, 0.6])
-    assert shares[0, outputs.structures].shape[0] == 2
+    assert len(outputs.of_structures(shares[0].numpy())) == 2
 
 
 def test_a_target_with_contact_is_written_without_it() -> None:
@@ -261,6 +261,32 @@ def test_a_target_with_contact_is_written_without_it() -> None:
     shares = torch.from_numpy(outputs.encode(target))[None]
 
     assert outputs.decode(shares).flatten().tolist() == [0, 1, 2, 1, 0]
+
+
+def test_levels_add_up_to_their_structure_and_to_its_depth() -> None:
+    """Three voxels: .1 to each level of a cell; a deep nucleus; mostly background."""
+    outputs = Outputs(THREE, "distance")
+    cell, nucleus = [0.1] * 5, [0.0, 0.0, 0.0, 0.0, 0.9]
+    shares = torch.tensor(
+        [
+            [0.4, *cell, 0.1, 0, 0, 0, 0],
+            [0.1, *[0.0] * 5, *nucleus],
+            [0.6, *[0.02] * 5, *[0.06] * 5],
+        ]
+    ).T[None, :, None, None]
+
+    classes = outputs.decode(shares)
+
+    assert outputs.channels == 11
+    assert outputs.line is None
+    assert classes.flatten().tolist() == [1, 2, 0]
+    depths = [0.1 * (0.2 + 0.4 + 0.6 + 0.8 + 1), 0.9, 0]
+    assert outputs.inside(shares, classes).flatten().tolist() == pytest.approx(depths)
+    sums = outputs.of_structures(shares[0].numpy())[:, 0, 0]
+    assert sums == pytest.approx(np.array([[0.5, 0, 0.1], [0.1, 0.9, 0.3]]))
+    target = np.arange(-1, 11).reshape(-1, 1, 1)
+    one_hot = torch.from_numpy(outputs.encode(target))[None]
+    assert outputs.decode(one_hot).flatten().tolist() == [0, 0, *[1] * 5, *[2] * 5]
 
 
 def test_a_spec_without_instances_has_the_bytes_of_before(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def make_segmenter(
     spec = NetworkSpec(
         name=network,
         in_channels=len(plan.channels),
-        out_channels=Outputs(plan.legend, contact=target == "contact").channels,
+        out_channels=Outputs(plan.legend, target).channels,
         base_channels=2,
         padding=padding,
     )

@@ -29,7 +29,7 @@ def confidence(segmenter: Segmenter, image: Image, inference: Inference) -> floa
     inside, masks, shares = (np.zeros(count) for _ in range(3))
     for slab in segmenter.slabs(ImageStream.of(image), inference, probabilities=True):
         assert slab.probabilities is not None
-        own = slab.probabilities[outputs.structures]
+        own = outputs.of_structures(slab.probabilities)
         for number in range(count):
             mask = legend.mask(slab.labels, number + 1)
             inside[number] += float(own[number][mask].sum(dtype=np.float64))

@@ -16,11 +16,11 @@ from segpipe.images.instances import (
     components,
     find_instances,
     grow_over_lines,
-    split_by_seeds,
 )
 from segpipe.project.documents import Document, Unit
+from segpipe.segmenter.rules.seeds import split_by_seeds
 
-Target = Literal["labels", "contact"]
+Target = Literal["labels", "contact", "distance"]
 
 
 class InstanceRule(Document):
@@ -28,14 +28,15 @@ class InstanceRule(Document):
 
     Attributes:
         seeds: ``components``, each connected component is an instance; or a watershed
-            divides it, from seeds by ``probability`` or by ``distance`` to its outside.
-        threshold: Probability above which a voxel is part of a seed; or the least
-            distance of two seeds in the data set's unit.
+            divides it, from seeds by ``probability``, by learned ``depth`` or by
+            ``distance`` to its outside.
+        threshold: Probability or depth above which a voxel is part of a seed; or the
+            least distance of two seeds in the data set's unit.
         smallest_mm3: Smaller instances are dropped; in voxels of the image if it has no
             physical spacing; 0 drops none.
     """
 
-    seeds: Literal["components", "probability", "distance"]
+    seeds: Literal["components", "probability", "depth", "distance"]
     threshold: NonNegativeFloat
     smallest_mm3: NonNegativeFloat
 
@@ -45,6 +46,7 @@ class InstanceRule(Document):
         how = {
             "components": "connected components",
             "probability": f"watershed from seeds above {self.threshold:.2f}",
+            "depth": f"watershed from seeds deeper than {self.threshold:.2f}",
             "distance": f"watershed from seeds {self.threshold:.3g} {length} apart",
         }[self.seeds]
         if not self.smallest_mm3:
@@ -69,7 +71,8 @@ def number_instances(
     Args:
         label: Predicted structure of each voxel; 0 is background.
         inside: Probability of the structure that is written at each voxel, without what
-            it shares with a line of contact; needed by rules with seeds.
+            it shares with a line of contact; or its expected depth in its instance
+            (``Outputs.inside``). Needed by rules with seeds.
         grid: Grid of the label map.
         values: Value of each structure, without background.
         rules: Rule of each structure; none at all for connected components.
@@ -111,7 +114,7 @@ def divide(
     if rule.seeds == "components":
         return components(mask, connectivity="all")
     if inside is None:
-        assert rule.seeds == "distance", "seeds by probability need probabilities"
+        assert rule.seeds == "distance", "such seeds need probabilities"
         inside = mask.astype(np.float32)
     return split_by_seeds(
         mask, inside, seeds=rule.seeds, threshold=rule.threshold, spacing=spacing

@@ -121,6 +121,9 @@ def segment(
     best = np.full(shape, 0.5 if unions else -1, np.float32)
     if spec.get("target") == "contact":  # it counts for the likeliest structure
         shares = np.concatenate([shares[:1] - shares[-1:], shares[1:-1]])
+    if spec.get("target") == "distance":  # the levels of each structure, in order
+        levels = shares[1:].reshape(len(plan["values"]) - 1, -1, *shares.shape[1:])
+        shares = np.concatenate([shares[:1], levels.sum(1)])
     written = unions["order"] if unions else plan["values"]
     for value, share in zip(written, shares, strict=True):
         for axis in (2, 1, 0):

@@ -10,9 +10,11 @@ from jaxtyping import Float32, Int32, Int64
 from segpipe.dataset.prepared import open_annotation, prepared_case
 from segpipe.images.borders import Dimensions
 from segpipe.images.grid import Triple
+from segpipe.images.instances import learned_levels
 from segpipe.images.region import Region, region_voxels
 from segpipe.images.values import Legend
 from segpipe.images.volume import mirrored_window
+from segpipe.project.errors import DataError
 from segpipe.training.patches.geometry import Source
 
 PLACES = 2000  # most voxels kept for each class of a case, to draw centres from
@@ -34,8 +36,10 @@ class TrainingCase:
             the background only for balanced sampling.
         quantiles: Evenly spaced quantiles of each channel over the region of the case,
             from the lowest to the highest intensity, if histograms are matched.
-        line: Class that voxels between instances are learned as; 0 is background.
+        line: Class that voxels between instances are learned as; 0 is background; None
+            for their own.
         drawn: Instance ids, if there are any.
+        levels: How deep voxels lie in their instances, if the model learns it.
     """
 
     name: str
@@ -45,8 +49,9 @@ class TrainingCase:
     separation: np.ndarray | None
     places: dict[int, Int32[np.ndarray, "n 3"]]
     quantiles: Float32[np.ndarray, "channel q"] | None
-    line: int = 0
+    line: int | None = 0
     drawn: np.ndarray | None = None
+    levels: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +125,8 @@ def read_training_case(
     matched: bool,
     seed: int,
     legend: Legend,
-    line: int = 0,
+    line: int | None = 0,
+    levels: bool = False,
 ) -> TrainingCase:
     """Open a prepared case and find places of its structures.
 
@@ -134,10 +140,20 @@ def read_training_case(
         matched: Whether histograms are matched.
         seed: Seed of the choice of places.
         legend: The structures, by class numbers.
-        line: Class of the voxels between touching instances.
+        line: Class of the voxels between touching instances; None for their own.
+        levels: Whether the model learns levels of distance.
+
+    Raises:
+        DataError: If it learns them, and weigh did not find them.
     """
     prepared = prepared_case(artifacts, name)
     label, weighed = open_annotation(artifacts, name, sparse=sparse)
+    found = weighed.levels(dimensions) if levels else None
+    if levels and found is None:
+        raise DataError(
+            f"{weighed.folder}: expected levels for target: distance, found none; set "
+            "weigh.levels: true"
+        )
     return TrainingCase(
         name=name,
         image=prepared.image,
@@ -148,6 +164,7 @@ def read_training_case(
         quantiles=_quantiles(prepared.image, prepared.region) if matched else None,
         line=line,
         drawn=prepared.instances,
+        levels=found,
     )
 
 
@@ -405,7 +422,9 @@ def _cut_reference(
         for s, part in zip(start, inside, strict=True)
     )
     reference[inside] = case.label[source]
-    if case.separation is not None:
+    if case.levels is not None:
+        reference[inside] = learned_levels(reference[inside], case.levels[source])
+    if case.separation is not None and case.line is not None:
         region = reference[inside]
         region[case.separation[source] & (region >= 0)] = case.line
     weight = np.append(class_weights, 0).astype(np.float32)[reference]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from segpipe.evaluation.matching import Overlap, average_precision
-from segpipe.segmenter.rules.instances import WHOLE, InstanceRule
+from segpipe.segmenter.rules.instances import WHOLE, InstanceRule, Target
 from segpipe.segmenter.rules.postprocessing import NOTHING, StructureRule, choose_rules
 from segpipe.segmenter.segmenter import Inference, Segmenter
 from segpipe.training.patches.sampling import TrainingCase
@@ -19,6 +19,7 @@ from segpipe.training.validation.validate import (
 
 log = logging.getLogger(__name__)
 PROBABILITIES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # of seeds
+DEPTHS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # of seeds; the border line has .2
 RADII = (0.5, 0.75, 1.0)  # distance of seeds, in the median radius of the references
 SMALLEST = (0.005, 0.01, 0.02, 0.05)  # quantiles of the references' sizes
 
@@ -88,7 +89,7 @@ def choose_instances(
     if not any(len(own) for own in sizes):
         return ()
     voxel = math.prod(plan.spacing)
-    tried = _tried(sizes, plan.dimensions, voxel)
+    tried = _tried(sizes, plan.dimensions, voxel, segmenter.spec.target)
     found: list[list[list[Overlap]]] = []  # case, rule, structure
     for case in cases:
         seen = predict_case(segmenter, case, inference)
@@ -105,13 +106,13 @@ def choose_instances(
         if not len(sizes[number]):
             chosen.append(WHOLE)
             continue
-        least = [0.0, *(np.quantile(sizes[number], SMALLEST) / 2)]
+        smallest = [0.0, *(np.quantile(sizes[number], SMALLEST) / 2)]
         scores = {
             (at, size): average_precision(
                 [case[at][number] for case in found], smallest=size
             )
             for at in range(len(tried))
-            for size in least
+            for size in smallest
         }
         at, size = max(scores, key=lambda key: scores[key])  # the first of equals
         rule = tried[at].model_copy(update={"smallest_mm3": float(size * voxel)})
@@ -161,7 +162,10 @@ def _sizes(cases: Sequence[TrainingCase], n_structures: int) -> list[np.ndarray]
 
 
 def _tried(
-    sizes: Sequence[np.ndarray], dimensions: int, voxel_volume: float
+    sizes: Sequence[np.ndarray],
+    dimensions: int,
+    voxel_volume: float,
+    target: Target,
 ) -> list[InstanceRule]:
     """The rules that are tried, without a smallest size."""
     volume = float(np.median(np.concatenate(sizes))) * voxel_volume
@@ -172,9 +176,10 @@ def _tried(
         else (3 * volume / (4 * math.pi)) ** (1 / 3)
     )
     rules = [WHOLE]
+    seeds = "depth" if target == "distance" else "probability"
     rules += [
-        WHOLE.model_copy(update={"seeds": "probability", "threshold": threshold})
-        for threshold in PROBABILITIES
+        WHOLE.model_copy(update={"seeds": seeds, "threshold": threshold})
+        for threshold in (DEPTHS if target == "distance" else PROBABILITIES)
     ]
     rules += [
         WHOLE.model_copy(update={"seeds": "distance", "threshold": share * radius})

@@ -29,7 +29,8 @@ MEANS = (DICE, "validation_iou", "validation_pa")
 FIGURE: dict[JudgedBy, str] = {"dice": DICE, "instances": PRECISION}
 WORDS: dict[JudgedBy, str] = {"dice": "Dice", "instances": "AP of instances"}
 # Of the instances of an epoch, before the training chooses their rules at its end.
-USUAL = InstanceRule(seeds="probability", threshold=0.7, smallest_mm3=0)
+INSIDE = InstanceRule(seeds="probability", threshold=0.7, smallest_mm3=0)
+DEEP = InstanceRule(seeds="depth", threshold=0.5, smallest_mm3=0)
 
 
 def validation_names(plan: Plan, judged_by: JudgedBy) -> tuple[str, ...]:
@@ -160,7 +161,7 @@ class Predicted:
 
     Attributes:
         classes: Class of each voxel.
-        inside: Probability of its structure, without contact.
+        inside: Probability of its structure, without contact; or its expected depth.
     """
 
     classes: Int16[np.ndarray, "i j k"]
@@ -220,5 +221,6 @@ def _usual_overlaps(
     spec: SegmenterSpec, case: TrainingCase, seen: Predicted
 ) -> list[Overlap]:
     """Overlaps of a case by the usual rule, of structures that have instances."""
-    found = overlaps_by_structure(spec, case, seen.classes, seen.inside, USUAL)
+    rule = DEEP if spec.target == "distance" else INSIDE
+    found = overlaps_by_structure(spec, case, seen.classes, seen.inside, rule)
     return [one for one in found if one.n_reference]

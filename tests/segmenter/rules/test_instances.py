@@ -1,17 +1,35 @@
 """Rules of instances: what they divide, what they drop, and those of several folds."""
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
 import numpy as np
 import pytest
+import torch
 
+from segpipe.evaluation.matching import (
+    average_precision,
+    match_instances,
+    overlap_instances,
+)
 from segpipe.images.borders import Separation, separate_touching
-from segpipe.images.grid import Grid
-from segpipe.images.instances import find_instances
+from segpipe.images.formats.files import read_label
+from segpipe.images.grid import Grid, Spacing
+from segpipe.images.instances import (
+    distance_levels,
+    find_instances,
+    learned_levels,
+)
+from segpipe.images.values import Legend
 from segpipe.segmenter.rules.instances import (
     WHOLE,
     InstanceRule,
     combine_instance_rules,
     number_instances,
 )
+from segpipe.segmenter.spec import Outputs
 
 GRID = Grid.from_spacing((24, 12, 1), (2.0, 2.0, 2.0), "mm")
 
@@ -128,3 +146,66 @@ def test_a_rule_says_what_it_does() -> None:
     )
     assert rule("distance", 2.5).words("mm") == "watershed from seeds 2.5 mm apart"
     assert WHOLE.words("mm") == "connected components"
+
+
+def rebuilt(ids: np.ndarray, spacing: Spacing, threshold: float) -> np.ndarray:
+    """The instances that a network finds which learned the levels without an error."""
+    label = (ids > 0).astype(np.int16)
+    levels = distance_levels(label, ids, spacing=spacing, dimensions=3)
+    outputs = Outputs(Legend(("background", "cell"), (0, 1), None), "distance")
+    encoded = outputs.encode(learned_levels(label, levels))
+    shares = torch.from_numpy(encoded)[None]
+    classes = outputs.decode(shares)
+    found = number_instances(
+        classes[0].numpy(),
+        outputs.inside(shares, classes)[0].numpy(),
+        grid=Grid.from_spacing(label.shape, spacing, "mm"),
+        values=(1,),
+        rules=(rule("depth", threshold),),
+        separation=None,
+    )
+    assert ((found > 0) == (label > 0)).all()
+    return found
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.0, 1.0, 2.0)])
+def test_touching_balls_of_two_sizes_are_rebuilt_to_the_voxel(
+    threshold: float, spacing: Spacing
+) -> None:
+    i, j, k = (
+        axis * step for axis, step in zip(np.ogrid[:40, :24, :24], spacing, strict=True)
+    )
+    ids = np.zeros((40, 24, 24), dtype=np.int32)
+    ids[(i - 12) ** 2 + (j - 12) ** 2 + (k - 20) ** 2 <= 10**2] = 7
+    ids[((i - 28) ** 2 + (j - 12) ** 2 + (k - 20) ** 2 <= 7**2) & (ids == 0)] = 4
+
+    found = rebuilt(ids, spacing, threshold)
+
+    match = match_instances(ids, found)
+    assert found.max() == 2
+    assert match.mean_iou == 1
+
+
+def drawn_nuclei(root: Path, name: str) -> Iterator[tuple[np.ndarray, Spacing]]:
+    """Ids of some images, or of a volume, and their spacing."""
+    if name == "2d_dsb2018":
+        for file in sorted((root / name / "labels").glob("*.png"))[::16]:
+            yield read_label(file).array.astype(np.int32), (1.0, 1.0, 1.0)
+        return
+    with h5py.File(root / name / "images" / "1135_mini.h5") as file:
+        yield file["label"][...].astype(np.int32), (0.284, 0.127, 0.127)
+
+
+@pytest.mark.parametrize("name", ["2d_dsb2018", "3d_plantseg_nuclei"])
+def test_drawn_nuclei_come_back_from_their_levels(name: str) -> None:
+    if "SEGPIPE_REAL_DATA" not in os.environ:
+        pytest.skip(f"SEGPIPE_REAL_DATA is not set; {name} lies there")
+    root = Path(os.environ["SEGPIPE_REAL_DATA"])
+    overlaps = [
+        overlap_instances(ids, rebuilt(ids, spacing, 0.3))
+        for ids, spacing in drawn_nuclei(root, name)
+    ]
+
+    assert sum(one.n_reference for one in overlaps) > 20
+    assert average_precision(overlaps) >= 0.99

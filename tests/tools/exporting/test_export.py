@@ -56,6 +56,8 @@ REGIONS = {
     "vnet": Region(kind="voxels", background=(-1024.0, 0.0)),
 }
 
+TARGETS = {("unet2d", "same"): "contact", ("unet3d", "same"): "distance"}
+
 
 def network_spec(name: str, padding: str) -> NetworkSpec:
     spec = NetworkSpec(
@@ -68,7 +70,8 @@ def network_spec(name: str, padding: str) -> NetworkSpec:
 def segmenter(name: str, padding: str) -> Segmenter:
     """Two folds, two channels, one of them CT; values differ from class indices.
 
-    The structures of the V-Net overlap; the U-Net with padding learned contact.
+    The structures of the V-Net overlap; the U-Nets with padding learned contact and
+    distance.
     """
     overlap = Unions(values=((300, 7), (7,)), order=(300, 7))
     ct = Normalization(kind="ct", low=-1, high=1.5, mean=0.1, standard_deviation=0.8)
@@ -88,7 +91,7 @@ def segmenter(name: str, padding: str) -> Segmenter:
         patch_size=PATCHES[name, padding],
         seeds=(0, 1),
         temperatures=(0.7, 1.6),
-        target="contact" if (name, padding) == ("unet2d", "same") else "labels",
+        target=TARGETS.get((name, padding), "labels"),
     )
 
 
@@ -157,7 +160,7 @@ def test_the_runner_labels_like_the_segmenter(tmp_path, name, padding) -> None:
     differing = int((label.array != expected).sum())
     logged = json.loads((tmp_path / "out" / "parity.json").read_text())
     assert differing < 0.001 * expected.size, f"{differing} of {expected.size} differ"
-    assert np.bincount(expected.ravel()).max() < 0.95 * expected.size  # not one class
+    assert np.bincount(expected.ravel()).max() < 0.98 * expected.size  # not one class
     assert label.grid.distance(images[0].grid) < 1e-3
     assert logged["segmenter"] == segmenter_digest(tmp_path / "segmenter")
     assert len(logged["networks"]) == 2

@@ -266,7 +266,7 @@ class OutputFiles:
         if slab.probabilities is not None:
             spec = self._work.segmenter.spec
             names = spec.plan.structures[1:]
-            maps = slab.probabilities[spec.outputs.structures]
+            maps = spec.outputs.of_structures(slab.probabilities)
             for name, array in zip(names, maps, strict=True):
                 yield f"probability_{name}", array
         if slab.entropy is not None and slab.disagreement is not None:
