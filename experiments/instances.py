@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer
 
+from experiments.arms import Run
 from experiments.matching import Counts, add_counts, count_matches
 from experiments.nuclei_arms import (
     PEERS,
-    Run,
     read_ids,
     read_pixels,
+    read_prediction,
     run_peer,
     run_segpipe,
     write_exchange,
@@ -84,7 +85,7 @@ def main() -> None:
         {
             "reference": labels,
             **{
-                arm: {name: each[0].read(name) for name in names}
+                arm: {name: read_prediction(each[0], name) for name in names}
                 for arm, each in runs.items()
             },
         },
@@ -131,7 +132,10 @@ def write_references(folder: Path, labels: Labels) -> None:
 
 def judge(run: Run, labels: Labels, rows: dict[str, Row]) -> Figures:
     """Figures of a run: pooled over the nuclei of all test images, and AP by image."""
-    each = {name: count_matches(ids, run.read(name)) for name, ids in labels.items()}
+    each = {
+        name: count_matches(ids, read_prediction(run, name))
+        for name, ids in labels.items()
+    }
     whole = add_counts(each.values())
     stains = {
         stain: add_counts(

@@ -1,69 +1,39 @@
-"""Arms: each method learns from the same images of nuclei and segments the same others.
+"""Arms of nuclei: all methods learn from the same images and segment the same ones."""
 
-A peer runs its script of benchmarks/peers in an environment of its own. A run that is
-finished is not run again: its folder is named by all that it depends on.
-"""
-
-import json
 import logging
-import os
-import subprocess
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int32, Integer, UInt8
 
+from experiments import arms
+from experiments.arms import ABOUT, CHANGES, FOLD, Run, cpu_seconds, learn, read_run
 from experiments.nuclei_sides import Row, choose_sides, read_rows
-from experiments.trials import Trial, merged, prepare, read_sections, trial_key
+from experiments.trials import Trial, merged, read_sections, trial_key
 from segpipe.images.formats.files import read_image, read_label
 from segpipe.project.documents import write_json, write_text
-from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
-from segpipe.segmenter.compute import build_compute
 from segpipe.segmenter.settings import SegmentSettings
-from segpipe.stages import annotate, plan, preprocess, train, weigh
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.run import import_dataset
 from segpipe.tools.segmenting.run import segment
 
 log = logging.getLogger(__name__)
-HOME = Path(__file__).parents[1]
-ABOUT = "about.json"
 PEERS = {  # title to the script of benchmarks/peers and its environment
     "Otsu + distance watershed": "otsu",
     "StarDist 0.9.2": "stardist",
     "Cellpose 3.1.1": "cellpose",
 }
 SEEDLESS = {"otsu"}
-FOLD = {"validation": "0", "training": "1", "test": "test"}
-ONE_THREAD = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-CHANGES: dict[str, Any] = {
-    **{stage: {"workers": 1} for stage in ("verify", "plan", "preprocess", "weigh")},
-    "compute": {"device": "cpu", "threads": 1, "workers": 1},
-    "split": {"n_folds": 2},
-}
 
 
-@dataclass(frozen=True)
-class Run:
-    """A method that has learned.
-
-    Attributes:
-        folder: Folder of the instance ids of each test image, NAME.npy.
-        about: CPU seconds of learning, ``learning_s``, and what else is known.
-    """
-
-    folder: Path
-    about: dict[str, Any]
-
-    def read(self, name: str) -> Int32[np.ndarray, "row column"]:
-        """The predicted instance ids of a test image."""
-        array: Int32[np.ndarray, "row column"] = np.load(self.folder / f"{name}.npy")
-        return array
+def read_prediction(run: Run, name: str) -> Int32[np.ndarray, "row column"]:
+    """The predicted instance ids of a test image."""
+    array: Int32[np.ndarray, "row column"] = np.load(run.folder / f"{name}.npy")
+    return array
 
 
 def read_pixels(file: Path) -> UInt8[np.ndarray, "row column 3"]:
@@ -112,19 +82,15 @@ def run_peer(
         seconds: CPU seconds to learn for.
         seed: Seed of the training.
     """
-    script = HOME / "benchmarks" / "peers" / f"nuclei_{peer}.py"
     budget = "" if peer in SEEDLESS else f"-{seconds:g}-{seed}"
-    folder = work / "runs" / f"{peer}{budget}-{digest_file(script)[:8]}"
-    if not (folder / ABOUT).is_file():
-        log.info("%s: %s", peer, folder)
-        python = environments / peer / "bin" / "python"
-        given = [work / "exchange", folder, f"{seconds:g}", str(seed)]
-        subprocess.run(
-            [str(part) for part in (python, script, *given)],
-            env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(HOME)},
-            check=True,
-        )
-    return Run(folder, json.loads((folder / ABOUT).read_text(encoding="utf-8")))
+    return arms.run_peer(
+        f"nuclei_{peer}.py",
+        environments / peer,
+        exchange=work / "exchange",
+        folder=work / "runs" / f"{peer}{budget}",
+        seconds=seconds,
+        seed=seed,
+    )
 
 
 def import_nuclei(source: Path, data: Path) -> None:
@@ -186,27 +152,7 @@ def run_segpipe(
         began = cpu_seconds()
         segment_tests(trial.name, source, folder, paths)
         write_json(folder / ABOUT, {**about, "using_s": cpu_seconds() - began})
-    return Run(folder, json.loads((folder / ABOUT).read_text(encoding="utf-8")))
-
-
-def learn(trial: Trial, paths: Paths) -> dict[str, Any]:
-    """Run the stages from plan to train; returns the CPU seconds of all of them."""
-    sections, model = trial.sections, trial.name
-    prepare(paths, sections)
-    began = cpu_seconds()
-    plan.run(sections.plan, models={model: sections.train}, paths=paths)
-    preprocess.run(sections.preprocess, paths=paths)
-    annotate.run(sections.annotate, paths=paths)
-    weigh.run(sections.weigh, paths=paths)
-    compute = build_compute(sections.compute)
-    train.run(sections.train, model=model, fold=0, compute=compute, paths=paths)
-    steps = sections.train.epochs * sections.train.steps_per_epoch
-    return {"learning_s": cpu_seconds() - began, "steps": steps}
-
-
-def cpu_seconds() -> float:
-    """CPU seconds of this process and of those that it waited for."""
-    return sum(os.times()[:4])
+    return read_run(folder)
 
 
 def segment_tests(model: str, source: Path, folder: Path, paths: Paths) -> None:

@@ -47,12 +47,36 @@ def write_page(name: str, found: Found, *, score: str = "Dice") -> None:
     Raises:
         ValueError: If the page does not contain the marks around the table.
     """
+    _write_inner(name, [*build_table(found), *build_differences(found, score)])
+    write_text(PAGES / f"{name}.csv", build_csv(found))
+
+
+def write_pages(name: str, tables: dict[str, Found]) -> None:
+    """Write the tables of several data sets into docs/experiments/NAME.md and .csv.
+
+    Args:
+        name: Name of the page.
+        tables: Title to the figures of all trials. The comparisons of a table are a
+            family of their own.
+
+    Raises:
+        ValueError: If the page does not contain the marks around the table.
+    """
+    inner: list[str] = []
+    for title, found in tables.items():
+        inner += [f"### {title}", "", *build_table(found)]
+        inner += [*build_differences(found), ""]
+    _write_inner(name, inner[:-1])
+    write_text(PAGES / f"{name}.csv", build_long_csv(tables))
+
+
+def _write_inner(name: str, lines: list[str]) -> None:
+    """Write the lines between the marks of a page, and to standard output."""
     page = PAGES / f"{name}.md"
     before, rest = page.read_text(encoding="utf-8").split(TABLE)
     _, after = rest.split(END)
-    inner = "\n".join([*build_table(found), *build_differences(found, score)])
+    inner = "\n".join(lines)
     write_text(page, f"{before}{TABLE}\n{inner}\n{END}{after}")
-    write_text(PAGES / f"{name}.csv", build_csv(found))
     sys.stdout.write(inner + "\n")
 
 
@@ -161,6 +185,22 @@ def build_csv(found: Found) -> str:
     for arm, rows in found.items():
         for seed, row in enumerate(rows, start=1):
             writer.writerow([arm, seed, *(f"{row[name]:.6g}" for name in names)])
+    return out.getvalue()
+
+
+def build_long_csv(tables: dict[str, Found]) -> str:
+    """CSV with a row for each figure of each trial, as tables differ in figures."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["set", "arm", "seed", "figure", "patient", "value"])
+    for title, found in tables.items():
+        for arm, rows in found.items():
+            for seed, row in enumerate(rows, start=1):
+                figures = [(figure, "", row[figure]) for figure in figures_of(found)]
+                pairs = [("Dice", patient, dice) for patient, dice in row[PAIRS]]
+                for figure, patient, value in [*figures, *pairs]:
+                    number = "" if value is None else f"{value:.6g}"
+                    writer.writerow([title, arm, seed, figure, patient, number])
     return out.getvalue()
 
 

@@ -6,8 +6,8 @@ method can look at them.
 
 import csv
 import json
+import os
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ class Exchange:
     """The arguments of a peer's script.
 
     Attributes:
-        folder: Folder with sides.csv (name, side), images/NAME.npy (uint8, row column
-            channel) and labels/NAME.npy (instance ids, row column).
-        output: Folder for NAME.npy of each test image, and about.json.
+        folder: Folder with sides.csv (name, side) and, of nuclei, images/NAME.npy
+            (uint8, row column channel) and labels/NAME.npy (instance ids, row column).
+        output: Folder for the prediction of each test image, and about.json.
         seconds: CPU seconds that the script may learn for.
         seed: Seed of its random numbers.
     """
@@ -68,12 +68,12 @@ def read_exchange() -> Exchange:
 
 
 class CpuClock:
-    """CPU seconds of this process and its threads since the clock was made."""
+    """CPU seconds since the clock was made: threads, and processes waited for, too."""
 
     def __init__(self) -> None:
-        self._began = time.process_time()
+        self._began = sum(os.times()[:4])
 
     @property
     def seconds(self) -> float:
         """CPU seconds so far."""
-        return time.process_time() - self._began
+        return sum(os.times()[:4]) - self._began

@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from benchmarks.peers.exchange import Exchange
-from experiments import nuclei_arms
+from experiments import arms, nuclei_arms
 from experiments.matching import count_matches
 from experiments.nuclei_sides import choose_sides, read_rows
 
@@ -69,7 +69,7 @@ def test_segpipe_gets_the_same_sides(source: Path, tmp_path: Path) -> None:
     lines = (data / "splits.csv").read_text(encoding="utf-8").splitlines()[1:]
     given = dict(line.split(",") for line in lines)
     sides = choose_sides(read_rows(source))
-    assert given == {name: nuclei_arms.FOLD[side] for name, side in sides.items()}
+    assert given == {name: arms.FOLD[side] for name, side in sides.items()}
     assert "n00,n00,brightfield" in (data / "patients.csv").read_text()
 
 
@@ -98,7 +98,7 @@ def test_otsu_finds_two_bright_squares_in_an_environment_and_only_once(
     (tmp_path / "peers").mkdir()
     (tmp_path / "peers" / "otsu").symlink_to(sys.prefix)
 
-    def run() -> nuclei_arms.Run:
+    def run() -> arms.Run:
         return nuclei_arms.run_peer(
             "otsu",
             work=tmp_path,
@@ -111,7 +111,10 @@ def test_otsu_finds_two_bright_squares_in_an_environment_and_only_once(
     tested = [
         n for n, side in choose_sides(read_rows(source)).items() if side == "test"
     ]
-    assert [count_matches(ids, first.read(name)).ap for name in tested] == [1] * 4
+    assert [
+        count_matches(ids, nuclei_arms.read_prediction(first, name)).ap
+        for name in tested
+    ] == [1] * 4
     written = (first.folder / "about.json").stat().st_mtime_ns
     assert run() == first
     assert (first.folder / "about.json").stat().st_mtime_ns == written

@@ -1,0 +1,154 @@
+"""Structures, found by segpipe and by nnU-Net on the same files in equal CPU seconds.
+
+Source:
+    Isensee 2021, doi:10.1038/s41592-020-01008-z (nnU-Net).
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.arms import Run
+from experiments.pages import PAGES, write_pages
+from experiments.semantic_arms import run_nnunet, run_segpipe
+from experiments.semantic_picture import draw_cases
+from experiments.semantic_sets import (
+    SETS,
+    SemanticSet,
+    observer,
+    patient_of,
+    read_sides,
+    write_set,
+)
+from experiments.trials import PAIRS, Arguments, Figures, Found, parse_arguments
+from segpipe.evaluation.metrics import dice
+from segpipe.images.formats.files import read_label
+
+Pairs = list[tuple[str, float | None]]
+NNUNET, OBSERVER = "nnU-Net 2.8.1", "second observer"
+SHOWN = 2  # structures that have a column of their own
+MORE: dict[str, Mapping[str, Any]] = {
+    "--environments": {
+        "type": Path,
+        "required": True,
+        "help": "folder of the peers' environments, with nnunet",
+    },
+    "--seconds": {"type": float, "default": 300, "help": "CPU seconds to learn for"},
+    "--sets": {
+        "nargs": "+",
+        "default": list(SETS),
+        "choices": list(SETS),
+        "help": "some sets only, on the page, too",
+    },
+    "--only": {
+        "nargs": "+",
+        "help": "some arms only: nnunet, or names of presets",
+    },
+}
+
+
+def main() -> None:
+    """Run all methods; write docs/experiments/semantic.md."""
+    example = "~/sets --environments ~/peers --seeds 1"
+    given = parse_arguments("semantic", __doc__ or "", example, MORE)
+    tables: dict[str, Found] = {}
+    for name in given.more.sets:
+        runs = run_set(SETS[name], given)
+        raw, references = places(given, name)
+        found: Found = {
+            arm: [judge(run, SETS[name], raw, references) for run in each]
+            for arm, each in runs.items()
+        }
+        if name == "2d_chasedb1":
+            found[OBSERVER] = [judge_observer(given.data / name, raw, references)]
+        tables[name] = found
+        draw_cases(PAGES / f"semantic-{name}.png", SETS[name], runs, raw, references)
+    write_pages("semantic", tables)
+
+
+def places(given: Arguments, name: str) -> tuple[Path, Path]:
+    """Folder of the files that methods may see, and of the references of the tests."""
+    work = given.paths.root.resolve()
+    number = list(SETS).index(name) + 1
+    return work / "raw" / f"Dataset{number:03}_{name}", work / "references" / name
+
+
+def run_set(one: SemanticSet, given: Arguments) -> dict[str, list[Run]]:
+    """All arms of a set with all seeds, or those that ``--only`` names."""
+    raw, references = places(given, one.folder)
+    write_set(one, given.data / one.folder, raw, references)
+    folder, more = given.paths.root.resolve() / one.folder, given.more
+    length = {"raw": raw, "folder": folder, "seconds": more.seconds}
+    runs: dict[str, list[Run]] = {}
+    if not more.only or "nnunet" in more.only:
+        where = more.environments.absolute()
+        runs[NNUNET] = [
+            run_nnunet(**length, environments=where, seed=seed) for seed in given.seeds
+        ]
+    for preset in one.presets:
+        if not more.only or preset in more.only:
+            runs[f"segpipe, preset {preset}"] = [
+                run_segpipe(preset, one, {}, **length, seed=seed)
+                for seed in given.seeds
+            ]
+    return runs
+
+
+def judge(run: Run, one: SemanticSet, raw: Path, references: Path) -> Figures:
+    """Figures of a run on the test cases."""
+    files = {
+        name: run.folder / f"{name}{one.ending}"
+        for name, side in read_sides(raw)
+        if side == "test"
+    }
+    about = {"CPU s": float(run.about["learning_s"]), "steps": run.about["steps"]}
+    return {**about, **compare(files, references)}
+
+
+def judge_observer(source: Path, raw: Path, references: Path) -> Figures:
+    """Figures of the second observer's masks."""
+    names = [name for name, side in read_sides(raw) if side == "test"]
+    files = {name: observer(name, 2, source) for name in names}
+    return {"CPU s": math.nan, "steps": math.nan, **compare(files, references)}
+
+
+def compare(files: dict[str, Path], references: Path) -> Figures:
+    """Dice of label maps: the mean over patients, and by structure.
+
+    A patient's Dice is the mean over its structures and cases; a structure that is
+    rightly absent counts nothing, and one that is falsely found or missed counts 0.
+
+    Args:
+        files: Label map of each test case.
+        references: Folder of the references, with the same names.
+    """
+    pairs: dict[int, Pairs] = {}
+    for name, file in files.items():
+        (where,) = references.glob(f"{name}.*")
+        drawn, found = read_label(where).array, read_label(file).array
+        for value in sorted({*np.unique(drawn), *np.unique(found)} - {0}):
+            score = dice(drawn == value, found == value)
+            pairs.setdefault(int(value), []).append((patient_of(name), score))
+    every = [pair for each in pairs.values() for pair in each]
+    shown = sorted(pairs) if len(pairs) <= SHOWN else []
+    return {
+        "Dice": mean_by_patient(every),
+        **{f"Dice of {n}": mean_by_patient(pairs[n]) for n in shown if len(shown) > 1},
+        PAIRS: sorted(every),
+    }
+
+
+def mean_by_patient(pairs: Pairs) -> float:
+    """Mean over patients of the mean of each."""
+    each: dict[str, list[float]] = {}
+    for patient, score in pairs:
+        if score is not None and not math.isnan(score):
+            each.setdefault(patient, []).append(score)
+    return float(np.mean([np.mean(scores) for scores in each.values()]))
+
+
+if __name__ == "__main__":
+    main()
