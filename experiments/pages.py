@@ -166,8 +166,10 @@ def _by_patient(
 def mean_and_sd(values: Sequence[float]) -> str:
     """Text such as 0.812 ± 0.013; numbers from 10 on have one digit.
 
-    A single value has no deviation.
+    A single value has no deviation; one that is not known is a dash.
     """
+    if all(math.isnan(value) for value in values):
+        return ABSENT
     digits = 1 if max(values) >= 10 else 3
     if len(values) == 1:
         (value,) = values

@@ -4,8 +4,9 @@ Source:
     Isensee 2021, doi:10.1038/s41592-020-01008-z (nnU-Net).
 """
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from experiments.semantic_sets import (
     observer,
     patient_of,
     read_sides,
+    read_structures,
     write_set,
 )
 from experiments.trials import PAIRS, Arguments, Figures, Found, parse_arguments
@@ -29,7 +31,7 @@ from segpipe.images.formats.files import read_label
 
 Pairs = list[tuple[str, float | None]]
 NNUNET, OBSERVER = "nnU-Net 2.8.1", "second observer"
-SHOWN = 2  # structures that have a column of their own
+SHOWN = 2  # structures that have a column each
 MORE: dict[str, Mapping[str, Any]] = {
     "--environments": {
         "type": Path,
@@ -37,6 +39,12 @@ MORE: dict[str, Mapping[str, Any]] = {
         "help": "folder of the peers' environments, with nnunet",
     },
     "--seconds": {"type": float, "default": 300, "help": "CPU seconds to learn for"},
+    "--shares": {
+        "type": float,
+        "nargs": "+",
+        "default": [1.0],
+        "help": "shares of the seconds that the presets learn for, each an arm",
+    },
     "--sets": {
         "nargs": "+",
         "default": list(SETS),
@@ -63,7 +71,8 @@ def main() -> None:
             for arm, each in runs.items()
         }
         if name == "2d_chasedb1":
-            found[OBSERVER] = [judge_observer(given.data / name, raw, references)]
+            source = given.data / name
+            found[OBSERVER] = [judge_observer(source, raw, references)]
         tables[name] = found
         draw_cases(PAGES / f"semantic-{name}.png", SETS[name], runs, raw, references)
     write_pages("semantic", tables)
@@ -81,20 +90,33 @@ def run_set(one: SemanticSet, given: Arguments) -> dict[str, list[Run]]:
     raw, references = places(given, one.folder)
     write_set(one, given.data / one.folder, raw, references)
     folder, more = given.paths.root.resolve() / one.folder, given.more
-    length = {"raw": raw, "folder": folder, "seconds": more.seconds}
     runs: dict[str, list[Run]] = {}
     if not more.only or "nnunet" in more.only:
         where = more.environments.absolute()
         runs[NNUNET] = [
-            run_nnunet(**length, environments=where, seed=seed) for seed in given.seeds
+            run_nnunet(raw, folder, environments=where, seconds=more.seconds, seed=seed)
+            for seed in given.seeds
         ]
-    for preset in one.presets:
+    for preset, share in itertools.product(one.presets, more.shares):
         if not more.only or preset in more.only:
-            runs[f"segpipe, preset {preset}"] = [
-                run_segpipe(preset, one, {}, **length, seed=seed)
+            runs[title(preset, share)] = [
+                run_segpipe(
+                    preset,
+                    one,
+                    raw=raw,
+                    folder=folder,
+                    seconds=more.seconds * share,
+                    seed=seed,
+                )
                 for seed in given.seeds
             ]
     return runs
+
+
+def title(preset: str, share: float) -> str:
+    """Name of the arm of a preset that learned for a share of the seconds."""
+    some = "" if share == 1 else f", {share:.0%} of the seconds"
+    return f"segpipe, preset {preset}{some}"
 
 
 def judge(run: Run, one: SemanticSet, raw: Path, references: Path) -> Figures:
@@ -105,17 +127,23 @@ def judge(run: Run, one: SemanticSet, raw: Path, references: Path) -> Figures:
         if side == "test"
     }
     about = {"CPU s": float(run.about["learning_s"]), "steps": run.about["steps"]}
-    return {**about, **compare(files, references)}
+    return {**about, **compare(files, references, read_structures(raw))}
 
 
 def judge_observer(source: Path, raw: Path, references: Path) -> Figures:
-    """Figures of the second observer's masks."""
+    """Figures of the second observer's masks, which cost no seconds."""
     names = [name for name, side in read_sides(raw) if side == "test"]
     files = {name: observer(name, 2, source) for name in names}
-    return {"CPU s": math.nan, "steps": math.nan, **compare(files, references)}
+    return {
+        "CPU s": math.nan,
+        "steps": math.nan,
+        **compare(files, references, read_structures(raw)),
+    }
 
 
-def compare(files: dict[str, Path], references: Path) -> Figures:
+def compare(
+    files: dict[str, Path], references: Path, structures: Sequence[str]
+) -> Figures:
     """Dice of label maps: the mean over patients, and by structure.
 
     A patient's Dice is the mean over its structures and cases; a structure that is
@@ -124,20 +152,22 @@ def compare(files: dict[str, Path], references: Path) -> Figures:
     Args:
         files: Label map of each test case.
         references: Folder of the references, with the same names.
+        structures: Names of the structures 1, 2 ...
     """
-    pairs: dict[int, Pairs] = {}
-    for name, file in files.items():
-        (where,) = references.glob(f"{name}.*")
+    pairs: dict[str, Pairs] = {name: [] for name in structures}
+    for case, file in files.items():
+        (where,) = references.glob(f"{case}.*")
         drawn, found = read_label(where).array, read_label(file).array
-        for value in sorted({*np.unique(drawn), *np.unique(found)} - {0}):
+        for value, name in enumerate(structures, start=1):
             score = dice(drawn == value, found == value)
-            pairs.setdefault(int(value), []).append((patient_of(name), score))
+            known = None if math.isnan(score) else score
+            pairs[name].append((patient_of(case), known))
     every = [pair for each in pairs.values() for pair in each]
-    shown = sorted(pairs) if len(pairs) <= SHOWN else []
+    shown = structures if 1 < len(structures) <= SHOWN else ()
     return {
         "Dice": mean_by_patient(every),
-        **{f"Dice of {n}": mean_by_patient(pairs[n]) for n in shown if len(shown) > 1},
-        PAIRS: sorted(every),
+        **{f"Dice {name}": mean_by_patient(pairs[name]) for name in shown},
+        PAIRS: every,
     }
 
 
@@ -145,9 +175,10 @@ def mean_by_patient(pairs: Pairs) -> float:
     """Mean over patients of the mean of each."""
     each: dict[str, list[float]] = {}
     for patient, score in pairs:
-        if score is not None and not math.isnan(score):
+        if score is not None:
             each.setdefault(patient, []).append(score)
-    return float(np.mean([np.mean(scores) for scores in each.values()]))
+    means = [np.mean(scores) for scores in each.values()]
+    return float(np.mean(means)) if means else math.nan
 
 
 if __name__ == "__main__":

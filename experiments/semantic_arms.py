@@ -42,7 +42,7 @@ TRIED = 6  # steps of a short training that measures what a step costs
 SPARED = 0.03  # of the seconds: what the short training cannot know
 
 
-def import_set(one: SemanticSet, raw: Path, data: Path) -> None:
+def import_set(raw: Path, data: Path) -> None:
     """Import what methods may learn from, with its fixed sides, unless it is there."""
     if data.is_dir():
         return
@@ -77,7 +77,6 @@ def run_nnunet(
 def run_segpipe(
     preset: str,
     one: SemanticSet,
-    changes: dict[str, Any],
     *,
     raw: Path,
     folder: Path,
@@ -89,17 +88,16 @@ def run_segpipe(
     Args:
         preset: Name of the preset.
         one: The set.
-        changes: Changes of the preset's sections.
         raw: Folder that ``semantic_sets.write_set`` wrote.
         folder: Folder of all runs of the set; the scratch project is beside them.
         seconds: CPU seconds to learn for, preparation included.
         seed: Seed of the training.
     """
     paths = Paths(folder / "segpipe")
-    import_set(one, raw, paths.data)
+    import_set(raw, paths.data)
     fixed = {"split": {"test_fraction": 0.0}, "train": {"seed": seed}}
     length = {"budget": "params", "epochs": EPOCHS, "steps_per_epoch": 1}
-    changes = merged(merged(CHANGES, changes), merged(fixed, {"train": length}))
+    changes = merged(CHANGES, merged(fixed, {"train": length}))
     sections = read_sections(preset, one.presets[preset], changes)
     trial = Trial(preset, seed, sections)
     run = folder / f"{trial.name}-{seconds:g}-{trial_key(trial, paths)[:12]}"

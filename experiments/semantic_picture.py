@@ -90,7 +90,7 @@ def plane(
     place: int,
 ) -> np.ndarray:
     """A slice with its second axis upwards; of a large picture, its middle."""
-    cut = np.take(array, place, axis=axis)
+    cut: np.ndarray = np.take(array, place, axis=axis)
     if array.shape[2] == 1:
         middle = [slice(n // 2 - CORNER, n // 2 + CORNER) for n in cut.shape]
         return cut[middle[0], middle[1]].T

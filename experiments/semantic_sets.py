@@ -266,6 +266,12 @@ def read_sides(raw: Path) -> Iterator[tuple[str, str]]:
         yield name, side
 
 
+def read_structures(raw: Path) -> list[str]:
+    """Names of the structures 1, 2 ... that were written."""
+    document = json.loads((raw / "dataset.json").read_text(encoding="utf-8"))
+    return list(document["labels"])[1:]
+
+
 def patient_of(case: str) -> str:
     """The patient of a case: both eyes are one patient's."""
     return re.sub(r"^(Image_\d+)[LR]$", r"\1", case)

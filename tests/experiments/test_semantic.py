@@ -37,9 +37,11 @@ def test_a_patient_counts_once_however_many_cases_there_are(tmp_path: Path) -> N
         for name, rows in found.items()
     }
 
-    figures = compare(files, references)
+    figures = compare(files, references, ["vessel"])
     assert figures["Dice"] == pytest.approx((0.75 + 0) / 2)
-    assert figures[PAIRS] == [("Image_01", 0.5), ("Image_01", 1.0), ("Image_02", 0.0)]
+    assert figures[PAIRS] == [("Image_01", 1.0), ("Image_01", 0.5), ("Image_02", 0.0)]
+    assert list(figures) == ["Dice", PAIRS]
+    assert compare(files, references, ["vessel", "fovea"])["Dice vessel"] == 0.375
 
 
 def test_false_findings_count_and_rightly_absent_structures_do_not(
@@ -48,11 +50,10 @@ def test_false_findings_count_and_rightly_absent_structures_do_not(
     write(tmp_path / "references" / "a.png", [[0, 0, 2]])
     files = {"a": write(tmp_path / "found" / "a.png", [[0, 1, 2]])}
 
-    figures = compare(files, tmp_path / "references")
-    assert figures["Dice of 1"] == 0
-    assert figures["Dice of 2"] == 1
+    figures = compare(files, tmp_path / "references", ["cord", "brain", "bone"])
     assert figures["Dice"] == 0.5
+    assert figures[PAIRS] == [("a", 0.0), ("a", 1.0), ("a", None)]
 
 
 def test_unknown_scores_are_left_out_of_the_mean() -> None:
-    assert mean_by_patient([("a", None), ("a", 0.5), ("b", float("nan"))]) == 0.5
+    assert mean_by_patient([("a", None), ("a", 0.5), ("b", None)]) == 0.5

@@ -36,7 +36,7 @@ def test_segpipe_gets_the_files_and_sides_of_nnunet_and_no_test(tmp_path: Path) 
             PIL.Image.fromarray(array).save(source / folder / name)
     raw, data = tmp_path / "raw", tmp_path / "segpipe" / "data"
     write_set(one, source, raw, tmp_path / "references")
-    import_set(one, raw, data)
+    import_set(raw, data)
 
     sides = (data / "splits.csv").read_text(encoding="utf-8").split()[1:]
     assert sides == ["Image_02,1", "Image_03,1", "Image_05,0", "Image_06,1"]
