@@ -26,7 +26,7 @@ from experiments.semantic_sets import (
     write_set,
 )
 from experiments.trials import PAIRS, Arguments, Figures, Found, parse_arguments
-from segpipe.evaluation.metrics import dice
+from segpipe.evaluation.measures.metrics import dice
 from segpipe.images.formats.files import read_label
 
 Pairs = list[tuple[str, float | None]]
