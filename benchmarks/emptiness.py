@@ -32,11 +32,12 @@ from segpipe.images.volume import Image, ImageStream
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.planning.emptiness import FARTHEST, choose_emptiness
 from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import Normalization, Plan
 from segpipe.segmenter.preprocessing.images import case_moments, prepare_image
 from segpipe.segmenter.preprocessing.labels import resample_classes
 from segpipe.segmenter.preprocessing.normalization import prepared_floors
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.settings import SkipEmpty
 from segpipe.segmenter.spec import SegmenterSpec
 

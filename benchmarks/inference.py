@@ -37,7 +37,8 @@ from segpipe.images.formats import nifti
 from segpipe.images.grid import Grid
 from segpipe.networks.build import apply_network, build_network
 from segpipe.segmenter.compute import Compute, ComputeParams, Stopwatch, build_compute
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.inference.inference import Inference
+from segpipe.segmenter.segmenter import Segmenter
 
 CLASSES, OVERLAP, MEMORY_GB = 3, 0.5, 4
 WORKS = (

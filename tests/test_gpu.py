@@ -26,8 +26,10 @@ from segpipe.segmenter.compute import (
     build_compute,
     memory_demanded,
 )
-from segpipe.segmenter.segmenter import Inference, Segmenter
-from segpipe.segmenter.sliding_window import Tiling, slabs
+from segpipe.segmenter.inference.inference import Inference
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.tiles.sliding_window import slabs
+from segpipe.segmenter.tiles.tiling import Tiling
 from segpipe.stages import train
 from tests.support.phantoms import write_dataset
 from tests.support.places import ROOT

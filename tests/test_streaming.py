@@ -25,11 +25,13 @@ from segpipe.images.volume import Image, ImageStream, LabelMap
 from segpipe.networks.build import NetworkSpec, apply_network, build_network
 from segpipe.networks.unet2d import UNet2d
 from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.inference.inference import Inference
+from segpipe.segmenter.inference.turning import leading as _leading
 from segpipe.segmenter.plan import Normalization, Plan
 from segpipe.segmenter.preprocessing.images import prepare_image, prepared_parts
-from segpipe.segmenter.segmenter import Inference, Segmenter, _leading
-from segpipe.segmenter.sliding_window import blend_weights, tile_starts
-from segpipe.segmenter.tiling import plan_tiling
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.tiles.layout import blend_weights, tile_starts
+from segpipe.segmenter.tiles.tiling import plan_tiling
 from tests.support.segmenters import NONE, ZSCORE, make_plan, make_segmenter
 
 CPU = Compute(torch.device("cpu"), "fp32", 2)

@@ -13,8 +13,9 @@ from benchmarks.peers.answering import Answer, answer_all, peak_mb
 from benchmarks.segmenting import build_segmenter
 from segpipe.images.formats import nifti
 from segpipe.segmenter.compute import Compute, Stopwatch
+from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.preprocessing.images import prepare_image
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.segmenter import Segmenter
 
 
 def build(kind: str, given: dict[str, Any]) -> Answer:

@@ -30,10 +30,12 @@ from segpipe.images.instances import (
 from segpipe.images.volume import LabelMap
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.inference.inference import Inference
+from segpipe.segmenter.inference.target import label_by_target
 from segpipe.segmenter.preprocessing.classes import classes_of
 from segpipe.segmenter.preprocessing.labels import resample_classes, resample_instances
 from segpipe.segmenter.rules.postprocessing import apply_rules
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import SegmenterSpec
 
 # All tiles agree on a reference, so their size and weights change nothing.
@@ -209,18 +211,18 @@ def _labels(
     target: np.ndarray, lined: np.ndarray, spec: SegmenterSpec, grid: Grid
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """The label maps after each of STEPS, none made twice, and the instances."""
-    plain = Segmenter(spec.model_copy(update={"postprocessing": ()}), ())
-    resampled, inside = plain.label_by_target(target, grid, INFERENCE)
+    plain = spec.model_copy(update={"postprocessing": ()})
+    resampled, inside = label_by_target(plain, target, grid, INFERENCE)
     separated = resampled
     if lined is not target:
-        separated, inside = plain.label_by_target(lined, grid, INFERENCE)
+        separated, inside = label_by_target(plain, lined, grid, INFERENCE)
     volume = grid.voxel_volume
     corrected = apply_rules(
         separated.array, spec.rules, voxel_volume=volume, legend=spec.plan.legend
     )
     ids = np.zeros(grid.shape, dtype=np.int32)
     if not spec.outputs.overlap:
-        ids = plain.number(corrected, inside, grid)
+        ids = Segmenter(plain, ()).number(corrected, inside, grid)
     return [resampled.array, separated.array, corrected], ids
 
 

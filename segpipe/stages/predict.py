@@ -19,7 +19,8 @@ from segpipe.project.documents import write_folder
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute, set_process
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.inference.inference import Inference
+from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.settings import Blending, SkipEmpty
 from segpipe.segmenter.spec import (
     predictions_digest,

@@ -22,8 +22,9 @@ from segpipe.project.fingerprint import digest_file, digest_json, fingerprint
 from segpipe.project.paths import Paths
 from segpipe.project.progress import track
 from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import patch_plan_file, plan_file
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.segmenter import Segmenter
 from segpipe.training.checkpoints import Progress, drop_checkpoint, hold_checkpoints
 from segpipe.training.distributed import World
 from segpipe.training.patches.ahead import ahead

@@ -17,7 +17,8 @@ from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.project.progress import track
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.inference.inference import Inference
+from segpipe.segmenter.segmenter import Segmenter
 from segpipe.stages import annotate, plan, preprocess, train, verify, weigh
 from segpipe.stages.predict import PredictParams
 from segpipe.training.record import segmenter_folder, training_folder

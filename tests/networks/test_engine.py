@@ -16,7 +16,8 @@ from segpipe.networks.resenc3d import ResEnc3d
 from segpipe.networks.topology import choose_topology
 from segpipe.project.errors import DataError
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.inference.inference import Inference
+from segpipe.segmenter.segmenter import Segmenter
 from tests.support.segmenters import NONE, TUMOUR, make_plan, make_segmenter
 
 ROOT = Path(__file__).parents[2]

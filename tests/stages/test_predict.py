@@ -19,7 +19,8 @@ from segpipe.images.formats.raster import read_label as read_png
 from segpipe.images.grid import Grid
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.inference.inference import Inference
+from segpipe.segmenter.segmenter import Segmenter
 from segpipe.stages import predict
 from tests.support import forks
 from tests.support.phantoms import write_dataset

@@ -29,7 +29,8 @@ from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.inference.inference import Inference
+from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import segmenter_digest
 from segpipe.stages import plan, weigh
 from segpipe.stages import train as train_stage

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from segpipe.dataset.split import read_split
+from segpipe.evaluation import ceiling as module
 from segpipe.evaluation.ceiling import Ceiling
 from segpipe.evaluation.measures.metrics import dice
 from segpipe.images.formats.nifti import read_label, write_label
 from segpipe.images.volume import LabelMap
 from segpipe.project.paths import Paths
-from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.stages import plan
 from segpipe.tools.ceiling import ceiling
 from tests.support.phantoms import write_dataset
@@ -87,13 +88,13 @@ def test_no_label_map_is_made_twice(
 ) -> None:
     """The report makes those of all models and test cases."""
     shapes = []
-    whole = Segmenter.label_by_target
+    whole = module.label_by_target
 
-    def watched(self: Segmenter, target: np.ndarray, *rest: Any) -> LabelMap:
+    def watched(spec: SegmenterSpec, target: np.ndarray, *rest: Any) -> LabelMap:
         shapes.append(target.shape)
-        return whole(self, target, *rest)
+        return whole(spec, target, *rest)
 
-    monkeypatch.setattr(Segmenter, "label_by_target", watched)
+    monkeypatch.setattr(module, "label_by_target", watched)
     ceiling_of(paths, (1.0, 1.0, 2.0), separate_touching=lines)
 
     assert len(shapes) == made * len(read_split(paths.artifacts).test)

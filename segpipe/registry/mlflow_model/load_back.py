@@ -24,7 +24,8 @@ from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.pack import load_model
 from segpipe.registry.store import tracking_uri
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.inference.inference import Inference
+from segpipe.segmenter.segmenter import Segmenter
 
 LARGEST = 96  # voxels along an axis of what is segmented twice
 PROJECT = Path(__file__).parents[3]

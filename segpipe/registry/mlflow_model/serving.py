@@ -21,8 +21,9 @@ from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
 from segpipe.registry.mlflow_model.approved import require_loaded
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance
+from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.preprocessing.classes import label_dtype
-from segpipe.segmenter.segmenter import Inference, Segmenter, build_inference
+from segpipe.segmenter.segmenter import Segmenter, build_inference
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.segmenter.spec import SegmenterSpec, ensemble_digest, segmenter_digest
 

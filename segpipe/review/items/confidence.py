@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from segpipe.images.volume import Image, ImageStream
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.inference.inference import Inference
+from segpipe.segmenter.segmenter import Segmenter
 
 
 def confidence(segmenter: Segmenter, image: Image, inference: Inference) -> float:

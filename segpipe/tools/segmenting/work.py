@@ -7,8 +7,9 @@ from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_json
 from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import Plan
-from segpipe.segmenter.segmenter import Inference, Segmenter, build_inference
+from segpipe.segmenter.segmenter import Segmenter, build_inference
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.outputs.manifest import InputRecord
 

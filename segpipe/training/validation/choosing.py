@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from segpipe.evaluation.matching import Overlap, average_precision
+from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.rules.instances import WHOLE, InstanceRule, Target
 from segpipe.segmenter.rules.postprocessing import NOTHING, StructureRule, choose_rules
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.segmenter import Segmenter
 from segpipe.training.patches.sampling import TrainingCase
 from segpipe.training.validation.validate import (
     instances_of,

@@ -17,9 +17,10 @@ from segpipe.evaluation.measures.metrics import (
 from segpipe.images.grid import Grid
 from segpipe.images.instances import find_targets
 from segpipe.images.volume import SLICES
+from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.rules.instances import InstanceRule, number_instances
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.training.patches.sampling import TrainingCase
 from segpipe.training.task import JudgedBy, Task

@@ -6,7 +6,7 @@ import pytest
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image, ImageStream
 from segpipe.review.items.confidence import confidence, soft_dice
-from segpipe.segmenter.segmenter import Inference
+from segpipe.segmenter.inference.inference import Inference
 from tests.support.projects import one_thread
 from tests.support.segmenters import make_plan, make_segmenter
 

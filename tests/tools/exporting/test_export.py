@@ -15,8 +15,9 @@ from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
+from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import Normalization
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import segmenter_digest
 from segpipe.tools.exporting.export import compare, export, write_onnx
 from tests.support.segmenters import ZSCORE, make_plan, make_segmenter

@@ -13,7 +13,7 @@ from segpipe.images.volume import Image, ImageStream, mirrored_window
 from segpipe.segmenter.plan import Normalization
 from segpipe.segmenter.preprocessing.normalization import measure_image, normalize
 from segpipe.segmenter.preprocessing.resampling import resample_image
-from segpipe.segmenter.sliding_window import blend_weights, tile_starts
+from segpipe.segmenter.tiles.layout import blend_weights, tile_starts
 from tests.support.segmenters import NONE, make_plan
 
 pytest.importorskip("onnxruntime")

@@ -9,8 +9,9 @@ from segpipe.evaluation.measures.metrics import dice, iou
 from segpipe.evaluation.scores import compare, summarize
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import ComputeParams, build_compute
+from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import Plan
-from segpipe.segmenter.segmenter import Inference, Segmenter
+from segpipe.segmenter.segmenter import Segmenter
 from segpipe.training.patches.sampling import TrainingCase
 from segpipe.training.validation.validate import (
     can_judge,

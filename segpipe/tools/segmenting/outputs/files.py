@@ -27,9 +27,9 @@ from segpipe.project.documents import write_bytes
 from segpipe.project.errors import DataError
 from segpipe.project.progress import work
 from segpipe.segmenter.compute import Stopwatch
+from segpipe.segmenter.inference.label_slab import LabelSlab
 from segpipe.segmenter.preprocessing.classes import label_dtype
 from segpipe.segmenter.rules.postprocessing import apply_rules
-from segpipe.segmenter.segmenter import LabelSlab
 from segpipe.tools.segmenting.opening import Opened
 from segpipe.tools.segmenting.outputs.preview import Profile
 from segpipe.tools.segmenting.studies import Study

@@ -1,6 +1,7 @@
-"""The size of tiles that fits a memory budget in inference."""
+"""Tiling: how a volume is cut into tiles; the size that fits a memory budget."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 
@@ -9,11 +10,39 @@ from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import Network
 from segpipe.networks.memory import forward_bytes
 from segpipe.segmenter.settings import Blending
-from segpipe.segmenter.sliding_window import Tiling
 
 LARGEST_BATCH = 8
 # On CPUs a batch of large tiles is slower than single tiles: by 18 % at 64^3.
 CPU_VOXELS = 1 << 17
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a volume is cut into tiles.
+
+    Attributes:
+        window: Output voxels of a tile.
+        margin: Voxels of input beyond the output on each side, the context of a
+            network with valid convolutions.
+        overlap_fraction: Share of a tile that its neighbour covers too, from 0 to 0.9.
+        blending: ``gaussian`` weighs a tile's centre most, ``constant`` all its voxels
+            equally.
+        batch_size: Largest number of tiles per forward pass.
+        backwards: Whether the last slice comes first. Tiles lie at the same places as
+            in the other direction.
+    """
+
+    window: Triple
+    margin: Triple
+    overlap_fraction: float
+    blending: Blending
+    batch_size: int
+    backwards: bool = False
+
+    @property
+    def slices_held(self) -> int:
+        """Slices of the sums that are held at once."""
+        return max(self.window[0], self.batch_size)
 
 
 def plan_tiling(

@@ -7,7 +7,7 @@ import pytest
 
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.memory import forward_bytes
-from segpipe.segmenter.tiling import LARGEST_BATCH, plan_tiling
+from segpipe.segmenter.tiles.tiling import LARGEST_BATCH, plan_tiling
 
 SHAPE = (45, 110, 75)
 BUDGETS = (1e-6, 0.02, 0.1, 0.4, 100.0)

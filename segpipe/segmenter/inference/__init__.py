@@ -1,0 +1,1 @@
+"""What a segmenter computes of an image: probabilities, labels, and where."""

@@ -1,0 +1,150 @@
+"""Emptiness: the tiles of a volume, without those that hold nothing.
+
+Where an image holds nothing, the answer may be known without the network: rows of tiles
+are cropped to what is not empty, and tiles that hold nothing are not computed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32
+
+from segpipe.images.grid import Triple
+from segpipe.images.region import held_voxels
+from segpipe.images.volume import RollingSlices
+from segpipe.segmenter.tiles.layout import (
+    Along,
+    Box,
+    Tile,
+    along_axis,
+    build_tile,
+    clip,
+    tile_starts,
+)
+from segpipe.segmenter.tiles.tiling import Tiling
+
+
+@dataclass(frozen=True, eq=False)
+class Blank:
+    """Where an image holds nothing, and what is certain there.
+
+    Attributes:
+        floors: Value of each channel of the prepared slices where there is nothing.
+        reach: Voxels on each side of a place that hold nothing, too.
+        classes: Number of the network's outputs.
+        channel: The output that is 1 where there is nothing; None if all are 0.
+    """
+
+    floors: Float32[np.ndarray, " channel"]
+    reach: int
+    classes: int
+    channel: int | None
+
+
+def list_tiles(
+    axes: tuple[list[Along], list[Along], list[Along]],
+    source: RollingSlices,
+    shape: Triple,
+    tiling: Tiling,
+    blank: Blank | None,
+    within: Box,
+) -> Iterator[Tile]:
+    """The tiles that reach a box, in the order in which they run: last axis first.
+
+    A row of tiles is cropped to what its slices hold, if this makes it fewer tiles. The
+    tiles of a box lie where those of the whole volume do.
+    """
+    rest_j, rest_k = (clip(axes[n], within[n]) for n in (1, 2))
+    for i in clip(axes[0], within[0]):
+        if blank is None:
+            yield from (build_tile(i, j, k) for j in rest_j for k in rest_k)
+            continue
+        reach = reach_of(tiling, blank)
+        held = _held_plane(source, i.start, shape, tiling, blank)
+        place = i.weights.device
+        lines = (np.asarray(held.any(1)), np.asarray(held.any(0)))
+        box = (
+            _tiles_over(lines[0], 1, reach, tiling, place),
+            _tiles_over(lines[1], 2, reach, tiling, place),
+        )
+        along_j, along_k = rest_j, rest_k
+        if len(box[0]) * len(box[1]) < len(axes[1]) * len(axes[2]):
+            along_j, along_k = clip(box[0], within[1]), clip(box[1], within[2])
+            fewer = len(rest_j) * len(rest_k) - len(along_j) * len(along_k)
+            outside = _outside(i, box, shape, within)
+            yield replace(outside, stands_for=max(0, fewer))
+        for j in along_j:
+            for k in along_k:
+                tile = build_tile(i, j, k)
+                near = tuple(
+                    slice(max(0, at.start - beyond), at.start + window + beyond)
+                    for at, window, beyond in zip(
+                        (j, k), tiling.window[1:], reach[1:], strict=True
+                    )
+                )
+                if not held[near].any():
+                    known = torch.ones((), device=place)
+                    tile = replace(tile, known=known.expand(tiling.window))
+                yield tile
+
+
+def reach_of(tiling: Tiling, blank: Blank) -> Triple:
+    """Voxels on each side of a tile that must hold nothing, if it holds nothing."""
+    i, j, k = (max(margin, blank.reach) for margin in tiling.margin)
+    return i, j, k
+
+
+def _held_plane(
+    source: RollingSlices, start: int, shape: Triple, tiling: Tiling, blank: Blank
+) -> Bool[np.ndarray, "j k"]:
+    """Where one of the slices of a row of tiles, or of its reach, holds something."""
+    reach = reach_of(tiling, blank)[0]
+    stop = min(shape[0], start + tiling.window[0] + reach)
+    block = source.ahead(max(0, start - reach), stop)
+    held = np.zeros(shape[1:], dtype=bool)
+    for number in range(block.shape[1]):
+        held |= held_voxels(block[:, number], blank.floors)
+    return held
+
+
+def _tiles_over(
+    held: Bool[np.ndarray, " n"],
+    axis: int,
+    reach: Triple,
+    tiling: Tiling,
+    place: torch.device,
+) -> list[Along]:
+    """The tiles along an axis over what is held; none if nothing is."""
+    places = np.flatnonzero(held)
+    if not len(places):
+        return []
+    length, window = len(held), tiling.window[axis]
+    low = max(0, int(places[0]) - reach[axis])
+    high = min(length, int(places[-1]) + 1 + reach[axis])
+    low = max(0, min(low, length - window))  # room for one tile
+    high = min(length, max(high, low + window))
+    starts = tile_starts(high - low, window, tiling.overlap_fraction)
+    starts = [low + start for start in starts]
+    return along_axis(starts, length, window, tiling.blending, place)
+
+
+def _outside(
+    i: Along, box: tuple[list[Along], ...], shape: Triple, within: Box
+) -> Tile:
+    """The rest of the slices of a row, beside the tiles over what it holds."""
+    device = i.weights.device
+    outside = torch.ones(shape[1:], device=device)
+    if all(box):
+        low, high = ([at[end] for at in box] for end in (0, -1))
+        first = [at.start + at.inside.start for at in low]
+        last = [at.start + at.inside.stop for at in high]
+        outside[first[0] : last[0], first[1] : last[1]] = 0
+    ones = [torch.ones(part.stop - part.start, device=device) for part in within[1:]]
+    return Tile(
+        (i.start, 0, 0),
+        (i.inside, *within[1:]),
+        (i.weights, ones[0], ones[1]),
+        known=outside.expand(i.inside.stop, *shape[1:]),
+    )
