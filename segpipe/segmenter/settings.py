@@ -32,7 +32,7 @@ class SegmentSettings(BaseModel):
         0.5, ge=0, le=0.9, description="Overlap of neighbouring tiles."
     )
     memory_gb: float = Field(
-        4.0, ge=0, description="Memory for a forward pass: sets the size of tiles."
+        4.0, ge=0, description="Memory for a forward pass and its outputs."
     )
     mirror: bool = Field(
         False, description="Average over mirrored images, which is slower."
