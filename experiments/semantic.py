@@ -15,7 +15,7 @@ import numpy as np
 from experiments.arms import Run
 from experiments.pages import PAGES, write_pages
 from experiments.semantic_arms import run_nnunet, run_segpipe
-from experiments.semantic_picture import draw_cases
+from experiments.semantic_picture import draw_case
 from experiments.semantic_sets import (
     SETS,
     SemanticSet,
@@ -30,7 +30,9 @@ from segpipe.evaluation.measures.metrics import dice
 from segpipe.images.formats.files import read_label
 
 Pairs = list[tuple[str, float | None]]
-NNUNET, OBSERVER = "nnU-Net 2.8.1", "second observer"
+NNUNET, OBSERVED = "nnU-Net 2.8.1", "2d_chasedb1"
+OBSERVER = "observer"
+ARMS = {"nnunet", OBSERVER}  # beside the presets
 SHOWN = 2  # structures that have a column each
 MORE: dict[str, Mapping[str, Any]] = {
     "--environments": {
@@ -45,15 +47,10 @@ MORE: dict[str, Mapping[str, Any]] = {
         "default": [1.0],
         "help": "shares of the seconds that the presets learn for, each an arm",
     },
-    "--sets": {
-        "nargs": "+",
-        "default": list(SETS),
-        "choices": list(SETS),
-        "help": "some sets only, on the page, too",
-    },
     "--only": {
         "nargs": "+",
-        "help": "some arms only: nnunet, or names of presets",
+        "metavar": "SET/ARM",
+        "help": "some arms only, on the page, too: nnunet, observer or a preset",
     },
 }
 
@@ -63,19 +60,27 @@ def main() -> None:
     example = "~/sets --environments ~/peers --seeds 1"
     given = parse_arguments("semantic", __doc__ or "", example, MORE)
     tables: dict[str, Found] = {}
-    for name in given.more.sets:
-        runs = run_set(SETS[name], given)
+    for name, one in SETS.items():
+        if not any(wanted(given, name, arm) for arm in ARMS | one.presets.keys()):
+            continue
+        runs = run_set(one, given)
         raw, references = places(given, name)
         found: Found = {
-            arm: [judge(run, SETS[name], raw, references) for run in each]
+            arm: [judge(run, one, raw, references) for run in each]
             for arm, each in runs.items()
         }
-        if name == "2d_chasedb1":
-            source = given.data / name
-            found[OBSERVER] = [judge_observer(source, raw, references)]
+        if name == OBSERVED and wanted(given, name, OBSERVER):
+            found["second observer"] = [
+                judge_observer(given.data / name, raw, references)
+            ]
         tables[name] = found
-        draw_cases(PAGES / f"semantic-{name}.png", SETS[name], runs, raw, references)
+        draw_case(PAGES / f"semantic-{name}.png", one, runs, raw, references)
     write_pages("semantic", tables)
+
+
+def wanted(given: Arguments, name: str, arm: str) -> bool:
+    """Whether an arm of a set is to run: all are, unless ``--only`` names some."""
+    return not given.more.only or f"{name}/{arm}" in given.more.only
 
 
 def places(given: Arguments, name: str) -> tuple[Path, Path]:
@@ -91,14 +96,14 @@ def run_set(one: SemanticSet, given: Arguments) -> dict[str, list[Run]]:
     write_set(one, given.data / one.folder, raw, references)
     folder, more = given.paths.root.resolve() / one.folder, given.more
     runs: dict[str, list[Run]] = {}
-    if not more.only or "nnunet" in more.only:
+    if wanted(given, one.folder, "nnunet"):
         where = more.environments.absolute()
         runs[NNUNET] = [
             run_nnunet(raw, folder, environments=where, seconds=more.seconds, seed=seed)
             for seed in given.seeds
         ]
     for preset, share in itertools.product(one.presets, more.shares):
-        if not more.only or preset in more.only:
+        if wanted(given, one.folder, preset):
             runs[title(preset, share)] = [
                 run_segpipe(
                     preset,

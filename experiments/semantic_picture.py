@@ -17,10 +17,13 @@ from segpipe.images.formats.files import read_image, read_label
 
 SHADES = 96  # of the palette, which keeps the file small
 CORNER = 160  # pixels of a large picture that are shown to each side of its middle
-COLOURS = ListedColormap([mpl.colormaps["tab20"](n) for n in range(20)])
+# Neighbouring numbers get different hues.
+COLOURS = ListedColormap(
+    [mpl.colormaps["tab20"](2 * n % 20 + n // 10) for n in range(20)]
+)
 
 
-def draw_cases(
+def draw_case(
     file: Path,
     one: SemanticSet,
     runs: dict[str, list[Run]],
