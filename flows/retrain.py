@@ -175,9 +175,9 @@ def newest(folder: Path) -> float:
 @task(task_run_name="choose", cache_policy=NO_CACHE)
 def choose_candidate(root: str) -> str:
     """Choose the model that is best on its validation patients."""
-    chosen, figures = choose_model(Paths(Path(root)))
-    shown = ", ".join(f"{model} {dice:.4f}" for model, dice in figures.items())
-    get_run_logger().info("candidate: %s (validation Dice %s)", chosen, shown)
+    chosen, words, figures = choose_model(Paths(Path(root)))
+    shown = ", ".join(f"{model} {figure:.4f}" for model, figure in figures.items())
+    get_run_logger().info("candidate: %s (validation %s %s)", chosen, words, shown)
     return chosen
 
 

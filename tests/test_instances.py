@@ -12,6 +12,7 @@ from segpipe.dataset.case import read_cases
 from segpipe.dataset.case_files import read_predicted_instances, read_prediction
 from segpipe.dataset.split import read_split
 from segpipe.evaluation.ceiling import find_ceilings
+from segpipe.evaluation.report.page import page_file
 from segpipe.images.formats.files import read_label, write_label
 from segpipe.images.grid import Grid
 from segpipe.images.instances import LEVELS, components
@@ -23,7 +24,7 @@ from segpipe.project.paths import Paths
 from segpipe.segmenter.rules.instances import Target
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.settings import SegmentSettings
-from segpipe.stages import annotate, evaluate, plan, predict, preprocess, weigh
+from segpipe.stages import annotate, evaluate, plan, predict, preprocess, report, weigh
 from segpipe.tools.segmenting.run import segment
 from segpipe.training.task import TrainParams
 from tests.support.places import ROOT
@@ -176,6 +177,15 @@ def test_segment_writes_the_instances_that_evaluate_counts(
     expected = read_predicted_instances(trained.artifacts, "m", cases, name)
     assert expected is not None
     assert (found == expected.array).all()
+
+
+def test_the_report_shows_by_what_the_epoch_was_chosen(trained: Paths) -> None:
+    shown = report.ReportParams(overlays=True)
+    report.run(shown, models=["m"], folds=[0], paths=trained)
+
+    page = page_file(trained.artifacts).read_text(encoding="utf-8")
+    target = Segmenter.load(trained.artifacts / "train/m/0/segmenter").spec.target
+    assert f"target {target}, judged by instances" in page
 
 
 def test_the_ceiling_of_a_target_is_that_of_the_labels(trained: Paths) -> None:

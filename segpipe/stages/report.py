@@ -49,6 +49,9 @@ from segpipe.project.params import Params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.spec import read_combined_spec
 from segpipe.training.record import (
+    PRECISION,
+    WORDS,
+    name_figure,
     read_history,
     read_kept_row,
     read_record,
@@ -57,6 +60,7 @@ from segpipe.training.record import (
 )
 
 log = logging.getLogger(__name__)
+USUAL = "labels"  # target of a model whose record names none
 Scores = dict[str, dict[str, np.ndarray]]
 PANELS = 8  # structures that a picture shows
 UNTESTED = (
@@ -240,29 +244,24 @@ def _curve(paths: Paths, model: str, fold: int) -> Curve:
     def column(name: str) -> np.ndarray:
         return np.array([row[name] for row in rows])
 
-    by_structure = [name for name in rows[0] if name.startswith("validation_dice/")]
+    named = {name_figure(one): column(one) for one in rows[0]}
     return Curve(
         model=model,
         fold=fold,
         epoch=column("epoch"),
         training_loss=column("training_loss"),
         validation_dice=column("validation_dice"),
-        of_structures={name.split("/", 1)[1]: column(name) for name in by_structure},
+        others={name: of for name, of in named.items() if name is not None},
     )
 
 
 def _best(paths: Paths, model: str, fold: int) -> dict[str, float]:
     """Validation figures of the epoch whose network was kept, by name."""
     kept = read_kept_row(training_folder(paths.artifacts, model, fold))
-    names = {
-        "validation_dice": "Dice",
-        "validation_iou": "IoU",
-        "validation_pa": "Pixel accuracy",
-    }
     return {
-        names.get(column) or f"Dice, {column.split('/', 1)[1]}": value
+        name: value
         for column, value in kept.items()
-        if column.startswith("validation_")
+        if (name := name_figure(column)) is not None
     }
 
 
@@ -329,8 +328,9 @@ def _worst_structures(scores: Scores) -> list[str]:
 
 def _drawn(curve: Curve, structures: list[str]) -> Curve:
     """A curve without the structures that are not drawn."""
-    kept = {n: of for n, of in curve.of_structures.items() if n in structures}
-    return replace(curve, of_structures=kept)
+    drawn = {WORDS[PRECISION], *(f"Dice, {name}" for name in structures)}
+    kept = {name: of for name, of in curve.others.items() if name in drawn}
+    return replace(curve, others=kept)
 
 
 def _cases_part(drawn: list[str], scores: Scores) -> Part:
@@ -379,6 +379,8 @@ def _training(
             for word, on in {
                 "border weights": used["border_weights"],
                 "sparse annotation": used["sparse_annotation"],
+                f"target {used.get('target')}": used.get("target", USUAL) != USUAL,
+                "judged by instances": used.get("judged_by") == "instances",
             }.items()
             if on
         ]
@@ -399,7 +401,11 @@ def _training(
         "Training",
         "".join([f"Folds trained: {', '.join(map(str, folds))}.", *doubts]),
         Table(columns, tuple(rows)),
-        (Picture("curves", plot_curves(curves), "Training loss and validation Dice"),),
+        (
+            Picture(
+                "curves", plot_curves(curves), "Training loss and validation figures"
+            ),
+        ),
     )
 
 

@@ -31,6 +31,7 @@ from segpipe.training.patches.ahead import ahead
 from segpipe.training.patches.sampling import TrainingCase
 from segpipe.training.record import (
     TrainingRecord,
+    name_figure,
     record_file,
     segmenter_folder,
     training_folder,
@@ -46,7 +47,6 @@ from segpipe.training.validation.choosing import (
 from segpipe.training.validation.temperature import calibrate
 from segpipe.training.validation.validate import (
     FIGURE,
-    WORDS,
     can_judge,
     find_doubts,
     validate,
@@ -175,6 +175,7 @@ def _is_over(task: Task, progress: Progress) -> bool:
 
 def _tell_end(task: Task, progress: Progress, name: str) -> None:
     """Log why the training ended, and which epoch is kept."""
+    words = name_figure(FIGURE[task.params.judged_by])
     if progress.epoch < task.params.epochs:
         log.info(
             "%s ends after epoch %d of %d: %d validations without a higher smoothed %s",
@@ -182,9 +183,8 @@ def _tell_end(task: Task, progress: Progress, name: str) -> None:
             progress.epoch,
             task.params.epochs,
             progress.waited,
-            WORDS[task.params.judged_by],
+            words,
         )
-    words = WORDS[task.params.judged_by]
     judged = f", smoothed validation {words} {progress.best_dice:.4f}"
     log.info(
         "%s: the network of epoch %d is kept%s",
@@ -262,7 +262,7 @@ def _train_epoch(
         row["training_loss"],
         ""
         if math.isnan(score)
-        else f", validation {WORDS[params.judged_by]} {score:.4f}",
+        else f", validation {name_figure(FIGURE[params.judged_by])} {score:.4f}",
         params.steps_per_epoch / seconds,
         "" if params.patience == "never" else "at most ",
         timedelta(seconds=round(seconds * (params.epochs - progress.epoch))),

@@ -10,6 +10,14 @@ from segpipe.project.documents import Document, write_text
 from segpipe.project.errors import DataError
 
 RECORD = "fingerprint.json"
+# Columns of the history with validation figures, and what people call them.
+DICE, PRECISION = "validation_dice", "validation_instance_ap"
+WORDS = {
+    DICE: "Dice",
+    "validation_iou": "IoU",
+    "validation_pa": "Pixel accuracy",
+    PRECISION: "AP of instances",
+}
 # One row an epoch, column to value; NaN where a figure is unknown.
 History = list[dict[str, float]]
 
@@ -43,6 +51,13 @@ class TrainingRecord(Document):
     versions: dict[str, str]
     kept_epoch: int | None = None
     warnings: tuple[str, ...] = ()
+
+
+def name_figure(column: str) -> str | None:
+    """What people call a validation figure; None for other columns of the history."""
+    if column.startswith(f"{DICE}/"):
+        return f"Dice, {column.removeprefix(f'{DICE}/')}"
+    return WORDS.get(column)
 
 
 def training_folder(artifacts: Path, model: str, fold: int) -> Path:

@@ -21,7 +21,10 @@ CURVE = Curve(
     np.array([1.0, 2.0, 3.0]),
     np.array([1.0, 0.5, 0.3]),
     np.array([np.nan, 0.6, 0.7]),
-    {"liver": np.array([np.nan, 0.8, 0.9]), "spleen": np.array([np.nan, 0.4, 0.5])},
+    {
+        "Dice, liver": np.array([np.nan, 0.8, 0.9]),
+        "Dice, spleen": np.array([np.nan, 0.4, 0.5]),
+    },
 )
 SCORES = {"liver": {"a": np.array([0.5, 0.9, np.nan]), "b": np.array([0.7, 0.8, 0.1])}}
 

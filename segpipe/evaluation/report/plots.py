@@ -55,7 +55,8 @@ class Curve:
         epoch: Number of the epoch.
         training_loss: Mean training loss of the epoch.
         validation_dice: Mean Dice of whole held-out cases; NaN between validations.
-        of_structures: Validation Dice of each structure, if there are several.
+        others: Other validation figures that have a panel, by name: ``Dice, liver`` of
+            each of several structures, or the precision of instances.
     """
 
     model: str
@@ -63,24 +64,24 @@ class Curve:
     epoch: Float[np.ndarray, " epoch"]
     training_loss: Float[np.ndarray, " epoch"]
     validation_dice: Float[np.ndarray, " epoch"]
-    of_structures: dict[str, Float[np.ndarray, " epoch"]]
+    others: dict[str, Float[np.ndarray, " epoch"]]
 
 
 def plot_curves(curves: Sequence[Curve]) -> bytes:
     """Plot training loss and validation Dice over the epochs, one colour a model.
 
-    Each of several structures has a panel of its own.
+    Each of the other figures has a panel of its own.
     """
-    structures = list(dict.fromkeys(n for curve in curves for n in curve.of_structures))
-    rows = 1 + math.ceil(len(structures) / 2)
+    others = list(dict.fromkeys(name for curve in curves for name in curve.others))
+    rows = 1 + math.ceil(len(others) / 2)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 3.6 * rows), layout="constrained")
         panels = figure.subplots(rows, 2, squeeze=False).ravel()
         draw_loss(panels[0], curves)
-        draw_dice(panels[1], curves)
-        for axes, structure in zip(panels[2:], structures, strict=False):
-            draw_dice(axes, curves, structure=structure)
-        for axes in panels[2 + len(structures) :]:
+        draw_validation(panels[1], curves)
+        for axes, figure_name in zip(panels[2:], others, strict=False):
+            draw_validation(axes, curves, figure_name)
+        for axes in panels[2 + len(others) :]:
             axes.set_visible(False)
         return to_png(figure)
 
@@ -94,26 +95,26 @@ def draw_loss(axes: Axes, curves: Sequence[Curve]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def draw_dice(
-    axes: Axes, curves: Sequence[Curve], *, structure: str | None = None
+def draw_validation(
+    axes: Axes, curves: Sequence[Curve], other: str | None = None
 ) -> None:
-    """Draw the validation Dice of a structure, or the mean, over the epochs."""
+    """Draw the mean validation Dice, or another figure, over the epochs."""
     for curve, colour, line, name in _styled(curves):
-        dice = curve.validation_dice
-        if structure is not None:
-            dice = curve.of_structures.get(structure, np.full(dice.shape, np.nan))
-        known = ~np.isnan(dice)
+        figures = curve.validation_dice
+        if other is not None:
+            figures = curve.others.get(other, np.full(figures.shape, np.nan))
+        known = ~np.isnan(figures)
         axes.plot(
             curve.epoch[known],
-            dice[known],
+            figures[known],
             line,
             marker="o",
             markersize=4,
             color=colour,
             label=name,
         )
-    what = "mean Dice" if structure is None else "Dice"
-    title = "Validation Dice" + ("" if structure is None else f", {structure}")
+    title = f"Validation {other or 'Dice'}"
+    what = "mean Dice" if other is None else other.split(",")[0]
     axes.set(title=title, xlabel="epoch", ylabel=what, ylim=(0, 1))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="lower right", fontsize=9)

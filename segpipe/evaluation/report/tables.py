@@ -321,10 +321,13 @@ def build_folds(best: dict[str, list[dict[str, float]]]) -> list[Part]:
     folds = len(next(iter(best.values())))
     if folds < 2:
         return []
-    names = list(next(iter(best.values()))[0])
+    names = dict.fromkeys(name for found in best.values() for name in found[0])
     rows = []
-    for name in names:
-        values = [np.array([fold[name] for fold in found]) for found in best.values()]
+    for name in names:  # a figure that a model lacks, such as AP of instances, is NaN
+        values = [
+            np.array([fold.get(name, math.nan) for fold in found])
+            for found in best.values()
+        ]
         means = [float(of_folds.mean()) for of_folds in values]
         texts = [
             f"{_text(mean, 3)} ± {_text(float(of_folds.std(ddof=1)), 3)}"

@@ -29,6 +29,9 @@ from segpipe.segmenter.spec import (
     segmenter_digest,
 )
 from segpipe.training.record import (
+    DICE,
+    PRECISION,
+    WORDS,
     read_kept_row,
     read_record,
     record_file,
@@ -112,31 +115,38 @@ def compare_with_champion(
     return _keep(comparison.model_copy(update={"doubts": doubts}), paths)
 
 
-def choose_model(paths: Paths) -> tuple[str, dict[str, float]]:
-    """Choose the model with the best validation Dice to compare with the champion.
+def choose_model(paths: Paths) -> tuple[str, str, dict[str, float]]:
+    """Choose the model that is best on validation cases, to compare with the champion.
 
-    The figure of a model is the mean over its folds of the validation Dice of the epoch
+    The figure of a model is the mean over its folds of the average precision of
+    instances, if instances judged all models, else of the validation Dice, in the epoch
     whose network was kept. The test set is not used: a model chosen by it would look
     better there than it is. Among equal models the first in params.yaml is chosen.
 
     Returns:
-        Name of the model, and the figure of every model.
+        Name of the model, what the figure is called, and the figure of every model.
 
     Raises:
         DataError: If a model is not trained.
     """
     params = read_params(paths.params)
-    figures = {}
-    for model in params["models"]:
-        of_folds = [_validation_dice(paths, model, fold) for fold in params["folds"]]
-        figures[str(model)] = sum(of_folds) / len(of_folds)
-    return max(figures, key=lambda model: figures[model]), figures
+    kept = {
+        str(model): [
+            read_kept_row(training_folder(paths.artifacts, model, fold))
+            for fold in params["folds"]
+        ]
+        for model in params["models"]
+    }
+    by_instances = all(PRECISION in row for rows in kept.values() for row in rows)
+    figure = PRECISION if by_instances else DICE
+    figures = {model: _mean(rows, figure) for model, rows in kept.items()}
+    return max(figures, key=lambda model: figures[model]), WORDS[figure], figures
 
 
-def _validation_dice(paths: Paths, model: str, fold: int) -> float:
-    """Validation Dice of the network that train kept; 0 if nothing could be judged."""
-    kept = read_kept_row(training_folder(paths.artifacts, model, fold))
-    return 0.0 if math.isnan(kept["validation_dice"]) else kept["validation_dice"]
+def _mean(rows: list[dict[str, float]], figure: str) -> float:
+    """Mean over the folds; a fold where nothing could be judged counts as 0."""
+    known = [0.0 if math.isnan(row[figure]) else row[figure] for row in rows]
+    return sum(known) / len(known)
 
 
 def comparison_file(comparison: Comparison, paths: Paths) -> Path:

@@ -23,12 +23,11 @@ from segpipe.segmenter.rules.instances import InstanceRule, number_instances
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.training.patches.sampling import TrainingCase
+from segpipe.training.record import DICE, PRECISION
 from segpipe.training.task import JudgedBy, Task
 
-DICE, PRECISION = "validation_dice", "validation_instance_ap"
 MEANS = (DICE, "validation_iou", "validation_pa")
 FIGURE: dict[JudgedBy, str] = {"dice": DICE, "instances": PRECISION}
-WORDS: dict[JudgedBy, str] = {"dice": "Dice", "instances": "AP of instances"}
 # Of the instances of an epoch, before the training chooses their rules at its end.
 INSIDE = InstanceRule(seeds="probability", threshold=0.7, smallest_mm3=0)
 DEEP = InstanceRule(seeds="depth", threshold=0.5, smallest_mm3=0)

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 
 from segpipe.evaluation.report.plots import (
     draw_cases,
-    draw_dice,
     draw_pairs,
+    draw_validation,
     plot_cases,
     plot_curves,
     plot_pairs,
@@ -17,7 +17,7 @@ from tests.support.plots import CURVE, SCORES, pixels
 
 def test_a_curve_skips_epochs_without_a_validation() -> None:
     axes = Figure().subplots()
-    draw_dice(axes, [CURVE])
+    draw_validation(axes, [CURVE])
 
     (line,) = axes.lines
     assert line.get_xdata().tolist() == [2, 3]
@@ -27,7 +27,7 @@ def test_a_curve_skips_epochs_without_a_validation() -> None:
 
 def test_a_structure_has_its_own_curve() -> None:
     axes = Figure().subplots()
-    draw_dice(axes, [CURVE], structure="spleen")
+    draw_validation(axes, [CURVE], "Dice, spleen")
 
     assert axes.lines[0].get_ydata().tolist() == [0.4, 0.5]
     assert axes.get_title() == "Validation Dice, spleen"

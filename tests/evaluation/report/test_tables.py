@@ -191,6 +191,19 @@ def test_cross_validation_is_the_mean_and_deviation_over_folds() -> None:
     assert build_folds({"a": found["a"][:1]}) == []
 
 
+def test_a_figure_that_only_one_model_has_is_absent_from_the_other() -> None:
+    """Instances judge one of two models; it stands in the table all the same."""
+    one = [{"Dice": 0.5}, {"Dice": 0.7}]
+    other = [{**fold, "AP of instances": 0.4} for fold in one]
+
+    (part,) = build_folds({"a": one, "b": other})
+
+    assert part.table is not None
+    (row,) = [row for row in part.table.rows if row.cells[0] == "AP of instances"]
+    assert row.cells[1].startswith(ABSENT)
+    assert row.cells[2] == "0.400 ± 0.000"
+
+
 def test_the_worst_cases_are_listed_structure_by_structure() -> None:
     """A case can be the best in one structure and the worst in another."""
     dice = {

@@ -238,8 +238,9 @@ def test_figures_that_were_changed_by_hand_are_refused(paths: Paths) -> None:
 def test_the_candidate_is_the_best_on_validation_cases_and_the_first_of_equals(
     paths: Paths,
 ) -> None:
-    chosen, figures = choose_model(paths)
+    chosen, words, figures = choose_model(paths)
     folder = paths.artifacts / "train"
+    assert words == "Dice"
     assert chosen == "good"
     assert figures["good"] > figures["poor"]
 
@@ -250,7 +251,14 @@ def test_the_candidate_is_the_best_on_validation_cases_and_the_first_of_equals(
             record = read_record(folder / model / "0")
             changes = {"kept_epoch": kept}
             record.model_copy(update=changes).write(record_file(folder / model / "0"))
-        assert choose_model(paths) == ("poor", {"poor": dice, "good": dice})
+        same = {"poor": dice, "good": dice}
+        assert choose_model(paths) == ("poor", "Dice", same)
+
+    for model, precision in (("poor", 0.25), ("good", 0.5)):
+        text = f"epoch,validation_dice,validation_instance_ap\n1,0.5,{precision}\n"
+        write_text(folder / model / "0" / "history.csv", text)
+    of_instances = {"poor": 0.25, "good": 0.5}
+    assert choose_model(paths) == ("good", "AP of instances", of_instances)
 
     (folder / "good" / "0" / "history.csv").unlink()
     with pytest.raises(DataError, match="expected a finished training"):

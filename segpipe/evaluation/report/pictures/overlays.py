@@ -36,7 +36,7 @@ from segpipe.evaluation.report.plots import (
     STYLE,
     Curve,
     draw_cases,
-    draw_dice,
+    draw_validation,
     to_png,
 )
 
@@ -228,7 +228,7 @@ def plot_summary(
         for axes, (structure, of_models) in zip(top, shown.items(), strict=False):
             draw_cases(axes, structure, of_models)
         top[0].set_ylabel("Dice of a test case")
-        draw_dice(top[-1], curves)
+        draw_validation(top[-1], curves)
         if exhibit is not None:
             view = exhibit.views[0]
             row = halves[1].subplots(1, len(view.columns), squeeze=False)[0]
