@@ -135,8 +135,19 @@ def draw_sources(
             generator=generator,
         )
     i, j, k = (slice(m, m + n) for m, n in zip(window.margin, window.size, strict=True))
-    drawn = _clamped(places[i, j, k], window.case)
-    return _find_source(_mirrored(places, window.case)), _find_source(drawn)
+    drawn, straight = places[i, j, k], not params.elastic_deviation
+    inner, outer = _extremes(drawn, straight), _extremes(places, straight)
+    ends = _clamped(torch.stack(inner), window.case)
+    reference = _find_source(_clamped(drawn, window.case), ends[0], ends[1])
+    beyond = [
+        axis
+        for axis, case in enumerate(window.case)
+        if outer[0][axis] < 0 or outer[1][axis] > case - 1
+    ]
+    if beyond:
+        places = _mirrored(places, window.case, beyond)
+        outer = _extremes(places, straight=False)
+    return _find_source(places, *outer), reference
 
 
 def _affine_places(
@@ -171,29 +182,54 @@ def _shift(
 
 
 def _mirrored(
-    places: Float32[Tensor, "i j k 3"], case: Triple
+    places: Float32[Tensor, "i j k 3"], case: Triple, axes: list[int]
 ) -> Float32[Tensor, "i j k 3"]:
-    """Mirror places at the edge voxels of the case, as mirrored_window does."""
-    last = torch.tensor(case) - 1
-    if bool((places >= 0).all()) and bool((places <= last).all()):
-        return places
-    turned = places.remainder((2 * last).clamp(min=1))
-    return torch.minimum(turned, 2 * last - turned).clamp(min=0)
+    """Mirror places at the edge voxels of the case, as mirrored_window does.
+
+    Args:
+        places: The places.
+        case: Shape of the case.
+        axes: The axes along which places lie beyond the case.
+    """
+    mirrored = places.clone()
+    for axis in axes:
+        last = case[axis] - 1
+        turned = places[..., axis].remainder(max(1, 2 * last))
+        turned = torch.minimum(turned, 2 * last - turned).clamp_(min=0)
+        mirrored[..., axis] = turned
+    return mirrored
 
 
-def _clamped(
-    places: Float32[Tensor, "i j k 3"], case: Triple
-) -> Float32[Tensor, "i j k 3"]:
+def _clamped(places: Float32[Tensor, "*n 3"], case: Triple) -> Float32[Tensor, "*n 3"]:
     """Move places that lie far from the case to the voxel beyond its edge."""
     return torch.minimum(places.clamp(min=-1), torch.tensor(case, dtype=places.dtype))
 
 
-def _find_source(places: Float32[Tensor, "i j k 3"]) -> Source:
+def _extremes(
+    places: Float32[Tensor, "i j k 3"], straight: bool
+) -> tuple[Float32[Tensor, "3"], Float32[Tensor, "3"]]:
+    """The least and the largest coordinates of places.
+
+    Args:
+        places: The places.
+        straight: Whether they lie on straight lines, whose ends are the corners.
+    """
+    if straight:
+        i, j, k = (slice(None, None, max(1, n - 1)) for n in places.shape[:3])
+        places = places[i, j, k]
+    return places.amin((0, 1, 2)), places.amax((0, 1, 2))
+
+
+def _find_source(
+    places: Float32[Tensor, "i j k 3"],
+    least: Float32[Tensor, "3"],
+    largest: Float32[Tensor, "3"],
+) -> Source:
     """The box in which places lie, and the places in the coordinates of grid_sample."""
-    low, high = places.amin((0, 1, 2)).floor(), places.amax((0, 1, 2)).ceil()
+    low, high = least.floor(), largest.ceil()
     size = high - low + 1
     # grid_sample counts from -1 to 1 and in the order k, j, i.
-    scaled = ((places - low + 0.5) * (2 / size) - 1).flip(3)
+    scaled = (places - low).add_(0.5).mul_(2 / size).sub_(1).flip(3)
     return Source(_triple(low), _triple(size), scaled)
 
 
