@@ -29,11 +29,13 @@ class ResEnc(nn.Module):
         in_channels: Channels of the image.
         out_channels: Classes, background included.
         base_channels: Channels of the first stage; 32 in the presets of the paper.
-        topology: Strides, kernels and blocks.
+        padding: ``same``.
+        topology: Strides, kernels and blocks; ``usual`` unless the plan chose them.
 
     Attributes:
         with_levels: Whether ``forward`` gives the logits of each level, while
             ``levels`` runs; no argument, which an export would take for an input.
+        usual: Topology of a patch of the paper with equal spacings.
 
     Source:
         ``ResidualEncoderUNet`` and ``BasicBlockD`` of the public
@@ -47,6 +49,7 @@ class ResEnc(nn.Module):
     follows_patch: ClassVar[bool] = True  # the plan chooses its topology
     has_levels: ClassVar[bool] = True  # logits for deep supervision
     name: ClassVar[str]
+    usual: ClassVar[Topology]
 
     def __init__(
         self,
@@ -54,9 +57,11 @@ class ResEnc(nn.Module):
         out_channels: int,
         *,
         base_channels: int = 32,
-        topology: Topology,
+        padding: Padding = "same",  # not read: the paper pads always
+        topology: Topology | None = None,
     ) -> None:
         super().__init__()
+        topology = topology or self.usual
         self.with_levels = False
         self.sizes = tuple(
             SizeRule(self.name, stride=stride, offset=0, margin=0)
