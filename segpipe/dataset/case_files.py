@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from segpipe.dataset.case import Case, CaseList
 from segpipe.images.borders import Separation
@@ -68,7 +69,7 @@ class PredictionRecord(Document):
         folds: Numbers of the folds; a prediction is the mean over them.
         segmenter: Digest of the segmenters of the folds.
         cases: Names of the predicted cases.
-        separation: The lines between touching instances that were trained, if any.
+        separation: What older records say of lines between touching instances.
     """
 
     format_version: Literal[1]
@@ -76,7 +77,7 @@ class PredictionRecord(Document):
     folds: tuple[int, ...]
     segmenter: str
     cases: tuple[str, ...]
-    separation: Separation | None = None  # older records do not say it
+    separation: Separation | None = Field(None, exclude=True)  # nothing reads it
 
 
 def predictions_folder(artifacts: Path, model: str) -> Path:

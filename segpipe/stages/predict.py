@@ -72,7 +72,7 @@ def run(
         segmenter_folder(training_folder(paths.artifacts, model, fold))
         for fold in folds
     )
-    separation = read_combined_spec(folders).separation
+    read_combined_spec(folders)  # refuses folds that are missing, or of other plans
     digest = predictions_digest([segmenter_digest(folder) for folder in folders])
     inference = params.inference(compute)
     log.info("predict %s, mean of %d folds, on %s", model, len(folds), compute)
@@ -83,7 +83,6 @@ def run(
         folds=tuple(folds),
         segmenter=digest,
         cases=names,
-        separation=separation,
     )
     goal = predictions_folder(paths.artifacts, model)
     with write_folder(goal) as part:

@@ -1,5 +1,6 @@
 """A case is read whole, whatever its format; a prediction is read as it was written."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from segpipe.dataset.case_files import (
 from segpipe.images.formats import nifti, raster
 from segpipe.images.grid import Grid
 from segpipe.images.volume import LabelMap
+from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
 
 GRID = Grid.from_spacing((4, 3, 2), (1.0, 2.0, 3.0), "mm")
@@ -117,3 +119,24 @@ def test_predictions_say_which_segmenter_made_them(tmp_path: Path) -> None:
     assert read_prediction_record(tmp_path, "m") == record
     with pytest.raises(DataError, match="run `dvc repro`"):
         read_prediction_record(tmp_path, "other")
+
+
+def test_a_record_from_before_is_read_and_says_no_more_of_lines(tmp_path: Path) -> None:
+    """Older ones name the lines between instances, which nothing reads."""
+    made = {"dimensions": 3, "slice_axis": 2, "spacing": [1.0, 1.0, 1.0]}
+    old = {
+        "format_version": 1,
+        "model": "m",
+        "folds": [0],
+        "segmenter": "d",
+        "cases": ["a"],
+        "separation": made,
+    }
+    file = tmp_path / "predictions.json"
+    write_json(file, old)
+
+    record = PredictionRecord.read(file)
+    record.write(file)
+
+    assert record.cases == ("a",)
+    assert "separation" not in json.loads(file.read_text())
