@@ -30,7 +30,9 @@ from segpipe.tools.importing.phantom import write_phantom
 from segpipe.training.distributed import World
 from segpipe.training.patches.ahead import ahead
 from segpipe.training.step import augment_patches, draw_patches, train_step
-from segpipe.training.task import TrainParams, build_task, start_or_resume
+from segpipe.training.task.build import build_task
+from segpipe.training.task.section import TrainParams
+from segpipe.training.task.start import start_or_resume
 
 PATCH, BATCH, BASE, MARGIN = (40, 56, 40), 2, 16, (0, 0, 0)
 STEPS, ROUNDS = 6, 5

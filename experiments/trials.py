@@ -39,7 +39,7 @@ from segpipe.stages import (
 )
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.run import import_dataset
-from segpipe.training.task import TrainParams
+from segpipe.training.task.section import TrainParams
 
 log = logging.getLogger(__name__)
 HOME = Path(__file__).parents[1]

@@ -28,7 +28,9 @@ from segpipe.training.distributed import World
 from segpipe.training.losses import LossParams
 from segpipe.training.patches.augmentation import AugmentationParams
 from segpipe.training.step import augment_patches, draw_patches, train_step
-from segpipe.training.task import Task, TrainParams, build_task, start_or_resume
+from segpipe.training.task.build import Task, build_task
+from segpipe.training.task.section import TrainParams
+from segpipe.training.task.start import start_or_resume
 from tests.support.phantoms import write_dataset, write_tumours
 from tests.support.places import ROOT
 from tests.support.projects import (

@@ -26,7 +26,7 @@ from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.stages import annotate, evaluate, plan, predict, preprocess, report, weigh
 from segpipe.tools.segmenting.run import segment
-from segpipe.training.task import TrainParams
+from segpipe.training.task.section import TrainParams
 from tests.support.places import ROOT
 from tests.support.projects import (
     ANNOTATE,

@@ -9,7 +9,7 @@ from segpipe.project.paths import Paths
 
 if TYPE_CHECKING:
     from segpipe.segmenter.compute import Compute
-    from segpipe.training.task import TrainParams
+    from segpipe.training.task.section import TrainParams
 
 HERE = Paths(Path())
 
@@ -66,7 +66,7 @@ def read_train_params(model: str) -> "TrainParams":
     Raises:
         DataError: If there is no such section, or it is wrong.
     """
-    from segpipe.training.task import TrainParams
+    from segpipe.training.task.section import TrainParams
 
     sections = params.read_params(HERE.params).get("train") or {}
     if model not in sections:

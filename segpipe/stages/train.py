@@ -38,7 +38,9 @@ from segpipe.training.record import (
     write_history,
 )
 from segpipe.training.step import augment_patches, draw_patches, rate_of, train_step
-from segpipe.training.task import Task, TrainParams, build_task, start_or_resume
+from segpipe.training.task.build import Task, build_task
+from segpipe.training.task.section import TrainParams
+from segpipe.training.task.start import start_or_resume
 from segpipe.training.validation.choosing import (
     choose_instances,
     choose_postprocessing,

@@ -10,7 +10,7 @@ from segpipe.segmenter.spec import SegmenterSpec, read_combined_spec, spec_file
 from segpipe.stages.evaluate import EvaluateParams
 from segpipe.stages.weigh import WeighParams, build_separation
 from segpipe.training.record import segmenter_folder, training_folder
-from segpipe.training.task import TrainParams
+from segpipe.training.task.section import TrainParams
 
 
 def ceiling(

@@ -22,7 +22,7 @@ from segpipe.segmenter.segmenter import Segmenter
 from segpipe.stages import annotate, plan, preprocess, train, verify, weigh
 from segpipe.stages.predict import PredictParams
 from segpipe.training.record import segmenter_folder, training_folder
-from segpipe.training.task import NONE, TrainParams
+from segpipe.training.task.section import NONE, TrainParams
 
 log = logging.getLogger(__name__)
 EVERYTHING = annotate.AnnotateParams(rule="all", slices=(0, 0, 0), seed=0)

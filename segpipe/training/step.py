@@ -30,7 +30,8 @@ from segpipe.training.patches.sampling import (
     output_window,
     stack_quantiles,
 )
-from segpipe.training.task import Task, TrainParams
+from segpipe.training.task.build import Task
+from segpipe.training.task.section import TrainParams
 
 
 def rate_of(params: TrainParams, step: int) -> float:

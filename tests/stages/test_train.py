@@ -36,7 +36,7 @@ from segpipe.stages import plan, weigh
 from segpipe.stages import train as train_stage
 from segpipe.stages.train import Observer
 from segpipe.training.record import TrainingRecord, read_history, read_record
-from segpipe.training.task import TrainParams
+from segpipe.training.task.section import TrainParams
 from segpipe.training.validation.choosing import choose_postprocessing
 from tests.support import forks
 from tests.support.phantoms import write_dataset
@@ -214,7 +214,7 @@ TRAIN_ALONE = """
 import pathlib, sys
 from segpipe.project.paths import Paths
 from segpipe.stages import train
-from segpipe.training.task import TrainParams
+from segpipe.training.task.section import TrainParams
 from tests.support.projects import one_thread
 train.run(
     TrainParams.model_validate_json(sys.argv[2]),

@@ -23,7 +23,7 @@ from segpipe.stages import train as train_stage
 from segpipe.training.losses import LossParams
 from segpipe.training.optimization import OptimizerParams
 from segpipe.training.patches.augmentation import AugmentationParams
-from segpipe.training.task import TrainParams
+from segpipe.training.task.section import TrainParams
 from tests.support.phantoms import write_dataset
 
 PATIENTS = {f"case_{n:02d}": f"smith_{n // 2}" for n in range(10)}

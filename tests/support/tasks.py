@@ -3,7 +3,7 @@
 from segpipe.project.paths import Paths
 from segpipe.training.distributed import World
 from segpipe.training.step import Patches, augment_patches, draw_patches
-from segpipe.training.task import Task, build_task
+from segpipe.training.task.build import Task, build_task
 from tests.support.projects import TRAIN, changed, one_thread, with_loss
 
 PARAMS = changed(

@@ -10,7 +10,7 @@ from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.project.errors import DataError
 from segpipe.project.params import parse_section, read_params
 from segpipe.tools.preset import list_presets, write_preset
-from segpipe.training.task import TrainParams
+from segpipe.training.task.section import TrainParams
 from tests.support.places import ROOT
 
 PRESETS = ROOT / "presets"

@@ -11,7 +11,7 @@ from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.training.distributed import World
 from segpipe.training.step import rate_of, train_step
-from segpipe.training.task import start_or_resume
+from segpipe.training.task.start import start_or_resume
 from tests.support.projects import with_loss
 from tests.support.tasks import PARAMS, make_task, patches_of
 

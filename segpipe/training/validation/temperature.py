@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from segpipe.networks.build import apply_network, margin_of
 from segpipe.networks.catalogue import Network
 from segpipe.training.patches.sampling import draw_batch
-from segpipe.training.task import Task, truth_of
+from segpipe.training.task.build import Task, truth_of
 
 log = logging.getLogger(__name__)
 LARGEST = 20.0  # upper bound of the temperature; its inverse is the lower bound

@@ -24,7 +24,8 @@ from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.training.patches.sampling import TrainingCase
 from segpipe.training.record import DICE, PRECISION
-from segpipe.training.task import JudgedBy, Task
+from segpipe.training.task.build import Task
+from segpipe.training.task.section import JudgedBy
 
 MEANS = (DICE, "validation_iou", "validation_pa")
 FIGURE: dict[JudgedBy, str] = {"dice": DICE, "instances": PRECISION}

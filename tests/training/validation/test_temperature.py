@@ -9,7 +9,7 @@ import torch
 
 from segpipe.project.paths import Paths
 from segpipe.training.step import train_step
-from segpipe.training.task import start_or_resume
+from segpipe.training.task.start import start_or_resume
 from segpipe.training.validation import temperature as validation
 from segpipe.training.validation.temperature import calibrate, fit_temperature
 from tests.support.projects import with_loss

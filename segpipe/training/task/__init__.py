@@ -1,0 +1,1 @@
+"""Task: a section train.MODEL, what a training needs, and how one begins."""

@@ -1,0 +1,72 @@
+"""Pretrained: the weights of another segmenter, from which a training starts."""
+
+import logging
+from pathlib import Path
+
+from segpipe.networks.catalogue import Network, NetworkName
+from segpipe.project.errors import DataError
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import segmenter_digest
+from segpipe.training.task.section import NONE
+
+log = logging.getLogger(__name__)
+SHOWN = 12  # characters of a digest
+
+
+def load_pretrained(text: str, root: Path) -> Segmenter | None:
+    """Load the segmenter that ``FOLDER@DIGEST`` names.
+
+    The digest makes the params change with the content of the folder, so that a
+    training from other weights is stale.
+
+    Args:
+        text: Value of ``start_from``; the folder is relative to the project's root.
+        root: The project's root.
+
+    Returns:
+        The segmenter; None for ``none``.
+
+    Raises:
+        DataError: If the folder is no segmenter, or its digest is another one.
+    """
+    if text == NONE:
+        return None
+    name, _, digest = text.rpartition("@")
+    folder = name or text
+    segmenter = Segmenter.load(root / folder)
+    found = segmenter_digest(root / folder)[:SHOWN]
+    if digest != found or not name:
+        raise DataError(
+            f"start_from: expected {folder}@{found}, the folder with the digest of "
+            f"its content, found {text}; was the segmenter replaced?"
+        )
+    return segmenter
+
+
+def start_from(network: Network, segmenter: Segmenter, name: NetworkName) -> None:
+    """Copy the weights whose shapes fit; all others keep their initial values.
+
+    Args:
+        network: The network that is trained; changed in place.
+        segmenter: The segmenter whose first network is copied.
+        name: Name of the network that is trained.
+
+    Raises:
+        DataError: If the segmenter has another network, or no weights fit.
+    """
+    spec = segmenter.spec.network
+    if spec.name != name:
+        raise DataError(f"start_from: expected a {name}, found a {spec.name}")
+    old, new = segmenter.networks[0].state_dict(), network.state_dict()
+    fitting = {
+        key: value
+        for key, value in old.items()
+        if key in new and new[key].shape == value.shape
+    }
+    if not fitting:
+        raise DataError(
+            f"start_from: expected weights that fit base_channels, found those of "
+            f"{spec.base_channels}; set base_channels to it"
+        )
+    network.load_state_dict({**new, **fitting})
+    log.info("start from %s: %d of %d tensors", spec.name, len(fitting), len(new))

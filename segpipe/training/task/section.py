@@ -1,0 +1,242 @@
+"""Section: what params.yaml says of a model, and the segmenter that it makes."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from segpipe.images.borders import Separation
+from segpipe.networks.build import NetworkSpec
+from segpipe.networks.catalogue import NETWORKS, NetworkName
+from segpipe.project.errors import DataError
+from segpipe.project.params import Params
+from segpipe.segmenter.plan import PatchPlan, Plan
+from segpipe.segmenter.rules.instances import Target
+from segpipe.segmenter.spec import Outputs, SegmenterSpec
+from segpipe.training.losses import LossParams
+from segpipe.training.optimization import BUDGETS, OptimizerParams
+from segpipe.training.patches.augmentation import AugmentationParams
+
+NONE = "none"  # of start_from
+JudgedBy = Literal["dice", "instances"]
+
+
+class TrainParams(Params):
+    """Section train.MODEL of params.yaml.
+
+    Attributes:
+        network: Name of the network.
+        base_channels: Width of the first level; 64 in the paper of unet2d, 32 in that
+            of unet3d and of resenc2d and resenc3d, 16 in that of vnet.
+        padding: ``valid`` as in the U-Net papers, or ``same`` as in the V-Net paper and
+            in that of resenc2d and resenc3d.
+        loss: The loss that the training minimizes.
+        class_weights: Class weight w_c: ``balanced``, N / (K N_k) over the fold's
+            training cases, or ``none``, 1.
+        border_weights: Add the border term of weigh to the weight of each voxel.
+        sparse_annotation: Know only the voxels that annotate chose: in the loss, the
+            weights, the choice of patches, the validation and all that it chooses.
+        slice_axis: Axis across which a 2-D network takes the slices of volumes;
+            ``auto`` is the axis of the largest spacing.
+        patch_size: Input voxels along i, j, k; ``auto``, the largest patch that fits
+            the memory; or ``full``, a patch that covers the largest case.
+        batch_size: Patches of a step, over all processes; ``auto``, as planned.
+        sampling: Where patches are drawn: ``foreground``, a share of them is centred
+            on a structure; or ``balanced``, the classes are equally frequent centres.
+        foreground_fraction: Share of the patches centred on a structure.
+        sampled_group: ``none``, or COLUMN=VALUE of one of split.groups: the cases of
+            which the share group_fraction of the patches is drawn.
+        group_fraction: Share of the patches from the sampled group; the others are
+            from all other cases.
+        augmentation: Random transforms of patches.
+        optimizer: Optimizer and learning-rate schedule.
+        start_from: ``none``, or FOLDER@DIGEST of a segmenter whose weights are the
+            initial weights: to train it longer, on more data or for other structures.
+        budget: ``params``, epochs and steps_per_epoch as written; or ``minutes``,
+            ``hour`` or ``day``, those of BUDGETS, which are then left out of params.
+        epochs: Number of epochs.
+        steps_per_epoch: Steps of an epoch; a step is one batch.
+        validation_interval: Epochs between validations on whole held-out cases.
+        validation_overlap_fraction: Overlap of neighbouring tiles in a validation.
+        patience: Number of validations without a rise of the smoothed validation Dice
+            after which the training ends, or ``never``.
+        calibrate: Divide logits by the temperature that fits the validation cases.
+        postprocessing: ``auto``, rules chosen on the validation cases; or ``none``.
+        target: What is learned: ``labels``, where lines between touching instances are
+            background; ``contact``, where these lines are a class of their own; or
+            ``distance``, in levels how deep a voxel lies in its instance.
+        judged_by: What the validation cases judge the epoch and all rules by: ``dice``,
+            or ``instances``, the average precision of instances.
+        seed: Seed of all random choices in the training.
+    """
+
+    network: NetworkName
+    base_channels: int
+    padding: Literal["valid", "same"]
+    loss: LossParams
+    class_weights: Literal["balanced", "none"]
+    border_weights: bool
+    sparse_annotation: bool
+    slice_axis: Literal["auto", 0, 1, 2]
+    patch_size: Literal["auto", "full"] | tuple[int, int, int]
+    batch_size: Literal["auto"] | int
+    sampling: Literal["foreground", "balanced"]
+    foreground_fraction: float
+    # Neither in the params of projects that were written before them.
+    sampled_group: str = Field(NONE, exclude_if=lambda group: group == NONE)
+    group_fraction: float = Field(0.0, ge=0, le=1, exclude_if=lambda share: share == 0)
+    augmentation: AugmentationParams
+    optimizer: OptimizerParams
+    start_from: str
+    # Never in the params of projects that were written before it.
+    budget: Literal["params", "minutes", "hour", "day"] = Field(
+        "params", exclude_if=lambda value: value == "params"
+    )
+    epochs: int = Field(0, validate_default=True)  # 0: not written
+    steps_per_epoch: int = Field(0, validate_default=True)
+    validation_interval: int
+    validation_overlap_fraction: float
+    # Never in the params of projects that were written before it.
+    patience: Literal["never"] | Annotated[int, Field(ge=1)] = "never"
+    calibrate: bool
+    postprocessing: Literal["auto", "none"]
+    # Neither in the params of projects that were written before them.
+    target: Target = Field("labels", exclude_if=lambda target: target == "labels")
+    judged_by: JudgedBy = Field("dice", exclude_if=lambda figure: figure == "dice")
+    seed: int
+
+    @field_validator("epochs", "steps_per_epoch")
+    @classmethod
+    def _take_length(cls, written: int, info: Any) -> int:
+        """Take the number from the budget, if there is one, and refuse another."""
+        budget, name = info.data.get("budget"), info.field_name
+        if budget not in BUDGETS:
+            if written < 1:
+                text = f"expected 1 or more, found {written or 'nothing'}"
+                raise PydanticCustomError("length", "{text}", {"text": text})
+            return written
+        number = BUDGETS[budget][name]
+        if written not in (0, number):
+            text = (
+                f"expected nothing beside budget: {budget}, which has {number}, found "
+                f"{written}; drop the line, or set budget: params"
+            )
+            raise PydanticCustomError("length", "{text}", {"text": text})
+        return number
+
+    @field_validator("loss")
+    @classmethod
+    def _network_has_levels(cls, loss: LossParams, info: Any) -> LossParams:
+        """Refuse deep supervision of a network that has logits at one level only."""
+        network = NETWORKS.get(info.data.get("network", ""))
+        if loss.deep_supervision and not getattr(network, "has_levels", False):
+            having = [n for n in NETWORKS if getattr(NETWORKS[n], "has_levels", False)]
+            text = (
+                f"expected deep_supervision: false but for {' and '.join(having)}, "
+                "whose papers have it; set it to false"
+            )
+            raise PydanticCustomError("deep_supervision", "{text}", {"text": text})
+        return loss
+
+    @field_validator("padding")
+    @classmethod
+    def _network_has_padding(cls, padding: str, info: Any) -> str:
+        """Refuse a padding that the network would pass over in silence."""
+        network = info.data.get("network")
+        if network is not None and padding not in NETWORKS[network].paddings:
+            known = " or ".join(NETWORKS[network].paddings)
+            text = f"expected {known}, the only padding of {network}"
+            raise PydanticCustomError("padding", "{text}", {"text": text})
+        return padding
+
+    @field_validator("target")
+    @classmethod
+    def _target_has_counts(cls, target: str, info: Any) -> str:
+        """Refuse class weights by counts of classes that weigh does not count."""
+        if target != "labels" and info.data.get("class_weights") != "none":
+            text = f"expected class_weights: none beside it, as {target} is not counted"
+            raise PydanticCustomError("target", "{text}", {"text": text})
+        return target
+
+    @property
+    def dimensions(self) -> Literal[2, 3]:
+        """Number of axes that the network convolves over: 2 or 3."""
+        return NETWORKS[self.network].dimensions
+
+    @property
+    def learns_instances(self) -> bool:
+        """Whether the cases must have instance ids."""
+        return self.target != "labels" or self.judged_by == "instances"
+
+    @property
+    def exchanges_sides(self) -> bool:
+        """Whether patches are mirrored along R, so that left becomes right."""
+        return 0 in self.augmentation.flipped_axes
+
+    def network_spec(self, plan: Plan) -> NetworkSpec:
+        """The network of this model for the channels and structures of a plan.
+
+        Raises:
+            DataError: If the model weighs borders and structures may overlap, or
+                matches histograms and cases may lack channels.
+        """
+        outputs = Outputs(plan.legend, self.target)
+        if self.augmentation.histogram_matching and plan.missing_channels:
+            raise DataError(
+                "augmentation.histogram_matching: expected 0 where cases may lack "
+                "channels (verify.missing_channels), which have no histogram, found "
+                f"{self.augmentation.histogram_matching:g}; set it to 0"
+            )
+        if self.border_weights and outputs.overlap:
+            raise DataError(
+                "border_weights: expected false where structures overlap "
+                f"({', '.join(plan.structures[1:])}), which have no border of their "
+                "own, found true; set it to false"
+            )
+        if self.learns_instances and outputs.overlap:
+            raise DataError(
+                "target and judged_by: expected labels and dice where structures "
+                f"overlap ({', '.join(plan.structures[1:])}), which have no instances, "
+                f"found {self.target} and {self.judged_by}; set them so"
+            )
+        return NetworkSpec(
+            name=self.network,
+            in_channels=len(plan.channels),
+            out_channels=outputs.channels,
+            base_channels=self.base_channels,
+            padding=self.padding,
+        )
+
+    def segmenter_spec(
+        self, model: str, plan: Plan, patch: PatchPlan, separation: Separation | None
+    ) -> SegmenterSpec:
+        """The segmenter that a training makes, before it chooses rules or temperature.
+
+        Args:
+            model: Name of the model.
+            plan: The plan of the data.
+            patch: The planned patch of the model.
+            separation: The lines between touching instances, if any.
+
+        Raises:
+            DataError: If contact is to be learned and there are no lines.
+        """
+        if self.target == "contact" and separation is None:
+            raise DataError(
+                f"train.{model}.target: expected labels where there are no lines "
+                "between touching instances, found contact; give instance ids, and set "
+                "weigh.separate_touching: true"
+            )
+        return SegmenterSpec(
+            format_version=1,
+            model=model,
+            network=self.network_spec(plan).model_copy(
+                update={"topology": patch.topology}
+            ),
+            plan=plan,
+            patch_size=patch.patch_size,
+            slice_axis=patch.slice_axis,
+            temperatures=(1.0,),
+            separation=separation,
+            target=self.target,
+        )

@@ -1,0 +1,78 @@
+"""Pretrained weights are those that fit."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from segpipe.networks.build import build_network
+from segpipe.project.errors import DataError
+from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import segmenter_digest
+from segpipe.training.task.pretrained import load_pretrained, start_from
+from tests.support.segmenters import make_plan, save_segmenter
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> str:
+    plan = make_plan(structures=("background", "liver"), values=(0, 7))
+    save_segmenter(tmp_path / "old", plan, network="unet3d")
+    return f"old@{segmenter_digest(tmp_path / 'old')[:12]}"
+
+
+@pytest.fixture
+def old(named: str, tmp_path: Path) -> Segmenter:
+    found = load_pretrained(named, tmp_path)
+    assert found is not None
+    return found
+
+
+def test_weights_that_fit_are_copied(old: Segmenter) -> None:
+    torch.manual_seed(7)
+    network = build_network(old.spec.network)
+    start_from(network, old, "unet3d")
+
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, old.networks[0].state_dict()[name])
+
+
+def test_for_other_structures_only_the_last_layer_is_new(old: Segmenter) -> None:
+    classes = old.spec.network.out_channels + 1
+    spec = old.spec.network.model_copy(update={"out_channels": classes})
+    network = build_network(spec)
+    start_from(network, old, "unet3d")
+
+    before = old.networks[0].state_dict()
+    new = {
+        name
+        for name, value in network.state_dict().items()
+        if value.shape != before[name].shape or not torch.equal(value, before[name])
+    }
+    assert new == {"classify.weight", "classify.bias"}
+
+
+def test_none_starts_from_nothing(tmp_path: Path) -> None:
+    assert load_pretrained("none", tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["old", "old@000000000000"])
+def test_a_name_without_its_digest_is_told_the_right_one(
+    text: str, named: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=f"expected {named}.*found {text}"):
+        load_pretrained(text, tmp_path)
+
+
+def test_another_network_is_refused(old: Segmenter) -> None:
+    network = build_network(old.spec.network)
+
+    with pytest.raises(DataError, match="expected a vnet, found a unet3d"):
+        start_from(network, old, "vnet")
+
+
+def test_another_width_is_refused_where_nothing_fits(old: Segmenter) -> None:
+    spec = {"base_channels": 4, "out_channels": 9}
+    network = build_network(old.spec.network.model_copy(update=spec))
+
+    with pytest.raises(DataError, match="fit base_channels, found those of 2"):
+        start_from(network, old, "unet3d")
