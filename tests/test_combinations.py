@@ -22,7 +22,15 @@ from segpipe.project.errors import DataError
 from segpipe.project.params import parse_section, read_params
 from segpipe.project.paths import Paths
 from segpipe.segmenter.settings import Precision
-from segpipe.stages import annotate, plan, preprocess, weigh
+from segpipe.stages import (
+    annotate,
+    evaluate,
+    plan,
+    predict,
+    preprocess,
+    report,
+    weigh,
+)
 from segpipe.training.checkpoints import Progress
 from segpipe.training.distributed import World
 from segpipe.training.losses import LossParams
@@ -34,13 +42,16 @@ from segpipe.training.task.start import start_or_resume
 from tests.support.phantoms import write_dataset, write_tumours
 from tests.support.places import ROOT
 from tests.support.projects import (
+    EVALUATE,
     PATIENTS,
+    PREDICT,
     PREPROCESS,
     TRAIN,
     changed,
     one_thread,
     run_to_annotate,
     run_to_split,
+    train,
     with_loss,
 )
 
@@ -51,6 +62,8 @@ PADDINGS: tuple[Literal["valid", "same"], ...] = get_args(
 )
 PRECISIONS = [name for name in get_args(Precision) if name != "auto"]
 DIMENSIONS = (2, 3)  # of the data
+SHORT: dict[str, Any] = dict.fromkeys(("epochs", "validation_interval"), 1)
+SHORT |= {"budget": "params", "steps_per_epoch": 2}
 OFF: dict[str, Any] = {
     name: "coarse" if name == "elastic_spacing" else 0.0
     for name in AugmentationParams.model_fields
@@ -277,7 +290,9 @@ def test_a_padding_that_a_network_has_not_is_refused(
 
 
 @pytest.mark.parametrize("preset", sorted((ROOT / "presets").glob("*.yaml")))
-def test_every_preset_trains_at_its_own_sizes(preset: Path, tmp_path: Path) -> None:
+def test_every_preset_leads_to_a_report_at_its_own_sizes(
+    preset: Path, tmp_path: Path
+) -> None:
     """Width and steps are cut; patches, batches and all else are the preset's own."""
     document = read_params(preset)
 
@@ -288,6 +303,7 @@ def test_every_preset_trains_at_its_own_sizes(preset: Path, tmp_path: Path) -> N
         name: changed(
             parse_section(TrainParams, document["train"][name], where=name),
             base_channels=1,
+            **SHORT,
         )
         for name in document["models"]
     }
@@ -308,7 +324,8 @@ def test_every_preset_trains_at_its_own_sizes(preset: Path, tmp_path: Path) -> N
     annotate.run(section("annotate", annotate.AnnotateParams), paths=paths)
     weigh.run(weighed, paths=paths)
     for name, params in models.items():
-        task = build_task(params, name, 0, one_thread(), paths, name, World())
-        progress = start_or_resume(task)
-        for step in range(2):
-            take_step(task, progress, step)
+        train(paths, params, model=name)
+        predict.run(PREDICT, model=name, folds=[0], compute=one_thread(), paths=paths)
+        evaluate.run(EVALUATE, model=name, paths=paths)
+    shown = report.ReportParams(overlays=False)
+    report.run(shown, models=list(models), folds=[0], paths=paths)

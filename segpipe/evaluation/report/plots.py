@@ -89,7 +89,16 @@ def plot_curves(curves: Sequence[Curve]) -> bytes:
 def draw_loss(axes: Axes, curves: Sequence[Curve]) -> None:
     """Draw the training loss over the epochs; later folds are dashed."""
     for curve, colour, line, name in _styled(curves):
-        axes.plot(curve.epoch, curve.training_loss, line, color=colour, label=name)
+        mark = "o" if len(curve.epoch) == 1 else None  # one epoch is no line
+        axes.plot(
+            curve.epoch,
+            curve.training_loss,
+            line,
+            marker=mark,
+            markersize=4,
+            color=colour,
+            label=name,
+        )
     axes.set(title="Training loss", xlabel="epoch", ylabel="loss (each model's own)")
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
