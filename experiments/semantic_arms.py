@@ -116,6 +116,7 @@ def learn_within(trial: Trial, seconds: float, paths: Paths) -> dict[str, Any]:
     A short training measures what a step and a validation cost; it is thrown away.
     """
     prepare(paths, trial.sections)
+    shutil.rmtree(paths.cache, ignore_errors=True)  # what is known costs nothing
     began = cpu_seconds()
     prepare_patches(trial, paths)
     prepared = cpu_seconds() - began
