@@ -83,3 +83,13 @@ def draw_slices(shape: Triple) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(0)
     for _ in range(shape[2]):
         yield rng.integers(-1000, 1000, (*shape[:2], 1), dtype=np.int16)
+
+
+def draw_body(shape: Triple) -> Iterator[np.ndarray]:
+    """Draw a body of noise in air, an ellipse of 30 % of each slice, in HU."""
+    i, j = np.ogrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]
+    inside = (i / 0.74) ** 2 + (j / 0.51) ** 2 < 1
+    rng = np.random.default_rng(0)
+    for _ in range(shape[2]):
+        tissue = rng.integers(-100, 200, shape[:2])
+        yield np.where(inside, tissue, -1000)[..., None].astype(np.int16)

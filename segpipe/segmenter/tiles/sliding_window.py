@@ -97,7 +97,9 @@ def slabs(
             for tile in batch:
                 if tile.known is not None and blank is not None:
                     _add_known(sums, tile, blank, box)
-            told.advance(sum(tile.stands_for for tile in batch))
+            ran = min(total, sum(tile.stands_for for tile in batch))
+            told.advance(ran)
+            total -= ran  # a cropped row may have more tiles in a box than it replaces
             done = box[0].stop if after is None else max(base, after.start[0])
             each = max(1, min(SLAB_BYTES // (4 * sums[0].numel()), held // SLAB_SHARE))
             while base < done:  # up to the end of the ring buffer or of a slab
