@@ -27,7 +27,7 @@ from experiments.nuclei_arms import (
 )
 from experiments.nuclei_picture import draw_outlines
 from experiments.nuclei_sides import Row, choose_sides, read_rows
-from experiments.pages import PAGES, write_page
+from experiments.pages import write_page
 from experiments.trials import (
     PAIRS,
     Arguments,
@@ -63,7 +63,7 @@ MORE: dict[str, Mapping[str, Any]] = {
 
 
 def main() -> None:
-    """Run all methods; write docs/experiments/instances.md."""
+    """Run all methods; write docs/experiments/instances.md, and a picture to look at."""
     example = "~/sets/2d_dsb2018 --environments ~/peers --seeds 1"
     given = parse_arguments("instances", __doc__ or "", example, MORE)
     rows = {row.name: row for row in read_rows(given.data)}
@@ -80,7 +80,7 @@ def main() -> None:
     }
     write_page("instances", found, score="AP")
     draw_outlines(
-        PAGES / "instances.png",
+        given.paths.root / "outlines.png",
         {name: read_pixels(given.data / "images" / f"{name}.png") for name in names},
         {
             "reference": labels,

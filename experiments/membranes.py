@@ -8,11 +8,14 @@ Source:
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float32, Integer
+from matplotlib.figure import Figure
 
 from experiments.elastic import OPTIONS
-from experiments.pages import publish
+from experiments.nuclei_picture import outlined
+from experiments.pages import write_page
 from experiments.trials import (
     ONE_PROCESS,
     PAIRS,
@@ -21,7 +24,6 @@ from experiments.trials import (
     Trial,
     changed,
     import_some,
-    merged,
     parse_arguments,
     prepare,
     read_sections,
@@ -31,6 +33,7 @@ from experiments.trials import (
 from segpipe.dataset.case import Case, CaseList, read_cases
 from segpipe.dataset.case_files import read_case, read_case_label
 from segpipe.evaluation.measures.partitions import score_partition, thin_borders
+from segpipe.evaluation.report.plots import STYLE
 from segpipe.images.instances import components
 from segpipe.images.volume import ImageStream
 from segpipe.project.paths import Paths
@@ -54,28 +57,11 @@ CHANGES: dict[str, Any] = {
         "validation_interval": 3,
     },
 }
-TODAY: dict[str, Any] = {
-    "loss": {"name": "dice_cross_entropy"},
-    "class_weights": "none",
-    "optimizer": {
-        "name": "adamw",
-        "learning_rate": 1e-3,
-        "momentum": 0.9,
-        "nesterov": False,
-        "weight_decay": 1e-4,
-        "schedule": "poly",
-        "clip_norm": 5,
-        "ema": 0.98,
-    },
-}
-ARMS: dict[str, dict[str, Any]] = {
-    "the paper's recipe": {},
-    "today's recipe": {"train": TODAY},
-}
+ARM = "the paper's recipe"
 
 
 def main() -> None:
-    """Run the trials; write docs/experiments/membranes.md."""
+    """Run the trials; write docs/experiments/membranes.md, and a picture to look at."""
     given = parse_arguments("membranes", __doc__ or "", "~/sets/2d_isbi2012_em")
     base = read_sections("border-weights", "unet2d-plain", CHANGES)
     paths = given.paths
@@ -86,12 +72,11 @@ def main() -> None:
         return score(trial, compute, paths)
 
     trials = [
-        Trial(arm, seed, changed(base, **merged(changes, {"train": {"seed": seed}})))
-        for seed in given.seeds
-        for arm, changes in ARMS.items()
+        Trial(ARM, seed, changed(base, train={"seed": seed})) for seed in given.seeds
     ]
     found: Found = run_trials(trials, work, paths=paths)
-    publish("membranes", found, ("V_rand", "V_info", "Dice membrane"))
+    write_page("membranes", found)
+    draw(trials[0], found[ARM][0]["threshold"], paths)
 
 
 def sides(source: Path) -> dict[str, str]:
@@ -104,8 +89,7 @@ def sides(source: Path) -> dict[str, str]:
 def score(trial: Trial, compute: Compute, paths: Paths) -> Figures:
     """Train, choose the threshold on the validation sections, score the test ones."""
     document = train_and_test(trial, compute, paths)
-    folder = paths.artifacts / "train" / trial.name / "0" / "segmenter"
-    segmenter, cases = Segmenter.load(folder), read_cases(paths.artifacts)
+    segmenter, cases = load(trial, paths), read_cases(paths.artifacts)
     drawn = read_sides(paths)
     found = {
         side: [
@@ -129,6 +113,36 @@ def score(trial: Trial, compute: Compute, paths: Paths) -> Figures:
         "pixel error": 1 - pooled["pixel_accuracy"],
         PAIRS: [("volume", dice) for _, dice in document[PAIRS]],
     }
+
+
+def load(trial: Trial, paths: Paths) -> Segmenter:
+    """The segmenter of a trial."""
+    return Segmenter.load(paths.artifacts / "train" / trial.name / "0" / "segmenter")
+
+
+def draw(trial: Trial, threshold: float, paths: Paths) -> None:
+    """Write neurites.png into the working folder: the first test section, both ways."""
+    cases = read_cases(paths.artifacts)
+    case = cases[
+        min(name for name, side in read_sides(paths).items() if side == "test")
+    ]
+    image = read_case(paths.data, cases, case).array[0, ..., 0].T
+    colours = np.repeat(image[..., None], 3, axis=2).astype(np.uint8)
+    inside = interior(load(trial, paths), paths, cases, case)
+    columns = {
+        "image": np.zeros(image.shape, np.int32),
+        "reference": reference(paths, cases, case).T,
+        "predicted, thinned": divide(inside, threshold).T,
+    }
+    with mpl.rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(12, 4.3), layout="constrained")
+        for axes, (title, ids) in zip(
+            figure.subplots(1, 3), columns.items(), strict=True
+        ):
+            axes.imshow(outlined(colours, ids))
+            axes.set_axis_off()
+            axes.set_title(title)
+        figure.savefig(paths.root / "neurites.png", dpi=80)
 
 
 def read_sides(paths: Paths) -> dict[str, str]:
@@ -157,16 +171,22 @@ def interior(
     return whole[1, ..., 0].astype(np.float32)
 
 
+def divide(
+    inside: Float32[np.ndarray, "row column"], threshold: float
+) -> Integer[np.ndarray, "row column"]:
+    """Ids of the predicted neurites, whose borders have no width."""
+    found = components((inside > threshold)[..., None], connectivity="faces")[..., 0]
+    found[np.bincount(found.ravel())[found] < SMALLEST_PX] = 0
+    return thin_borders(found, 1 - inside)
+
+
 def mean_scores(
     sections: list[tuple[np.ndarray, np.ndarray]], threshold: float
 ) -> tuple[float, float]:
     """Mean V_rand and V_info of sections whose interior is cut at a threshold."""
     scores = []
     for ids, inside in sections:
-        found = components((inside > threshold)[..., None], connectivity="faces")
-        found = found[..., 0]
-        found[np.bincount(found.ravel())[found] < SMALLEST_PX] = 0
-        scores.append(score_partition(ids, thin_borders(found, 1 - inside)))
+        scores.append(score_partition(ids, divide(inside, threshold)))
     rand = float(np.mean([each.rand for each in scores]))
     return rand, float(np.mean([each.information for each in scores]))
 
