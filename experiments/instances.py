@@ -63,7 +63,7 @@ MORE: dict[str, Mapping[str, Any]] = {
 
 
 def main() -> None:
-    """Run all methods; write docs/experiments/instances.md, and a picture to look at."""
+    """Run all methods; write docs/experiments/instances.md, and a picture."""
     example = "~/sets/2d_dsb2018 --environments ~/peers --seeds 1"
     given = parse_arguments("instances", __doc__ or "", example, MORE)
     rows = {row.name: row for row in read_rows(given.data)}
