@@ -37,7 +37,13 @@ BLOCKS = {"1": (0.0, 0.5), "0": (0.5, 0.7), "test": (0.7, 1.0)}  # along the las
 CHANGES: dict[str, Any] = {
     **ONE_PROCESS,
     "split": {"n_folds": 2},
-    "weigh": {"workers": 1, "separate_touching": True, "w0": 2, "sigma": 2},
+    "weigh": {
+        "workers": 1,
+        "separate_touching": True,
+        "levels": True,
+        "w0": 2,
+        "sigma": 2,
+    },
     "train": {
         "base_channels": 8,
         "patch_size": [48, 48, 32],
@@ -51,9 +57,9 @@ CHANGES: dict[str, Any] = {
             "weight_decay": 1e-4,
             "clip_norm": 5,
         },
-        "epochs": 12,
+        "epochs": 6,
         "steps_per_epoch": 50,
-        "validation_interval": 3,
+        "validation_interval": 2,
     },
 }
 INSTANCES = {"judged_by": "instances"}
@@ -61,6 +67,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "labels, judged by Dice": {},
     "labels, judged by instances": {"train": INSTANCES},
     "contact, judged by instances": {"train": {**INSTANCES, "target": "contact"}},
+    "distance, judged by instances": {"train": {**INSTANCES, "target": "distance"}},
 }
 
 
