@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Integer
 
 from experiments.arms import Run
-from experiments.matching import Counts, add_counts, count_matches
 from experiments.nuclei_arms import (
     PEERS,
     read_ids,
@@ -35,6 +34,7 @@ from experiments.trials import (
     Found,
     parse_arguments,
 )
+from segpipe.evaluation.matching import InstanceMatch, match_instances, sum_matches
 
 Labels = dict[str, Integer[np.ndarray, "row column"]]
 SEGPIPE = {  # preset to the model of it
@@ -133,12 +133,12 @@ def write_references(folder: Path, labels: Labels) -> None:
 def judge(run: Run, labels: Labels, rows: dict[str, Row]) -> Figures:
     """Figures of a run: pooled over the nuclei of all test images, and AP by image."""
     each = {
-        name: count_matches(ids, read_prediction(run, name))
+        name: match_instances(ids, read_prediction(run, name))
         for name, ids in labels.items()
     }
-    whole = add_counts(each.values())
+    whole = sum_matches(each.values())
     stains = {
-        stain: add_counts(
+        stain: sum_matches(
             one for name, one in each.items() if rows[name].stain == stain
         )
         for stain in ("fluorescence", "brightfield")
@@ -146,19 +146,19 @@ def judge(run: Run, labels: Labels, rows: dict[str, Row]) -> Figures:
     return {
         "CPU s": run.about["learning_s"],
         **pooled(whole),
-        "F1 fluorescence": stains["fluorescence"].f1(0.5),
-        "F1 stained": stains["brightfield"].f1(0.5),
-        PAIRS: [(name, one.ap) for name, one in each.items()],
+        "F1 fluorescence": stains["fluorescence"].f1_at(0.5),
+        "F1 stained": stains["brightfield"].f1_at(0.5),
+        PAIRS: [(name, one.average_precision) for name, one in each.items()],
     }
 
 
-def pooled(whole: Counts) -> Figures:
+def pooled(whole: InstanceMatch) -> Figures:
     """The figures of the pooled counts that have a column."""
     counts = dataclasses.asdict(whole)
     return {
-        "F1@.5": whole.f1(0.5),
-        "F1@.7": whole.f1(0.7),
-        "AP .5:.95": whole.ap,
+        "F1@.5": whole.f1_at(0.5),
+        "F1@.7": whole.f1_at(0.7),
+        "AP .5:.95": whole.average_precision,
         **{name: counts[name] for name in ("merges", "splits", "missed", "debris")},
     }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from stardist.matching import matching_dataset
 
-from experiments.matching import THRESHOLDS, add_counts, count_matches
+from segpipe.evaluation.matching import IOU_STEPS, match_instances, sum_matches
 
 
 def main() -> None:
@@ -19,18 +19,16 @@ def main() -> None:
     names = sorted(file.name for file in references.glob("*.npy"))
     true = [np.load(references / name) for name in names]
     found = [np.load(predictions / name) for name in names]
-    ours = add_counts(map(count_matches, true, found))
+    ours = sum_matches(map(match_instances, true, found))
     theirs = matching_dataset(
-        true, found, thresh=tuple(THRESHOLDS), by_image=False, show_progress=False
+        true, found, thresh=IOU_STEPS, by_image=False, show_progress=False
     )
     sys.stdout.write(f"{len(names)} images, {ours.n_reference} nuclei\n")
     sys.stdout.write("IoU  ours  StarDist\n")
-    for threshold, count, other in zip(
-        THRESHOLDS, ours.true_positives, theirs, strict=True
-    ):
+    for threshold, count, other in zip(IOU_STEPS, ours.hits, theirs, strict=True):
         sys.stdout.write(f"{threshold:.2f} {count:5} {other.tp:5}\n")
     ap = np.mean([other.accuracy for other in theirs])
-    sys.stdout.write(f"AP .5:.95  {ours.ap:.6f}  {ap:.6f}\n")
+    sys.stdout.write(f"AP .5:.95  {ours.average_precision:.6f}  {ap:.6f}\n")
 
 
 if __name__ == "__main__":

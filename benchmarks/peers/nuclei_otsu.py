@@ -15,7 +15,7 @@ from skimage.morphology import remove_small_objects
 from skimage.segmentation import watershed
 
 from benchmarks.peers.exchange import CpuClock, read_exchange
-from experiments.matching import add_counts, count_matches
+from segpipe.evaluation.matching import match_instances, sum_matches
 
 SIGMAS, DISTANCES, SIZES = (0, 1, 2), (3, 5, 7, 10), (0, 20, 40)
 
@@ -45,9 +45,10 @@ def main() -> None:
     given, clock = read_exchange(), CpuClock()
     pairs = list(zip(*given.pairs("validation"), strict=True))
     scores = {
-        settings: add_counts(
-            count_matches(labels, segment(image, *settings)) for image, labels in pairs
-        ).ap
+        settings: sum_matches(
+            match_instances(labels, segment(image, *settings))
+            for image, labels in pairs
+        ).average_precision
         for settings in itertools.product(SIGMAS, DISTANCES, SIZES)
     }
     best = max(scores, key=scores.__getitem__)

@@ -1,4 +1,8 @@
-"""Matching: which predicted instances are those of the reference, at any IoU."""
+"""Matching: which predicted instances are those of the reference, at any IoU.
+
+Peers choose their settings by it in environments of their own: beside numpy it needs
+jaxtyping and no module of ours.
+"""
 
 import math
 from collections.abc import Iterable
@@ -23,6 +27,10 @@ class InstanceMatch:
             or more reference instances.
         splits: Number of reference instances that cover more than half of each of two
             or more predicted instances.
+        missed: Number of reference instances of which predicted ones, taken together,
+            cover less than half.
+        debris: Number of predicted instances that lie on those of the reference, taken
+            together, with less than half of their voxels.
         mean_iou: Mean IoU of the pairs; NaN if there is no pair.
         hits: Number of pairs at each IoU of IOU_STEPS.
     """
@@ -32,6 +40,8 @@ class InstanceMatch:
     true_positives: int
     merges: int
     splits: int
+    missed: int
+    debris: int
     mean_iou: float
     hits: tuple[int, ...]
 
@@ -43,8 +53,15 @@ class InstanceMatch:
     @property
     def f1(self) -> float:
         """2 TP / (2 TP + FP + FN); NaN if there is no instance on either side."""
+        return self._f1(self.true_positives)
+
+    def f1_at(self, iou: float) -> float:
+        """The same at an IoU of IOU_STEPS."""
+        return self._f1(self.hits[IOU_STEPS.index(iou)])
+
+    def _f1(self, pairs: int) -> float:
         total = self.n_reference + self.n_predicted
-        return 2 * self.true_positives / total if total else math.nan
+        return 2 * pairs / total if total else math.nan
 
 
 def match_instances(
@@ -81,9 +98,41 @@ def match_instances(
         true_positives=int(matched.sum()),
         merges=int((holds >= 2).sum()),
         splits=int((held >= 2).sum()),
+        missed=_under_half(pairs.drawn, pairs.shared, pairs.sizes_r),
+        debris=_under_half(pairs.predicted, pairs.shared, pairs.sizes_p),
         mean_iou=float(pairs.iou[matched].mean()) if matched.any() else math.nan,
         hits=tuple(int((pairs.iou > step).sum()) for step in IOU_STEPS),
     )
+
+
+def sum_matches(matches: Iterable[InstanceMatch]) -> InstanceMatch:
+    """The counts of several images: figures of them are pooled over all instances.
+
+    Of the mean IoU of each image that has one it is the mean.
+    """
+    each = list(matches)
+    known = [one.mean_iou for one in each if not math.isnan(one.mean_iou)]
+    return InstanceMatch(
+        n_reference=sum(one.n_reference for one in each),
+        n_predicted=sum(one.n_predicted for one in each),
+        true_positives=sum(one.true_positives for one in each),
+        merges=sum(one.merges for one in each),
+        splits=sum(one.splits for one in each),
+        missed=sum(one.missed for one in each),
+        debris=sum(one.debris for one in each),
+        mean_iou=sum(known) / len(known) if known else math.nan,
+        hits=tuple(map(sum, zip(*(one.hits for one in each), strict=True))),
+    )
+
+
+def _under_half(
+    owner: Int64[np.ndarray, " pair"],
+    shared: Int64[np.ndarray, " pair"],
+    sizes: Float64[np.ndarray, " n"],
+) -> int:
+    """Number of instances whose pairs share less than half of their voxels."""
+    covered = np.bincount(owner, shared, minlength=len(sizes))
+    return int((covered < sizes / 2).sum())
 
 
 def _precision(hits: Integer[np.ndarray, " step"], instances: int) -> float:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int64, Integer
 from scipy import ndimage
 
 from segpipe.dataset.case import CaseList
-from segpipe.evaluation.matching import InstanceMatch, match_instances
+from segpipe.evaluation.matching import InstanceMatch, match_instances, sum_matches
 from segpipe.evaluation.measures import metrics
 from segpipe.evaluation.measures.surfaces import surface_dice
 from segpipe.images.values import Legend
@@ -221,21 +221,15 @@ def sum_instances(matches: list[dict[str, InstanceMatch]]) -> dict[str, Any] | N
 
 
 def _sum_up(matches: list[InstanceMatch]) -> dict[str, Any]:
-    total = InstanceMatch(
-        n_reference=sum(match.n_reference for match in matches),
-        n_predicted=sum(match.n_predicted for match in matches),
-        true_positives=sum(match.true_positives for match in matches),
-        merges=sum(match.merges for match in matches),
-        splits=sum(match.splits for match in matches),
-        mean_iou=mean_known([match.mean_iou for match in matches]),
-        hits=tuple(map(sum, zip(*(match.hits for match in matches), strict=True))),
-    )
+    total = sum_matches(matches)
     return {
         "f1": total.f1,
         "ap": total.average_precision,
         "f1_mean": mean_known([match.f1 for match in matches]),
         "merges": total.merges,
         "splits": total.splits,
+        "missed": total.missed,
+        "debris": total.debris,
         "n_reference": total.n_reference,
         "n_predicted": total.n_predicted,
         "true_positives": total.true_positives,

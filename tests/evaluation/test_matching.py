@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segpipe.evaluation.matching import (
+    IOU_STEPS,
     average_precision,
     match_instances,
     overlap_instances,
+    sum_matches,
 )
 
 
@@ -160,3 +162,99 @@ def test_average_precision_is_that_of_the_matches(
     )
 
     assert found == pytest.approx(np.mean(shares), nan_ok=True)
+
+
+def bars(*widths: int, gap: int = 0, first: int = 1) -> np.ndarray:
+    """A row of instances of some widths, 10 pixels high, with gaps between them."""
+    columns: list[int] = []
+    for number, width in enumerate(widths, start=first):
+        columns += [number] * width + [0] * gap
+    return np.tile(np.array(columns, dtype=np.int32), (10, 1))
+
+
+def test_equal_instances_match_at_every_threshold_whatever_their_numbers() -> None:
+    found = match_instances(bars(10, 20, 30), bars(10, 20, 30, first=7))
+
+    assert found.hits == (3,) * 10
+    assert (found.f1_at(0.5), found.average_precision) == (1, 1)
+    assert (found.merges, found.splits, found.missed, found.debris) == (0, 0, 0, 0)
+
+
+def test_a_shifted_bar_matches_up_to_its_iou() -> None:
+    """The bars share 8 of 10 columns: the IoU is 8 / 12 = .667, above 4 thresholds."""
+    reference, prediction = np.zeros((2, 10, 20), dtype=np.int32)
+    reference[:, 2:12], prediction[:, 4:14] = 1, 1
+    found = match_instances(reference, prediction)
+
+    assert found.hits == (1,) * 4 + (0,) * 6
+    assert found.f1_at(0.65) == 1
+    assert found.f1_at(0.7) == 0
+    assert found.average_precision == pytest.approx(0.4)
+
+
+def test_an_iou_that_equals_the_threshold_is_no_match() -> None:
+    half = match_instances(bars(10), np.where(np.arange(10) < 5, 1, 0) * bars(10))
+
+    assert sum(half.hits) == 0
+
+
+def test_two_in_one_are_a_merge_and_one_in_two_a_split() -> None:
+    two, one = bars(10, 10), bars(20)
+
+    merged, split = match_instances(two, one), match_instances(one, two)
+    assert (merged.merges, merged.splits, merged.missed, merged.debris) == (1, 0, 0, 0)
+    assert (split.merges, split.splits, split.missed, split.debris) == (0, 1, 0, 0)
+
+
+def test_what_is_hardly_covered_is_missed_and_what_lies_outside_is_debris() -> None:
+    """Covered are 4 of 10 columns of a bar; a prediction has 4 of 9 columns on one."""
+    reference = bars(10, 10, gap=10)
+    prediction = np.zeros_like(reference)
+    prediction[:, 0:4], prediction[:, 26:35] = 1, 2
+    found = match_instances(reference, prediction)
+
+    assert (found.missed, found.debris) == (2, 1)
+
+
+def test_pieces_that_cover_a_nucleus_together_do_not_miss_it() -> None:
+    found = match_instances(bars(9), bars(3, 3, 3))
+
+    assert (found.missed, found.splits, found.debris) == (0, 1, 0)
+    assert sum(found.hits) == 0
+
+
+def test_sums_are_pooled_over_nuclei_and_not_over_images() -> None:
+    """One image with 1 of 1 found, one with 0 of 3: F1 is 2 x 1 / (4 + 1)."""
+    whole = sum_matches(
+        [
+            match_instances(bars(10), bars(10)),
+            match_instances(bars(10, 10, 10), np.zeros((10, 30), dtype=np.int32)),
+        ]
+    )
+
+    assert whole.f1_at(0.5) == pytest.approx(0.4)
+    assert whole.average_precision == pytest.approx(1 / 4)
+    assert whole.missed == 3
+
+
+def test_an_image_without_instances_has_no_score() -> None:
+    nothing = np.zeros((4, 4), dtype=np.int32)
+
+    assert np.isnan(match_instances(nothing, nothing).f1_at(0.5))
+    assert np.isnan(match_instances(nothing, nothing).average_precision)
+    assert match_instances(nothing, bars(4)[:4]).average_precision == 0
+
+
+def test_the_thresholds_are_those_of_the_data_science_bowl() -> None:
+    assert list(IOU_STEPS) == [
+        0.5,
+        0.55,
+        0.6,
+        0.65,
+        0.7,
+        0.75,
+        0.8,
+        0.85,
+        0.9,
+        0.95,
+    ]

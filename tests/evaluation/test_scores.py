@@ -118,7 +118,7 @@ def test_structures_that_do_not_overlap_have_the_figures_of_classes() -> None:
 
 
 def match(reference: int, predicted: int, hits: int) -> InstanceMatch:
-    return InstanceMatch(reference, predicted, hits, 1, 0, 0.8, (hits,) * 10)
+    return InstanceMatch(reference, predicted, hits, 1, 0, 2, 3, 0.8, (hits,) * 10)
 
 
 def test_instances_are_summed_over_the_structures_that_have_some() -> None:
@@ -133,7 +133,7 @@ def test_instances_are_summed_over_the_structures_that_have_some() -> None:
     assert set(found["structures"]) == {"cell"}
     assert found["f1"] == pytest.approx(2 * 3 / (4 + 6))
     assert found["ap"] == pytest.approx(3 / (4 + 6 - 3))
-    assert found["merges"] == 2
+    assert (found["merges"], found["missed"], found["debris"]) == (2, 4, 6)
     assert sum_instances([{"vessel": match(0, 1, 0)}]) is None
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.peers.exchange import Exchange
 from experiments import arms, nuclei_arms
-from experiments.matching import count_matches
 from experiments.nuclei_sides import choose_sides, read_rows
+from segpipe.evaluation.matching import match_instances
 
 STAINS = ["brightfield/H&E"] * 4 + ["fluorescence/grey"] * 12
 
@@ -112,7 +112,7 @@ def test_otsu_finds_two_bright_squares_in_an_environment_and_only_once(
         n for n, side in choose_sides(read_rows(source)).items() if side == "test"
     ]
     assert [
-        count_matches(ids, nuclei_arms.read_prediction(first, name)).ap
+        match_instances(ids, nuclei_arms.read_prediction(first, name)).average_precision
         for name in tested
     ] == [1] * 4
     written = (first.folder / "about.json").stat().st_mtime_ns
