@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.arms import Run
-from experiments.pages import PAGES, write_pages
+from experiments.pages import write_pages
 from experiments.semantic_arms import run_nnunet, run_segpipe
 from experiments.semantic_picture import draw_case
 from experiments.semantic_sets import (
@@ -56,7 +56,7 @@ MORE: dict[str, Mapping[str, Any]] = {
 
 
 def main() -> None:
-    """Run all methods; write docs/experiments/semantic.md."""
+    """Run all methods; write docs/experiments/semantic.md, and pictures to look at."""
     example = "~/sets --environments ~/peers --seeds 1"
     given = parse_arguments("semantic", __doc__ or "", example, MORE)
     tables: dict[str, Found] = {}
@@ -74,7 +74,8 @@ def main() -> None:
                 judge_observer(given.data / name, raw, references)
             ]
         tables[name] = found
-        draw_case(PAGES / f"semantic-{name}.png", one, runs, raw, references)
+        picture = given.paths.root / f"{name}.png"
+        draw_case(picture, one, runs, raw, references)
     write_pages("semantic", tables)
 
 
