@@ -108,7 +108,7 @@ def match_instances(
 def sum_matches(matches: Iterable[InstanceMatch]) -> InstanceMatch:
     """The counts of several images: figures of them are pooled over all instances.
 
-    Of the mean IoU of each image that has one it is the mean.
+    The mean IoU is the mean over the images that have one.
     """
     each = list(matches)
     known = [one.mean_iou for one in each if not math.isnan(one.mean_iou)]
