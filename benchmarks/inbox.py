@@ -26,7 +26,7 @@ import psutil
 from segpipe.images.formats import files as formats
 from segpipe.images.formats import nifti
 from segpipe.images.grid import Grid
-from segpipe.tools.segmenting.outputs.manifest import Failure, Manifest
+from segpipe.tools.segmenting.manifest import Failure, Manifest
 
 BAD = ("cut", "empty", "flat", "nan", "two_channels")
 

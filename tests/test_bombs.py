@@ -28,7 +28,7 @@ from segpipe.project.params import read_params
 from segpipe.registry.mlflow_model.provenance import Provenance
 from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.tools.importing.reading import hdf5
-from segpipe.tools.segmenting.outputs.manifest import Manifest
+from segpipe.tools.segmenting.manifest import Manifest
 from tests.support.dicoms import write_series
 
 MOST_KB = 200_000  # that the process may grow by; each bomb holds 1 GB or more

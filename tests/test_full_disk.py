@@ -21,7 +21,7 @@ from segpipe.tools.segmenting.attempt import Outcome
 from segpipe.tools.segmenting.inbox.inbox import WaitingStudy
 from segpipe.tools.segmenting.inbox.order import Order
 from segpipe.tools.segmenting.inbox.pool import WorkerPool
-from segpipe.tools.segmenting.outputs.manifest import Manifest
+from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.tools.segmenting.studies import Study
 from tests.support.disks import FILLER, PAGE, leave, small_disk
 from tests.support.phantoms import write_dataset, write_volume

@@ -27,7 +27,7 @@ from segpipe.stages import (
     verify,
     weigh,
 )
-from segpipe.tools.segmenting.outputs.manifest import Manifest
+from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.training.record import segmenter_folder
 from tests.support.phantoms import write_dataset
 from tests.support.projects import (

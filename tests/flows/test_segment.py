@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import State, StateType
 from flows.segment import runner_at, segment
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.tools.segmenting.outputs.manifest import Failure, Manifest
+from segpipe.tools.segmenting.manifest import Failure, Manifest
 from tests.support.approved import CHAMPION, let_it_expire, move_by_hand
 from tests.support.dicoms import SECRETS, write_series
 from tests.support.phantoms import write_volume

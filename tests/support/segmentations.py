@@ -2,7 +2,7 @@
 
 from segpipe.project.paths import Paths
 from segpipe.segmenter.settings import SegmentSettings
-from segpipe.tools.segmenting.outputs.manifest import Failure, InputRecord
+from segpipe.tools.segmenting.manifest import Failure, InputRecord
 from segpipe.tools.segmenting.run import segment
 
 PLAIN = SegmentSettings(

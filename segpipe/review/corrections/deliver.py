@@ -24,7 +24,7 @@ from segpipe.review.corrections.target import refuse_tested
 from segpipe.review.corrections.uploads import MOST_BYTES, read_upload
 from segpipe.review.items.volumes import canonical
 from segpipe.tools.importing.writing.cases import compact
-from segpipe.tools.segmenting.outputs.manifest import (
+from segpipe.tools.segmenting.manifest import (
     Manifest,
     manifest_path,
     read_manifest,

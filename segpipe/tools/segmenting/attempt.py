@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError
 from segpipe.tools.segmenting.case import is_finished, record_inputs, segment_study
-from segpipe.tools.segmenting.outputs.manifest import Fault, parts_folder
+from segpipe.tools.segmenting.manifest import Fault, parts_folder
 from segpipe.tools.segmenting.studies import ENDINGS, Study
 from segpipe.tools.segmenting.work import Work
 

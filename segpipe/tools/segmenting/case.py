@@ -11,18 +11,18 @@ from segpipe.project.fingerprint import digest_file, digest_json
 from segpipe.project.origin.commit import git_tags
 from segpipe.project.origin.study import PACKAGE, code_tags, in_checkout
 from segpipe.segmenter.compute import Stopwatch
+from segpipe.tools.segmenting.manifest import (
+    InputRecord,
+    Manifest,
+    manifest_path,
+    parts_folder,
+)
 from segpipe.tools.segmenting.opening import (
     open_study,
     warn_of_grid,
     warn_of_intensities,
 )
 from segpipe.tools.segmenting.outputs.files import OutputFiles
-from segpipe.tools.segmenting.outputs.manifest import (
-    InputRecord,
-    Manifest,
-    manifest_path,
-    parts_folder,
-)
 from segpipe.tools.segmenting.outputs.preview import build_preview
 from segpipe.tools.segmenting.studies import Study
 from segpipe.tools.segmenting.work import Work

@@ -11,7 +11,7 @@ from segpipe.project.tables import column_lines, table_text
 from segpipe.registry.mlflow_model.locate import load_segmenter
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.tools.segmenting.attempt import Outcome, attempt_case
-from segpipe.tools.segmenting.outputs.manifest import (
+from segpipe.tools.segmenting.manifest import (
     Manifest,
     manifest_path,
     read_manifest,

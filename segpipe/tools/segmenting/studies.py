@@ -14,7 +14,7 @@ from segpipe.images.formats.files import IMAGE_SUFFIXES, files_of, suffix_of
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.progress import track
-from segpipe.tools.segmenting.outputs.manifest import results_in
+from segpipe.tools.segmenting.manifest import results_in
 
 # What follows the name of the case in the names of its outputs, before their suffix.
 ENDINGS = r"_(probability_[^/]*|entropy|disagreement|instances|overlay)"

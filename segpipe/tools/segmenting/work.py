@@ -11,7 +11,7 @@ from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.segmenter import Segmenter, build_inference
 from segpipe.segmenter.settings import SegmentSettings
-from segpipe.tools.segmenting.outputs.manifest import InputRecord
+from segpipe.tools.segmenting.manifest import InputRecord
 
 
 @dataclass(frozen=True, eq=False)

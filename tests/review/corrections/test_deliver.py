@@ -21,7 +21,7 @@ from segpipe.review.corrections.deliver import Finding, deliver
 from segpipe.stages import split, verify
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.run import import_dataset
-from segpipe.tools.segmenting.outputs.manifest import InputRecord, Manifest
+from segpipe.tools.segmenting.manifest import InputRecord, Manifest
 from tests.support.corrected import judged_case, trained_on, write_project
 from tests.support.projects import SPLIT, VERIFY
 from tests.support.reviews import password_of, write_people

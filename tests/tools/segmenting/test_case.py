@@ -10,7 +10,7 @@ import SimpleITK
 from segpipe.images.formats.files import read_label
 from segpipe.tools.segmenting import case
 from segpipe.tools.segmenting.case import is_finished, record_inputs
-from segpipe.tools.segmenting.outputs.manifest import Manifest
+from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.tools.segmenting.studies import Study, find_studies
 from tests.support.dicoms import SERIES, write_series
 from tests.support.phantoms import write_volume

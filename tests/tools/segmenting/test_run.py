@@ -22,7 +22,7 @@ from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.locate import load_segmenter
 from segpipe.tools.segmenting.attempt import Outcome
-from segpipe.tools.segmenting.outputs.manifest import Manifest
+from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.tools.segmenting.run import build_row, describe_outcome
 from tests.support.dicoms import SECRETS, write_objects, write_series
 from tests.support.phantoms import write_volume

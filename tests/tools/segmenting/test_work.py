@@ -7,7 +7,7 @@ from segpipe.project.errors import DataError
 from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.settings import SegmentSettings
-from segpipe.tools.segmenting.outputs.manifest import InputRecord
+from segpipe.tools.segmenting.manifest import InputRecord
 from segpipe.tools.segmenting.work import Work, build_work, case_key
 from tests.support.segmenters import TUMOUR, make_plan, save_segmenter
 

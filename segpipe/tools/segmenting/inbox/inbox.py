@@ -9,7 +9,7 @@ from pathlib import Path
 
 from segpipe.tools.segmenting.case import is_finished, record_inputs
 from segpipe.tools.segmenting.inbox.order import Order
-from segpipe.tools.segmenting.outputs.manifest import Failure, InputRecord, read_failure
+from segpipe.tools.segmenting.manifest import Failure, InputRecord, read_failure
 from segpipe.tools.segmenting.studies import Study, find_studies, is_text
 
 

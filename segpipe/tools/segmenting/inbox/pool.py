@@ -20,7 +20,7 @@ from segpipe.tools.segmenting.attempt import Outcome
 from segpipe.tools.segmenting.inbox.inbox import WaitingStudy
 from segpipe.tools.segmenting.inbox.order import Order
 from segpipe.tools.segmenting.inbox.worker import STUDY
-from segpipe.tools.segmenting.outputs.manifest import (
+from segpipe.tools.segmenting.manifest import (
     Failure,
     Fault,
     failure_path,

@@ -8,7 +8,7 @@ from segpipe.project.errors import DataError
 from segpipe.tools.segmenting.attempt import Outcome
 from segpipe.tools.segmenting.inbox.inbox import Inbox
 from segpipe.tools.segmenting.inbox.order import Order
-from segpipe.tools.segmenting.outputs.manifest import Manifest, manifest_path
+from segpipe.tools.segmenting.manifest import Manifest, manifest_path
 
 ROWS = 300  # of a table at most; volumes.csv has all
 NAMES = 10  # in a sentence at most

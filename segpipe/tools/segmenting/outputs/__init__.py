@@ -1,1 +1,1 @@
-"""What segmenting a study writes: files, the manifest, the preview."""
+"""What segmenting a study writes: its files, and the preview."""

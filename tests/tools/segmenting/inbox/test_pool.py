@@ -21,7 +21,7 @@ from segpipe.tools.segmenting.inbox.pool import (
     find_pool,
     stop_pool,
 )
-from segpipe.tools.segmenting.outputs.manifest import read_failure
+from segpipe.tools.segmenting.manifest import read_failure
 from segpipe.tools.segmenting.studies import Study
 from tests.support.phantoms import write_volume
 from tests.support.segmenters import make_plan, save_segmenter

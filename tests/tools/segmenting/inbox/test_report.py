@@ -6,7 +6,7 @@ from segpipe.tools.segmenting.attempt import Outcome
 from segpipe.tools.segmenting.inbox.inbox import Inbox
 from segpipe.tools.segmenting.inbox.order import Order
 from segpipe.tools.segmenting.inbox.report import NAMES, ROWS, InboxReport
-from segpipe.tools.segmenting.outputs.manifest import Failure
+from segpipe.tools.segmenting.manifest import Failure
 from tests.support.segmentations import failure
 
 RECORD = SegmenterRecord(

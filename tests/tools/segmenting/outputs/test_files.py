@@ -13,10 +13,10 @@ from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.compute import Stopwatch
 from segpipe.segmenter.rules.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter, build_inference
+from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.tools.segmenting.opening import open_study
 from segpipe.tools.segmenting.outputs import files
 from segpipe.tools.segmenting.outputs.files import OutputFiles
-from segpipe.tools.segmenting.outputs.manifest import Manifest
 from segpipe.tools.segmenting.outputs.preview import build_preview
 from segpipe.tools.segmenting.studies import Study
 from segpipe.tools.segmenting.work import build_work

@@ -4,7 +4,7 @@ import pytest
 
 from segpipe.project.errors import DataError
 from segpipe.registry.mlflow_model.locate import SegmenterRecord
-from segpipe.tools.segmenting.outputs.manifest import (
+from segpipe.tools.segmenting.manifest import (
     InputRecord,
     Manifest,
     failure_path,
