@@ -153,12 +153,17 @@ def _patients(rows: list[Figures]) -> list[str]:
 def _by_patient(
     one: list[Figures], other: list[Figures]
 ) -> Float64[np.ndarray, " patient"]:
-    """Differences by patient of two arms, whose trials are paired by seed."""
+    """Differences by patient of two arms.
+
+    Trials are paired by seed; if an arm has fewer seeds, each with each of the other.
+    """
+    as_many = len(one) == len(other)
+    pairs = zip(one, other, strict=True) if as_many else itertools.product(one, other)
     of_seeds = [
         pair_scores(
             *(np.array([dice for _, dice in row[PAIRS]], dtype=float) for row in rows)
         )
-        for rows in zip(one, other, strict=True)
+        for rows in pairs
     ]
     return by_patient(np.ravel(of_seeds), _patients(one) * len(of_seeds))
 

@@ -52,6 +52,16 @@ def test_arms_are_compared_by_patient_and_not_by_seed_or_case() -> None:
     assert pages.build_csv(arms).startswith("arm,seed,Dice\n")
 
 
+def test_an_arm_of_one_seed_is_compared_with_the_mean_of_the_other() -> None:
+    """Shifts of 0, .1 and .2 against .3 are differences of -.2 on the average."""
+    one = trials(0.3, patients=6)[:1]
+    three = [trials(shift, patients=6)[0] for shift in (0.0, 0.1, 0.2)]
+
+    last = pages.build_differences({"three": three, "one": one})[-1]
+
+    assert last == "| three against one | 6 | -0.200 | -0.200 to -0.200 | one |"
+
+
 def test_arms_of_other_patients_and_trials_that_name_none_are_not_compared() -> None:
     assert pages.build_differences(FOUND) == []
     one, other = trials(0, patients=6), trials(0, patients=7)
