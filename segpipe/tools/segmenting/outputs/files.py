@@ -168,7 +168,9 @@ class OutputFiles:
         if path == self._segments_at and dicom is not None:
             label = read_seg(path, dicom).label
             grid, found = label.grid, count_values(label.array)
-            wanted = self._instances
+            ids = sorted({*self._instances} - {0})
+            wanted = Counter({n: self._instances[one] for n, one in enumerate(ids, 1)})
+            wanted[0] = self._instances[0]
         elif path == self._label and dicom is not None:
             grid, found, wanted = self._segments(path, dicom)
         elif path.name.lower().endswith(nifti.SUFFIXES):
@@ -305,10 +307,9 @@ class OutputFiles:
         with self._watch.phase("write"):
             write_label(self._instances_at, found, self._grid)
             self.written += files_of(self._instances_at)
-            dicom, count = self._opened.dicom, int(found.max())
+            dicom, count = self._opened.dicom, len({*self._instances} - {0})
             if dicom is not None and 0 < count <= FEW:
-                names = name_instances(found, labels, segmenter.spec.plan.legend)
-                legend = Legend(("background", *names), tuple(range(count + 1)), None)
+                legend = name_instances(found, labels, segmenter.spec.plan.legend)
                 self._write_seg(self._segments_at, found, dicom, legend)
                 self.written.append(self._segments_at)
         for value in filter(None, segmenter.spec.plan.values):
@@ -320,21 +321,22 @@ def name_instances(
     ids: Integer[np.ndarray, "i j k"],
     labels: Integer[np.ndarray, "i j k"],
     legend: Legend,
-) -> list[str]:
-    """Name of each instance, from 1: its structure and its number, as in "lesion 2".
+) -> Legend:
+    """Each instance as a structure, named by its own one and its id: "lesion 2".
 
     Args:
-        ids: Numbers of the instances, without gaps; 0 for none.
+        ids: Ids of the instances, which may have gaps; 0 for none.
         labels: The label map, which says the structure of each.
         legend: What the values of the label map stand for.
     """
     numbers, places = np.unique(ids, return_index=True)
-    assert numbers.tolist() == list(range(len(numbers)))
-    structures = legend.topmost(labels.reshape(-1, 1, 1)[places]).ravel()
-    return [
-        f"{legend.structures[structure]} {number}"
-        for number, structure in zip(numbers[1:], structures[1:], strict=True)
-    ]
+    structures = legend.topmost(labels.reshape(-1)[places])
+    named = {
+        int(number): f"{legend.structures[structure]} {number}"
+        for number, structure in zip(numbers, structures, strict=True)
+        if number
+    }
+    return Legend(("background", *named.values()), (0, *named), None)
 
 
 def count_values(labels: Integer[np.ndarray, "i j n"]) -> Counter[int]:

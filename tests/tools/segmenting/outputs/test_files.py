@@ -9,14 +9,17 @@ from segpipe.images.formats import files as formats
 from segpipe.images.formats import nifti
 from segpipe.images.grid import Grid
 from segpipe.images.instances import components
+from segpipe.images.values import Legend
 from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.compute import Stopwatch
+from segpipe.segmenter.rules.instances import InstanceRule
 from segpipe.segmenter.rules.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter, build_inference
+from segpipe.segmenter.spec import spec_file
 from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.tools.segmenting.opening import open_study
 from segpipe.tools.segmenting.outputs import files
-from segpipe.tools.segmenting.outputs.files import OutputFiles
+from segpipe.tools.segmenting.outputs.files import OutputFiles, name_instances
 from segpipe.tools.segmenting.outputs.preview import build_preview
 from segpipe.tools.segmenting.studies import Study
 from segpipe.tools.segmenting.work import build_work
@@ -106,6 +109,40 @@ def test_few_instances_of_a_dicom_series_are_segments_each(
     monkeypatch.setattr(files, "FEW", count - 1)
     run(model, [tmp_path / "in"], tmp_path / "many", given)
     assert not list((tmp_path / "many").glob("*_instances.dcm"))
+
+
+def test_instances_keep_their_ids_where_some_were_dropped() -> None:
+    ids = np.array([[[0, 5], [2, 2]], [[5, 0], [9, 9]]])
+    labels = np.array([[[0, 3], [7, 7]], [[3, 0], [7, 7]]])
+    legend = Legend(("background", "liver", "lesion"), (0, 3, 7), None)
+
+    made = name_instances(ids, labels, legend)
+
+    assert made.structures == ("background", "lesion 2", "liver 5", "lesion 9")
+    assert made.values == (0, 2, 5, 9)
+
+
+def test_a_segmenter_that_drops_small_instances_lists_the_others(
+    tmp_path: Path,
+) -> None:
+    """The smallest instances are dropped, so that ids have gaps."""
+    model = save_segmenter(tmp_path / "m", make_plan())
+    rule = InstanceRule(seeds="components", threshold=0, smallest_mm3=5)
+    spec = Segmenter.load(model).spec.model_copy(update={"instances": (rule, rule)})
+    spec.write(spec_file(model))
+    write_series(tmp_path / "in" / "a", voxels=BLOCKS)
+    given = PLAIN.model_copy(update={"instances": True})
+
+    (case,) = run(model, [tmp_path / "in"], tmp_path / "out", given).done
+
+    label = formats.read_label(tmp_path / "out" / f"{case}_instances.nii.gz").array
+    seg = highdicom.seg.segread(tmp_path / "out" / f"{case}_instances.dcm")
+    ids = [
+        int(seg.get_segment_description(number).SegmentLabel.rsplit(" ", 1)[1])
+        for number in range(1, seg.number_of_segments + 1)
+    ]
+    assert ids == np.unique(label)[1:].tolist()
+    assert len(ids) < ids[-1]
 
 
 def relabelled(path: Path) -> None:
