@@ -31,7 +31,9 @@ from segpipe.segmenter.compute import ComputeParams, build_compute
 from segpipe.stages import annotate, plan, preprocess, split, verify, weigh
 from segpipe.training.distributed import World
 from segpipe.training.step import augment_patches, draw_patches, train_step
-from segpipe.training.task import Task, TrainParams, build_task, start_or_resume
+from segpipe.training.task.build import Task, build_task
+from segpipe.training.task.section import TrainParams
+from segpipe.training.task.start import start_or_resume
 
 CASES = 40
 SHAPES = {"unet2d": (256, 256, 1), "unet3d": (48, 48, 32)}

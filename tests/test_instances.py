@@ -245,7 +245,7 @@ def test_each_network_learns_a_target_of_instances_in_volumes(
 def test_contact_needs_lines_to_learn(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     write_pairs(paths.data, cases=10)
-    run_to_weigh(paths, CONTACT, separate_touching=False)
+    run_to_weigh(paths, CONTACT, separate_touching=False, levels=False)
 
     with pytest.raises(DataError, match=r"set weigh\.separate_touching: true"):
         train(paths, CONTACT, model="m")
@@ -283,8 +283,8 @@ def test_distance_needs_levels_to_learn(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"set weigh\.levels: true"):
         train(paths, DISTANCE, model="m")
-    weigh.run(changed(WEIGHED, separate_touching=False), paths=paths)
-    train(paths, changed(DISTANCE, epochs=1, steps_per_epoch=1), model="m")
+    with pytest.raises(ValueError, match="separate_touching: true beside levels"):
+        changed(WEIGHED, separate_touching=False)
 
 
 @pytest.mark.parametrize("params", [CONTACT, DISTANCE], ids=lambda p: p.target)

@@ -1,6 +1,7 @@
 """Prepared cases: the files that preprocess, weigh and annotate write, case by case."""
 
 import resource
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,8 @@ from segpipe.images.borders import Dimensions, Separation
 from segpipe.images.grid import Grid
 from segpipe.images.region import Region
 from segpipe.project.documents import Document, expect_file, write_json
+
+MOST_FILES = 65_536  # that a process keeps open, if the system lets it
 
 
 class CaseIndex(Document):
@@ -286,13 +289,17 @@ def _open(file: Path) -> np.ndarray:
 
 @cache  # once a process
 def _keep_many_files_open() -> None:
-    """Let this process keep as many files open as the system lets it.
+    """Let this process keep many files open, if the system lets it.
 
     A memory map keeps its file open, a training has up to five for each case, and
     most systems stop at 1,024 files unless a process asks for more.
     """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    endless = most == resource.RLIM_INFINITY
+    wanted = MOST_FILES if endless else min(most, MOST_FILES)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        with suppress(OSError, ValueError):  # a system with a limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _open_if_there(file: Path) -> np.ndarray | None:

@@ -121,7 +121,7 @@ def sum_matches(matches: Iterable[InstanceMatch]) -> InstanceMatch:
         missed=sum(one.missed for one in each),
         debris=sum(one.debris for one in each),
         mean_iou=sum(known) / len(known) if known else math.nan,
-        hits=tuple(map(sum, zip(*(one.hits for one in each), strict=True))),
+        hits=tuple(sum(one.hits[n] for one in each) for n in range(len(IOU_STEPS))),
     )
 
 

@@ -168,8 +168,12 @@ class Outputs:
     def entropy(self, shares: Float[Tensor, "B n ..."]) -> Float[Tensor, "B 1 ..."]:
         """Entropy of the probabilities, from 0 (certain) to 1 (all equally likely).
 
-        Where structures overlap, it is the mean of their own entropies.
+        Levels of a structure count together. Where structures overlap, it is the mean
+        of their own entropies.
         """
+        if self.target == "distance":
+            known = _by_level(shares).sum(2)
+            shares = torch.cat([shares[:, :1], known], dim=1)
         tiny = torch.finfo(shares.dtype).tiny
         found = shares.clamp(min=tiny).log_().mul_(shares)
         if not self.overlap:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int16
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from segpipe.dataset.casework.finished import CaseCache
 from segpipe.dataset.casework.mapping import map_cases
@@ -50,7 +51,7 @@ class WeighParams(Params):
             ``all`` voxels, as in its formula.
         separate_touching: Train a line of background between touching instances.
         levels: Find how deep each voxel lies in its instance, for models that learn
-            the distance to its border.
+            the distance to its border; with ``separate_touching``.
         workers: Number of processes; each holds one case.
     """
 
@@ -63,6 +64,17 @@ class WeighParams(Params):
     # Never in the params of projects that were written before it.
     levels: bool = Field(False, exclude_if=is_off)
     workers: int
+
+    @field_validator("levels")
+    @classmethod
+    def _lines_say_the_slices(cls, levels: bool, info: Any) -> bool:
+        """Refuse levels without lines, whose record says in which slices both lie."""
+        if levels and not info.data.get("separate_touching", True):
+            text = (
+                "expected separate_touching: true beside levels: true; set it to true"
+            )
+            raise PydanticCustomError("levels", "{text}", {"text": text})
+        return levels
 
 
 @dataclass(frozen=True)

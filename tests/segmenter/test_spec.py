@@ -1,5 +1,6 @@
 import hashlib
 import json
+import math
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from segpipe.images.instances import LEVELS
 from segpipe.images.values import Legend
 from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
@@ -197,6 +199,18 @@ def test_the_entropy_is_0_for_the_certain_and_1_for_the_undecided(kind) -> None:
     found = outputs.entropy(outputs.activate(logits)).ravel().tolist()
 
     assert found == pytest.approx([1, 0], abs=1e-6)
+
+
+def test_the_entropy_of_levels_is_that_of_their_structure() -> None:
+    """A voxel that is surely inside, at no level in particular, is certain."""
+    outputs = Outputs(make_plan().legend, "distance")
+    shares = torch.zeros(1, outputs.channels, 2, 1, 1)
+    shares[0, 1 : 1 + LEVELS, 0] = 1 / LEVELS
+    shares[0, 0, 1], shares[0, 1 : 1 + LEVELS, 1] = 0.5, 0.5 / LEVELS
+
+    found = outputs.entropy(shares).ravel().tolist()
+
+    assert found == pytest.approx([0, math.log(2) / math.log(3)], abs=1e-6)
 
 
 def test_a_spec_from_before_overlap_is_of_classes_and_stays_as_it_is(

@@ -1,5 +1,6 @@
 """Cutting: the tiles and columns of an image, by a segmenter's spec and the memory."""
 
+import math
 from dataclasses import replace
 
 from segpipe.images.grid import Triple
@@ -7,7 +8,7 @@ from segpipe.networks.memory import forward_bytes
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.inference.turning import leading
 from segpipe.segmenter.spec import SegmenterSpec
-from segpipe.segmenter.tiles.columns import cut_columns
+from segpipe.segmenter.tiles.columns import cut_columns, held_bytes
 from segpipe.segmenter.tiles.layout import Box
 from segpipe.segmenter.tiles.tiling import Tiling, plan_tiling
 
@@ -57,11 +58,14 @@ def columns_of(
     *,
     slices_at: int,
     channels: int,
+    voxel_bytes: int = 0,
 ) -> list[Box]:
     """The columns in which an image is computed so that its outputs fit the memory.
 
     They get what a pass of one batch of tiles leaves of it, and half of it at least.
-    Where even the smallest tiles do not fit, nothing is cut.
+    Where even the smallest tiles do not fit, nothing is cut; nor where the maps of the
+    image, which are held until the last column is there, are larger than what cutting
+    avoids.
 
     Args:
         spec: The segmenter's.
@@ -70,6 +74,7 @@ def columns_of(
         inference: Overlap, blending and memory.
         slices_at: The canonical axis along which slices come, and columns lie.
         channels: Channels of the outputs.
+        voxel_bytes: Bytes of a voxel of all maps.
 
     Returns:
         Boxes of the image, in the order in which slices come.
@@ -85,6 +90,11 @@ def columns_of(
     passing = turned.batch_size * forward_bytes(spec.network, size, spec.slice_axis)
     memory = inference.memory_gb * 1e9
     if passing > memory:  # whatever is cut, it is not enough
+        return []
+    _, *inner = leading(prepared, slices_at)
+    _, *outer = leading(goal, slices_at)
+    uncut = held_bytes(turned, channels, math.prod(inner), math.prod(outer))
+    if math.prod(goal) * voxel_bytes > uncut:
         return []
     return cut_columns(
         leading(prepared, slices_at),

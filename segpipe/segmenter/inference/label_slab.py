@@ -26,7 +26,7 @@ class LabelSlab:
         start: Index of the first slice along k.
         labels: Labels in the values of the data set.
         inside: Probability of the structure that is written at each voxel, without
-            contact, if asked for; 0 in the background.
+            contact, or its depth (``Outputs.inside``); 0 in the background.
         probabilities: Probability of each channel, if asked for.
         entropy: Entropy of the probabilities, from 0 (certain) to 1 (all of them
             equally likely), if asked for.
@@ -52,6 +52,11 @@ class Wanted:
     probabilities: bool = False
     uncertainty: bool = False
     inside: bool = False
+
+    @property
+    def voxel_bytes(self) -> int:
+        """Bytes of a voxel of all maps but probabilities."""
+        return 2 + 4 * self.inside + 8 * self.uncertainty
 
 
 def decode(

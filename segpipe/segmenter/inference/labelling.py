@@ -83,6 +83,7 @@ class _Run:
             self.inference,
             slices_at=self.orientation.slices_at,
             channels=self.spec.outputs.channels + self.wanted.uncertainty,
+            voxel_bytes=self.wanted.voxel_bytes,
         )
 
     def maps(self, box: Box | None) -> Iterator[tuple[int, Maps]]:

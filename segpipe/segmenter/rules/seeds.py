@@ -36,7 +36,7 @@ def split_by_seeds(
             over faces first: lines of one voxel keep them apart. By ``distance``, they
             are the maxima of the smoothed distance to the outside that lie at
             least the threshold apart, and the landscape is the negative distance.
-        threshold: A probability, or a distance in the unit of the spacing.
+        threshold: A probability, a depth, or a distance in the unit of the spacing.
         spacing: Voxel spacing.
 
     Source:

@@ -64,7 +64,7 @@ def cut_columns(
         return [whole]
     along_j, along_k = (_cuts(source, goal, axis, tiling) for axis in (1, 2))
     plain = along_j[0].tiles * along_k[0].tiles
-    best: tuple[bool, int, int] | None = None
+    best: tuple[bool, int, int, int] | None = None
     found: list[Box] = []
     for j, k in itertools.product(along_j, along_k):
         tiles = j.tiles * k.tiles
@@ -72,7 +72,8 @@ def cut_columns(
             continue
         held = held_bytes(tiling, classes, j.inner * k.inner, j.outer * k.outer)
         fits = held <= limit
-        rank = (not fits, tiles if fits else held, held)
+        columns = len(j.parts) * len(k.parts)  # the image is read once for each
+        rank = (not fits, tiles if fits else held, columns, held)
         if best is None or rank < best:
             best = rank
             found = [(whole[0], *pair) for pair in itertools.product(j.parts, k.parts)]

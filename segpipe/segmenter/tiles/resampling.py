@@ -110,8 +110,9 @@ def resampled_box(
             yield Slab(box[0].start + start, mixed)
         done = ready
         if ready < len(low):
-            kept = kept[int(low[ready]) - first :].clone()
-            first = int(low[ready])
+            gone = min(int(low[ready]) - first, len(kept))  # the next may not be here
+            kept = kept[gone:].clone()
+            first += gone
 
 
 def _runs(box: Box, source: Triple, goal: Triple) -> list[AxisRun]:

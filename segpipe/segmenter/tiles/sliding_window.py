@@ -101,7 +101,9 @@ def slabs(
             told.advance(ran)
             total -= ran  # a cropped row may have more tiles in a box than it replaces
             done = box[0].stop if after is None else max(base, after.start[0])
-            each = max(1, min(SLAB_BYTES // (4 * sums[0].numel()), held // SLAB_SHARE))
+            each = max(1, SLAB_BYTES // (4 * sums[0].numel()))
+            if within is not None:  # in little memory
+                each = max(1, min(each, held // SLAB_SHARE))
             while base < done:  # up to the end of the ring buffer or of a slab
                 end = min(done, base + each, base - base % held + held)
                 ready = sums[base % held : (end - 1) % held + 1]

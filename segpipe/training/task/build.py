@@ -185,14 +185,14 @@ def truth_of(outputs: Outputs) -> torch.Tensor | None:
 
 
 def warn_of_planes(spec: SegmenterSpec) -> None:
-    """Warn if a 2-D network sees other planes than its weight maps were drawn in."""
+    """Warn if a 2-D network sees other planes than its maps of weigh were made in."""
     made = spec.separation
     if made is None or spec.network.dimensions == 3 or spec.plan.dimensions == 2:
         return
     if made.slice_axis != spec.slice_axis:
         log.warning(
-            "%s takes slices across axis %s, and lines between touching instances lie "
-            "in slices across axis %d; set weigh.slice_axis: %s",
+            "%s takes slices across axis %s, and lines between touching instances and "
+            "their levels lie in slices across axis %d; set weigh.slice_axis: %s",
             spec.model,
             spec.slice_axis,
             made.slice_axis,

@@ -35,3 +35,16 @@ def test_columns_are_cut_where_they_help(memory_gb: float, cut: bool) -> None:
     )
 
     assert (len(columns) > 1) == cut
+
+
+@pytest.mark.parametrize(("length", "cut"), [(64, True), (6400, False)])
+def test_maps_that_take_more_than_the_sums_are_not_held(length: int, cut: bool) -> None:
+    """The sums do not grow with the slices, and the maps do."""
+    shape = (64, 128, length)
+    how = inference(0.02)
+
+    columns = columns_of(
+        SPEC, shape, shape, how, slices_at=2, channels=20, voxel_bytes=14
+    )
+
+    assert (len(columns) > 1) == cut

@@ -44,11 +44,12 @@ def inference(memory_gb: float) -> Inference:
     return Inference(0.5, "gaussian", memory_gb, False, CPU, "auto")
 
 
-def image_of(shape: Triple, spacing: float) -> Image:
+def image_of(shape: Triple, spacing: float, thickness: float) -> Image:
     """Noise beside air, in which nothing is computed."""
     array = np.random.default_rng(0).random((1, *shape)).astype(np.float32)
     array[:, : shape[0] // 3] = 0
-    return Image(array, Grid.from_spacing(shape, (spacing,) * 3, "mm"))
+    steps = (spacing, spacing, thickness)
+    return Image(array, Grid.from_spacing(shape, steps, "mm"))
 
 
 def peak_of(status: str) -> int:
@@ -57,9 +58,13 @@ def peak_of(status: str) -> int:
     return next(1024 * int(s.split()[1]) for s in lines if s.startswith(status))
 
 
-@pytest.mark.parametrize("spacing", [1.0, 0.8, 1.3])
-def test_columns_give_the_maps_of_the_whole_image(spacing: float) -> None:
-    made, image = many_classes(9), image_of((44, 40, 17), spacing)
+@pytest.mark.parametrize(
+    ("spacing", "thickness", "slices"), [(1.0, 1.0, 17), (0.8, 0.8, 17), (1.3, 3.0, 7)]
+)
+def test_columns_give_the_maps_of_the_whole_image(
+    spacing: float, thickness: float, slices: int
+) -> None:
+    made, image = many_classes(9), image_of((44, 40, slices), spacing, thickness)
     shape = image.grid.shape_at((1.0, 1.0, 1.0))
     columns = columns_of(
         made.spec,
@@ -81,8 +86,8 @@ def test_columns_give_the_maps_of_the_whole_image(spacing: float) -> None:
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
 def test_the_memory_is_kept() -> None:
     """The sums of 100 classes over 16 slices of 112 x 112 take 80 MB."""
-    made, image = many_classes(100), image_of((112, 112, 16), 1.0)
-    segment(made, image_of((32, 16, 16), 1.0), 0.04)  # loads what libraries need
+    made, image = many_classes(100), image_of((112, 112, 16), 1.0, 1.0)
+    segment(made, image_of((32, 16, 16), 1.0, 1.0), 0.04)  # loads what libraries need
     peaks = []
     for memory_gb in (0.04, 1.0):
         how = replace(inference(memory_gb), overlap_fraction=0.0)

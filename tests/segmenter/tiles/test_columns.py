@@ -31,6 +31,21 @@ def test_columns_cover_the_image_once_and_fit(goal: Triple, limit: float) -> Non
     assert (len(columns) == 1) == (limit == 1e10)
 
 
+@pytest.mark.parametrize(
+    ("window", "overlap"), [((64, 64, 64), 0.0), ((64, 1, 64), 0.5)]
+)
+def test_where_cuts_cost_no_tiles_there_are_as_few_as_fit(
+    window: Triple, overlap: float
+) -> None:
+    """Tiles that do not overlap in the plane: the image is read for each column."""
+    tiling = Tiling(window, (0, 0, 0), overlap, "gaussian", 1)
+    all_of_it = held_bytes(tiling, 100, 512 * 512, 512 * 512)
+
+    columns = cut_columns(BODY, BODY, tiling=tiling, classes=100, limit=all_of_it / 1.9)
+
+    assert len(columns) == 2
+
+
 def test_cuts_that_would_double_the_tiles_are_not_made() -> None:
     """A hundred classes over 512 x 512 in 1 MB: 15 x 15 tiles run at most twice."""
     columns = cut_columns(BODY, BODY, tiling=TILING, classes=100, limit=1e6)

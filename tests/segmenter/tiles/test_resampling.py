@@ -35,7 +35,10 @@ def test_slabs_resample_like_the_whole_volume(goal, cuts) -> None:
     torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("goal", [SOURCE, (26, 20, 9), (7, 11, 17), (13, 5, 30)])
+@pytest.mark.parametrize(
+    "goal",
+    [SOURCE, (26, 20, 9), (7, 11, 17), (13, 5, 30), (4, 11, 17), (5, 5, 9)],
+)
 @pytest.mark.parametrize("each", [1, 4])
 def test_a_box_is_resampled_as_in_the_whole_volume(goal, each: int) -> None:
     values = torch.rand(13, 2, 11, 9, generator=torch.Generator().manual_seed(0))

@@ -62,6 +62,7 @@ def write_seg(
     *,
     legend: Legend,
     algorithm: Algorithm,
+    number: int = 1,
 ) -> None:
     """Write a BINARY segmentation: one segment a structure, in the order of the legend.
 
@@ -77,6 +78,7 @@ def write_seg(
         source: The image that was segmented.
         legend: The structures, and the values of each in the labels.
         algorithm: The program and segmenter.
+        number: Number of the object in its series.
 
     Raises:
         DataError: If the source lacks a tag that a segmentation must refer to.
@@ -89,7 +91,7 @@ def write_seg(
     assert names
     assert set(np.unique(labels).tolist()) <= {*legend.values}
     segments = _numbered(labels, legend)
-    seg = _segmentation(segments, source, names, algorithm)
+    seg = _segmentation(segments, source, names, algorithm, number)
     if _several_objects(source):
         _name_others(seg, source)
     _state_gap(seg, source.image.grid.spacing[2])
@@ -120,6 +122,7 @@ def _segmentation(
     source: DicomImage,
     names: list[str],
     algorithm: Algorithm,
+    number: int,
 ) -> highdicom.seg.Segmentation:
     path = path_of(source.slices[0])
     series = str(value_of(path, source.slices[0], "SeriesInstanceUID"))
@@ -130,17 +133,18 @@ def _segmentation(
         references = references[:1]
     frames, places = _frames(numbers, source, stack)
     identity = [series, algorithm.digest]
+    own = identity if number == 1 else [*identity, str(number)]
     mask = hashlib.sha256(numbers.tobytes() + repr(names).encode()).hexdigest()
     try:
         return highdicom.seg.Segmentation(
             references,
             frames,
             SegmentationTypeValues.BINARY,
-            _descriptions(names, algorithm, identity),
+            _descriptions(names, algorithm, own),
             series_instance_uid=derived_uid("series", *identity),
             series_number=SERIES_NUMBER,
-            sop_instance_uid=derived_uid("instance", *identity, mask),
-            instance_number=1,
+            sop_instance_uid=derived_uid("instance", *own, mask),
+            instance_number=number,
             manufacturer="segpipe",
             manufacturer_model_name=algorithm.name[:LONGEST],
             software_versions=algorithm.version[:LONGEST],

@@ -289,11 +289,15 @@ class OutputFiles:
         labels: Integer[np.ndarray, "i j k"],
         dicom: DicomImage,
         legend: Legend,
+        *,
+        number: int = 1,
     ) -> None:
         record = self._work.record
         version = record.version or record.digest[:12]
         algorithm = Algorithm(record.name, version, record.digest)
-        write_seg(path, labels, dicom, legend=legend, algorithm=algorithm)
+        write_seg(
+            path, labels, dicom, legend=legend, algorithm=algorithm, number=number
+        )
 
     def _write_instances(
         self,
@@ -310,7 +314,7 @@ class OutputFiles:
             dicom, count = self._opened.dicom, len({*self._instances} - {0})
             if dicom is not None and 0 < count <= FEW:
                 legend = name_instances(found, labels, segmenter.spec.plan.legend)
-                self._write_seg(self._segments_at, found, dicom, legend)
+                self._write_seg(self._segments_at, found, dicom, legend, number=2)
                 self.written.append(self._segments_at)
         for value in filter(None, segmenter.spec.plan.values):
             numbers = np.unique(found[labels == value])
@@ -332,7 +336,7 @@ def name_instances(
     numbers, places = np.unique(ids, return_index=True)
     structures = legend.topmost(labels.reshape(-1)[places])
     named = {
-        int(number): f"{legend.structures[structure]} {number}"
+        int(number): f"{legend.structures[structure][: LONGEST - 12]} {number}"
         for number, structure in zip(numbers, structures, strict=True)
         if number
     }
