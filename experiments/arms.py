@@ -1,7 +1,8 @@
 """Arms: a method that learns from the same files as others, within equal CPU seconds.
 
 A peer runs its script of benchmarks/peers in an environment of its own. A run that is
-finished is not run again: its folder is named by all that it depends on.
+finished is not run again: its folder is named by code, data and settings, that of a
+peer by its script, seconds and seed.
 """
 
 import json

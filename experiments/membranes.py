@@ -5,6 +5,7 @@ Source:
     Arganda-Carreras 2015, doi:10.3389/fnana.2015.00142 (the scores).
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from experiments.trials import (
     Trial,
     changed,
     import_some,
+    of_one_volume,
     parse_arguments,
     prepare,
     read_sections,
@@ -68,13 +70,10 @@ def main() -> None:
     import_some(given.data, paths.data, OPTIONS, sides(given.data))
     prepare(paths, base)
 
-    def work(trial: Trial, compute: Compute) -> Figures:
-        return score(trial, compute, paths)
-
     trials = [
         Trial(ARM, seed, changed(base, train={"seed": seed})) for seed in given.seeds
     ]
-    found: Found = run_trials(trials, work, paths=paths)
+    found: Found = run_trials(trials, partial(score, paths=paths), paths=paths)
     write_page("membranes", found)
     draw(trials[0], found[ARM][0]["threshold"], paths)
 
@@ -86,7 +85,7 @@ def sides(source: Path) -> dict[str, str]:
     return dict(zip(names, each, strict=True))
 
 
-def score(trial: Trial, compute: Compute, paths: Paths) -> Figures:
+def score(trial: Trial, compute: Compute, *, paths: Paths) -> Figures:
     """Train, choose the threshold on the validation sections, score the test ones."""
     document = train_and_test(trial, compute, paths)
     segmenter, cases = load(trial, paths), read_cases(paths.artifacts)
@@ -105,14 +104,15 @@ def score(trial: Trial, compute: Compute, paths: Paths) -> Figures:
     chosen = max(THRESHOLDS, key=lambda each: mean_scores(found["0"], each)[0])
     rand, information = mean_scores(found["test"], chosen)
     pooled = document["dataset"]
-    return {
+    figures = {
         "V_rand": rand,
         "V_info": information,
         "threshold": chosen,
         "Dice membrane": pooled["dice_dataset"]["background"],
         "pixel error": 1 - pooled["pixel_accuracy"],
-        PAIRS: [("volume", dice) for _, dice in document[PAIRS]],
+        PAIRS: document[PAIRS],
     }
+    return of_one_volume(figures)
 
 
 def load(trial: Trial, paths: Paths) -> Segmenter:
@@ -184,9 +184,9 @@ def mean_scores(
     sections: list[tuple[np.ndarray, np.ndarray]], threshold: float
 ) -> tuple[float, float]:
     """Mean V_rand and V_info of sections whose interior is cut at a threshold."""
-    scores = []
-    for ids, inside in sections:
-        scores.append(score_partition(ids, divide(inside, threshold)))
+    scores = [
+        score_partition(ids, divide(inside, threshold)) for ids, inside in sections
+    ]
     rand = float(np.mean([each.rand for each in scores]))
     return rand, float(np.mean([each.information for each in scores]))
 

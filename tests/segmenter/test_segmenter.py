@@ -14,7 +14,7 @@ from segpipe.segmenter.plan import Normalization
 from segpipe.segmenter.rules.postprocessing import NOTHING, StructureRule, apply_rules
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import segmenter_digest
-from tests.support.segmenters import NONE, make_plan, make_segmenter
+from tests.support.segmenters import segmenter_of_noise
 
 LARGEST = StructureRule(keep_largest=True, smallest_mm3=0.0, fill_holes=False)
 CT = Normalization(kind="ct", low=-20, high=120, mean=50, standard_deviation=30)
@@ -22,20 +22,8 @@ COMPUTE = Compute(torch.device("cpu"), "fp32", 2)
 INFERENCE = Inference(0.5, "gaussian", 0.001, False, COMPUTE)
 
 
-def segmenter(
-    *, network="unet3d", patch_size=(16, 16, 16), seed=0, values=(0, 7)
-) -> Segmenter:
-    plan = make_plan(
-        shape=(16, 16, 16),
-        normalization=(NONE,),
-        structures=tuple(f"s{value}" for value in values),
-        values=values,
-    )
-    return make_segmenter(plan, network=network, patch_size=patch_size, seeds=(seed,))
-
-
 def test_a_saved_segmenter_segments_alike(tmp_path) -> None:
-    made = segmenter()
+    made = segmenter_of_noise()
     image = Image(
         np.random.default_rng(0).random((1, 20, 18, 22)).astype(np.float32),
         Grid.from_spacing((20, 18, 22), (1.0, 1.0, 1.0), "mm"),
@@ -55,7 +43,7 @@ def test_a_saved_segmenter_segments_alike(tmp_path) -> None:
 def test_a_2d_network_segments_a_volume_slice_by_slice(slice_axis: int) -> None:
     """A slice alone gets the same labels as within the volume."""
     patch_size = tuple(1 if axis == slice_axis else 16 for axis in range(3))
-    made = segmenter(network="unet2d", patch_size=patch_size)
+    made = segmenter_of_noise(network="unet2d", patch_size=patch_size)
     array = np.random.default_rng(0).random((1, 16, 16, 16)).astype(np.float32)
     grid = Grid.from_spacing((16, 16, 16), (1.0, 1.0, 1.0), "mm")
     one = np.take(array, [5], axis=1 + slice_axis)
@@ -69,7 +57,7 @@ def test_a_2d_network_segments_a_volume_slice_by_slice(slice_axis: int) -> None:
 
 def test_a_label_map_lies_on_the_images_own_grid() -> None:
     """The same places get the same labels, however the image is stored."""
-    made = segmenter()
+    made = segmenter_of_noise()
     array = np.random.default_rng(0).random((1, 16, 24, 16)).astype(np.float32)
     straight = Grid.from_spacing((16, 24, 16), (1.0, 1.0, 1.0), "mm")
     expected = made.segment(Image(array, straight), INFERENCE).array
@@ -87,9 +75,9 @@ def test_a_label_map_lies_on_the_images_own_grid() -> None:
 
 
 def test_what_does_not_fit_is_refused_with_its_name(tmp_path) -> None:
-    made = segmenter()
+    made = segmenter_of_noise()
     made.save(tmp_path / "a")
-    segmenter(values=(0, 7, 9)).save(tmp_path / "b")
+    segmenter_of_noise(values=(0, 7, 9)).save(tmp_path / "b")
     two_channels = Image(
         np.zeros((2, 4, 4, 4), dtype=np.float32),
         Grid.from_spacing((4, 4, 4), (1.0, 1.0, 1.0), "mm"),
@@ -115,7 +103,7 @@ def test_rules_are_applied_to_the_whole_label_map_on_its_own_grid() -> None:
     """Voxels have 2 mm³ in the image and 1 mm³ on the prepared grid."""
     array = np.random.default_rng(0).random((1, 16, 18, 22)).astype(np.float32)
     image = Image(array, Grid.from_spacing((16, 18, 22), (1.0, 1.0, 2.0), "mm"))
-    plain = segmenter(values=(0, 7, 9), seed=4)
+    plain = segmenter_of_noise(values=(0, 7, 9), seed=4)
 
     def sizes(made: Segmenter) -> list[int]:
         label = made.segment(image, INFERENCE).array
@@ -135,7 +123,7 @@ def test_rules_are_applied_to_the_whole_label_map_on_its_own_grid() -> None:
 def test_slabs_are_left_to_whoever_collects_them() -> None:
     array = np.random.default_rng(0).random((1, 16, 16, 16)).astype(np.float32)
     image = Image(array, Grid.from_spacing((16, 16, 16), (1.0, 1.0, 1.0), "mm"))
-    plain = segmenter()
+    plain = segmenter_of_noise()
     tidy = with_rules(plain, LARGEST)
 
     slabs = [slab.labels for slab in tidy.slabs(ImageStream.of(image), INFERENCE)]
@@ -151,8 +139,8 @@ def test_slabs_are_left_to_whoever_collects_them() -> None:
 def test_an_ensemble_keeps_the_rules_that_all_folds_chose(tmp_path) -> None:
     both = LARGEST.model_copy(update={"fill_holes": True})
     for fold, rule in enumerate((both, LARGEST)):
-        with_rules(segmenter(seed=fold), rule).save(tmp_path / str(fold))
-    segmenter(seed=2).save(tmp_path / "2")
+        with_rules(segmenter_of_noise(seed=fold), rule).save(tmp_path / str(fold))
+    segmenter_of_noise(seed=2).save(tmp_path / "2")
 
     two, three = (
         Segmenter.ensemble([tmp_path / str(fold) for fold in range(n)]) for n in (2, 3)
@@ -165,7 +153,7 @@ def test_an_ensemble_keeps_the_rules_that_all_folds_chose(tmp_path) -> None:
 
 
 def test_a_segmenter_from_before_there_were_rules_has_none(tmp_path) -> None:
-    with_rules(segmenter(), NOTHING).save(tmp_path)
+    with_rules(segmenter_of_noise(), NOTHING).save(tmp_path)
     document = json.loads((tmp_path / "spec.json").read_text())
     del document["postprocessing"]
     (tmp_path / "spec.json").write_text(json.dumps(document))

@@ -107,6 +107,19 @@ def make_segmenter(
     return Segmenter(made, tuple(networks))
 
 
+def segmenter_of_noise(
+    *, network="unet3d", patch_size=(16, 16, 16), seed=0, values=(0, 7)
+) -> Segmenter:
+    """One network with random weights for images of 16 voxels a side, as they are."""
+    plan = make_plan(
+        shape=(16, 16, 16),
+        normalization=(NONE,),
+        structures=tuple(f"s{value}" for value in values),
+        values=values,
+    )
+    return make_segmenter(plan, network=network, patch_size=patch_size, seeds=(seed,))
+
+
 def save_segmenter(
     folder: Path,
     plan: Plan,

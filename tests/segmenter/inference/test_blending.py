@@ -10,24 +10,17 @@ from segpipe.images.volume import Image, ImageStream
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import Normalization
-from segpipe.segmenter.segmenter import Segmenter
-from tests.support.segmenters import NONE, ZSCORE, make_plan, make_segmenter
+from tests.support.segmenters import (
+    NONE,
+    ZSCORE,
+    make_plan,
+    make_segmenter,
+    segmenter_of_noise,
+)
 
 CT = Normalization(kind="ct", low=-20, high=120, mean=50, standard_deviation=30)
 COMPUTE = Compute(torch.device("cpu"), "fp32", 2)
 INFERENCE = Inference(0.5, "gaussian", 0.001, False, COMPUTE)
-
-
-def segmenter(
-    *, network="unet3d", patch_size=(16, 16, 16), seed=0, values=(0, 7)
-) -> Segmenter:
-    plan = make_plan(
-        shape=(16, 16, 16),
-        normalization=(NONE,),
-        structures=tuple(f"s{value}" for value in values),
-        values=values,
-    )
-    return make_segmenter(plan, network=network, patch_size=patch_size, seeds=(seed,))
 
 
 @pytest.mark.parametrize("how", [NONE, ZSCORE, CT])
@@ -70,7 +63,7 @@ def test_what_holds_nothing_is_background_and_the_rest_is_as_before(
 
 
 def test_nothing_is_left_out_where_the_plan_does_not_know_what_is_empty() -> None:
-    made = segmenter()
+    made = segmenter_of_noise()
     array = np.zeros((1, 40, 16, 16), dtype=np.float32)
     array[0, :16] = np.random.default_rng(0).random((16, 16, 16))
     image = Image(array, Grid.from_spacing((40, 16, 16), (1.0, 1.0, 1.0), "mm"))

@@ -9,27 +9,15 @@ from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import Normalization
 from segpipe.segmenter.segmenter import Segmenter
-from tests.support.segmenters import NONE, make_plan, make_segmenter
+from tests.support.segmenters import segmenter_of_noise
 
 CT = Normalization(kind="ct", low=-20, high=120, mean=50, standard_deviation=30)
 COMPUTE = Compute(torch.device("cpu"), "fp32", 2)
 INFERENCE = Inference(0.5, "gaussian", 0.001, False, COMPUTE)
 
 
-def segmenter(
-    *, network="unet3d", patch_size=(16, 16, 16), seed=0, values=(0, 7)
-) -> Segmenter:
-    plan = make_plan(
-        shape=(16, 16, 16),
-        normalization=(NONE,),
-        structures=tuple(f"s{value}" for value in values),
-        values=values,
-    )
-    return make_segmenter(plan, network=network, patch_size=patch_size, seeds=(seed,))
-
-
 def test_folds_vote_by_the_mean_of_their_probabilities(tmp_path) -> None:
-    first, second = segmenter(seed=1), segmenter(seed=2)
+    first, second = segmenter_of_noise(seed=1), segmenter_of_noise(seed=2)
     first.save(tmp_path / "0")
     second.save(tmp_path / "1")
     array = np.random.default_rng(0).random((1, 16, 16, 16)).astype(np.float32)
@@ -55,7 +43,7 @@ def test_logits_that_are_not_finite_are_an_error_and_no_empty_mask(
 ) -> None:
     """The last layer adds its bias to every logit, and two of 3e38 overflow."""
     flat = (16, 16, 1) if network == "unet2d" else (16, 16, 16)
-    made = segmenter(network=network, patch_size=flat)
+    made = segmenter_of_noise(network=network, patch_size=flat)
     last = [name for name, _ in made.networks[0].named_parameters()][-1]
     bias = dict(made.networks[0].named_parameters())[last]
     torch.nn.init.constant_(bias, value)
