@@ -1,7 +1,6 @@
 """Labelling: columns give the same maps in the memory that was allowed."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from segpipe.segmenter.inference.cutting import columns_of
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.tiles.tiling import Tiling
+from tests.support.memory import peak_bytes
 from tests.support.segmenters import NONE, make_plan, make_segmenter
 
 CPU = Compute(torch.device("cpu"), "fp32", 1)
@@ -52,12 +52,6 @@ def image_of(shape: Triple, spacing: float, thickness: float) -> Image:
     return Image(array, Grid.from_spacing(shape, steps, "mm"))
 
 
-def peak_of(status: str) -> int:
-    """Bytes of a line of this process's status."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(1024 * int(s.split()[1]) for s in lines if s.startswith(status))
-
-
 @pytest.mark.parametrize(
     ("spacing", "thickness", "slices"), [(1.0, 1.0, 17), (0.8, 0.8, 17), (1.3, 3.0, 7)]
 )
@@ -83,7 +77,6 @@ def test_columns_give_the_maps_of_the_whole_image(
     assert (cut["labels"] == whole["labels"]).mean() > 0.999  # ties
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
 def test_the_memory_is_kept() -> None:
     """The sums of 100 classes over 16 slices of 112 x 112 take 80 MB."""
     made, image = many_classes(100), image_of((112, 112, 16), 1.0, 1.0)
@@ -91,11 +84,10 @@ def test_the_memory_is_kept() -> None:
     peaks = []
     for memory_gb in (0.04, 1.0):
         how = replace(inference(memory_gb), overlap_fraction=0.0)
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
-        before = peak_of("VmRSS")
-        for _ in made.slabs(ImageStream.of(image), how):
-            pass
-        peaks.append(peak_of("VmHWM") - before)
+        with peak_bytes() as needed:
+            for _ in made.slabs(ImageStream.of(image), how):
+                pass
+        peaks += needed
 
     assert peaks[0] < 40e6
     assert peaks[1] > 80e6
