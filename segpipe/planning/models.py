@@ -8,10 +8,13 @@ from segpipe.dataset.case import Case
 from segpipe.planning.params import ModelShape, PlanParams
 from segpipe.planning.patches import plan_patch
 from segpipe.project.errors import DataError
-from segpipe.segmenter.plan import PatchPlan, Plan, coarsest_axis
+from segpipe.segmenter.plan import CoarsePlan, PatchPlan, Plan, coarsest_axis
+from segpipe.segmenter.preprocessing.shrinking import shrunk_shape
+from segpipe.segmenter.spec import coarse_plan
 
 log = logging.getLogger(__name__)
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_]+|\d+")  # of leftKidney, kidney_L
+LEAST_FACTOR = 2  # prepared voxels of a coarse one along the finest axis
 RIGHT_OF = {"left": "right", "l": "r"}
 
 
@@ -58,6 +61,9 @@ def plan_model(
             memory_gb=params.memory_gb,
             largest_batch=params.largest_batch,
         )
+        if model.coarse:
+            coarse = plan_coarse(params, model, plan, patch)
+            patch = patch.model_copy(update={"coarse": coarse})
     except DataError as error:
         raise DataError(f"params.yaml, model {name}: {error}") from error
     pairs = find_pairs(plan.structures)
@@ -75,7 +81,58 @@ def plan_model(
         patch.batch_size,
         patch.memory_gb,
     )
+    if patch.coarse is not None:
+        log.info(
+            "plan %s: first at %s voxels a coarse one, in patches of %s, about %.1f GB",
+            name,
+            " x ".join(map(str, patch.coarse.factor)),
+            " x ".join(map(str, patch.coarse.patch_size)),
+            patch.coarse.memory_gb,
+        )
     return patch
+
+
+def plan_coarse(
+    params: PlanParams, model: ModelShape, plan: Plan, patch: PatchPlan
+) -> CoarsePlan:
+    """Choose the resolution at which a model first looks for structures.
+
+    The factor along the finest axis is the number of patches that it takes to cover the
+    median case, at least LEAST_FACTOR; along the others coarse voxels become as equal
+    in length as whole factors make them.
+
+    Args:
+        params: The section plan.
+        model: What its params say of patches.
+        plan: The plan of all models.
+        patch: The planned patch at full resolution.
+
+    Raises:
+        DataError: If nothing fits the memory.
+    """
+    median = plan.profile.median_prepared_shape
+    needed = (-(-n // size) for n, size in zip(median, patch.patch_size, strict=True))
+    side = max(LEAST_FACTOR, *needed) * min(plan.spacing)
+    i, j, k = (max(1, round(side / step)) for step in plan.spacing)
+    factor = i, j, k
+    found = plan_patch(
+        model.coarse_network_spec(plan, factor),
+        profile=plan.profile.model_copy(
+            update={"median_prepared_shape": shrunk_shape(median, factor)}
+        ),
+        spacing=coarse_plan(plan, factor).spacing,
+        slice_axis=None,
+        patch_size="auto",
+        batch_size=patch.batch_size,
+        memory_gb=params.memory_gb,
+        largest_batch=params.largest_batch,
+    )
+    return CoarsePlan(
+        factor=factor,
+        patch_size=found.patch_size,
+        memory_gb=found.memory_gb,
+        topology=found.topology,
+    )
 
 
 def find_pairs(structures: Sequence[str]) -> list[tuple[str, str]]:

@@ -72,5 +72,12 @@ class ModelShape(Protocol):
     def learns_instances(self) -> bool:
         """Whether the model needs instance ids."""
 
+    @property
+    def coarse(self) -> bool:
+        """Whether it first looks for where structures are, at a coarse resolution."""
+
+    def coarse_network_spec(self, plan: Plan, factor: Triple) -> NetworkSpec:
+        """The network that looks at a coarse resolution."""
+
     def network_spec(self, plan: Plan) -> NetworkSpec:
         """The network for the channels and structures of a plan."""

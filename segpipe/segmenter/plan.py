@@ -125,6 +125,22 @@ class DatasetProfile(Document):
     class_frequencies: tuple[NonNegativeFloat, ...]
 
 
+class CoarsePlan(Document):
+    """The resolution at which a model first looks for where structures are.
+
+    Attributes:
+        factor: Prepared voxels of a coarse voxel along i, j, k.
+        patch_size: Input voxels of the coarse network along i, j, k.
+        memory_gb: Estimated memory of its training step.
+        topology: Strides and kernels of a network that follows the patch.
+    """
+
+    factor: tuple[PositiveInt, PositiveInt, PositiveInt]
+    patch_size: tuple[PositiveInt, PositiveInt, PositiveInt]
+    memory_gb: float
+    topology: Topology | None = Field(None, exclude_if=is_empty)
+
+
 class PatchPlan(Document):
     """Patches and batches of a model.
 
@@ -135,6 +151,7 @@ class PatchPlan(Document):
         slice_axis: The axis across which a 2-D network takes slices; None in 3-D.
         memory_gb: Estimated memory of a training step.
         topology: Strides and kernels of a network that follows the patch.
+        coarse: Where the model first looks at a coarse resolution, how.
     """
 
     format_version: Literal[1]
@@ -143,6 +160,7 @@ class PatchPlan(Document):
     slice_axis: int | None
     memory_gb: float
     topology: Topology | None = Field(None, exclude_if=is_empty)
+    coarse: CoarsePlan | None = Field(None, exclude_if=is_empty)
 
 
 Plan.model_rebuild()

@@ -20,6 +20,7 @@ from segpipe.segmenter.compute import (
     build_compute,
 )
 from segpipe.segmenter.inference.blending import blend
+from segpipe.segmenter.inference.coarse import Finder
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.inference.label_slab import LabelSlab, Wanted
 from segpipe.segmenter.inference.labelling import label_slabs
@@ -29,11 +30,13 @@ from segpipe.segmenter.rules.postprocessing import apply_rules
 from segpipe.segmenter.settings import SegmentSettings
 from segpipe.segmenter.spec import (
     SegmenterSpec,
+    coarse_spec,
     combine_specs,
     read_networks,
     spec_file,
     write_networks,
 )
+from segpipe.segmenter.tiles.emptiness import Near
 from segpipe.segmenter.tiles.sliding_window import Slab
 
 
@@ -69,10 +72,13 @@ class Segmenter:
         spec: All that is needed besides the weights.
         networks: One network per fold; their probabilities are averaged. Their weights
             stay as they are once they have run: OpenVINO has a copy.
+        coarse: Segmenter that finds where structures are, at a coarse resolution, if
+            the spec says how; all else is background.
     """
 
     spec: SegmenterSpec
     networks: tuple[Network, ...]
+    coarse: "Segmenter | None" = None
     _converted: dict[Compute, list[OpenVinoNetwork]] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -85,11 +91,17 @@ class Segmenter:
             DataError: If spec or weights are missing or have another format.
         """
         spec = SegmenterSpec.read(spec_file(folder))
-        return cls(spec, read_networks(folder, spec))
+        coarse = None
+        if spec.coarse is not None:
+            first = coarse_spec(spec, spec.coarse)
+            coarse = cls(first, read_networks(folder, first, "coarse"))
+        return cls(spec, read_networks(folder, spec), coarse)
 
     def save(self, folder: Path) -> None:
         """Write spec and weights; equal segmenters give equal bytes."""
         write_networks(folder, self.networks)
+        if self.coarse is not None:
+            write_networks(folder, self.coarse.networks, "coarse")
         self.spec.write(spec_file(folder))
 
     @classmethod
@@ -104,7 +116,14 @@ class Segmenter:
         members = [cls.load(folder) for folder in folders]
         spec = combine_specs(folders, [one.spec for one in members])
         networks = tuple(net for member in members for net in member.networks)
-        return cls(spec, networks)
+        coarse = None
+        if spec.coarse is not None:
+            finders = [member.coarse for member in members if member.coarse is not None]
+            coarse = cls(
+                coarse_spec(spec, spec.coarse),
+                tuple(net for finder in finders for net in finder.networks),
+            )
+        return cls(spec, networks, coarse)
 
     def probabilities(
         self,
@@ -117,6 +136,7 @@ class Segmenter:
         with_disagreement: bool = False,
         floors: Float32[np.ndarray, " channel"] | None = None,
         stopwatch: Stopwatch | None = None,
+        near: Near | None = None,
     ) -> Iterator[Slab]:
         """Probabilities on the prepared grid, slab by slab: mean of the folds.
 
@@ -133,6 +153,7 @@ class Segmenter:
             floors: Prepared value of each channel where the image holds nothing, if
                 the networks need not run there.
             stopwatch: Measures the time in the network.
+            near: Where structures may be, as ``finder`` finds it; by default anywhere.
         """
         return blend(
             self.spec,
@@ -145,7 +166,15 @@ class Segmenter:
             with_disagreement=with_disagreement,
             floors=floors,
             stopwatch=stopwatch or Stopwatch(),
+            near=near,
         )
+
+    def finder(self, compute: Compute) -> Finder | None:
+        """Finds where structures may be; None if they are looked for everywhere."""
+        if self.coarse is None or self.spec.coarse is None:
+            return None
+        networks = self.coarse._logits(compute)
+        return Finder(self.coarse.spec, self.spec.coarse, networks)
 
     def _logits(self, compute: Compute) -> list[Logits]:
         """The networks as functions of tiles, converted once where OpenVINO runs."""
@@ -203,6 +232,7 @@ class Segmenter:
             inference,
             wanted=Wanted(probabilities, uncertainty, inside),
             stopwatch=stopwatch or Stopwatch(),
+            finder=self.finder(inference.compute),
         )
 
     def segment(self, image: Image, inference: Inference) -> LabelMap:

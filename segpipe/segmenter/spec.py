@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from segpipe.images.borders import Separation
+from segpipe.images.grid import Triple
 from segpipe.images.instances import LEVELS
 from segpipe.images.values import Legend
 from segpipe.networks.build import NetworkSpec, build_network
@@ -30,6 +31,7 @@ from segpipe.segmenter.rules.instances import (
 from segpipe.segmenter.rules.postprocessing import StructureRule, combine_rules
 
 SPEC = "spec.json"
+Stem = Literal["weights", "coarse"]  # of the files of weights
 SCHEME = "models:/"  # begins the address of a registered segmenter, instead of a folder
 HEADER_BYTES = 1024  # of a header of weights for one tensor; it needs about 100
 
@@ -190,6 +192,27 @@ def _by_level(
     return shares[:, 1:].reshape(len(shares), -1, LEVELS, *shares.shape[2:])
 
 
+class CoarseSpec(Document):
+    """How a segmenter first finds where structures are, at a coarse resolution.
+
+    Attributes:
+        network: The coarse network, which tells structures from background.
+        factor: Prepared voxels of a coarse voxel along i, j, k.
+        patch_size: Input voxels of a training patch.
+        threshold: Probability of a structure above which the place is looked at.
+        reach: Coarse voxels on each side of such a place that are looked at, too.
+        missed: The largest share of a structure's voxels in a validation case that lies
+            where the segmenter does not look.
+    """
+
+    network: NetworkSpec
+    factor: tuple[PositiveInt, PositiveInt, PositiveInt]
+    patch_size: tuple[PositiveInt, PositiveInt, PositiveInt]
+    threshold: float
+    reach: int
+    missed: float
+
+
 def spec_file(folder: Path) -> Path:
     """The file of the spec in the folder of a segmenter."""
     return folder / SPEC
@@ -212,6 +235,7 @@ class SegmenterSpec(Document):
             ``contact`` as a class of its own; or the levels of ``distance``.
         instances: Rule of each structure, without background, by which its instances
             are told apart; none for connected components.
+        coarse: How it first finds where structures are; None if it looks everywhere.
     """
 
     format_version: Literal[1]
@@ -225,6 +249,7 @@ class SegmenterSpec(Document):
     separation: Separation | None = None  # older segmenters do not say it
     target: Target = Field("labels", exclude_if=lambda target: target == "labels")
     instances: tuple[InstanceRule, ...] = Field((), exclude_if=is_empty)
+    coarse: CoarseSpec | None = Field(None, exclude_if=is_empty)
 
     @property
     def outputs(self) -> Outputs:
@@ -249,6 +274,34 @@ class SegmenterSpec(Document):
         return {v: rule for v, rule in pairs if rule.drops or rule.fill_holes}
 
 
+def coarse_plan(plan: Plan, factor: Triple) -> Plan:
+    """The plan of a coarse network: the same images, and one structure of all."""
+    i, j, k = (step * n for step, n in zip(plan.spacing, factor, strict=True))
+    return plan.model_copy(
+        update={
+            "spacing": (i, j, k),
+            "structures": ("background", "structure"),
+            "values": (0, 1),
+            "ignore": None,
+            "unions": None,
+            "emptiness": None,
+        }
+    )
+
+
+def coarse_spec(spec: SegmenterSpec, coarse: CoarseSpec) -> SegmenterSpec:
+    """The coarse networks of a segmenter as a segmenter of their own."""
+    return SegmenterSpec(
+        format_version=1,
+        model=spec.model,
+        network=coarse.network,
+        plan=coarse_plan(spec.plan, coarse.factor),
+        patch_size=coarse.patch_size,
+        slice_axis=None,
+        temperatures=(1.0,) * len(spec.temperatures),
+    )
+
+
 def combine_specs(
     folders: Sequence[Path], specs: Sequence[SegmenterSpec]
 ) -> SegmenterSpec:
@@ -266,7 +319,10 @@ def combine_specs(
         "postprocessing": combine_rules([spec.postprocessing for spec in specs]),
         "instances": combine_instance_rules([spec.instances for spec in specs]),
     }
-    combined = [spec.model_copy(update=shared) for spec in specs]
+    combined = [
+        spec.model_copy(update={**shared, "coarse": coarse})
+        for spec, coarse in zip(specs, _combine_coarse(specs), strict=True)
+    ]
     for folder, spec in zip(folders, combined, strict=True):
         if spec != combined[0]:
             raise DataError(
@@ -276,28 +332,45 @@ def combine_specs(
     return combined[0]
 
 
+def _combine_coarse(specs: Sequence[SegmenterSpec]) -> list[CoarseSpec | None]:
+    """The coarse part of each fold, with the lowest threshold of all of them."""
+    known = [spec.coarse for spec in specs if spec.coarse is not None]
+    shared = {
+        "threshold": min((one.threshold for one in known), default=0),
+        "missed": max((one.missed for one in known), default=0),
+    }
+    return [spec.coarse and spec.coarse.model_copy(update=shared) for spec in specs]
+
+
 def read_combined_spec(folders: Sequence[Path]) -> SegmenterSpec:
     """Read the specs of several folds as one, without their weights."""
     read = [SegmenterSpec.read(spec_file(folder)) for folder in folders]
     return combine_specs(folders, read)
 
 
-def weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path, stem: Stem = "weights") -> list[Path]:
     """Files of weights in a segmenter's folder, in numerical order: 2 before 10."""
-    files = folder.glob("weights-*.safetensors")
+    files = folder.glob(f"{stem}-*.safetensors")
     return sorted(files, key=lambda file: (len(file.name), file.name))
 
 
-def read_networks(folder: Path, spec: SegmenterSpec) -> tuple[Network, ...]:
+def read_networks(
+    folder: Path, spec: SegmenterSpec, stem: Stem = "weights"
+) -> tuple[Network, ...]:
     """Read the networks from the files of weights; nothing is unpickled.
+
+    Args:
+        folder: Folder of the segmenter.
+        spec: Its spec, or that of its coarse networks.
+        stem: What the names of the files begin with.
 
     Raises:
         DataError: If weights are missing, do not fit the spec, or are not finite.
     """
-    files = weight_files(folder)
+    files = weight_files(folder, stem)
     if not files:
         raise DataError(
-            f"{folder}: expected weights-0.safetensors, found none; "
+            f"{folder}: expected {stem}-0.safetensors, found none; "
             "is it the complete folder of a segmenter?"
         )
     networks = []
@@ -338,7 +411,9 @@ def _check_header(file: Path, *, tensors: int) -> None:
         )
 
 
-def write_networks(folder: Path, networks: Sequence[Network]) -> None:
+def write_networks(
+    folder: Path, networks: Sequence[Network], stem: Stem = "weights"
+) -> None:
     """Write one file of weights per network; equal weights give equal bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, network in enumerate(networks):
@@ -346,12 +421,13 @@ def write_networks(folder: Path, networks: Sequence[Network]) -> None:
             name: value.detach().cpu().contiguous()
             for name, value in network.state_dict().items()
         }
-        (folder / f"weights-{number}.safetensors").write_bytes(save(state))
+        (folder / f"{stem}-{number}.safetensors").write_bytes(save(state))
 
 
 def segmenter_digest(folder: Path) -> str:
     """Identity of a segmenter: SHA-256 over its spec and weights."""
     files = [spec_file(folder), *weight_files(folder)]
+    files += weight_files(folder, "coarse")
     return digest_json({file.name: digest_file(file) for file in files})
 
 

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -15,14 +15,13 @@ import torch
 
 from segpipe.dataset.prepared import index_file
 from segpipe.dataset.split import split_file
-from segpipe.networks.build import build_network, margin_of
+from segpipe.networks.build import margin_of
 from segpipe.networks.catalogue import Network
 from segpipe.project.documents import expect_file, write_folder
 from segpipe.project.fingerprint import digest_file, digest_json, fingerprint
 from segpipe.project.paths import Paths
 from segpipe.project.progress import track
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import patch_plan_file, plan_file
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.training.checkpoints import Progress, drop_checkpoint, hold_checkpoints
@@ -39,18 +38,15 @@ from segpipe.training.record import (
 )
 from segpipe.training.step import augment_patches, draw_patches, rate_of, train_step
 from segpipe.training.task.build import Task, build_task
+from segpipe.training.task.coarse import coarse_task
 from segpipe.training.task.section import TrainParams
 from segpipe.training.task.start import start_or_resume
-from segpipe.training.validation.choosing import (
-    choose_instances,
-    choose_postprocessing,
-    without_debris,
-)
-from segpipe.training.validation.temperature import calibrate
+from segpipe.training.validation.finishing import Coarse, finish
 from segpipe.training.validation.validate import (
     FIGURE,
     can_judge,
     find_doubts,
+    usual_inference,
     validate,
     validation_names,
 )
@@ -117,24 +113,15 @@ def run(
     )
     task = build_task(params, model, fold, compute, paths, record.fingerprint, world)
     with hold_checkpoints(task.checkpoints):
-        progress = start_or_resume(task)
         if world.first:
-            _lead(task, progress, record, paths, fold, observe)
+            _lead(task, record, paths, fold, observe)
         else:
-            over = _is_over(task, progress)
-            while not over:
-                _take_steps(task, progress, bar="", alive=lambda: None)
-                over = world.agree(over, task.compute.device)
+            _learn_all(task, "", Observer(log=lambda rows: None, alive=lambda: None))
     world.leave()
 
 
 def _lead(
-    task: Task,
-    progress: Progress,
-    record: TrainingRecord,
-    paths: Paths,
-    fold: int,
-    observe: Observe,
+    task: Task, record: TrainingRecord, paths: Paths, fold: int, observe: Observe
 ) -> None:
     """Train as the first process, which also validates, logs and writes."""
     model, size = task.spec.model, task.world.size
@@ -144,13 +131,7 @@ def _lead(
     for warning in warnings:
         log.warning("train %s, fold %d: %s", model, fold, warning)
     with observe(record, task.compute) as observer:
-        observer.log(progress.history)
-        over = _is_over(task, progress)
-        while not over:
-            row = _train_epoch(task, progress, name=name, alive=observer.alive)
-            observer.log([row])
-            over = task.world.agree(_is_over(task, progress), task.compute.device)
-    _tell_end(task, progress, name)
+        first, progress = _learn_all(task, name, observer)
     judged = FIGURE[task.params.judged_by]
     if can_judge(task) and not any(row[judged] > 0 for row in progress.history):
         warnings = (*warnings, NOTHING_FOUND)
@@ -158,10 +139,42 @@ def _lead(
     changes = {"kept_epoch": progress.best_epoch, "warnings": warnings}
     record = record.model_copy(update=changes)
     with write_folder(training_folder(paths.artifacts, model, fold)) as folder:
-        _finish(task, progress).save(segmenter_folder(folder))
+        made = finish(task, progress, first)
+        made.save(segmenter_folder(folder))
         write_history(folder, progress.history)
+        if first is not None:
+            write_history(folder, first.progress.history, coarse=True)
         record.write(record_file(folder))
     drop_checkpoint(task.checkpoints)
+
+
+def _learn_all(
+    task: Task, name: str, observer: Observer
+) -> tuple[Coarse | None, Progress]:
+    """Train the coarse network, if there is one, and the network."""
+    first = None
+    if task.patch.coarse is not None:
+        coarse = coarse_task(task, task.patch.coarse)
+        silent = Observer(log=lambda rows: None, alive=observer.alive)
+        first = Coarse(coarse, _learn(coarse, f"{name}, coarse", silent))
+    return first, _learn(task, name, observer)
+
+
+def _learn(task: Task, name: str, observer: Observer) -> Progress:
+    """Train a network, or resume it; only the first process validates and logs."""
+    progress = start_or_resume(task)
+    observer.log(progress.history)
+    over = _is_over(task, progress)
+    while not over:
+        if task.world.first:
+            row = _train_epoch(task, progress, name=name, alive=observer.alive)
+            observer.log([row])
+        else:
+            _take_steps(task, progress, bar="", alive=observer.alive)
+        over = task.world.agree(_is_over(task, progress), task.compute.device)
+    if task.world.first:
+        _tell_end(task, progress, name)
+    return progress
 
 
 def _is_over(task: Task, progress: Progress) -> bool:
@@ -306,20 +319,9 @@ def _validate(
 ) -> dict[str, float]:
     segmenter = Segmenter(task.spec, (network,))
     cases = _announced(task.validation, alive)
-    figures = validate(segmenter, cases, _inference(task), task.params.judged_by)
+    figures = validate(segmenter, cases, usual_inference(task), task.params.judged_by)
     network.train()
     return figures
-
-
-def _inference(task: Task) -> Inference:
-    """Settings with which validation cases are segmented."""
-    return Inference(
-        overlap_fraction=task.params.validation_overlap_fraction,
-        blending="gaussian",
-        memory_gb=task.patch.memory_gb,
-        mirror=False,
-        compute=task.compute,
-    )
 
 
 def _announced(
@@ -329,29 +331,3 @@ def _announced(
     for case in cases:
         yield case
         alive()
-
-
-def _finish(task: Task, progress: Progress) -> Segmenter:
-    """Build the segmenter of the kept epoch, calibrated and with its rules."""
-    network = build_network(task.spec.network)
-    network.load_state_dict(progress.best_weights)
-    made = Segmenter(task.spec, (network,))
-    if task.params.calibrate:
-        chosen = {"temperatures": (calibrate(network, task),)}
-        made = replace(made, spec=made.spec.model_copy(update=chosen))
-    if task.params.postprocessing == "auto":
-        rules = choose_postprocessing(made, task.validation, _inference(task))
-        spec = made.spec.model_copy(update={"postprocessing": rules})
-        made = replace(made, spec=spec)
-    if task.params.judged_by == "instances":
-        made = _with_instances(task, made)
-    return made
-
-
-def _with_instances(task: Task, made: Segmenter) -> Segmenter:
-    """The segmenter with rules of its instances; its label map drops debris, too."""
-    chosen = choose_instances(made, task.validation, _inference(task))
-    changes: dict[str, Any] = {"instances": chosen}
-    if task.params.postprocessing == "auto":
-        changes["postprocessing"] = without_debris(made.spec.postprocessing, chosen)
-    return replace(made, spec=made.spec.model_copy(update=changes))

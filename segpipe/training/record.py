@@ -80,9 +80,9 @@ def record_file(training: Path) -> Path:
     return training / RECORD
 
 
-def history_file(training: Path) -> Path:
-    """The file of the history in the folder of a training."""
-    return training / "history.csv"
+def history_file(training: Path, *, coarse: bool = False) -> Path:
+    """The file of the history in the folder of a training, or of its coarse network."""
+    return training / ("coarse_history.csv" if coarse else "history.csv")
 
 
 def read_record(training: Path) -> TrainingRecord:
@@ -132,7 +132,7 @@ def read_kept_row(training: Path) -> dict[str, float]:
     return next(row for row in history if row["epoch"] == kept)
 
 
-def write_history(training: Path, history: History) -> None:
+def write_history(training: Path, history: History, *, coarse: bool = False) -> None:
     """Write the history into the folder of a training, nine digits a value."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
@@ -141,4 +141,4 @@ def write_history(training: Path, history: History) -> None:
         writer.writerow(
             {k: "" if math.isnan(v) else f"{v:.9g}" for k, v in row.items()}
         )
-    write_text(history_file(training), text.getvalue())
+    write_text(history_file(training, coarse=coarse), text.getvalue())

@@ -13,7 +13,13 @@ from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
 from segpipe.segmenter.rules.instances import Target
 from segpipe.segmenter.rules.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec import Outputs, SegmenterSpec
+from segpipe.segmenter.spec import (
+    CoarseSpec,
+    Outputs,
+    SegmenterSpec,
+    coarse_plan,
+    coarse_spec,
+)
 
 NONE = Normalization(kind="none", low=0, high=0, mean=0, standard_deviation=0)
 ZSCORE = Normalization(kind="zscore", low=0, high=0, mean=0, standard_deviation=0)
@@ -105,6 +111,27 @@ def make_segmenter(
         target=target,
     )
     return Segmenter(made, tuple(networks))
+
+
+def with_coarse(
+    made: Segmenter, *, factor: Triple, threshold: float, reach: int = 0
+) -> Segmenter:
+    """The segmenter with coarse networks of random weights, one for each fold."""
+    plan = coarse_plan(made.spec.plan, factor)
+    first = make_segmenter(
+        plan, network="unet3d", seeds=tuple(range(7, 7 + len(made.networks)))
+    )
+    how = CoarseSpec(
+        network=first.spec.network,
+        factor=factor,
+        patch_size=first.spec.patch_size,
+        threshold=threshold,
+        reach=reach,
+        missed=0,
+    )
+    spec = made.spec.model_copy(update={"coarse": how})
+    finder = Segmenter(coarse_spec(spec, how), first.networks)
+    return Segmenter(spec, made.networks, finder)
 
 
 def segmenter_of_noise(

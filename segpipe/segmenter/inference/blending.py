@@ -14,7 +14,7 @@ from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.inference.turning import leading, turn, turn_back
 from segpipe.segmenter.inference.voting import Logits, vote
 from segpipe.segmenter.spec import SegmenterSpec
-from segpipe.segmenter.tiles.emptiness import Blank
+from segpipe.segmenter.tiles.emptiness import Blank, Near
 from segpipe.segmenter.tiles.layout import Box, whole_box
 from segpipe.segmenter.tiles.sliding_window import Slab, slabs
 
@@ -32,6 +32,7 @@ def blend(
     floors: Float32[np.ndarray, " channel"] | None,
     stopwatch: Stopwatch,
     within: Box | None = None,
+    near: Near | None = None,
 ) -> Iterator[Slab]:
     """Probabilities on the prepared grid, slab by slab: mean of the folds.
 
@@ -49,6 +50,7 @@ def blend(
         stopwatch: Measures the time in the network.
         within: Box of the volume, in the order in which slices come, that slabs cover;
             by default all of it.
+        near: Where structures may be; by default everywhere.
     """
     device = inference.compute.device
     tiling = tiling_of(spec, shape, inference, slices_at=slices_at, backwards=backwards)
@@ -79,17 +81,22 @@ def blend(
         tiling=tiling,
         device=device,
         sums_on=None if fits else torch.device("cpu"),
-        blank=None if floors is None else _blank(spec, floors, classes),
+        blank=_blank(spec, floors, near, classes),
         within=box,
     )
 
 
 def _blank(
-    spec: SegmenterSpec, floors: Float32[np.ndarray, " channel"], classes: int
+    spec: SegmenterSpec,
+    floors: Float32[np.ndarray, " channel"] | None,
+    near: Near | None,
+    classes: int,
 ) -> Blank | None:
-    """What is certain where an image holds nothing, if the plan knows a reach."""
-    known = spec.plan.emptiness
-    if known is None:
+    """Where no structure is; None if nothing is known of it."""
+    empty = spec.plan.emptiness if floors is not None else None
+    if empty is None and near is None:
         return None
     channel = None if spec.outputs.overlap else 0
-    return Blank(floors, known.reach, classes, channel)
+    if empty is None:
+        return Blank(None, 0, near, classes, channel)
+    return Blank(floors, empty.reach, near, classes, channel)

@@ -3,11 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from jaxtyping import Float32
+
 from segpipe.images.grid import Orientation, Triple
 from segpipe.images.volume import ImageStream
 from segpipe.project.errors import DataError
 from segpipe.segmenter.compute import Stopwatch
 from segpipe.segmenter.inference.blending import blend
+from segpipe.segmenter.inference.coarse import Finder
 from segpipe.segmenter.inference.cutting import columns_of
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.inference.label_slab import (
@@ -23,6 +27,7 @@ from segpipe.segmenter.inference.voting import Logits
 from segpipe.segmenter.preprocessing.images import case_moments, prepared_parts
 from segpipe.segmenter.preprocessing.normalization import prepared_floors
 from segpipe.segmenter.spec import SegmenterSpec
+from segpipe.segmenter.tiles.emptiness import Near
 from segpipe.segmenter.tiles.layout import Box
 from segpipe.segmenter.tiles.resampling import (
     resampled_box,
@@ -43,6 +48,7 @@ class _Run:
         inference: How the networks run.
         wanted: Which maps.
         watch: Measures the phases.
+        near: Where structures may be; None if they may be everywhere.
     """
 
     spec: SegmenterSpec
@@ -52,6 +58,7 @@ class _Run:
     inference: Inference
     wanted: Wanted
     watch: Stopwatch
+    near: Near | None = None
 
     @property
     def orientation(self) -> Orientation:
@@ -86,6 +93,24 @@ class _Run:
             voxel_bytes=self.wanted.voxel_bytes,
         )
 
+    def parts(self) -> Iterator[Float32[np.ndarray, "channel _ j k"]]:
+        """The prepared slices."""
+        prepared = prepared_parts(self.source, self.spec.plan, self.moments)
+        return self.watch.of("prepare", prepared)
+
+    def looked_up(self, finder: Finder) -> "_Run":
+        """The run with where structures may be."""
+        at = self.orientation.slices_at
+        near = finder.find(
+            self.parts(),
+            self.prepared,
+            self.inference,
+            slices_at=at,
+            backwards=self.orientation.flips[at],
+            stopwatch=self.watch,
+        )
+        return replace(self, near=near)
+
     def maps(self, box: Box | None) -> Iterator[tuple[int, Maps]]:
         """The first slice and the maps of slices, of the image or a box of it."""
         plan, watch, at = self.spec.plan, self.watch, self.orientation.slices_at
@@ -96,7 +121,7 @@ class _Run:
         blended = blend(
             self.spec,
             self.networks,
-            watch.of("prepare", prepared_parts(self.source, plan, self.moments)),
+            self.parts(),
             self.prepared,
             self.inference,
             slices_at=at,
@@ -105,6 +130,7 @@ class _Run:
             floors=floors,
             stopwatch=watch,
             within=None if box is None else source_box(box, *shapes),
+            near=self.near,
         )
         blended = watch.of("blend", blended)
         if box is None:
@@ -125,8 +151,11 @@ def label_slabs(
     *,
     wanted: Wanted,
     stopwatch: Stopwatch,
+    finder: Finder | None = None,
 ) -> Iterator[LabelSlab]:
     """Segment an image of any length, as ``Segmenter.slabs`` says.
+
+    With a finder, structures are looked for where it says only.
 
     Raises:
         DataError: If the image has other channels than the training images.
@@ -141,6 +170,8 @@ def label_slabs(
     with stopwatch.phase("prepare"):
         moments = case_moments(timed, plan)
     run = _Run(spec, networks, timed, moments, inference, wanted, stopwatch)
+    if finder is not None:
+        run = run.looked_up(finder)
     columns = run.columns()
     if len(columns) > 1:
         goal = leading(run.goal, run.orientation.slices_at)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32
+from torch import Tensor
 
 from segpipe.images.grid import Triple
 from segpipe.images.region import held_voxels
@@ -27,20 +28,80 @@ from segpipe.segmenter.tiles.tiling import Tiling
 
 
 @dataclass(frozen=True, eq=False)
-class Blank:
-    """Where an image holds nothing, and what is certain there.
+class Near:
+    """Where structures may be in a prepared volume, on a coarse grid.
 
     Attributes:
-        floors: Value of each channel of the prepared slices where there is nothing.
+        mask: Where they may be.
+        blocks: Coarse voxel of each voxel along each axis, in the order of the mask's.
+    """
+
+    mask: Bool[np.ndarray, "i j k"]
+    blocks: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+    @classmethod
+    def of(
+        cls,
+        mask: Bool[np.ndarray, "i j k"],
+        shape: Triple,
+        factor: Triple,
+        *,
+        slices_at: int,
+        backwards: bool,
+    ) -> "Near":
+        """Build it for the order in which slices come.
+
+        Args:
+            mask: Where structures may be, along the canonical axes.
+            shape: Shape of the prepared volume, along the canonical axes.
+            factor: Voxels of a coarse voxel along the canonical axes.
+            slices_at: The canonical axis along which slices come.
+            backwards: Whether the last slice comes first.
+        """
+        blocks = [np.arange(size) // n for size, n in zip(shape, factor, strict=True)]
+        first = blocks.pop(slices_at)
+        first = first[::-1] if backwards else first
+        return cls(np.moveaxis(mask, slices_at, 0), (first, blocks[0], blocks[1]))
+
+    def planes(
+        self, start: int, stop: int, rows: slice, columns: slice
+    ) -> Bool[np.ndarray, "n j k"]:
+        """Where structures may be in some slices of a box."""
+        first, j, k = self.blocks
+        found: np.ndarray = self.mask[np.ix_(first[start:stop], j[rows], k[columns])]
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Blank:
+    """Where no structure is, and what is certain there.
+
+    Attributes:
+        floors: Value of each channel of the prepared slices where there is nothing;
+            None if images hold something everywhere.
         reach: Voxels on each side of a place that hold nothing, too.
+        near: Where structures may be; None if they may be everywhere.
         classes: Number of the network's outputs.
         channel: The output that is 1 where there is nothing; None if all are 0.
     """
 
-    floors: Float32[np.ndarray, " channel"]
+    floors: Float32[np.ndarray, " channel"] | None
     reach: int
+    near: Near | None
     classes: int
     channel: int | None
+
+    def clear(
+        self, values: Float32[Tensor, "n c j k"], start: int, within: Box
+    ) -> None:
+        """Make sure in place that slices of a box hold nothing far from structures."""
+        if self.near is None:
+            return
+        planes = self.near.planes(start, start + len(values), *within[1:])
+        far = torch.from_numpy(~planes).to(values.device)
+        values.masked_fill_(far[:, None], 0)
+        if self.channel is not None:
+            values[:, self.channel].masked_fill_(far, 1)
 
 
 def list_tiles(
@@ -104,8 +165,14 @@ def _held_plane(
     stop = min(shape[0], start + tiling.window[0] + reach)
     block = source.ahead(max(0, start - reach), stop)
     held = np.zeros(shape[1:], dtype=bool)
-    for number in range(block.shape[1]):
-        held |= held_voxels(block[:, number], blank.floors)
+    everything = slice(0, shape[1]), slice(0, shape[2])
+    for number, at in enumerate(range(max(0, start - reach), stop)):
+        plane = np.ones(shape[1:], dtype=bool)
+        if blank.floors is not None:
+            plane = held_voxels(block[:, number], blank.floors)
+        if blank.near is not None:
+            plane &= blank.near.planes(at, at + 1, *everything)[0]
+        held |= plane
     return held
 
 

@@ -107,6 +107,8 @@ def slabs(
             while base < done:  # up to the end of the ring buffer or of a slab
                 end = min(done, base + each, base - base % held + held)
                 ready = sums[base % held : (end - 1) % held + 1]
+                if blank is not None:
+                    blank.clear(ready, base, box)
                 yield Slab(base, ready.clone())
                 ready.zero_()
                 base = end

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float32, Integer
 
 from segpipe.dataset.prepared import read_counts, read_separation
 from segpipe.dataset.split import Split, read_split
@@ -214,6 +215,14 @@ def _class_weights(
     if params.class_weights == "none":
         return np.ones(spec.outputs.learned, np.float32)
     counts = read_counts(paths.artifacts, sparse=params.sparse_annotation)
-    total = np.sum([counts[name] for name in training], axis=0).astype(np.float64)
+    total = np.sum([counts[name] for name in training], axis=0)
+    return balanced_weights(total)
+
+
+def balanced_weights(
+    counts: Integer[np.ndarray, " class"],
+) -> Float32[np.ndarray, " class"]:
+    """N / (K N_k) of each class with N_k of all N voxels; 0 for a class without any."""
+    total = counts.astype(np.float64)
     weights = total.sum() / (len(total) * np.maximum(total, 1))
     return np.where(total > 0, weights, 0).astype(np.float32)

@@ -1,23 +1,27 @@
 """Section: what params.yaml says of a model, and the segmenter that it makes."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from segpipe.images.borders import Separation
+from segpipe.images.grid import Triple
 from segpipe.networks.build import NetworkSpec
 from segpipe.networks.catalogue import NETWORKS, NetworkName
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
 from segpipe.segmenter.plan import PatchPlan, Plan
 from segpipe.segmenter.rules.instances import Target
-from segpipe.segmenter.spec import Outputs, SegmenterSpec
+from segpipe.segmenter.spec import Outputs, SegmenterSpec, coarse_plan
 from segpipe.training.losses import LossParams
 from segpipe.training.optimization import BUDGETS, OptimizerParams
 from segpipe.training.patches.augmentation import AugmentationParams
 
 NONE = "none"  # of start_from
+COARSE_SHARE = 0.25  # of the epochs, which the coarse network learns for
+PLAIN = {"target": "labels", "judged_by": "dice", "border_weights": False}
 JudgedBy = Literal["dice", "instances"]
 
 
@@ -65,6 +69,8 @@ class TrainParams(Params):
         target: What is learned: ``labels``, where lines between touching instances are
             background; ``contact``, where these lines are a class of their own; or
             ``distance``, in levels how deep a voxel lies in its instance.
+        coarse: Train a second network at a coarse resolution, too, which finds where
+            structures are; the other one then works there only.
         judged_by: What the validation cases judge the epoch and all rules by: ``dice``,
             or ``instances``, the average precision of instances.
         seed: Seed of all random choices in the training.
@@ -103,6 +109,8 @@ class TrainParams(Params):
     # Neither in the params of projects that were written before them.
     target: Target = Field("labels", exclude_if=lambda target: target == "labels")
     judged_by: JudgedBy = Field("dice", exclude_if=lambda figure: figure == "dice")
+    # Never in the params of projects that were written before it.
+    coarse: bool = Field(False, exclude_if=lambda coarse: not coarse)
     seed: int
 
     @field_validator("epochs", "steps_per_epoch")
@@ -158,6 +166,16 @@ class TrainParams(Params):
             raise PydanticCustomError("target", "{text}", {"text": text})
         return target
 
+    @field_validator("coarse")
+    @classmethod
+    def _coarse_has_volumes(cls, coarse: bool, info: Any) -> bool:
+        """Refuse a coarse resolution beside a network that sees single slices."""
+        network = NETWORKS.get(info.data.get("network", ""))
+        if coarse and network is not None and network.dimensions == 2:
+            text = "expected false beside a 2-D network, which sees single slices"
+            raise PydanticCustomError("coarse", "{text}", {"text": text})
+        return coarse
+
     @property
     def dimensions(self) -> Literal[2, 3]:
         """Number of axes that the network convolves over: 2 or 3."""
@@ -205,6 +223,25 @@ class TrainParams(Params):
             out_channels=outputs.channels,
             base_channels=self.base_channels,
             padding=self.padding,
+        )
+
+    def coarse_network_spec(self, plan: Plan, factor: Triple) -> NetworkSpec:
+        """The network of this model that tells structures from background."""
+        coarse = self.model_copy(update=PLAIN)
+        return coarse.network_spec(coarse_plan(plan, factor))
+
+    @property
+    def of_coarse(self) -> "TrainParams":
+        """The params of the coarse network, which learns for a part of the epochs."""
+        return self.model_copy(
+            update={
+                **PLAIN,
+                "epochs": math.ceil(COARSE_SHARE * self.epochs),
+                "start_from": NONE,
+                "calibrate": False,
+                "postprocessing": "none",
+                "coarse": False,
+            }
         )
 
     def segmenter_spec(

@@ -17,6 +17,7 @@ from segpipe.evaluation.measures.metrics import (
 from segpipe.images.grid import Grid
 from segpipe.images.instances import find_targets
 from segpipe.images.volume import SLICES
+from segpipe.segmenter.compute import Stopwatch
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.rules.instances import InstanceRule, number_instances
@@ -88,6 +89,17 @@ def validate(
     return dict(zip(names, figures, strict=True))
 
 
+def usual_inference(task: Task) -> Inference:
+    """Settings with which validation cases are segmented."""
+    return Inference(
+        overlap_fraction=task.params.validation_overlap_fraction,
+        blending="gaussian",
+        memory_gb=task.patch.memory_gb,
+        mirror=False,
+        compute=task.compute,
+    )
+
+
 def find_doubts(task: Task) -> tuple[str, ...]:
     """Sentences about what the validation cases cannot judge; none if they can."""
     shown = {value for case in task.validation for value in case.places}
@@ -146,14 +158,27 @@ def _predict(
 ) -> Iterator[tuple[Int16[np.ndarray, "n j k"], np.ndarray | None]]:
     """Predict a case slab by slab along i: classes, and what instances need."""
     outputs = segmenter.spec.outputs
-    parts = (
-        case.image[:, start : start + SLICES]
-        for start in range(0, case.image.shape[1], SLICES)
-    )
-    for slab in segmenter.probabilities(parts, case.label.shape, inference):
+    shape = case.label.shape
+    finder, near = segmenter.finder(inference.compute), None
+    if finder is not None:
+        near = finder.find(
+            _parts(case),
+            shape,
+            inference,
+            slices_at=0,
+            backwards=False,
+            stopwatch=Stopwatch(),
+        )
+    for slab in segmenter.probabilities(_parts(case), shape, inference, near=near):
         classes = outputs.decode(slab.values)
         own = outputs.inside(slab.values, classes).cpu().numpy() if inside else None
         yield classes.cpu().numpy(), own
+
+
+def _parts(case: TrainingCase) -> Iterator[np.ndarray]:
+    """The slices of a case, along i."""
+    for start in range(0, case.image.shape[1], SLICES):
+        yield case.image[:, start : start + SLICES]
 
 
 @dataclass(frozen=True, eq=False)
