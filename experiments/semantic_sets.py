@@ -105,6 +105,7 @@ def _slabs(images: tuple[str, ...], label: str) -> Callable[[Path], list[Item]]:
 
 
 BEST = {"best-3d": "resenc3d", "hippocampus": "unet3d"}
+LARGE = BEST | {"body-ct": "resenc3d"}
 SETS = {
     one.folder: one
     for one in (
@@ -134,14 +135,14 @@ SETS = {
             ("FLAIR", "T1"),
             ("lesion",),
             _slabs(("patient07_FLAIR", "patient07_T1"), "patient07_GOLD_STANDARD"),
-            BEST,
+            LARGE,
         ),
         SemanticSet(
             "3d_totalseg_ct",
             ("CT",),
             (),
             _slabs(("example_ct_sm",), "example_seg"),
-            BEST,
+            LARGE,
         ),
     )
 }

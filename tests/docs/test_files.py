@@ -10,7 +10,9 @@ from tests.support.places import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
 VARIABLE = re.compile(r"CASE|MODEL|FOLD|STAGE|ENDING")
-UNUSED = {  # by the small project: it has no drawn instances and separates none
+UNUSED = {  # by the small project: no drawn instances, and no coarse resolution
+    "artifacts/train/MODEL/FOLD/segmenter/coarse-0.safetensors",
+    "artifacts/train/MODEL/FOLD/coarse_history.csv",
     "artifacts/preprocess/CASE/instances.npy",
     "artifacts/predict/MODEL/instances/CASE.ENDING",
     "artifacts/weigh/CASE/separation-2d.npy",

@@ -58,10 +58,17 @@ def export(model: str, output: Path, paths: Paths) -> str:
 
     Raises:
         DataError: If packages are missing, the output is not empty, the segmenter is
-            not complete, or logits differ by more than LIMIT. Nothing is left behind.
+            not complete or looks at a coarse resolution first, or logits differ by more
+            than LIMIT. Nothing is left behind.
     """
     _require_packages()
     segmenter, record = load_segmenter(model, paths)
+    if segmenter.coarse is not None:
+        raise DataError(
+            f"{model}: expected a segmenter that looks everywhere, found one with "
+            "coarse: true, whose exported networks would give other label maps; train "
+            "it with coarse: false to export it"
+        )
     found = []
     with _new_folder(output) as part:
         for number, network in enumerate(segmenter.networks):

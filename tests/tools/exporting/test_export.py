@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -20,7 +21,7 @@ from segpipe.segmenter.plan import Normalization
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import segmenter_digest
 from segpipe.tools.exporting.export import compare, export, write_onnx
-from tests.support.segmenters import ZSCORE, make_plan, make_segmenter
+from tests.support.segmenters import ZSCORE, make_plan, make_segmenter, with_coarse
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -234,3 +235,14 @@ def test_missing_packages_come_with_the_command_that_installs_them(
 
     with pytest.raises(DataError, match=r"found no onnx; run `pip install 'segpipe\["):
         export(str(tmp_path), tmp_path / "out", Paths(tmp_path))
+
+
+def test_a_segmenter_that_looks_at_a_coarse_resolution_first_is_refused(
+    tmp_path: Path,
+) -> None:
+    made = make_segmenter(make_plan(), network="unet3d")
+    with_coarse(made, factor=(2, 2, 2), threshold=0.5).save(tmp_path / "made")
+
+    with pytest.raises(DataError, match="train it with coarse: false to export it"):
+        export(str(tmp_path / "made"), tmp_path / "out", Paths(tmp_path))
+    assert not (tmp_path / "out").exists()
