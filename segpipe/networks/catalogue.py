@@ -6,18 +6,35 @@ a new network makes no trained one stale.
 
 from typing import Literal
 
+from segpipe.networks.context import Context
+from segpipe.networks.context_large import ContextLarge
+from segpipe.networks.dilated import Dilated
 from segpipe.networks.resenc2d import ResEnc2d
 from segpipe.networks.resenc3d import ResEnc3d
 from segpipe.networks.unet2d import UNet2d
 from segpipe.networks.unet3d import UNet3d
 from segpipe.networks.vnet import VNet
 
-Network = UNet2d | UNet3d | VNet | ResEnc2d | ResEnc3d
-NetworkName = Literal["unet2d", "unet3d", "vnet", "resenc2d", "resenc3d"]
+Network = (
+    UNet2d | UNet3d | VNet | ResEnc2d | ResEnc3d | Dilated | Context | ContextLarge
+)
+NetworkName = Literal[
+    "unet2d",
+    "unet3d",
+    "vnet",
+    "resenc2d",
+    "resenc3d",
+    "dilated",
+    "context",
+    "context_large",
+]
 NETWORKS: dict[str, type[Network]] = {
     "unet2d": UNet2d,
     "unet3d": UNet3d,
     "vnet": VNet,
     "resenc2d": ResEnc2d,
     "resenc3d": ResEnc3d,
+    "dilated": Dilated,
+    "context": Context,
+    "context_large": ContextLarge,
 }

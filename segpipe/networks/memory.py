@@ -14,6 +14,10 @@ FLOAT_BYTES = 4
 OUTPUTS_KEPT = 2
 # Weights, gradients, momentum and the copy of the best weights.
 WEIGHTS_KEPT = 4
+# oneDNN lays out weights anew, twice. That counts for the wide kernels that were dense
+# layers of a classifier, whose outputs are small.
+WIDE = 7
+COPIES = 2
 
 
 @cache
@@ -23,7 +27,8 @@ def forward_bytes(
     """Bytes that a forward pass of one tile holds at its peak, in float32.
 
     Twice the layer whose input and output together are largest (its input was put
-    together from two others that are still held), or what becomes of the logits.
+    together from two others that are still held), or what becomes of the logits, or
+    copies of the weights of a layer with a wide kernel.
 
     Args:
         spec: The network.
@@ -35,7 +40,7 @@ def forward_bytes(
         image = torch.zeros(1, spec.in_channels, *size)
     layers, logits = _pass(network, image, slice_axis)
     largest = max(given + output for given, output in layers)
-    values = max(2 * largest, largest + 3 * logits)
+    values = max(2 * largest, largest + 3 * logits, largest + _copied(network))
     return FLOAT_BYTES * (values + math.prod(image.shape))
 
 
@@ -58,6 +63,16 @@ def training_memory_gb(
         outputs * FLOAT_BYTES * OUTPUTS_KEPT / 1e9,
         weights * FLOAT_BYTES * WEIGHTS_KEPT / 1e9,
     )
+
+
+def _copied(network: Network) -> int:
+    """Values in the copies of the largest weights with a wide kernel; 0 without any."""
+    wide = (
+        weights.numel()
+        for weights in network.parameters()
+        if weights.ndim > 2 and max(weights.shape[2:]) >= WIDE
+    )
+    return COPIES * max(wide, default=0)
 
 
 def _pass(

@@ -56,6 +56,7 @@ def measured_peak(network: NetworkSpec, size: tuple[int, int, int]) -> int:
         ("unet3d", (32, 48, 40)),
         ("vnet", (32, 48, 32)),
         ("resenc2d", (1, 256, 192)),
+        ("context", (1, 256, 192)),
         ("resenc3d", (32, 48, 40)),
     ],
 )
@@ -81,6 +82,7 @@ def test_the_bytes_of_a_forward_pass_are_those_that_torch_holds(
         ("unet3d", (24, 32, 24)),
         ("vnet", (16, 32, 32)),
         ("resenc2d", (1, 128, 96)),
+        ("context", (1, 128, 96)),
         ("resenc3d", (24, 32, 24)),
     ],
 )

@@ -46,6 +46,9 @@ def load_pretrained(text: str, root: Path) -> Segmenter | None:
 def start_from(network: Network, segmenter: Segmenter, name: NetworkName) -> None:
     """Copy the weights whose shapes fit; all others keep their initial values.
 
+    A network whose paper trains it in stages takes the weights of those that it
+    ``starts_from``, too.
+
     Args:
         network: The network that is trained; changed in place.
         segmenter: The segmenter whose first network is copied.
@@ -55,8 +58,10 @@ def start_from(network: Network, segmenter: Segmenter, name: NetworkName) -> Non
         DataError: If the segmenter has another network, or no weights fit.
     """
     spec = segmenter.spec.network
-    if spec.name != name:
-        raise DataError(f"start_from: expected a {name}, found a {spec.name}")
+    known = (name, *getattr(network, "starts_from", ()))
+    if spec.name not in known:
+        expected = " or a ".join(known)
+        raise DataError(f"start_from: expected a {expected}, found a {spec.name}")
     old, new = segmenter.networks[0].state_dict(), network.state_dict()
     fitting = {
         key: value

@@ -30,10 +30,10 @@ class TrainParams(Params):
 
     Attributes:
         network: Name of the network.
-        base_channels: Width of the first level; 64 in the paper of unet2d, 32 in that
-            of unet3d and of resenc2d and resenc3d, 16 in that of vnet.
+        base_channels: Width of the first level; 64 in the paper of unet2d and in VGG16,
+            32 in that of unet3d and of resenc2d and resenc3d, 16 in that of vnet.
         padding: ``valid`` as in the U-Net papers, or ``same`` as in the V-Net paper and
-            in that of resenc2d and resenc3d.
+            in that of resenc2d and resenc3d; the network's own docstring says more.
         loss: The loss that the training minimizes.
         class_weights: Class weight w_c: ``balanced``, N / (K N_k) over the fold's
             training cases, or ``none``, 1.

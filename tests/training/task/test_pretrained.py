@@ -70,6 +70,23 @@ def test_another_network_is_refused(old: Segmenter) -> None:
         start_from(network, old, "vnet")
 
 
+def test_a_context_module_takes_the_front_end_that_was_trained_alone(
+    tmp_path: Path,
+) -> None:
+    """All weights but those of the module, as Yu and Koltun 2016 train it."""
+    plan = make_plan(structures=("background", "liver"), values=(0, 7))
+    save_segmenter(tmp_path / "old", plan, network="dilated")
+    front = Segmenter.load(tmp_path / "old")
+    network = build_network(front.spec.network.model_copy(update={"name": "context"}))
+    begun = network.state_dict()["context.layers.0.weight"].clone()
+    start_from(network, front, "context")
+
+    found = network.state_dict()
+    for name, value in front.networks[0].state_dict().items():
+        assert torch.equal(found[name], value)
+    assert torch.equal(found["context.layers.0.weight"], begun)
+
+
 def test_another_width_is_refused_where_nothing_fits(old: Segmenter) -> None:
     spec = {"base_channels": 4, "out_channels": 9}
     network = build_network(old.spec.network.model_copy(update=spec))
