@@ -98,5 +98,5 @@ def _blank(
         return None
     channel = None if spec.outputs.overlap else 0
     if empty is None:
-        return Blank(None, 0, near, classes, channel)
-    return Blank(floors, empty.reach, near, classes, channel)
+        return Blank(None, 0, classes, channel, near)
+    return Blank(floors, empty.reach, classes, channel, near)

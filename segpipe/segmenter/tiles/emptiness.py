@@ -80,16 +80,16 @@ class Blank:
         floors: Value of each channel of the prepared slices where there is nothing;
             None if images hold something everywhere.
         reach: Voxels on each side of a place that hold nothing, too.
-        near: Where structures may be; None if they may be everywhere.
         classes: Number of the network's outputs.
         channel: The output that is 1 where there is nothing; None if all are 0.
+        near: Where structures may be; None if they may be everywhere.
     """
 
     floors: Float32[np.ndarray, " channel"] | None
     reach: int
-    near: Near | None
     classes: int
     channel: int | None
+    near: Near | None = None
 
     def clear(
         self, values: Float32[Tensor, "n c j k"], start: int, within: Box
