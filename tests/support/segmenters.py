@@ -13,13 +13,13 @@ from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
 from segpipe.segmenter.rules.instances import Target
 from segpipe.segmenter.rules.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec import (
+from segpipe.segmenter.spec.document import (
     CoarseSpec,
-    Outputs,
     SegmenterSpec,
     coarse_plan,
     coarse_spec,
 )
+from segpipe.segmenter.spec.outputs import Outputs
 
 NONE = Normalization(kind="none", low=0, high=0, mean=0, standard_deviation=0)
 ZSCORE = Normalization(kind="zscore", low=0, high=0, mean=0, standard_deviation=0)

@@ -1,0 +1,1 @@
+"""The folder of a segmenter: its spec, what its outputs mean, and its weights."""
