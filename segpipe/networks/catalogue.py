@@ -8,15 +8,26 @@ from typing import Literal
 
 from segpipe.networks.context import Context
 from segpipe.networks.context_large import ContextLarge
+from segpipe.networks.deconvnet import DeconvNet
 from segpipe.networks.dilated import Dilated
 from segpipe.networks.resenc2d import ResEnc2d
 from segpipe.networks.resenc3d import ResEnc3d
+from segpipe.networks.segnet import SegNet
 from segpipe.networks.unet2d import UNet2d
 from segpipe.networks.unet3d import UNet3d
 from segpipe.networks.vnet import VNet
 
 Network = (
-    UNet2d | UNet3d | VNet | ResEnc2d | ResEnc3d | Dilated | Context | ContextLarge
+    UNet2d
+    | UNet3d
+    | VNet
+    | ResEnc2d
+    | ResEnc3d
+    | Dilated
+    | Context
+    | ContextLarge
+    | SegNet
+    | DeconvNet
 )
 NetworkName = Literal[
     "unet2d",
@@ -27,6 +38,8 @@ NetworkName = Literal[
     "dilated",
     "context",
     "context_large",
+    "segnet",
+    "deconvnet",
 ]
 NETWORKS: dict[str, type[Network]] = {
     "unet2d": UNet2d,
@@ -37,4 +50,6 @@ NETWORKS: dict[str, type[Network]] = {
     "dilated": Dilated,
     "context": Context,
     "context_large": ContextLarge,
+    "segnet": SegNet,
+    "deconvnet": DeconvNet,
 }

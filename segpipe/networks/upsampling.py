@@ -1,7 +1,7 @@
 """Up-sampling by name, in two dimensions, and the pooling that it undoes."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Int64
@@ -26,11 +26,12 @@ class Switches:
     Attributes:
         places: Place of each maximum in its channel, counted row by row.
         size: Size of the features before the pooling. An odd size is not twice the
-            pooled one: without it, the places would point at other pixels.
+            pooled one: without it, the places would point at other pixels. Two whole
+            numbers; tensors while a network is traced for an export.
     """
 
     places: Int64[Tensor, "B C oi oj"]
-    size: tuple[int, int]
+    size: tuple[Any, Any]
 
 
 def max_pool(

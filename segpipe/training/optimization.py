@@ -92,7 +92,8 @@ def average_weights(
     """Move the average of the weights towards those after a step.
 
     Early on, the past counts for less than its share, (1 + t) / (10 + t): the random
-    weights at the beginning are soon forgotten.
+    weights at the beginning are soon forgotten. What a batch normalization has counted
+    is a moving average already, and copied.
 
     Args:
         average: Holds the averages; changed in place.
@@ -109,3 +110,6 @@ def average_weights(
     with torch.no_grad():
         for old, new in pairs:
             old.lerp_(new, 1 - past)
+        counted = zip(average.buffers(), network.buffers(), strict=True)
+        for before, now in counted:
+            before.copy_(now)

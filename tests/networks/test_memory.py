@@ -57,6 +57,8 @@ def measured_peak(network: NetworkSpec, size: tuple[int, int, int]) -> int:
         ("vnet", (32, 48, 32)),
         ("resenc2d", (1, 256, 192)),
         ("context", (1, 256, 192)),
+        ("segnet", (1, 256, 192)),
+        ("deconvnet", (1, 256, 224)),
         ("resenc3d", (32, 48, 40)),
     ],
 )
@@ -83,6 +85,7 @@ def test_the_bytes_of_a_forward_pass_are_those_that_torch_holds(
         ("vnet", (16, 32, 32)),
         ("resenc2d", (1, 128, 96)),
         ("context", (1, 128, 96)),
+        ("segnet", (1, 128, 96)),
         ("resenc3d", (24, 32, 24)),
     ],
 )

@@ -89,3 +89,15 @@ def test_an_average_of_nothing_leaves_no_trace_in_the_section() -> None:
     """Records and fingerprints of trainings without it stay what they were."""
     assert "ema" not in params().model_dump(mode="json")
     assert params(ema=0.99).model_dump(mode="json")["ema"] == 0.99
+
+
+def test_the_average_has_what_batch_normalization_counted() -> None:
+    network, average = torch.nn.BatchNorm2d(2), torch.nn.BatchNorm2d(2)
+    network(torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(0)))
+
+    average_weights(average, network, share=0.9, step=0)
+
+    assert network.running_mean is not None
+    assert average.running_mean is not None
+    assert network.running_mean.any()
+    assert torch.equal(average.running_mean, network.running_mean)

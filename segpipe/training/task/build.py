@@ -205,9 +205,10 @@ def warn_of_planes(spec: SegmenterSpec) -> None:
 def _class_weights(
     params: TrainParams, spec: SegmenterSpec, training: tuple[str, ...], paths: Paths
 ) -> np.ndarray:
-    """Class weights w_c over the fold's training cases; their mean over voxels is 1.
+    """Class weights w_c over the fold's training cases.
 
-    A class without an annotated voxel has weight 0.
+    If they are balanced, their mean over voxels is 1. A class without an annotated
+    voxel has weight 0.
 
     Source:
         Ronneberger 2015, arXiv:1505.04597, section 3, says "to balance the class
@@ -216,8 +217,10 @@ def _class_weights(
     if params.class_weights == "none":
         return np.ones(spec.outputs.learned, np.float32)
     counts = read_counts(paths.artifacts, sparse=params.sparse_annotation)
-    total = np.sum([counts[name] for name in training], axis=0)
-    return balanced_weights(total)
+    of_cases = np.array([counts[name] for name in training])
+    if params.class_weights == "median_frequency":
+        return median_frequency_weights(of_cases)
+    return balanced_weights(of_cases.sum(axis=0))
 
 
 def balanced_weights(
@@ -227,3 +230,23 @@ def balanced_weights(
     total = counts.astype(np.float64)
     weights = total.sum() / (len(total) * np.maximum(total, 1))
     return np.where(total > 0, weights, 0).astype(np.float32)
+
+
+def median_frequency_weights(
+    counts: Integer[np.ndarray, "case class"],
+) -> Float32[np.ndarray, " class"]:
+    """Median of all frequencies over that of each class; 0 for a class without any.
+
+    The frequency of a class is its share of the voxels of the cases that contain it.
+
+    Source:
+        Eigen 2015, arXiv:1411.4734, section 6.3.2, as SegNet has it: Badrinarayanan
+        2017, arXiv:1511.00561, section 4.
+    """
+    there = counts > 0
+    voxels = np.where(there, counts.sum(axis=1, keepdims=True), 0).sum(axis=0)
+    known = there.any(axis=0)
+    share = counts.sum(axis=0)[known] / voxels[known]
+    weights = np.zeros(counts.shape[1], np.float32)
+    weights[known] = np.median(share) / share
+    return weights

@@ -37,7 +37,7 @@ def coarse_task(task: Task, coarse: CoarsePlan) -> Task:
     known = {case.name: shrink_case(task, case, coarse) for case in cases}
     training = [known[case.name] for case in task.training]
     weights = np.ones(2, np.float32)
-    if params.class_weights == "balanced":
+    if params.class_weights != "none":
         counts = [np.bincount(c.label[c.label >= 0], minlength=2) for c in training]
         weights = balanced_weights(np.sum(counts, axis=0))
     return replace(

@@ -37,7 +37,8 @@ class TrainParams(Params):
             in that of resenc2d and resenc3d; the network's own docstring says more.
         loss: The loss that the training minimizes.
         class_weights: Class weight w_c: ``balanced``, N / (K N_k) over the fold's
-            training cases, or ``none``, 1.
+            training cases; ``median_frequency``, median(f) / f_k with f_k the share of
+            class k in the cases that contain it; or ``none``, 1.
         border_weights: Add the border term of weigh to the weight of each voxel.
         sparse_annotation: Know only the voxels that annotate chose: in the loss, the
             weights, the choice of patches, the validation and all that it chooses.
@@ -81,7 +82,7 @@ class TrainParams(Params):
     base_channels: int
     padding: Literal["valid", "same"]
     loss: LossParams
-    class_weights: Literal["balanced", "none"]
+    class_weights: Literal["balanced", "median_frequency", "none"]
     border_weights: bool
     sparse_annotation: bool
     slice_axis: Literal["auto", 0, 1, 2]

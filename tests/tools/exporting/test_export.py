@@ -47,7 +47,11 @@ PATCHES = {
     ("vnet", "same"): (32, 16, 16),
     ("resenc2d", "same"): (32, 1, 16),
     ("resenc3d", "same"): (16, 16, 8),
+    ("context", "same"): (32, 1, 16),
+    ("segnet", "same"): (32, 1, 32),
+    ("deconvnet", "same"): (224, 1, 224),
 }
+OF_VGG16 = [("context", "same"), ("segnet", "same"), ("deconvnet", "same")]
 
 
 REGIONS = {
@@ -120,7 +124,7 @@ def write_channels(folder) -> list:
     return files
 
 
-@pytest.mark.parametrize(("name", "padding"), NETWORKS)
+@pytest.mark.parametrize(("name", "padding"), NETWORKS + OF_VGG16)
 def test_an_exported_network_takes_other_sizes_and_batches(
     tmp_path, name, padding
 ) -> None:

@@ -9,7 +9,11 @@ from segpipe.dataset.split import Fold, Split, read_split
 from segpipe.images.borders import Separation
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
-from segpipe.training.task.build import find_group, warn_of_planes
+from segpipe.training.task.build import (
+    find_group,
+    median_frequency_weights,
+    warn_of_planes,
+)
 from tests.support.projects import TRAIN, changed
 from tests.support.segmenters import make_plan, make_segmenter
 from tests.support.tasks import make_task
@@ -29,6 +33,19 @@ def test_class_weights_have_mean_one_under_the_training_cases(prepared: Paths) -
         np.testing.assert_allclose(task.class_weights, expected, rtol=1e-5)
     assert sum((label >= 0).sum() for label in known) < voxels.size
     assert make_task(prepared, class_weights="none").class_weights.tolist() == [1, 1, 1]
+
+
+def test_weights_by_median_frequency_are_those_of_segnet(prepared: Paths) -> None:
+    """By hand; class 2 is missing in one case, whose voxels do not count for it."""
+    counts = np.array([[70, 20, 10, 0], [90, 10, 0, 0]])
+    shares = np.array([160 / 200, 30 / 200, 10 / 100])
+
+    weights = median_frequency_weights(counts)
+
+    np.testing.assert_allclose(weights[:3], 0.15 / shares, rtol=1e-6)
+    assert weights[3] == 0
+    chosen = make_task(prepared, class_weights="median_frequency").class_weights
+    assert sorted(chosen)[1] == 1  # the median class
 
 
 def test_a_fold_that_split_has_not_is_refused(prepared: Paths) -> None:
