@@ -70,6 +70,10 @@ def segment(
     skip_empty: Annotated[
         str, typer.Option(help="auto: leave out what holds nothing; or never.")
     ] = SETTINGS.skip_empty,
+    coarse: Annotated[
+        str,
+        typer.Option(help="auto: look where coarse networks say; or never."),
+    ] = SETTINGS.coarse,
     threads: Annotated[
         int, typer.Option(min=0, help="CPU threads; 0: as many as there are cores.")
     ] = 0,
@@ -101,6 +105,7 @@ def segment(
         "precision": precision,
         "engine": engine,
         "skip_empty": skip_empty,
+        "coarse": coarse,
         "threads": threads or len(os.sched_getaffinity(0)),
         "spacing_mm": spacing,
         "resample_tilt": resample_tilt,

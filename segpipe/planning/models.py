@@ -2,7 +2,8 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from segpipe.dataset.case import Case
 from segpipe.planning.params import ModelShape, PlanParams
@@ -15,6 +16,7 @@ from segpipe.segmenter.spec.document import coarse_plan
 log = logging.getLogger(__name__)
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_]+|\d+")  # of leftKidney, kidney_L
 LEAST_FACTOR = 2  # prepared voxels of a coarse one along the finest axis
+MOST_FACTOR = 4  # beyond, small structures would vanish in the mean of a block
 RIGHT_OF = {"left": "right", "l": "r"}
 
 
@@ -62,7 +64,8 @@ def plan_model(
             largest_batch=params.largest_batch,
         )
         if model.coarse:
-            coarse = plan_coarse(params, model, plan, patch)
+            with _named("coarse"):
+                coarse = plan_coarse(params, model, plan, patch)
             patch = patch.model_copy(update={"coarse": coarse})
     except DataError as error:
         raise DataError(f"params.yaml, model {name}: {error}") from error
@@ -92,14 +95,23 @@ def plan_model(
     return patch
 
 
+@contextmanager
+def _named(part: str) -> Iterator[None]:
+    """Say of which part of a model an error is."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{part}: {error}") from error
+
+
 def plan_coarse(
     params: PlanParams, model: ModelShape, plan: Plan, patch: PatchPlan
 ) -> CoarsePlan:
     """Choose the resolution at which a model first looks for structures.
 
     The factor along the finest axis is the number of patches that it takes to cover the
-    median case, at least LEAST_FACTOR; along the others coarse voxels become as equal
-    in length as whole factors make them.
+    median case, between two bounds; along the others coarse voxels become as equal in
+    length as whole factors make them.
 
     Args:
         params: The section plan.
@@ -112,7 +124,7 @@ def plan_coarse(
     """
     median = plan.profile.median_prepared_shape
     needed = (-(-n // size) for n, size in zip(median, patch.patch_size, strict=True))
-    side = max(LEAST_FACTOR, *needed) * min(plan.spacing)
+    side = min(MOST_FACTOR, max(LEAST_FACTOR, *needed)) * min(plan.spacing)
     i, j, k = (max(1, round(side / step)) for step in plan.spacing)
     factor = i, j, k
     found = plan_patch(

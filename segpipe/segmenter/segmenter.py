@@ -60,6 +60,7 @@ def build_inference(settings: SegmentSettings) -> Inference:
         mirror=settings.mirror,
         compute=build_compute(params),
         skip_empty=settings.skip_empty,
+        coarse=settings.coarse,
     )
 
 
@@ -168,11 +169,13 @@ class Segmenter:
             near=near,
         )
 
-    def finder(self, compute: Compute) -> Finder | None:
+    def finder(self, inference: Inference) -> Finder | None:
         """Finds where structures may be; None if they are looked for everywhere."""
         if self.coarse is None or self.spec.coarse is None:
             return None
-        networks = self.coarse._logits(compute)
+        if inference.coarse == "never":
+            return None
+        networks = self.coarse._logits(inference.compute)
         return Finder(self.coarse.spec, self.spec.coarse, networks)
 
     def _logits(self, compute: Compute) -> list[Logits]:
@@ -231,7 +234,7 @@ class Segmenter:
             inference,
             wanted=Wanted(probabilities, uncertainty, inside),
             stopwatch=stopwatch or Stopwatch(),
-            finder=self.finder(inference.compute),
+            finder=self.finder(inference),
         )
 
     def segment(self, image: Image, inference: Inference) -> LabelMap:

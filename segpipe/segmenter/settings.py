@@ -14,6 +14,7 @@ Blending = Literal["gaussian", "constant"]
 UsedEngine = Literal["torch", "openvino"]
 Engine = Literal["torch", "openvino", "auto"]
 SkipEmpty = Literal["auto", "never"]
+LookFirst = Literal["auto", "never"]
 
 
 class SegmentSettings(BaseModel):
@@ -44,6 +45,11 @@ class SegmentSettings(BaseModel):
     skip_empty: SkipEmpty = Field(
         "auto", description="auto: leave out what the plan knows to be empty; never."
     )
+    coarse: LookFirst = Field(
+        "auto",
+        description="auto: look only where the coarse networks found structures; "
+        "never: look everywhere.",
+    )
     probabilities: bool = Field(
         False, description="Write the probabilities, one file per structure."
     )
@@ -68,12 +74,12 @@ class SegmentSettings(BaseModel):
 
         Device, precision and engine must be resolved: the key names what ran, not
         ``auto``. It names no engine where torch ran, as before there were others, and
-        does not say that nothing was skipped.
+        does not say that nothing was skipped or that everything was looked at.
         """
         assert self.device != "auto", self
         assert self.precision != "auto", self
         assert self.engine != "auto", self
-        usual = {"engine": "torch", "skip_empty": "never"}
+        usual = {"engine": "torch", "skip_empty": "never", "coarse": "never"}
         chosen = self.model_dump()
         chosen = {k: v for k, v in chosen.items() if v != usual.get(k)}
         return {

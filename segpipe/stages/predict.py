@@ -21,7 +21,7 @@ from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute, set_process
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.settings import Blending, SkipEmpty
+from segpipe.segmenter.settings import Blending, LookFirst, SkipEmpty
 from segpipe.segmenter.spec.document import read_combined_spec
 from segpipe.segmenter.spec.weights import predictions_digest, segmenter_digest
 from segpipe.training.record import segmenter_folder, training_folder
@@ -38,6 +38,8 @@ class PredictParams(Params):
         memory_gb: Memory budget of a forward pass, which decides the size of tiles.
         mirror: Whether to average over mirrored images as well.
         skip_empty: ``auto`` leaves out what the plan knows to hold no structure.
+        coarse: ``auto`` looks only where coarse networks, if there are any, found
+            structures; ``never`` looks everywhere.
     """
 
     overlap_fraction: float
@@ -46,6 +48,7 @@ class PredictParams(Params):
     mirror: bool
     # Never in the params of projects that were written before it.
     skip_empty: SkipEmpty = "never"
+    coarse: LookFirst = "auto"
 
     def inference(self, compute: Compute) -> Inference:
         """How a segmenter runs by these parameters."""

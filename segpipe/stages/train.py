@@ -136,14 +136,16 @@ def _lead(
     if can_judge(task) and not any(row[judged] > 0 for row in progress.history):
         warnings = (*warnings, NOTHING_FOUND)
         log.warning("train %s, fold %d: %s", model, fold, NOTHING_FOUND)
-    changes = {"kept_epoch": progress.best_epoch, "warnings": warnings}
+    made, more = finish(task, progress, first)
+    for warning in more:
+        log.warning("train %s, fold %d: %s", model, fold, warning)
+    changes = {"kept_epoch": progress.best_epoch, "warnings": (*warnings, *more)}
     record = record.model_copy(update=changes)
     with write_folder(training_folder(paths.artifacts, model, fold)) as folder:
-        made = finish(task, progress, first)
         made.save(segmenter_folder(folder))
         write_history(folder, progress.history)
         if first is not None:
-            write_history(folder, first.progress.history, coarse=True)
+            write_history(folder, first.history, coarse=True)
         record.write(record_file(folder))
     drop_checkpoint(task.checkpoints)
 
@@ -152,12 +154,17 @@ def _learn_all(
     task: Task, name: str, observer: Observer
 ) -> tuple[Coarse | None, Progress]:
     """Train the coarse network, if there is one, and the network."""
-    first = None
-    if task.patch.coarse is not None:
-        coarse = coarse_task(task, task.patch.coarse)
-        silent = Observer(log=lambda rows: None, alive=observer.alive)
-        first = Coarse(coarse, _learn(coarse, f"{name}, coarse", silent))
-    return first, _learn(task, name, observer)
+    return _learn_coarse(task, name, observer), _learn(task, name, observer)
+
+
+def _learn_coarse(task: Task, name: str, observer: Observer) -> Coarse | None:
+    """Train the coarse network, if there is one; its optimizer is not kept."""
+    if task.patch.coarse is None:
+        return None
+    silent = Observer(log=lambda rows: None, alive=observer.alive)
+    coarse = coarse_task(task, task.patch.coarse, observer.alive)
+    over = _learn(coarse, f"{name}, coarse", silent)
+    return Coarse(coarse.spec, over.best_weights, over.history, coarse.validation)
 
 
 def _learn(task: Task, name: str, observer: Observer) -> Progress:

@@ -89,6 +89,9 @@ def _densify(
     if section.start_from != NONE:  # relative to the user's project, not to ours
         place = str(paths.root.resolve() / section.start_from)
         section = section.model_copy(update={"start_from": place})
+    if section.coarse:
+        log.info("densify: %s looks everywhere, as nothing is held out", model)
+    section = section.model_copy(update={"coarse": False})
     train.run(section, model=model, fold=0, compute=compute, paths=work)
     training = training_folder(work.artifacts, model, 0)
     segmenter = Segmenter.load(segmenter_folder(training))
@@ -129,7 +132,8 @@ def _prepare(params: DensifyParams, model: str, work: Paths) -> CaseList:
     everything = Fold(training=names, validation=names)
     split = Split(format_version=1, test=(), folds=(everything,))
     split.write(split_file(work.artifacts))
-    plan.run(params.plan, models={model: params.train}, paths=work)
+    shape = params.train.model_copy(update={"coarse": False})
+    plan.run(params.plan, models={model: shape}, paths=work)
     preprocess.run(params.preprocess, paths=work)
     annotate.run(EVERYTHING, paths=work)
     weigh.run(params.weigh, paths=work)

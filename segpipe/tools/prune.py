@@ -127,7 +127,7 @@ def _interrupted(paths: Paths, before: float) -> list[Prunable]:
     return [
         Prunable(entry, "an interrupted training", _size(entry))
         for entry in _folders(paths.checkpoints / "train")
-        if _stat(entry)[0] < before and not _is_held(entry)
+        if _used_s(entry) < before and not _is_held(entry)
     ]
 
 
@@ -162,7 +162,7 @@ def _saved(paths: Paths, since: float) -> set[str]:
     return {
         entry.name
         for entry in _folders(paths.checkpoints / "train")
-        if _stat(entry)[0] >= since or _is_held(entry)
+        if _used_s(entry) >= since or _is_held(entry)
     }
 
 

@@ -125,9 +125,10 @@ def with_coarse(
         network=first.spec.network,
         factor=factor,
         patch_size=first.spec.patch_size,
-        threshold=threshold,
+        thresholds=(threshold,) * len(made.networks),
         reach=reach,
         missed=0,
+        looked_at=1,
     )
     spec = made.spec.model_copy(update={"coarse": how})
     finder = Segmenter(coarse_spec(spec, how), first.networks)

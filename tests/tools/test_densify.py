@@ -100,6 +100,28 @@ def test_pretrained_weights_are_those_of_the_users_project(tmp_path: Path) -> No
         )
 
 
+def test_nothing_is_left_unlooked_at(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a coarse network does not find would become background of a reference."""
+    paths = Paths(tmp_path)
+    write_sparse(paths.data)
+    short = changed(PARAMS.train, coarse=True, epochs=1, steps_per_epoch=1)
+    params = replace(PARAMS, train=short)
+
+    with caplog.at_level("INFO"):
+        densify(
+            params,
+            tmp_path / "dense",
+            model="unet3d",
+            compute=one_thread(),
+            paths=paths,
+        )
+
+    assert "looks everywhere" in caplog.text
+    assert not list(paths.cache.rglob("coarse-0.safetensors"))
+
+
 def test_data_that_are_dense_already_are_refused(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     write_dataset(paths.data, cases=2)

@@ -64,6 +64,9 @@ def test_interrupted_trainings_go_when_nobody_went_on(paths: Paths) -> None:
 
     assert [item.place for item in items] == [old]
     assert "interrupted" in str(items[0])
+    write_entry(old / "coarse", old=False)  # it went on with its coarse network
+    os.utime(old, (0, 0))
+    assert find_prunable(paths, days=7.0) == []
 
 
 def test_runs_go_whose_training_lies_no_longer_in_artifacts(paths: Paths) -> None:

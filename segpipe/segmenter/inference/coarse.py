@@ -30,7 +30,7 @@ class Finder:
 
     Attributes:
         spec: The coarse networks as a segmenter of their own.
-        how: Resolution, threshold and reach.
+        how: Resolution, thresholds and reach.
         networks: One for each fold.
     """
 
@@ -62,14 +62,16 @@ class Finder:
         coarse = shrink_image(
             parts, shape, factor, slices_at=slices_at, backwards=backwards
         )
-        found = find_structures(self.spec, self.networks, coarse, inference, stopwatch)
-        mask = widen(found, self.how.reach) > self.how.threshold
+        mask = np.zeros(coarse.shape[1:], dtype=bool)
+        for network, threshold in zip(self.networks, self.how.thresholds, strict=True):
+            found = find_structures(self.spec, network, coarse, inference, stopwatch)
+            mask |= widen(found, self.how.reach) > threshold
         return Near.of(mask, shape, factor, slices_at=slices_at, backwards=backwards)
 
 
 def find_structures(
     spec: SegmenterSpec,
-    networks: Sequence[Logits],
+    network: Logits,
     image: Float32[np.ndarray, "channel i j k"],
     inference: Inference,
     stopwatch: Stopwatch,
@@ -78,15 +80,15 @@ def find_structures(
 
     Args:
         spec: The coarse networks as a segmenter of their own.
-        networks: One for each fold.
+        network: One of them.
         image: The shrunk volume.
-        inference: How the networks run.
-        stopwatch: Measures the time in the networks.
+        inference: How the network runs.
+        stopwatch: Measures the time in the network.
     """
     _, i, j, k = image.shape
     blended = blend(
-        spec,
-        networks,
+        spec.model_copy(update={"temperatures": (1.0,)}),
+        [network],
         (image[:, start : start + SLICES] for start in range(0, i, SLICES)),
         (i, j, k),
         inference,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from segpipe.segmenter.compute import Compute
-from segpipe.segmenter.settings import Blending, SkipEmpty
+from segpipe.segmenter.settings import Blending, LookFirst, SkipEmpty
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class Inference:
         mirror: Whether probabilities are averaged over mirrored images, too.
         compute: Device, precision and threads.
         skip_empty: ``auto`` does not compute what the plan knows to hold no structure.
+        coarse: ``auto`` looks only where coarse networks, if there are any, found
+            structures.
     """
 
     overlap_fraction: float
@@ -26,3 +28,4 @@ class Inference:
     mirror: bool
     compute: Compute
     skip_empty: SkipEmpty = "never"
+    coarse: LookFirst = "auto"

@@ -56,15 +56,16 @@ def shrink_image(
 def shrink_label(
     label: Integer[np.ndarray, "i j k"], factor: Triple
 ) -> Integer[np.ndarray, "ci cj ck"]:
-    """The largest value of each block; a negative one if the block is not all known.
+    """The largest value of each block: a structure, else what is known, if anything is.
+
+    Blocks between annotated slices count as background where their known voxels do, or
+    else no background would be known at all.
 
     Args:
-        label: 1 where a structure is, 0 where none is, negative where nobody knows.
+        label: 1 where a structure is, 0 where none is, -1 where nobody knows.
         factor: Voxels of a block.
     """
-    first = [np.arange(0, size, n) for size, n in zip(label.shape, factor, strict=True)]
-    most, least = label, label
-    for axis, starts in enumerate(first):
-        most = np.maximum.reduceat(most, starts, axis=axis)
-        least = np.minimum.reduceat(least, starts, axis=axis)
-    return np.where((most <= 0) & (least < 0), -1, most)
+    most = label
+    for axis, (size, n) in enumerate(zip(label.shape, factor, strict=True)):
+        most = np.maximum.reduceat(most, np.arange(0, size, n), axis=axis)
+    return most

@@ -30,18 +30,21 @@ class CoarseSpec(Document):
         network: The coarse network, which tells structures from background.
         factor: Prepared voxels of a coarse voxel along i, j, k.
         patch_size: Input voxels of a training patch.
-        threshold: Probability of a structure above which the place is looked at.
+        thresholds: For each network, the probability of a structure above which the
+            place is looked at; all look where one of them says.
         reach: Coarse voxels on each side of such a place that are looked at, too.
-        missed: The largest share of a structure's voxels in a validation case that lies
-            where the segmenter does not look.
+        missed: The largest share of a component of a structure in a validation case
+            that lies where the segmenter does not look; None if none was there.
+        looked_at: Share of the validation cases where it looks; None without any.
     """
 
     network: NetworkSpec
     factor: tuple[PositiveInt, PositiveInt, PositiveInt]
     patch_size: tuple[PositiveInt, PositiveInt, PositiveInt]
-    threshold: float
+    thresholds: tuple[float, ...]
     reach: int
-    missed: float
+    missed: float | None
+    looked_at: float | None
 
 
 def spec_file(folder: Path) -> Path:
@@ -164,13 +167,22 @@ def combine_specs(
 
 
 def _combine_coarse(specs: Sequence[SegmenterSpec]) -> list[CoarseSpec | None]:
-    """The coarse part of each fold, with the lowest threshold of all of them."""
+    """The coarse part of each fold, with the thresholds of all of them.
+
+    Of what they miss and where they look the largest shares stand for all.
+    """
     known = [spec.coarse for spec in specs if spec.coarse is not None]
     shared = {
-        "threshold": min((one.threshold for one in known), default=0),
-        "missed": max((one.missed for one in known), default=0),
+        "thresholds": tuple(t for one in known for t in one.thresholds),
+        "missed": _largest([one.missed for one in known]),
+        "looked_at": _largest([one.looked_at for one in known]),
     }
     return [spec.coarse and spec.coarse.model_copy(update=shared) for spec in specs]
+
+
+def _largest(shares: Sequence[float | None]) -> float | None:
+    """The largest known share."""
+    return max((share for share in shares if share is not None), default=None)
 
 
 def read_combined_spec(folders: Sequence[Path]) -> SegmenterSpec:

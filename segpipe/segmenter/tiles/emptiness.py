@@ -114,21 +114,19 @@ def list_tiles(
 ) -> Iterator[Tile]:
     """The tiles that reach a box, in the order in which they run: last axis first.
 
-    A row of tiles is cropped to what its slices hold, if this makes it fewer tiles. The
-    tiles of a box lie where those of the whole volume do.
+    A row of tiles is cropped to where its slices may hold a structure, if this makes it
+    fewer tiles. The tiles of a box lie where those of the whole volume do.
     """
     rest_j, rest_k = (clip(axes[n], within[n]) for n in (1, 2))
     for i in clip(axes[0], within[0]):
         if blank is None:
             yield from (build_tile(i, j, k) for j in rest_j for k in rest_k)
             continue
-        reach = reach_of(tiling, blank)
-        held = _held_plane(source, i.start, shape, tiling, blank)
+        planes = _planes(source, i.start, shape, tiling, blank)
         place = i.weights.device
-        lines = (np.asarray(held.any(1)), np.asarray(held.any(0)))
         box = (
-            _tiles_over(lines[0], 1, reach, tiling, place),
-            _tiles_over(lines[1], 2, reach, tiling, place),
+            _tiles_over(planes, 0, tiling, place),
+            _tiles_over(planes, 1, tiling, place),
         )
         along_j, along_k = rest_j, rest_k
         if len(box[0]) * len(box[1]) < len(axes[1]) * len(axes[2]):
@@ -139,13 +137,7 @@ def list_tiles(
         for j in along_j:
             for k in along_k:
                 tile = build_tile(i, j, k)
-                near = tuple(
-                    slice(max(0, at.start - beyond), at.start + window + beyond)
-                    for at, window, beyond in zip(
-                        (j, k), tiling.window[1:], reach[1:], strict=True
-                    )
-                )
-                if not held[near].any():
+                if not all(plane.touches(j.start, k.start, tiling) for plane in planes):
                     known = torch.ones((), device=place)
                     tile = replace(tile, known=known.expand(tiling.window))
                 yield tile
@@ -157,39 +149,73 @@ def reach_of(tiling: Tiling, blank: Blank) -> Triple:
     return i, j, k
 
 
-def _held_plane(
+@dataclass(frozen=True, eq=False)
+class _Plane:
+    """Where a structure may be in the slices of a row of tiles, by one rule.
+
+    Attributes:
+        marked: Where the rule says that something is.
+        reach: Voxels along j and k within which a structure may then be.
+    """
+
+    marked: Bool[np.ndarray, "j k"]
+    reach: tuple[int, int]
+
+    def touches(self, j: int, k: int, tiling: Tiling) -> bool:
+        """Whether a tile that begins at j and k may hold a structure."""
+        near = tuple(
+            slice(max(0, start - reach), start + window + reach)
+            for start, window, reach in zip(
+                (j, k), tiling.window[1:], self.reach, strict=True
+            )
+        )
+        return bool(self.marked[near].any())
+
+    def extent(self, axis: int) -> tuple[int, int]:
+        """First voxel along an axis where a structure may be, and that after the last.
+
+        Nothing lies between them where the rule says that nothing is.
+        """
+        places = np.flatnonzero(self.marked.any(1 - axis))
+        if not len(places):
+            return 0, 0
+        low, high = int(places[0]), int(places[-1]) + 1
+        reach, length = self.reach[axis], self.marked.shape[axis]
+        return max(0, low - reach), min(length, high + reach)
+
+
+def _planes(
     source: RollingSlices, start: int, shape: Triple, tiling: Tiling, blank: Blank
-) -> Bool[np.ndarray, "j k"]:
-    """Where one of the slices of a row of tiles, or of its reach, holds something."""
-    reach = reach_of(tiling, blank)[0]
-    stop = min(shape[0], start + tiling.window[0] + reach)
-    block = source.ahead(max(0, start - reach), stop)
-    held = np.zeros(shape[1:], dtype=bool)
-    everything = slice(0, shape[1]), slice(0, shape[2])
-    for number, at in enumerate(range(max(0, start - reach), stop)):
-        plane = np.ones(shape[1:], dtype=bool)
-        if blank.floors is not None:
-            plane = held_voxels(block[:, number], blank.floors)
-        if blank.near is not None:
-            plane &= blank.near.planes(at, at + 1, *everything)[0]
-        held |= plane
-    return held
+) -> list[_Plane]:
+    """What each rule says of a row of tiles; a structure is only where all allow it."""
+    i, j, k = reach_of(tiling, blank)
+    stop = min(shape[0], start + tiling.window[0])
+    planes = []
+    if blank.floors is not None:
+        low = max(0, start - i)
+        block = source.ahead(low, min(shape[0], start + tiling.window[0] + i))
+        held = np.zeros(shape[1:], dtype=bool)
+        for number in range(block.shape[1]):
+            held |= held_voxels(block[:, number], blank.floors)
+        planes.append(_Plane(held, (j, k)))
+    if blank.near is not None:
+        whole = slice(0, shape[1]), slice(0, shape[2])
+        found = np.zeros(shape[1:], dtype=bool)
+        for at in range(max(0, start), stop):
+            found |= blank.near.planes(at, at + 1, *whole)[0]
+        planes.append(_Plane(found, (0, 0)))
+    return planes
 
 
 def _tiles_over(
-    held: Bool[np.ndarray, " n"],
-    axis: int,
-    reach: Triple,
-    tiling: Tiling,
-    place: torch.device,
+    planes: list[_Plane], axis: int, tiling: Tiling, place: torch.device
 ) -> list[Along]:
-    """The tiles along an axis over what is held; none if nothing is."""
-    places = np.flatnonzero(held)
-    if not len(places):
+    """The tiles along an axis over where a structure may be; none if it is nowhere."""
+    extents = [plane.extent(axis) for plane in planes]
+    low, high = max(one[0] for one in extents), min(one[1] for one in extents)
+    if low >= high:
         return []
-    length, window = len(held), tiling.window[axis]
-    low = max(0, int(places[0]) - reach[axis])
-    high = min(length, int(places[-1]) + 1 + reach[axis])
+    length, window = planes[0].marked.shape[axis], tiling.window[1 + axis]
     low = max(0, min(low, length - window))  # room for one tile
     high = min(length, max(high, low + window))
     starts = tile_starts(high - low, window, tiling.overlap_fraction)

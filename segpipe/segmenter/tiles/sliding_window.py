@@ -92,7 +92,7 @@ def slabs(
                         sums = torch.zeros(held, len(output), *plane, device=place)
                     _add(sums, tile, output.to(place), box)
             else:
-                source.window(keep, keep)  # releases those before
+                source.window(keep, keep + 1)  # releases those before
             assert sums is not None
             for tile in batch:
                 if tile.known is not None and blank is not None:

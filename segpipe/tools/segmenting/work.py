@@ -8,9 +8,9 @@ from segpipe.project.fingerprint import digest_json
 from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.inference.inference import Inference
-from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.segmenter import Segmenter, build_inference
 from segpipe.segmenter.settings import SegmentSettings
+from segpipe.segmenter.spec.document import SegmenterSpec
 from segpipe.tools.segmenting.manifest import InputRecord
 
 
@@ -56,24 +56,27 @@ def build_work(
             f"{', '.join(plan.structures[1:])}; leave the option out"
         )
     inference = build_inference(settings)
-    resolved = resolve_settings(settings, inference.compute, plan)
+    resolved = resolve_settings(settings, inference.compute, segmenter.spec)
     return Work(segmenter, record, resolved, inference, output)
 
 
 def resolve_settings(
-    settings: SegmentSettings, compute: Compute, plan: Plan
+    settings: SegmentSettings, compute: Compute, spec: SegmenterSpec
 ) -> SegmentSettings:
     """The settings with what this machine has in place of ``auto``.
 
-    Nothing is skipped where the plan does not know what is empty.
+    Nothing is skipped where the plan does not know what is empty, and everything is
+    looked at where there are no coarse networks.
     """
     found = {
         "device": compute.device.type,
         "precision": compute.precision,
         "engine": compute.engine,
     }
-    if plan.emptiness is None:
+    if spec.plan.emptiness is None:
         found["skip_empty"] = "never"
+    if spec.coarse is None:
+        found["coarse"] = "never"
     return settings.model_copy(update=found)
 
 

@@ -160,7 +160,7 @@ def read_training_case(
         label=label,
         border=weighed.border(dimensions) if border else None,
         separation=weighed.separation(dimensions),
-        places=find_places(label, legend, balanced, np.random.default_rng(seed)),
+        places=_places(label, legend, balanced, np.random.default_rng(seed)),
         quantiles=_quantiles(prepared.image, prepared.region) if matched else None,
         line=line,
         drawn=prepared.instances,
@@ -188,7 +188,7 @@ def _quantiles(image: np.ndarray, region: Region | None) -> np.ndarray:
     return found.astype(np.float32)
 
 
-def find_places(
+def _places(
     label: np.ndarray,
     legend: Legend,
     balanced: bool,

@@ -1,10 +1,10 @@
 """Coarse: the training of the network that finds where structures are."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Int32, Integer
 
 from segpipe.images.volume import SLICES
 from segpipe.project.progress import track
@@ -12,11 +12,11 @@ from segpipe.segmenter.plan import CoarsePlan, PatchPlan
 from segpipe.segmenter.preprocessing.shrinking import shrink_image, shrink_label
 from segpipe.segmenter.spec.document import CoarseSpec, coarse_plan, coarse_spec
 from segpipe.training.losses import build_loss
-from segpipe.training.patches.sampling import TrainingCase, find_places
+from segpipe.training.patches.sampling import PLACES, TrainingCase
 from segpipe.training.task.build import Task, balanced_weights
 
 
-def coarse_task(task: Task, coarse: CoarsePlan) -> Task:
+def coarse_task(task: Task, coarse: CoarsePlan, alive: Callable[[], None]) -> Task:
     """The training of the coarse network, on the cases of another training.
 
     The cases are shrunk, which takes a pass over all prepared volumes, and stay in
@@ -25,6 +25,7 @@ def coarse_task(task: Task, coarse: CoarsePlan) -> Task:
     Args:
         task: The training at full resolution.
         coarse: Its plan's resolution, and patch.
+        alive: Called after each case.
     """
     params = task.params.of_coarse
     plan = coarse_plan(task.plan, coarse.factor)
@@ -34,7 +35,10 @@ def coarse_task(task: Task, coarse: CoarsePlan) -> Task:
     if task.world.first:
         total = len(task.training) + len(task.validation)
         cases = track(cases, "coarse cases", total=total, unit="case")
-    known = {case.name: shrink_case(task, case, coarse) for case in cases}
+    known = {}
+    for case in cases:
+        known[case.name] = shrink_case(task, case, coarse)
+        alive()
     training = [known[case.name] for case in task.training]
     weights = np.ones(2, np.float32)
     if params.class_weights != "none":
@@ -57,7 +61,7 @@ def coarse_task(task: Task, coarse: CoarsePlan) -> Task:
         training=training,
         validation=[known[case.name] for case in task.validation],
         class_weights=weights,
-        pretrained=None,
+        pretrained=task.pretrained and task.pretrained.coarse,
         checkpoints=task.checkpoints / "coarse",
     )
 
@@ -69,9 +73,10 @@ def build_coarse_spec(task: Task, coarse: CoarsePlan) -> CoarseSpec:
         network=network.model_copy(update={"topology": coarse.topology}),
         factor=coarse.factor,
         patch_size=coarse.patch_size,
-        threshold=0.5,
+        thresholds=(0.5,),
         reach=1,
-        missed=0,
+        missed=None,
+        looked_at=None,
     )
 
 
@@ -80,22 +85,45 @@ def shrink_case(task: Task, case: TrainingCase, coarse: CoarsePlan) -> TrainingC
     length = case.image.shape[1]
     parts = (case.image[:, at : at + SLICES] for at in range(0, length, SLICES))
     label = shrink_label(structure_of(task, case), coarse.factor)
-    plan = coarse_plan(task.plan, coarse.factor)
-    balanced = task.params.sampling == "balanced"
-    rng = np.random.default_rng(task.params.seed)
     return TrainingCase(
         name=case.name,
         image=shrink_image(parts, case.label.shape, coarse.factor),
         label=label,
         border=None,
         separation=None,
-        places=find_places(label, plan.legend, balanced, rng),
+        places=_shrink_places(case, label, coarse, task.params.seed),
         quantiles=case.quantiles,
     )
+
+
+def _shrink_places(
+    case: TrainingCase,
+    label: Integer[np.ndarray, "i j k"],
+    coarse: CoarsePlan,
+    seed: int,
+) -> dict[int, Int32[np.ndarray, "n 3"]]:
+    """The coarse voxels of each structure of a case, so that each is drawn as often.
+
+    Background has places where it had any, drawn anew.
+    """
+    factor = np.array(coarse.factor, np.int32)
+    places = {
+        number: np.unique(found // factor, axis=0)
+        for number, found in case.places.items()
+        if number
+    }
+    background = np.argwhere(label == 0).astype(np.int32)
+    if 0 in case.places and len(background):
+        rng = np.random.default_rng(seed)
+        count = min(len(background), PLACES)
+        chosen = np.sort(rng.choice(len(background), count, replace=False))
+        places[0] = background[chosen]
+    return places
 
 
 def structure_of(task: Task, case: TrainingCase) -> Integer[np.ndarray, "i j k"]:
     """1 where a case has a structure, 0 where it has none, -1 where nobody knows."""
     label = np.asarray(case.label)
     holds = np.asarray(task.plan.legend.table[1:].any(0))
-    return np.where(label < 0, -1, holds[np.maximum(label, 0)]).astype(np.int8)
+    known = holds.astype(np.int8)[np.maximum(label, 0)]
+    return np.where(label < 0, np.int8(-1), known)

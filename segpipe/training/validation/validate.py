@@ -159,7 +159,7 @@ def _predict(
     """Predict a case slab by slab along i: classes, and what instances need."""
     outputs = segmenter.spec.outputs
     shape = case.label.shape
-    finder, near = segmenter.finder(inference.compute), None
+    finder, near = segmenter.finder(inference), None
     if finder is not None:
         near = finder.find(
             _parts(case),

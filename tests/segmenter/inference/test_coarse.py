@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from segpipe.images.grid import Grid, Triple
+from segpipe.images.region import Emptiness
 from segpipe.images.volume import Image, ImageStream
 from segpipe.networks.unet3d import UNet3d
 from segpipe.project.errors import DataError
@@ -17,6 +18,7 @@ from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.tiles.emptiness import Near
 from tests.support.segmenters import (
     NONE,
     TUMOUR,
@@ -74,33 +76,40 @@ def looked_at(made: Segmenter) -> np.ndarray:
             tuple(slice(p * n, (p + 1) * n) for p, n in zip(place, FACTOR, strict=True))
         ].mean()
     grid = Grid.from_spacing(means.shape, made.coarse.spec.plan.spacing, "mm")
-    found = probabilities(made.coarse, Image(means[None], grid), INFERENCE)
-    mask = scipy.ndimage.binary_dilation(
-        found[1] > made.spec.coarse.threshold, np.ones((3, 3, 3))
-    )
+    mask = np.zeros(means.shape, bool)
+    for n, threshold in enumerate(made.spec.coarse.thresholds):
+        spec = made.coarse.spec.model_copy(update={"temperatures": (1.0,)})
+        alone = Segmenter(spec, made.coarse.networks[n : n + 1])
+        found = probabilities(alone, Image(means[None], grid), INFERENCE)
+        mask |= scipy.ndimage.binary_dilation(found[1] > threshold, np.ones((3, 3, 3)))
     for axis, n in enumerate(FACTOR):
         mask = mask.repeat(n, axis).take(range(SHAPE[axis]), axis)
     return mask
 
 
-@pytest.fixture(scope="module")
-def threshold() -> float:
+def threshold_for(share: float) -> float:
+    """The threshold by which about a share of the volume is looked at."""
     low, high = 0.0, 1.0
     for _ in range(12):
         middle = (low + high) / 2
         seen = looked_at(made_for(middle)).mean()
-        low, high = (middle, high) if seen > 0.4 else (low, middle)
-    assert 0.02 < looked_at(made_for(high)).mean() < 0.9
-    return high
+        low, high = (middle, high) if seen > share else (low, middle)
+    assert 0 < looked_at(made_for(low)).mean() < 0.9
+    return low
+
+
+@pytest.fixture(scope="module")
+def threshold() -> float:
+    return threshold_for(0.4)
 
 
 class Pointwise(UNet3d):
     """It looks at each voxel alone, so that it does not matter where tiles lie."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, classes: int = 3) -> None:
         torch.manual_seed(seed)
-        super().__init__(1, 3, base_channels=2, padding="same")
-        self.point = nn.Conv3d(1, 3, 1)
+        super().__init__(1, classes, base_channels=2, padding="same")
+        self.point = nn.Conv3d(1, classes, 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         return self.point(20 * image - 10)
@@ -174,17 +183,63 @@ def test_nothing_found_is_background_and_everything_found_is_everything(
     np.testing.assert_array_equal(labels, 0 if threshold == 1 else whole)
 
 
-def test_tiles_far_from_all_that_is_found_are_not_computed() -> None:
-    made = made_for(1.0)
+def test_only_tiles_where_it_looks_are_computed() -> None:
+    """None, those that hold a voxel that is looked at, or all."""
     ran = []
-    for network in made.networks:
-        network.register_forward_hook(lambda *_: ran.append(1))
+    made = replace(made_for(threshold_for(0.01)), networks=(Pointwise(1), Pointwise(2)))
+    made.networks[0].register_forward_pre_hook(
+        lambda _, given: ran.append(len(given[0]))
+    )
+    stream = ImageStream.of(image_of("as is"))
 
-    list(made.slabs(ImageStream.of(image_of("as is")), INFERENCE))
-    assert not ran
-    list(made_for(-1.0).slabs(ImageStream.of(image_of("as is")), INFERENCE))
-    list(replace(made, coarse=None).slabs(ImageStream.of(image_of("as is")), INFERENCE))
-    assert ran
+    def count(segmenter: Segmenter, inference: Inference = INFERENCE) -> int:
+        ran.clear()
+        list(segmenter.slabs(stream, inference))
+        return sum(ran)
+
+    def with_thresholds(value: float) -> Segmenter:
+        how = made.spec.coarse.model_copy(update={"thresholds": (value, value)})
+        return replace(made, spec=made.spec.model_copy(update={"coarse": how}))
+
+    everything = count(replace(made, coarse=None))
+    assert count(with_thresholds(1.0)) == 0
+    assert 0 < count(made) < everything
+    assert count(with_thresholds(-1.0)) == everything
+    assert count(made, replace(INFERENCE, coarse="never")) == everything
+
+
+def test_a_structure_in_the_air_beside_the_body_is_found_if_both_rules_allow_it():
+    """The plan knows that structures reach into the air; the coarse network sees it."""
+    shape, air = (48, 16, 16), 20
+    plan = make_plan(
+        normalization=(NONE,),
+        structures=("background", "structure"),
+        values=(0, 1),
+        emptiness=Emptiness(floors=(0.0,), reach=24),
+    )
+    made = make_segmenter(plan, network="unet3d")
+    made = replace(made, networks=(Pointwise(1, classes=2),))
+    made = with_coarse(made, factor=(4, 4, 4), threshold=-1.0)
+    array = np.ones((1, *shape), np.float32)
+    array[:, air:] = 0
+    image = Image(array, Grid.from_spacing(shape, (1.0, 1.0, 1.0), "mm"))
+    mask = np.zeros((12, 4, 4), bool)
+    mask[7:9] = True  # voxels 28 to 36, in the air alone
+    near = Near.of(mask, shape, (4, 4, 4), slices_at=0, backwards=False)
+
+    def found(near: Near | None, floors: np.ndarray | None) -> np.ndarray:
+        parts = iter([array])
+        slabs = made.probabilities(
+            parts, shape, INFERENCE, floors=floors, near=near, slices_at=0
+        )
+        return np.concatenate([slab.values[:, 1].numpy() for slab in slabs])
+
+    everywhere, floors = found(None, None), np.zeros(1, np.float32)
+    assert everywhere[28:36].min() > 0
+    assert image.array[0, 28:36].max() == 0
+    for rules in ((None, floors), (near, None), (near, floors)):
+        np.testing.assert_allclose(found(*rules)[28:36], everywhere[28:36], atol=1e-6)
+    assert not found(near, floors)[:28].any()
 
 
 def test_it_is_saved_and_identified_with_its_coarse_networks(tmp_path: Path) -> None:
@@ -208,15 +263,17 @@ def test_it_is_saved_and_identified_with_its_coarse_networks(tmp_path: Path) -> 
         Segmenter.load(tmp_path)
 
 
-def test_folds_look_together_where_the_lowest_threshold_says(tmp_path: Path) -> None:
+def test_folds_look_where_each_of_them_says(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in "ab"]
     for folder, threshold in zip(folders, (0.3, 0.1), strict=True):
         made_for(threshold).save(folder)
 
     both = Segmenter.ensemble(folders)
 
-    assert both.spec.coarse.threshold == 0.1
+    assert both.spec.coarse.thresholds == (0.3, 0.3, 0.1, 0.1)
     assert len(both.coarse.networks) == len(both.networks) == 4
+    each = [looked_at(made_for(threshold)) for threshold in (0.3, 0.1)]
+    np.testing.assert_array_equal(looked_at(both), each[0] | each[1])
     spec = made_for(0.1).spec.model_copy(update={"coarse": None})
     Segmenter(spec, made_for(0.1).networks).save(folders[0])
     with pytest.raises(DataError, match="expected the plan and network"):

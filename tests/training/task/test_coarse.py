@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from segpipe.networks.build import build_network
 from segpipe.project.errors import DataError
@@ -17,6 +18,7 @@ from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute, Stopwatch
 from segpipe.segmenter.inference.coarse import find_structures
 from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec.weights import segmenter_digest
 from segpipe.stages import annotate, evaluate, plan, predict, preprocess, weigh
 from segpipe.stages import train as train_stage
 from segpipe.stages.train import Observe, Observer
@@ -25,6 +27,7 @@ from segpipe.training.record import TrainingRecord
 from segpipe.training.task.build import build_task
 from segpipe.training.task.coarse import build_coarse_spec, coarse_task
 from segpipe.training.task.section import TrainParams
+from segpipe.training.task.start import start_or_resume
 from segpipe.training.validation.validate import usual_inference
 from tests.support.phantoms import write_dataset, write_tumours
 from tests.support.projects import (
@@ -95,20 +98,24 @@ def test_it_fits_valid_convolutions(paths: Paths) -> None:
     run_to_annotate(paths, {"m": params})
     task = build_task(params, "m", 0, one_thread(), paths, "0" * 20, World())
     assert task.patch.coarse is not None
-    first = coarse_task(task, task.patch.coarse)
-    network = build_network(first.spec.network)
+    first = coarse_task(task, task.patch.coarse, lambda: None)
+    own = build_network(first.spec.network)
     how = build_coarse_spec(task, task.patch.coarse)
     made = Segmenter(
         task.spec.model_copy(update={"coarse": how}),
         (build_network(task.spec.network),),
-        Segmenter(first.spec, (network,)),
+        Segmenter(first.spec, (own,)),
     )
     small = first.training[0]
-    finder = made.finder(one_thread())
+    finder = made.finder(usual_inference(task))
     assert finder is not None
 
     found = find_structures(
-        finder.spec, finder.networks, small.image, usual_inference(first), Stopwatch()
+        finder.spec,
+        finder.networks[0],
+        small.image,
+        usual_inference(first),
+        Stopwatch(),
     )
 
     assert first.patch.patch_size[0] > 88  # the margins
@@ -152,12 +159,12 @@ def test_it_trains_beside_touching_instances(paths: Paths) -> None:
     assert made.coarse.spec.target == "labels"
 
 
-def stopping_after(steps: int) -> Observe:
-    """Observes a training that a person ends after some steps."""
+def stopping_after(signs: int) -> Observe:
+    """Observes a training that a person ends after some signs of life."""
 
     @contextmanager
     def stopping(record: TrainingRecord, compute: Compute) -> Iterator[Observer]:
-        left = iter(range(steps))
+        left = iter(range(signs))
 
         def alive() -> None:
             if next(left, None) is None:
@@ -181,7 +188,7 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
         "coarse-0.safetensors",
     }
 
-    for steps in (6, 9):  # and validation cases
+    for signs in (10, 15):  # of 6 cases that are shrunk, then 4 an epoch
         with pytest.raises(KeyboardInterrupt):
             train_stage.run(
                 params,
@@ -189,12 +196,13 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
                 fold=0,
                 compute=one_thread(),
                 paths=paths,
-                observe=stopping_after(steps),
+                observe=stopping_after(signs),
             )
     with caplog.at_level(logging.INFO):
         again = bytes_of(train(paths, params, model="m"))
 
     assert "resuming after epoch 2" in caplog.text  # of 2, the coarse one
+    assert "resuming after epoch 1" in caplog.text
     assert again == whole
     assert not list((paths.checkpoints / "train").iterdir())
 
@@ -215,12 +223,12 @@ def test_it_finds_the_structures_and_says_what_it_misses(
     made = Segmenter.load(folder / "segmenter")
     assert made.spec.coarse is not None
     assert made.spec.coarse.missed <= 0.001
-    assert "of a structure lie elsewhere in the worst case" in caplog.text
+    assert "of a component lie elsewhere in the worst case" in caplog.text
     task = build_task(params, "m", 0, one_thread(), paths, "0" * 20, World())
-    finder = made.finder(one_thread())
+    finder = made.finder(usual_inference(task))
     assert finder is not None
     assert task.patch.coarse is not None
-    first = coarse_task(task, task.patch.coarse)
+    first = coarse_task(task, task.patch.coarse, lambda: None)
     for case, small in zip(first.validation, task.validation, strict=True):
         assert case.name == small.name
     shares = []
@@ -239,6 +247,7 @@ def test_it_finds_the_structures_and_says_what_it_misses(
         shares.append(seen.mean())
         assert missed.sum() <= made.spec.coarse.missed * (case.label > 0).sum()
     assert max(shares) < 0.9
+    assert np.mean(shares) == pytest.approx(made.spec.coarse.looked_at, abs=1e-3)
 
 
 def test_without_the_key_nothing_says_coarse(paths: Paths) -> None:
@@ -260,3 +269,42 @@ def test_a_network_of_single_slices_has_no_coarse_one() -> None:
 
     with pytest.raises(DataError, match="coarse: expected false beside a 2-D network"):
         parse_section(TrainParams, values, where="params")
+
+
+def test_all_structures_are_drawn_as_often_and_background_is_known_between_slices(
+    paths: Paths,
+) -> None:
+    """One slice in each direction is annotated, and blocks span two and more."""
+    params = changed(TRAIN, **SHORT, sampling="balanced")
+    run_to_annotate(paths, {"m": params})
+    task = build_task(params, "m", 0, one_thread(), paths, "0" * 20, World())
+    assert task.patch.coarse is not None
+    how = task.patch.coarse.model_copy(update={"factor": (2, 2, 2)})
+
+    first = coarse_task(task, how, lambda: None)
+
+    for case, small in zip(task.training, first.training, strict=True):
+        assert {0, 1, 2} >= set(small.places) == set(case.places)
+        assert (small.label == 0).any()
+        assert (small.label < 0).any()
+        for number, places in small.places.items():
+            assert (small.label[tuple(places.T)] == min(number, 1)).all()
+    assert first.class_weights[0] > 0
+
+
+def test_it_starts_from_the_coarse_network_of_another_segmenter(paths: Paths) -> None:
+    params = changed(TRAIN, **PLAIN)
+    run_to_annotate(paths, {"m": params})
+    folder = train(paths, params, model="m") / "segmenter"
+    place = folder.relative_to(paths.root)
+    address = f"{place}@{segmenter_digest(folder)[:12]}"
+    params = changed(params, start_from=address)
+    task = build_task(params, "m", 0, one_thread(), paths, "0" * 20, World())
+    assert task.patch.coarse is not None
+
+    progress = start_or_resume(coarse_task(task, task.patch.coarse, lambda: None))
+
+    made = Segmenter.load(folder)
+    assert made.coarse is not None
+    for name, value in made.coarse.networks[0].state_dict().items():
+        assert torch.equal(progress.network.state_dict()[name], value)

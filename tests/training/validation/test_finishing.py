@@ -21,7 +21,7 @@ def test_the_kept_weights_of_both_networks_are_taken(tmp_path: Path) -> None:
     run_to_annotate(paths, {"m": params})
     task = build_task(params, "m", 0, one_thread(), paths, "0" * 20, World())
     assert task.patch.coarse is not None
-    coarse = coarse_task(task, task.patch.coarse)
+    coarse = coarse_task(task, task.patch.coarse, lambda: None)
     kept = []
     for one in (task, coarse):
         progress = start_or_resume(one)
@@ -31,7 +31,10 @@ def test_the_kept_weights_of_both_networks_are_taken(tmp_path: Path) -> None:
                 weight.zero_()
         kept.append(progress)
 
-    made = finish(task, kept[0], Coarse(coarse, kept[1]))
+    first = Coarse(
+        coarse.spec, kept[1].best_weights, kept[1].history, coarse.validation
+    )
+    made, _ = finish(task, kept[0], first)
 
     assert made.coarse is not None
     for network, progress in zip(
@@ -44,4 +47,5 @@ def test_the_kept_weights_of_both_networks_are_taken(tmp_path: Path) -> None:
     assert made.coarse.spec.temperatures == (1.0,)
     assert len(made.spec.postprocessing) == 2
     assert made.spec.coarse is not None
-    assert finish(task, kept[0], None).spec.coarse is None
+    alone, doubts = finish(task, kept[0], None)
+    assert (alone.spec.coarse, doubts) == (None, ())

@@ -62,14 +62,14 @@ def prepare_order(
             f"{output}: expected a folder that can be written to, found one that "
             "cannot; change its rights, or name another"
         )
-    plan = SegmenterSpec.read(spec_file(folders[0])).plan
+    spec = SegmenterSpec.read(spec_file(folders[0]))
     return Order(
         folders=tuple(str(folder.absolute()) for folder in folders),
         record=record,
-        channels=len(plan.channels),
-        settings=resolve_settings(settings, compute, plan),
+        channels=len(spec.plan.channels),
+        settings=resolve_settings(settings, compute, spec),
         output=str(output),
-        may_lack=plan.missing_channels is not None,
+        may_lack=spec.plan.missing_channels is not None,
     )
 
 
