@@ -10,6 +10,9 @@ from segpipe.networks.context import Context
 from segpipe.networks.context_large import ContextLarge
 from segpipe.networks.deconvnet import DeconvNet
 from segpipe.networks.dilated import Dilated
+from segpipe.networks.fcn8s import FCN8s
+from segpipe.networks.fcn16s import FCN16s
+from segpipe.networks.fcn32s import FCN32s
 from segpipe.networks.resenc2d import ResEnc2d
 from segpipe.networks.resenc3d import ResEnc3d
 from segpipe.networks.segnet import SegNet
@@ -28,6 +31,9 @@ Network = (
     | ContextLarge
     | SegNet
     | DeconvNet
+    | FCN32s
+    | FCN16s
+    | FCN8s
 )
 NetworkName = Literal[
     "unet2d",
@@ -40,6 +46,9 @@ NetworkName = Literal[
     "context_large",
     "segnet",
     "deconvnet",
+    "fcn32s",
+    "fcn16s",
+    "fcn8s",
 ]
 NETWORKS: dict[str, type[Network]] = {
     "unet2d": UNet2d,
@@ -52,4 +61,7 @@ NETWORKS: dict[str, type[Network]] = {
     "context_large": ContextLarge,
     "segnet": SegNet,
     "deconvnet": DeconvNet,
+    "fcn32s": FCN32s,
+    "fcn16s": FCN16s,
+    "fcn8s": FCN8s,
 }

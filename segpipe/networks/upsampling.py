@@ -117,6 +117,7 @@ class PredictionUpsampling(nn.Module):
     the border; further inside than half a factor, both give the same.
 
     Args:
+        classes: Channels of the scores.
         factor: Factor along each axis.
         padding: Pixels dropped on each side; None to give factor times the size.
 
@@ -127,22 +128,24 @@ class PredictionUpsampling(nn.Module):
 
     kernel: Tensor
 
-    def __init__(self, factor: int, *, padding: int | None = None) -> None:
+    def __init__(
+        self, classes: int, factor: int, *, padding: int | None = None
+    ) -> None:
         super().__init__()
+        self.classes = classes
         self.factor = factor
         kernel = bilinear_filter(factor)
         self.padding = (len(kernel) - factor) // 2 if padding is None else padding
-        self.register_buffer("kernel", kernel)
+        self.register_buffer("kernel", kernel, persistent=False)
 
     def forward(self, scores: Float[Tensor, "B K i j"]) -> Tensor:
         """The scores at factor times the resolution, each class by itself."""
-        classes = scores.shape[1]
         return functional.conv_transpose2d(
             scores,
-            self.kernel.expand(classes, 1, -1, -1),
+            self.kernel.expand(self.classes, 1, -1, -1),
             stride=self.factor,
             padding=self.padding,
-            groups=classes,
+            groups=self.classes,
         )
 
 

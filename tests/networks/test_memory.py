@@ -59,6 +59,7 @@ def measured_peak(network: NetworkSpec, size: tuple[int, int, int]) -> int:
         ("context", (1, 256, 192)),
         ("segnet", (1, 256, 192)),
         ("deconvnet", (1, 256, 224)),
+        ("fcn8s", (1, 448, 384)),
         ("resenc3d", (32, 48, 40)),
     ],
 )
@@ -77,6 +78,15 @@ def test_the_bytes_of_a_forward_pass_are_those_that_torch_holds(
     assert 0.5 < predicted / measured < 2
 
 
+def test_the_copies_of_heavy_weights_are_counted() -> None:
+    """Those of the 7 x 7 convolution, 256 to 2048 channels, that was a dense layer."""
+    network = spec("fcn8s", width=32)
+    predicted = forward_bytes(network, (1, 64, 64), 0)
+
+    assert predicted == pytest.approx(2 * 256 * 2048 * 7 * 7 * FLOAT_BYTES, rel=0.01)
+    assert 0.5 < predicted / measured_peak(network, (1, 64, 64)) < 2
+
+
 @pytest.mark.parametrize(
     ("name", "size"),
     [
@@ -86,6 +96,7 @@ def test_the_bytes_of_a_forward_pass_are_those_that_torch_holds(
         ("resenc2d", (1, 128, 96)),
         ("context", (1, 128, 96)),
         ("segnet", (1, 128, 96)),
+        ("fcn8s", (1, 128, 96)),
         ("resenc3d", (24, 32, 24)),
     ],
 )

@@ -10,7 +10,7 @@ from segpipe.project.errors import DataError
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec.weights import segmenter_digest
 from segpipe.training.task.pretrained import load_pretrained, start_from
-from tests.support.segmenters import make_plan, save_segmenter
+from tests.support.segmenters import make_plan, make_segmenter, save_segmenter
 
 
 @pytest.fixture
@@ -93,3 +93,40 @@ def test_another_width_is_refused_where_nothing_fits(old: Segmenter) -> None:
 
     with pytest.raises(DataError, match="fit base_channels, found those of 2"):
         start_from(network, old, "unet3d")
+
+
+def test_fcn16s_takes_over_fcn32s_and_fcn8s_takes_over_fcn16s(tmp_path: Path) -> None:
+    """Long 2015, section 4.2: only the scores and the up-sampling of a stage are new.
+
+    Seeds: F6.
+    """
+    plan = make_plan(structures=("background", "liver"), values=(0, 7))
+    new = {
+        "fcn16s": {"twice.0.weight", "skip_scores.0.weight", "skip_scores.0.bias"},
+        "fcn8s": {"twice.1.weight", "skip_scores.1.weight", "skip_scores.1.bias"},
+    }
+    for before, after in (("fcn32s", "fcn16s"), ("fcn16s", "fcn8s")):
+        save_segmenter(tmp_path / before, plan, network=before)
+        digest = segmenter_digest(tmp_path / before)[:12]
+        old = load_pretrained(f"{before}@{digest}", tmp_path)
+        assert old is not None
+        torch.nn.init.normal_(old.networks[0].score.weight)
+        spec = old.spec.network.model_copy(update={"name": after})
+        network = build_network(spec)
+        start_from(network, old, after)
+        found, known = network.state_dict(), old.networks[0].state_dict()
+
+        assert set(found) - set(known) == new[after]
+        assert all(torch.equal(found[name], known[name]) for name in known)
+        assert not network.skip_scores[-1].weight.any()
+
+
+def test_a_stage_is_not_left_out() -> None:
+    """FCN-8s starts from FCN-16s, or goes on from FCN-8s."""
+    plan = make_plan(structures=("background", "liver"), values=(0, 7))
+    old = make_segmenter(plan, network="fcn32s")
+    spec = old.spec.network.model_copy(update={"name": "fcn8s"})
+    network = build_network(spec)
+
+    with pytest.raises(DataError, match="expected a fcn8s or a fcn16s, found a fcn32s"):
+        start_from(network, old, "fcn8s")
