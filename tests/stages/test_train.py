@@ -80,6 +80,7 @@ MODELS = {
         patch_size=(16, 16, 8),
     ),
 }
+MODELS["coarse"] = changed(MODELS["vnet"], coarse=True)
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +232,7 @@ def torchrun(*words: str) -> None:
     importlib.import_module("torch.distributed.run").main([*words])
 
 
-@pytest.mark.parametrize(("model", "ema"), [("vnet", 0.0), ("resenc3d", 0.9)])
+@pytest.mark.parametrize(("model", "ema"), [("coarse", 0.0), ("resenc3d", 0.9)])
 def test_two_processes_train_like_one_with_the_whole_batch(
     model: str, ema: float, paths: Paths
 ) -> None:
@@ -249,9 +250,15 @@ def test_two_processes_train_like_one_with_the_whole_batch(
     record = json.loads((folder / "fingerprint.json").read_text())
     assert record["compute"]["processes"] == 2
     together = Segmenter.load(folder / "segmenter")
-    for name, value in alone.networks[0].state_dict().items():
-        other = together.networks[0].state_dict()[name]
-        torch.testing.assert_close(other, value, rtol=1e-3, atol=1e-5)
+    pairs = [(alone, together)]
+    if model == "coarse":
+        assert alone.coarse is not None
+        assert together.coarse is not None
+        pairs.append((alone.coarse, together.coarse))
+    for one, other in pairs:
+        found = other.networks[0].state_dict()
+        for name, value in one.networks[0].state_dict().items():
+            torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-5)
 
 
 def test_a_training_with_an_average_that_stops_ends_with_the_same_bytes(
