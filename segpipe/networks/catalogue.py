@@ -8,6 +8,7 @@ from typing import Literal
 
 from segpipe.networks.context import Context
 from segpipe.networks.context_large import ContextLarge
+from segpipe.networks.convolutions import Convolutions
 from segpipe.networks.deconvnet import DeconvNet
 from segpipe.networks.dilated import Dilated
 from segpipe.networks.fcn8s import FCN8s
@@ -34,6 +35,7 @@ Network = (
     | FCN32s
     | FCN16s
     | FCN8s
+    | Convolutions
 )
 NetworkName = Literal[
     "unet2d",
@@ -49,6 +51,7 @@ NetworkName = Literal[
     "fcn32s",
     "fcn16s",
     "fcn8s",
+    "convolutions",
 ]
 NETWORKS: dict[str, type[Network]] = {
     "unet2d": UNet2d,
@@ -64,4 +67,5 @@ NETWORKS: dict[str, type[Network]] = {
     "fcn32s": FCN32s,
     "fcn16s": FCN16s,
     "fcn8s": FCN8s,
+    "convolutions": Convolutions,
 }
