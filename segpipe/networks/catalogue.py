@@ -14,9 +14,11 @@ from segpipe.networks.dilated import Dilated
 from segpipe.networks.fcn8s import FCN8s
 from segpipe.networks.fcn16s import FCN16s
 from segpipe.networks.fcn32s import FCN32s
+from segpipe.networks.inputcascade import InputCascade
 from segpipe.networks.resenc2d import ResEnc2d
 from segpipe.networks.resenc3d import ResEnc3d
 from segpipe.networks.segnet import SegNet
+from segpipe.networks.twopath import TwoPath
 from segpipe.networks.unet2d import UNet2d
 from segpipe.networks.unet3d import UNet3d
 from segpipe.networks.vnet import VNet
@@ -36,6 +38,8 @@ Network = (
     | FCN16s
     | FCN8s
     | Convolutions
+    | TwoPath
+    | InputCascade
 )
 NetworkName = Literal[
     "unet2d",
@@ -52,6 +56,8 @@ NetworkName = Literal[
     "fcn16s",
     "fcn8s",
     "convolutions",
+    "twopath",
+    "inputcascade",
 ]
 NETWORKS: dict[str, type[Network]] = {
     "unet2d": UNet2d,
@@ -68,4 +74,6 @@ NETWORKS: dict[str, type[Network]] = {
     "fcn16s": FCN16s,
     "fcn8s": FCN8s,
     "convolutions": Convolutions,
+    "twopath": TwoPath,
+    "inputcascade": InputCascade,
 }

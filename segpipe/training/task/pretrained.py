@@ -7,7 +7,7 @@ from segpipe.networks.catalogue import Network, NetworkName
 from segpipe.project.errors import DataError
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec.weights import segmenter_digest
-from segpipe.training.task.section import NONE
+from segpipe.training.task.section import ALL, NONE
 
 log = logging.getLogger(__name__)
 SHOWN = 12  # characters of a digest
@@ -75,3 +75,28 @@ def start_from(network: Network, segmenter: Segmenter, name: NetworkName) -> Non
         )
     network.load_state_dict({**new, **fitting})
     log.info("start from %s: %d of %d tensors", spec.name, len(fitting), len(new))
+
+
+def learn_only(network: Network, part: str) -> None:
+    """Let a training change a part of the weights only.
+
+    Args:
+        network: The network that is trained; changed in place.
+        part: ``all``, or how the names of these weights begin: the name of a layer, or
+            of what holds it.
+
+    Raises:
+        DataError: If no weights are named so.
+    """
+    if part == ALL:
+        return
+    names = [name for name, _ in network.named_parameters()]
+    learned = {name for name in names if f"{name}.".startswith(f"{part}.")}
+    if not learned:
+        parts = dict.fromkeys(name.rpartition(".")[0] for name in names)
+        raise DataError(
+            f"learned_part: expected all, or a part of the network, found {part}; its "
+            f"layers are {', '.join(parts)}"
+        )
+    for name, weight in network.named_parameters():
+        weight.requires_grad_(name in learned)

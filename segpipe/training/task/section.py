@@ -21,6 +21,7 @@ from segpipe.training.optimization import BUDGETS, OptimizerParams
 from segpipe.training.patches.augmentation import AugmentationParams
 
 NONE = "none"  # of start_from
+ALL = "all"  # of learned_part
 COARSE_SHARE = 0.25  # of the epochs, which the coarse network learns for
 PLAIN = {"target": "labels", "judged_by": "dice", "border_weights": False}
 JudgedBy = Literal["dice", "instances"]
@@ -58,6 +59,8 @@ class TrainParams(Params):
         optimizer: Optimizer and learning-rate schedule.
         start_from: ``none``, or FOLDER@DIGEST of a segmenter whose weights are the
             initial weights: to train it longer, on more data or for other structures.
+        learned_part: ``all`` weights are trained; or those whose names begin so, such
+            as ``second.classify``, and all others keep their initial values.
         budget: ``params``, epochs and steps_per_epoch as written; or ``minutes``,
             ``hour`` or ``day``, those of BUDGETS, which are then left out of params.
         epochs: Number of epochs.
@@ -96,6 +99,8 @@ class TrainParams(Params):
     augmentation: AugmentationParams
     optimizer: OptimizerParams
     start_from: str
+    # Never in the params of projects that were written before it.
+    learned_part: str = Field(ALL, exclude_if=lambda part: part == ALL)
     # Never in the params of projects that were written before it.
     budget: Literal["params", "minutes", "hour", "day"] = Field(
         "params", exclude_if=lambda value: value == "params"
@@ -240,6 +245,7 @@ class TrainParams(Params):
                 **PLAIN,
                 "epochs": math.ceil(COARSE_SHARE * self.epochs),
                 "start_from": NONE,
+                "learned_part": ALL,
                 "calibrate": False,
                 "postprocessing": "none",
                 "coarse": False,

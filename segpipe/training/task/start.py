@@ -8,7 +8,7 @@ from segpipe.networks.build import build_network
 from segpipe.training.checkpoints import Progress
 from segpipe.training.optimization import build_optimizer
 from segpipe.training.task.build import Task
-from segpipe.training.task.pretrained import start_from
+from segpipe.training.task.pretrained import learn_only, start_from
 
 
 def start_or_resume(task: Task) -> Progress:
@@ -17,6 +17,7 @@ def start_or_resume(task: Task) -> Progress:
     network = build_network(task.spec.network)
     if task.pretrained is not None:
         start_from(network, task.pretrained, task.params.network)
+    learn_only(network, task.params.learned_part)
     network.to(task.compute.device)
     flat = task.patch.slice_axis is not None
     layout = torch.channels_last if flat else torch.channels_last_3d

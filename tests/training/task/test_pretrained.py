@@ -9,7 +9,11 @@ from segpipe.networks.build import build_network
 from segpipe.project.errors import DataError
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec.weights import segmenter_digest
-from segpipe.training.task.pretrained import load_pretrained, start_from
+from segpipe.training.task.pretrained import (
+    learn_only,
+    load_pretrained,
+    start_from,
+)
 from tests.support.segmenters import make_plan, make_segmenter, save_segmenter
 
 
@@ -130,3 +134,16 @@ def test_a_stage_is_not_left_out() -> None:
 
     with pytest.raises(DataError, match="expected a fcn8s or a fcn16s, found a fcn32s"):
         start_from(network, old, "fcn8s")
+
+
+def test_only_a_part_of_the_weights_learns(old: Segmenter) -> None:
+    network = build_network(old.spec.network)
+    learn_only(network, "all")
+    assert all(weight.requires_grad for weight in network.parameters())
+
+    learn_only(network, "classify")
+
+    learned = {name for name, w in network.named_parameters() if w.requires_grad}
+    assert learned == {"classify.weight", "classify.bias"}
+    with pytest.raises(DataError, match=r"found clas; its layers are .*classify"):
+        learn_only(network, "clas")

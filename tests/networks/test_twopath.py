@@ -1,0 +1,11 @@
+import torch
+
+from segpipe.networks.twopath import TwoPath
+
+
+def test_every_announced_size_is_what_comes_out() -> None:
+    network = TwoPath(2, 3, base_channels=1)
+    for size in (33, 34, 46):
+        out = network(torch.zeros(1, 2, size, size)).shape[-1]
+
+        assert out == network.output_size(size) == size - 2 * network.margin
