@@ -3,8 +3,9 @@
 The rule of the sides is fixed, so that every method has the same ones and nobody can
 choose them: the patients are sorted by name; every third is tested, and every sixth of
 the others validates. A set of a single volume is cut into slabs across the body's long
-axis, and a slab counts as a patient there: it tells how methods differ in one body, and
-nothing of other bodies.
+axis, between the first and the last slice in which all channels vary; a slab
+counts as a patient there: it tells how methods differ in one body, and nothing of other
+bodies.
 """
 
 import json
@@ -121,7 +122,7 @@ SETS = {
             ("red", "green", "blue"),
             ("vessel",),
             _chasedb1,
-            {"best-2d": "resenc2d", "border-weights": "unet2d"},
+            {"best-2d": "resenc2d", "border-weights": "unet2d-border"},
         ),
         SemanticSet(
             "3d_sct_spinalcord",
@@ -183,14 +184,15 @@ def write_set(one: SemanticSet, source: Path, raw: Path, references: Path) -> No
     values = _values(items) if not one.structures else None
     for folder in (raw / "imagesTr", raw / "labelsTr", raw / "imagesTs", references):
         folder.mkdir(parents=True, exist_ok=True)
+    held = (0, 0) if items[0].slab is None else held_slices(items[0])
     for item in items:
         test = sides[item.patient] == "test"
         images = raw / ("imagesTs" if test else "imagesTr")
         for channel, file in enumerate(item.images):
             place = images / f"{item.name}_{channel:04}{one.ending}"
-            _write_image(file, place, item.slab)
+            _write_image(file, place, item.slab, held)
         place = (references if test else raw / "labelsTr") / f"{item.name}{one.ending}"
-        _write_label(item, place, values)
+        _write_label(item, place, values, held)
     names = one.structures or [NUMBERED.format(value) for value in values or ()]
     learning = sum(sides[item.patient] != "test" for item in items)
     document = {
@@ -216,18 +218,45 @@ def _values(items: list[Item]) -> list[int]:
     return [int(value) for value in values if value != 0]
 
 
-def slab_of(grid: Grid, number: int | None) -> tuple[tuple[slice, ...], Grid]:
+def _long_axis(grid: Grid) -> int:
+    """The axis of a grid from feet to head."""
+    return next(n for n, name in enumerate(grid.directions) if name in "SI")
+
+
+def held_slices(item: Item) -> tuple[int, int]:
+    """The first slice in which all channels vary, and the one after the last.
+
+    Slices of one value, such as those above a head, are no image of anything.
+    """
+    first, last = 0, None
+    for file in item.images:
+        image = read_image(file)
+        axis = _long_axis(image.grid)
+        planes = np.moveaxis(image.array[0], axis, 0).reshape(
+            image.grid.shape[axis], -1
+        )
+        places = np.flatnonzero(planes.max(1) > planes.min(1))
+        first = max(first, int(places[0]))
+        last = min(int(places[-1]) + 1, last or len(planes))
+    assert last is not None
+    return first, last
+
+
+def slab_of(
+    grid: Grid, number: int | None, held: tuple[int, int]
+) -> tuple[tuple[slice, ...], Grid]:
     """Voxels and grid of a slab across the axis from feet to head.
 
     Args:
         grid: The grid of the volume.
         number: Number of the slab; None for the whole volume.
+        held: What ``held_slices`` found.
     """
     whole = (slice(None), slice(None), slice(None))
     if number is None:
         return whole, grid
-    axis = next(n for n, name in enumerate(grid.directions) if name in "SI")
-    edges = np.linspace(0, grid.shape[axis], SLABS + 1).round().astype(int)
+    axis = _long_axis(grid)
+    edges = np.linspace(*held, SLABS + 1).round().astype(int)
     start, stop = int(edges[number]), int(edges[number + 1])
     window = (*whole[:axis], slice(start, stop), *whole[axis + 1 :])
     affine = grid.affine.copy()
@@ -236,21 +265,25 @@ def slab_of(grid: Grid, number: int | None) -> tuple[tuple[slice, ...], Grid]:
     return window, Grid((i, j, k), affine, grid.unit)
 
 
-def _write_image(file: Path, place: Path, slab: int | None) -> None:
+def _write_image(
+    file: Path, place: Path, slab: int | None, held: tuple[int, int]
+) -> None:
     image = read_image(file)
     if file.suffix == ".jpg":
         raster.write_image(place, image.array.astype(np.uint8))
     elif slab is None:
         shutil.copyfile(file, place)
     else:
-        window, grid = slab_of(image.grid, slab)
+        window, grid = slab_of(image.grid, slab, held)
         nifti.write_image(place, image.array[0][window], grid)
 
 
-def _write_label(item: Item, place: Path, values: list[int] | None) -> None:
+def _write_label(
+    item: Item, place: Path, values: list[int] | None, held: tuple[int, int]
+) -> None:
     """Write a label map with the structures numbered from 1."""
     label = read_label(item.label)
-    window, grid = slab_of(label.grid, item.slab)
+    window, grid = slab_of(label.grid, item.slab, held)
     array = label.array[window]
     if item.label.suffix == ".png":
         array = (array > 0).astype(np.uint8)

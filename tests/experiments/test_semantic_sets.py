@@ -8,7 +8,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from experiments.instances import SEGPIPE
 from experiments.semantic_sets import SETS, choose_sides, read_sides, write_set
+from segpipe.project.params import read_params
+from tests.support.places import ROOT
 
 AFFINE = np.diag([-1.0, 2.0, 3.0, 1.0])
 
@@ -21,10 +24,15 @@ def save(path: Path, array: np.ndarray) -> None:
 
 @pytest.fixture
 def volume(tmp_path: Path) -> Path:
-    """The set 3d_totalseg_ct, 4 x 12 x 5 voxels: values 3 and 117 in each slice."""
-    label = np.zeros((4, 12, 5), dtype=np.uint8)
+    """The set 3d_totalseg_ct, 4 x 15 x 5 voxels: values 3 and 117 in each slice.
+
+    The first slice and the last two hold one value only.
+    """
+    label = np.zeros((4, 15, 5), dtype=np.uint8)
     label[0], label[1] = 3, 117
-    image = np.broadcast_to(np.arange(12, dtype=np.int16)[:, None], label.shape)
+    image = np.zeros(label.shape, dtype=np.int16)
+    image[:, 1:13] = np.arange(12)[:, None]
+    image[0, 1:13] += 100
     folder = tmp_path / "3d_totalseg_ct"
     save(folder / "images" / "example_ct_sm.nii.gz", image)
     save(folder / "labels" / "example_seg.nii.gz", label)
@@ -53,8 +61,8 @@ def test_a_single_volume_is_cut_across_the_axis_from_feet_to_head(volume: Path) 
     ]
     slab = nib.load(raw / "imagesTr" / "slab2_0000.nii.gz")
     assert slab.shape == (4, 2, 5)
-    assert np.unique(slab.dataobj).tolist() == [4, 5]
-    assert slab.affine[2, 3] == 4 * 2.0
+    assert np.unique(slab.dataobj).tolist() == [4, 5, 104, 105]
+    assert slab.affine[2, 3] == 5 * 2.0
     drawn = nib.load(raw / "labelsTr" / "slab2.nii.gz")
     assert np.unique(drawn.dataobj).tolist() == [0, 1, 2]
     assert '"structure 117": 2' in (raw / "dataset.json").read_text()
@@ -89,3 +97,11 @@ def test_both_eyes_of_a_patient_are_on_one_side(tmp_path: Path) -> None:
     mask = np.asarray(PIL.Image.open(raw / "labelsTr" / "Image_02L.png"))
     assert mask.shape == (3, 4)
     assert (mask == 1).all()
+
+
+def test_each_set_names_presets_that_have_its_model() -> None:
+    for one in SETS.values():
+        for preset, model in one.presets.items():
+            assert model in read_params(ROOT / "presets" / f"{preset}.yaml")["train"]
+    for preset, model in SEGPIPE.items():
+        assert model in read_params(ROOT / "presets" / f"{preset}.yaml")["train"]
