@@ -1,4 +1,4 @@
-"""drawings: write docs/concepts/house.svg and docs/concepts/chain.svg.
+"""drawings: write house.svg, chain.svg and focal.svg in docs/concepts.
 
 `python -m docs.drawings`, or `make drawings`.
 """
@@ -6,6 +6,7 @@
 from pathlib import Path
 
 from docs.drawings.chain import read_chain
+from docs.drawings.focal import draw_focal
 from docs.drawings.house import read_house
 from docs.drawings.picture import draw
 
@@ -14,7 +15,7 @@ FOLDER = ROOT / "docs" / "concepts"
 
 
 def build() -> dict[str, str]:
-    """The text of both drawings, by file name."""
+    """The text of each drawing, by file name."""
     house = draw(
         "The house",
         "segpipe/ and flows/: imports run downstairs only",
@@ -37,7 +38,7 @@ def build() -> dict[str, str]:
         },
         read_chain(ROOT),
     )
-    return {"house.svg": house, "chain.svg": chain}
+    return {"house.svg": house, "chain.svg": chain, "focal.svg": draw_focal()}
 
 
 if __name__ == "__main__":

@@ -262,3 +262,32 @@ def dice(
     present = volume > 0
     score = 2 * overlap / torch.where(present, sizes, 1.0)
     return torch.where(present, 1 - score, 0.0).sum() / present.sum().clamp(min=1)
+
+
+def mask_cross_entropy(
+    logits: Float[Tensor, "roi C m m"],
+    masks: Bool[Tensor, "roi m m"],
+    classes: Int64[Tensor, " roi"],
+) -> Float32[Tensor, ""]:
+    """Binary cross-entropy of the mask of each region's own class; others are free.
+
+    Args:
+        logits: A mask for each class, in each region of interest.
+        masks: What the region shows of its object.
+        classes: Class of the object; a negative one is a region without an object,
+            which does not count.
+
+    Returns:
+        The mean over the pixels of the regions that count; 0 if none does.
+
+    Source:
+        He 2017, arXiv:1703.06870, section 3: a sigmoid for each pixel, so that classes
+        do not compete.
+    """
+    counting = classes >= 0
+    rows = torch.arange(len(classes), device=classes.device)[counting]
+    own = logits[rows, classes[counting]].float()
+    cost = F.binary_cross_entropy_with_logits(
+        own, masks[counting].float(), reduction="sum"
+    )
+    return cost / max(own.numel(), 1)

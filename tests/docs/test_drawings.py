@@ -1,5 +1,7 @@
 """The drawings show the code as it is, and need nothing to be shown."""
 
+import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -8,6 +10,7 @@ import pytest
 
 from docs.drawings.__main__ import FOLDER, build
 from docs.drawings.chain import read_chain
+from docs.drawings.focal import GAMMAS, curve
 from docs.drawings.house import read_house
 from docs.drawings.picture import Row, draw
 from tests.support.places import ROOT
@@ -24,7 +27,7 @@ stages:
 """
 
 
-@pytest.mark.parametrize("name", ["house.svg", "chain.svg"])
+@pytest.mark.parametrize("name", ["house.svg", "chain.svg", "focal.svg"])
 def test_a_drawing_shows_the_code_as_it_is(name: str) -> None:
     drawn = (FOLDER / name).read_text(encoding="utf-8")
 
@@ -90,3 +93,19 @@ def test_the_drawings_need_no_other_file() -> None:
         assert not [
             sign for sign in ("http", "url(", "href", "@import") if sign in outside
         ]
+
+
+def test_the_curves_of_the_focal_loss_fall_with_gamma() -> None:
+    """At p = 1/2: ln 2 / 2^gamma; gamma 0 is -ln p.
+
+    Seeds: L4.
+    """
+    shares = [0.05, 0.5, 0.95]
+    curves = [curve(gamma, shares) for gamma in GAMMAS]
+
+    assert curves[0] == pytest.approx([-math.log(share) for share in shares], rel=1e-4)
+    for gamma, losses in zip(GAMMAS, curves, strict=True):
+        assert losses[1] == pytest.approx(math.log(2) / 2**gamma, rel=1e-4)
+        assert losses == sorted(losses, reverse=True)
+    for higher, lower in itertools.pairwise(curves):
+        assert all(one > other for one, other in zip(higher, lower, strict=True))
