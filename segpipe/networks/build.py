@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from segpipe.networks.catalogue import NETWORKS, Network, NetworkName
-from segpipe.networks.layers import SizeRule
+from segpipe.networks.layers import SizeRule, UpsamplingName
 from segpipe.networks.topology import Topology, choose_topology
 from segpipe.project.documents import Document, is_empty
 
@@ -25,6 +25,8 @@ class NetworkSpec(Document):
         padding: ``valid`` as in the U-Net papers, or ``same``.
         topology: Strides and kernels of a network that follows the patch; None for the
             others, and before a patch is chosen.
+        upsampling: Name of the up-sampling of a network that takes any; None for the
+            others.
     """
 
     name: NetworkName
@@ -33,6 +35,7 @@ class NetworkSpec(Document):
     base_channels: PositiveInt
     padding: Literal["valid", "same"]
     topology: Topology | None = Field(None, exclude_if=is_empty)
+    upsampling: UpsamplingName | None = Field(None, exclude_if=is_empty)
 
     @property
     def dimensions(self) -> Literal[2, 3]:
@@ -70,9 +73,10 @@ class NetworkSpec(Document):
 
 def build_network(spec: NetworkSpec) -> Network:
     """Build a network; its paper's initial weights come from torch's generator."""
-    planned: dict[str, Any] = (
-        {} if spec.topology is None else {"topology": spec.topology}
-    )
+    options = {"topology": spec.topology, "upsampling": spec.upsampling}
+    planned: dict[str, Any] = {
+        name: value for name, value in options.items() if value is not None
+    }
     return NETWORKS[spec.name](
         spec.in_channels,
         spec.out_channels,

@@ -11,6 +11,7 @@ from segpipe.networks.context_large import ContextLarge
 from segpipe.networks.convolutions import Convolutions
 from segpipe.networks.deconvnet import DeconvNet
 from segpipe.networks.dilated import Dilated
+from segpipe.networks.encoder_decoder import EncoderDecoder
 from segpipe.networks.fcn8s import FCN8s
 from segpipe.networks.fcn16s import FCN16s
 from segpipe.networks.fcn32s import FCN32s
@@ -40,6 +41,7 @@ Network = (
     | Convolutions
     | TwoPath
     | InputCascade
+    | EncoderDecoder
 )
 NetworkName = Literal[
     "unet2d",
@@ -58,6 +60,7 @@ NetworkName = Literal[
     "convolutions",
     "twopath",
     "inputcascade",
+    "encoder_decoder",
 ]
 NETWORKS: dict[str, type[Network]] = {
     "unet2d": UNet2d,
@@ -76,4 +79,5 @@ NETWORKS: dict[str, type[Network]] = {
     "convolutions": Convolutions,
     "twopath": TwoPath,
     "inputcascade": InputCascade,
+    "encoder_decoder": EncoderDecoder,
 }

@@ -10,6 +10,14 @@ from torch import Tensor, nn
 from segpipe.project.errors import DataError
 
 Padding = Literal["valid", "same"]
+UpsamplingName = Literal[
+    "nearest",
+    "bed_of_nails",
+    "max_unpooling",
+    "bilinear",
+    "transposed",
+    "learned_bilinear",
+]
 
 
 def initialize(network: nn.Module) -> None:

@@ -1,21 +1,15 @@
 """Up-sampling by name, in two dimensions, and the pooling that it undoes."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-UpsamplingName = Literal[
-    "nearest",
-    "bed_of_nails",
-    "max_unpooling",
-    "bilinear",
-    "transposed",
-    "learned_bilinear",
-]
+from segpipe.networks.layers import UpsamplingName
+
 UPSAMPLINGS: tuple[UpsamplingName, ...] = get_args(UpsamplingName)
 
 

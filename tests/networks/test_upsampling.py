@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from segpipe.networks.layers import UpsamplingName
 from segpipe.networks.upsampling import (
     UPSAMPLINGS,
     LearnedBilinear,
     PredictionUpsampling,
     Switches,
     Upsampling,
-    UpsamplingName,
     bed_of_nails,
     bilinear,
     bilinear_filter,

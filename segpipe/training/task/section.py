@@ -10,6 +10,8 @@ from segpipe.images.borders import Separation
 from segpipe.images.grid import Triple
 from segpipe.networks.build import NetworkSpec
 from segpipe.networks.catalogue import NETWORKS, NetworkName
+from segpipe.networks.layers import UpsamplingName
+from segpipe.project.documents import is_empty
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
 from segpipe.segmenter.plan import PatchPlan, Plan
@@ -36,6 +38,7 @@ class TrainParams(Params):
             32 in that of unet3d and of resenc2d and resenc3d, 16 in that of vnet.
         padding: ``valid`` as in the U-Net papers, or ``same`` as in the V-Net paper and
             in that of resenc2d and resenc3d; the network's own docstring says more.
+        upsampling: Name of the up-sampling of encoder_decoder; without it, transposed.
         loss: The loss that the training minimizes.
         class_weights: Class weight w_c: ``balanced``, N / (K N_k) over the fold's
             training cases; ``median_frequency``, median(f) / f_k with f_k the share of
@@ -84,6 +87,8 @@ class TrainParams(Params):
     network: NetworkName
     base_channels: int
     padding: Literal["valid", "same"]
+    # Never in the params of projects that were written before it.
+    upsampling: UpsamplingName | None = Field(None, exclude_if=is_empty)
     loss: LossParams
     class_weights: Literal["balanced", "median_frequency", "none"]
     border_weights: bool
@@ -152,6 +157,16 @@ class TrainParams(Params):
             )
             raise PydanticCustomError("deep_supervision", "{text}", {"text": text})
         return loss
+
+    @field_validator("upsampling")
+    @classmethod
+    def _network_takes_upsampling(cls, upsampling: str, info: Any) -> str:
+        """Refuse an up-sampling that the network would pass over in silence."""
+        network = info.data.get("network", "encoder_decoder")
+        if upsampling and not getattr(NETWORKS[network], "takes_upsampling", False):
+            text = f"expected nothing, as {network} has its own; drop the line"
+            raise PydanticCustomError("upsampling", "{text}", {"text": text})
+        return upsampling
 
     @field_validator("padding")
     @classmethod
@@ -230,6 +245,7 @@ class TrainParams(Params):
             out_channels=outputs.channels,
             base_channels=self.base_channels,
             padding=self.padding,
+            upsampling=self.upsampling,
         )
 
     def coarse_network_spec(self, plan: Plan, factor: Triple) -> NetworkSpec:

@@ -2,8 +2,11 @@
 
 import pytest
 
+from segpipe.networks.build import build_network
+from segpipe.networks.encoder_decoder import EncoderDecoder
 from segpipe.training.task.section import TrainParams
 from tests.support.projects import TRAIN
+from tests.support.segmenters import make_plan
 
 
 def test_params_without_a_group_are_recorded_as_before() -> None:
@@ -32,3 +35,19 @@ def test_deep_supervision_needs_a_network_with_levels() -> None:
 
     with pytest.raises(ValueError, match="but for resenc2d and resenc3d"):
         TrainParams.model_validate({**TRAIN.model_dump(), "loss": loss})
+
+
+def test_an_up_sampling_needs_a_network_that_takes_any() -> None:
+    """Without it, params are recorded as before, and spec.json of a network is."""
+    written = {**TRAIN.model_dump(), "upsampling": "bed_of_nails"}
+    naive = {**written, "network": "encoder_decoder", "padding": "same"}
+    plan = make_plan(structures=("background", "liver"), values=(0, 7))
+
+    spec = TrainParams.model_validate(naive).network_spec(plan)
+    network = build_network(spec)
+    assert isinstance(network, EncoderDecoder)
+    assert {up.name for up in network.up} == {"bed_of_nails"}
+    assert "upsampling" not in TRAIN.model_dump()
+    assert "upsampling" not in TRAIN.network_spec(plan).model_dump()
+    with pytest.raises(ValueError, match="expected nothing, as unet2d has its own"):
+        TrainParams.model_validate({**written, "network": "unet2d"})
