@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from segpipe.networks.catalogue import NETWORKS, Network, NetworkName
-from segpipe.networks.layers import SizeRule, UpsamplingName
+from segpipe.networks.layers import SizeRule, Skips, UpsamplingName
 from segpipe.networks.topology import Topology, choose_topology
 from segpipe.project.documents import Document, is_empty
 
@@ -27,6 +27,7 @@ class NetworkSpec(Document):
             others, and before a patch is chosen.
         upsampling: Name of the up-sampling of a network that takes any; None for the
             others.
+        skips: How a unet2d joins the features of a level; None for its paper's way.
     """
 
     name: NetworkName
@@ -36,6 +37,7 @@ class NetworkSpec(Document):
     padding: Literal["valid", "same"]
     topology: Topology | None = Field(None, exclude_if=is_empty)
     upsampling: UpsamplingName | None = Field(None, exclude_if=is_empty)
+    skips: Skips | None = Field(None, exclude_if=is_empty)
 
     @property
     def dimensions(self) -> Literal[2, 3]:
@@ -73,7 +75,11 @@ class NetworkSpec(Document):
 
 def build_network(spec: NetworkSpec) -> Network:
     """Build a network; its paper's initial weights come from torch's generator."""
-    options = {"topology": spec.topology, "upsampling": spec.upsampling}
+    options = {
+        "topology": spec.topology,
+        "upsampling": spec.upsampling,
+        "skips": spec.skips,
+    }
     planned: dict[str, Any] = {
         name: value for name, value in options.items() if value is not None
     }

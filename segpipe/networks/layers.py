@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from segpipe.project.errors import DataError
 
 Padding = Literal["valid", "same"]
+Skips = Literal["concatenation", "addition"]
 UpsamplingName = Literal[
     "nearest",
     "bed_of_nails",

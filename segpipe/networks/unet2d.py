@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segpipe.networks.layers import Padding, SizeRule, crop_like, initialize
+from segpipe.networks.layers import Padding, SizeRule, Skips, crop_like, initialize
 
 
 class UNet2d(nn.Module):
@@ -23,12 +23,15 @@ class UNet2d(nn.Module):
         padding: ``valid`` as in the paper (572 -> 388), or ``same`` (sizes of 16 m).
         dropout: Probability at the end of the contracting path. The paper gives no
             rate; the authors' released network has 0.5, on the last two levels.
+        skips: How the features of a level join those that come up:
+            ``concatenation`` as in the paper, or ``addition``.
     """
 
     dimensions: ClassVar[Literal[2, 3]] = 2
     stride: ClassVar[int] = 16
     sees_tile_statistics: ClassVar[bool] = False
     paddings: ClassVar[tuple[Padding, ...]] = ("valid", "same")
+    takes_skips: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -38,8 +41,11 @@ class UNet2d(nn.Module):
         base_channels: int = 64,
         padding: Padding = "valid",
         dropout: float = 0.5,
+        skips: Skips = "concatenation",
     ) -> None:
         super().__init__()
+        self.skips = skips
+        joined = 2 if skips == "concatenation" else 1
         valid = padding == "valid"
         self.sizes = SizeRule(
             "unet2d",
@@ -61,7 +67,7 @@ class UNet2d(nn.Module):
             for width in widths[-2::-1]
         )
         self.merge = nn.ModuleList(
-            _convolutions(2 * width, width, pad) for width in widths[-2::-1]
+            _convolutions(joined * width, width, pad) for width in widths[-2::-1]
         )
         self.classify = nn.Conv2d(base_channels, out_channels, 1)
         self.pool = nn.MaxPool2d(2)
@@ -80,7 +86,10 @@ class UNet2d(nn.Module):
         for up, merge in zip(self.up, self.merge, strict=True):
             features = up(features)
             skip = crop_like(skips.pop(), features)
-            features = merge(torch.cat([skip, features], dim=1))
+            if self.skips == "addition":
+                features = merge(skip + features)
+            else:
+                features = merge(torch.cat([skip, features], dim=1))
         logits: Tensor = self.classify(features)
         return logits
 

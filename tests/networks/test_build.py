@@ -46,3 +46,14 @@ def test_a_network_for_all_specs_and_its_margin() -> None:
     assert margin_of(build_network(spec("vnet")), None) == (0, 0, 0)
     assert spec("unet3d").sees_tile_statistics
     assert not spec("vnet").sees_tile_statistics
+
+
+def test_skips_stand_in_the_spec_only_if_they_were_chosen() -> None:
+    """So the specs of segmenters that were trained before keep their bytes."""
+    plain = {"name": "unet2d", "in_channels": 1, "out_channels": 2}
+    plain |= {"base_channels": 2, "padding": "same"}
+    added = NetworkSpec(**plain, skips="addition")
+
+    assert NetworkSpec(**plain).model_dump() == plain
+    assert added.model_dump() == {**plain, "skips": "addition"}
+    assert build_network(added).skips == "addition"

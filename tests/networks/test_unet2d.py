@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from segpipe.networks.layers import Padding
 from segpipe.networks.unet2d import UNet2d
 
 
@@ -80,3 +81,39 @@ def test_gradients_reach_every_parameter() -> None:
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.any(), name
+
+
+def test_added_skips_need_fewer_weights() -> None:
+    """The first convolution of a level has half the channels in: 9 n^2 fewer weights.
+
+    Seeds: N2.
+    """
+    with torch.device("meta"):
+        network = UNet2d(1, 2, skips="addition")
+    fewer = sum(9 * width**2 for width in (64, 128, 256, 512))
+
+    assert sum(p.numel() for p in network.parameters()) == 31_030_658 - fewer
+    assert [level[0].in_channels for level in network.merge] == [512, 256, 128, 64]
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_added_skips_are_concatenated_ones_whose_weights_are_alike(
+    padding: Padding,
+) -> None:
+    """A convolution of a sum is the sum of convolutions.
+
+    Seeds: N2.
+    """
+    torch.manual_seed(0)
+    added = UNet2d(1, 2, base_channels=2, padding=padding, skips="addition").double()
+    joined = UNet2d(1, 2, base_channels=2, padding=padding).double()
+    weights = added.state_dict()
+    for level in range(4):
+        name = f"merge.{level}.0.weight"
+        weights[name] = torch.cat([weights[name]] * 2, dim=1)
+    joined.load_state_dict(weights)
+    side = added.input_size(20)
+    image = torch.randn(1, 1, side, side, dtype=torch.float64)
+
+    with torch.no_grad():
+        torch.testing.assert_close(added.eval()(image), joined.eval()(image))

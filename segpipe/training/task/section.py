@@ -10,7 +10,7 @@ from segpipe.images.borders import Separation
 from segpipe.images.grid import Triple
 from segpipe.networks.build import NetworkSpec
 from segpipe.networks.catalogue import NETWORKS, NetworkName
-from segpipe.networks.layers import UpsamplingName
+from segpipe.networks.layers import Skips, UpsamplingName
 from segpipe.project.documents import is_empty
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
@@ -36,9 +36,9 @@ class TrainParams(Params):
         network: Name of the network.
         base_channels: Width of the first level; 64 in the paper of unet2d and in VGG16,
             32 in that of unet3d and of resenc2d and resenc3d, 16 in that of vnet.
-        padding: ``valid`` as in the U-Net papers, or ``same`` as in the V-Net paper and
-            in that of resenc2d and resenc3d; the network's own docstring says more.
+        padding: ``valid`` or ``same``; the network's docstring says what its paper has.
         upsampling: Name of the up-sampling of encoder_decoder; without it, transposed.
+        skips: How a unet2d joins features; without it, by concatenation.
         loss: The loss that the training minimizes.
         class_weights: Class weight w_c: ``balanced``, N / (K N_k) over the fold's
             training cases; ``median_frequency``, median(f) / f_k with f_k the share of
@@ -87,8 +87,10 @@ class TrainParams(Params):
     network: NetworkName
     base_channels: int
     padding: Literal["valid", "same"]
-    # Never in the params of projects that were written before it.
+    # None of the three in the params of projects that were written before them.
+    learned_part: str = Field(ALL, exclude_if=lambda part: part == ALL)
     upsampling: UpsamplingName | None = Field(None, exclude_if=is_empty)
+    skips: Skips | None = Field(None, exclude_if=is_empty)
     loss: LossParams
     class_weights: Literal["balanced", "median_frequency", "none"]
     border_weights: bool
@@ -104,8 +106,6 @@ class TrainParams(Params):
     augmentation: AugmentationParams
     optimizer: OptimizerParams
     start_from: str
-    # Never in the params of projects that were written before it.
-    learned_part: str = Field(ALL, exclude_if=lambda part: part == ALL)
     # Never in the params of projects that were written before it.
     budget: Literal["params", "minutes", "hour", "day"] = Field(
         "params", exclude_if=lambda value: value == "params"
@@ -158,15 +158,15 @@ class TrainParams(Params):
             raise PydanticCustomError("deep_supervision", "{text}", {"text": text})
         return loss
 
-    @field_validator("upsampling")
+    @field_validator("upsampling", "skips")
     @classmethod
-    def _network_takes_upsampling(cls, upsampling: str, info: Any) -> str:
-        """Refuse an up-sampling that the network would pass over in silence."""
-        network = info.data.get("network", "encoder_decoder")
-        if upsampling and not getattr(NETWORKS[network], "takes_upsampling", False):
+    def _network_takes_it(cls, chosen: str | None, info: Any) -> str | None:
+        """Refuse a choice that the network would pass over in silence."""
+        network, name = info.data.get("network"), info.field_name
+        if chosen and network and not hasattr(NETWORKS[network], f"takes_{name}"):
             text = f"expected nothing, as {network} has its own; drop the line"
-            raise PydanticCustomError("upsampling", "{text}", {"text": text})
-        return upsampling
+            raise PydanticCustomError(name, "{text}", {"text": text})
+        return chosen
 
     @field_validator("padding")
     @classmethod
@@ -246,6 +246,7 @@ class TrainParams(Params):
             base_channels=self.base_channels,
             padding=self.padding,
             upsampling=self.upsampling,
+            skips=self.skips,
         )
 
     def coarse_network_spec(self, plan: Plan, factor: Triple) -> NetworkSpec:

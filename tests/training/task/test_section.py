@@ -5,7 +5,7 @@ import pytest
 from segpipe.networks.build import build_network
 from segpipe.networks.encoder_decoder import EncoderDecoder
 from segpipe.training.task.section import TrainParams
-from tests.support.projects import TRAIN
+from tests.support.projects import TRAIN, changed
 from tests.support.segmenters import make_plan
 
 
@@ -51,3 +51,9 @@ def test_an_up_sampling_needs_a_network_that_takes_any() -> None:
     assert "upsampling" not in TRAIN.network_spec(plan).model_dump()
     with pytest.raises(ValueError, match="expected nothing, as unet2d has its own"):
         TrainParams.model_validate({**written, "network": "unet2d"})
+
+
+def test_added_skips_are_of_the_u_net_in_2d() -> None:
+    assert changed(TRAIN, network="unet2d", skips="addition").skips == "addition"
+    with pytest.raises(ValueError, match="expected nothing, as vnet has its own"):
+        changed(TRAIN, network="vnet", skips="addition")
