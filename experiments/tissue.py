@@ -12,7 +12,7 @@ from typing import Any
 
 import h5py
 
-from experiments.pages import publish
+from experiments.pages import write_pages
 from experiments.trials import (
     ONE_PROCESS,
     Figures,
@@ -75,15 +75,16 @@ def main() -> None:
     """Run the trials; write docs/experiments/tissue.md."""
     given = parse_arguments("tissue", __doc__ or "", "~/sets")
     base = read_sections("hippocampus", "unet3d", CHANGES)
-    found: Found = {}
+    tables: dict[str, Found] = {}
     for name, file in SETS.items():
         paths = Paths(given.paths.root / name)
         import_blocks(given.data / file, paths.data)
         prepare(paths, base)
         more = run_arms(base, ARMS, figures, paths=paths, seeds=given.seeds)
-        for arm, rows in more.items():
-            found[f"{name}: {arm}"] = [of_one_volume(row) for row in rows]
-    publish("tissue", found, ("F1@.5", "AP .5:.95", "Dice"))
+        tables[name] = {
+            arm: [of_one_volume(row) for row in rows] for arm, rows in more.items()
+        }
+    write_pages("tissue", tables)
 
 
 def import_blocks(source: Path, data: Path) -> None:
