@@ -169,7 +169,7 @@ def combine_specs(
 def _combine_coarse(specs: Sequence[SegmenterSpec]) -> list[CoarseSpec | None]:
     """The coarse part of each fold, with the thresholds of all of them.
 
-    Of what they miss and where they look the largest shares stand for all.
+    The largest shares of what they miss and where they look stand for all.
     """
     known = [spec.coarse for spec in specs if spec.coarse is not None]
     shared = {
