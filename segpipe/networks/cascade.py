@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segpipe.networks.layers import Padding, SizeRule, crop_like
+from segpipe.networks.layers import Padding, SizeRule
 
 BORDER = 16  # pixels that the two paths lose on each side: 33 become 1
 DROPOUT = 0.5  # before the last layer; the paper gives neither rate nor place
@@ -122,5 +122,6 @@ class CascadeNetwork(nn.Module):
         logits: Tensor = self.first(image)
         if self.second is not None:
             found = logits.softmax(dim=1)
-            logits = self.second(torch.cat([crop_like(image, found), found], dim=1))
+            inner = slice(BORDER, -BORDER)  # of a fixed width, for exports at any size
+            logits = self.second(torch.cat([image[:, :, inner, inner], found], dim=1))
         return logits

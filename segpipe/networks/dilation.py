@@ -42,7 +42,7 @@ class DilatedNetwork(nn.Module):
     stride: ClassVar[int] = 2**POOLINGS
     sees_tile_statistics: ClassVar[bool] = False
     paddings: ClassVar[tuple[Padding, ...]] = ("valid", "same")
-    starts_from: ClassVar[tuple[str, ...]] = ("dilated", "context", "context_large")
+    starts_from: ClassVar[tuple[str, ...]] = ("dilated",)
     name: ClassVar[str]
     variant: ClassVar[Variant]
 

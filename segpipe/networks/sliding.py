@@ -15,6 +15,16 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+# Layers that see each pixel alone, whatever the holes around it.
+PIXELWISE = (
+    nn.ReLU,
+    nn.PReLU,
+    nn.Dropout,
+    nn.BatchNorm2d,
+    nn.Softmax,
+    nn.Identity,
+)
+
 
 def mirror_borders(image: Float[Tensor, "B C i j"], patch: int) -> Tensor:
     """Mirror as much of the image outwards as gives each pixel a patch around it.
@@ -166,6 +176,8 @@ def rarefy(network: nn.Sequential) -> nn.Sequential:
             holes = _single(layer.dilation) * step
             made.dilation = (holes, holes) if isinstance(layer, nn.Conv2d) else holes
             step *= _single(layer.stride)
+        else:
+            assert isinstance(layer, PIXELWISE), f"{layer} does not work pixel by pixel"
         layers.append(made)
     return nn.Sequential(*layers)
 

@@ -31,7 +31,8 @@ from segpipe.training.patches.sampling import (
     stack_quantiles,
 )
 from segpipe.training.task.build import Task
-from segpipe.training.task.section import TrainParams
+from segpipe.training.task.pretrained import rest_what_is_frozen
+from segpipe.training.task.section import ALL, TrainParams
 
 
 def rate_of(params: TrainParams, step: int) -> float:
@@ -158,6 +159,8 @@ def train_step(task: Task, progress: Progress, step: int, patches: Patches) -> f
     for group in progress.optimizer.param_groups:
         group["lr"] = rate_of(params, step)
     progress.network.train()
+    if params.learned_part != ALL:
+        rest_what_is_frozen(progress.network)
     progress.optimizer.zero_grad(set_to_none=True)
     with memory_demanded("lower batch_size, patch_size or base_channels"):
         with compute.autocast():

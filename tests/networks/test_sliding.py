@@ -61,7 +61,9 @@ def test_a_dense_layer_and_its_convolution_are_the_same() -> None:
     volume = torch.randn(2, 5, 3, 4, dtype=torch.float64)
     made = dense_to_convolution(layer, (5, 3, 4))
 
-    assert torch.allclose(made(volume)[..., 0, 0], layer(volume.flatten(1)), atol=1e-15)
+    assert torch.allclose(
+        made(volume)[..., 0, 0], layer(volume.flatten(1)), rtol=0, atol=1e-14
+    )
     counts = [sum(p.numel() for p in one.parameters()) for one in (layer, made)]
     assert counts[0] == counts[1]
 
@@ -75,7 +77,7 @@ def test_a_convolutional_classifier_gives_a_patch_the_same_scores(
     scores = heat_map(classifier)(patch)
 
     assert scores.shape == (2, 3, 1, 1)
-    assert torch.allclose(scores[..., 0, 0], classifier(patch), atol=1e-15)
+    assert torch.allclose(scores[..., 0, 0], classifier(patch), rtol=0, atol=1e-14)
 
 
 @torch.inference_mode()
@@ -90,7 +92,7 @@ def test_each_cell_of_the_heat_map_has_the_scores_of_its_patch(
         rows = slice(STRIDE * row, STRIDE * row + PATCH)
         columns = slice(STRIDE * column, STRIDE * column + PATCH)
         alone = classifier(image[:, :, rows, columns])
-        assert torch.allclose(found[:, :, row, column], alone, atol=1e-15)
+        assert torch.allclose(found[:, :, row, column], alone, rtol=0, atol=1e-14)
 
 
 @torch.inference_mode()
@@ -198,4 +200,6 @@ def test_the_loss_of_a_whole_image_has_the_gradient_of_all_its_patches(
     for weight, expected in zip(classifier.parameters(), whole, strict=True):
         assert weight.grad is not None
         assert expected is not None
-        assert torch.allclose(weight.grad, expected.view(weight.shape), atol=1e-12)
+        assert torch.allclose(
+            weight.grad, expected.view(weight.shape), rtol=0, atol=1e-12
+        )

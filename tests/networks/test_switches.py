@@ -56,3 +56,5 @@ def test_gradients_reach_every_parameter(kind: type[SegNet | DeconvNet]) -> None
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
+        if parameter.ndim > 1:  # biases before a normalization change nothing
+            assert parameter.grad.any(), name

@@ -68,7 +68,7 @@ def start_from(network: Network, segmenter: Segmenter, name: NetworkName) -> Non
         for key, value in old.items()
         if key in new and new[key].shape == value.shape
     }
-    if not fitting:
+    if all(value.ndim < 2 for value in fitting.values()):  # biases always fit
         raise DataError(
             f"start_from: expected weights that fit base_channels, found those of "
             f"{spec.base_channels}; set base_channels to it"
@@ -100,3 +100,11 @@ def learn_only(network: Network, part: str) -> None:
         )
     for name, weight in network.named_parameters():
         weight.requires_grad_(name in learned)
+
+
+def rest_what_is_frozen(network: Network) -> None:
+    """Let the parts that learn nothing run as in use: no dropout, fixed statistics."""
+    for part in network.modules():
+        weights = list(part.parameters())
+        if weights and not any(weight.requires_grad for weight in weights):
+            part.eval()

@@ -52,8 +52,22 @@ PATCHES = {
     ("segnet", "same"): (32, 1, 32),
     ("deconvnet", "same"): (224, 1, 224),
     ("fcn8s", "valid"): (232, 264, 1),
+    ("twopath", "valid"): (33, 41, 1),
+    ("inputcascade", "valid"): (65, 73, 1),
+    ("inputcascade", "same"): (40, 1, 33),
+    ("convolutions", "same"): (16, 1, 17),
+    ("encoder_decoder", "same"): (16, 1, 32),
 }
-OF_VGG16 = [("context", "same"), ("segnet", "same"), ("deconvnet", "same")]
+OTHERS = [  # whose graphs are traced at one size
+    ("context", "same"),
+    ("segnet", "same"),
+    ("deconvnet", "same"),
+    ("twopath", "valid"),
+    ("inputcascade", "valid"),
+    ("inputcascade", "same"),
+    ("convolutions", "same"),
+    ("encoder_decoder", "same"),
+]
 
 
 REGIONS = {
@@ -136,7 +150,7 @@ def write_channels(folder) -> list:
     return files
 
 
-@pytest.mark.parametrize(("name", "padding"), NETWORKS + OF_VGG16)
+@pytest.mark.parametrize(("name", "padding"), NETWORKS + OTHERS)
 def test_an_exported_network_takes_other_sizes_and_batches(
     tmp_path, name, padding
 ) -> None:

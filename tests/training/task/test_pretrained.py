@@ -99,6 +99,34 @@ def test_another_width_is_refused_where_nothing_fits(old: Segmenter) -> None:
         start_from(network, old, "unet3d")
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [("segnet", "segnet"), ("fcn32s", "fcn16s"), ("unet2d", "unet2d")]
+)
+def test_biases_alone_are_no_beginning(old: str, new: str, tmp_path: Path) -> None:
+    """Those of the last layer fit whatever the width."""
+    plan = make_plan(structures=("background", "liver"), values=(0, 7))
+    save_segmenter(tmp_path / "old", plan, network=old)
+    first = Segmenter.load(tmp_path / "old")
+    changes = {"name": new, "base_channels": 4}
+    network = build_network(first.spec.network.model_copy(update=changes))
+
+    with pytest.raises(DataError, match="fit base_channels, found those of 2"):
+        start_from(network, first, new)
+
+
+def test_the_large_context_module_takes_nothing_from_the_basic_one(
+    tmp_path: Path,
+) -> None:
+    plan = make_plan(structures=("background", "liver"), values=(0, 7))
+    save_segmenter(tmp_path / "old", plan, network="context")
+    basic = Segmenter.load(tmp_path / "old")
+    name = {"name": "context_large"}
+    network = build_network(basic.spec.network.model_copy(update=name))
+
+    with pytest.raises(DataError, match="expected a context_large or a dilated"):
+        start_from(network, basic, "context_large")
+
+
 def test_fcn16s_takes_over_fcn32s_and_fcn8s_takes_over_fcn16s(tmp_path: Path) -> None:
     """Long 2015, section 4.2: only the scores and the up-sampling of a stage are new.
 

@@ -53,3 +53,31 @@ def test_the_second_phase_changes_the_output_layer_alone(prepared: Paths) -> Non
         name for name in after if not torch.equal(after[name], before[name])
     }
     assert changed_ones == {"first.classify.weight", "first.classify.bias"}
+
+
+def test_what_is_frozen_counts_no_statistics_and_drops_nothing(
+    prepared: Paths,
+) -> None:
+    """SegNet's encoder has batch normalizations: they stay as they were, too."""
+    task = make_task(
+        prepared,
+        network="segnet",
+        base_channels=1,
+        padding="same",
+        learned_part="decoder",
+        loss=with_loss("cross_entropy"),
+    )
+    patch = {"patch_size": (32, 32, 1), "slice_axis": 2}
+    task = replace(task, patch=task.patch.model_copy(update=patch))
+    progress = start_or_resume(task)
+    before = {k: v.clone() for k, v in progress.network.state_dict().items()}
+    patches = augment_patches(task, draw_patches(task, (0, 0, 0), 0))
+
+    train_step(task, progress, 0, patches)
+
+    after = progress.network.state_dict()
+    moved = {name for name in after if not torch.equal(after[name], before[name])}
+    assert moved
+    assert {name.partition(".")[0] for name in moved} == {"decoder"}
+    assert any("running_mean" in name for name in moved)
+    assert not any(part.training for part in progress.network.encoder.modules())
