@@ -17,7 +17,11 @@ from segpipe.tools.exporting.export import RUNNER
 from tests.support.places import ROOT
 
 RESOLVED = SegmentSettings(
-    device="cpu", precision="fp32", skip_empty="never", spacing_mm=(0.5, 0.25)
+    device="cpu",
+    precision="fp32",
+    skip_empty="never",
+    coarse="never",
+    spacing_mm=(0.5, 0.25),
 )
 
 
@@ -44,6 +48,8 @@ def test_what_is_skipped_is_told_and_what_never_is_is_not() -> None:
     skipping = RESOLVED.model_copy(update={"skip_empty": "auto"})
 
     assert skipping.to_json() == {**RESOLVED.to_json(), "skip_empty": "auto"}
+    partly = RESOLVED.model_copy(update={"coarse": "auto"})
+    assert partly.to_json() == {**RESOLVED.to_json(), "coarse": "auto"}
 
 
 def test_no_spacing_is_an_empty_text() -> None:

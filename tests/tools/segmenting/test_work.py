@@ -13,7 +13,9 @@ from tests.support.segmenters import TUMOUR, make_plan, save_segmenter
 
 RECORD = SegmenterRecord(name="m", version=None, digest="d", folds=("d",), run=None)
 INPUTS = (InputRecord(name="a.nii", files=1, sha256="0"),)
-ON_CPU = SegmentSettings(device="cpu", precision="fp32", skip_empty="never")
+ON_CPU = SegmentSettings(
+    device="cpu", precision="fp32", skip_empty="never", coarse="never"
+)
 
 
 @pytest.fixture
