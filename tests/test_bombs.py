@@ -32,7 +32,7 @@ from segpipe.tools.segmenting.manifest import Manifest
 from tests.support.dicoms import write_series
 from tests.support.memory import peak_bytes
 
-MOST_BYTES = 500e6  # that reading may need; each bomb holds 1 GB or more
+MOST_BYTES = 200e6  # that reading may need; each bomb holds 1 GB or more
 BLOCK = 1 << 24
 
 

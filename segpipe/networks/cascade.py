@@ -114,7 +114,8 @@ class CascadeNetwork(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.uniform_(layer.weight, -BOUND, BOUND)
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
 
     def forward(self, image: Float[Tensor, "B C i j"]) -> Float[Tensor, "B K oi oj"]:
         """Logits of each class."""

@@ -202,4 +202,5 @@ def pass_on(layer: nn.Conv2d, channels: int, *, noise: float) -> None:
         layer.weight.normal_(0.0, noise) if noise else layer.weight.zero_()
         centre = layer.weight[:, :, middle, middle]
         centre[same.to(centre.device)] = channels / after
-        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        assert layer.bias is not None
+        nn.init.zeros_(layer.bias)

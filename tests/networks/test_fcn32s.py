@@ -15,7 +15,7 @@ def release() -> FCN32s:
 
 
 def test_the_network_of_21_classes_has_134_346_581_parameters(release: FCN32s) -> None:
-    """Of which 14,714,688 are in VGG16's convolutions; the up-sampling has none.
+    """VGG16's convolutions have 14,714,688 of them, and the up-sampling has none.
 
     Seeds: F5.
     """

@@ -53,15 +53,15 @@ def read_deflated(path: Path, *, pixels: bool, tags: list[str] | None) -> Datase
         preamble = read_preamble(file, force=False)
         meta = read_dataset(file, False, True, stop_when=other_group)
         unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-        data = _unpacked(file, unpacker, MOST_HEADER)
-        if not unpacker.eof and len(data) < MOST_HEADER:
+        data = io.BytesIO()
+        size = _unpack(file, unpacker, data, MOST_HEADER)
+        if not unpacker.eof and size < MOST_HEADER:
             raise EOFError("a deflated file that is cut off")
         given: dict[str, Any] = {"specific_tags": [Tag(tag) for tag in tags or ()]}
         reached: list[bool] = []
         try:
-            header = read_dataset(
-                io.BytesIO(data), False, True, stop_when=at_pixels, **given
-            )
+            data.seek(0)
+            header = read_dataset(data, False, True, stop_when=at_pixels, **given)
         except EOFError:
             if unpacker.eof:
                 raise
@@ -69,12 +69,13 @@ def read_deflated(path: Path, *, pixels: bool, tags: list[str] | None) -> Datase
             raise _too_long(path, MOST_HEADER)
         if pixels:
             most = MOST_HEADER + promised_bytes(header)
-            data += _unpacked(file, unpacker, most - len(data))
+            size = _unpack(file, unpacker, data, most)
             if not unpacker.eof:
-                if len(data) >= most:
+                if size >= most:
                     raise _too_long(path, most)
                 raise EOFError("a deflated file that is cut off")
-            header = read_dataset(io.BytesIO(data), False, True, **given)
+            data.seek(0)
+            header = read_dataset(data, False, True, **given)
     return FileDataset(
         path,
         header,
@@ -93,17 +94,24 @@ def promised_bytes(header: Dataset) -> int:
     return max(size, 0) * int(header.get("BitsAllocated") or 0) // 8
 
 
-def _unpacked(file: io.BufferedIOBase, unpacker: Any, most: int) -> bytes:
-    """Unpack the next bytes: all that is left, but no more than that many."""
-    parts, size = [], 0
+def _unpack(
+    file: io.BufferedIOBase, unpacker: Any, data: io.BytesIO, most: int
+) -> int:
+    """Unpack what is left behind the data, until there are that many bytes at most.
+
+    Nothing is copied: a bomb costs no more memory than it may unpack.
+
+    Returns:
+        Number of bytes that there are.
+    """
+    size = data.seek(0, io.SEEK_END)
     while size < most and not unpacker.eof:
         packed = unpacker.unconsumed_tail or file.read(PIECE)
         part = unpacker.decompress(packed, min(PIECE, most - size))
         if not packed and not part:
             break
-        parts.append(part)
-        size += len(part)
-    return b"".join(parts)
+        size += data.write(part)
+    return size
 
 
 def _too_long(path: Path, most: int) -> DataError:

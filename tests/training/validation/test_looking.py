@@ -46,7 +46,7 @@ def case_of(
     """A case of 32^3 voxels, and the same shrunk.
 
     Args:
-        probabilities: Of coarse voxels; .001 elsewhere.
+        probabilities: Probability of some coarse voxels; the others have .001.
         voxels: Number of voxels of structure 1 in the first coarse voxel of each plane
             along i, by the number of the plane.
     """
