@@ -39,7 +39,7 @@ from segpipe.segmenter.preprocessing.labels import resample_classes
 from segpipe.segmenter.preprocessing.normalization import prepared_floors
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.settings import SkipEmpty
-from segpipe.segmenter.spec.document import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec
 
 SETS = {
     "MS lesions": (

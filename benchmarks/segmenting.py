@@ -10,7 +10,7 @@ from segpipe.images.grid import Triple
 from segpipe.networks.build import NetworkSpec, apply_network, build_network
 from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.document import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec
 
 
 def build_plan(classes: int) -> Plan:

@@ -26,7 +26,7 @@ from segpipe.project.errors import DataError
 from segpipe.project.origin.commit import data_version
 from segpipe.project.params import read_params
 from segpipe.registry.mlflow_model.provenance import Provenance
-from segpipe.segmenter.spec.document import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.tools.importing.reading import hdf5
 from segpipe.tools.segmenting.manifest import Manifest
 from tests.support.dicoms import write_series

@@ -23,7 +23,7 @@ from segpipe.registry.mlflow_model.serving import (
     takes_other_colours,
 )
 from segpipe.segmenter.segmenter import Segmenter, build_inference
-from segpipe.segmenter.spec.weights import ensemble_digest, segmenter_digest
+from segpipe.segmenter.spec import ensemble_digest, segmenter_digest
 from segpipe.stages import verify
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.run import import_dataset

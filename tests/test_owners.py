@@ -28,7 +28,7 @@ OWNERS = {
     "evaluation/figures.py": {"cases.csv", "confusion.csv", "metrics.json"},
     "evaluation/report/page.py": {"figures.csv", "index.html", "key.csv"},
     "segmenter/plan.py": {"plan.json"},
-    "segmenter/spec/document.py": {"spec.json"},
+    "segmenter/spec.py": {"spec.json"},
     "tools/importing/writing/ledger.py": {"import.json"},
     "training/record.py": {"coarse_history.csv", "fingerprint.json", "history.csv"},
 }
@@ -37,7 +37,7 @@ NAMED = {
     r"case_\d+\.npy": "dataset/prepared.py",
     r"case_\d+\.nii": "dataset/case_files.py",
     r"(good|poor)\.json": "segmenter/plan.py",
-    r"(weights|coarse)-\d\.safetensors": "segmenter/spec/weights.py",
+    r"(weights|coarse)-\d\.safetensors": "segmenter/spec.py",
     r"(border|separation|levels)-[23]d\.(npy|json)": "dataset/prepared.py",
     r"\w+\.png": "evaluation/report/page.py",
 }

@@ -30,7 +30,7 @@ from segpipe.registry.versions import (
 from segpipe.review.build import build
 from segpipe.review.dossier import dossier_folder, read_dossier
 from segpipe.segmenter.compute import ComputeParams, build_compute
-from segpipe.segmenter.spec.weights import SCHEME
+from segpipe.segmenter.spec import SCHEME
 from segpipe.tools.reviewing.extra import require_extra
 
 PATIENCE_S = 10.0  # for each step of a request

@@ -145,7 +145,7 @@ def compare(
     """
     from segpipe.registry.gate.compare import compare_with_champion as tool
     from segpipe.registry.mlflow_model.fetch import fetch
-    from segpipe.segmenter.spec.weights import SCHEME
+    from segpipe.segmenter.spec import SCHEME
 
     folder, name, sealed = Path(champion), champion, False
     if champion.startswith(SCHEME):

@@ -36,7 +36,7 @@ from segpipe.segmenter.preprocessing.classes import classes_of
 from segpipe.segmenter.preprocessing.labels import resample_classes, resample_instances
 from segpipe.segmenter.rules.postprocessing import apply_rules
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.document import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec
 
 # All tiles agree on a reference, so their size and weights change nothing.
 INFERENCE = Inference(

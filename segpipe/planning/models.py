@@ -11,7 +11,7 @@ from segpipe.planning.patches import plan_patch
 from segpipe.project.errors import DataError
 from segpipe.segmenter.plan import CoarsePlan, PatchPlan, Plan, coarsest_axis
 from segpipe.segmenter.preprocessing.shrinking import shrunk_shape
-from segpipe.segmenter.spec.document import coarse_plan
+from segpipe.segmenter.spec import coarse_plan
 
 log = logging.getLogger(__name__)
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[^\W\d_]+|\d+")  # of leftKidney, kidney_L

@@ -21,8 +21,7 @@ from segpipe.registry.runs import (
     set_tags,
 )
 from segpipe.registry.store import DATA, SEGMENTER, reachable, shown_uri
-from segpipe.segmenter.spec.document import spec_file
-from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest, spec_file
 from segpipe.training.record import (
     history_file,
     read_history,

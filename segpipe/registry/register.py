@@ -52,12 +52,12 @@ from segpipe.registry.versions import (
     find_segmenter,
 )
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.document import spec_file
-from segpipe.segmenter.spec.weights import (
+from segpipe.segmenter.spec import (
     SCHEME,
     ensemble_digest,
     predictions_digest,
     segmenter_digest,
+    spec_file,
 )
 from segpipe.training.record import segmenter_folder, training_folder
 

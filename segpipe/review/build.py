@@ -42,7 +42,7 @@ from segpipe.review.items.volumes import windows_of
 from segpipe.review.statistics import rate
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.weights import SCHEME
+from segpipe.segmenter.spec import SCHEME
 from segpipe.stages.predict import PredictParams
 
 log = logging.getLogger(__name__)

@@ -28,13 +28,14 @@ from segpipe.segmenter.inference.voting import Logits
 from segpipe.segmenter.rules.instances import number_instances
 from segpipe.segmenter.rules.postprocessing import apply_rules
 from segpipe.segmenter.settings import SegmentSettings
-from segpipe.segmenter.spec.document import (
+from segpipe.segmenter.spec import (
     SegmenterSpec,
     coarse_spec,
     combine_specs,
+    read_networks,
     spec_file,
+    write_networks,
 )
-from segpipe.segmenter.spec.weights import read_networks, write_networks
 from segpipe.segmenter.tiles.emptiness import Near
 from segpipe.segmenter.tiles.sliding_window import Slab
 

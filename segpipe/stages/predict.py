@@ -22,8 +22,11 @@ from segpipe.segmenter.compute import Compute, set_process
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.settings import Blending, LookFirst, SkipEmpty
-from segpipe.segmenter.spec.document import read_combined_spec
-from segpipe.segmenter.spec.weights import predictions_digest, segmenter_digest
+from segpipe.segmenter.spec import (
+    predictions_digest,
+    read_combined_spec,
+    segmenter_digest,
+)
 from segpipe.training.record import segmenter_folder, training_folder
 
 log = logging.getLogger(__name__)

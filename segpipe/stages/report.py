@@ -47,7 +47,7 @@ from segpipe.project.origin.commit import data_version, describe_commit
 from segpipe.project.origin.study import code_tags
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
-from segpipe.segmenter.spec.document import read_combined_spec
+from segpipe.segmenter.spec import read_combined_spec
 from segpipe.training.record import (
     PRECISION,
     WORDS,

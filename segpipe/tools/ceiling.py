@@ -6,7 +6,7 @@ from pathlib import Path
 from segpipe.evaluation.ceiling import Ceiling, find_ceilings
 from segpipe.project.paths import Paths
 from segpipe.segmenter.plan import Plan, read_patch_plan, read_plan
-from segpipe.segmenter.spec.document import SegmenterSpec, read_combined_spec, spec_file
+from segpipe.segmenter.spec import SegmenterSpec, read_combined_spec, spec_file
 from segpipe.stages.evaluate import EvaluateParams
 from segpipe.stages.weigh import WeighParams, build_separation
 from segpipe.training.record import segmenter_folder, training_folder

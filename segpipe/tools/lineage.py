@@ -9,7 +9,7 @@ from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.locate import SegmenterRecord
 from segpipe.registry.runs import find_training
 from segpipe.registry.store import DATA, shown_uri
-from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from segpipe.tools.segmenting.manifest import Manifest, read_manifest
 from segpipe.training.record import find_trainings, read_record, segmenter_folder
 

@@ -13,7 +13,7 @@ from segpipe.registry.mlflow_model.locate import load_segmenter
 from segpipe.registry.promotion import promote, rollback
 from segpipe.registry.store import connect
 from segpipe.registry.versions import complete, find_alias, list_versions
-from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from tests.support.segmenters import make_plan, save_segmenter
 from tests.support.servers import free_port, mlflow_server
 from tests.support.stores import add_version, aliases

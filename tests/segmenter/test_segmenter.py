@@ -13,7 +13,7 @@ from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import Normalization
 from segpipe.segmenter.rules.postprocessing import NOTHING, StructureRule, apply_rules
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from tests.support.segmenters import segmenter_of_noise
 
 LARGEST = StructureRule(keep_largest=True, smallest_mm3=0.0, fill_holes=False)

@@ -22,7 +22,7 @@ from segpipe.images.formats.nifti import read_label
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.segmenter.plan import read_patch_plan, read_plan
-from segpipe.segmenter.spec.document import spec_file
+from segpipe.segmenter.spec import spec_file
 from segpipe.stages import evaluate, plan, report
 from segpipe.training.record import (
     read_record,

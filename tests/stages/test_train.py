@@ -31,7 +31,7 @@ from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from segpipe.stages import plan, weigh
 from segpipe.stages import train as train_stage
 from segpipe.stages.train import Observer

@@ -9,7 +9,7 @@ from segpipe.images.formats.nifti import write_label
 from segpipe.images.grid import Grid
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.paths import Paths
-from segpipe.segmenter.spec.weights import predictions_digest, segmenter_digest
+from segpipe.segmenter.spec import predictions_digest, segmenter_digest
 from segpipe.stages import evaluate
 from tests.support.phantoms import write_dataset
 from tests.support.projects import EVALUATE, PATIENTS, run_to_split

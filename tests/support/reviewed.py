@@ -12,7 +12,7 @@ from segpipe.registry.mlflow_model.provenance import FILE, Provenance, patient_d
 from segpipe.registry.register import describe
 from segpipe.registry.store import SEAL, connect
 from segpipe.registry.versions import create_version
-from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 
 
 def register_fold(

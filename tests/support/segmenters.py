@@ -11,15 +11,15 @@ from segpipe.images.values import Unions
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.segmenter.plan import DatasetProfile, Normalization, Plan
 from segpipe.segmenter.rules.instances import Target
+from segpipe.segmenter.rules.outputs import Outputs
 from segpipe.segmenter.rules.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.document import (
+from segpipe.segmenter.spec import (
     CoarseSpec,
     SegmenterSpec,
     coarse_plan,
     coarse_spec,
 )
-from segpipe.segmenter.spec.outputs import Outputs
 
 NONE = Normalization(kind="none", low=0, high=0, mean=0, standard_deviation=0)
 ZSCORE = Normalization(kind="zscore", low=0, high=0, mean=0, standard_deviation=0)

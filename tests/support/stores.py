@@ -13,7 +13,7 @@ from segpipe.registry.register import describe
 from segpipe.registry.store import SEAL, connect
 from segpipe.registry.versions import Version, create_version, list_versions
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.weights import ensemble_digest, segmenter_digest
+from segpipe.segmenter.spec import ensemble_digest, segmenter_digest
 from segpipe.training.record import TrainingRecord
 from tests.support.segmenters import make_plan, save_segmenter
 

@@ -2,7 +2,7 @@
 
 from segpipe.project.documents import write_text
 from segpipe.project.paths import Paths
-from segpipe.segmenter.spec.document import spec_file
+from segpipe.segmenter.spec import spec_file
 from segpipe.training.record import (
     TrainingRecord,
     history_file,

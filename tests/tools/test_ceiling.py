@@ -12,7 +12,7 @@ from segpipe.evaluation.measures.metrics import dice
 from segpipe.images.formats.nifti import read_label, write_label
 from segpipe.images.volume import LabelMap
 from segpipe.project.paths import Paths
-from segpipe.segmenter.spec.document import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.stages import plan
 from segpipe.tools.ceiling import ceiling
 from tests.support.phantoms import write_dataset

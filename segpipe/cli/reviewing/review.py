@@ -53,7 +53,7 @@ def build(
     """
     from segpipe.registry.register import default_name
     from segpipe.review.build import build as tool
-    from segpipe.segmenter.spec.weights import SCHEME
+    from segpipe.segmenter.spec import SCHEME
 
     uri = version
     if not version.startswith(SCHEME):

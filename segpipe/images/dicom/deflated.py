@@ -94,9 +94,7 @@ def promised_bytes(header: Dataset) -> int:
     return max(size, 0) * int(header.get("BitsAllocated") or 0) // 8
 
 
-def _unpack(
-    file: io.BufferedIOBase, unpacker: Any, data: io.BytesIO, most: int
-) -> int:
+def _unpack(file: io.BufferedIOBase, unpacker: Any, data: io.BytesIO, most: int) -> int:
     """Unpack what is left behind the data, until there are that many bytes at most.
 
     Nothing is copied: a bomb costs no more memory than it may unpack.

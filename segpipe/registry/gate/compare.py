@@ -23,7 +23,7 @@ from segpipe.registry.mlflow_model.provenance import Provenance, read_provenance
 from segpipe.registry.register import Trained, check_predictions, find_trained
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.weights import ensemble_digest, find_folds, segmenter_digest
+from segpipe.segmenter.spec import ensemble_digest, find_folds, segmenter_digest
 from segpipe.training.record import (
     DICE,
     PRECISION,

@@ -32,7 +32,7 @@ from segpipe.registry.mlflow_model.provenance import (
     read_provenance,
 )
 from segpipe.registry.store import DATA, SEAL, all_pages, reachable
-from segpipe.segmenter.spec.weights import SCHEME, ensemble_digest
+from segpipe.segmenter.spec import SCHEME, ensemble_digest
 
 CHAMPION = "champion"
 LOADED = "registered_model_meta"  # MLflow's file beside a model that it downloaded

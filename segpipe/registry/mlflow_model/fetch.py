@@ -24,7 +24,7 @@ from segpipe.registry.store import (
     shown_uri,
     tracking_uri,
 )
-from segpipe.segmenter.spec.weights import (
+from segpipe.segmenter.spec import (
     SCHEME,
     ensemble_digest,
     find_folds,

@@ -7,12 +7,13 @@ from segpipe.approval.use import is_required
 from segpipe.project.documents import Document
 from segpipe.project.paths import Paths
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.document import SegmenterSpec, spec_file
-from segpipe.segmenter.spec.weights import (
+from segpipe.segmenter.spec import (
     SCHEME,
+    SegmenterSpec,
     ensemble_digest,
     find_folds,
     segmenter_digest,
+    spec_file,
 )
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from mlflow.models import Model
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.store import first_line, reachable, shown_uri
-from segpipe.segmenter.spec.weights import SCHEME
+from segpipe.segmenter.spec import SCHEME
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,7 @@ from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.preprocessing.classes import label_dtype
 from segpipe.segmenter.segmenter import Segmenter, build_inference
 from segpipe.segmenter.settings import SegmentSettings
-from segpipe.segmenter.spec.document import SegmenterSpec
-from segpipe.segmenter.spec.weights import ensemble_digest, segmenter_digest
+from segpipe.segmenter.spec import SegmenterSpec, ensemble_digest, segmenter_digest
 
 SEGMENTER = "segmenter"  # the folder among the model's artifacts
 

@@ -28,7 +28,7 @@ from segpipe.registry.mlflow_model.fetch import Registered
 from segpipe.registry.mlflow_model.provenance import Provenance
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.weights import ensemble_digest, predictions_digest
+from segpipe.segmenter.spec import ensemble_digest, predictions_digest
 
 log = logging.getLogger(__name__)
 

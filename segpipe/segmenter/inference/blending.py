@@ -13,7 +13,7 @@ from segpipe.segmenter.inference.cutting import tiling_of
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.inference.turning import leading, turn, turn_back
 from segpipe.segmenter.inference.voting import Logits, vote
-from segpipe.segmenter.spec.document import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.segmenter.tiles.emptiness import Blank, Near
 from segpipe.segmenter.tiles.layout import Box, whole_box
 from segpipe.segmenter.tiles.sliding_window import Slab, slabs

@@ -20,7 +20,7 @@ from segpipe.segmenter.inference.blending import blend
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.inference.voting import Logits
 from segpipe.segmenter.preprocessing.shrinking import shrink_image
-from segpipe.segmenter.spec.document import CoarseSpec, SegmenterSpec
+from segpipe.segmenter.spec import CoarseSpec, SegmenterSpec
 from segpipe.segmenter.tiles.emptiness import Near
 
 

@@ -7,7 +7,7 @@ from segpipe.images.grid import Triple
 from segpipe.networks.memory import forward_bytes
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.inference.turning import leading
-from segpipe.segmenter.spec.document import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.segmenter.tiles.columns import cut_columns, held_bytes
 from segpipe.segmenter.tiles.layout import Box
 from segpipe.segmenter.tiles.tiling import Tiling, plan_tiling

@@ -11,7 +11,7 @@ from segpipe.images.grid import Orientation, Triple
 from segpipe.images.volume import SLICES
 from segpipe.segmenter.inference.turning import stored
 from segpipe.segmenter.preprocessing.classes import values_of
-from segpipe.segmenter.spec.document import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.segmenter.tiles.layout import Box
 from segpipe.segmenter.tiles.sliding_window import Slab
 

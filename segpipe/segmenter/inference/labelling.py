@@ -26,7 +26,7 @@ from segpipe.segmenter.inference.turning import leading
 from segpipe.segmenter.inference.voting import Logits
 from segpipe.segmenter.preprocessing.images import case_moments, prepared_parts
 from segpipe.segmenter.preprocessing.normalization import prepared_floors
-from segpipe.segmenter.spec.document import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.segmenter.tiles.emptiness import Near
 from segpipe.segmenter.tiles.layout import Box
 from segpipe.segmenter.tiles.resampling import (

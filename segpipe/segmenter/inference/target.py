@@ -11,7 +11,7 @@ from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.inference.label_slab import decode
 from segpipe.segmenter.inference.turning import leading, stored
 from segpipe.segmenter.rules.postprocessing import apply_rules
-from segpipe.segmenter.spec.document import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.segmenter.tiles.resampling import resampled_slabs
 from segpipe.segmenter.tiles.sliding_window import slabs
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from segpipe.project.errors import DataError
 from segpipe.segmenter.inference.inference import Inference
-from segpipe.segmenter.spec.document import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec
 
 Logits = Callable[[Tensor], Tensor]  # from tiles (B c i j k)
 

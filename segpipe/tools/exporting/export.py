@@ -18,7 +18,7 @@ from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.locate import load_segmenter
-from segpipe.segmenter.spec.document import SegmenterSpec, spec_file
+from segpipe.segmenter.spec import SegmenterSpec, spec_file
 
 PACKAGES = ("onnx", "onnxruntime")
 OPSET = 18

@@ -10,7 +10,7 @@ from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.segmenter import Segmenter, build_inference
 from segpipe.segmenter.settings import SegmentSettings
-from segpipe.segmenter.spec.document import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.tools.segmenting.manifest import InputRecord
 
 

@@ -15,9 +15,9 @@ from segpipe.project.fingerprint import digest_json
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.plan import PatchPlan, Plan, read_patch_plan, read_plan
+from segpipe.segmenter.rules.outputs import Outputs
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.document import SegmenterSpec
-from segpipe.segmenter.spec.outputs import Outputs
+from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.training.distributed import World
 from segpipe.training.losses import Loss, build_loss
 from segpipe.training.patches.sampling import TrainingCase, read_training_case

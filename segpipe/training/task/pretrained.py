@@ -6,7 +6,7 @@ from pathlib import Path
 from segpipe.networks.catalogue import Network, NetworkName
 from segpipe.project.errors import DataError
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from segpipe.training.task.section import ALL, NONE
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from segpipe.project.errors import DataError
 from segpipe.project.params import Params
 from segpipe.segmenter.plan import PatchPlan, Plan
 from segpipe.segmenter.rules.instances import Target
-from segpipe.segmenter.spec.document import SegmenterSpec, coarse_plan
-from segpipe.segmenter.spec.outputs import Outputs
+from segpipe.segmenter.rules.outputs import Outputs
+from segpipe.segmenter.spec import SegmenterSpec, coarse_plan
 from segpipe.training.losses import LossParams
 from segpipe.training.optimization import BUDGETS, OptimizerParams
 from segpipe.training.patches.augmentation import AugmentationParams

@@ -8,7 +8,7 @@ from torch import Tensor
 from segpipe.networks.build import build_network
 from segpipe.networks.catalogue import Network
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.document import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.training.checkpoints import Progress
 from segpipe.training.patches.sampling import TrainingCase
 from segpipe.training.record import History

@@ -12,7 +12,7 @@ from segpipe.segmenter.compute import Stopwatch
 from segpipe.segmenter.inference.coarse import Finder, find_structures, widen
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import Plan
-from segpipe.segmenter.spec.document import CoarseSpec
+from segpipe.segmenter.spec import CoarseSpec
 from segpipe.training.patches.sampling import TrainingCase
 
 log = logging.getLogger(__name__)

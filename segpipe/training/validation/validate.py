@@ -22,7 +22,7 @@ from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.rules.instances import InstanceRule, number_instances
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.document import SegmenterSpec
+from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.training.patches.sampling import TrainingCase
 from segpipe.training.record import DICE, PRECISION
 from segpipe.training.task.build import Task

@@ -11,7 +11,7 @@ from segpipe.evaluation.figures import Rows, read_rows
 from segpipe.project.paths import Paths
 from segpipe.registry.gate.champion import evaluate_champion
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from tests.support.projects import one_thread
 
 

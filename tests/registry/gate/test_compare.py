@@ -24,7 +24,7 @@ from segpipe.registry.gate.compare import (
 from segpipe.registry.gate.comparison import Comparison, Rule
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance, patient_digest
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from segpipe.stages import evaluate
 from segpipe.training.record import read_record, record_file
 from tests.support.projects import EVALUATE, one_thread

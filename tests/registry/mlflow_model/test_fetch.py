@@ -16,7 +16,7 @@ from segpipe.registry.mlflow_model.fetch import fetch
 from segpipe.registry.mlflow_model.locate import load_segmenter
 from segpipe.registry.mlflow_model.provenance import FILE
 from segpipe.registry.store import connect
-from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from tests.support.stores import add_sealed, add_version
 
 

@@ -20,7 +20,7 @@ from segpipe.registry.mlflow_model.pack import Packed, log_model
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance
 from segpipe.registry.store import connect
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from tests.support.phantoms import write_dataset
 from tests.support.projects import PATIENTS, run_to_split
 from tests.support.segmenters import make_plan, save_segmenter

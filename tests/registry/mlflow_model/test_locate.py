@@ -6,7 +6,7 @@ from pathlib import Path
 
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.locate import load_segmenter
-from segpipe.segmenter.spec.weights import find_folds
+from segpipe.segmenter.spec import find_folds
 from tests.support.segmenters import make_plan, save_segmenter
 
 

@@ -20,7 +20,7 @@ from segpipe.registry.mlflow_model.serving import (
     numbered_folders,
 )
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.weights import ensemble_digest, segmenter_digest
+from segpipe.segmenter.spec import ensemble_digest, segmenter_digest
 from tests.support.segmenters import make_plan, save_segmenter
 
 AFFINE = np.array([[0, 0, -2, 9], [-0.6, 0.8, 0, 1], [0.8, 0.6, 0, 2], [0, 0, 0, 1]])

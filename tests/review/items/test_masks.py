@@ -16,7 +16,7 @@ from segpipe.registry.mlflow_model.fetch import Registered
 from segpipe.registry.mlflow_model.provenance import Provenance
 from segpipe.review.items.masks import Side, segmented
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from tests.support.projects import one_thread
 
 

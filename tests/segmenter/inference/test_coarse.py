@@ -17,7 +17,7 @@ from segpipe.project.errors import DataError
 from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from segpipe.segmenter.tiles.emptiness import Near
 from tests.support.segmenters import (
     NONE,

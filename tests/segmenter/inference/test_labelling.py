@@ -14,7 +14,7 @@ from segpipe.segmenter.inference.cutting import columns_of
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.tiles.tiling import Tiling
-from tests.support.memory import peak_bytes
+from tests.support.memory import CLEAR_REFS, peak_bytes
 from tests.support.segmenters import NONE, make_plan, make_segmenter
 
 CPU = Compute(torch.device("cpu"), "fp32", 1)
@@ -77,6 +77,7 @@ def test_columns_give_the_maps_of_the_whole_image(
     assert (cut["labels"] == whole["labels"]).mean() > 0.999  # ties
 
 
+@pytest.mark.skipif(not CLEAR_REFS.exists(), reason="needs Linux")
 def test_the_memory_is_kept() -> None:
     """The sums of 100 classes over 16 slices of 112 x 112 take 80 MB."""
     made, image = many_classes(100), image_of((112, 112, 16), 1.0, 1.0)

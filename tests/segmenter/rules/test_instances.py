@@ -29,7 +29,7 @@ from segpipe.segmenter.rules.instances import (
     combine_instance_rules,
     number_instances,
 )
-from segpipe.segmenter.spec.outputs import Outputs
+from segpipe.segmenter.rules.outputs import Outputs
 
 GRID = Grid.from_spacing((24, 12, 1), (2.0, 2.0, 2.0), "mm")
 

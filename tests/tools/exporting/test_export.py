@@ -19,7 +19,7 @@ from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import Normalization
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from segpipe.tools.exporting.export import compare, export, write_onnx
 from tests.support.segmenters import ZSCORE, make_plan, make_segmenter, with_coarse
 

@@ -18,7 +18,7 @@ from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute, Stopwatch
 from segpipe.segmenter.inference.coarse import find_structures
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from segpipe.stages import annotate, evaluate, plan, predict, preprocess, weigh
 from segpipe.stages import train as train_stage
 from segpipe.stages.train import Observe, Observer

@@ -8,7 +8,7 @@ import torch
 from segpipe.networks.build import build_network
 from segpipe.project.errors import DataError
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.weights import segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from segpipe.training.task.pretrained import (
     learn_only,
     load_pretrained,

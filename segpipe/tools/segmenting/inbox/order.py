@@ -9,7 +9,7 @@ from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model.locate import SegmenterRecord, locate_segmenter
 from segpipe.segmenter.segmenter import build_inference
 from segpipe.segmenter.settings import SegmentSettings
-from segpipe.segmenter.spec.document import SegmenterSpec, spec_file
+from segpipe.segmenter.spec import SegmenterSpec, spec_file
 from segpipe.tools.segmenting.manifest import InputRecord
 from segpipe.tools.segmenting.work import case_key, resolve_settings
 

@@ -15,7 +15,7 @@ from segpipe.segmenter.compute import Stopwatch
 from segpipe.segmenter.rules.instances import InstanceRule
 from segpipe.segmenter.rules.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter, build_inference
-from segpipe.segmenter.spec.document import spec_file
+from segpipe.segmenter.spec import spec_file
 from segpipe.tools.segmenting.manifest import Manifest
 from segpipe.tools.segmenting.opening import open_study
 from segpipe.tools.segmenting.outputs import files

@@ -8,7 +8,7 @@ import torch
 
 from segpipe.images.instances import LEVELS
 from segpipe.images.values import Legend
-from segpipe.segmenter.spec.outputs import Outputs
+from segpipe.segmenter.rules.outputs import Outputs
 from tests.support.segmenters import TUMOUR, make_plan
 
 

@@ -1,5 +1,6 @@
-"""The spec is read as it was written, and what is wrong in it is refused."""
+"""The folder of a segmenter is read as it was written, and known by its digests."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -7,14 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from segpipe.images.values import Legend
 from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
+from segpipe.segmenter.rules.outputs import Outputs
 from segpipe.segmenter.rules.postprocessing import StructureRule
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec.document import SegmenterSpec
-from segpipe.segmenter.spec.outputs import Outputs
+from segpipe.segmenter.spec import (
+    SegmenterSpec,
+    ensemble_digest,
+    predictions_digest,
+    read_networks,
+)
 from tests.support.segmenters import TUMOUR, make_plan, save_segmenter
 
 NAN, INF = float("nan"), float("inf")
@@ -155,3 +162,44 @@ def test_a_spec_without_instances_has_the_bytes_of_before(tmp_path: Path) -> Non
     assert not {"target", "instances"} & json.loads(file.read_text()).keys()
     assert SegmenterSpec.read(file).target == "labels"
     assert SegmenterSpec.read(file).instances == ()
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_one_weight_that_is_not_finite_is_refused_by_name(
+    tmp_path: Path, value: float
+) -> None:
+    file = save_segmenter(tmp_path, make_plan()) / "weights-0.safetensors"
+    weights = load_file(file)
+    name = sorted(weights)[3]
+    weights[name].view(-1)[-1] = value
+    assert torch.isfinite(weights[name]).sum() == weights[name].numel() - 1
+    save_file(weights, file)
+
+    with pytest.raises(DataError, match=f"expected finite weights.*{name}"):
+        Segmenter.load(tmp_path)
+
+
+def test_a_single_fold_is_known_by_its_own_digest_and_several_by_all() -> None:
+    assert ensemble_digest(["a"]) == "a"
+    assert len({ensemble_digest(n) for n in (["a", "b"], ["b", "a"], ["a"])}) == 3
+
+
+def test_predictions_keep_the_digest_that_they_were_written_with() -> None:
+    """It is the SHA-256 of the JSON list, also for a single fold."""
+    of_one = hashlib.sha256(b'["a"]').hexdigest()
+
+    assert predictions_digest(["a"]) == of_one
+    assert predictions_digest(["a", "b"]) == ensemble_digest(["a", "b"])
+
+
+def test_a_huge_header_of_weights_is_refused_before_it_is_parsed(
+    tmp_path: Path,
+) -> None:
+    """The first 8 bytes of a safetensors file are the size of its JSON header."""
+    folder = save_segmenter(tmp_path, make_plan())
+    header = b"{" + b" " * 10_000_000 + b"}"
+    weights = folder / "weights-0.safetensors"
+    weights.write_bytes(len(header).to_bytes(8, "little") + header)
+
+    with pytest.raises(DataError, match="found 10000002; fetch the weights again"):
+        read_networks(folder, SegmenterSpec.read(folder / "spec.json"))
