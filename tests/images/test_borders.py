@@ -63,7 +63,10 @@ def test_between_two_squares_the_weight_is_the_formulas() -> None:
 def test_a_gap_between_two_cells_has_the_papers_weight(
     gap: int, expected: float
 ) -> None:
-    """10 exp(-(gap + 1)^2 / 50), from voxel centre to voxel centre."""
+    """10 exp(-(gap + 1)^2 / 50), from voxel centre to voxel centre.
+
+    Seeds: N3.
+    """
     instances = np.zeros((20, 7, 1), dtype=np.int32)
     instances[:8], instances[8 + gap :] = 1, 2
     weights = border_weights(
@@ -142,6 +145,7 @@ def test_in_2d_each_slice_is_on_its_own(axis: int) -> None:
 
 @pytest.mark.parametrize("ids", [[], [4]])
 def test_fewer_than_two_instances_have_no_border(ids: list[int]) -> None:
+    """Seeds: N3."""
     instances = np.zeros((9, 9, 3), dtype=np.int32)
     for number in ids:
         instances[2:5, 2:5] = number
@@ -192,7 +196,10 @@ def test_touching_instances_are_separated_by_a_voxel_from_each() -> None:
 
 
 def test_separated_squares_are_as_many_components() -> None:
-    """Nine squares of 6 x 6 keep their outer rims: 14 x 14 of 18 x 18 voxels remain."""
+    """Nine squares of 6 x 6 keep their outer rims: 14 x 14 of 18 x 18 voxels remain.
+
+    Seeds: N4.
+    """
     numbers = np.arange(1, 10, dtype=np.int32).reshape(3, 3, 1)
     instances = numbers.repeat(6, axis=0).repeat(6, axis=1)
     separated = separate_touching(instances, dimensions=2)

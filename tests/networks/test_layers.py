@@ -29,6 +29,7 @@ from segpipe.project.errors import DataError
 def test_weights_are_normal_with_variance_two_over_the_incoming_nodes(
     layer: nn.Module, incoming: int
 ) -> None:
+    """Seeds: N7."""
     torch.manual_seed(0)
     initialize(nn.Sequential(layer))
     weight = layer.weight

@@ -9,7 +9,10 @@ from segpipe.networks.unet2d import UNet2d
 
 
 def test_the_papers_network_has_23_convolutional_layers() -> None:
-    """Section 2 counts the up-convolutions."""
+    """Section 2 counts the up-convolutions.
+
+    Seeds: N1.
+    """
     with torch.device("meta"):
         network = UNet2d(1, 2)
     kinds = (nn.Conv2d, nn.ConvTranspose2d)
@@ -18,6 +21,7 @@ def test_the_papers_network_has_23_convolutional_layers() -> None:
 
 
 def test_the_papers_network_has_31_030_658_parameters() -> None:
+    """Seeds: N1."""
     with torch.device("meta"):
         network = UNet2d(1, 2)
 
@@ -25,7 +29,10 @@ def test_the_papers_network_has_31_030_658_parameters() -> None:
 
 
 def test_the_papers_tile_of_572_gives_388() -> None:
-    """Figure 1."""
+    """Figure 1.
+
+    Seeds: N1.
+    """
     with torch.device("meta"):
         network, image = UNet2d(1, 2), torch.empty(1, 1, 572, 572)
 
@@ -64,6 +71,7 @@ def test_an_output_voxel_sees_the_margin_around_it_and_no_more() -> None:
 
 
 def test_dropout_acts_in_training_only() -> None:
+    """Seeds: N7."""
     torch.manual_seed(0)
     network = UNet2d(1, 2, base_channels=2, padding="same")
     image = torch.randn(1, 1, 32, 32)

@@ -10,7 +10,10 @@ KINDS = (nn.Conv3d, nn.ConvTranspose3d)
 
 
 def test_the_papers_network_has_19_069_955_parameters_of_convolutions() -> None:
-    """Section 2; three channels, three classes."""
+    """Section 2; three channels, three classes.
+
+    Seeds: N8.
+    """
     with torch.device("meta"):
         network = UNet3d(3, 3)
     layers = [layer for layer in network.modules() if isinstance(layer, KINDS)]
@@ -20,6 +23,7 @@ def test_the_papers_network_has_19_069_955_parameters_of_convolutions() -> None:
 
 
 def test_the_papers_tile_of_132_132_116_gives_44_44_28() -> None:
+    """Seeds: N8."""
     with torch.device("meta"):
         network = UNet3d(3, 3)
         image = torch.empty(1, 3, 132, 132, 116)

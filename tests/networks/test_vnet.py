@@ -10,6 +10,7 @@ FIELDS = [5, 22, 72, 172, 372, 476, 528, 546, 551]
 
 
 def test_the_papers_network_has_65_175_314_parameters() -> None:
+    """Seeds: N11."""
     with torch.device("meta"):
         network = VNet(1, 2)
 
@@ -25,7 +26,10 @@ def widest(module: nn.Module) -> list[int]:
 
 
 def test_the_receptive_fields_are_table_1s() -> None:
-    """A kernel k adds k - 1 steps; a step is the product of the strides before it."""
+    """A kernel k adds k - 1 steps; a step is the product of the strides before it.
+
+    Seeds: N11.
+    """
     with torch.device("meta"):
         network = VNet(1, 2)
     fields, field, step = [], 1, 1

@@ -9,6 +9,7 @@ from tests.support.sides import MANY, PARAMS, sides, split_of, stains, write_cas
 
 
 def test_every_patient_stands_on_one_side(tmp_path: Path) -> None:
+    """Seeds: N10."""
     paths = Paths(tmp_path)
     write_cases(paths, MANY)
     found = split_of(paths)

@@ -160,7 +160,10 @@ def test_touching_instances_can_be_separated(paths: Paths) -> None:
 def test_hidden_voxels_weigh_as_if_nobody_had_annotated_them(
     drawn: bool, paths: Paths
 ) -> None:
-    """The known maps are those of labels whose other voxels nobody annotated."""
+    """The known maps are those of labels whose other voxels nobody annotated.
+
+    Seeds: N10.
+    """
     apart = changed(WEIGH, separate_touching=True)
     prepared = prepared_case(paths.artifacts, "case_06")
     if not drawn:

@@ -66,6 +66,7 @@ def run(paths: Paths) -> str:
 def test_the_rest_of_the_volumes_is_labelled_and_what_was_drawn_stays(
     tmp_path: Path,
 ) -> None:
+    """Seeds: N10."""
     paths = Paths(tmp_path)
     truth = write_sparse(paths.data)
     said = run(paths)

@@ -46,6 +46,7 @@ def random_case(classes: int = 3, seed: int = 0):
 
 
 def test_uniform_logits_cost_the_logarithm_of_the_classes() -> None:
+    """Seeds: L1."""
     _, reference, weight = random_case()
 
     uniform = torch.zeros(2, 3, 4, 5, 3)
@@ -68,6 +69,7 @@ def test_weights_of_zero_and_one_are_torchs_ignore_index() -> None:
 
 
 def test_class_weights_are_torchs_weighted_mean() -> None:
+    """Seeds: F10, L2."""
     logits, reference, _ = random_case()
     per_class = torch.tensor([0.2, 1.0, 3.0])
     expected = F.cross_entropy(logits, reference, weight=per_class)
@@ -80,6 +82,7 @@ def test_class_weights_are_torchs_weighted_mean() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_voxel_of_weight_zero_has_no_gradient_and_no_say(name: str) -> None:
+    """Seeds: N8, L2."""
     logits, reference, weight = random_case()
     weight[:, :2] = 0
     other = reference.clone()
@@ -105,7 +108,10 @@ def test_a_batch_without_any_label_costs_nothing(name: str) -> None:
 
 
 def test_dice_of_v_nets_example() -> None:
-    """g = [1,1,0,0], p = [1,.5,.5,0] gives D = 6/7 with squares."""
+    """g = [1,1,0,0], p = [1,.5,.5,0] gives D = 6/7 with squares.
+
+    Seeds: N12, L5.
+    """
     p = torch.tensor([1 - 1e-7, 0.5, 0.5, 1e-7], dtype=torch.float64)
     logits = torch.stack([torch.zeros(4).double(), torch.logit(p)]).float()
     reference = torch.tensor([1, 1, 0, 0]).reshape(1, 4, 1, 1)
@@ -116,6 +122,7 @@ def test_dice_of_v_nets_example() -> None:
 
 
 def test_dice_is_monais_with_squares_over_the_batch() -> None:
+    """Seeds: L5."""
     logits, reference, _ = random_case(classes=3)
     peer = DiceLoss(
         softmax=True,
@@ -135,7 +142,10 @@ def test_dice_is_monais_with_squares_over_the_batch() -> None:
 
 
 def test_dice_has_the_gradient_of_the_paper() -> None:
-    """dD/dp_j = 2 [g_j (P + G) - 2 p_j S] / (P + G)^2 for D = 2 S / (P + G)."""
+    """dD/dp_j = 2 [g_j (P + G) - 2 p_j S] / (P + G)^2 for D = 2 S / (P + G).
+
+    Seeds: N12, L5.
+    """
     logits, reference, _ = random_case(classes=2)
     loss = dice(logits, reference, torch.ones(reference.shape))
     loss.backward()
@@ -174,6 +184,7 @@ def test_the_combined_loss_is_the_sum() -> None:
 
 
 def test_the_sum_is_the_mean_times_all_weights() -> None:
+    """Seeds: L1, L2."""
     logits, reference, weight = random_case()
     mean, total = (
         cross_entropy(logits, reference, weight, reduction=how)
@@ -184,6 +195,7 @@ def test_the_sum_is_the_mean_times_all_weights() -> None:
 
 
 def test_focal_without_focus_is_cross_entropy() -> None:
+    """Seeds: L3."""
     case = random_case()
     found = focal(*case, gamma=0.0, alpha=1.0, reduction="mean")
 
@@ -192,6 +204,7 @@ def test_focal_without_focus_is_cross_entropy() -> None:
 
 @pytest.mark.parametrize(("gamma", "alpha"), [(2.0, 0.25), (0.5, 1.0), (5.0, 2.0)])
 def test_focal_is_its_formula(gamma: float, alpha: float) -> None:
+    """Seeds: L3."""
     logits, reference, weight = random_case()
     p = logits.softmax(1).gather(1, reference[:, None])[:, 0]
     each = -alpha * (1 - p) ** gamma * p.log()
@@ -202,7 +215,10 @@ def test_focal_is_its_formula(gamma: float, alpha: float) -> None:
 
 
 def test_focal_is_the_papers_example() -> None:
-    """Lin 2017, section 3.2: gamma 2 makes p = 0.9 count a hundredth of its CE."""
+    """Lin 2017, section 3.2: gamma 2 makes p = 0.9 count a hundredth of its CE.
+
+    Seeds: L3.
+    """
     logits = torch.tensor([0.0, math.log(9.0)]).reshape(1, 2, 1, 1, 1)
     reference = torch.ones(1, 1, 1, 1, dtype=torch.long)
     weight = torch.ones(1, 1, 1, 1)
@@ -236,7 +252,10 @@ def chances() -> list[torch.Generator]:
 
 
 def test_loss_sampling_keeps_its_share_and_its_expectation() -> None:
-    """Shelhamer 2017: terms left out at random, without a change on average."""
+    """Shelhamer 2017: terms left out at random, without a change on average.
+
+    Seeds: F9.
+    """
     weight = torch.full((2, 40, 40, 40), 0.5)
     kept = keep_some(weight, 0.25, chances())
 

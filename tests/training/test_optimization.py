@@ -44,7 +44,10 @@ def test_the_first_step_has_the_full_rate(schedule: str) -> None:
 
 
 def test_momentum_is_the_papers_velocity() -> None:
-    """Two equal gradients g: the second step is (1 + 0.99) g, as in Caffe's SGD."""
+    """Two equal gradients g: the second step is (1 + 0.99) g, as in Caffe's SGD.
+
+    Seeds: N7.
+    """
     weight = torch.nn.Parameter(torch.zeros(1))
     optimizer = build_optimizer(params(), [weight])
     for _ in range(2):

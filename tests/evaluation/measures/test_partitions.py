@@ -12,7 +12,10 @@ RNG = np.random.default_rng(1)
 
 
 def test_a_merge_of_two_equal_regions_by_arithmetic() -> None:
-    """Shares of .5 and .5 against 1: V_rand 2 (.25 + .25) / (.5 + 1), V_info 0."""
+    """Shares of .5 and .5 against 1: V_rand 2 (.25 + .25) / (.5 + 1), V_info 0.
+
+    Seeds: M5.
+    """
     scores = score_partition(np.array([1, 1, 2, 2]), np.array([7, 7, 7, 7]))
 
     assert scores.rand == pytest.approx(2 * 0.5 / 1.5)
@@ -48,7 +51,10 @@ def test_only_the_foreground_of_the_reference_counts() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_scores_are_those_of_scikit_image(seed: int) -> None:
-    """Its adapted Rand error is 1 - V_rand, but for pairs of a voxel with itself."""
+    """Its adapted Rand error is 1 - V_rand, but for pairs of a voxel with itself.
+
+    Seeds: M5.
+    """
     rng = np.random.default_rng(seed)
     reference = np.kron(rng.integers(0, 6, (8, 8)), np.ones((32, 32), int))
     predicted = np.where(rng.random((256, 256)) < 0.2, 0, np.roll(reference, 9) + 1)

@@ -40,6 +40,23 @@ def test_structures_that_overlap_are_written_in_their_order() -> None:
     assert (written == by_nnunets_rule(shares, (1, 2, 4))).all()
 
 
+def test_labels_of_exclusive_classes_are_a_partition() -> None:
+    """Each pixel has one class, the likeliest, whether by logits or by softmax.
+
+    Seeds: T1.
+    """
+    outputs = Outputs(make_plan().legend)
+    logits = torch.randn(2, 3, 4, 5, 6, generator=torch.Generator().manual_seed(0))
+
+    found = outputs.decode(outputs.activate(logits)).numpy()
+
+    regions = [found == number for number in range(3)]
+    assert found.shape == (2, 4, 5, 6)
+    assert (sum(region.astype(int) for region in regions) == 1).all()
+    assert (found == logits.numpy().argmax(1)).all()
+    assert all(region.any() for region in regions)
+
+
 @pytest.mark.parametrize("kind", [{}, TUMOUR])
 def test_a_label_map_is_what_its_own_probabilities_say(kind) -> None:
     outputs = Outputs(make_plan(**kind).legend)

@@ -19,6 +19,7 @@ from tests.support.windows import CPU, cut, tiling, whole
     blending=st.sampled_from(["gaussian", "constant"]),
 )
 def test_the_identity_gives_the_image_back(shape, window, overlap, blending) -> None:
+    """Seeds: N6."""
     image = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
 
     result = whole(
@@ -29,7 +30,10 @@ def test_the_identity_gives_the_image_back(shape, window, overlap, blending) -> 
 
 
 def test_a_valid_network_sees_mirrored_context_and_gives_each_voxel_once() -> None:
-    """The network returns the centre of its input, which is the image itself."""
+    """The network returns the centre of its input, which is the image itself.
+
+    Seeds: N6.
+    """
     image = np.random.default_rng(0).normal(size=(1, 21, 18, 11)).astype(np.float32)
     how = tiling((8, 8, 8), margin=(5, 5, 5), overlap=0.0, blending="constant")
 
@@ -52,6 +56,7 @@ def test_context_beyond_the_edge_is_numpys_reflection() -> None:
 
 
 def test_tiles_of_a_convolution_agree_with_the_whole_volume() -> None:
+    """Seeds: N6."""
     torch.manual_seed(0)
     convolution = torch.nn.Conv3d(1, 2, 3)  # valid: one voxel of context a side
     image = np.random.default_rng(0).normal(size=(1, 20, 17, 13)).astype(np.float32)

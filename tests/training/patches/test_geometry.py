@@ -201,7 +201,10 @@ def field(shape, *, spacing, deviation=4.0, slice_axis=None, seed=0):
 
 
 def test_a_coarse_field_passes_through_its_three_by_three_samples() -> None:
-    """Ronneberger 2015, section 3.1: bicubic between N(0, 10 px) on a 3 x 3 grid."""
+    """Ronneberger 2015, section 3.1: bicubic between N(0, 10 px) on a 3 x 3 grid.
+
+    Seeds: N5.
+    """
     found = field((33, 21, 1), spacing="coarse", deviation=10.0, slice_axis=2)
     control = 10 * torch.randn((3, 3, 3, 1), generator=torch.Generator().manual_seed(0))
 
@@ -213,7 +216,10 @@ def test_a_coarse_field_passes_through_its_three_by_three_samples() -> None:
 
 @pytest.mark.parametrize("shape", [(40, 33, 65), (7, 32, 31)])
 def test_a_b_spline_field_is_scipys(shape) -> None:
-    """Çiçek 2016, section 3.2: coefficients every 32 voxels."""
+    """Çiçek 2016, section 3.2: coefficients every 32 voxels.
+
+    Seeds: N9, N13.
+    """
     found = field(shape, spacing=32)
     points = [(n - 1) // 32 + 4 for n in shape]
     control = 4 * torch.randn((3, *points), generator=torch.Generator().manual_seed(0))
@@ -232,6 +238,7 @@ def test_a_b_spline_field_is_scipys(shape) -> None:
 
 @pytest.mark.parametrize("spacing", ["coarse", 16])
 def test_displacements_have_their_deviation_at_control_points(spacing) -> None:
+    """Seeds: N5."""
     draws = torch.stack(
         [field((9, 9, 9), spacing=spacing, seed=seed)[0, 0, 0] for seed in range(300)]
     )
@@ -242,7 +249,10 @@ def test_displacements_have_their_deviation_at_control_points(spacing) -> None:
 
 
 def test_a_field_warps_image_reference_and_weight_alike() -> None:
-    """A sphere that shifts and bends: mirrored image and nearest labels agree."""
+    """A sphere that shifts and bends: mirrored image and nearest labels agree.
+
+    Seeds: N5, N9.
+    """
     axes = torch.meshgrid(*(torch.arange(32.0) - 15.5 for _ in range(3)), indexing="ij")
     radius = sum(a**2 for a in axes).sqrt()
     image = (12 - radius)[None, None]
@@ -262,6 +272,7 @@ def test_a_field_warps_image_reference_and_weight_alike() -> None:
 
 
 def test_unlabelled_never_becomes_labelled() -> None:
+    """Seeds: N9."""
     image, reference, weight = patches((4, 1, 16, 16, 16))
     reference[:, :8], weight[:, :8] = -1, 0
     _, moved, after = run(

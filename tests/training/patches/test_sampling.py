@@ -185,7 +185,10 @@ def with_background(label: np.ndarray) -> TrainingCase:
 
 
 def test_balanced_patches_are_centred_on_each_class_alike_often() -> None:
-    """However few voxels a class has, and however few cases hold it."""
+    """However few voxels a class has, and however few cases hold it.
+
+    Seeds: F7.
+    """
     common = np.zeros((40, 40, 40), dtype=np.int16)
     common[:20] = 1
     rare = common.copy()

@@ -20,7 +20,10 @@ from tests.support.tasks import make_task
 
 
 def test_class_weights_have_mean_one_under_the_training_cases(prepared: Paths) -> None:
-    """N / (K N_k): what each class has in voxels times its weight is alike."""
+    """N / (K N_k): what each class has in voxels times its weight is alike.
+
+    Seeds: F10.
+    """
     names = read_split(prepared.artifacts).folds[0].training
     labels = [np.load(prepared.artifacts / f"preprocess/{n}/label.npy") for n in names]
     known = [np.load(prepared.artifacts / f"annotate/{name}.npy") for name in names]
