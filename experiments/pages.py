@@ -5,7 +5,7 @@ import io
 import itertools
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -47,7 +47,7 @@ def write_page(name: str, found: Found, *, score: str = "Dice") -> None:
     Raises:
         ValueError: If the page does not contain the marks around the table.
     """
-    _write_inner(name, [*build_table(found), *build_differences(found, score)])
+    write_inner(name, [*build_table(found), *build_differences(found, score)])
     write_text(PAGES / f"{name}.csv", build_csv(found))
 
 
@@ -66,12 +66,16 @@ def write_pages(name: str, tables: dict[str, Found]) -> None:
     for title, found in tables.items():
         inner += [f"### {title}", "", *build_table(found)]
         inner += [*build_differences(found), ""]
-    _write_inner(name, inner[:-1])
+    write_inner(name, inner[:-1])
     write_text(PAGES / f"{name}.csv", build_long_csv(tables))
 
 
-def _write_inner(name: str, lines: list[str]) -> None:
-    """Write the lines between the marks of a page, and to standard output."""
+def write_inner(name: str, lines: list[str]) -> None:
+    """Write the lines between the marks of a page, and to standard output.
+
+    Raises:
+        ValueError: If the page does not contain the marks around the table.
+    """
     page = PAGES / f"{name}.md"
     before, rest = page.read_text(encoding="utf-8").split(TABLE)
     _, after = rest.split(END)
@@ -99,15 +103,26 @@ def figures_of(found: Found) -> list[str]:
     return [name for name in next(iter(found.values()))[0] if name != PAIRS]
 
 
-def build_differences(found: Found, score: str = "Dice") -> list[str]:
-    """Scores of each two arms, compared by patient: a sentence and a Markdown table.
+def build_differences(
+    found: Found,
+    score: str = "Dice",
+    compared: Iterable[tuple[str, str]] | None = None,
+) -> list[str]:
+    """Scores of pairs of arms, compared by patient: a sentence and a Markdown table.
 
     A patient's difference is the mean over the seeds. Arms are compared if they were
     tested on the same patients and their trials say the score of each.
+
+    Args:
+        found: Figures of all trials.
+        score: Name of the score of the pairs.
+        compared: Names of two arms each; None for each two arms.
     """
+    every = itertools.combinations(found, 2)
     differences = {
         (one, other): _by_patient(found[one], found[other])
-        for one, other in itertools.combinations(found, 2)
+        for one, other in (every if compared is None else compared)
+        if {one, other} <= found.keys()
         if _patients(found[one]) == _patients(found[other]) != []
     }
     if not differences:

@@ -2,8 +2,6 @@
 
 import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,10 @@ from experiments.arms import (
     prepare_patches,
     read_run,
 )
+from experiments.budget import EPOCHS, train_within
 from experiments.semantic_sets import SemanticSet, patient_of, read_sides
 from experiments.trials import (
     Trial,
-    changed,
     merged,
     prepare,
     read_sections,
@@ -28,18 +26,12 @@ from experiments.trials import (
 )
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.paths import Paths
-from segpipe.segmenter.compute import Compute, build_compute
 from segpipe.segmenter.settings import SegmentSettings
-from segpipe.stages import train
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.run import import_dataset
 from segpipe.tools.segmenting.run import segment
-from segpipe.training.record import TrainingRecord
 
 log = logging.getLogger(__name__)
-EPOCHS, VALIDATIONS = 10, 2
-TRIED = 6  # steps of a short training that measures what a step costs
-SPARED = 0.03  # of the seconds: what the short training cannot know
 
 
 def import_set(raw: Path, data: Path) -> None:
@@ -120,60 +112,11 @@ def learn_within(trial: Trial, seconds: float, paths: Paths) -> dict[str, Any]:
     began = cpu_seconds()
     prepare_patches(trial, paths)
     prepared = cpu_seconds() - began
-    cost = measure(trial, paths)
-    steps = steps_within(seconds * (1 - SPARED) - prepared, cost)
-    length = {"steps_per_epoch": steps, "validation_interval": EPOCHS // VALIDATIONS}
-    sections = changed(trial.sections, train=length).train
-    began = cpu_seconds()
-    train.run(
-        sections,
-        model=trial.name,
-        fold=0,
-        compute=build_compute(trial.sections.compute),
-        paths=paths,
-    )
+    learned = train_within(trial, seconds - prepared, paths, clock=cpu_seconds)
     return {
-        "learning_s": prepared + cpu_seconds() - began,
+        **learned,
+        "learning_s": prepared + learned["training_s"],
         "preparing_s": prepared,
-        "steps": EPOCHS * steps,
-        **cost,
-    }
-
-
-def steps_within(seconds: float, cost: dict[str, float]) -> int:
-    """Steps of each of the epochs of a training that takes the seconds; 1 at least."""
-    left = seconds - cost["rest"] - VALIDATIONS * cost["validation"]
-    return max(1, int(left / cost["step"] / EPOCHS))
-
-
-def measure(trial: Trial, paths: Paths) -> dict[str, float]:
-    """CPU seconds of a step, of a validation, and of all else of a training."""
-    stamps: list[float] = []
-
-    @contextmanager
-    def stamp(record: TrainingRecord, compute: Compute) -> Iterator[train.Observer]:
-        """Note the CPU seconds whenever an epoch ends."""
-        yield train.Observer(
-            log=lambda rows: stamps.append(cpu_seconds()), alive=lambda: None
-        )
-
-    length = {"epochs": 3, "steps_per_epoch": TRIED, "validation_interval": 3}
-    began = cpu_seconds()
-    train.run(
-        changed(trial.sections, train=length).train,
-        model=trial.name,
-        fold=0,
-        compute=build_compute(trial.sections.compute),
-        paths=paths,
-        observe=stamp,
-    )
-    ended = cpu_seconds()
-    start, _, second, third = stamps
-    step = (second - stamps[1]) / TRIED  # the first epoch warms up
-    return {
-        "step": step,
-        "validation": max(0.0, third - second - TRIED * step),
-        "rest": start - began + ended - third,
     }
 
 

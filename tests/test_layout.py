@@ -222,7 +222,8 @@ def test_a_module_has_its_test_at_the_mirrored_place() -> None:
 
 
 def test_a_test_file_mirrors_a_module_or_is_of_the_whole() -> None:
-    experiments = [path.relative_to(ROOT) for path in (ROOT / "experiments").iterdir()]
+    found = (ROOT / "experiments").rglob("*.py")
+    experiments = [path.relative_to(ROOT) for path in found]
     mirrors = {_test_of(path) for path in [*MODULES, *experiments]}
 
     tests = {path for path in TESTS if path.name.startswith("test_")}

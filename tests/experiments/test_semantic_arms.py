@@ -4,21 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import pytest
 
-from experiments.semantic_arms import EPOCHS, VALIDATIONS, import_set, steps_within
+from experiments.semantic_arms import import_set
 from experiments.semantic_sets import SETS, write_set
-
-
-def test_steps_fill_the_seconds_beside_all_else() -> None:
-    cost = {"step": 0.5, "validation": 4.0, "rest": 10.0}
-    steps = steps_within(118, cost)
-
-    spent = steps * EPOCHS * 0.5 + VALIDATIONS * 4 + 10
-    assert (EPOCHS, VALIDATIONS) == (10, 2)
-    assert steps == 20
-    assert spent == pytest.approx(118)
-    assert steps_within(1, cost) == 1
 
 
 def test_segpipe_gets_the_files_and_sides_of_nnunet_and_no_test(tmp_path: Path) -> None:

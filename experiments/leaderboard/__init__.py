@@ -1,0 +1,1 @@
+"""All systems of the literature that learn, on two real sets at equal wall time."""
