@@ -2,7 +2,7 @@
 # make test-gpu  the tests on a GPU, skipped by name without one; says which card
 # make serve  Prefect, MLflow and workers on this machine  make stop   end just these
 # make lock   refresh requirements.lock                    make clean  remove what demo made
-# make drawings   renew the drawings of the house and the chain in docs/concepts/
+# make drawings   renew the drawings and pages of docs/ that are made by code
 # make niivue  fetch the viewer of the review anew from npm, and check its digest
 # make wheel  the package for labs, in dist/: docs/how-to/studies.md
 PYTHON ?= python3
@@ -62,6 +62,7 @@ test-gpu: $(VENV)/installed
 
 drawings: $(VENV)/installed
 	python -m docs.drawings
+	python -m docs.tables
 
 wheel: $(VENV)/installed
 	python -m build --no-isolation
