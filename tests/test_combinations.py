@@ -40,6 +40,7 @@ from segpipe.training.step import augment_patches, draw_patches, train_step
 from segpipe.training.task.build import Task, build_task
 from segpipe.training.task.section import TrainParams
 from segpipe.training.task.start import start_or_resume
+from tests.support.narrow import narrow
 from tests.support.phantoms import write_dataset, write_tumours
 from tests.support.places import ROOT
 from tests.support.projects import (
@@ -136,14 +137,15 @@ def combinations() -> Iterator[Combination]:
 def smallest(name: NetworkName, padding: Literal["valid", "same"]) -> TrainParams:
     """A network of one channel on its smallest patch; one of 16 if it is padded."""
     with torch.device("meta"):
-        network = NETWORKS[name](1, 2, base_channels=1, padding=padding)
+        network = NETWORKS[name](1, 2, padding=padding, **narrow(name))
     size = network.input_size(1 if network.margin else 16)
-    shape = (size, size, 1 if network.dimensions == 2 else size)
+    first = size * (1 + name.startswith("monai"))  # no single voxel at its bottom
+    shape = (first, size, 1 if network.dimensions == 2 else size)
     return changed(
         TRAIN,
         network=name,
         padding=padding,
-        base_channels=1,
+        **narrow(name),
         patch_size=shape,
         slice_axis=2 if network.dimensions == 2 else "auto",
         batch_size=1,
@@ -317,7 +319,11 @@ def test_every_preset_leads_to_a_report_at_its_own_sizes(
     models = {
         name: changed(
             parse_section(TrainParams, document["train"][name], where=name),
-            base_channels=1,
+            **{
+                "base_channels": narrow(document["train"][name]["network"])[
+                    "base_channels"
+                ]
+            },
             **SHORT,
         )
         for name in document["models"]

@@ -28,6 +28,7 @@ from segpipe.segmenter.settings import SegmentSettings
 from segpipe.stages import annotate, evaluate, plan, predict, preprocess, report, weigh
 from segpipe.tools.segmenting.run import segment
 from segpipe.training.task.section import TrainParams
+from tests.support.narrow import narrow
 from tests.support.places import ROOT
 from tests.support.projects import (
     ANNOTATE,
@@ -217,12 +218,13 @@ def test_each_network_learns_a_target_of_instances_in_volumes(
     kind = NETWORKS[network]
     flat = kind.dimensions == 2
     with torch.device("meta"):
-        side = kind(1, 2, padding="same").input_size(32)
+        side = kind(1, 2, padding="same").input_size(32 if flat else 16)
+    first = side * (1 + network.startswith("monai"))  # no single voxel at its bottom
     params = changed(
         CONTACT,
         network=network,
-        base_channels=1,
-        patch_size=(side, side, 1) if flat else (16, 16, 16),
+        **narrow(network),
+        patch_size=(side, side, 1) if flat else (first, side, side),
         slice_axis=2 if flat else "auto",
         batch_size=1,
         sparse_annotation=sparse,

@@ -1,6 +1,6 @@
 """Building networks: the spec of one, the network itself, and how it is applied."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -28,6 +28,9 @@ class NetworkSpec(Document):
         upsampling: Name of the up-sampling of a network that takes any; None for the
             others.
         skips: How a unet2d joins the features of a level; None for its paper's way.
+        arguments: Further arguments of a network of MONAI, in JSON types.
+        image_size: Voxels of the patch along the network's axes, for a network that
+            takes no others; None for the others, and before a patch is chosen.
     """
 
     name: NetworkName
@@ -38,11 +41,17 @@ class NetworkSpec(Document):
     topology: Topology | None = Field(None, exclude_if=is_empty)
     upsampling: UpsamplingName | None = Field(None, exclude_if=is_empty)
     skips: Skips | None = Field(None, exclude_if=is_empty)
+    arguments: dict[str, Any] = Field({}, exclude_if=is_empty)
+    image_size: tuple[PositiveInt, ...] | None = Field(None, exclude_if=is_empty)
+
+    def __hash__(self) -> int:
+        """Hash of the JSON, since the arguments are a dictionary."""
+        return hash(self.model_dump_json())
 
     @property
     def dimensions(self) -> Literal[2, 3]:
         """Axes that the network convolves over, 2 or 3."""
-        return NETWORKS[self.name].dimensions
+        return dimensions_of(self.name, self.arguments)
 
     @property
     def sees_tile_statistics(self) -> bool:
@@ -64,13 +73,45 @@ class NetworkSpec(Document):
             spacing: Spacing along i, j, k.
             slice_axis: The axis across which a 2-D network takes slices; None in 3-D.
         """
-        if not self.follows_patch:
-            return self
-        axes = [axis for axis in range(3) if axis != slice_axis]
-        chosen = choose_topology(
-            [size[axis] for axis in axes], [spacing[axis] for axis in axes]
-        )
-        return self.model_copy(update={"topology": chosen})
+        topology = None
+        if self.follows_patch:
+            axes = [axis for axis in range(3) if axis != slice_axis]
+            topology = choose_topology(
+                [size[axis] for axis in axes], [spacing[axis] for axis in axes]
+            )
+        return self.planned(size, slice_axis, topology)
+
+    def planned(
+        self, size: Sequence[int], slice_axis: int | None, topology: Topology | None
+    ) -> "NetworkSpec":
+        """The spec with what is known once a patch and its topology are chosen."""
+        changes: dict[str, Any] = {}
+        if topology is not None:
+            changes["topology"] = topology
+        if getattr(NETWORKS[self.name], "keeps_patch", False):
+            sides = (side for axis, side in enumerate(size) if axis != slice_axis)
+            changes["image_size"] = tuple(sides)
+        return self.model_copy(update=changes) if changes else self
+
+
+def dimensions_of(name: NetworkName, arguments: Mapping[str, Any]) -> Literal[2, 3]:
+    """Axes that a network convolves over, which one of MONAI is told."""
+    found: Literal[2, 3] = arguments.get("spatial_dims", NETWORKS[name].dimensions)
+    return found
+
+
+def find_argument_fault(
+    name: NetworkName, arguments: dict[str, Any], base_channels: int
+) -> str | None:
+    """Say why a network does not take arguments; None if it does.
+
+    A network of MONAI is built for that without memory; no other is imported.
+    """
+    network: Any = NETWORKS[name]
+    if getattr(network, "takes_arguments", False):
+        fault: str | None = network.refuse(arguments, base_channels)
+        return fault
+    return "expected nothing, as only MONAI's take any; drop it" if arguments else None
 
 
 def build_network(spec: NetworkSpec) -> Network:
@@ -79,6 +120,8 @@ def build_network(spec: NetworkSpec) -> Network:
         "topology": spec.topology,
         "upsampling": spec.upsampling,
         "skips": spec.skips,
+        "arguments": spec.arguments or None,
+        "image_size": spec.image_size,
     }
     planned: dict[str, Any] = {
         name: value for name, value in options.items() if value is not None
@@ -104,6 +147,26 @@ def size_rule(network: Network, axis: int, slice_axis: int | None) -> SizeRule:
         return network.sizes
     before = slice_axis is not None and slice_axis < axis
     return network.sizes[axis - before]
+
+
+def input_channels(network: Network) -> int:
+    """Channels of the image, which the first weights read unless they are positions."""
+    known: int | None = getattr(network, "in_channels", None)
+    return known or next(iter(network.parameters())).shape[1]
+
+
+def example_size(network: Network) -> list[int]:
+    """A small size with more than one voxel at the lowest level, to trace a network.
+
+    A network that takes one size only gives that.
+    """
+    only: tuple[int, ...] | None = getattr(network, "image_size", None)
+    if only is not None:
+        return list(only)
+    rules = network.sizes
+    if not isinstance(rules, tuple):  # one for all axes
+        rules = (rules,) * network.dimensions
+    return [rule.input_size(rule.stride + 1) for rule in rules]
 
 
 def margin_of(network: Network, slice_axis: int | None) -> tuple[int, int, int]:

@@ -1,5 +1,7 @@
 """The catalogue: every network by its name, which is the name of its module.
 
+MONAI's networks share one module, and are imported only when a model names one.
+
 Digests of code leave this module out and count only the networks that a model names:
 a new network makes no trained one stale.
 """
@@ -16,6 +18,16 @@ from segpipe.networks.fcn8s import FCN8s
 from segpipe.networks.fcn16s import FCN16s
 from segpipe.networks.fcn32s import FCN32s
 from segpipe.networks.inputcascade import InputCascade
+from segpipe.networks.monai import (
+    UNETR,
+    AttentionUnet,
+    BasicUNet,
+    DynUNet,
+    MedNeXt,
+    SegResNet,
+    SwinUNETR,
+    UNet,
+)
 from segpipe.networks.resenc2d import ResEnc2d
 from segpipe.networks.resenc3d import ResEnc3d
 from segpipe.networks.segnet import SegNet
@@ -42,6 +54,14 @@ Network = (
     | TwoPath
     | InputCascade
     | EncoderDecoder
+    | SegResNet
+    | DynUNet
+    | UNETR
+    | SwinUNETR
+    | MedNeXt
+    | BasicUNet
+    | UNet
+    | AttentionUnet
 )
 NetworkName = Literal[
     "unet2d",
@@ -61,6 +81,14 @@ NetworkName = Literal[
     "twopath",
     "inputcascade",
     "encoder_decoder",
+    "monai/SegResNet",
+    "monai/DynUNet",
+    "monai/UNETR",
+    "monai/SwinUNETR",
+    "monai/MedNeXt",
+    "monai/BasicUNet",
+    "monai/UNet",
+    "monai/AttentionUnet",
 ]
 NETWORKS: dict[str, type[Network]] = {
     "unet2d": UNet2d,
@@ -80,4 +108,12 @@ NETWORKS: dict[str, type[Network]] = {
     "twopath": TwoPath,
     "inputcascade": InputCascade,
     "encoder_decoder": EncoderDecoder,
+    "monai/SegResNet": SegResNet,
+    "monai/DynUNet": DynUNet,
+    "monai/UNETR": UNETR,
+    "monai/SwinUNETR": SwinUNETR,
+    "monai/MedNeXt": MedNeXt,
+    "monai/BasicUNet": BasicUNet,
+    "monai/UNet": UNet,
+    "monai/AttentionUnet": AttentionUnet,
 }

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from segpipe.networks.build import apply_network
+from segpipe.networks.build import apply_network, example_size, input_channels
 from segpipe.networks.catalogue import Network
 from segpipe.project.errors import DataError
 
@@ -151,13 +151,9 @@ def _core() -> Any:
 
 def _draw_example(network: Network) -> Float32[Tensor, "1 c ..."]:
     """Draw normal noise, always the same, of a small size that the network takes."""
-    channels = next(iter(network.parameters())).shape[1]
-    rules = network.sizes
-    if not isinstance(rules, tuple):  # one for all axes
-        rules = (rules,) * network.dimensions
-    size = [rule.input_size(rule.stride + 1) for rule in rules]
+    shape = input_channels(network), *example_size(network)
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(1, channels, *size, generator=generator)
+    return torch.randn(1, *shape, generator=generator)
 
 
 def _convert(network: Network, example: Float32[Tensor, "1 c ..."]) -> Any:

@@ -6,7 +6,12 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from segpipe.networks.build import NetworkSpec, apply_network, build_network
+from segpipe.networks.build import (
+    NetworkSpec,
+    apply_network,
+    build_network,
+    input_channels,
+)
 from segpipe.networks.catalogue import Network
 
 FLOAT_BYTES = 4
@@ -54,8 +59,7 @@ def training_memory_gb(
         patch_size: Input voxels.
         slice_axis: The axis across which a 2-D network takes slices; None in 3-D.
     """
-    channels = next(network.parameters()).shape[1]
-    image = torch.zeros(1, channels, *patch_size, device="meta")
+    image = torch.zeros(1, input_channels(network), *patch_size, device="meta")
     layers, _ = _pass(network, image, slice_axis)
     outputs = sum(output for _, output in layers)
     weights = sum(weight.numel() for weight in network.parameters())

@@ -45,8 +45,11 @@ def code_behind(module: str, *, networks: Collection[str] = ()) -> dict[str, str
 
 
 def network_module(network: str) -> str:
-    """The dotted name of the module that defines a network of the catalogue."""
-    return f"segpipe.networks.{network}"
+    """The dotted name of the module that defines a network of the catalogue.
+
+    That of ``monai/SegResNet`` and all others of MONAI is ``monai``.
+    """
+    return f"segpipe.networks.{network.partition('/')[0]}"
 
 
 def module_exists(module: str) -> bool:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from segpipe.networks.build import example_size, input_channels
 from segpipe.networks.catalogue import Network
 from segpipe.project.documents import sole_writer, write_json
 from segpipe.project.errors import DataError
@@ -112,7 +113,7 @@ def write_onnx(network: Network, file: Path) -> None:
     import onnx
 
     axes = "ijk"[: network.dimensions]
-    image = torch.zeros(2, _in_channels(network), *_traced_size(network))
+    image = torch.zeros(2, input_channels(network), *example_size(network))
     names = {0: "B", **{2 + n: name for n, name in enumerate(axes)}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -133,17 +134,6 @@ def write_onnx(network: Network, file: Path) -> None:
     onnx.helper.set_model_props(model, {"margin": str(network.margin)})
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, file)
-
-
-def _in_channels(network: Network) -> int:
-    """Input channels of the first convolution, which reads the image."""
-    first = next(iter(network.parameters()))
-    return first.shape[1]
-
-
-def _traced_size(network: Network) -> list[int]:
-    """A small size with more than one voxel at the lowest level of the network."""
-    return [network.input_size(network.stride + 1)] * network.dimensions
 
 
 def draw_patch(spec: SegmenterSpec) -> Float32[Tensor, "1 c ..."]:

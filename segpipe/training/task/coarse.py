@@ -70,7 +70,7 @@ def build_coarse_spec(task: Task, coarse: CoarsePlan) -> CoarseSpec:
     """The coarse part of a segmenter, before its threshold is chosen."""
     network = task.params.coarse_network_spec(task.plan, coarse.factor)
     return CoarseSpec(
-        network=network.model_copy(update={"topology": coarse.topology}),
+        network=network.planned(coarse.patch_size, None, coarse.topology),
         factor=coarse.factor,
         patch_size=coarse.patch_size,
         thresholds=(0.5,),

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from segpipe.images.borders import Separation
 from segpipe.images.grid import Triple
-from segpipe.networks.build import NetworkSpec
+from segpipe.networks.build import NetworkSpec, dimensions_of, find_argument_fault
 from segpipe.networks.catalogue import NETWORKS, NetworkName
 from segpipe.networks.layers import Skips, UpsamplingName
 from segpipe.project.documents import is_empty
@@ -39,6 +39,7 @@ class TrainParams(Params):
         padding: ``valid`` or ``same``; the network's docstring says what its paper has.
         upsampling: Name of the up-sampling of encoder_decoder; without it, transposed.
         skips: How a unet2d joins features; without it, by concatenation.
+        arguments: Further arguments of a network of MONAI, by MONAI's names.
         loss: The loss that the training minimizes.
         class_weights: Class weight w_c: ``balanced``, N / (K N_k) over the fold's
             training cases; ``median_frequency``, median(f) / f_k with f_k the share of
@@ -87,10 +88,11 @@ class TrainParams(Params):
     network: NetworkName
     base_channels: int
     padding: Literal["valid", "same"]
-    # None of the three in the params of projects that were written before them.
+    # None of these in the params of projects that were written before them.
     learned_part: str = Field(ALL, exclude_if=lambda part: part == ALL)
     upsampling: UpsamplingName | None = Field(None, exclude_if=is_empty)
     skips: Skips | None = Field(None, exclude_if=is_empty)
+    arguments: dict[str, Any] = Field({}, exclude_if=is_empty, validate_default=True)
     loss: LossParams
     class_weights: Literal["balanced", "median_frequency", "none"]
     border_weights: bool
@@ -168,6 +170,19 @@ class TrainParams(Params):
             raise PydanticCustomError(name, "{text}", {"text": text})
         return chosen
 
+    @field_validator("arguments")
+    @classmethod
+    def _network_takes_arguments(
+        cls, given: dict[str, Any], info: Any
+    ) -> dict[str, Any]:
+        """Refuse arguments that the class of MONAI does not take."""
+        network, width = info.data.get("network"), info.data.get("base_channels")
+        if network is None or width is None:
+            return given  # refused already
+        if fault := find_argument_fault(network, given, width):
+            raise PydanticCustomError("arguments", "{text}", {"text": fault})
+        return given
+
     @field_validator("padding")
     @classmethod
     def _network_has_padding(cls, padding: str, info: Any) -> str:
@@ -192,8 +207,8 @@ class TrainParams(Params):
     @classmethod
     def _coarse_has_volumes(cls, coarse: bool, info: Any) -> bool:
         """Refuse a coarse resolution beside a network that sees single slices."""
-        network = NETWORKS.get(info.data.get("network", ""))
-        if coarse and network is not None and network.dimensions == 2:
+        network, given = info.data.get("network"), info.data.get("arguments", {})
+        if coarse and network and dimensions_of(network, given) == 2:
             text = "expected false beside a 2-D network, which sees single slices"
             raise PydanticCustomError("coarse", "{text}", {"text": text})
         return coarse
@@ -201,7 +216,7 @@ class TrainParams(Params):
     @property
     def dimensions(self) -> Literal[2, 3]:
         """Number of axes that the network convolves over: 2 or 3."""
-        return NETWORKS[self.network].dimensions
+        return dimensions_of(self.network, self.arguments)
 
     @property
     def learns_instances(self) -> bool:
@@ -247,6 +262,7 @@ class TrainParams(Params):
             padding=self.padding,
             upsampling=self.upsampling,
             skips=self.skips,
+            arguments=self.arguments,
         )
 
     def coarse_network_spec(self, plan: Plan, factor: Triple) -> NetworkSpec:
@@ -292,8 +308,8 @@ class TrainParams(Params):
         return SegmenterSpec(
             format_version=1,
             model=model,
-            network=self.network_spec(plan).model_copy(
-                update={"topology": patch.topology}
+            network=self.network_spec(plan).planned(
+                patch.patch_size, patch.slice_axis, patch.topology
             ),
             plan=plan,
             patch_size=patch.patch_size,

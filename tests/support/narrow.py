@@ -1,0 +1,21 @@
+"""Each network as narrow as it can be, in the words of params."""
+
+from typing import Any
+
+NARROW: dict[str, dict[str, Any]] = {
+    "monai/SegResNet": {"base_channels": 8},  # in groups of eight
+    "monai/UNETR": {
+        "arguments": {"hidden_size": 12, "mlp_dim": 12, "num_heads": 2},
+    },
+    "monai/SwinUNETR": {
+        "base_channels": 12,
+        "arguments": {"depths": [1] * 4, "num_heads": [1] * 4, "window_size": 2},
+    },
+    "monai/MedNeXt": {"arguments": {"kernel_size": 3}},
+    "monai/AttentionUnet": {"base_channels": 2},
+}
+
+
+def narrow(network: str) -> dict[str, Any]:
+    """Params of a network of one channel, or as few as it takes."""
+    return {"base_channels": 1, **NARROW.get(network, {})}
