@@ -12,6 +12,17 @@ from pathlib import Path
 import pytest
 
 from segpipe.project.paths import Paths
+from tests.support.shares import begin_with_the_longest
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Let no long file be the last, while the other workers have nothing to do."""
+    if hasattr(config, "workerinput"):
+        workers = config.workerinput["workercount"]
+        files = [item.nodeid.split("::")[0] for item in items]
+        items[:] = begin_with_the_longest(items, files, workers=workers)
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from segpipe.project.fingerprint import NUMERICS
 from segpipe.project.params import read_params
 from segpipe.segmenter.compute import ComputeParams
 from tests.support.places import ROOT
+from tests.support.shares import LONGEST, begin_with_the_longest
 
 DVC = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
 STAGES = list(DVC)
@@ -229,6 +230,23 @@ def test_a_test_file_mirrors_a_module_or_is_of_the_whole() -> None:
     tests = {path for path in TESTS if path.name.startswith("test_")}
     rest = {path for path in tests - mirrors if path.parts[1] != "docs"}
     assert rest == {Path("tests", name) for name in OF_THE_WHOLE}
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 5])
+def test_each_worker_begins_with_its_share_of_the_longest_files(workers: int) -> None:
+    """As xdist cuts the list: equal parts, of what is left for those that are left."""
+    files = [str(path) for path in TESTS for _ in range(2)]
+    tests = list(range(len(files)))
+    ordered = begin_with_the_longest(tests, files, workers=workers)
+
+    assert all((ROOT / name).is_file() for name in LONGEST)
+    assert sorted(ordered) == tests
+    left, begun = ordered, list[str]()
+    for worker in range(workers):
+        size = len(left) // (workers - worker)
+        part, left = left[:size], left[size:]
+        begun.append(files[part[0]])
+    assert begun == list(LONGEST[:workers])
 
 
 def test_tests_share_only_what_is_in_support() -> None:

@@ -40,6 +40,8 @@ def initialize(network: nn.Module) -> None:
             incoming = layer.in_channels * overlap
         else:
             continue
+        if layer.weight.is_meta:  # no values; torch would import its compiler for them
+            continue
         nn.init.normal_(layer.weight, std=math.sqrt(2 / incoming))
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)

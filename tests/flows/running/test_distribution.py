@@ -80,6 +80,9 @@ compute: {device: auto, precision: fp32, threads: 1, workers: 0, compile: false}
 train: {a: 1, b: 1}
 """
 
+DVC = [sys.executable, "-m", "dvc"]
+NOWHERE = "/nowhere"  # the DVC remote of a project that is copied
+
 pytestmark = [pytest.mark.slow]
 
 
@@ -104,17 +107,11 @@ def meeting(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def project(
-    tmp_path: Path, meeting: Path, monkeypatch: pytest.MonkeyPatch, deployed: None
-) -> Path:
-    """A committed project with a DVC remote."""
-    monkeypatch.setattr("flows.reproduce.record_runs", lambda root: None)
-    monkeypatch.setattr("flows.reproduce.show_results", lambda root: None)
-    monkeypatch.setattr("flows.running.distribution.LOOKS_S", 0.5)
-    root = tmp_path / "project"
-    (root / "data").mkdir(parents=True)
-    (root / "data" / "x").write_text(str(tmp_path))  # of its own: nothing is restored
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project without data and commits, whose DVC remote is to be named."""
+    root = tmp_path_factory.mktemp("empty") / "project"
+    root.mkdir()
     for name, text in {
         "dvc.yaml": PROJECT,
         "params.yaml": PARAMS,
@@ -126,11 +123,32 @@ def project(
     run(root, "git", "init", "-q")
     run(root, "git", "config", "user.email", "a@b")
     run(root, "git", "config", "user.name", "a")
-    dvc = [sys.executable, "-m", "dvc"]
-    run(root, *dvc, "init", "-q")
-    run(root, *dvc, "config", "core.analytics", "false")
-    run(root, *dvc, "remote", "add", "-d", "store", str(tmp_path / "remote"))
-    run(root, *dvc, "add", "-q", "data")
+    run(root, *DVC, "init", "-q")
+    run(root, *DVC, "config", "core.analytics", "false")
+    run(root, *DVC, "remote", "add", "-d", "store", NOWHERE)
+    return root
+
+
+@pytest.fixture
+def project(
+    empty: Path,
+    tmp_path: Path,
+    meeting: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    deployed: None,
+) -> Path:
+    """A committed project with a DVC remote."""
+    monkeypatch.setattr("flows.reproduce.record_runs", lambda root: None)
+    monkeypatch.setattr("flows.reproduce.show_results", lambda root: None)
+    monkeypatch.setattr("flows.running.distribution.LOOKS_S", 0.5)
+    root = tmp_path / "project"
+    shutil.copytree(empty, root)
+    (root / "data").mkdir()
+    (root / "data" / "x").write_text(str(tmp_path))  # of its own: nothing is restored
+    config = root / ".dvc" / "config"
+    remote = str(tmp_path / "remote")
+    config.write_text(config.read_text().replace(NOWHERE, remote))
+    run(root, *DVC, "add", "-q", "data")
     run(root, "git", "add", ".")
     run(root, "git", "commit", "-qm", "start")
     return root
@@ -200,10 +218,14 @@ def run_of(worker: subprocess.Popen[bytes]) -> psutil.Process:
     raise AssertionError("the worker has no run")
 
 
-def test_two_workers_train_at_the_same_time_and_nothing_is_trained_here(
+def test_two_workers_train_at_the_same_time_and_then_on_newer_data(
     project: Path, meeting: Path, workers: list[subprocess.Popen[bytes]]
 ) -> None:
-    """Each training waits for the other: one after the other would never end."""
+    """Each training waits for the other: one after the other would never end.
+
+    Then both clones hold older data: dvc repro would take them for a change, and turn
+    data.dvc back in silence.
+    """
     (meeting / "waits").touch()
 
     assert reproduce(root=str(project), train_on="workers")
@@ -217,19 +239,12 @@ def test_two_workers_train_at_the_same_time_and_nothing_is_trained_here(
     assert not reproduce(root=str(project), train_on="workers")
     assert len(trained(meeting)) == 2
 
-
-def test_a_clone_that_holds_older_data_trains_on_the_new_ones(
-    project: Path, meeting: Path, workers: list[subprocess.Popen[bytes]]
-) -> None:
-    """dvc repro would take them for a change, and turn data.dvc back in silence."""
-    reproduce(root=str(project), train_on="workers")
     (project / "data" / "x").write_text("newer")
-
-    reproduce(root=str(project), train_on="workers")
-
+    assert reproduce(root=str(project), train_on="workers")
     assert len(trained(meeting)) == 4
-    weights = project / "artifacts" / "train" / "a" / "weights"
-    assert weights.read_text() == "anewer"
+    for model in ("a", "b"):
+        weights = project / "artifacts" / "train" / model / "weights"
+        assert weights.read_text() == f"{model}newer"
 
 
 def test_a_failed_training_says_why_and_is_not_tried_again(
