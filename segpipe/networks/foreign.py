@@ -129,8 +129,9 @@ class Foreign(nn.Module):
         for layer in self.modules():
             if type(layer) in SAFE:
                 layer.__class__ = SAFE[type(layer)]
-        self.register_state_dict_post_hook(_drop_aliases)
-        self.register_load_state_dict_pre_hook(_add_aliases)
+        hooked: Any = self  # torch's two methods have no types
+        hooked.register_state_dict_post_hook(_drop_aliases)
+        hooked.register_load_state_dict_pre_hook(_add_aliases)
 
     def forward(self, image: Float[Tensor, "B C ..."]) -> Tensor:
         """Logits of each class."""
@@ -228,7 +229,8 @@ class Foreign(nn.Module):
     @classmethod
     def strides(cls, planned: Arguments) -> tuple[int, ...]:
         """The total down-sampling along each axis."""
-        return (cls.stride_of(planned),) * planned["spatial_dims"]
+        dimensions: int = planned["spatial_dims"]
+        return (cls.stride_of(planned),) * dimensions
 
     @classmethod
     def stride_of(cls, planned: Arguments) -> int:
