@@ -34,13 +34,31 @@ FAULTS = (
 Arguments = dict[str, Any]
 
 
+class TransposedConv3d(nn.ConvTranspose3d):
+    """A transposed convolution in float32 where ``Conv3d`` is: the same gradients fail.
+
+    Seen in a MedNeXt of depthwise kernels 3 on features of 2 x 1 x 1.
+    """
+
+    def forward(self, features: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Convolve."""
+        pairs = zip(features.shape[2:], self.kernel_size, strict=True)
+        if features.device.type == "cpu" and any(n < k for n, k in pairs):
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(features.float(), output_size)
+        return super().forward(features, output_size)
+
+
+SAFE: dict[type, type] = {nn.Conv3d: Conv3d, nn.ConvTranspose3d: TransposedConv3d}
+
+
 class Foreign(nn.Module):
     """A network of MONAI as it is, between our names of width, sizes and patch.
 
     Outputs are those of MONAI's class with the same weights. All normalize by
     statistics of their input unless told otherwise, so tiles keep the size of the
-    training patch. Its 3-D convolutions are computed by ``layers.Conv3d``, which
-    differs only where bf16 on CPUs gives wrong gradients.
+    training patch. Its convolutions in 3-D are those of ``SAFE``, which differ only
+    where bf16 on CPUs gives wrong gradients.
 
     Args:
         in_channels: Channels of the image.
@@ -109,10 +127,11 @@ class Foreign(nn.Module):
         self.stride = whole.stride
         self.output_size, self.input_size = whole.output_size, whole.input_size
         for layer in self.modules():
-            if type(layer) is nn.Conv3d:
-                layer.__class__ = Conv3d
-        self.register_state_dict_post_hook(_drop_aliases)
-        self.register_load_state_dict_pre_hook(_add_aliases)
+            if type(layer) in SAFE:
+                layer.__class__ = SAFE[type(layer)]
+        hooked: Any = self  # torch's two methods have no types
+        hooked.register_state_dict_post_hook(_drop_aliases)
+        hooked.register_load_state_dict_pre_hook(_add_aliases)
 
     def forward(self, image: Float[Tensor, "B C ..."]) -> Tensor:
         """Logits of each class."""
@@ -210,7 +229,8 @@ class Foreign(nn.Module):
     @classmethod
     def strides(cls, planned: Arguments) -> tuple[int, ...]:
         """The total down-sampling along each axis."""
-        return (cls.stride_of(planned),) * planned["spatial_dims"]
+        dimensions: int = planned["spatial_dims"]
+        return (cls.stride_of(planned),) * dimensions
 
     @classmethod
     def stride_of(cls, planned: Arguments) -> int:

@@ -12,6 +12,9 @@ def keys_of(document: dict[str, Any], before: str = "") -> set[str]:
     found = set()
     for name, value in document.items():
         key = "train.NAME" if before == "train." else f"{before}{name}"
+        if name == "arguments":  # of a class that is not ours
+            found.add(key)
+            continue
         found |= keys_of(value, f"{key}.") if isinstance(value, dict) else {key}
     return found
 

@@ -1,8 +1,5 @@
 """MONAI's own networks, built by hand, are the known answer."""
 
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,6 @@ from segpipe.networks.build import (
     NetworkSpec,
     apply_network,
     build_network,
-    find_argument_fault,
 )
 from segpipe.networks.catalogue import NETWORKS
 from segpipe.project.errors import DataError
@@ -150,51 +146,33 @@ def test_weights_with_two_names_are_written_once_and_read_back(tmp_path: Path) -
     assert len(network.state_dict()) == len(list(network.parameters()))
 
 
+def test_small_features_have_finite_gradients_in_bf16() -> None:
+    """With torch 2.13 on AVX512-BF16, and torch's own layers, this draw has none."""
+    torch.manual_seed(8)
+    made = NetworkSpec(
+        name="monai/MedNeXt",
+        in_channels=1,
+        out_channels=2,
+        base_channels=1,
+        padding="same",
+        arguments={"kernel_size": 3},
+    )
+    network = build_network(made).to(memory_format=torch.channels_last_3d)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(torch.randn(1, 1, 32, 16, 16))
+    logits.float().square().mean().backward()
+
+    gradients = [w.grad for w in network.parameters() if w.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert max(float(gradient.abs().max()) for gradient in gradients) < 1e3
+
+
 def test_a_unetr_takes_the_size_of_its_patch_only() -> None:
     made = spec("monai/UNETR", 3)
 
     assert made.image_size == VOLUME
     with pytest.raises(RuntimeError):
         build_network(made)(torch.zeros(1, 2, 48, 32, 32))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        ({"init_filter": 8}, r"not init_filter; did you mean init_filters\?"),
-        ({"colour": 8}, "which are spatial_dims, .*, and not colour; drop it"),
-        ({"init_filters": 16}, "expected init_filters to begin with base_channels, 8"),
-        ({"in_channels": 2}, "expected no in_channels, which data and patch decide"),
-        ({"deep_supervision": True}, "expected no deep_supervision, as the loss"),
-        ({"spatial_dims": 4}, "expected spatial_dims 2 or 3"),
-        ({"blocks_down": "x"}, "fit each other .*MONAI says: 'str' object"),
-        ({"blocks_down": [1, 2]}, "fit each other .*MONAI says: Invalid channel"),
-        ({"norm": ["GROUP", {"num_groups": 3}]}, "divisible by num_groups"),
-    ],
-)
-def test_arguments_that_the_class_does_not_take_are_named(
-    arguments: dict[str, Any], text: str
-) -> None:
-    fault = find_argument_fault("monai/SegResNet", arguments, 8)
-
-    assert fault is not None
-    assert re.search(text, fault), fault
-
-
-def test_the_width_may_stand_in_both_places_if_both_are_the_same() -> None:
-    assert find_argument_fault("monai/SegResNet", {"init_filters": 8}, 8) is None
-    assert (
-        find_argument_fault("monai/UNet", {"channels": [4, 8], "strides": [2]}, 4)
-        is None
-    )
-    assert "divisible by 12" in str(find_argument_fault("monai/SwinUNETR", {}, 8))
-
-
-def test_no_other_network_takes_arguments() -> None:
-    text = find_argument_fault("unet2d", {"act": "relu"}, 8)
-
-    assert text == "expected nothing, as only MONAI's take any; drop it"
-    assert find_argument_fault("unet2d", {}, 8) is None
 
 
 def test_a_spec_says_arguments_and_size_only_if_there_are_any() -> None:
@@ -224,17 +202,3 @@ def test_shapes_are_computed_without_a_change_of_the_random_state() -> None:
 
     assert {weight.device.type for weight in network.parameters()} == {"meta"}
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_monai_is_imported_for_its_networks_only() -> None:
-    code = (
-        "import sys\n"
-        "import segpipe.networks.catalogue, segpipe.stages.train\n"
-        "from segpipe.networks.build import NetworkSpec, build_network\n"
-        "one = dict(in_channels=1, out_channels=2, padding='same')\n"
-        "build_network(NetworkSpec(name='vnet', base_channels=2, **one))\n"
-        "assert not [name for name in sys.modules if name.startswith('monai')]\n"
-        "build_network(NetworkSpec(name='monai/SegResNet', base_channels=8, **one))\n"
-        "assert 'monai.networks.nets' in sys.modules\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
