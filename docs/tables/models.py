@@ -11,7 +11,7 @@ from docs.tables.errata import ERRATA
 from docs.tables.fields import narrow, receptive_field
 from docs.tables.rows import ROWS
 from docs.tables.systems import SYSTEMS, System
-from docs.tables.words import row, sizes_in_words
+from docs.tables.words import OURS, row, sizes_in_words
 from segpipe.networks.catalogue import NETWORKS
 
 PARAGRAPHS = (
@@ -47,11 +47,15 @@ def models_page(root: Path) -> str:
         "presets, test",
     )
     lines += [row(*columns), row(*["---"] * len(columns))]
-    lines += [_line(name, SYSTEMS[name], presets.get(name, [])) for name in NETWORKS]
+    lines += [_line(name, SYSTEMS[name], presets.get(name, [])) for name in OURS]
+    lines += ["", "## Networks of MONAI", "", MONAI_HEAD, ""]
+    lines += [row("network", "what", "presets"), row("---", "---", "---")]
+    for name in [one for one in NETWORKS if one not in OURS]:
+        lines.append(_foreign_line(name, presets.get(name, [])))
     lines += ["", "## Rows of the literature", "", ROWS_HEAD, ""]
     lines += [row("row", "what", "networks"), row("---", "---", "---")]
     for number, title in ROWS.items():
-        names = [name for name in NETWORKS if number in SYSTEMS[name].rows]
+        names = [name for name in OURS if number in SYSTEMS[name].rows]
         lines.append(row(number, title, ", ".join(names)))
     lines += ["", "## Errata of courses", "", ERRATA_HEAD, ""]
     lines += [row("what is said", "what holds"), row("---", "---")]
@@ -59,6 +63,10 @@ def models_page(root: Path) -> str:
     return "\n".join([*lines, ""])
 
 
+MONAI_HEAD = (
+    "MONAI's own code computes these, so that they are as faithful as MONAI is: "
+    "[decision 34](../decisions/0034-monai.md)."
+)
 ROWS_HEAD = (
     "Each of these is decided by a test whose docstring names it: "
     '`grep -rn "Seeds:.* U3" tests` finds those of U3.'
@@ -97,6 +105,11 @@ def _line(name: str, system: System, presets: list[str]) -> str:
     )
 
 
+def _foreign_line(name: str, presets: list[str]) -> str:
+    what = (NETWORKS[name].__doc__ or "").partition("\n")[0]
+    return row(f"`{name}`", _linked(what), ", ".join(presets))
+
+
 def _presets(root: Path) -> dict[str, list[str]]:
     """The presets that train each network."""
     found: dict[str, list[str]] = {}
@@ -114,4 +127,4 @@ def _decision(number: int) -> str:
 
 
 def _linked(paper: str) -> str:
-    return re.sub(r"arXiv:([\d.]+)", r"[arXiv:\1](https://arxiv.org/abs/\1)", paper)
+    return re.sub(r"arXiv:(\d+\.\d+)", r"[arXiv:\1](https://arxiv.org/abs/\1)", paper)

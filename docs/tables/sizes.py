@@ -1,13 +1,12 @@
 """sizes: the page of the arithmetic of convolutions, with worked examples."""
 
-from docs.tables.words import row, rules_of, sizes_in_words
+from docs.tables.words import OURS, row, rules_of, sizes_in_words
 from segpipe.networks.arithmetic import (
     Window,
     convolved_size,
     receptive_field,
     transposed_size,
 )
-from segpipe.networks.catalogue import NETWORKS
 
 PARAGRAPHS = (
     "# Sizes",
@@ -102,7 +101,7 @@ def _networks() -> list[str]:
         row("network", "takes", "smallest", "about 256"),
         row("---", "---", "---", "---"),
     ]
-    for name in NETWORKS:
+    for name in OURS:
         shown = [
             ", ".join(
                 f"{size} gives {rule.output_size(size)}"

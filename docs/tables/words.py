@@ -7,6 +7,8 @@ import torch
 from segpipe.networks.catalogue import NETWORKS
 from segpipe.networks.layers import SizeRule
 
+OURS = [name for name in NETWORKS if "/" not in name]  # the others are a library's
+
 
 def row(*cells: str) -> str:
     """A row of a table."""
