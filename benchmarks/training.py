@@ -45,12 +45,14 @@ CHANGES = {
 }
 
 
-def prepare(folder: Path) -> tuple[TrainParams, Compute, Paths]:
+def prepare(
+    folder: Path, changes: dict[str, Any]
+) -> tuple[TrainParams, Compute, Paths]:
     """Run the stages up to annotate on the synthetic data set."""
     paths = Paths(folder)
     write_phantom(paths.data)
     document = read_params(HOME / "presets" / "phantom.yaml")
-    document["train"] = document["train"]["unet3d"] | CHANGES
+    document["train"] = document["train"]["unet3d"] | CHANGES | changes
     document["train"]["loss"]["name"] = "dice_cross_entropy"
 
     def section(name: str, kind: Any) -> Any:
@@ -70,10 +72,17 @@ def prepare(folder: Path) -> tuple[TrainParams, Compute, Paths]:
 class Ours:
     """The stage's own step, and the time that it waits for patches."""
 
-    def __init__(self, folder: Path) -> None:
-        """Build a task as the stage does."""
-        params, compute, paths = prepare(folder)
-        self.task = build_task(params, "m", 0, compute, paths, "benchmark", World())
+    def __init__(
+        self,
+        folder: Path,
+        compute: Compute | None = None,
+        changes: dict[str, Any] | None = None,
+    ) -> None:
+        """Build a task as the stage does, computed as the preset says by default."""
+        params, best, paths = prepare(folder, changes or {})
+        self.task = build_task(
+            params, "m", 0, compute or best, paths, "benchmark", World()
+        )
         self.progress = start_or_resume(self.task)
         self.step, self.waiting = 0, 0.0
 

@@ -18,6 +18,7 @@ import torch
 from flows.services.workers import build_workers, list_gpus
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image
+from segpipe.networks.catalogue import NETWORKS
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import (
@@ -151,6 +152,34 @@ def test_a_gpu_finds_the_labels_of_the_processor() -> None:
     ]
 
     assert np.mean(labels[0] != labels[1]) < 0.001
+
+
+@gpu
+@on_gpu
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_gpu_computes_each_network_as_the_processor_does(name: str) -> None:
+    """Logits and gradients: no narrower format takes the place of float32."""
+    kind = NETWORKS[name]
+    found = {}
+    for device in ("cpu", "cuda"):
+        torch.manual_seed(0)
+        network = kind(1, 2, base_channels=4, padding=kind.paddings[0])
+        size = network.input_size(
+            1 if network.margin else 2 ** (12 - 2 * kind.dimensions)
+        )
+        image = torch.randn(2, 1, *[size] * network.dimensions)
+        network.to(compute_on(device).device).eval()
+        logits = network(image.to(device))
+        (logits - 1).square().mean().backward()  # some begin at zero
+        gradients = [
+            one.grad.flatten()
+            for one in network.parameters()
+            if one.grad is not None  # decoders of deep supervision have none
+        ]
+        found[device] = logits.detach().cpu(), torch.cat(gradients).cpu()
+
+    for here, there in zip(found["cpu"], found["cuda"], strict=True):
+        assert (here - there).norm() <= 1e-4 * here.norm()
 
 
 @gpu

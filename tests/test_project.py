@@ -33,7 +33,6 @@ def small_params() -> dict[str, Any]:
     }
     params["train"] = {"a": small, "b": small | {"border_weights": False}}
     params["models"], params["folds"] = ["a", "b"], [0, 1]
-    params["report"]["overlays"] = False  # they take half of the stage's time
     for stage in ("verify", "plan", "preprocess", "weigh", "evaluate"):
         params[stage]["workers"] = 1
     return dict(params)

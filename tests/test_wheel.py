@@ -100,13 +100,12 @@ def run(folder: Path, *words: str, installed: Path | None = None) -> str:
 
 
 def reduce_params(study: Path) -> None:
-    """The preset that was written, for a training of two steps without overlays."""
+    """The preset that was written, for a training of two steps."""
     yaml = YAML(pure=True)
     document: dict[str, Any] = yaml.load(study / "params.yaml")
     document["compute"] |= {"device": "cpu", "precision": "fp32", "threads": 1}
     document["split"] = {"seed": 2, "test_fraction": 0.4, "n_folds": 2}
     document["train"]["unet2d"] |= SMALL
-    document["report"]["overlays"] = False
     for stage in ("verify", "plan", "preprocess", "weigh", "evaluate"):
         document[stage]["workers"] = 1
     yaml.dump(document, study / "params.yaml")

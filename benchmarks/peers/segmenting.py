@@ -73,14 +73,14 @@ def segment_monai(made: Segmenter, how: Inference, image: Path, goal: Path) -> N
     """Segment with MONAI's sliding window between our preparation and our writing.
 
     Logits are blended and resampled to the image's shape, then the largest wins. Tiles
-    have the size of patches.
+    have the size of patches. On a GPU all of it lies there.
     """
     read = nifti.read_image(image)
     array, _ = prepare_image(read, made.spec.plan)
-    network = made.networks[0]
+    network = made.networks[0].to(how.compute.device)
     with torch.inference_mode(), how.compute.autocast():
         logits = sliding_window_inference(
-            torch.from_numpy(array)[None],
+            torch.from_numpy(array)[None].to(how.compute.device),
             roi_size=made.spec.patch_size,
             sw_batch_size=1,
             predictor=lambda tiles: network(tiles).float(),
@@ -93,7 +93,7 @@ def segment_monai(made: Segmenter, how: Inference, image: Path, goal: Path) -> N
             logits = torch.nn.functional.interpolate(
                 logits, size=read.grid.shape, mode="trilinear"
             )
-        classes = logits.softmax(1).argmax(1)[0].to(torch.uint8).numpy()
+        classes = logits.softmax(1).argmax(1)[0].to(torch.uint8).cpu().numpy()
     nifti.write_label(goal, classes, read.grid)
 
 

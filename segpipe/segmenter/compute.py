@@ -161,6 +161,7 @@ def set_process(compute: Compute) -> None:
     # No code here reads memory before it writes it, so filling is not needed.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False  # fp32 is float32, on a GPU, too
 
 
 def _resolve_engine(engine: Engine, device: torch.device) -> UsedEngine:

@@ -51,13 +51,6 @@ def local_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
-@pytest.fixture
-def unrecorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what reproduce does last: the first test here, and its own, do it."""
-    monkeypatch.setattr("flows.reproduce.record_runs", lambda root: None)
-    monkeypatch.setattr("flows.reproduce.show_results", lambda root: None)
-
-
 def dvc(root: Path, *words: str) -> None:
     command = [sys.executable, "-m", "dvc", *words]
     out = subprocess.DEVNULL
@@ -97,7 +90,6 @@ def test_candidates_go_to_review_once_and_a_person_promotes(paths: Paths) -> Non
     assert "good is version 2 of liver, to review" in read_note()
 
 
-@pytest.mark.usefixtures("unrecorded")
 def test_a_worse_candidate_gets_a_note_with_the_reasons(paths: Paths) -> None:
     register_model("good", "kidney", tags={}, paths=paths)
     promote("kidney", "1", "the first", paths)
@@ -109,7 +101,6 @@ def test_a_worse_candidate_gets_a_note_with_the_reasons(paths: Paths) -> None:
     assert "case_" not in note  # names of cases stay in the project
 
 
-@pytest.mark.usefixtures("unrecorded")
 def test_readers_are_asked_once_and_no_run_waits_for_them(paths: Paths) -> None:
     """A hook that fails is a warning; nobody is told twice."""
     with webhook() as hook:
