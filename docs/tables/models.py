@@ -79,7 +79,7 @@ def count_parameters(name: str, system: System) -> int:
 
 def _line(name: str, system: System, presets: list[str]) -> str:
     torch.manual_seed(0)
-    seen = receptive_field(narrow(name))
+    seen = _seen(name)
     dimensions = NETWORKS[name].dimensions
     test = f"[test](../../tests/networks/test_{name}.py)"
     more = ""
@@ -89,12 +89,19 @@ def _line(name: str, system: System, presets: list[str]) -> str:
         f"`{name}`, {dimensions}-D",
         _linked(system.paper),
         f"{count_parameters(name, system):,} ({system.channels} to {system.classes})",
-        f"{seen:,}",
+        seen,
         sizes_in_words(name),
         system.faithful,
         system.deviates + more,
         ", ".join([*presets, test]),
     )
+
+
+def _seen(name: str) -> str:
+    """The receptive field; of a network that ranks what it finds, all of the tile."""
+    if not getattr(NETWORKS[name], "is_one_graph", True):
+        return "all, as boxes are ranked"
+    return f"{receptive_field(narrow(name)):,}"
 
 
 def _presets(root: Path) -> dict[str, list[str]]:

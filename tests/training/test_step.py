@@ -70,6 +70,7 @@ def test_a_step_takes_the_loss_that_a_network_brings(prepared: Paths) -> None:
         loss=with_loss("own"),
         class_weights="none",
         border_weights=False,
+        sparse_annotation=False,
         patch_size=(32, 32, 1),
         slice_axis=2,
         batch_size=2,
