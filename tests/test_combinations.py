@@ -40,7 +40,7 @@ from segpipe.training.step import augment_patches, draw_patches, train_step
 from segpipe.training.task.build import Task, build_task
 from segpipe.training.task.section import TrainParams
 from segpipe.training.task.start import start_or_resume
-from tests.support.narrow import narrow
+from tests.support.narrow import brings_loss, narrow, needed
 from tests.support.phantoms import write_dataset, write_tumours
 from tests.support.places import ROOT
 from tests.support.projects import (
@@ -146,6 +146,7 @@ def smallest(name: NetworkName, padding: Literal["valid", "same"]) -> TrainParam
         network=name,
         padding=padding,
         **narrow(name),
+        **needed(name),
         patch_size=shape,
         slice_axis=2 if network.dimensions == 2 else "auto",
         batch_size=1,
@@ -249,7 +250,11 @@ def test_every_combination_that_params_allow_trains(
     assert len(steps) - len(full) == sum(turns[axes] for axes in others)
 
 
-LOSSES: tuple[str, ...] = get_args(LossParams.model_fields["name"].annotation)
+LOSSES = [
+    name
+    for name in get_args(LossParams.model_fields["name"].annotation)
+    if name != "own"  # whose objects do not overlap
+]
 
 
 @pytest.mark.parametrize("dimensions", DIMENSIONS)
@@ -267,6 +272,7 @@ def test_every_loss_trains_structures_that_overlap(
         for name, padding in itertools.product(NETWORK_NAMES, PADDINGS)
         if padding in NETWORKS[name].paddings
         and NETWORKS[name].dimensions <= dimensions
+        and not brings_loss(name)
     }
     run_to_annotate(paths, models)
     others = itertools.cycle(itertools.product(LOSSES, (False, True)))
@@ -297,7 +303,9 @@ def test_every_loss_trains_structures_that_overlap(
 def test_a_padding_that_a_network_has_not_is_refused(
     network: NetworkName, padding: Literal["valid", "same"]
 ) -> None:
-    values = {**TRAIN.model_dump(), "network": network, "padding": padding}
+    values = {**TRAIN.model_dump(), **needed(network)}
+    values |= {"network": network, "padding": padding}
+    values["loss"] = LossParams.model_validate(values["loss"]).model_dump()
     if padding in NETWORKS[network].paddings:
         assert parse_section(TrainParams, values, where="params").padding == padding
         return
@@ -337,7 +345,7 @@ def test_every_preset_leads_to_a_report_at_its_own_sizes(
         dimensions=dimensions,
         cases=10,
         patients=PATIENTS,
-        instances=any(model.target == "contact" for model in models.values()),
+        instances=any(model.learns_instances for model in models.values()),
     )
     run_to_split(paths, dimensions=dimensions)
     planned = changed(section("plan", PlanParams), workers=1)

@@ -87,7 +87,7 @@ def count_parameters(name: str, system: System) -> int:
 
 def _line(name: str, system: System, presets: list[str]) -> str:
     torch.manual_seed(0)
-    seen = receptive_field(narrow(name))
+    seen = _seen(name)
     dimensions = NETWORKS[name].dimensions
     test = f"[test](../../tests/networks/test_{name}.py)"
     more = ""
@@ -97,7 +97,7 @@ def _line(name: str, system: System, presets: list[str]) -> str:
         f"`{name}`, {dimensions}-D",
         _linked(system.paper),
         f"{count_parameters(name, system):,} ({system.channels} to {system.classes})",
-        f"{seen:,}",
+        seen,
         sizes_in_words(name),
         system.faithful,
         system.deviates + more,
@@ -108,6 +108,13 @@ def _line(name: str, system: System, presets: list[str]) -> str:
 def _foreign_line(name: str, presets: list[str]) -> str:
     what = (NETWORKS[name].__doc__ or "").partition("\n")[0]
     return row(f"`{name}`", _linked(what), ", ".join(presets))
+
+
+def _seen(name: str) -> str:
+    """The receptive field; of a network that ranks what it finds, all of the tile."""
+    if not getattr(NETWORKS[name], "is_one_graph", True):
+        return "all, as boxes are ranked"
+    return f"{receptive_field(narrow(name)):,}"
 
 
 def _presets(root: Path) -> dict[str, list[str]]:

@@ -176,4 +176,15 @@ SYSTEMS = {
         "the size is kept with any up-sampling",
         "depth and widths are U-Net's, so that only the up-sampling differs",
     ),
+    "maskrcnn": System(
+        "He 2017, arXiv:1703.06870",
+        ("I2", "I3", "L6"),
+        3,
+        91,
+        "anchors of five scales and three ratios, RoIAlign, heads, losses, 1 to 3 "
+        "regions; parameters of torchvision but for background",
+        "images are not enlarged, so anchors and strides are finer; nothing is "
+        "pretrained",
+        32,
+    ),
 }

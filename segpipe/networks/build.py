@@ -1,10 +1,10 @@
 """Building networks: the spec of one, the network itself, and how it is applied."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int64
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
@@ -195,6 +195,36 @@ def apply_levels(
     if slice_axis is None:
         return levels
     return tuple(logits.unsqueeze(2 + slice_axis) for logits in levels)
+
+
+def apply_loss(
+    network: nn.Module,
+    image: Float32[Tensor, "B c i j k"],
+    reference: Int64[Tensor, "B i j k"],
+    weight: Float32[Tensor, "B i j k"],
+    slice_axis: int | None,
+    *,
+    seeds: Sequence[int],
+    total: Callable[[Tensor], Tensor],
+) -> Float32[Tensor, ""]:
+    """Compute the loss that a network brings (``brings_loss``), of patches.
+
+    Args:
+        network: The network.
+        image: Its input.
+        reference: Class indices, negative where not annotated.
+        weight: 0 where not annotated.
+        slice_axis: The axis across which a 2-D network takes slices; None in 3-D.
+        seeds: Seed of what the network draws, for each patch.
+        total: Turns sums of this process into sums over all processes that share the
+            batch.
+    """
+    bringing: Any = network
+    if slice_axis is not None:
+        reference, weight = (x.squeeze(1 + slice_axis) for x in (reference, weight))
+    laid = _laid_out(image, slice_axis)
+    cost: Tensor = bringing.loss(laid, reference, weight, seeds=seeds, total=total)
+    return cost
 
 
 def _laid_out(image: Tensor, slice_axis: int | None) -> Tensor:

@@ -18,6 +18,7 @@ from segpipe.networks.fcn8s import FCN8s
 from segpipe.networks.fcn16s import FCN16s
 from segpipe.networks.fcn32s import FCN32s
 from segpipe.networks.inputcascade import InputCascade
+from segpipe.networks.maskrcnn import MaskRCNN
 from segpipe.networks.monai import (
     UNETR,
     AttentionUnet,
@@ -62,6 +63,7 @@ Network = (
     | BasicUNet
     | UNet
     | AttentionUnet
+    | MaskRCNN
 )
 NetworkName = Literal[
     "unet2d",
@@ -89,6 +91,7 @@ NetworkName = Literal[
     "monai/BasicUNet",
     "monai/UNet",
     "monai/AttentionUnet",
+    "maskrcnn",
 ]
 NETWORKS: dict[str, type[Network]] = {
     "unet2d": UNet2d,
@@ -116,4 +119,5 @@ NETWORKS: dict[str, type[Network]] = {
     "monai/BasicUNet": BasicUNet,
     "monai/UNet": UNet,
     "monai/AttentionUnet": AttentionUnet,
+    "maskrcnn": MaskRCNN,
 }

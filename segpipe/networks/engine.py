@@ -34,6 +34,11 @@ def require_openvino() -> None:
         )
 
 
+def is_one_graph(network: Network) -> bool:
+    """Whether a network does the same for all images, so that it can be converted."""
+    return getattr(network, "is_one_graph", True)
+
+
 class OpenVinoNetwork:
     """A network that OpenVINO computes, tile by tile.
 
@@ -47,13 +52,19 @@ class OpenVinoNetwork:
         threads: CPU threads.
 
     Raises:
-        DataError: If it does not give torch's logits.
+        DataError: If it has no single graph, or does not give torch's logits.
     """
 
     def __init__(
         self, network: Network, *, slice_axis: int | None, bf16: bool, threads: int
     ) -> None:
         require_openvino()
+        if not is_one_graph(network):
+            raise DataError(
+                "engine openvino: expected a network that runs in one way for all "
+                f"images, found a {type(network).__name__}, which does what follows "
+                "from what it finds; set the engine to torch"
+            )
         self._network, self._slice_axis = network, slice_axis
         self._bf16, self._threads = bf16, threads
         example = _draw_example(network)

@@ -28,7 +28,8 @@ class LossParams(Params):
     """Section ``loss``.
 
     Attributes:
-        name: Name of the loss.
+        name: Name of the loss; ``own`` is the one that a network brings, which no other
+            can have.
         reduction: Reduction of voxel-wise losses: the weighted ``mean``, or the ``sum``
             as in U-Net's equation 1, with which the best learning rate depends on the
             patch size.
@@ -38,7 +39,7 @@ class LossParams(Params):
         deep_supervision: Whether the levels of a decoder below the first learn, too.
     """
 
-    name: Literal["cross_entropy", "dice", "dice_cross_entropy", "focal"]
+    name: Literal["cross_entropy", "dice", "dice_cross_entropy", "focal", "own"]
     reduction: Reduction
     focal_gamma: float = Field(ge=0)
     focal_alpha: float = Field(gt=0)
@@ -53,7 +54,7 @@ def alone(part: Tensor) -> Tensor:
 
 
 def build_loss(params: LossParams, total: Total = alone, truth: Truth = None) -> Loss:
-    """Build the loss of a section ``loss``.
+    """Build the loss of a section ``loss``; that which a network brings is not built.
 
     Args:
         params: The section.
@@ -262,32 +263,3 @@ def dice(
     present = volume > 0
     score = 2 * overlap / torch.where(present, sizes, 1.0)
     return torch.where(present, 1 - score, 0.0).sum() / present.sum().clamp(min=1)
-
-
-def mask_cross_entropy(
-    logits: Float[Tensor, "roi C m m"],
-    masks: Bool[Tensor, "roi m m"],
-    classes: Int64[Tensor, " roi"],
-) -> Float32[Tensor, ""]:
-    """Binary cross-entropy of the mask of each region's own class; others are free.
-
-    Args:
-        logits: A mask for each class, in each region of interest.
-        masks: What the region shows of its object.
-        classes: Class of the object; a negative one is a region without an object,
-            which does not count.
-
-    Returns:
-        The mean over the pixels of the regions that count; 0 if none does.
-
-    Source:
-        He 2017, arXiv:1703.06870, section 3: a sigmoid for each pixel, so that classes
-        do not compete.
-    """
-    counting = classes >= 0
-    rows = torch.arange(len(classes), device=classes.device)[counting]
-    own = logits[rows, classes[counting]].float()
-    cost = F.binary_cross_entropy_with_logits(
-        own, masks[counting].float(), reduction="sum"
-    )
-    return cost / max(own.numel(), 1)

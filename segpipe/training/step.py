@@ -9,7 +9,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from segpipe.images.grid import Triple
-from segpipe.networks.build import apply_levels, apply_network
+from segpipe.networks.build import apply_levels, apply_loss, apply_network
 from segpipe.project.errors import DataError
 from segpipe.segmenter.compute import memory_demanded
 from segpipe.training.checkpoints import Progress
@@ -154,7 +154,7 @@ def train_step(task: Task, progress: Progress, step: int, patches: Patches) -> f
     Raises:
         DataError: If the memory is too small, or the loss is not finite.
     """
-    params, compute = task.params, task.compute
+    params = task.params
     torch.manual_seed(task.seed + step)
     for group in progress.optimizer.param_groups:
         group["lr"] = rate_of(params, step)
@@ -163,9 +163,7 @@ def train_step(task: Task, progress: Progress, step: int, patches: Patches) -> f
         rest_what_is_frozen(progress.network)
     progress.optimizer.zero_grad(set_to_none=True)
     with memory_demanded("lower batch_size, patch_size or base_channels"):
-        with compute.autocast():
-            levels = _levels(task, progress, patches)
-        loss = supervise(task.loss, levels, patches.reference, patches.weight)
+        loss = _loss(task, progress, step, patches)
         loss.backward()  # type: ignore[no-untyped-call]
     task.world.add_gradients(progress.network)
     if params.optimizer.clip_norm:
@@ -185,6 +183,26 @@ def train_step(task: Task, progress: Progress, step: int, patches: Patches) -> f
             progress.average, progress.network, share=params.optimizer.ema, step=step
         )
     return value
+
+
+def _loss(task: Task, progress: Progress, step: int, patches: Patches) -> Tensor:
+    """The loss over the patches of all processes, or that which the network brings."""
+    if task.params.loss.name == "own":
+        numbers = task.world.share_of(task.patch.batch_size)
+        chances = [np.random.default_rng([task.seed, step, n, 1]) for n in numbers]
+        with task.compute.autocast():
+            return apply_loss(
+                progress.network,
+                patches.image,
+                patches.reference,
+                patches.weight,
+                task.patch.slice_axis,
+                seeds=[int(chance.integers(2**62)) for chance in chances],
+                total=task.world.total,
+            )
+    with task.compute.autocast():
+        levels = _levels(task, progress, patches)
+    return supervise(task.loss, levels, patches.reference, patches.weight)
 
 
 def _levels(task: Task, progress: Progress, patches: Patches) -> tuple[Tensor, ...]:

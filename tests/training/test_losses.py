@@ -15,7 +15,6 @@ from segpipe.training.losses import (
     dice,
     focal,
     keep_some,
-    mask_cross_entropy,
     supervise,
 )
 
@@ -404,35 +403,3 @@ def test_without_an_annotated_voxel_at_a_level_the_loss_is_finite() -> None:
 
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
-
-
-def test_only_the_mask_of_a_regions_own_class_learns() -> None:
-    """The mean of -log p over the own masks, by torch; the third region has no object.
-
-    Seeds: L6.
-    """
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(3, 4, 5, 5, generator=generator, requires_grad=True)
-    masks = torch.rand(3, 5, 5, generator=generator) < 0.5
-    own = torch.stack([logits[0, 2], logits[1, 0]])
-    expected = F.binary_cross_entropy(own.sigmoid(), masks[:2].float())
-
-    cost = mask_cross_entropy(logits, masks, torch.tensor([2, 0, -1]))
-    cost.backward()
-
-    assert cost.item() == pytest.approx(expected.item(), rel=1e-5)
-    assert logits.grad is not None
-    learned = logits.grad.abs().sum((2, 3)) > 0
-    assert learned.nonzero().tolist() == [[0, 2], [1, 0]]
-
-
-def test_without_an_object_no_mask_learns() -> None:
-    logits = torch.randn(2, 3, 4, 4, requires_grad=True)
-    none = torch.tensor([-1, -1])
-
-    cost = mask_cross_entropy(logits, torch.zeros(2, 4, 4, dtype=torch.bool), none)
-    cost.backward()
-
-    assert cost.item() == 0
-    assert logits.grad is not None
-    assert not logits.grad.any()

@@ -60,3 +60,33 @@ def test_a_loss_that_is_no_number_names_the_cases(prepared: Paths) -> None:
 
     with pytest.raises(DataError, match=f"found nan on patches of {patches.cases[0]}"):
         train_step(task, start_or_resume(task), 0, broken)
+
+
+def test_a_step_takes_the_loss_that_a_network_brings(prepared: Paths) -> None:
+    """Slices of volumes; the same step of the same weights has the same loss."""
+    task = make_task(
+        prepared,
+        network="maskrcnn",
+        loss=with_loss("own"),
+        class_weights="none",
+        border_weights=False,
+        sparse_annotation=False,
+        patch_size=(32, 32, 1),
+        slice_axis=2,
+        batch_size=2,
+    )
+    task = replace(
+        task,
+        patch=task.patch.model_copy(
+            update={"patch_size": (32, 32, 1), "slice_axis": 2, "batch_size": 2}
+        ),
+    )
+    patches = patches_of(task, 0)
+
+    first, again, other = (
+        train_step(task, start_or_resume(task), step, patches) for step in (0, 0, 1)
+    )
+
+    assert math.isfinite(first)
+    assert first == again
+    assert first != other

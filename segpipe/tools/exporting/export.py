@@ -14,6 +14,7 @@ from torch import Tensor
 
 from segpipe.networks.build import example_size, input_channels
 from segpipe.networks.catalogue import Network
+from segpipe.networks.engine import is_one_graph
 from segpipe.project.documents import sole_writer, write_json
 from segpipe.project.errors import DataError
 from segpipe.project.fingerprint import digest_file
@@ -59,8 +60,8 @@ def export(model: str, output: Path, paths: Paths) -> str:
 
     Raises:
         DataError: If packages are missing, the output is not empty, the segmenter is
-            not complete or looks at a coarse resolution first, or logits differ by more
-            than LIMIT. Nothing is left behind.
+            not complete, looks at a coarse resolution first or has no single graph, or
+            logits differ by more than LIMIT. Nothing is left behind.
     """
     _require_packages()
     segmenter, record = load_segmenter(model, paths)
@@ -69,6 +70,12 @@ def export(model: str, output: Path, paths: Paths) -> str:
             f"{model}: expected a segmenter that looks everywhere, found one with "
             "coarse: true, whose exported networks would give other label maps; train "
             "it with coarse: false to export it"
+        )
+    if not all(is_one_graph(network) for network in segmenter.networks):
+        raise DataError(
+            f"{model}: expected networks that do the same for all images, found a "
+            f"{segmenter.spec.network.name}, which does what follows from what it "
+            "finds; use it as a segmenter (`segpipe segment`), or export another"
         )
     found = []
     with _new_folder(output) as part:

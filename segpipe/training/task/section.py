@@ -160,6 +160,37 @@ class TrainParams(Params):
             raise PydanticCustomError("deep_supervision", "{text}", {"text": text})
         return loss
 
+    @field_validator("loss")
+    @classmethod
+    def _network_has_this_loss(cls, loss: LossParams, info: Any) -> LossParams:
+        """Refuse another loss of a network that brings its own, and own of others."""
+        network, known = info.data.get("network"), NETWORKS
+        own = [name for name in known if getattr(known[name], "brings_loss", False)]
+        if network is not None and (network in own) != (loss.name == "own"):
+            text = (
+                f"expected the name own for {' and '.join(own)}, and for no other, "
+                f"found {loss.name} for {network}; change it"
+            )
+            raise PydanticCustomError("loss", "{text}", {"text": text})
+        if loss.name == "own" and loss.kept_fraction != 1:
+            text = "expected kept_fraction: 1 beside the name own; set it to 1"
+            raise PydanticCustomError("loss", "{text}", {"text": text})
+        return loss
+
+    @field_validator("class_weights", "border_weights", "target")
+    @classmethod
+    def _own_loss_takes_it(cls, chosen: Any, info: Any) -> Any:
+        """Refuse what a loss that a network brings would pass over in silence."""
+        loss, plain = info.data.get("loss"), {"class_weights": "none", **PLAIN}
+        wanted = plain[info.field_name]
+        if loss is not None and loss.name == "own" and chosen != wanted:
+            text = (
+                f"expected {str(wanted).lower()}, as {info.data.get('network')} brings "
+                f"its own loss, found {str(chosen).lower()}; change it"
+            )
+            raise PydanticCustomError("own", "{text}", {"text": text})
+        return chosen
+
     @field_validator("upsampling", "skips")
     @classmethod
     def _network_takes_it(cls, chosen: str | None, info: Any) -> str | None:
@@ -247,6 +278,12 @@ class TrainParams(Params):
                 "border_weights: expected false where structures overlap "
                 f"({', '.join(plan.structures[1:])}), which have no border of their "
                 "own, found true; set it to false"
+            )
+        if self.loss.name == "own" and outputs.overlap:
+            raise DataError(
+                "network: expected one that learns structures that overlap "
+                f"({', '.join(plan.structures[1:])}), found {self.network}, whose "
+                "objects have one class each; choose another network"
             )
         if self.learns_instances and outputs.overlap:
             raise DataError(

@@ -27,6 +27,6 @@ def start_or_resume(task: Task) -> Progress:
     if task.params.optimizer.ema:
         progress.average = deepcopy(network)
     progress.resume(task.checkpoints)
-    if task.compute.compile:
+    if task.compute.compile and task.params.loss.name != "own":  # no single graph
         network.compile(dynamic=False)
     return progress

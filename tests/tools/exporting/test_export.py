@@ -278,3 +278,12 @@ def test_a_segmenter_that_looks_at_a_coarse_resolution_first_is_refused(
     with pytest.raises(DataError, match="train it with coarse: false to export it"):
         export(str(tmp_path / "made"), tmp_path / "out", Paths(tmp_path))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_network_without_a_single_graph_is_refused(tmp_path: Path) -> None:
+    made = make_segmenter(make_plan(), network="maskrcnn", patch_size=(32, 32, 1))
+    made.save(tmp_path / "segmenter")
+
+    with pytest.raises(DataError, match="found a maskrcnn, which does what follows"):
+        export(str(tmp_path / "segmenter"), tmp_path / "out", Paths(tmp_path))
+    assert not (tmp_path / "out").exists()

@@ -2,10 +2,12 @@
 
 import pytest
 
+from segpipe.images.values import Unions
 from segpipe.networks.build import build_network
 from segpipe.networks.encoder_decoder import EncoderDecoder
+from segpipe.project.errors import DataError
 from segpipe.training.task.section import TrainParams
-from tests.support.projects import TRAIN, changed
+from tests.support.projects import TRAIN, changed, with_loss
 from tests.support.segmenters import make_plan
 
 
@@ -57,3 +59,47 @@ def test_added_skips_are_of_the_u_net_in_2d() -> None:
     assert changed(TRAIN, network="unet2d", skips="addition").skips == "addition"
     with pytest.raises(ValueError, match="expected nothing, as vnet has its own"):
         changed(TRAIN, network="vnet", skips="addition")
+
+
+OWN = {
+    "network": "maskrcnn",
+    "class_weights": "none",
+    "border_weights": False,
+    "loss": with_loss("own"),
+}
+
+
+def test_a_loss_that_a_network_brings_is_of_this_network_and_it_has_no_other() -> None:
+    assert changed(TRAIN, **OWN).loss.name == "own"
+    with pytest.raises(ValueError, match="name own for maskrcnn, and for no other"):
+        changed(TRAIN, loss=with_loss("own"))
+    with pytest.raises(ValueError, match="found dice for maskrcnn"):
+        changed(TRAIN, **OWN | {"loss": with_loss("dice")})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("class_weights", "balanced"), ("border_weights", True), ("target", "distance")],
+)
+def test_beside_its_own_loss_nothing_is_passed_over_in_silence(
+    name: str, value: object
+) -> None:
+    with pytest.raises(ValueError, match="as maskrcnn brings its own loss"):
+        changed(TRAIN, **OWN | {name: value})
+
+
+def test_its_own_loss_keeps_all_voxels() -> None:
+    loss = changed(with_loss("own"), kept_fraction=0.5)
+
+    with pytest.raises(ValueError, match="kept_fraction: 1"):
+        changed(TRAIN, **OWN | {"loss": loss})
+
+
+def test_objects_do_not_overlap() -> None:
+    unions = Unions(values=((7, 8), (8,)), order=(7, 8))
+    plan = make_plan(
+        structures=("background", "a", "b"), values=(0, 7, 8), unions=unions
+    )
+
+    with pytest.raises(DataError, match="found maskrcnn, whose objects have one class"):
+        changed(TRAIN, **OWN).network_spec(plan)
