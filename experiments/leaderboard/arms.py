@@ -87,6 +87,7 @@ IMAGES = (
     Arm("inputcascade", "literature-2d", "inputcascade"),
     Arm("resenc2d, preset best-2d", "best-2d", "resenc2d"),
     Arm("unet2d, preset nuclei", "nuclei", "unet2d"),
+    Arm("maskrcnn, preset mask-rcnn", "mask-rcnn", "maskrcnn"),
     literature("unet2d, contact, cross-entropy", "unet2d", **CONTACT),
     literature("unet2d, contact, focal", "unet2d", **CONTACT, **FOCAL),
     literature("fcn8s, patch-wise", "fcn8s", **PATCHWISE),
@@ -96,6 +97,20 @@ VOLUMES = (
     volumes("unet3d", "unet3d", 16),
     volumes("vnet", "vnet", 8),
     Arm("resenc3d, preset best-3d", "best-3d", "resenc3d"),
+    volumes(
+        "monai/SegResNet",
+        "monai/SegResNet",
+        16,
+        arguments={"blocks_down": [1, 2, 2], "blocks_up": [1, 1]},
+    ),
+    volumes("monai/DynUNet", "monai/DynUNet", 16),
+    volumes("monai/SwinUNETR", "monai/SwinUNETR", 12),
+    volumes(
+        "monai/UNETR",
+        "monai/UNETR",
+        16,
+        arguments={"hidden_size": 192, "mlp_dim": 768, "num_heads": 6},
+    ),
 )
 IMAGE_CLAIMS = (
     Claim(

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from segpipe.networks.layers import Conv3d, Padding, SizeRule
+from segpipe.networks.layers import Conv2d, Conv3d, Padding, SizeRule
 from segpipe.networks.topology import Topology
 from segpipe.project.errors import DataError
 
@@ -49,7 +49,11 @@ class TransposedConv3d(nn.ConvTranspose3d):
         return super().forward(features, output_size)
 
 
-SAFE: dict[type, type] = {nn.Conv3d: Conv3d, nn.ConvTranspose3d: TransposedConv3d}
+SAFE: dict[type, type] = {
+    nn.Conv2d: Conv2d,
+    nn.Conv3d: Conv3d,
+    nn.ConvTranspose3d: TransposedConv3d,
+}
 
 
 class Foreign(nn.Module):
@@ -57,8 +61,8 @@ class Foreign(nn.Module):
 
     Outputs are those of MONAI's class with the same weights. All normalize by
     statistics of their input unless told otherwise, so tiles keep the size of the
-    training patch. Its convolutions in 3-D are those of ``SAFE``, which differ only
-    where bf16 on CPUs gives wrong gradients.
+    training patch. Its convolutions are those of ``SAFE``, which differ only where
+    torch gives wrong gradients on CPUs.
 
     Args:
         in_channels: Channels of the image.

@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segpipe.networks.layers import Conv2d
 from segpipe.networks.switches import RunningNorm
 
 BLOCKS = (3, 4, 6, 3)  # of ResNet-50
@@ -39,7 +40,7 @@ class Bottleneck(nn.Module):
         self.beside: nn.Module = nn.Identity()
         if stride > 1 or before != after:
             self.beside = nn.Sequential(
-                nn.Conv2d(before, after, 1, stride=stride, bias=False),
+                Conv2d(before, after, 1, stride=stride, bias=False),
                 RunningNorm(after),
             )
 

@@ -115,6 +115,23 @@ class Conv3d(nn.Conv3d):
         return super().forward(features)
 
 
+class Conv2d(nn.Conv2d):
+    """A convolution whose stride comes before a kernel of 1 x 1: the same sums.
+
+    With few channels, the last axis in memory, torch 2.13 writes the gradients of such
+    a convolution beyond their memory on CPUs: a process ends, or goes on with what it
+    overwrote.
+    """
+
+    def forward(self, features: Float[Tensor, "B C i j"]) -> Tensor:
+        """Convolve."""
+        if self.kernel_size != (1, 1) or self.stride == (1, 1) or any(self.padding):
+            return super().forward(features)
+        i, j = self.stride
+        kept = features[..., ::i, ::j]
+        return nn.functional.conv2d(kept, self.weight, self.bias, groups=self.groups)
+
+
 class CurrentStatisticsNorm(nn.BatchNorm3d):
     """Normalization by the statistics of each input, in training and in use.
 

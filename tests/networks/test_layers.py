@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from segpipe.networks.layers import (
+    Conv2d,
     Conv3d,
     CurrentStatisticsNorm,
     SizeRule,
@@ -120,3 +121,23 @@ def test_normalization_keeps_the_layout_of_the_convolutions(batch: int) -> None:
 
     assert normalized.is_contiguous(memory_format=layout)
     assert gradient.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("channels", [(4, 8), (3, 5)])
+def test_a_stride_before_a_kernel_of_one_gives_the_same_sums(
+    channels: tuple[int, int],
+) -> None:
+    """In float64, against the definition; torch's own overwrites memory here."""
+    layer = Conv2d(*channels, 1, stride=2).double()
+    features = torch.randn(2, channels[0], 7, 8, dtype=torch.float64)
+    features.requires_grad_()
+    found = layer(features)
+    found.sum().backward()
+
+    weight = layer.weight[:, :, 0, 0]
+    assert layer.bias is not None
+    sums = torch.einsum("oc,bcij->boij", weight, features[:, :, ::2, ::2])
+    torch.testing.assert_close(found, sums + layer.bias[:, None, None])
+    passed = torch.zeros_like(features)
+    passed[:, :, ::2, ::2] = weight.detach().sum(0)[:, None, None]
+    torch.testing.assert_close(features.grad, passed)
