@@ -303,7 +303,7 @@ def test_every_loss_trains_structures_that_overlap(
 def test_a_padding_that_a_network_has_not_is_refused(
     network: NetworkName, padding: Literal["valid", "same"]
 ) -> None:
-    values = {**TRAIN.model_dump(), **needed(network)}
+    values = {**TRAIN.model_dump(), **narrow(network), **needed(network)}
     values |= {"network": network, "padding": padding}
     values["loss"] = LossParams.model_validate(values["loss"]).model_dump()
     if padding in NETWORKS[network].paddings:
