@@ -86,7 +86,8 @@ def learn(compute: Compute, rounds: int) -> None:
             {name: seconds(work) for name, work in works.items()} for _ in range(rounds)
         ]
     size, batch = ours.task.patch.patch_size, ours.task.patch.batch_size
-    print(f"\n3D U-Net 32, {batch} patches of {size}, {compute}: ms a step")
+    width = TRAINED["base_channels"]
+    print(f"\n3D U-Net {width}, {batch} patches of {size}, {compute}: ms a step")
     for name in works:
         print(f"  {name:20}{_row([1000 * one[name] / STEPS for one in found])}")
     print(f"  GPU memory at most {_peak(compute):.2f} GB", flush=True)

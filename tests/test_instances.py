@@ -17,6 +17,7 @@ from segpipe.evaluation.report.page import page_file
 from segpipe.images.formats.files import read_label, write_label
 from segpipe.images.grid import Grid
 from segpipe.images.instances import LEVELS, components
+from segpipe.images.volume import LabelMap
 from segpipe.networks.catalogue import NETWORKS, NetworkName
 from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
@@ -208,6 +209,22 @@ def columns(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     return paths
 
 
+def evaluated(paths: Paths, params: TrainParams) -> tuple[int, LabelMap, LabelMap]:
+    """Run the stages from plan to evaluate: channels, and labels and ids of a case."""
+    plan.run(PLAN, models={"m": params}, paths=paths)
+    train(paths, params, model="m")
+    predict.run(PREDICT, model="m", folds=[0], compute=one_thread(), paths=paths)
+    evaluate.run(EVALUATE, model="m", paths=paths)
+
+    spec = Segmenter.load(paths.artifacts / "train" / "m" / "0" / "segmenter").spec
+    cases, name = read_cases(paths.artifacts), read_split(paths.artifacts).test[0]
+    label = read_prediction(paths.artifacts, "m", cases, name)
+    ids = read_predicted_instances(paths.artifacts, "m", cases, name)
+    assert label is not None
+    assert ids is not None
+    return spec.network.out_channels, label, ids
+
+
 @pytest.mark.parametrize("network", [n for n in NETWORKS if not brings_loss(n)])
 @pytest.mark.parametrize(
     ("target", "sparse"), [("contact", False), ("contact", True), ("distance", True)]
@@ -232,18 +249,9 @@ def test_each_network_learns_a_target_of_instances_in_volumes(
         epochs=1,
         steps_per_epoch=1,
     )
-    plan.run(PLAN, models={"m": params}, paths=columns)
-    train(columns, params, model="m")
-    predict.run(PREDICT, model="m", folds=[0], compute=one_thread(), paths=columns)
-    evaluate.run(EVALUATE, model="m", paths=columns)
+    channels, label, ids = evaluated(columns, params)
 
-    spec = Segmenter.load(columns.artifacts / "train" / "m" / "0" / "segmenter").spec
-    cases, name = read_cases(columns.artifacts), read_split(columns.artifacts).test[0]
-    label = read_prediction(columns.artifacts, "m", cases, name)
-    ids = read_predicted_instances(columns.artifacts, "m", cases, name)
-    assert spec.network.out_channels == (3 if target == "contact" else 1 + LEVELS)
-    assert label is not None
-    assert ids is not None
+    assert channels == (3 if target == "contact" else 1 + LEVELS)
     assert set(np.unique(label.array)) <= {0, 1}
     assert not ids.array[label.array == 0].any()
 
@@ -267,18 +275,9 @@ def test_objects_of_mask_r_cnn_are_the_instances_that_are_counted(
         epochs=1,
         steps_per_epoch=2,
     )
-    plan.run(PLAN, models={"m": params}, paths=columns)
-    train(columns, params, model="m")
-    predict.run(PREDICT, model="m", folds=[0], compute=one_thread(), paths=columns)
-    evaluate.run(EVALUATE, model="m", paths=columns)
+    channels, label, _ = evaluated(columns, params)
 
-    spec = Segmenter.load(columns.artifacts / "train" / "m" / "0" / "segmenter").spec
-    cases, name = read_cases(columns.artifacts), read_split(columns.artifacts).test[0]
-    label = read_prediction(columns.artifacts, "m", cases, name)
-    ids = read_predicted_instances(columns.artifacts, "m", cases, name)
-    assert spec.network.out_channels == 2
-    assert label is not None
-    assert ids is not None
+    assert channels == 2
     assert set(np.unique(label.array)) <= {0, 1}
 
 

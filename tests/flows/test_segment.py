@@ -44,7 +44,7 @@ def inbox(tmp_path: Path) -> Path:
 
 
 def run(inbox: Path, model: Path | str, **more: Any) -> State[Any]:
-    given = {"settle_s": 0.0, "workers": 1, **more}
+    given = {"settle_s": 0.0, "workers": 2, **more}
     output = str(inbox.parent / "out")
     return segment(str(inbox), output, str(model), return_state=True, **given)
 
@@ -138,7 +138,7 @@ def test_failures_are_named_and_stop_no_other_case(inbox: Path, model: Path) -> 
     (inbox / "cut.nii.gz").write_bytes(b"\x1f\x8b\x08")
     (inbox / "scan.nii").write_bytes(b"")
 
-    state = run(inbox, model, workers=2)
+    state = run(inbox, model)
 
     assert state.is_failed()
     assert state.message == "2 of 8 failed: cut, scan; 6 segmented"

@@ -30,7 +30,7 @@ def test_heads_have_the_sizes_of_the_paper() -> None:
 
 
 def test_proposals_come_in_the_order_of_the_anchors() -> None:
-    """Of 3 x 4 features, the second anchor at (1, 2) is number (1 * 4 + 2) * 2 + 1."""
+    """The second anchor at (1, 2) of 3 x 4 features is number (1 * 4 + 2) * 2 + 1."""
     head = ProposalHead(2, 2)
     for part in (head.hidden, head.score, head.step):
         torch.nn.init.zeros_(part.weight)

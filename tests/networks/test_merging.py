@@ -59,7 +59,7 @@ def test_an_unsure_one_and_an_empty_one_are_left_out() -> None:
 
 
 def test_stuff_has_what_instances_leave_unless_it_is_too_little() -> None:
-    """Of 100 pixels the instance has 16; class 5 keeps 50 - 8, and class 6 a row of 4.
+    """The instance has 16 of 100 pixels; class 5 keeps 50 - 8, class 6 a row of 4.
 
     Seeds: I3.
     """

@@ -69,7 +69,7 @@ def test_a_worse_box_goes_where_a_better_one_of_its_class_covers_it() -> None:
 
 
 def test_boxes_and_their_suppression_are_those_of_monai() -> None:
-    """Of more boxes than are compared at once.
+    """There are more boxes than are compared at once.
 
     Seeds: I1.
     """

@@ -85,13 +85,11 @@ def test_the_memory_is_kept() -> None:
     peaks = []
     for memory_gb in (0.04, 1.0):
         how = replace(inference(memory_gb), overlap_fraction=0.0)
-        found = []
-        for _ in range(4):  # at first libraries keep something for each size of tile
+        for _ in range(2):  # at first libraries keep something for each size of tile
             with peak_bytes() as needed:
                 for _ in made.slabs(ImageStream.of(image), how):
                     pass
-            found += needed
-        peaks.append(min(found[1:]))  # what is more differs from run to run
+        peaks += needed
 
     assert peaks[0] < 40e6
     assert peaks[1] > 80e6
