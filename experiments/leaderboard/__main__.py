@@ -34,7 +34,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("data", type=Path, nargs="?", help="folder of the sets")
-    add("--seconds", type=float, default=60, help="of the wall, a training")
+    add("--seconds", type=float, default=60, help="of the wall, or of one core without a GPU, a training")
     add("--seeds", type=int, default=3, help="trainings an arm")
     add("--lanes", type=int, default=1, help="trials beside each other")
     add("--device", choices=["cpu", "cuda"], default="cpu")

@@ -142,8 +142,9 @@ def tell_settings(found: Results) -> str:
     settings, lanes = one["settings"], one["settings"]["lanes"]
     beside = f"{lanes} trainings beside each other" if lanes > 1 else "one at a time"
     tests = len({case["patient"] for case in one["cases"]})
+    clock = "wall time" if settings["device"] == "cuda" else "one core's time"
     return (
-        f"{settings['seconds']:g} s of wall time a training on {one['on']}, {beside}; "
+        f"{settings['seconds']:g} s of {clock} a training on {one['on']}, {beside}; "
         f"{settings['width']} networks; {tests} patients tested."
     )
 
