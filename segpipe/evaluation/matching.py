@@ -33,6 +33,7 @@ class InstanceMatch:
             together, with less than half of their voxels.
         mean_iou: Mean IoU of the pairs; NaN if there is no pair.
         hits: Number of pairs at each IoU of IOU_STEPS.
+        overlap: Sum of the IoU of pairs above 1/2, whatever the threshold is.
     """
 
     n_reference: int
@@ -44,6 +45,7 @@ class InstanceMatch:
     debris: int
     mean_iou: float
     hits: tuple[int, ...]
+    overlap: float
 
     @property
     def average_precision(self) -> float:
@@ -54,6 +56,23 @@ class InstanceMatch:
     def f1(self) -> float:
         """2 TP / (2 TP + FP + FN); NaN if there is no instance on either side."""
         return self._f1(self.true_positives)
+
+    @property
+    def panoptic_quality(self) -> float:
+        """PQ, the sum of IoU over TP + FP / 2 + FN / 2, at 1/2; NaN as for f1.
+
+        It is the mean IoU of what matched (SQ) times the F1 of instances (RQ).
+
+        Source:
+            Kirillov 2019, arXiv:1801.00868, section 4.1.
+        """
+        total = self.n_reference + self.n_predicted
+        return 2 * self.overlap / total if total else math.nan
+
+    @property
+    def segmentation_quality(self) -> float:
+        """SQ, the mean IoU of pairs above 1/2; NaN if there is no pair."""
+        return self.overlap / self.hits[0] if self.hits[0] else math.nan
 
     def f1_at(self, iou: float) -> float:
         """The same at an IoU of IOU_STEPS."""
@@ -102,6 +121,7 @@ def match_instances(
         debris=_under_half(pairs.predicted, pairs.shared, pairs.sizes_p),
         mean_iou=float(pairs.iou[matched].mean()) if matched.any() else math.nan,
         hits=tuple(int((pairs.iou > step).sum()) for step in IOU_STEPS),
+        overlap=float(pairs.iou[pairs.iou > IOU_STEPS[0]].sum()),
     )
 
 
@@ -122,6 +142,7 @@ def sum_matches(matches: Iterable[InstanceMatch]) -> InstanceMatch:
         debris=sum(one.debris for one in each),
         mean_iou=sum(known) / len(known) if known else math.nan,
         hits=tuple(sum(one.hits[n] for one in each) for n in range(len(IOU_STEPS))),
+        overlap=math.fsum(one.overlap for one in each),
     )
 
 

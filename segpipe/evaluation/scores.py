@@ -11,7 +11,12 @@ from jaxtyping import Bool, Int64, Integer
 from scipy import ndimage
 
 from segpipe.dataset.case import CaseList
-from segpipe.evaluation.matching import InstanceMatch, match_instances, sum_matches
+from segpipe.evaluation.matching import (
+    IOU_STEPS,
+    InstanceMatch,
+    match_instances,
+    sum_matches,
+)
 from segpipe.evaluation.measures import metrics
 from segpipe.evaluation.measures.surfaces import surface_dice
 from segpipe.images.values import Legend
@@ -226,6 +231,10 @@ def _sum_up(matches: list[InstanceMatch]) -> dict[str, Any]:
         "f1": total.f1,
         "ap": total.average_precision,
         "f1_mean": mean_known([match.f1 for match in matches]),
+        "pq": total.panoptic_quality,
+        "sq": total.segmentation_quality,
+        "rq": total.f1_at(IOU_STEPS[0]),
+        "pq_mean": mean_known([match.panoptic_quality for match in matches]),
         "merges": total.merges,
         "splits": total.splits,
         "missed": total.missed,

@@ -118,7 +118,9 @@ def test_structures_that_do_not_overlap_have_the_figures_of_classes() -> None:
 
 
 def match(reference: int, predicted: int, hits: int) -> InstanceMatch:
-    return InstanceMatch(reference, predicted, hits, 1, 0, 2, 3, 0.8, (hits,) * 10)
+    return InstanceMatch(
+        reference, predicted, hits, 1, 0, 2, 3, 0.8, (hits,) * 10, 0.8 * hits
+    )
 
 
 def test_instances_are_summed_over_the_structures_that_have_some() -> None:

@@ -5,6 +5,7 @@ Source:
     panopticapi for what is void.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ def count_panoptic(
     A segment is the voxels of one class and, if the class is a thing, of one id. Two of
     a class match if their IoU is above 1/2, which at most one pair of each can have.
     Void voxels of the reference are in no union, and a predicted segment of which more
-    than half is void is not counted.
+    than half is void is not counted. Void is no segment on either side.
 
     Args:
         reference: Class and id of each voxel.
@@ -82,40 +83,53 @@ def count_panoptic(
         things: Classes whose ids count; of all others, the stuff, they do not.
         void: Class of the reference that means unknown, if any.
     """
-    of_reference = _segments(*reference, things)
-    of_prediction = _segments(*prediction, things)
-    pairs, shared = np.unique(
-        np.stack([of_reference.ravel(), of_prediction.ravel()]),
-        axis=1,
-        return_counts=True,
-    )
-    known, known_sizes = np.unique(of_reference, return_counts=True)
-    found, found_sizes = np.unique(of_prediction, return_counts=True)
-    size_of = dict(zip(known.tolist(), known_sizes.tolist(), strict=True))
-    found_of = dict(zip(found.tolist(), found_sizes.tolist(), strict=True))
-    unknown = dict.fromkeys(found_of, 0)  # voxels of a predicted segment on void
-    for (one, other), count in zip(pairs.T.tolist(), shared.tolist(), strict=True):
-        if one // LARGEST_ID == void:
-            unknown[other] += count
+    segments = _segments(*reference, things), _segments(*prediction, things)
+    sizes, shared = (_sizes(segments[0]), _sizes(segments[1])), _shared(*segments)
+    unknown = _on_void(shared, void)
     overlap, counts = np.zeros(classes), np.zeros((3, classes), np.int64)
-    missed, debris = set(size_of), set(found_of)
-    for (one, other), count in zip(pairs.T.tolist(), shared.tolist(), strict=True):
-        kind = one // LARGEST_ID
-        if kind != other // LARGEST_ID or kind == void:
-            continue
-        iou = count / (size_of[one] + found_of[other] - unknown[other] - count)
-        if iou > 0.5:
-            overlap[kind] += iou
-            counts[0, kind] += 1
-            missed.discard(one)
-            debris.discard(other)
-    for other in debris:
-        if unknown[other] <= found_of[other] / 2:
-            counts[1, other // LARGEST_ID] += 1
-    for one in missed:
-        if one // LARGEST_ID != void:
-            counts[2, one // LARGEST_ID] += 1
+    missed, debris = ({one for one in own if _kind(one) != void} for own in sizes)
+    for (one, other), count in shared.items():
+        if one in missed and _kind(one) == _kind(other):
+            union = sizes[0][one] + sizes[1][other] - unknown[other] - count
+            if count / union > 0.5:
+                overlap[_kind(one)] += count / union
+                counts[0, _kind(one)] += 1
+                missed.discard(one)
+                debris.discard(other)
+    debris -= {one for one in debris if unknown[one] > sizes[1][one] / 2}
+    for row, left in enumerate((debris, missed), start=1):
+        for one in left:
+            counts[row, _kind(one)] += 1
     return PanopticCounts(overlap, counts[0], counts[1], counts[2])
+
+
+def _kind(segment: int) -> int:
+    """The class of a segment."""
+    return segment // LARGEST_ID
+
+
+def _sizes(segments: Int64[np.ndarray, "*shape"]) -> dict[int, int]:
+    """Number of voxels of each segment."""
+    found, sizes = np.unique(segments, return_counts=True)
+    return dict(zip(found.tolist(), sizes.tolist(), strict=True))
+
+
+def _shared(
+    reference: Int64[np.ndarray, "*shape"], prediction: Int64[np.ndarray, "*shape"]
+) -> dict[tuple[int, int], int]:
+    """Number of voxels that a segment of each side share, where there are any."""
+    pairs, counts = np.unique(
+        np.stack([reference.ravel(), prediction.ravel()]), axis=1, return_counts=True
+    )
+    return dict(zip(map(tuple, pairs.T.tolist()), counts.tolist(), strict=True))
+
+
+def _on_void(shared: dict[tuple[int, int], int], void: int | None) -> Counter[int]:
+    """Number of voxels of each predicted segment that are void in the reference."""
+    found: Counter[int] = Counter()
+    for (one, other), count in shared.items():
+        found[other] += count * (_kind(one) == void)
+    return found
 
 
 def _segments(

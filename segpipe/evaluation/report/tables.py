@@ -110,6 +110,7 @@ def build_cards(evaluated: dict[str, Evaluated], best: str | None) -> list[Card]
 # Name, place in the figures, and digits.
 Line = tuple[str, tuple[str, ...], int]
 TESTED = ("test", "dice_mean")
+LATER = {"pq", "pq_mean", "sq", "rq"}
 CEILINGS: dict[tuple[str, ...], Callable[[Ceiling], float]] = {
     TESTED: lambda ceiling: ceiling.dice[-1],
     ("instances", "f1"): lambda ceiling: ceiling.instance_f1,
@@ -148,6 +149,10 @@ def _lines(cases: CaseList, with_instances: bool) -> dict[str, list[Line]]:
         ("Instance F1", ("instances", "f1"), 3),
         ("Instance F1, mean of the cases", ("instances", "f1_mean"), 3),
         ("Instance AP, IoU .5 to .95", ("instances", "ap"), 3),
+        ("Panoptic quality (PQ)", ("instances", "pq"), 3),
+        ("PQ, mean of the cases", ("instances", "pq_mean"), 3),
+        ("Segmentation quality (SQ)", ("instances", "sq"), 3),
+        ("Recognition quality (RQ)", ("instances", "rq"), 3),
         ("Merged instances", ("instances", "merges"), 0),
         ("Split instances", ("instances", "splits"), 0),
         ("Instances drawn", ("instances", "n_reference"), 0),
@@ -225,7 +230,8 @@ def _cell(figures: Figures, keys: tuple[str, ...], digits: int) -> str:
 def _find(figures: Figures, keys: tuple[str, ...]) -> float | None:
     found = getattr(figures, keys[0])
     for key in keys[1:]:
-        found = found[key]
+        # Figures from before there was panoptic quality have none.
+        found = found.get(key) if key in LATER else found[key]
     return None if found is None else float(found)
 
 

@@ -76,6 +76,17 @@ def test_void_is_in_no_union_and_excuses_what_lies_in_it() -> None:
     assert (counts.matched[1], counts.debris[1], counts.missed[1]) == (1, 1, 0)
 
 
+def test_a_prediction_of_void_is_no_segment() -> None:
+    """As in panopticapi; the class of void is not among those counted."""
+    prediction = things((0, 10, 1))
+    prediction[0][20:30] = 3
+
+    counts = count_panoptic(things((0, 10, 1)), prediction, **KEEP | {"void": 3})
+
+    assert counts.debris.tolist() == [0, 0, 0]
+    assert counts.quality[:2].tolist() == [pytest.approx(40 / 50), 1]
+
+
 def test_counts_of_two_images_are_those_of_both() -> None:
     one = count_panoptic(things((0, 10, 1)), things((0, 8, 1)), **KEEP)
     other = count_panoptic(things((0, 10, 1)), things((0, 10, 1)), **KEEP)
