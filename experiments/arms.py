@@ -56,6 +56,7 @@ def run_peer(
     folder: Path,
     seconds: float,
     seed: int,
+    more: tuple[str, ...] = (),
 ) -> Run:
     """Run the script of a peer in its own environment, unless it is finished.
 
@@ -66,12 +67,13 @@ def run_peer(
         folder: Folder of the run; the digest of the script is added to its name.
         seconds: CPU seconds to learn for.
         seed: Seed of the training.
+        more: What else the script is told.
     """
     file = HOME / "benchmarks" / "peers" / script
     folder = folder.with_name(f"{folder.name}-{digest_file(file)[:8]}")
     if not (folder / ABOUT).is_file():
         log.info("%s: %s", script, folder)
-        given = [exchange, folder, f"{seconds:g}", str(seed)]
+        given = [exchange, folder, f"{seconds:g}", str(seed), *more]
         python = environment / "bin" / "python"
         subprocess.run(
             [str(part) for part in (python, file, *given)],

@@ -17,9 +17,15 @@ SPARED = 0.03  # of the seconds: what the short training cannot know
 
 
 def train_within(
-    trial: Trial, seconds: float, paths: Paths, *, clock: Clock, tried: int = TRIED
+    trial: Trial,
+    seconds: float,
+    paths: Paths,
+    *,
+    clock: Clock,
+    tried: int = TRIED,
+    validations: int = VALIDATIONS,
 ) -> dict[str, Any]:
-    """Train as many steps as the seconds allow, in ten epochs with two validations.
+    """Train as many steps as the seconds allow, in ten epochs with few validations.
 
     A short training, which does not count, measures what a step, an epoch and a
     validation cost, and all else of a training; it is thrown away.
@@ -30,6 +36,7 @@ def train_within(
         paths: Folders of the scratch project.
         clock: Tells the seconds: of the processor, or of the wall.
         tried: Steps of an epoch of the short training.
+        validations: How often the training validates, the last time at its end.
 
     Returns:
         ``training_s``, ``steps`` and the costs.
@@ -37,8 +44,8 @@ def train_within(
     began = clock()
     cost = measure(trial, paths, clock=clock, tried=tried)
     measured = clock() - began
-    steps = steps_within(seconds * (1 - SPARED), cost)
-    length = {"steps_per_epoch": steps, "validation_interval": EPOCHS // VALIDATIONS}
+    steps = steps_within(seconds * (1 - SPARED), cost, validations)
+    length = {"steps_per_epoch": steps, "validation_interval": EPOCHS // validations}
     sections = changed(trial.sections, train=length).train
     compute = build_compute(trial.sections.compute)
     began = clock()
@@ -52,9 +59,9 @@ def train_within(
     }
 
 
-def steps_within(seconds: float, cost: dict[str, float]) -> int:
+def steps_within(seconds: float, cost: dict[str, float], validations: int) -> int:
     """Steps of each of the epochs of a training that takes the seconds; 1 at least."""
-    left = seconds - cost["rest"] - VALIDATIONS * cost["validation"]
+    left = seconds - cost["rest"] - validations * cost["validation"]
     return max(1, int((left / EPOCHS - cost["epoch"]) / cost["step"]))
 
 

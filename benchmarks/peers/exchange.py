@@ -27,12 +27,15 @@ class Exchange:
         output: Folder for the prediction of each test image, and about.json.
         seconds: CPU seconds that the script may learn for.
         seed: Seed of its random numbers.
+        only_training: Whether the seconds are those of the training alone; what comes
+            before it is free.
     """
 
     folder: Path
     output: Path
     seconds: float
     seed: int
+    only_training: bool = False
 
     def names(self, side: str) -> list[str]:
         """Names of the images of a side."""
@@ -62,9 +65,11 @@ class Exchange:
 
 
 def read_exchange() -> Exchange:
-    """Read the arguments: folder, output, seconds, seed."""
-    folder, output, seconds, seed = sys.argv[1:]
-    return Exchange(Path(folder), Path(output), float(seconds), int(seed))
+    """Read the arguments: folder, output, seconds, seed and, if so, ``training``."""
+    folder, output, seconds, seed, *more = sys.argv[1:]
+    return Exchange(
+        Path(folder), Path(output), float(seconds), int(seed), more == ["training"]
+    )
 
 
 class CpuClock:

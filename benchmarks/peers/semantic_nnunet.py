@@ -89,8 +89,11 @@ def main() -> None:
     configuration = prepare(int(name[7:10]), sides, base)
     prepared = clock.seconds
     trainer = get_trainer_from_args(name, configuration, 0, device=CPU)
+    free = 0.0
+    if given.only_training:
+        free, clock = prepared, CpuClock()
     steps = train(trainer, clock, given.seconds)
-    learned, use = clock.seconds, CpuClock()
+    learned, use = free + clock.seconds, CpuClock()
     predictor = nnUNetPredictor(device=CPU, allow_tqdm=False)
     predictor.initialize_from_trained_model_folder(trainer.output_folder_base, (0,))
     predictor.predict_from_files_sequential(
@@ -101,11 +104,14 @@ def main() -> None:
     given.finish(
         learning_s=learned,
         preparing_s=prepared,
+        training_s=learned - prepared,
         using_s=use.seconds,
         steps=steps,
         configuration=configuration,
         patch=list(plan.patch_size),
         batch=plan.batch_size,
+        parameters=sum(weight.numel() for weight in trainer.network.parameters()),
+        peak_gb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
     )
 
 

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from experiments.leaderboard.arms import Arm, build_trial
 from experiments.leaderboard.lanes import Task, pending, run_lanes
+from experiments.leaderboard.peer import NNUNET
 from experiments.leaderboard.sets import (
     BOARDS,
     base_sections,
     prepare_set,
     processes,
 )
-from experiments.leaderboard.trial import Settings, project
+from experiments.leaderboard.trial import Settings, environment_of, project
 from experiments.trials import HOME
 from segpipe.networks.catalogue import NETWORKS
 
@@ -34,7 +35,12 @@ def parse(words: list[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("data", type=Path, nargs="?", help="folder of the sets")
-    add("--seconds", type=float, default=60, help="of the wall, or of one core without a GPU, a training")
+    add(
+        "--seconds",
+        type=float,
+        default=60,
+        help="of the wall, or of one core without a GPU, a training",
+    )
     add("--seeds", type=int, default=3, help="trainings an arm")
     add("--lanes", type=int, default=1, help="trials beside each other")
     add("--device", choices=["cpu", "cuda"], default="cpu")
@@ -42,10 +48,13 @@ def parse(words: list[str]) -> argparse.Namespace:
     add("--until", type=float, default=math.inf, help="seconds that this may take")
     add("--only", nargs="+", default=[], metavar="SET/ARM", help="some; or SET")
     add("--work", type=Path, default=HOME / ".experiments" / "leaderboard")
+    add("--peer", type=Path, help="environment of nnU-Net, which is an arm, too")
     add("--page", action="store_true", help="write the page, and run nothing")
     given = parser.parse_args(words)
     if not given.page and given.data is None:
         parser.error("the folder of the sets is missing")
+    if given.peer and given.device != "cpu":
+        parser.error("nnU-Net runs without a GPU here: leave out --peer")
     return given
 
 
@@ -59,7 +68,7 @@ def buildable(arm: Arm) -> bool:
     return arm.changes.get("network", arm.model) in NETWORKS
 
 
-def chosen_tasks(only: list[str], seeds: int) -> list[Task]:
+def chosen_tasks(only: list[str], seeds: int, *, peer: bool) -> list[Task]:
     """All trials, the first seed of all arms before the second of any."""
     tasks = []
     for seed in range(1, seeds + 1):
@@ -71,6 +80,8 @@ def chosen_tasks(only: list[str], seeds: int) -> list[Task]:
                     tasks.append(Task(folder, arm.name, seed))
                 elif seed == 1:
                     log.warning("%s / %s: left out, no such network", folder, arm.name)
+            if peer and (not only or {folder, f"{folder}/{NNUNET}"} & set(only)):
+                tasks.append(Task(folder, NNUNET, seed))
     return tasks
 
 
@@ -86,8 +97,17 @@ def prepare_all(
         trials = [
             build_trial(board.arm(task.arm), task.seed, base, settings.width)
             for task in own
-        ]
+            if task.arm != NNUNET
+        ] or [build_trial(board.arms[0], 1, base, settings.width)]
         prepare_set(board, source, base, trials, project(work, folder))
+
+
+def link_environment(environment: Path, work: Path) -> None:
+    """Let trials find nnU-Net's environment."""
+    link = environment_of(work)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(environment, target_is_directory=True)
 
 
 def main() -> None:
@@ -105,9 +125,11 @@ def main() -> None:
     settings = Settings(
         given.seconds, given.device, given.lanes, given.width, TRIED[given.device]
     )
-    tasks = chosen_tasks(given.only, given.seeds)
+    tasks = chosen_tasks(given.only, given.seeds, peer=given.peer is not None)
     todo = pending(tasks, work)
     log.info("%d trials, %d of them finished", len(tasks), len(tasks) - len(todo))
+    if given.peer:
+        link_environment(given.peer.absolute(), work)
     prepare_all(todo, given.data.resolve(), settings, work)
     spent = time.perf_counter() - began
     log.info("prepared after %.0f s", spent)

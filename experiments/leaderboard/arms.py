@@ -22,6 +22,7 @@ class Arm:
         model: Name of the model in the preset, whose section is the recipe.
         changes: Changes of that section.
         share: Share of the seconds that it learns for.
+        small: What makes a step cheap enough for one core, but at the paper's width.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Arm:
     model: str
     changes: dict[str, Any] = field(default_factory=dict)
     share: float = 1.0
+    small: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,17 @@ class Claim:
     score: Literal["Dice", "AP"] = "Dice"
 
 
-def literature(name: str, network: str, **changes: Any) -> Arm:
+def literature(
+    name: str,
+    network: str,
+    changes: dict[str, Any] | None = None,
+    *,
+    batch: int = 2,
+) -> Arm:
     """A 2-D system by the one recipe of all, but for what the changes say."""
-    every = {"network": network, "base_channels": 16, **changes}
-    return Arm(name, "literature-2d", "dilated", every)
+    every = {"network": network, "base_channels": 16, **(changes or {})}
+    small = {"patch_size": [128, 128, 1], "batch_size": batch}
+    return Arm(name, "literature-2d", "dilated", every, small=small)
 
 
 def volumes(name: str, network: str, base_channels: int, **changes: Any) -> Arm:
@@ -64,33 +73,59 @@ def volumes(name: str, network: str, base_channels: int, **changes: Any) -> Arm:
 
 FOCAL = {"loss": {"name": "focal"}}
 CONTACT = {"target": "contact"}
-PATCHWISE = {"batch_size": 16, "loss": {"kept_fraction": 0.25}}
+PATCHWISE = {"batch_size": 16, "loss": {"kept_fraction": 0.25}}  # 4 times the batch
+FEW = {"base_channels": 4, "batch_size": 4}
 IMAGES = (
     literature("unet2d, same", "unet2d"),
-    literature("unet2d, valid", "unet2d", padding="valid", patch_size=[444, 444, 1]),
+    replace(
+        literature(
+            "unet2d, valid",
+            "unet2d",
+            {"padding": "valid", "patch_size": [444, 444, 1]},
+        ),
+        small={"patch_size": [252, 252, 1], "batch_size": 2},
+    ),
     literature("fcn32s", "fcn32s"),
     literature("fcn16s", "fcn16s"),
     literature("fcn8s", "fcn8s"),
-    literature("deconvnet", "deconvnet"),
-    literature("segnet", "segnet", class_weights="median_frequency"),
+    replace(
+        literature("deconvnet", "deconvnet"),
+        small={"patch_size": [224, 224, 1], "batch_size": 1},
+    ),
+    literature("segnet", "segnet", {"class_weights": "median_frequency"}),
     literature("dilated", "dilated"),
     literature("context", "context"),
     literature("context_large", "context_large"),
     literature(
-        "encoder_decoder, switches", "encoder_decoder", upsampling="max_unpooling"
+        "encoder_decoder, switches", "encoder_decoder", {"upsampling": "max_unpooling"}
     ),
     literature(
-        "encoder_decoder, transposed", "encoder_decoder", upsampling="transposed"
+        "encoder_decoder, transposed", "encoder_decoder", {"upsampling": "transposed"}
     ),
     literature("convolutions", "convolutions"),
-    Arm("twopath", "literature-2d", "twopath"),
-    Arm("inputcascade", "literature-2d", "inputcascade"),
-    Arm("resenc2d, preset best-2d", "best-2d", "resenc2d"),
+    Arm(
+        "twopath",
+        "literature-2d",
+        "twopath",
+        small=FEW,
+    ),
+    Arm(
+        "inputcascade",
+        "literature-2d",
+        "inputcascade",
+        small=FEW,
+    ),
+    Arm(
+        "resenc2d, preset best-2d",
+        "best-2d",
+        "resenc2d",
+        small={"patch_size": [128, 128, 1], "batch_size": 2},
+    ),
     Arm("unet2d, preset nuclei", "nuclei", "unet2d"),
     Arm("maskrcnn, preset mask-rcnn", "mask-rcnn", "maskrcnn"),
-    literature("unet2d, contact, cross-entropy", "unet2d", **CONTACT),
-    literature("unet2d, contact, focal", "unet2d", **CONTACT, **FOCAL),
-    literature("fcn8s, patch-wise", "fcn8s", **PATCHWISE),
+    literature("unet2d, contact, cross-entropy", "unet2d", CONTACT),
+    literature("unet2d, contact, focal", "unet2d", {**CONTACT, **FOCAL}),
+    literature("fcn8s, patch-wise", "fcn8s", PATCHWISE, batch=8),
     replace(literature("fcn8s, a quarter of the seconds", "fcn8s"), share=0.25),
 )
 VOLUMES = (
@@ -160,9 +195,12 @@ def build_trial(arm: Arm, seed: int, base: Sections, width: Width) -> Trial:
         arm: The arm.
         seed: Seed of the training.
         base: Sections of the set; the section train is the arm's own.
-        width: ``narrow``, as the arm says, or ``paper``, as the network's paper has it.
+        width: ``narrow``, small as the arm says, or ``paper``, with the patches of the
+            preset and the width of the network's paper.
     """
     changes = merged(arm.changes, {**LENGTH, "seed": seed})
+    if width == "narrow":
+        changes = merged(changes, arm.small)
     if width == "paper":
         network = changes.get("network", arm.model)
         parameters = inspect.signature(NETWORKS[network].__init__).parameters

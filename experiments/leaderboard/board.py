@@ -35,7 +35,9 @@ COSTS: dict[
     str, Callable[[dict[str, Any]], float]
 ] = {  # column to the figure of a document
     "weights, millions": lambda one: one["parameters"] / 1e6,
-    "kMAC a voxel": lambda one: one["multiply_adds"] / one["voxels"] / 1e3,
+    "kMAC a voxel": lambda one: (
+        (one["multiply_adds"] or math.nan) / one["voxels"] / 1e3
+    ),
     "steps": lambda one: one["steps"],
     "s, training": lambda one: one["training_s"],
     "s, a case": lambda one: one["predict_s"],

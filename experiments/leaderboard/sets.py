@@ -25,8 +25,11 @@ from experiments.trials import (
     prepare,
     read_sections,
 )
+from segpipe.project.documents import write_text
 from segpipe.project.paths import Paths
 from segpipe.stages import annotate, plan, preprocess, weigh
+
+VALIDATED = 7  # images: more would take much of the seconds of slow networks
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,20 @@ class Board:
         return found
 
 
+def import_images(source: Path, data: Path) -> None:
+    """Import the nuclei, of which few validate, unless they are there."""
+    import_nuclei(source, data)
+    file, validating = data / "splits.csv", f",{FOLD['validation']}"
+    lines = file.read_text(encoding="utf-8").splitlines()
+    spared = [line for line in lines if line.endswith(validating)][VALIDATED:]
+    training = f",{FOLD['training']}"
+    text = "".join(
+        f"{line.removesuffix(validating) + training if line in spared else line}\n"
+        for line in lines
+    )
+    write_text(file, text)
+
+
 def import_hippocampus(source: Path, data: Path) -> None:
     """Import the set with the sides of the page on structures, unless it is there."""
     files = (source / "images").glob("*.nii.gz")
@@ -70,7 +87,7 @@ BOARDS = {
             "2d_dsb2018",
             "nuclei",
             "unet2d",
-            import_nuclei,
+            import_images,
             IMAGES,
             IMAGE_CLAIMS,
         ),

@@ -20,7 +20,9 @@ from experiments.arms import cpu_seconds
 from experiments.budget import Clock, train_within
 from experiments.leaderboard.arms import Width, build_trial
 from experiments.leaderboard.cost import count_cost
+from experiments.leaderboard.peer import NNUNET, run_peer_trial
 from experiments.leaderboard.sets import BOARDS, base_sections
+from experiments.trials import Sections, Trial
 from segpipe.dataset.case import CaseList, read_cases
 from segpipe.dataset.case_files import (
     read_case_instances,
@@ -93,13 +95,39 @@ def run_trial(
         The document of the trial: its costs, and the figures of each case.
     """
     board, paths = BOARDS[folder], project(work, folder)
-    one = board.arm(arm)
     base = base_sections(board, device=settings.device)
-    trial = build_trial(one, seed, base, settings.width)
-    compute = build_compute(base.compute)
-    clock = clock_of(settings.device)
-    seconds = settings.seconds * one.share
-    learned = train_within(trial, seconds, paths, clock=clock, tried=settings.tried)
+    common = {
+        "set": folder,
+        "arm": arm,
+        "seed": seed,
+        "settings": asdict(settings),
+        "on": str(build_compute(base.compute)),
+    }
+    if arm == NNUNET:
+        found = run_peer_trial(
+            seed,
+            number=list(BOARDS).index(folder) + 1,
+            seconds=settings.seconds,
+            environment=environment_of(work),
+            paths=paths,
+        )
+    else:
+        one = board.arm(arm)
+        trial = build_trial(one, seed, base, settings.width)
+        found = run_own_trial(
+            trial, base, settings.seconds * one.share, settings, paths
+        )
+    return {**common, **found}
+
+
+def run_own_trial(
+    trial: Trial, base: Sections, seconds: float, settings: Settings, paths: Paths
+) -> dict[str, Any]:
+    """Train a network of segpipe; returns its costs and the figures of each case."""
+    compute, clock = build_compute(base.compute), clock_of(settings.device)
+    learned = train_within(
+        trial, seconds, paths, clock=clock, tried=settings.tried, validations=1
+    )
     peak = peak_gb(compute)
     began = clock()
     predict.run(base.predict, model=trial.name, folds=[0], compute=compute, paths=paths)
@@ -110,11 +138,6 @@ def run_trial(
         (segmenter_folder(training_folder(paths.artifacts, trial.name, 0)),)
     )
     return {
-        "set": folder,
-        "arm": arm,
-        "seed": seed,
-        "settings": asdict(settings),
-        "on": str(compute),
         "network": trial.sections.train.network,
         "base_channels": trial.sections.train.base_channels,
         "patch": list(spec.patch_size),
@@ -124,6 +147,11 @@ def run_trial(
         "predict_s": predicted / len({case["case"] for case in cases}),
         "cases": cases,
     }
+
+
+def environment_of(work: Path) -> Path:
+    """The link to nnU-Net's environment, in the folder of the leaderboard."""
+    return work / "nnunet"
 
 
 def peak_gb(compute: Compute) -> float:

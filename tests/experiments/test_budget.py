@@ -7,13 +7,13 @@ from experiments.budget import EPOCHS, VALIDATIONS, costs_of, steps_within
 
 def test_steps_fill_the_seconds_beside_all_else() -> None:
     cost = {"step": 0.5, "epoch": 0.3, "validation": 4.0, "rest": 10.0}
-    steps = steps_within(121, cost)
+    steps = steps_within(121, cost, VALIDATIONS)
 
     spent = EPOCHS * (steps * 0.5 + 0.3) + VALIDATIONS * 4 + 10
     assert (EPOCHS, VALIDATIONS) == (10, 2)
     assert steps == 20
     assert spent == pytest.approx(121)
-    assert steps_within(1, cost) == 1
+    assert steps_within(1, cost, VALIDATIONS) == 1
 
 
 def test_a_short_training_tells_its_parts_apart() -> None:
