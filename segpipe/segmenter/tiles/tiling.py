@@ -1,6 +1,7 @@
 """Tiling: how a volume is cut into tiles; the size that fits a memory budget."""
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import torch
@@ -105,13 +106,17 @@ def _grown(
         side if axis == slice_axis else max(side, network.input_size(length))
         for axis, (side, length) in enumerate(zip(patch_size, shape, strict=True))
     ]
-    while forward_bytes(spec, (size[0], size[1], size[2]), slice_axis) > (
-        memory_gb * 1e9
-    ):
-        spare = [now - least for now, least in zip(size, patch_size, strict=True)]
-        open_axes = [axis for axis in range(3) if spare[axis] > 0]
-        if not open_axes:
-            break
-        axis = max(open_axes, key=lambda n: size[n])
+    steps = [tuple(size)]
+    while spare := [axis for axis in range(3) if size[axis] > patch_size[axis]]:
+        axis = max(spare, key=lambda n: size[n])
         size[axis] = max(size[axis] - network.stride, patch_size[axis])
-    return size[0], size[1], size[2]
+        steps.append(tuple(size))
+
+    def fits(one: tuple[int, ...]) -> bool:
+        i, j, k = one
+        return forward_bytes(spec, (i, j, k), slice_axis) <= memory_gb * 1e9
+
+    # Each step needs less than the one before, so halving finds the first that fits.
+    first = bisect_left(steps, True, key=fits)
+    i, j, k = steps[min(first, len(steps) - 1)]
+    return i, j, k
