@@ -33,15 +33,16 @@ class Work:
         total: How many items it has; None if it is one piece.
         unit: What an item is.
         done: How many items are done.
+        bar: Its bar; None if it has none.
     """
 
     def __init__(self, what: str, total: int | None, unit: str) -> None:
         self.what, self.total, self.unit, self.done = what, total, unit, 0
         self._began = time.monotonic()
-        self._bar = None
+        self.bar: tqdm[Never] | None = None
         # tqdm draws none where stderr is no terminal; nor do workers of this process.
         if total is not None and total > 1 and parent_process() is None:
-            self._bar = tqdm(
+            self.bar = tqdm(
                 total=total,
                 desc=what,
                 unit=unit,
@@ -53,8 +54,8 @@ class Work:
     def advance(self, count: int = 1) -> None:
         """Count items that are done."""
         self.done += count
-        if self._bar is not None:
-            self._bar.update(count)
+        if self.bar is not None:
+            self.bar.update(count)
 
     @property
     def left_s(self) -> float:
@@ -74,8 +75,8 @@ class Work:
 
     def close(self) -> None:
         """Take the bar off the terminal, or leave it there complete."""
-        if self._bar is not None:
-            self._bar.close()
+        if self.bar is not None:
+            self.bar.close()
 
 
 WORKS: list[Work] = []  # of this process, the outer ones first
@@ -209,6 +210,9 @@ def describe_works() -> str:
 
 
 def _bars() -> list["tqdm[Never]"]:
-    """The bars that stand on the terminal."""
-    with tqdm.get_lock():  # type: ignore[no-untyped-call]
-        return list(getattr(tqdm, "_instances", ()))
+    """The bars that stand on the terminal.
+
+    tqdm's own list has bars that another thread is still making.
+    """
+    bars = [one.bar for one in list(WORKS) if one.bar is not None]
+    return [bar for bar in bars if not bar.disable]

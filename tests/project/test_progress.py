@@ -166,3 +166,14 @@ def test_nothing_is_said_while_a_person_is_asked() -> None:
         time.sleep(0.3)
 
     assert (before, bool(said)) == (0, True)
+
+
+def test_a_bar_that_another_thread_is_still_making_silences_nothing() -> None:
+    """tqdm lists a bar before it has its attributes."""
+    half = progress.tqdm.__new__(progress.tqdm)
+    said: list[str] = []
+    with progress.speaking("import", quiet_s=0.05, say=said.append):
+        time.sleep(0.3)
+
+    assert not hasattr(half, "disable")
+    assert said
