@@ -14,6 +14,8 @@ from segpipe.evaluation.ceiling import Ceiling, find_ceilings
 from segpipe.evaluation.figures import read_figures, read_rows
 from segpipe.evaluation.observers import find_agreements
 from segpipe.evaluation.report.about import build_about, build_figures, build_key
+from segpipe.evaluation.report.baselines.measuring import measure_baselines
+from segpipe.evaluation.report.baselines.methods import Method
 from segpipe.evaluation.report.page import (
     CASES,
     FIGURES,
@@ -43,6 +45,7 @@ from segpipe.evaluation.report.tables import (
     compare_models,
 )
 from segpipe.evaluation.scores import mean_known
+from segpipe.project.errors import DataError
 from segpipe.project.origin.commit import data_version, describe_commit
 from segpipe.project.origin.study import code_tags
 from segpipe.project.params import Params
@@ -77,9 +80,12 @@ class ReportParams(Params):
     Attributes:
         overlays: Whether to show images of the worst, the median and the best case.
             They are images of patients under a pseudonym: mind who will see the page.
+        baselines: Methods without training that stand beside the models.
     """
 
     overlays: bool
+    # Never in the params of projects that were written before it.
+    baselines: tuple[Method, ...] = ()
 
 
 def run(
@@ -90,10 +96,20 @@ def run(
     Only the listed models and folds are read; folders of others are ignored.
 
     Raises:
-        DataError: If a model is not trained or not evaluated.
+        DataError: If a model is not trained or not evaluated, or bears the name of a
+            baseline.
     """
+    _check_names(params, models)
     cases, split = read_cases(paths.artifacts), read_split(paths.artifacts)
     evaluated = {model: _read(paths, model, folds) for model in models}
+    baselines = measure_baselines(
+        params.baselines,
+        cases,
+        split,
+        folds=folds,
+        like=evaluated[models[0]].figures,
+        data=paths.data,
+    )
     curves = [_curve(paths, model, fold) for model in models for fold in folds]
     scores = _scores(evaluated, cases, split)
     drawn = _worst_structures(scores)
@@ -110,7 +126,9 @@ def run(
         contest = compare_models(scores, patients)
     parts = [
         _about(cases, split, models, folds, paths),
-        *_tested(evaluated, contest, cases, split, folds, drawn, scores, paths),
+        *_tested(
+            evaluated, baselines, contest, cases, split, folds, drawn, scores, paths
+        ),
         _training(
             evaluated,
             [_drawn(c, drawn) for c in curves],
@@ -145,7 +163,11 @@ def run(
         summary=summary,
         pictures={one.name: plot_overlay(one.title, one.exhibit) for one in shown},
         figures=build_figures(
-            {model: (one.figures, one.rows) for model, one in evaluated.items()}, names
+            {
+                name: (one.figures, one.rows)
+                for name, one in {**evaluated, **baselines}.items()
+            },
+            names,
         ),
         key=build_key(cases, split, names),
     )
@@ -153,8 +175,36 @@ def run(
     log.info("report: %s", page_file(paths.artifacts))
 
 
+def _check_names(params: ReportParams, models: list[str]) -> None:
+    """Refuse a model whose column would have the name of another one."""
+    both = sorted({*models} & {*params.baselines})
+    if both:
+        raise DataError(
+            "params.yaml, models: expected names other than those of report.baselines, "
+            f"found {', '.join(both)}; rename the model there and in train"
+        )
+
+
+def _against(
+    evaluated: dict[str, Evaluated],
+    baselines: dict[str, Evaluated],
+    cases: CaseList,
+    split: Split,
+) -> list[Part]:
+    """The differences between each model and each method without training."""
+    if not baselines:
+        return []
+    contest = compare_models(
+        _scores({**evaluated, **baselines}, cases, split),
+        [cases[case].patient for case in split.test],
+        baselines=list(baselines),
+    )
+    return build_pairs(contest, heading="Does a network earn its place?")
+
+
 def _tested(
     evaluated: dict[str, Evaluated],
+    baselines: dict[str, Evaluated],
     contest: Contest,
     cases: CaseList,
     split: Split,
@@ -168,12 +218,13 @@ def _tested(
         return [Part("No case was tested", UNTESTED)]
     ceilings = _find_ceilings(evaluated, folds, paths)
     compared = build_comparison(
-        evaluated, ceilings, cases, contest.best, find_agreements(paths)
+        evaluated, ceilings, cases, contest.best, find_agreements(paths), baselines
     )
     return [
         replace(compared, links={"All figures as CSV": FIGURES}),
         _cases_part(drawn, scores),
         *build_pairs(contest),
+        *_against(evaluated, baselines, cases, split),
     ]
 
 

@@ -17,6 +17,7 @@ from segpipe.dataset.case_files import (
     predictions_folder,
 )
 from segpipe.dataset.split import read_split
+from segpipe.evaluation.report.page import page_file
 from segpipe.images.formats.files import write_label
 from segpipe.images.formats.nifti import read_label
 from segpipe.project.errors import DataError
@@ -273,3 +274,44 @@ def test_the_picture_is_a_picture_of_a_readable_size(both: tuple[str, bytes]) ->
 def test_a_model_without_figures_is_said_by_name(paths: Paths) -> None:
     with pytest.raises(DataError, match=r"evaluate/absent/.*an earlier stage"):
         read_page(paths, ["good", "absent"])
+
+
+def test_methods_without_training_stand_beside_the_models(paths: Paths) -> None:
+    """The figures of the models stay what they were."""
+    read_page(paths, ["good", "poor"], overlays=False)
+    before = (paths.artifacts / "report" / "figures.csv").read_text().splitlines()
+    params = report.ReportParams(overlays=False, baselines=("otsu", "slic"))
+    report.run(params, models=["good", "poor"], folds=[0], paths=paths)
+    page = page_file(paths.artifacts).read_text()
+    after = (paths.artifacts / "report" / "figures.csv").read_text().splitlines()
+
+    assert after[0] == f"{before[0]},otsu,slic"
+    assert [",".join(line.split(",")[:-2]) for line in after] == before
+    head = re.findall(r"<th>([^<]*)</th>", page.split("Models side by side")[1])
+    assert head[:5] == ["", "good", "poor", "otsu", "slic"]
+    rows = re.findall(r"<tr><td>([^<]+)</td>(<td.*?)</tr>", page, re.DOTALL)
+    cells = {name: re.findall(r">([^<]*)</td>", row) for name, row in rows}
+    assert cells["Dice"][2] == "1.000"  # balls are brighter than all else
+    assert cells["Dice, ceiling"][2:] == [report.ABSENT] * 2
+    assert cells["CPU seconds a case"][:2] == [report.ABSENT] * 2
+    assert float(cells["CPU seconds a case"][3]) >= 0
+    pairs = [name for name in rows_of(page) if " against " in name]
+    assert pairs == [
+        "good against poor",
+        "good against otsu",
+        "good against slic",
+        "poor against otsu",
+        "poor against slic",
+    ]
+
+
+def rows_of(page: str) -> list[str]:
+    """The names of all rows of the page."""
+    return re.findall(r"<tr><td>([^<]+)</td>", page)
+
+
+def test_a_model_with_the_name_of_a_baseline_is_refused(paths: Paths) -> None:
+    params = report.ReportParams(overlays=False, baselines=("otsu",))
+
+    with pytest.raises(DataError, match=r"expected names other .* found otsu"):
+        report.run(params, models=["good", "otsu"], folds=[0], paths=paths)

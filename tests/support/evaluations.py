@@ -44,6 +44,7 @@ def make_figures(
         },
         instances=instances,
         groups={"site": sites or {}},
+        surface_tolerance=2.0,
     )
 
 

@@ -2,8 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,12 +38,14 @@ class Evaluated:
         rows: Figures of each case and structure.
         params: The section train.MODEL of its training.
         compute: Device and precision of its training.
+        seconds: CPU seconds a test case, of a baseline.
     """
 
     figures: Figures
     rows: Rows
     params: dict[str, Any]
     compute: dict[str, Any]
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,14 +63,19 @@ class Contest:
 
 
 def compare_models(
-    scores: dict[str, dict[str, Float64[np.ndarray, " case"]]], patients: Sequence[str]
+    scores: dict[str, dict[str, Float64[np.ndarray, " case"]]],
+    patients: Sequence[str],
+    *,
+    baselines: Sequence[str] = (),
 ) -> Contest:
-    """Compare each two models on the same patients.
+    """Compare each two models on the same patients; or each with each baseline.
 
     Args:
         scores: Structure to model to the Dice of each test case; NaN where rightly
             nothing was found.
         patients: Patient of each test case.
+        baselines: Those of the models that are baselines, if they are what to compare
+            with; they are a family of their own, and change no verdict among models.
     """
     models = list(next(iter(scores.values())))
     dice = {
@@ -77,7 +85,11 @@ def compare_models(
     pairs = judge_differences(
         {
             (one, other): by_patient(pair_scores(dice[one], dice[other]), repeated)
-            for one, other in itertools.combinations(models, 2)
+            for one, other in (
+                itertools.product([m for m in models if m not in baselines], baselines)
+                if baselines
+                else itertools.combinations(models, 2)
+            )
         }
     )
     wins = {
@@ -173,41 +185,52 @@ def build_comparison(
     cases: CaseList,
     best: str | None,
     agreements: Sequence[Agreement] = (),
+    baselines: Mapping[str, Evaluated] = MappingProxyType({}),
 ) -> Part:
     """Build a table of all figures of all models and mark the Dice of the best.
 
     Beside mean Dice and instance F1 stands what a perfect network would get, and beside
-    Dice what another person gets against the reference.
+    Dice what another person gets against the reference. Methods without training have
+    their columns after those of the models.
     """
-    with_instances = all(e.figures.instances for e in evaluated.values())
+    columns = {**evaluated, **baselines}
+    with_instances = all(e.figures.instances for e in columns.values())
     marked = tuple(n for n, model in enumerate(evaluated, 1) if model == best)
     rows: list[Row] = []
     for heading, lines in _lines(cases, with_instances).items():
         rows.append(Row((heading,)))
         for name, keys, digits in lines:
-            cells = [_cell(e.figures, keys, digits) for e in evaluated.values()]
+            cells = [_cell(e.figures, keys, digits) for e in columns.values()]
             rows.append(Row((name, *cells), marked if keys == TESTED else ()))
             if keys in CEILINGS:
-                highest = [CEILINGS[keys](ceilings[model]) for model in evaluated]
+                highest = [
+                    CEILINGS[keys](ceilings[name]) if name in ceilings else math.nan
+                    for name in columns
+                ]
                 texts = [_text(value, digits) for value in highest]
                 rows.append(Row((f"{name}, ceiling", *texts)))
             for other in agreements:
                 reached = _reached(other, keys)
                 if reached is not None:
-                    cells = [_text(reached, digits)] * len(evaluated)
+                    cells = [_text(reached, digits)] * len(columns)
                     rows.append(Row((f"{name}, observer {other.observer}", *cells)))
+    if baselines:
+        seconds = [_text(e.seconds, 2) for e in columns.values()]
+        rows += [Row(("Cost",)), Row(("CPU seconds a case", *seconds))]
     text = "Only the mean Dice is tested by patient; the other figures describe. "
     if best is not None:
         text += "Bold: better than every other model beyond chance."
     elif len(evaluated) > 1:
         text += "No model is better than every other one beyond chance."
     text += " Ceiling: what a network without any error would get."
+    if baselines:
+        text += f" Not trained, so without a ceiling: {', '.join(baselines)}."
     for other in agreements:
         text += (
             f" Observer {other.observer}: what this person's labels get against the "
             f"reference on {other.cases} test cases, the bar to reach."
         )
-    return Part("Models side by side", text, Table(("", *evaluated), tuple(rows)))
+    return Part("Models side by side", text, Table(("", *columns), tuple(rows)))
 
 
 def _reached(agreement: Agreement, keys: tuple[str, ...]) -> float | None:
@@ -257,7 +280,9 @@ def build_groups(evaluated: dict[str, Evaluated]) -> list[Part]:
     return [Part("By group", "n counts cases and structures.", table)]
 
 
-def build_pairs(contest: Contest) -> list[Part]:
+def build_pairs(
+    contest: Contest, *, heading: str = "Is the difference real?"
+) -> list[Part]:
     """Build a table of the differences between models; empty for one model."""
     if not contest.pairs:
         return []
@@ -288,9 +313,7 @@ def build_pairs(contest: Contest) -> list[Part]:
         "Seen 4 times in 5 from",
         "Better",
     )
-    return [
-        Part("Is the difference real?", _explain(contest), Table(columns, tuple(rows)))
-    ]
+    return [Part(heading, _explain(contest), Table(columns, tuple(rows)))]
 
 
 def _explain(contest: Contest) -> str:

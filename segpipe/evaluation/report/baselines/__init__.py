@@ -1,0 +1,1 @@
+"""Methods that learn nothing, as columns beside the networks."""
