@@ -44,7 +44,8 @@ section { background:var(--paper); border:1px solid var(--line); border-radius:1
 .wide { overflow-x:auto } table { border-collapse:collapse; width:100%;
   font-variant-numeric:tabular-nums } th,td { padding:7px 12px; text-align:right;
   border-bottom:1px solid var(--line); white-space:nowrap }
-th:first-child,td:first-child { text-align:left } thead th { color:var(--soft);
+th:first-child,td:first-child { text-align:left; position:sticky; left:0;
+  background:var(--paper) } thead th { color:var(--soft);
   font-weight:600; border-bottom:2px solid var(--line) } td.best { font-weight:700;
   color:var(--accent) } tr.part td { font-weight:600; background:var(--tint);
   color:var(--soft); font-size:.85rem } .facts { width:auto }
@@ -52,6 +53,7 @@ th:first-child,td:first-child { text-align:left } thead th { color:var(--soft);
 td.failed { color:#b3261e; font-weight:700 }
 td.failed::after { content:" \N{MULTIPLICATION SIGN}" }
 img { display:block; max-width:100%; height:auto; margin:6px 0 }
+summary { cursor:pointer; color:var(--accent) }
 h3 { font-size:1rem; margin:1.6em 0 .4em } a { color:var(--accent) }
 footer { color:var(--soft);
   font-size:.85rem; margin-top:28px }
@@ -76,7 +78,8 @@ footer { color:var(--soft);
 {% for part in parts %}<section>
 <h2>{{ part.heading }}</h2>
 {% if part.text %}<p class="soft">{{ part.text }}</p>
-{% endif %}{% if part.table %}<div class="wide"><table
+{% endif %}{% if part.table %}{% if part.table.behind %}<details><summary>
+{{- part.table.behind }}</summary>{% endif %}<div class="wide"><table
 {%- if not part.table.columns|select|list %} class="facts"{% endif %}>
 <thead><tr>{% for name in part.table.columns %}<th>{{ name }}</th>{% endfor %}</tr>
 </thead><tbody>
@@ -86,7 +89,8 @@ footer { color:var(--soft);
 {%- if loop.index0 in row.best %} class="best"
 {%- elif loop.index0 in row.failed %} class="failed"{% endif %}>{{ cell }}</td>
 {%- endfor %}</tr>
-{% endif %}{% endfor %}</tbody></table></div>
+{% endif %}{% endfor %}</tbody></table></div>{% if part.table.behind %}</details>
+{%- endif %}
 {% endif %}{% for picture in part.pictures %}<img alt="{{ picture.words }}" src="data:
 {{- 'image/png;base64,' + picture.base64 }}">
 {% endfor %}{% for panel in part.panels %}{{ panel }}{% endfor %}{% if part.links %}<p>
@@ -128,10 +132,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns and rows."""
+    """Columns and rows.
+
+    Attributes:
+        columns: Names of the columns.
+        rows: The rows.
+        behind: Words behind which a long table is folded; empty for one in the open.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    behind: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ COLOURS = (
     "#56B4E9",
     "#F0E442",
 )
+MARKS = ("o", "s", "^", "D", "v", "P")  # by which models of one colour differ
+LETTER = 0.085  # inches
+LEGEND_LINES = 14
 PANELS_ACROSS = 4  # structures side by side
 INK, FAINT = "#1b2733", "#9aa5b1"
 STYLE: dict[Any, Any] = {
@@ -81,6 +84,8 @@ def plot_curves(curves: Sequence[Curve]) -> bytes:
         draw_validation(panels[1], curves)
         for axes, figure_name in zip(panels[2:], others, strict=False):
             draw_validation(axes, curves, figure_name)
+            if len(curves) > len(COLOURS):  # one legend is enough
+                axes.get_legend().remove()
         for axes in panels[2 + len(others) :]:
             axes.set_visible(False)
         return to_png(figure)
@@ -88,27 +93,28 @@ def plot_curves(curves: Sequence[Curve]) -> bytes:
 
 def draw_loss(axes: Axes, curves: Sequence[Curve]) -> None:
     """Draw the training loss over the epochs; later folds are dashed."""
-    for curve, colour, line, name in _styled(curves):
-        mark = "o" if len(curve.epoch) == 1 else None  # one epoch is no line
+    for curve, colour, line, mark, name in _styled(curves):
+        # One epoch is no line, and a line without marks is of the first models.
+        plain = mark == MARKS[0] and len(curve.epoch) > 1
         axes.plot(
             curve.epoch,
             curve.training_loss,
             line,
-            marker=mark,
+            marker=None if plain else mark,
             markersize=4,
             color=colour,
             label=name,
         )
     axes.set(title="Training loss", xlabel="epoch", ylabel="loss (each model's own)")
     axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def draw_validation(
     axes: Axes, curves: Sequence[Curve], other: str | None = None
 ) -> None:
     """Draw the mean validation Dice, or another figure, over the epochs."""
-    for curve, colour, line, name in _styled(curves):
+    for curve, colour, line, mark, name in _styled(curves):
         figures = curve.validation_dice
         if other is not None:
             figures = curve.others.get(other, np.full(figures.shape, np.nan))
@@ -117,7 +123,7 @@ def draw_validation(
             curve.epoch[known],
             figures[known],
             line,
-            marker="o",
+            marker=mark,
             markersize=4,
             color=colour,
             label=name,
@@ -125,12 +131,25 @@ def draw_validation(
     title = f"Validation {other or 'Dice'}"
     what = "mean Dice" if other is None else other.split(",")[0]
     axes.set(title=title, xlabel="epoch", ylabel=what, ylim=(0, 1))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="lower right", fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    _add_legend(axes, len(curves))
 
 
-def _styled(curves: Sequence[Curve]) -> list[tuple[Curve, str, str, str]]:
-    """Each curve with its colour, line style and name."""
+def _add_legend(axes: Axes, count: int) -> None:
+    """Name the curves inside the panel, or beside it where they would cover it."""
+    if count <= len(COLOURS):
+        axes.legend(loc="lower right", fontsize=9)
+        return
+    axes.legend(
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+        fontsize=8,
+        ncols=math.ceil(count / LEGEND_LINES),
+    )
+
+
+def _styled(curves: Sequence[Curve]) -> list[tuple[Curve, str, str, str, str]]:
+    """Each curve with its colour, line style, mark and name."""
     models = list(dict.fromkeys(curve.model for curve in curves))
     folds = sorted({curve.fold for curve in curves})
     lines = ("-", "--", ":", "-.")
@@ -139,6 +158,7 @@ def _styled(curves: Sequence[Curve]) -> list[tuple[Curve, str, str, str]]:
             curve,
             COLOURS[models.index(curve.model) % len(COLOURS)],
             lines[folds.index(curve.fold) % len(lines)],
+            MARKS[models.index(curve.model) // len(COLOURS) % len(MARKS)],
             curve.model if len(folds) == 1 else f"{curve.model}, fold {curve.fold}",
         )
         for curve in curves
@@ -155,11 +175,13 @@ def plot_cases(scores: dict[str, dict[str, Float[np.ndarray, " case"]]]) -> byte
             absent from reference and prediction.
     """
     with mpl.rc_context(STYLE):
-        models = max(len(of_models) for of_models in scores.values())
+        names = list(next(iter(scores.values())))
         across = min(len(scores), PANELS_ACROSS)
         down = math.ceil(len(scores) / across)
-        wide = min(max(2.4, 0.8 * models), 10.0 / across)
-        figure = Figure(figsize=(0.8 + wide * across, 3.8 * down), layout="constrained")
+        wide = min(max(2.4, 0.8 * len(names)), 10.0 / across)
+        high = 3.8 + (_width(names) if _overlap(names, wide) else 0)
+        size = (0.8 + wide * across, high * down)
+        figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(down, across, sharey=True, squeeze=False)
         panels = grid.ravel()
         for axes, (structure, of_models) in zip(panels, scores.items(), strict=False):
@@ -178,6 +200,8 @@ def draw_cases(
     columns = np.arange(len(of_models))
     table = np.array(list(of_models.values()))
     count = table.shape[1]
+    inches = float(axes.get_window_extent().width / axes.figure.dpi)
+    crowded = _overlap(list(of_models), inches)
     spread = np.linspace(-0.16, 0.16, count) if count > 1 else np.zeros(1)
     for case in range(count):
         axes.plot(
@@ -191,15 +215,27 @@ def draw_cases(
             axes.hlines(middle, column - 0.3, column + 0.3, color=INK, lw=2, zorder=3)
             axes.annotate(
                 f"{middle:.2f}",
-                (column + 0.32, middle),
-                va="center",
+                (column + (-0.3 if crowded else 0.32), middle),
+                va="bottom" if crowded else "center",
                 fontsize=9,
             )
     axes.set_xticks(columns, list(of_models))
+    if crowded:
+        axes.tick_params(axis="x", rotation=90)
     axes.set_xlim(-0.5, len(of_models) - 0.3)
     axes.set_ylim(-0.02, 1.02)
     axes.set_title(structure)
     axes.grid(axis="x", visible=False)
+
+
+def _width(names: Sequence[str]) -> float:
+    """Inches of the longest name."""
+    return LETTER * max(map(len, names))
+
+
+def _overlap(names: Sequence[str], inches: float) -> bool:
+    """Whether names side by side below a panel would run into each other."""
+    return _width(names) > inches / len(names)
 
 
 def plot_pairs(

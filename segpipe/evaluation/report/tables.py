@@ -26,6 +26,7 @@ from segpipe.evaluation.report.page import Card, Part, Row, Table
 from segpipe.evaluation.scores import mean_known
 
 WORST_SHOWN, FEWEST_SHOWN = 8, 3  # cases of a structure
+PAIRS_SHOWN = 15  # in the open: of six models
 ABSENT = "\N{EN DASH}"
 
 
@@ -283,10 +284,13 @@ def build_groups(evaluated: dict[str, Evaluated]) -> list[Part]:
 def build_pairs(
     contest: Contest, *, heading: str = "Is the difference real?"
 ) -> list[Part]:
-    """Build a table of the differences between models; empty for one model."""
+    """Build a table of the differences between models; empty for one model.
+
+    Those of many models are folded, with the ones that are real on top.
+    """
     if not contest.pairs:
         return []
-    rows = []
+    rows, behind = [], ""
     for (one, other), found in contest.pairs.items():
         better = one if found.low > 0 else other if found.high < 0 else ABSENT
         known = math.isfinite(found.low)
@@ -313,7 +317,12 @@ def build_pairs(
         "Seen 4 times in 5 from",
         "Better",
     )
-    return [Part(heading, _explain(contest), Table(columns, tuple(rows)))]
+    if len(rows) > PAIRS_SHOWN:
+        rows.sort(key=lambda row: not row.best)  # and else in their order
+        real = sum(bool(row.best) for row in rows)
+        behind = f"All {len(rows)} comparisons; in {real} of them a model is better"
+    table = Table(columns, tuple(rows), behind)
+    return [Part(heading, _explain(contest), table)]
 
 
 def _explain(contest: Contest) -> str:

@@ -47,6 +47,16 @@ def test_a_single_cell_is_a_heading_over_the_whole_width() -> None:
     assert 'colspan="3">Cases</td>' in text
 
 
+def test_a_long_table_is_folded_behind_words() -> None:
+    rows = (Row(("a", "1")),)
+    folded = page(Part("x", table=Table(("", "n"), rows, "All <7>")))
+    open_ = page(Part("x", table=Table(("", "n"), rows)))
+
+    assert "<details><summary>All &lt;7&gt;</summary>" in folded
+    assert folded.count("</details>") == 1
+    assert "<details>" not in open_
+
+
 def test_a_picture_travels_in_the_page_and_is_put_in_words() -> None:
     text = page(Part("x", pictures=(Picture("curve", b"\x89PNG", "a curve"),)))
 

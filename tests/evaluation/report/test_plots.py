@@ -1,5 +1,7 @@
 """Plots show what they are given, in the same bytes each time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -80,3 +82,40 @@ def test_a_plot_is_as_wide_as_its_structures_and_models_need(
 
     height, width, _ = pixels(png).shape
     assert (width / 110, height / 110) == pytest.approx(inches, abs=0.02)
+
+
+MANY = [f"network {n:02}" for n in range(15)]
+
+
+def test_many_models_differ_in_colour_or_mark_and_are_named_beside_the_panel() -> None:
+    axes = Figure().subplots()
+    draw_validation(axes, [replace(CURVE, model=name) for name in MANY])
+
+    looks = {(line.get_color(), line.get_marker()) for line in axes.lines}
+    legend = axes.get_legend()
+    assert len(looks) == len(MANY)
+    assert [text.get_text() for text in legend.get_texts()] == MANY
+    assert legend.get_bbox_to_anchor().x0 >= axes.bbox.x1
+
+
+def test_names_that_would_overlap_stand_upright_and_the_plot_grows() -> None:
+    """Fifteen names of ten letters need 12.75 inches side by side."""
+    few, many = (Figure(figsize=(6, 4)).subplots() for _ in range(2))
+    values = np.array([0.5, 0.75])
+    draw_cases(few, "liver", dict.fromkeys(MANY[:2], values))
+    draw_cases(many, "liver", dict.fromkeys(MANY, values))
+
+    assert {tick.get_rotation() for tick in few.get_xticklabels()} == {0}
+    assert {tick.get_rotation() for tick in many.get_xticklabels()} == {90}
+    height, width, _ = pixels(plot_cases({"liver": dict.fromkeys(MANY, values)})).shape
+    assert (width / 110, height / 110) == pytest.approx((10.8, 4.65), abs=0.02)
+
+
+def test_a_single_validated_epoch_has_its_whole_number_below() -> None:
+    axes = Figure().subplots()
+    draw_validation(
+        axes, [replace(CURVE, validation_dice=np.array([np.nan, 0.5, np.nan]))]
+    )
+
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [2]

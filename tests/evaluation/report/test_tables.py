@@ -154,6 +154,23 @@ def test_better_is_said_only_where_the_interval_leaves_out_zero() -> None:
     assert lines(doubtful)["a against b"].cells[5] == ABSENT
 
 
+def test_comparisons_of_many_models_are_folded_with_the_real_ones_on_top() -> None:
+    """Six of seven models are equal, so that only the last one differs from each."""
+    dice = np.linspace(0.7, 0.9, 30)
+    scores = {"liver": dict.fromkeys("abcdef", dice) | {"g": dice - 0.2}}
+    patients = [str(n) for n in range(30)]
+    (part,) = build_pairs(compare_models(scores, patients))
+    (fewer,) = build_pairs(
+        compare_models({"liver": dict(list(scores["liver"].items())[1:])}, patients)
+    )
+
+    assert part.table is not None
+    assert part.table.behind == "All 21 comparisons; in 6 of them a model is better"
+    assert [row.cells[5] for row in part.table.rows[:6]] == list("abcdef")
+    assert fewer.table is not None
+    assert (len(fewer.table.rows), fewer.table.behind) == (15, "")
+
+
 def test_scans_of_one_patient_count_once() -> None:
     """Thirty scans of three patients: no verdict, and how many patients it needs."""
     dice = np.linspace(0.7, 0.9, 30)

@@ -1,5 +1,6 @@
 """Overlays: contours of reference and predictions on an image, as one picture."""
 
+import math
 import textwrap
 from collections.abc import Sequence
 
@@ -43,6 +44,7 @@ from segpipe.evaluation.report.plots import (
 # Inches: width and greatest height of a plane, margin, a line of text.
 COLUMN, HIGHEST, GAP, LINE = 2.9, 4.2, 0.12, 0.19
 LETTERS_AN_INCH = 12.5
+COLUMNS_ACROSS = 6  # of a case in the picture of the whole report
 SMALL = 8.5  # points
 HALO = [withStroke(linewidth=2.5, foreground=BORDER)]
 # Where the letters of the patient's sides stand: left, right, top, bottom.
@@ -212,14 +214,10 @@ def plot_summary(
         if exhibit is not None:
             view = exhibit.views[0]
             rows, columns = view.image.shape[1:3]
-            each = 12 / len(view.columns)
-            heights.append(
-                0.6
-                + min(each, 4.5 * columns / rows / view.aspect)
-                * rows
-                * view.aspect
-                / columns
-            )
+            across = min(len(view.columns), COLUMNS_ACROSS)
+            down = math.ceil(len(view.columns) / across)
+            each = min(12 / across, 4.5 * columns / rows / view.aspect)
+            heights.append(down * (0.6 + each * rows * view.aspect / columns))
         figure = Figure(figsize=(12, sum(heights)), layout="constrained")
         halves = figure.subfigures(
             len(heights), 1, squeeze=False, height_ratios=heights
@@ -231,10 +229,15 @@ def plot_summary(
         draw_validation(top[-1], curves)
         if exhibit is not None:
             view = exhibit.views[0]
-            row = halves[1].subplots(1, len(view.columns), squeeze=False)[0]
-            draw_view(list(row), view, exhibit)
-            for axes, name in zip(row, view.columns, strict=True):
-                axes.set_title(_under(name, exhibit), fontsize=10)
+            panels = list(halves[1].subplots(down, across, squeeze=False).ravel())
+            draw_view(panels[: len(view.columns)], view, exhibit)
+            for axes, name in zip(panels, view.columns, strict=False):
+                words = _under(name, exhibit)
+                if down > 1:  # narrow columns
+                    words = textwrap.fill(words, int(each * LETTERS_AN_INCH * 0.9))
+                axes.set_title(words, fontsize=10 if down == 1 else SMALL)
+            for axes in panels[len(view.columns) :]:
+                axes.set_visible(False)
         figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=13)
         return to_png(figure)
 

@@ -1,5 +1,8 @@
 """Overlays show what they are given, in the same bytes each time."""
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -156,3 +159,19 @@ def test_a_case_stands_below_the_plots_of_the_summary() -> None:
 
     assert pixels(whole).shape[0] > pixels(without).shape[0]
     assert pixels(whole).shape[1] == pixels(without).shape[1]
+
+
+def test_many_models_stand_in_rows_of_the_summary() -> None:
+    """Sixteen columns beside each other collapsed, of which matplotlib warned."""
+    view = CASE.views[0]
+    found = {f"network {n}": view.reference for n in range(14)}
+    exhibit = make_exhibit(replace(view, predictions=found))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        png, of_one = (
+            plot_summary("all", curves=[CURVE], scores=SCORES, exhibit=one)
+            for one in (exhibit, CASE)
+        )
+
+    assert pixels(png).shape[1] == pixels(of_one).shape[1]
+    assert pixels(png).shape[0] > pixels(of_one).shape[0] + 200
