@@ -19,6 +19,7 @@ from segpipe.evaluation.matching import (
 )
 from segpipe.evaluation.measures import metrics
 from segpipe.evaluation.measures.surfaces import surface_dice
+from segpipe.images.borders import number_from_one
 from segpipe.images.values import Legend
 from segpipe.images.volume import LabelMap
 from segpipe.project.documents import Unit
@@ -171,6 +172,7 @@ def match_structures(
     if drawn is None:
         return {}
     unknown = label.array == cases.ignore if cases.ignore is not None else None
+    found, _ = number_from_one(found)
     owners = np.zeros(int(found.max()) + 1, dtype=predicted.dtype)
     owners[found[predicted != 0]] = predicted[predicted != 0]
     owner = owners[found]  # also where instances grew into the background

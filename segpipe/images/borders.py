@@ -20,6 +20,7 @@ PARALLEL_FROM = 1_000_000  # voxels; for fewer, starting threads takes longer
 GROWN_AT_ONCE = 1 << 24  # voxels of instances, which bounds the memory
 LINE = 2.0  # voxels across a separating line, one from each instance
 FAR = 1e6  # in voxels, so that no voxel of another slice is the nearest
+EXACT = 4  # bytes of an id that a double, as scipy's filters take it, holds exactly
 SAME = 1e-5  # a smaller relative difference of squared distances is rounding
 
 
@@ -76,7 +77,7 @@ def _weigh(
     domain: Domain,
 ) -> None:
     """Write the term of one volume or slice into goal, which holds zeros."""
-    numbers, count = _numbered(instances)
+    numbers, count = number_from_one(instances)
     if count < 2:
         return
     reach = sigma * math.sqrt(2 * math.log(max(w0, NEGLIGIBLE) / NEGLIGIBLE))
@@ -94,13 +95,19 @@ def _weigh(
     goal[where] = total[where]
 
 
-def _numbered(instances: np.ndarray) -> tuple[np.ndarray, int]:
-    """Instances renumbered from 1, with 0 for none, and their count."""
+def number_from_one(
+    instances: Integer[np.ndarray, "*shape"],
+) -> tuple[Integer[np.ndarray, "*shape"], int]:
+    """Instances renumbered from 1 in the order of their ids, and their count.
+
+    Args:
+        instances: Instance ids of any size; 0 for no instance, which stays 0.
+    """
     if instances.min() < 0 or instances.max() > 50 * instances.size:
         ids, numbers = np.unique(instances, return_inverse=True)
         shift = int(0 not in ids)
         return numbers.reshape(instances.shape) + shift, len(ids) - 1 + shift
-    found = np.bincount(instances.ravel()) > 0
+    found = np.bincount(instances.ravel().astype(np.intp, copy=False)) > 0
     found[0] = False
     table = np.cumsum(found, dtype=np.int32) * found
     return table[instances], int(found.sum())
@@ -220,6 +227,8 @@ def separate_touching(
 
 def _touching(instances: np.ndarray, size: list[int]) -> np.ndarray:
     """The voxels of instances whose neighbourhood of a size holds another instance."""
+    if instances.dtype.itemsize > EXACT:
+        instances = number_from_one(instances)[0].astype(np.int32)
     none = np.iinfo(instances.dtype).max
     highest = ndimage.maximum_filter(instances, size, mode="nearest")
     positive = np.where(instances > 0, instances, none)

@@ -1,13 +1,22 @@
 """Instances: components and their matching, by drawn examples."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from segpipe.evaluation.matching import match_instances
-from segpipe.images.borders import Separation
+from segpipe.evaluation.matching import match_instances, overlap_instances
+from segpipe.evaluation.measures.panoptic import count_panoptic
+from segpipe.evaluation.report.pictures.views import by_instance
+from segpipe.images.borders import (
+    Separation,
+    border_weights,
+    grow_back,
+    number_from_one,
+    separate_touching,
+)
 from segpipe.images.grid import Grid, Orientation
 from segpipe.images.instances import (
     components,
@@ -17,6 +26,7 @@ from segpipe.images.instances import (
     learned_levels,
     lines_between,
 )
+from segpipe.segmenter.preprocessing.labels import resample_instances
 
 
 def row(text: str) -> np.ndarray:
@@ -218,3 +228,72 @@ def test_each_structure_has_its_own_levels_and_no_id_is_the_line() -> None:
 
     assert found[:, 2, 0].tolist() == [1, 1, 1, 3, 5, 3, 1, 1, 2, 3, 3, 4, 5, 5]
     assert learned_levels(label, found)[[0, 4, 7, 13], 2, 0].tolist() == [1, 5, 6, 10]
+
+
+LINE = np.array([0, 1, 1, 2, 2, 0, 0, 3, 3, 3, 0, 0])
+ALONE = np.broadcast_to(LINE[:, None, None], (12, 8, 1)).astype(np.int32)
+CLASSES = (ALONE > 0).astype(np.int16)
+EVEN = (1.0, 1.0, 1.0)
+APART = Separation(dimensions=2, slice_axis=2, spacing=EVEN)
+
+
+def ranks(ids: np.ndarray) -> np.ndarray:
+    """Each id by its place among all; 0 is the first."""
+    return np.searchsorted(np.unique(ids), ids)
+
+
+def weights(ids: np.ndarray) -> np.ndarray:
+    return border_weights(
+        ids, w0=10.0, sigma=2.0, spacing=EVEN, dimensions=2, domain="all"
+    )
+
+
+def figures(ids: np.ndarray) -> np.ndarray:
+    """What a part of the instances is worth."""
+    part = np.where(ALONE == 3, 0, ALONE)
+    match = match_instances(ids, part)
+    return np.array([match.f1, *match.hits, *overlap_instances(part, ids).iou])
+
+
+def panoptic(ids: np.ndarray) -> np.ndarray:
+    part = (CLASSES, np.where(ALONE == 3, 1, ALONE))
+    counts = count_panoptic((CLASSES, ids), part, classes=2, things=(1,), void=None)
+    return counts.quality
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint64])
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda ids: ranks(separate_touching(ids, dimensions=2)),
+        lambda ids: ranks(grow_back(ids, APART, spacing=EVEN)),
+        lambda ids: ranks(resample_instances(ids, CLASSES, CLASSES[::2])),
+        lambda ids: number_from_one(ids)[0],
+        lambda ids: by_instance(CLASSES, ids),
+        weights,
+        figures,
+        panoptic,
+    ],
+    ids=[
+        "separate",
+        "grow back",
+        "resample",
+        "number",
+        "colours",
+        "weights",
+        "figures",
+        "panoptic",
+    ],
+)
+def test_ids_of_64_bits_count_as_those_of_32(
+    compute: Callable[[np.ndarray], np.ndarray], kind: type
+) -> None:
+    """Neighbours above 2^53 are one double, as which filters of scipy compute.
+
+    What is typed ``Int32`` takes no others: the doors refuse ids beyond 32 bits.
+    """
+    large = np.where(ALONE > 0, ALONE.astype(np.int64) + 2**62, 0).astype(kind)
+
+    wanted = compute(ALONE)
+    assert len(np.unique(wanted)) > 1
+    assert np.array_equal(compute(large), wanted)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK
@@ -112,3 +113,62 @@ def write_coco(source: Path, *, names: tuple[str, ...] = ("cell",)) -> None:
         "annotations": shapes,
     }
     (source / "annotations.json").write_text(json.dumps(document))
+
+
+SKY, CELL = 7, 40  # categories of write_panoptic
+LARGE = 256 + 65536 * 3  # an id of three bytes
+
+
+def panoptic_ids() -> np.ndarray:
+    """12 x 10 pixels: sky, two cells that touch, a crowd of cells, and void."""
+    ids = np.zeros((12, 10), np.int64)
+    ids[:, :4] = 70000
+    ids[2:5, 4:7], ids[5:8, 4:7], ids[8:11, 8:] = 9, LARGE, 5
+    return ids
+
+
+def write_ids(path: Path, ids: np.ndarray) -> None:
+    """Ids as COCO has them: red, green and blue are their lowest bytes, in order."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parts = [ids // 256**place % 256 for place in range(3)]
+    write_picture(path, np.stack(parts)[..., None].astype(np.uint8))
+
+
+def write_panoptic(source: Path, *, ids: np.ndarray | None = None) -> dict[str, Any]:
+    """Two images with the ids of each, and COCO's document, which is returned.
+
+    With other ids all of them are cells.
+    """
+    whole = panoptic_ids() if ids is None else ids
+    kinds = {70000: (SKY, 0), 9: (CELL, 0), LARGE: (CELL, 0), 5: (CELL, 1)}
+    listed = [int(one) for one in np.unique(whole) if one]
+    segments = [
+        {"id": one, "category_id": kind, "iscrowd": crowd, "area": 1}
+        for one in listed
+        for kind, crowd in [(CELL, 0) if ids is not None else kinds[one]]
+    ]
+    for number, case in enumerate(("a", "b")):
+        picture = source / "images" / f"{case}.png"
+        write_png(picture, noise(number, (*whole.shape, 1)), drawn=False)
+        write_ids(source / "panoptic" / f"{case}.png", whole)
+    document = {
+        "images": [
+            {
+                "id": n,
+                "file_name": f"{case}.png",
+                "width": whole.shape[0],
+                "height": whole.shape[1],
+            }
+            for n, case in enumerate(("a", "b"))
+        ],
+        "annotations": [
+            {"image_id": n, "file_name": f"{case}.png", "segments_info": segments}
+            for n, case in enumerate(("a", "b"))
+        ],
+        "categories": [
+            {"id": SKY, "name": "sky", "isthing": 0},
+            {"id": CELL, "name": "cell", "isthing": 1},
+        ],
+    }
+    (source / "panoptic.json").write_text(json.dumps(document))
+    return document

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64, Int64, Integer
 
-LARGEST_ID = 2**31
+from segpipe.images.formats.panoptic import STEP, join
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ def count_panoptic(
         things: Classes whose ids count; of all others, the stuff, they do not.
         void: Class of the reference that means unknown, if any.
     """
-    segments = _segments(*reference, things), _segments(*prediction, things)
+    segments = join(*reference, things=things), join(*prediction, things=things)
     sizes, shared = (_sizes(segments[0]), _sizes(segments[1])), _shared(*segments)
     unknown = _on_void(shared, void)
     overlap, counts = np.zeros(classes), np.zeros((3, classes), np.int64)
@@ -105,7 +105,7 @@ def count_panoptic(
 
 def _kind(segment: int) -> int:
     """The class of a segment."""
-    return segment // LARGEST_ID
+    return segment // STEP
 
 
 def _sizes(segments: Int64[np.ndarray, "*shape"]) -> dict[int, int]:
@@ -130,16 +130,6 @@ def _on_void(shared: dict[tuple[int, int], int], void: int | None) -> Counter[in
     for (one, other), count in shared.items():
         found[other] += count * (_kind(one) == void)
     return found
-
-
-def _segments(
-    kinds: Integer[np.ndarray, "*shape"],
-    ids: Integer[np.ndarray, "*shape"],
-    things: Collection[int],
-) -> Int64[np.ndarray, "*shape"]:
-    """One number for the class and the id of each voxel."""
-    counted = np.where(np.isin(kinds, list(things)), ids, 0).astype(np.int64)
-    return kinds.astype(np.int64) * LARGEST_ID + counted
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> Float64[np.ndarray, " class"]:

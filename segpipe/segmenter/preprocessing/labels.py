@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Integer
 from scipy import ndimage
 
+from segpipe.images.borders import EXACT
 from segpipe.images.grid import Triple
 from segpipe.segmenter.preprocessing.classes import NOT_ANNOTATED
 from segpipe.segmenter.preprocessing.resampling import (
@@ -64,6 +65,11 @@ def resample_instances(
     """
     if classes.shape == ids.shape:
         return np.ascontiguousarray(ids)
+    if ids.dtype.itemsize > EXACT:  # beside the class they might not fit
+        known = np.union1d(np.zeros(1, ids.dtype), ids)
+        numbers = np.searchsorted(known, ids).astype(np.int32)
+        resampled: np.ndarray = known[resample_instances(numbers, drawn, classes)]
+        return resampled
     step = max(0, int(drawn.max())) + 1
     pairs = np.where((ids > 0) & (drawn > 0), ids.astype(np.int64) * step + drawn, 0)
     i, j, k = classes.shape

@@ -16,6 +16,11 @@ from segpipe.project.errors import DataError
 from segpipe.tools.importing.reading import hdf5
 from segpipe.tools.importing.reading.instances import check_grid, join_masks
 from segpipe.tools.importing.reading.painting import Holders, Painting
+from segpipe.tools.importing.reading.panoptic import (
+    Segments,
+    draw_segments,
+    names_of,
+)
 from segpipe.tools.importing.reading.shapes.canvas import Canvas
 from segpipe.tools.importing.reading.shapes.drawing import Drawing
 from segpipe.tools.importing.reading.vocabulary import REST, Source
@@ -33,12 +38,14 @@ class Drawn:
         names: Name of the structure of each mask; empty for all else.
         apart: Whether each file is the mask of one instance.
         drawing: The shapes, if the file is a document of them.
+        segments: What a document says of the ids in the file, if it is panoptic.
     """
 
     files: tuple[Path, ...]
     names: tuple[str, ...] = ()
     apart: bool = False
     drawing: Drawing | None = field(default=None, compare=False, repr=False)
+    segments: Segments | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ def read_drawn(
         drawn: The files.
         rules: How they become a label map.
         notes: Receives what is dropped and assumed.
-        grid: The grid of the image, on which shapes are drawn.
+        grid: The grid of the image, on which shapes and segments are drawn.
 
     Raises:
         DataError: If a file is damaged, a mask holds several values, masks lie on
@@ -122,6 +129,11 @@ def read_drawn(
         if rules.instances:
             return canvas.draw_instances(drawn.drawing, sources)
         return canvas.draw_structures(drawn.drawing, sources)
+    if drawn.segments is not None:
+        assert grid is not None
+        (path,) = drawn.files
+        said = notes.dropped[path], notes.assumed[path]
+        return draw_segments(drawn.segments, rules.sources, grid, *said)
     if drawn.apart:
         masks = ((file, _read_mask(file, rules, notes)) for file in drawn.files)
         return join_masks(masks, overlap=rules.overlap, dropped=notes.dropped)
@@ -138,6 +150,8 @@ def names_in(drawn: Drawn) -> tuple[str, ...]:
     """The names that files give to structures: of masks, of segments or of shapes."""
     if drawn.drawing is not None:
         return drawn.drawing.names
+    if drawn.segments is not None:
+        return names_of(drawn.segments)
     if drawn.names:
         return drawn.names
     return tuple(segment.name for segment in slicer.find_segments(drawn.files[0]))

@@ -9,6 +9,7 @@ from segpipe.project.errors import DataError
 from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.finding.sources import RawCases
 from segpipe.tools.importing.reading.labels import Drawn, LabelRules, names_in
+from segpipe.tools.importing.reading.panoptic import UNTOLD
 from segpipe.tools.importing.reading.shapes import geojson
 from segpipe.tools.importing.reading.vocabulary import (
     BACKGROUND,
@@ -17,6 +18,7 @@ from segpipe.tools.importing.reading.vocabulary import (
     Structures,
     are_united,
     refuse_unseen,
+    sources_in,
     sources_of,
     values_of,
     with_rest,
@@ -38,12 +40,13 @@ def choose_named(
             for name in _names(drawn):
                 seen.setdefault(name, drawn.files[0])
             _refuse_grey(drawn, options)
-    structures = dict(with_rest(options.structures or _all(seen), sorted(seen)))
+    first = raw.cases[0].label
+    structures = dict(with_rest(_wanted(options, seen), sorted({*seen} - {*UNTOLD})))
+    structures = _with_untold(structures, seen, existing)
     unknown = structures.pop(IGNORE, None)
     refuse_unseen(_names_of(structures), seen)
     if unknown is not None:
         refuse_unseen(_names_of({IGNORE: unknown}), seen)
-    first = raw.cases[0].label
     if are_united(structures):
         united = unite(structures, named=True, existing=existing)
         rules = replace(rules, sources=united.sources, holders=united.holders)
@@ -75,10 +78,40 @@ def choose_named(
     return replace(choice, ignore=ignore, rules=rules, values=kept)
 
 
-def _all(seen: Collection[str]) -> Structures:
-    """All names as structures; what QuPath ignores is not annotated."""
-    found = {name: (name,) for name in sorted(seen) if name != geojson.IGNORED}
-    return found | ({IGNORE: (geojson.IGNORED,)} if geojson.IGNORED in seen else {})
+def _wanted(options: ImportOptions, seen: Collection[str]) -> Structures:
+    """The structures of the options; or all names, if they say of none what it is.
+
+    What QuPath ignores is not annotated.
+    """
+    given = options.structures
+    if sources_in(given) - {*UNTOLD}:
+        return given
+    names = sorted({*seen} - {geojson.IGNORED, *UNTOLD})
+    found: Structures = {name: (name,) for name in names}
+    ignored = {IGNORE: (geojson.IGNORED,)} if geojson.IGNORED in seen else {}
+    return {**found, **ignored, **given}
+
+
+def _with_untold(
+    structures: Structures, seen: Mapping[str, Path], existing: Description | None
+) -> dict[str, int | tuple[Source, ...]]:
+    """The structures, and what nobody told of segments as not annotated.
+
+    Raises:
+        DataError: If the data that the new cases join know no such voxels.
+    """
+    found, named = dict(structures), sources_in(structures)
+    left = tuple(one for one in UNTOLD if one in seen and one not in named)
+    if left and existing is not None and existing.ignore is None:
+        raise DataError(
+            f"{seen[left[0]]}: expected all pixels in a segment of its own, as the "
+            f"data to add to have no ignore, found {' and '.join(left)}; say that they "
+            f"are background: --structure 'background={','.join(left)}'"
+        )
+    if left:
+        known = found.get(IGNORE, ())
+        found[IGNORE] = (*known, *left) if isinstance(known, tuple) else left
+    return found
 
 
 def _names_of(structures: Structures) -> dict[str, None]:

@@ -85,6 +85,11 @@ def _check_options(raw: RawCases, options: ImportOptions) -> None:
             "--binarize: expected none beside --instances, found one; instance ids "
             "are no grey values: leave one of the two out"
         )
+    if options.instances and any(case.drawn.segments for case in raw.cases):
+        raise DataError(
+            "--instances: expected none beside a panoptic document, whose things keep "
+            "their ids, found it; leave it out"
+        )
     masks = any(case.drawn.names for case in raw.cases)
     if masks and (options.instances or options.ignore is not None):
         raise DataError(

@@ -23,6 +23,7 @@ from segpipe.tools.importing.conversion import (
 )
 from segpipe.tools.importing.finding.sources import RawCase, RawCases
 from segpipe.tools.importing.reading.labels import Drawn, Notes, read_drawn
+from segpipe.tools.importing.reading.panoptic import draw_instances
 from segpipe.tools.importing.reading.series import on_series
 from segpipe.tools.importing.writing.ledger import LedgerLine
 
@@ -191,11 +192,12 @@ def _write_labels(
     drawn = read_drawn(case.drawn, conversion.rules, notes, grid)
     label = _placed(drawn, grid, conversion, case, notes)
     array, wrote = label.array, [f"labelsTr/{file}"]
-    if options.instances:
-        ids = np.where(array == conversion.ignore, 0, array)
-        array = _structure_of(array, conversion)
+    ids = _ids_of(case.drawn, array, conversion)
+    if ids is not None:
         wrote.append(f"instancesTr/{file}")
         write_label(data / wrote[1], compact(ids), label.grid)
+    if options.instances:
+        array = _structure_of(array, conversion)
     write_label(data / wrote[0], compact(array), label.grid)
     lines = _read_as(case.drawn, "", wrote)
     if case.instances is not None:
@@ -215,6 +217,16 @@ def _write_labels(
     return lines
 
 
+def _ids_of(
+    drawn: Drawn, array: Integer[np.ndarray, "i j k"], conversion: Conversion
+) -> Integer[np.ndarray, "i j k"] | None:
+    """The instance ids of what was drawn, of which array was read; None if none are."""
+    ids = array if conversion.options.instances else None
+    if drawn.segments is not None and conversion.regions_class_order is None:
+        ids = draw_instances(drawn.segments, conversion.rules.sources)
+    return None if ids is None else np.where(array == conversion.ignore, 0, ids)
+
+
 def _structure_of(
     ids: Integer[np.ndarray, "i j k"], conversion: Conversion
 ) -> Integer[np.ndarray, "i j k"]:
@@ -231,6 +243,8 @@ def _read_as(drawn: Drawn, by: str, wrote: list[str]) -> list[Line]:
         return [(path, f"mask of an instance{by}", wrote) for path in drawn.files]
     if drawn.drawing is not None:
         return [(drawn.files[0], f"shapes{by}", wrote)]
+    if drawn.segments is not None:
+        return [(drawn.files[0], "segments", wrote)]
     if not drawn.names:
         return [(drawn.files[0], f"label map{by}", wrote)]
     pairs = zip(drawn.files, drawn.names, strict=True)

@@ -1,8 +1,8 @@
-"""Documents that hold the shapes on all images: what they say, and how to import."""
+"""Documents that hold the labels of all images: what they say, and how to import."""
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +13,16 @@ from segpipe.tools.importing.finding.documents import (
     SUFFIXES,
     case_names,
     find_images,
+    folder_of,
     kind_of,
-    read_document,
+    read_drawings,
 )
 from segpipe.tools.importing.proposal.images import look_at_images
 from segpipe.tools.importing.proposal.labels import Meaning, propose_overlaps
 from segpipe.tools.importing.proposal.patients import list_cases, propose_patients
 from segpipe.tools.importing.proposal.values import BUDGET_S, measure_overlaps
 from segpipe.tools.importing.reading.painting import Painting
+from segpipe.tools.importing.reading.panoptic import Segments
 from segpipe.tools.importing.reading.shapes import geojson
 from segpipe.tools.importing.reading.shapes.drawing import Drawing, extent_of, stamps
 from segpipe.tools.importing.reading.vocabulary import IGNORE, is_plain
@@ -56,25 +58,50 @@ def look_at_documents(
 
 
 def _look_at_document(source: Path, path: Path) -> tuple[list[str], Meaning]:
-    drawings, inside = read_document(path), path.relative_to(source).as_posix()
-    lines = [f"{inside}: {kind_of(path)}, {count_shapes(drawings)}"]
-    files = find_images(source, None, drawings)
+    drawn, inside = read_drawings(path), path.relative_to(source).as_posix()
+    drawings = {name: one.drawing for name, one in drawn.items() if one.drawing}
+    segments = [one.segments for one in drawn.values() if one.segments]
+    counted = count_segments(segments) if segments else count_shapes(drawings)
+    lines = [f"{inside}: {kind_of(path)}, {counted}"]
+    files = find_images(source, None, drawn, without=folder_of(path))
     missing = [name for name, found in files.items() if not found]
-    if missing or not any(one.shapes for one in drawings.values()):
+    if missing or not (segments or any(one.shapes for one in drawings.values())):
         what = f"no file of {len(missing)} images, as {missing[0]}" if missing else ""
         return [*lines, what or "nothing to import"], Meaning(())
     options = ImportOptions(labels=inside, images=_folder(source, files))
     if any(len(found) > 1 for found in files.values()) and options.images is None:
         lines.append("several files of one name: where are the images? --images FOLDER")
         return lines, Meaning(())
-    cases = sorted(case_names(drawings).values())
+    cases = sorted(case_names(drawn).values())
     first = [found[0] for found in files.values()]
     image = look_at_images(first, ImportOptions())
     lines += [list_cases(cases), *image.lines(first[0])]
     options = replace(options, grey=image.grey)
     options, line = propose_patients(options, source, cases)
-    found, said = propose_shapes(options, path, drawings)
+    if segments:
+        found, said = _propose_segments(options, segments)
+    else:
+        found, said = propose_shapes(options, path, drawings)
     return [*lines, line, *said], Meaning((found,))
+
+
+def count_segments(segments: Sequence[Segments]) -> str:
+    """The number of images and of the segments of each kind, in a line."""
+    counts = Counter(kind for one in segments for kind in one.kinds.values())
+    return f"segments on {len(segments)} images: {_listed(counts)}"
+
+
+def _propose_segments(
+    options: ImportOptions, segments: Sequence[Segments]
+) -> tuple[ImportOptions, list[str]]:
+    """Propose each kind as a structure, and say of which ids are kept."""
+    names = sorted({kind for one in segments for kind in one.kinds.values()})
+    kept = [name for name in names if name in segments[0].things]
+    lines = [f"instances of {', '.join(kept)}"] if kept else []
+    lines.append("pixels of no segment and crowds are not annotated")
+    structures = {name: (name,) for name in names}
+    plain = all(map(is_plain, names))
+    return replace(options, structures=structures if plain else {}), lines
 
 
 def _folder(source: Path, files: Mapping[str, list[Path]]) -> str | None:
@@ -89,9 +116,13 @@ def _folder(source: Path, files: Mapping[str, list[Path]]) -> str | None:
 def count_shapes(drawings: Mapping[str, Drawing]) -> str:
     """The number of images and of the shapes of each kind, in a line."""
     counts = Counter(shape.name for one in drawings.values() for shape in one.shapes)
+    return f"shapes on {len(drawings)} images: {_listed(counts)}"
+
+
+def _listed(counts: Counter[str]) -> str:
     kinds = ", ".join(f"{name} {number}" for name, number in counts.most_common(SHOWN))
     more = f" and {len(counts) - SHOWN} kinds more" if len(counts) > SHOWN else ""
-    return f"shapes on {len(drawings)} images: {kinds or 'none'}{more}"
+    return f"{kinds or 'none'}{more}"
 
 
 def propose_shapes(

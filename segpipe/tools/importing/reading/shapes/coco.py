@@ -5,7 +5,9 @@ down the columns; packed ones are decoded as rleFrString of the COCO API does.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -27,28 +29,34 @@ MOST_BITS = 40  # of a packed run length
 SHOWN = 4  # faults listed in an error
 
 
-class _Model(BaseModel):
+class Part(BaseModel):
+    """A part of a document of COCO; what it holds besides is left alone."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class _Picture(_Model):
+class Picture(Part):
+    """An image of the document."""
+
     id: int | str
     file_name: str
     width: int
     height: int
 
 
-class _Category(_Model):
+class Category(Part):
+    """A kind of objects."""
+
     id: int | str
     name: str
 
 
-class _Lengths(_Model):
+class _Lengths(Part):
     size: tuple[int, int]
     counts: list[int] | str
 
 
-class _Annotation(_Model):
+class _Annotation(Part):
     id: int | str | None = None
     image_id: int | str
     category_id: int | str
@@ -56,28 +64,36 @@ class _Annotation(_Model):
     iscrowd: int | bool = 0
 
 
-class _Coco(_Model):
-    images: list[_Picture]
+class _Coco(Part):
+    images: list[Picture]
     annotations: list[_Annotation]
-    categories: list[_Category]
+    categories: list[Category]
+
+
+Document = TypeVar("Document", bound=Part)
 
 
 def is_coco(path: Path) -> bool:
     """Whether a file is JSON with the keys of COCO's format, perhaps damaged."""
+    return has_keys(path, KEYS)
+
+
+def has_keys(path: Path, keys: Collection[bytes]) -> bool:
+    """Whether a file is JSON in which all keys stand, with their quotes."""
     if path.suffix.lower() != ".json" or not path.is_file():
         return False
     content = read_bounded(path)
-    return all(key in content for key in KEYS)
+    return all(key in content for key in keys)
 
 
-def read_coco(path: Path) -> dict[str, Drawing]:
-    """Read the drawing of each image, by the name of its file in the document.
+def parse(path: Path, kind: type[Document]) -> Document:
+    """Read a document of COCO as what it is.
 
     Raises:
-        DataError: If it is damaged, contradicts itself, or has objects without outline.
+        DataError: If it is missing, too large or damaged, or lacks a part.
     """
     try:
-        document = _Coco.model_validate_json(read_bounded(path))
+        return kind.model_validate_json(read_bounded(path))
     except ValidationError as error:
         listed = error.errors(include_url=False, include_input=False)[:SHOWN]
         faults = "; ".join(
@@ -88,15 +104,58 @@ def read_coco(path: Path) -> dict[str, Drawing]:
             f"{path}: expected COCO's images, annotations and categories, found "
             f"{faults}; export it again"
         ) from error
-    pictures = {picture.id: picture for picture in document.images}
-    kinds = {category.id: category.name for category in document.categories}
-    if len(kinds) < len(document.categories):
-        ids = Counter(category.id for category in document.categories)
+
+
+def check_pictures(path: Path, pictures: list[Picture]) -> None:
+    """Check the images of a document.
+
+    Raises:
+        DataError: If one has no usual size, or two have one id or name.
+    """
+    for picture in pictures:
+        size = picture.width, picture.height
+        if min(size) < 1 or size[0] * size[1] > MOST_PIXELS:
+            raise DataError(
+                f"{path}: expected the size of {picture.file_name} in pixels, found "
+                f"{size[0]} x {size[1]}; export it again"
+            )
+    ids = {picture.id for picture in pictures}
+    names = {picture.file_name for picture in pictures}
+    if len(names) < len(pictures) or len(ids) < len(pictures):
+        raise DataError(
+            f"{path}: expected one entry of each image, found an id or file_name twice;"
+            " export it again"
+        )
+
+
+def index_categories(
+    path: Path, categories: Sequence[Category]
+) -> dict[int | str, str]:
+    """The names of the categories of a document by their ids.
+
+    Raises:
+        DataError: If two have one id.
+    """
+    kinds = {category.id: category.name for category in categories}
+    if len(kinds) < len(categories):
+        ids = Counter(category.id for category in categories)
         twice = next(one for one, number in ids.items() if number > 1)
         raise DataError(
             f"{path}: expected one category of each id, found {twice} twice; give each "
             "its own, and export it again"
         )
+    return kinds
+
+
+def read_coco(path: Path) -> dict[str, Drawing]:
+    """Read the drawing of each image, by the name of its file in the document.
+
+    Raises:
+        DataError: If it is damaged, contradicts itself, or has objects without outline.
+    """
+    document = parse(path, _Coco)
+    kinds = index_categories(path, document.categories)
+    pictures = {picture.id: picture for picture in document.images}
     shapes: dict[int | str, list[Shape]] = defaultdict(list)
     for place, one in enumerate(document.annotations):
         where = f"annotation {place if one.id is None else one.id}"
@@ -111,19 +170,7 @@ def read_coco(path: Path) -> dict[str, Drawing]:
         shapes[picture.id].append(
             Shape(kinds[one.category_id], parts, bool(one.iscrowd))
         )
-    for picture in document.images:
-        size = picture.width, picture.height
-        if min(size) < 1 or size[0] * size[1] > MOST_PIXELS:
-            raise DataError(
-                f"{path}: expected the size of {picture.file_name} in pixels, found "
-                f"{size[0]} x {size[1]}; export it again"
-            )
-    names = [picture.file_name for picture in document.images]
-    if len(set(names)) < len(names) or len(pictures) < len(names):
-        raise DataError(
-            f"{path}: expected one entry of each image, found an id or file_name twice;"
-            " export it again"
-        )
+    check_pictures(path, document.images)
     return {
         picture.file_name: Drawing(
             tuple(shapes[picture.id]), (picture.width, picture.height)

@@ -13,7 +13,7 @@ from segpipe.tools.importing.conversion import ImportOptions
 from segpipe.tools.importing.proposal.look import look
 from segpipe.tools.importing.run import import_dataset
 from tests.support.projects import VERIFY
-from tests.support.sources import noise, write_coco, write_png
+from tests.support.sources import noise, write_coco, write_panoptic, write_png
 
 DOCUMENT = "annotations.json"
 
@@ -116,3 +116,22 @@ def test_a_document_that_states_a_huge_image_costs_no_memory(tmp_path: Path) -> 
     with pytest.raises(DataError, match=r"a\.png|annotations\.json"):
         import_dataset(tmp_path, tmp_path / "data", found.proposals[0])
     assert not (tmp_path / "data").exists()
+
+
+def test_a_panoptic_document_is_proposed_and_comes_in(tmp_path: Path) -> None:
+    """The PNG files of ids, which have the names of the images, are no images."""
+    write_panoptic(tmp_path / "s")
+    found = look(tmp_path / "s")
+
+    wanted = ImportOptions(
+        labels="panoptic.json", structures={"cell": ("cell",), "sky": ("sky",)}
+    )
+    assert found.proposals == (wanted,)
+    assert found.doubt == ""
+    counted = "panoptic.json: COCO panoptic, segments on 2 images: cell 6, sky 2"
+    assert counted in found.lines
+    assert "instances of cell" in found.lines
+    assert not [line for line in found.lines if "not used" in line]
+    import_dataset(tmp_path / "s", tmp_path / "data", wanted)
+    verify.run(VERIFY, networks={}, paths=Paths(tmp_path))
+    assert len(list((tmp_path / "data" / "instancesTr").iterdir())) == 2
