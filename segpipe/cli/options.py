@@ -1,6 +1,9 @@
 """Options: what commands share: panels of --help, and the rules of their options."""
 
+import gc
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +25,24 @@ PasswordFile = Annotated[
     Path | None,
     typer.Option(help="File that holds the password of who signs; else it is asked."),
 ]
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import what a command needs without looking for garbage meanwhile.
+
+    Python looks for it after each few hundred new objects. torch and MLflow make a
+    million, which all stay: a quarter of the time was spent in vain. They are frozen,
+    so that no later look goes over them, either.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
 
 
 def parse_numbers(option: str, text: str | None) -> tuple[float, ...] | None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from segpipe.cli.options import STAGES
+from segpipe.cli.options import STAGES, importing
 from segpipe.cli.project import (
     HERE,
     read_compute,
@@ -23,7 +23,8 @@ app = typer.Typer()
 @app.command(rich_help_panel=STAGES)
 def code() -> None:
     """Digest the code behind each stage, so that DVC sees which stages changed."""
-    from segpipe.stages import code as stage
+    with importing():
+        from segpipe.stages import code as stage
 
     stage.run(networks=read_networks(), paths=HERE)
 
@@ -31,7 +32,8 @@ def code() -> None:
 @app.command(rich_help_panel=STAGES)
 def verify() -> None:
     """Check the data set, and report all faults of all cases at once."""
-    from segpipe.stages import verify as stage
+    with importing():
+        from segpipe.stages import verify as stage
 
     models = {name: read_train_params(name) for name in read_list("models", str)}
     stage.run(
@@ -44,8 +46,9 @@ def verify() -> None:
 @app.command(rich_help_panel=STAGES)
 def split() -> None:
     """Choose test set and folds by patient."""
-    from segpipe.planning.sides.assignment import SplitParams
-    from segpipe.stages import split as stage
+    with importing():
+        from segpipe.planning.sides.assignment import SplitParams
+        from segpipe.stages import split as stage
 
     stage.run(read_section("split", SplitParams), paths=HERE)
 
@@ -53,8 +56,9 @@ def split() -> None:
 @app.command(rich_help_panel=STAGES)
 def plan() -> None:
     """Profile the data set; choose spacing, normalization, patch and batch size."""
-    from segpipe.planning.params import PlanParams
-    from segpipe.stages import plan as stage
+    with importing():
+        from segpipe.planning.params import PlanParams
+        from segpipe.stages import plan as stage
 
     models = {name: read_train_params(name) for name in read_list("models", str)}
     stage.run(read_section("plan", PlanParams), models=models, paths=HERE)
@@ -63,7 +67,8 @@ def plan() -> None:
 @app.command(rich_help_panel=STAGES)
 def preprocess() -> None:
     """Reorient, resample and normalize every case."""
-    from segpipe.stages import preprocess as stage
+    with importing():
+        from segpipe.stages import preprocess as stage
 
     stage.run(read_section("preprocess", stage.PreprocessParams), paths=HERE)
 
@@ -71,7 +76,8 @@ def preprocess() -> None:
 @app.command(rich_help_panel=STAGES)
 def annotate() -> None:
     """Choose which voxels count as annotated: all, or those of a few slices."""
-    from segpipe.stages import annotate as stage
+    with importing():
+        from segpipe.stages import annotate as stage
 
     stage.run(read_section("annotate", stage.AnnotateParams), paths=HERE)
 
@@ -79,7 +85,8 @@ def annotate() -> None:
 @app.command(rich_help_panel=STAGES)
 def weigh() -> None:
     """Compute the border-weight map and the class counts of every case."""
-    from segpipe.stages import weigh as stage
+    with importing():
+        from segpipe.stages import weigh as stage
 
     stage.run(read_section("weigh", stage.WeighParams), paths=HERE)
 
@@ -90,8 +97,9 @@ def train(model: Model, fold: Fold) -> None:
 
     Example: segpipe train --model unet3d --fold 0
     """
-    from segpipe.cli.observing.observer import observe
-    from segpipe.stages import train as stage
+    with importing():
+        from segpipe.cli.observing.observer import observe
+        from segpipe.stages import train as stage
 
     stage.run(
         read_train_params(model),
@@ -106,7 +114,8 @@ def train(model: Model, fold: Fold) -> None:
 @app.command(rich_help_panel=STAGES)
 def predict(model: Model) -> None:
     """Segment the test cases with the mean of a model's folds."""
-    from segpipe.stages import predict as stage
+    with importing():
+        from segpipe.stages import predict as stage
 
     stage.run(
         read_section("predict", stage.PredictParams),
@@ -120,7 +129,8 @@ def predict(model: Model) -> None:
 @app.command(rich_help_panel=STAGES)
 def evaluate(model: Model) -> None:
     """Compare predictions with references, by case and structure."""
-    from segpipe.stages import evaluate as stage
+    with importing():
+        from segpipe.stages import evaluate as stage
 
     stage.run(read_section("evaluate", stage.EvaluateParams), model=model, paths=HERE)
 
@@ -128,7 +138,8 @@ def evaluate(model: Model) -> None:
 @app.command(rich_help_panel=STAGES)
 def report() -> None:
     """Write one page with all models side by side."""
-    from segpipe.stages import report as stage
+    with importing():
+        from segpipe.stages import report as stage
 
     stage.run(
         read_section("report", stage.ReportParams),

@@ -1,10 +1,15 @@
 """The memory that a pass through a network takes, from the shapes of its layers."""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from segpipe.networks.build import (
     NetworkSpec,
@@ -23,6 +28,14 @@ WEIGHTS_KEPT = 4
 # layers of a classifier, whose outputs are small.
 WIDE = 7
 COPIES = 2
+# Functions whose output has the shape of their first argument.
+UNSHAPED = (
+    functional.batch_norm,
+    functional.instance_norm,
+    functional.leaky_relu,
+    functional.prelu,
+    torch.prelu,
+)
 
 
 @cache
@@ -96,7 +109,40 @@ def _pass(
         for layer in network.modules()
         if not list(layer.children())
     ]
-    logits = apply_network(network, image, slice_axis)
+    with _Shapes():
+        logits = apply_network(network, image, slice_axis)
     for hook in hooks:
         hook.remove()
     return layers, logits.numel()
+
+
+class _Shapes(TorchFunctionMode):
+    """Computes some shapes on the meta device without torch's own code for them.
+
+    That code, in Python, imports torch's compiler: a second of each process.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The output of a function, of which only the shape counts."""
+        named = kwargs or {}
+        if func in UNSHAPED:
+            return torch.empty_like(args[0])
+        if func is torch.cat:
+            return _joined(*args, **named)
+        if func in (torch.add, Tensor.add) and not named:
+            shapes = [value.shape for value in args if isinstance(value, Tensor)]
+            return args[0].new_empty(np.broadcast_shapes(*shapes))
+        return func(*args, **named)
+
+
+def _joined(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """As ``torch.cat``, of which only the shape counts."""
+    shape = list(tensors[0].shape)
+    shape[dim] = sum(tensor.shape[dim] for tensor in tensors)
+    return tensors[0].new_empty(shape)

@@ -157,7 +157,10 @@ def set_process(compute: Compute) -> None:
     torch.set_num_threads(compute.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     warn_only = compute.device.type == "cuda"
-    torch.use_deterministic_algorithms(mode=True, warn_only=warn_only)
+    if compute.compile:  # tells torch's compiler, too, whose import takes a second
+        torch.use_deterministic_algorithms(mode=True, warn_only=warn_only)
+    else:
+        torch.set_deterministic_debug_mode("warn" if warn_only else "error")
     # No code here reads memory before it writes it, so filling is not needed.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

@@ -1,8 +1,9 @@
 """Optimizers and learning-rate schedules."""
 
+import inspect
 import math
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from pydantic import Field
@@ -10,6 +11,8 @@ from torch import nn
 from torch.nn import Parameter
 
 from segpipe.project.params import Params, is_off
+
+Kind = TypeVar("Kind", bound=torch.optim.Optimizer)
 
 # Length of a training for each budget: docs/decisions/0024-residual-encoder.md.
 BUDGETS = {
@@ -53,19 +56,31 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """Build the optimizer of a section ``optimizer``."""
     if params.name == "sgd":
-        return torch.optim.SGD(
+        return _light(torch.optim.SGD)(
             weights,
             lr=params.learning_rate,
             momentum=params.momentum,
             nesterov=params.nesterov,
             weight_decay=params.weight_decay,
         )
-    return torch.optim.AdamW(
+    return _light(torch.optim.AdamW)(
         weights,
         lr=params.learning_rate,
         betas=(params.momentum, 0.999),
         weight_decay=params.weight_decay,
     )
+
+
+def _light(kind: type[Kind]) -> type[Kind]:
+    """The same optimizer without the guards of torch's compiler.
+
+    A guard does nothing in a step that is not compiled, and ours never is. But its
+    first call imports the compiler, which takes a second of each training.
+    """
+    guarded = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    plain = {name: inspect.unwrap(getattr(kind, name)) for name in guarded}
+    step = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), {**plain, "step": step})
 
 
 def learning_rate(params: OptimizerParams, *, step: int, steps: int) -> float:

@@ -4,11 +4,13 @@ import itertools
 
 import pytest
 import torch
+from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from segpipe.networks.build import NetworkSpec, apply_network, build_network
 from segpipe.networks.memory import (
     FLOAT_BYTES,
+    OUTPUTS_KEPT,
     WEIGHTS_KEPT,
     forward_bytes,
     training_memory_gb,
@@ -129,3 +131,28 @@ def test_the_weights_of_the_papers_v_net_are_counted_whole() -> None:
         _, of_weights = training_memory_gb(build_network(paper), (32, 32, 32), None)
 
     assert of_weights == pytest.approx(65_175_314 * FLOAT_BYTES * WEIGHTS_KEPT / 1e9)
+
+
+@pytest.mark.parametrize(
+    "name", ["unet2d", "unet3d", "vnet", "resenc3d", "context", "fcn8s", "segnet"]
+)
+def test_the_shapes_are_those_that_the_layers_give(name: str) -> None:
+    """A tile's layers on the CPU, one by one, against the sums without any values."""
+    flat = spec(name).dimensions == 2
+    size, axis = ((1, 64, 64), 0) if flat else ((32, 32, 32), None)
+    network = spec(name, size, width=2)
+    with torch.device("meta"):
+        of_patch, _ = training_memory_gb(build_network(network), size, axis)
+    sizes: list[int] = []
+
+    def look(_: nn.Module, given: tuple[torch.Tensor, ...], out: torch.Tensor) -> None:
+        sizes.append(out.numel())
+
+    built = build_network(network)
+    for layer in built.modules():
+        if not list(layer.children()):
+            layer.register_forward_hook(look)
+    with torch.no_grad():
+        apply_network(built, torch.zeros(1, 1, *size), axis)
+
+    assert of_patch == sum(sizes) * FLOAT_BYTES * OUTPUTS_KEPT / 1e9

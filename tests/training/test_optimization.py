@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -104,3 +107,67 @@ def test_the_average_has_what_batch_normalization_counted() -> None:
     assert average.running_mean is not None
     assert network.running_mean.any()
     assert torch.equal(average.running_mean, network.running_mean)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({"nesterov": True, "momentum": 0.9, "weight_decay": 0.1}, torch.optim.SGD),
+        ({"name": "adamw", "momentum": 0.9, "weight_decay": 0.1}, torch.optim.AdamW),
+    ],
+)
+def test_its_steps_and_its_state_are_those_of_torchs_own(
+    given: dict[str, object], kind: type[torch.optim.Optimizer]
+) -> None:
+    """To the last bit, also where the state is kept and loaded half way."""
+    made = params(**given)
+    settings = {"lr": 0.1, "weight_decay": 0.1}
+    own = (
+        {"momentum": 0.9, "nesterov": True}
+        if kind is torch.optim.SGD
+        else {"betas": (0.9, 0.999)}
+    )
+
+    def train(build) -> tuple[torch.Tensor, str]:
+        weight = torch.nn.Parameter(torch.linspace(-1, 1, 7))
+        optimizer = build(weight)
+        for step in range(6):
+            if step == 3:
+                state, optimizer = optimizer.state_dict(), build(weight)
+                optimizer.load_state_dict(state)
+            optimizer.zero_grad(set_to_none=True)
+            (weight.sin() * (step + 1)).square().sum().backward()
+            optimizer.step()
+        return weight.detach(), str(optimizer.state_dict())
+
+    weight, state = train(lambda one: build_optimizer(made, [one]))
+    expected, known = train(lambda one: kind([one], **settings, **own))
+
+    assert torch.equal(weight, expected)
+    assert state == known
+
+
+def test_no_training_imports_the_compiler_that_it_does_not_use() -> None:
+    """It takes a second of each process: settings, tiles and steps leave it alone."""
+    code = (
+        "import sys, torch\n"
+        "from segpipe.networks.build import NetworkSpec\n"
+        "from segpipe.networks.memory import forward_bytes\n"
+        "from segpipe.segmenter.compute import ComputeParams, build_compute\n"
+        "from segpipe.training.optimization import OptimizerParams, build_optimizer\n"
+        "build_compute(ComputeParams(device='cpu', precision='fp32', threads=1,"
+        " workers=0, compile=False, engine='torch'))\n"
+        "for name in ('unet3d', 'vnet'):\n"
+        "    spec = NetworkSpec(name=name, in_channels=1, out_channels=2,"
+        " base_channels=2, padding='same')\n"
+        "    forward_bytes(spec, (16, 16, 16), None)\n"
+        "weight = torch.nn.Parameter(torch.zeros(1))\n"
+        f"made = OptimizerParams(**{params().model_dump()!r})\n"
+        "optimizer = build_optimizer(made, [weight])\n"
+        "weight.sum().backward()\n"
+        "optimizer.step()\n"
+        "assert torch.are_deterministic_algorithms_enabled()\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True)
