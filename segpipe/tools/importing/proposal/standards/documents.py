@@ -25,7 +25,7 @@ from segpipe.tools.importing.reading.painting import Painting
 from segpipe.tools.importing.reading.panoptic import Segments
 from segpipe.tools.importing.reading.shapes import geojson
 from segpipe.tools.importing.reading.shapes.drawing import Drawing, extent_of, stamps
-from segpipe.tools.importing.reading.vocabulary import IGNORE, is_plain
+from segpipe.tools.importing.reading.vocabulary import BACKGROUND, IGNORE, is_plain
 
 SHOWN = 6  # kinds listed in a line
 MOST_LOOKED_AT = 1 << 24  # pixels of an image whose shapes are drawn for looking
@@ -95,12 +95,13 @@ def _propose_segments(
     options: ImportOptions, segments: Sequence[Segments]
 ) -> tuple[ImportOptions, list[str]]:
     """Propose each kind as a structure, and say of which ids are kept."""
-    names = sorted({kind for one in segments for kind in one.kinds.values()})
+    found = {kind for one in segments for kind in one.kinds.values()}
+    names = sorted(found - {BACKGROUND})  # which is what no structure is
     kept = [name for name in names if name in segments[0].things]
     lines = [f"instances of {', '.join(kept)}"] if kept else []
     lines.append("pixels of no segment and crowds are not annotated")
     structures = {name: (name,) for name in names}
-    plain = all(map(is_plain, names))
+    plain = all(is_plain(name) or name == IGNORE for name in names)
     return replace(options, structures=structures if plain else {}), lines
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from segpipe.dataset.description import read_description
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.stages import verify
@@ -135,3 +136,25 @@ def test_a_panoptic_document_is_proposed_and_comes_in(tmp_path: Path) -> None:
     import_dataset(tmp_path / "s", tmp_path / "data", wanted)
     verify.run(VERIFY, networks={}, paths=Paths(tmp_path))
     assert len(list((tmp_path / "data" / "instancesTr").iterdir())) == 2
+
+
+def test_a_kind_that_is_the_background_or_unknown_is_proposed_as_such(
+    tmp_path: Path,
+) -> None:
+    """The values of data/ are those without any option."""
+    for name, wanted in (
+        ("background", {"background": 0, "cell": 1, "ignore": 2}),
+        ("ignore", {"background": 0, "cell": 1, "ignore": 2}),
+    ):
+        document = write_panoptic(tmp_path / name)
+        document["categories"][0]["name"] = name
+        (tmp_path / name / "panoptic.json").write_text(json.dumps(document))
+        (found,) = look(tmp_path / name).proposals
+        data = [tmp_path / f"{name} {way}" for way in ("plain", "proposed")]
+        import_dataset(tmp_path / name, data[0], ImportOptions(labels=found.labels))
+        import_dataset(tmp_path / name, data[1], found)
+
+        assert found.structures["cell"] == ("cell",)
+        labels = [one / "labelsTr" / "a.png" for one in data]
+        assert labels[0].read_bytes() == labels[1].read_bytes()
+        assert read_description(data[1]).labels == wanted
