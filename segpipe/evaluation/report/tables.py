@@ -216,7 +216,7 @@ def build_comparison(
                     cells = [_text(reached, digits)] * len(columns)
                     rows.append(Row((f"{name}, observer {other.observer}", *cells)))
     if baselines:
-        seconds = [_text(e.seconds, 2) for e in columns.values()]
+        seconds = [_text(e.seconds, 3) for e in columns.values()]
         rows += [Row(("Cost",)), Row(("CPU seconds a case", *seconds))]
     text = "Only the mean Dice is tested by patient; the other figures describe. "
     if best is not None:
