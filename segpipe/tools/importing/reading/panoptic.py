@@ -97,12 +97,7 @@ def read_panoptic(path: Path) -> dict[str, Segments]:
     coco.check_pictures(path, document.images)
     pictures = {picture.id: picture for picture in document.images}
     categories = coco.index_categories(path, document.categories)
-    things = frozenset(one.name for one in document.categories if one.isthing)
-    if stuff := things & {one.name for one in document.categories if not one.isthing}:
-        raise DataError(
-            f"{path}: expected each category as a thing or as stuff (isthing), found "
-            f"{min(stuff)} as both; give one of them another name"
-        )
+    things = _things(path, document.categories)
     found: dict[str, Segments] = {}
     for place, one in enumerate(document.annotations):
         if one.image_id not in pictures:
@@ -125,6 +120,17 @@ def read_panoptic(path: Path) -> dict[str, Segments]:
             things,
         )
     return found
+
+
+def _things(path: Path, categories: list[_Category]) -> frozenset[str]:
+    """The names of the categories that have instances."""
+    things = frozenset(one.name for one in categories if one.isthing)
+    if stuff := things & {one.name for one in categories if not one.isthing}:
+        raise DataError(
+            f"{path}: expected each category as a thing or as stuff (isthing), found "
+            f"{min(stuff)} as both; give one of them another name"
+        )
+    return things
 
 
 def _png(path: Path, name: str) -> Path:
