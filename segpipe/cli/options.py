@@ -33,14 +33,16 @@ def importing() -> Iterator[None]:
 
     Python looks for it after each few hundred new objects. torch and MLflow make a
     million, which all stay: a quarter of the time was spent in vain. They are frozen,
-    so that no later look goes over them, either.
+    so that no later look goes over them, either; once in a process, since what is
+    frozen is never freed.
     """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
+        if not gc.get_freeze_count():
+            gc.freeze()
         if was_on:
             gc.enable()
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int64
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from segpipe.evaluation.scores import Row, mean_known
 from segpipe.project.documents import Document, Unit, write_text
@@ -36,8 +36,8 @@ class Figures(Document):
         instances: Figures of the instances; None without instance annotation.
         instance_iou: IoU above which two instances match.
         groups: Column of patients.csv to value to the means over its cases.
-        surface_tolerance: Tolerance of surface Dice, in the unit; left out of the file
-            where it is 1.
+        surface_tolerance: Tolerance of surface Dice, in the unit; None in figures that
+            an older segpipe wrote.
     """
 
     format_version: Literal[1]
@@ -51,7 +51,7 @@ class Figures(Document):
     instances: dict[str, Any] | None
     groups: dict[str, dict[str, dict[str, Any]]]
     instance_iou: float = 0.5  # older figures do not say it
-    surface_tolerance: float = Field(1.0, exclude_if=lambda width: width == 1)
+    surface_tolerance: float | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -1,11 +1,13 @@
 """Numbers as people type them."""
 
+import gc
+
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from segpipe.__main__ import app
-from segpipe.cli.options import parse_numbers
+from segpipe.cli.options import importing, parse_numbers
 from segpipe.project.errors import DataError
 
 OPTIONS = {
@@ -50,3 +52,17 @@ def test_a_word_that_is_a_value_is_no_option(tmp_path) -> None:
     result = CliRunner().invoke(app, words)
 
     assert "expected once" not in result.output
+
+
+def test_garbage_is_looked_for_again_after_imports_and_is_frozen_once() -> None:
+    """What a process freezes is never freed, so a second command freezes nothing."""
+    with importing():
+        assert not gc.isenabled()
+    frozen = gc.get_freeze_count()
+    kept = [[] for _ in range(1000)]
+    with importing():
+        pass
+
+    assert gc.isenabled()
+    assert len(kept) == 1000
+    assert 0 < gc.get_freeze_count() <= frozen

@@ -27,6 +27,7 @@ from segpipe.evaluation.report.tables import Evaluated
 from segpipe.evaluation.results import CaseResult, measure_case, sum_up
 from segpipe.images.grid import Grid
 from segpipe.images.instances import components, distance_inside, find_instances
+from segpipe.project.errors import DataError
 from segpipe.segmenter.rules.instances import InstanceRule, divide
 
 log = logging.getLogger(__name__)
@@ -55,9 +56,13 @@ def measure_baselines(
 
     Returns:
         What each method reached, by its name; nothing where no case is tested.
+
+    Raises:
+        DataError: If the figures of the network do not say their tolerance.
     """
     if not methods or not split.test:
         return {}
+    _tolerance(like)
     allowed = sorted({name for fold in folds for name in split.folds[fold].training})
     chosen = allowed[:: -(-len(allowed) // NAMED_BY)]
     slim = cases.model_copy(update={"cases": ()})
@@ -76,6 +81,17 @@ def measure_baselines(
     }
 
 
+def _tolerance(like: Figures) -> float:
+    """The tolerance of surface Dice by which the networks were measured."""
+    if like.surface_tolerance is None:
+        raise DataError(
+            f"the figures of {like.model}: expected the tolerance of surface Dice, by "
+            "which report.baselines are measured, found none, since an older segpipe "
+            f"wrote them; run segpipe evaluate --model {like.model} again"
+        )
+    return like.surface_tolerance
+
+
 def _sum_up(
     method: Method,
     measured: list[tuple[CaseResult, float]],
@@ -90,7 +106,7 @@ def _sum_up(
         cases,
         [cases[name] for name in split.test],
         results,
-        surface_tolerance=like.surface_tolerance,
+        surface_tolerance=_tolerance(like),
         instance_iou=like.instance_iou,
         group_by=tuple(like.groups),
     )
@@ -156,7 +172,7 @@ def _measure(
             drawn,
             predicted,
             ids,
-            surface_tolerance=like.surface_tolerance,
+            surface_tolerance=_tolerance(like),
             instance_iou=like.instance_iou,
         )
         found[method] = (result, seconds)

@@ -9,9 +9,11 @@ import pytest
 
 from segpipe.dataset.case import CaseList, read_cases
 from segpipe.dataset.split import Fold, Split
+from segpipe.evaluation.figures import Figures
 from segpipe.evaluation.report.baselines.measuring import measure_baselines
 from segpipe.evaluation.report.baselines.methods import Method
 from segpipe.images.formats.files import read_label, write_label
+from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from tests.support.evaluations import make_figures
 from tests.support.phantoms import ball, write_dataset
@@ -112,3 +114,22 @@ def test_a_watershed_divides_discs_that_touch_and_components_do_not(
 
 def test_nothing_is_measured_where_nothing_is_tested(project: Paths) -> None:
     assert measured(project, 8) == {}
+
+
+def test_figures_that_say_no_tolerance_are_measured_again(project: Paths) -> None:
+    """An older segpipe left it out; the mend is to write the figures again."""
+    said = make_figures()
+    old = said.model_copy(update={"surface_tolerance": None})
+    cases = read_cases(project.artifacts)
+
+    def measure(like: Figures) -> int:
+        split = sides(cases, 7)
+        return len(
+            measure_baselines(
+                METHODS[:1], cases, split, folds=[0], like=like, data=project.data
+            )
+        )
+
+    with pytest.raises(DataError, match="run segpipe evaluate --model"):
+        measure(old)
+    assert measure(said) == 1
