@@ -1,6 +1,8 @@
 """What tests of several rooms need, made once; heavy imports wait for who asks."""
 
 import fcntl
+import gc
+import importlib
 import multiprocessing
 import os
 import shutil
@@ -13,6 +15,35 @@ import pytest
 
 from segpipe.project.paths import Paths
 from tests.support.shares import begin_with_the_longest
+
+# Packages that segpipe imports. Where it imports them, the hook that checks its types
+# compiles them anew, for a cache of its own: in a fresh environment for ten seconds.
+FOREIGN = (
+    "highdicom",
+    "imagecodecs",
+    "matplotlib.figure",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "nibabel",
+    "scipy.optimize",
+    "scipy.stats",
+    "SimpleITK",
+    "skimage.segmentation",
+    "torch",
+)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Import what all tests import, and look for no garbage before the first test."""
+    gc.disable()
+    if hasattr(session.config, "workerinput"):  # all of the tests run
+        for name in FOREIGN:
+            importlib.import_module(name)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage again, but not among the modules and tests, which stay."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(
