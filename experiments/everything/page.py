@@ -27,8 +27,8 @@ def read_system(study: Path, model: str) -> Row:
     artifacts = Paths(study).artifacts
     training = training_folder(artifacts, model, 0)
     spec = read_combined_spec((segmenter_folder(training),))
-    losses = [row["loss"] for row in read_history(training)]
-    dice = read_figures(artifacts, model).test["dice"]
+    losses = [row["training_loss"] for row in read_history(training)]
+    dice = read_figures(artifacts, model).test["dice_mean"]
     if dice is None or not all(map(math.isfinite, [*losses, dice])):
         raise DataError(
             f"{training}: expected losses and a Dice that are numbers, found {losses} "

@@ -14,6 +14,7 @@ from segpipe.networks.build import (
     build_network,
 )
 from segpipe.networks.catalogue import NETWORKS
+from segpipe.networks.engine import OpenVinoNetwork
 from segpipe.project.errors import DataError
 from segpipe.segmenter.spec import write_networks
 from tests.support.narrow import narrow
@@ -202,3 +203,17 @@ def test_shapes_are_computed_without_a_change_of_the_random_state() -> None:
 
     assert {weight.device.type for weight in network.parameters()} == {"meta"}
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_openvino_gives_the_logits_of_torch(name: str) -> None:
+    torch.manual_seed(0)
+    network = build_network(spec(name, 2)).eval()
+    tiles = torch.randn(2, 2, *PICTURE)
+
+    found = OpenVinoNetwork(network, slice_axis=2, bf16=False, threads=1)(tiles)
+
+    with torch.inference_mode():
+        expected = apply_network(network, tiles, 2)
+    largest = float(expected.abs().max())
+    torch.testing.assert_close(found, expected, atol=2e-4 * largest, rtol=0)

@@ -1,5 +1,7 @@
 import json
+import re
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +65,25 @@ def test_the_pins_of_numerical_packages_count(paths: Paths) -> None:
 
     packages = read(paths, "split")["packages"]
     assert [f"{name}=={version}" for name, version in packages.items()] == pins
+
+
+def test_a_model_of_monai_counts_the_code_around_it_and_monais_version(
+    paths: Paths,
+) -> None:
+    """MONAI's own modules are not of segpipe: their version stands for them."""
+    code.run(networks={"one": "monai/UNet", "other": "unet3d"}, paths=paths)
+    before = read(paths, "train/one")
+    pins = paths.pins.read_text()
+    paths.pins.write_text(re.sub("(?m)^monai==.*$", "monai==9.9.9", pins))
+    code.run(networks={"one": "monai/UNet"}, paths=paths)
+    after = read(paths, "train/one")
+
+    own = {"segpipe.networks.monai", "segpipe.networks.foreign"}
+    assert own <= set(before["modules"])
+    assert "segpipe.networks.unet3d" not in before["modules"]
+    assert before["packages"]["monai"] == version("monai")
+    assert after["modules"] == before["modules"]
+    assert after["packages"] == {**before["packages"], "monai": "9.9.9"}
 
 
 def test_a_model_that_is_no_longer_listed_has_no_file(paths: Paths) -> None:

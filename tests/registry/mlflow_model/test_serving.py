@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from mlflow.exceptions import MlflowException
 from mlflow.models.utils import _enforce_schema
 
 from segpipe.images.grid import Grid
 from segpipe.images.volume import Image
+from segpipe.networks.build import NetworkSpec, build_network
+from segpipe.networks.catalogue import NETWORKS
 from segpipe.project.errors import DataError
 from segpipe.registry.mlflow_model.provenance import FILE, Provenance
 from segpipe.registry.mlflow_model.serving import (
@@ -21,7 +24,8 @@ from segpipe.registry.mlflow_model.serving import (
 )
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import ensemble_digest, segmenter_digest
-from tests.support.segmenters import make_plan, save_segmenter
+from tests.support.narrow import narrow
+from tests.support.segmenters import make_plan, make_segmenter, save_segmenter
 
 AFFINE = np.array([[0, 0, -2, 9], [-0.6, 0.8, 0, 1], [0.8, 0.6, 0, 2], [0, 0, 0, 1]])
 
@@ -34,6 +38,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folds = [
         segmenter_digest(save_segmenter(folder / str(n), plan, seed=n)) for n in (2, 10)
     ]
+    write_provenance(folder, folds)
+    return folder
+
+
+def write_provenance(folder: Path, folds: list[str]) -> None:
     Provenance(
         format_version=1,
         model="m",
@@ -45,13 +54,39 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dirty=False,
         metrics={},
     ).write(folder / FILE)
-    return folder
 
 
 def load(folder: Path) -> RegisteredSegmenter:
     model = RegisteredSegmenter()
     model.load_context(context=SimpleNamespace(artifacts={"segmenter": str(folder)}))
     return model
+
+
+@pytest.mark.parametrize(
+    "network", [name for name in NETWORKS if name.startswith("monai/")] + ["maskrcnn"]
+)
+def test_networks_of_monai_and_mask_r_cnn_label_like_their_segmenter(
+    network: str, tmp_path: Path
+) -> None:
+    patch = (32, 32, 1) if network == "maskrcnn" else (64, 32, 32)
+    params = narrow(network)
+    plain = make_segmenter(make_plan(channels=("T1", "T2")), patch_size=patch)
+    spec = NetworkSpec(
+        name=network, in_channels=2, out_channels=3, padding="same", **params
+    ).for_patch(patch, (1.0, 1.0, 1.0), plain.spec.slice_axis)
+    torch.manual_seed(0)
+    made = Segmenter(
+        plain.spec.model_copy(update={"network": spec}), (build_network(spec).eval(),)
+    )
+    made.save(tmp_path / "0")
+    write_provenance(tmp_path, [segmenter_digest(tmp_path / "0")])
+    slices = 2 if network == "maskrcnn" else 20  # it takes its time on noise
+    image, grid = draw()[..., :slices], Grid((16, 18, slices), AFFINE, "mm")
+
+    labels = load(tmp_path).predict(None, image, {"affine": AFFINE.ravel().tolist()})
+
+    expected = made.segment(Image(image[0], grid), default_inference()).array
+    np.testing.assert_array_equal(labels[0], expected)
 
 
 def draw() -> np.ndarray:

@@ -13,6 +13,7 @@ from segpipe.images.region import Region
 from segpipe.images.values import Unions
 from segpipe.images.volume import Image
 from segpipe.networks.build import NetworkSpec, build_network
+from segpipe.networks.catalogue import NETWORKS as CATALOGUE
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute
@@ -21,6 +22,7 @@ from segpipe.segmenter.plan import Normalization
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import segmenter_digest
 from segpipe.tools.exporting.export import compare, export, write_onnx
+from tests.support.narrow import narrow
 from tests.support.segmenters import ZSCORE, make_plan, make_segmenter, with_coarse
 
 onnx = pytest.importorskip("onnx")
@@ -58,6 +60,7 @@ PATCHES = {
     ("convolutions", "same"): (16, 1, 17),
     ("encoder_decoder", "same"): (16, 1, 32),
 }
+MONAI_PATCH = (64, 32, 32)
 OTHERS = [  # whose graphs are traced at one size
     ("context", "same"),
     ("segnet", "same"),
@@ -166,6 +169,23 @@ def test_an_exported_network_takes_other_sizes_and_batches(
     graph = onnx.load(tmp_path / "network.onnx").graph
     assert [value.name for value in graph.input] == ["image"]
     assert [value.name for value in graph.output] == ["logits"]
+
+
+@pytest.mark.parametrize("name", [n for n in CATALOGUE if n.startswith("monai/")])
+def test_an_exported_network_of_monai_gives_the_logits_of_torch(
+    tmp_path: Path, name: str
+) -> None:
+    """At the size of its patch, which all of its tiles have."""
+    spec = NetworkSpec(
+        name=name, in_channels=2, out_channels=3, padding="same", **narrow(name)
+    ).for_patch(MONAI_PATCH, (1.0, 1.2, 2.0), None)
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(2, 2, *MONAI_PATCH, generator=generator)
+    made = network(spec, 0)
+
+    write_onnx(made, tmp_path / "network.onnx")
+
+    assert compare(made, tmp_path / "network.onnx", image).relative < 2e-4
 
 
 @pytest.mark.parametrize(("name", "padding"), NETWORKS)
