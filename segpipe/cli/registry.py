@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segpipe.cli.options import REGISTRY
+from segpipe.cli.options import REGISTRY, importing
 from segpipe.cli.project import HERE
 from segpipe.project.errors import DataError
 
@@ -46,7 +46,8 @@ def register(
 
     Example: segpipe register unet3d
     """
-    from segpipe.registry.register import register_model
+    with importing():
+        from segpipe.registry.register import register_model
 
     who = tuple(trained_by or ())
     version = register_model(model, name, tags={}, paths=HERE, trained_by=who)
@@ -90,8 +91,9 @@ def promote(
 
     Example: segpipe promote 3 --why "better on small vessels"
     """
-    from segpipe.registry.promotion import promote as tool
-    from segpipe.registry.register import default_name
+    with importing():
+        from segpipe.registry.promotion import promote as tool
+        from segpipe.registry.register import default_name
 
     name = name or default_name(HERE)
     warrant = _ask_warrant(signer, password_file, emergency=emergency)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from segpipe.cli.options import TOOLS, SpacingMm, parse_numbers
+from segpipe.cli.options import TOOLS, SpacingMm, importing, parse_numbers
 from segpipe.cli.project import (
     HERE,
     read_compute,
@@ -88,7 +88,8 @@ def segment(
 
     Example: segpipe segment artifacts/train/unet3d ~/new --output ~/masks
     """
-    from segpipe.tools.segmenting.run import segment as tool
+    with importing():
+        from segpipe.tools.segmenting.run import segment as tool
 
     spacing = parse_numbers("--spacing-mm", spacing_mm)
     if spacing is not None and len(spacing) != 2:
@@ -253,7 +254,8 @@ def device() -> None:
 @app.command(rich_help_panel=TOOLS)
 def record() -> None:
     """Create or complete the MLflow runs of the trainings in artifacts/."""
-    from segpipe.registry.record import record as tool
+    with importing():
+        from segpipe.registry.record import record as tool
 
     for row in tool(HERE):
         typer.echo(row)
@@ -262,7 +264,8 @@ def record() -> None:
 @app.command(rich_help_panel=TOOLS)
 def results() -> None:
     """Show the figures of all models, and where to look next."""
-    from segpipe.tools.results import results as tool
+    with importing():
+        from segpipe.tools.results import results as tool
 
     for row in tool(HERE):
         typer.echo(row)
