@@ -16,6 +16,12 @@ from segpipe.evaluation.observers import find_agreements
 from segpipe.evaluation.report.about import build_about, build_figures, build_key
 from segpipe.evaluation.report.baselines.measuring import measure_baselines
 from segpipe.evaluation.report.baselines.methods import Method
+from segpipe.evaluation.report.contest import (
+    ABSENT,
+    Contest,
+    build_pairs,
+    compare_models,
+)
 from segpipe.evaluation.report.page import (
     CASES,
     FIGURES,
@@ -33,16 +39,12 @@ from segpipe.evaluation.report.pictures.panels import ShownCase, build_panels
 from segpipe.evaluation.report.pictures.views import build_exhibit
 from segpipe.evaluation.report.plots import Curve, plot_cases, plot_curves
 from segpipe.evaluation.report.tables import (
-    ABSENT,
-    Contest,
     Evaluated,
     build_cards,
     build_comparison,
     build_folds,
     build_groups,
-    build_pairs,
     build_worst,
-    compare_models,
 )
 from segpipe.evaluation.scores import mean_known
 from segpipe.project.errors import DataError

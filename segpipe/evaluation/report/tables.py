@@ -1,6 +1,5 @@
 """Tables: the figures of all models side by side, for the report."""
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,26 +7,16 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
 
 from segpipe.dataset.case import CaseList
 from segpipe.evaluation.ceiling import Ceiling
-from segpipe.evaluation.differences import (
-    Difference,
-    by_patient,
-    judge_differences,
-    pair_scores,
-    patients_needed,
-    power_in_words,
-)
 from segpipe.evaluation.figures import ROWS, Figures, Rows
 from segpipe.evaluation.observers import Agreement
+from segpipe.evaluation.report.contest import in_digits
 from segpipe.evaluation.report.page import Card, Part, Row, Table
 from segpipe.evaluation.scores import mean_known
 
 WORST_SHOWN, FEWEST_SHOWN = 8, 3  # cases of a structure
-PAIRS_SHOWN = 15  # in the open: of six models
-ABSENT = "\N{EN DASH}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,69 +38,12 @@ class Evaluated:
     seconds: float | None = None
 
 
-@dataclass(frozen=True)
-class Contest:
-    """The mean Dice of each two models, compared by patient.
-
-    Attributes:
-        pairs: Two models to the judged difference, first minus second.
-        best: The model that is better than every other one beyond chance; None if
-            there is none.
-    """
-
-    pairs: dict[tuple[str, str], Difference]
-    best: str | None
-
-
-def compare_models(
-    scores: dict[str, dict[str, Float64[np.ndarray, " case"]]],
-    patients: Sequence[str],
-    *,
-    baselines: Sequence[str] = (),
-) -> Contest:
-    """Compare each two models on the same patients; or each with each baseline.
-
-    Args:
-        scores: Structure to model to the Dice of each test case; NaN where rightly
-            nothing was found.
-        patients: Patient of each test case.
-        baselines: Those of the models that are baselines, if they are what to compare
-            with; they are a family of their own, and change no verdict among models.
-    """
-    models = list(next(iter(scores.values())))
-    dice = {
-        model: np.concatenate([of[model] for of in scores.values()]) for model in models
-    }
-    repeated = [*patients] * len(scores)
-    pairs = judge_differences(
-        {
-            (one, other): by_patient(pair_scores(dice[one], dice[other]), repeated)
-            for one, other in (
-                itertools.product([m for m in models if m not in baselines], baselines)
-                if baselines
-                else itertools.combinations(models, 2)
-            )
-        }
-    )
-    wins = {
-        model: [
-            found.low > 0 if model == one else found.high < 0
-            for (one, other), found in pairs.items()
-            if model in (one, other)
-        ]
-        for model in models
-        if np.nansum(dice[model]) > 0
-    }
-    best = [model for model, won in wins.items() if won and all(won)]
-    return Contest(pairs, best[0] if best else None)
-
-
 def build_cards(evaluated: dict[str, Evaluated], best: str | None) -> list[Card]:
     """Build a card with the mean test Dice of each model and mark the best, if any."""
     return [
         Card(
             model,
-            _text(e.figures.test["dice_mean"], 3),
+            in_digits(e.figures.test["dice_mean"], 3),
             f"mean test Dice · {e.figures.test['n_failed']} of "
             f"{e.figures.test['n']} failed",
             best=model == best,
@@ -208,15 +140,15 @@ def build_comparison(
                     CEILINGS[keys](ceilings[name]) if name in ceilings else math.nan
                     for name in columns
                 ]
-                texts = [_text(value, digits) for value in highest]
+                texts = [in_digits(value, digits) for value in highest]
                 rows.append(Row((f"{name}, ceiling", *texts)))
             for other in agreements:
                 reached = _reached(other, keys)
                 if reached is not None:
-                    cells = [_text(reached, digits)] * len(columns)
+                    cells = [in_digits(reached, digits)] * len(columns)
                     rows.append(Row((f"{name}, observer {other.observer}", *cells)))
     if baselines:
-        seconds = [_text(e.seconds, 3) for e in columns.values()]
+        seconds = [in_digits(e.seconds, 3) for e in columns.values()]
         rows += [Row(("Cost",)), Row(("CPU seconds a case", *seconds))]
     text = "Only the mean Dice is tested by patient; the other figures describe. "
     if best is not None:
@@ -244,11 +176,11 @@ def _reached(agreement: Agreement, keys: tuple[str, ...]) -> float | None:
 
 def _cell(figures: Figures, keys: tuple[str, ...], digits: int) -> str:
     """Text of a figure; merges and splits stand beside the number they are among."""
-    text = _text(_find(figures, keys), digits)
+    text = in_digits(_find(figures, keys), digits)
     if keys not in AMONG:
         return text
     whole, what = AMONG[keys]
-    return f"{text} of {_text(_find(figures, whole), 0)} {what}"
+    return f"{text} of {in_digits(_find(figures, whole), 0)} {what}"
 
 
 def _find(figures: Figures, keys: tuple[str, ...]) -> float | None:
@@ -257,10 +189,6 @@ def _find(figures: Figures, keys: tuple[str, ...]) -> float | None:
         # Figures from before there was panoptic quality have none.
         found = found.get(key) if key in LATER else found[key]
     return None if found is None else float(found)
-
-
-def _text(value: float | None, digits: int) -> str:
-    return ABSENT if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def build_groups(evaluated: dict[str, Evaluated]) -> list[Part]:
@@ -273,81 +201,12 @@ def build_groups(evaluated: dict[str, Evaluated]) -> list[Part]:
         for value in groups:
             summaries = [e.figures.groups[column][value] for e in evaluated.values()]
             name = f"{value} (n = {summaries[0]['n']})"
-            figures = [_text(summary["dice_mean"], 3) for summary in summaries]
+            figures = [in_digits(summary["dice_mean"], 3) for summary in summaries]
             rows.append(Row((name, *figures)))
     if not rows:
         return []
     table = Table(("Mean Dice", *evaluated), tuple(rows))
     return [Part("By group", "n counts cases and structures.", table)]
-
-
-def build_pairs(
-    contest: Contest, *, heading: str = "Is the difference real?"
-) -> list[Part]:
-    """Build a table of the differences between models; empty for one model.
-
-    Those of many models are folded, with the ones that are real on top.
-    """
-    if not contest.pairs:
-        return []
-    rows, behind = [], ""
-    for (one, other), found in contest.pairs.items():
-        better = one if found.low > 0 else other if found.high < 0 else ABSENT
-        known = math.isfinite(found.low)
-        rows.append(
-            Row(
-                (
-                    f"{one} against {other}",
-                    str(found.patients),
-                    _signed(found.mean),
-                    f"{_signed(found.low)} to {_signed(found.high)}"
-                    if known
-                    else "too few patients",
-                    _text(found.visible, 3),
-                    better,
-                ),
-                best=(5,) if found.different else (),
-            )
-        )
-    columns = (
-        "",
-        "Patients",
-        "Difference of Dice",
-        "95 % interval",
-        "Seen 4 times in 5 from",
-        "Better",
-    )
-    if len(rows) > PAIRS_SHOWN:
-        rows.sort(key=lambda row: not row.best)  # and else in their order
-        real = sum(bool(row.best) for row in rows)
-        behind = f"All {len(rows)} comparisons; in {real} of them a model is better"
-    table = Table(columns, tuple(rows), behind)
-    return [Part(heading, _explain(contest), table)]
-
-
-def _explain(contest: Contest) -> str:
-    """Say how the pairs were compared, and what could have been seen."""
-    count = len(contest.pairs)
-    corrected = f", corrected for the {count} comparisons (Holm)" if count > 1 else ""
-    patients = min(found.patients for found in contest.pairs.values())
-    needed = patients_needed(count)
-    power = power_in_words(contest.pairs.values())
-    if patients < needed:
-        several = f"{count} comparisons need" if count > 1 else "a comparison needs"
-        power = (
-            f"To call a difference real, {several} at least {needed} patients; "
-            f"there are {patients}."
-        )
-    return (
-        "Mean difference of Dice over the same test patients, each of whom counts "
-        "once, with the interval of the exact sign-flip permutation test"
-        f"{corrected}. A model is called better only if the interval excludes 0; that "
-        f"says nothing about other seeds or other data. {power}"
-    )
-
-
-def _signed(value: float) -> str:
-    return ABSENT if math.isnan(value) else f"{value:+.3f}"
 
 
 def build_folds(best: dict[str, list[dict[str, float]]]) -> list[Part]:
@@ -368,7 +227,7 @@ def build_folds(best: dict[str, list[dict[str, float]]]) -> list[Part]:
         ]
         means = [float(of_folds.mean()) for of_folds in values]
         texts = [
-            f"{_text(mean, 3)} ± {_text(float(of_folds.std(ddof=1)), 3)}"
+            f"{in_digits(mean, 3)} ± {in_digits(float(of_folds.std(ddof=1)), 3)}"
             for mean, of_folds in zip(means, values, strict=True)
         ]
         rows.append(Row((name, *texts)))
@@ -413,7 +272,7 @@ def build_worst(
         for case in sorted(known, key=lambda case: (means[case], names[case]))[:shown]:
             found = [e.rows[case, structure] for e in evaluated.values()]
             cells = [
-                _text(row[name], digits)
+                in_digits(row[name], digits)
                 for name, digits in (("dice", 3), (f"hd95_{cases.unit}", 1))
                 for row in found
             ]
