@@ -1,4 +1,4 @@
-"""All systems of the literature that learn, on two real sets at equal wall time.
+"""All systems of the literature that learn, on two real sets for equal seconds.
 
 Trials run in lanes and leave a small JSON file each; a finished one is not run again.
 ``--page`` runs nothing and writes docs/experiments/leaderboard.md from these files.

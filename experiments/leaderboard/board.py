@@ -200,9 +200,7 @@ def build_csv(boards: dict[str, Results]) -> str:
     """CSV with a row for each case and structure of each trial."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["set", "arm", "seed", "steps", "patient", "case", "structure", *SCORES]
-    )
+    writer.writerow(["set", "arm", "seed", "steps", "patient", "structure", *SCORES])
     for name, found in boards.items():
         for arm, each in found.items():
             for one in each:
@@ -210,7 +208,7 @@ def build_csv(boards: dict[str, Results]) -> str:
                     scores = [score_of(case, score) for score in SCORES]
                     writer.writerow(
                         [name, arm, one["seed"], one["steps"]]
-                        + [case[key] for key in ("patient", "case", "structure")]
+                        + [case[key] for key in ("patient", "structure")]
                         + ["" if value is None else f"{value:.4g}" for value in scores]
                     )
     return out.getvalue()

@@ -75,7 +75,8 @@ def project(work: Path, folder: str) -> Paths:
 
 def result_file(work: Path, folder: str, arm: str, seed: int) -> Path:
     """The file of a finished trial."""
-    name = "-".join([*arm.replace(",", "").split(), str(seed)])
+    words = arm.replace(",", "").replace("/", " ").split()
+    name = "-".join([*words, str(seed)])
     return work / "results" / folder / f"{name}.json"
 
 

@@ -15,6 +15,7 @@ from experiments.leaderboard.board import (
     short,
 )
 from experiments.leaderboard.sets import BOARDS
+from experiments.leaderboard.trial import result_file
 from segpipe.project.documents import write_json
 from segpipe.project.errors import DataError
 
@@ -110,3 +111,14 @@ def test_numbers_have_three_digits_or_are_whole() -> None:
     values = [short(value) for value in (0.01234, 1.234, 12.34, 1234.5)]
 
     assert values == ["0.0123", "1.23", "12.3", "1234"]
+
+
+def test_a_result_of_any_arm_is_found(tmp_path: Path) -> None:
+    """Those of MONAI's networks, whose names have a slash, lay a folder deeper."""
+    for board in BOARDS.values():
+        for arm in board.arms:
+            file = result_file(tmp_path, board.folder, arm.name, 1)
+            write_json(file, document(arm.name, 1, 0.5))
+        found = read_results(tmp_path / "results" / board.folder)
+
+        assert found.keys() == {arm.name for arm in board.arms}
