@@ -19,7 +19,7 @@ class Recipes:
     """Where the models of a set come from.
 
     Attributes:
-        dimensions: Of the networks.
+        dimensions: 2 or 3, that of the networks.
         presets: Presets that are looked through for a network, the first one first.
         spare: Preset and model whose section a network has that is in none of them.
         changes: Network to the changes of its section, so that it takes minutes.

@@ -46,7 +46,7 @@ def read(data: Path, folder: str, case: str = "a") -> np.ndarray:
 
 
 def test_kinds_are_structures_and_things_keep_their_instances(tmp_path: Path) -> None:
-    """Of the ids, read as R + 256 G + 65536 B by the writer, each pixel is known.
+    """Each pixel is known from its id, which the writer split into R, G and B.
 
     Void and the crowd are not annotated; the sky has no instance.
     Seeds: T2.
