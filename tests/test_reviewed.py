@@ -50,7 +50,6 @@ POLICY = {"worst": "1", "random": "30", "repeats_fraction": "0.0", "controls": "
 TESTED = 3
 CHAMPION = "poor/0/segmenter"
 NO_WEBGL = "HTMLCanvasElement.prototype.getContext = () => null;"
-SETTLED = "new Promise((done) => setTimeout(() => requestAnimationFrame(done), 100))"
 SMALL = {"width": 1000, "height": 600}
 POOL = "reviewed"  # in the pool cpu wait runs that other tests left
 
@@ -198,7 +197,6 @@ def look(page: Page, review: Review, item: str, shown: Shown) -> None:
     page.keyboard.press(letter.lower())
     axial(page)
     page.evaluate("(k) => viewer.go([0, 0, k])", k)
-    page.evaluate(SETTLED)  # the words below the canvas may change its height
     image = pixels(page)
     page.evaluate("viewer.nv.setIsOrientationTextVisible(false)")
     bare = pixels(page)

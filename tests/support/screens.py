@@ -47,8 +47,23 @@ def log_in(page: Page, review: Review, name: str) -> None:
     expect(page.get_by_role("heading", name="My queue")).to_be_visible()
 
 
+def settle(page: Page) -> None:
+    """Wait until what was last done is drawn, on canvases of the size they now have.
+
+    A button that appears may change the height of a canvas. NiiVue hears of it when the
+    next frame is laid out, and draws in the frame after that.
+    """
+    page.evaluate(
+        """async () => {
+          for (let frame = 0; frame < 3; frame++)
+            await new Promise((done) => requestAnimationFrame(done));
+        }"""
+    )
+
+
 def paint_at(page: Page, voxel: list[int]) -> None:
     """Click on the middle of a voxel of the shown plane, where it is on the screen."""
+    settle(page)
     place = page.evaluate(
         """(voxel) => {
           const nv = window.viewer.nv;
@@ -70,6 +85,7 @@ def axial(page: Page) -> None:
 
 def pixels(page: Page, *, of: str = "viewer") -> np.ndarray:
     """A canvas as the graphics card has it: row, column, red green blue."""
+    settle(page)
     width, height, data = page.evaluate(
         """(of) => {
           const nv = window[of].nv, gl = nv.gl;
@@ -90,9 +106,7 @@ def pixels(page: Page, *, of: str = "viewer") -> np.ndarray:
 
 def seen(page: Page) -> np.ndarray:
     """The stage as a person sees it, with all that lies over the canvas."""
-    page.evaluate(
-        "new Promise((done) => setTimeout(() => requestAnimationFrame(done), 50))"
-    )
+    settle(page)
     with Image.open(io.BytesIO(page.locator(".stage").screenshot())) as picture:
         return np.asarray(picture.convert("RGB")).astype(int)
 

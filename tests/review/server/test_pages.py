@@ -325,7 +325,6 @@ def test_the_brush_changes_the_voxels_of_the_file_under_the_pointer(
         page.keyboard.press(key)
     before = tinted(pixels(page), BLUE).sum()
     paint_at(page, shown)
-    page.evaluate("new Promise((done) => requestAnimationFrame(done))")
     assert tinted(pixels(page), BLUE).sum() < before
     page.keyboard.press("k")
     page.keyboard.type("spot too large")
@@ -349,7 +348,6 @@ def test_the_brush_changes_the_voxels_of_the_file_under_the_pointer(
     assert (one["letter"], one["comment"]) == ("C", "spot too large")
     assert one["password"] == PASSWORD
     assert page.locator("#correction-password").input_value() == ""
-    page.evaluate("new Promise((done) => requestAnimationFrame(done))")
     assert tinted(pixels(page), BLUE).sum() == before  # as delivered again
     for key in "r[e":
         page.keyboard.press(key)

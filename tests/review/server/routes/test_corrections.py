@@ -169,7 +169,6 @@ def test_what_is_drawn_in_a_browser_is_the_mask_on_the_grid_of_the_source(
         page.keyboard.press("]")
         before = tinted(pixels(page), ORANGE)
         paint_at(page, at.tolist())
-        page.evaluate("new Promise((done) => requestAnimationFrame(done))")
         after = tinted(pixels(page), ORANGE) & ~before
         page.keyboard.press("k")
         page.keyboard.type("missed")
