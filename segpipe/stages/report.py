@@ -1,7 +1,6 @@
 """report: write a page and a picture with all models side by side."""
 
 import logging
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -13,23 +12,23 @@ from segpipe.dataset.split import Split, lock_file, read_split
 from segpipe.evaluation.ceiling import Ceiling, find_ceilings
 from segpipe.evaluation.figures import read_figures, read_rows
 from segpipe.evaluation.observers import find_agreements
-from segpipe.evaluation.report.about import build_about, build_figures, build_key
+from segpipe.evaluation.report.about import (
+    build_about,
+    build_figures,
+    build_key,
+    build_subtitle,
+)
 from segpipe.evaluation.report.baselines.measuring import measure_baselines
 from segpipe.evaluation.report.baselines.methods import Method
 from segpipe.evaluation.report.contest import (
-    ABSENT,
     Contest,
     build_pairs,
     compare_models,
 )
 from segpipe.evaluation.report.page import (
-    CASES,
     FIGURES,
     Files,
     Part,
-    Picture,
-    Row,
-    Table,
     build_page,
     page_file,
     write_report,
@@ -37,7 +36,16 @@ from segpipe.evaluation.report.page import (
 from segpipe.evaluation.report.pictures.overlays import plot_overlay, plot_summary
 from segpipe.evaluation.report.pictures.panels import ShownCase, build_panels
 from segpipe.evaluation.report.pictures.views import build_exhibit
-from segpipe.evaluation.report.plots import Curve, plot_cases, plot_curves
+from segpipe.evaluation.report.plots import Curve
+from segpipe.evaluation.report.ranking import (
+    Scores,
+    build_cases,
+    choose_shown,
+    mean_dice,
+    rank_cases,
+    score_cases,
+    worst_structures,
+)
 from segpipe.evaluation.report.tables import (
     Evaluated,
     build_cards,
@@ -46,7 +54,7 @@ from segpipe.evaluation.report.tables import (
     build_groups,
     build_worst,
 )
-from segpipe.evaluation.scores import mean_known
+from segpipe.evaluation.report.trained import build_training
 from segpipe.project.errors import DataError
 from segpipe.project.origin.commit import data_version, describe_commit
 from segpipe.project.origin.study import code_tags
@@ -65,15 +73,11 @@ from segpipe.training.record import (
 )
 
 log = logging.getLogger(__name__)
-USUAL = "labels"  # target of a model whose record names none
-Scores = dict[str, dict[str, np.ndarray]]
-PANELS = 8  # structures that a picture shows
 UNTESTED = (
     "The split has no test case (split.test_fraction: 0), so there are no figures of "
     "unseen cases here: those below are of the validation cases, which chose the epoch "
     "and the rules. Segment the test set that is held elsewhere with `segpipe segment`."
 )
-TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 class ReportParams(Params):
@@ -113,10 +117,10 @@ def run(
         data=paths.data,
     )
     curves = [_curve(paths, model, fold) for model in models for fold in folds]
-    scores = _scores(evaluated, cases, split)
-    drawn = _worst_structures(scores)
+    scores = score_cases(evaluated, cases, split)
+    drawn = worst_structures(scores)
     names = pseudonyms([case.name for case in cases.cases])
-    ranked = _ranked(scores, split)
+    ranked = rank_cases(scores, split)
     shown = [
         _show(why, case, evaluated, scores, cases, split, paths)
         for why, case in choose_shown(ranked)
@@ -131,7 +135,7 @@ def run(
         *_tested(
             evaluated, baselines, contest, cases, split, folds, drawn, scores, paths
         ),
-        _training(
+        build_training(
             evaluated,
             [_drawn(c, drawn) for c in curves],
             folds,
@@ -150,7 +154,7 @@ def run(
     ]
     page = build_page(
         title="Segmentation report",
-        subtitle=_subtitle(cases, split),
+        subtitle=build_subtitle(cases, split),
         cards=build_cards(evaluated, contest.best) if split.test else [],
         parts=parts,
         footer=evaluated[models[0]].figures.policy,
@@ -197,7 +201,7 @@ def _against(
     if not baselines:
         return []
     contest = compare_models(
-        _scores({**evaluated, **baselines}, cases, split),
+        score_cases({**evaluated, **baselines}, cases, split),
         [cases[case].patient for case in split.test],
         baselines=list(baselines),
     )
@@ -224,7 +228,7 @@ def _tested(
     )
     return [
         replace(compared, links={"All figures as CSV": FIGURES}),
-        _cases_part(drawn, scores),
+        build_cases(drawn, scores),
         *build_pairs(contest),
         *_against(evaluated, baselines, cases, split),
     ]
@@ -264,7 +268,7 @@ def _show(
 ) -> ShownCase:
     """A test case with its pictures and the Dice of each model and structure."""
     number = pseudonyms([one.name for one in cases.cases])[case]
-    dice = _mean_dice(scores, split.test.index(case))
+    dice = mean_dice(scores, split.test.index(case))
     return ShownCase(
         why.lower(),
         f"{why} case: {number}, mean Dice {dice:.3f}",
@@ -318,92 +322,11 @@ def _best(paths: Paths, model: str, fold: int) -> dict[str, float]:
     }
 
 
-def _scores(evaluated: dict[str, Evaluated], cases: CaseList, split: Split) -> Scores:
-    """Structure to model to the Dice of each test case, NaN where absent."""
-    return {
-        structure: {
-            model: np.array(
-                [of_model.rows[case, structure]["dice"] for case in split.test]
-            )
-            for model, of_model in evaluated.items()
-        }
-        for structure in cases.structures[1:]
-    }
-
-
-def _mean_dice(scores: Scores, place: int) -> float:
-    """Mean Dice of a case over structures and models; NaN if all are absent."""
-    found = [
-        values[place] for of_models in scores.values() for values in of_models.values()
-    ]
-    return mean_known(found)
-
-
-def _ranked(scores: Scores, split: Split) -> list[str]:
-    """Test cases, the worst first, without those that have no structure."""
-    means = {case: _mean_dice(scores, place) for place, case in enumerate(split.test)}
-    known = [case for case, mean in means.items() if not math.isnan(mean)]
-    return sorted(known, key=lambda case: (means[case], case))
-
-
-def choose_shown(ranked: list[str]) -> list[tuple[str, str]]:
-    """The cases to show, none of them twice."""
-    if len(ranked) < 2:
-        return [("Only", case) for case in ranked]
-    chosen = [("Worst", ranked[0]), ("Best", ranked[-1])]
-    if len(ranked) > 2:
-        chosen.insert(1, ("Median", ranked[len(ranked) // 2]))
-    return chosen
-
-
-def _subtitle(cases: CaseList, split: Split) -> str:
-    patients = len({case.patient for case in cases.cases})
-    spacing = np.median([case.spacing for case in cases.cases], axis=0)
-    size = f" {TIMES} ".join(f"{step:.3g}" for step in spacing[: cases.dimensions])
-    return (
-        f"{len(cases.cases)} {cases.dimensions}-D cases of {patients} patients, "
-        f"{len(split.test)} of them to test · structures: "
-        f"{', '.join(cases.structures[1:])} · channels: {', '.join(cases.channels)} · "
-        f"median spacing {size} {cases.unit}"
-    )
-
-
-def _worst_structures(scores: Scores) -> list[str]:
-    """The structures with the lowest mean Dice, as many as a picture can show."""
-    means = {
-        name: mean_known(np.ravel(list(of_models.values())).tolist())
-        for name, of_models in scores.items()
-    }
-    ranked = sorted(scores, key=lambda name: (math.isnan(means[name]), means[name]))
-    chosen = set(ranked[:PANELS])
-    return [name for name in scores if name in chosen]
-
-
 def _drawn(curve: Curve, structures: list[str]) -> Curve:
     """A curve without the structures that are not drawn."""
     drawn = {WORDS[PRECISION], *(f"Dice, {name}" for name in structures)}
     kept = {name: of for name, of in curve.others.items() if name in drawn}
     return replace(curve, others=kept)
-
-
-def _cases_part(drawn: list[str], scores: Scores) -> Part:
-    text = "A dot is a case; grey lines join the dots of a case; the bar is the median."
-    if len(drawn) < len(scores):
-        text += (
-            f" Of {len(scores)} structures the {len(drawn)} with the lowest mean Dice "
-            "are drawn here and below; the table above has all of them."
-        )
-    picture = plot_cases({name: scores[name] for name in drawn})
-    return Part(
-        "Every test case",
-        text,
-        pictures=(Picture(CASES, picture, "Dice of every test case by model"),),
-    )
-
-
-def _span(ends: list[int]) -> str:
-    """The epochs that the folds trained: one number, or the least and the most."""
-    return str(ends[0]) if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
 
 
 def _doubts(paths: Paths, model: str, folds: list[int]) -> list[str]:
@@ -417,52 +340,8 @@ def _doubts(paths: Paths, model: str, folds: list[int]) -> list[str]:
     ]
 
 
-def _training(
-    evaluated: dict[str, Evaluated],
-    curves: list[Curve],
-    folds: list[int],
-    doubts: list[str],
-) -> Part:
-    rows = []
-    for model, e in evaluated.items():
-        used, compute = e.params, e.compute
-        ends = sorted({len(curve.epoch) for curve in curves if curve.model == model})
-        extras = [
-            word
-            for word, on in {
-                "border weights": used["border_weights"],
-                "sparse annotation": used["sparse_annotation"],
-                f"target {used.get('target')}": used.get("target", USUAL) != USUAL,
-                "judged by instances": used.get("judged_by") == "instances",
-            }.items()
-            if on
-        ]
-        rows.append(
-            Row(
-                (
-                    model,
-                    used["network"],
-                    used["loss"]["name"].replace("_", " "),
-                    ", ".join(extras) or ABSENT,
-                    f"{_span(ends)} {TIMES} {used['steps_per_epoch']}",
-                    f"{compute['device']}, {compute['precision']}",
-                )
-            )
-        )
-    columns = ("", "Network", "Loss", "Besides", f"Epochs {TIMES} steps", "Device")
-    return Part(
-        "Training",
-        "".join([f"Folds trained: {', '.join(map(str, folds))}.", *doubts]),
-        Table(columns, tuple(rows)),
-        (
-            Picture(
-                "curves", plot_curves(curves), "Training loss and validation figures"
-            ),
-        ),
-    )
-
-
 def _overlay_part(shown: list[ShownCase]) -> list[Part]:
+    """The part with the panels of the shown cases; none if no case is shown."""
     if not shown:
         return []
     views = shown[0].exhibit.views

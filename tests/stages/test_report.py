@@ -17,6 +17,7 @@ from segpipe.dataset.case_files import (
     predictions_folder,
 )
 from segpipe.dataset.split import read_split
+from segpipe.evaluation.report.contest import ABSENT
 from segpipe.evaluation.report.page import page_file
 from segpipe.images.formats.files import write_label
 from segpipe.images.formats.nifti import read_label
@@ -237,23 +238,6 @@ def test_no_file_of_the_report_but_the_key_names_a_case(
     assert named == {"key.csv"}
 
 
-@pytest.mark.parametrize(
-    ("count", "expected"),
-    [
-        (0, []),
-        (1, ["Only"]),
-        (2, ["Worst", "Best"]),
-        (3, ["Worst", "Median", "Best"]),
-        (7, ["Worst", "Median", "Best"]),
-    ],
-)
-def test_no_case_is_shown_twice(count: int, expected: list[str]) -> None:
-    chosen = report.choose_shown([str(n) for n in range(count)])
-
-    assert [why for why, _ in chosen] == expected
-    assert len({case for _, case in chosen}) == len(chosen)
-
-
 def test_a_model_that_was_dropped_from_the_list_is_gone(paths: Paths) -> None:
     assert "poor" not in read_page(paths, ["good"])
 
@@ -292,8 +276,8 @@ def test_methods_without_training_stand_beside_the_models(paths: Paths) -> None:
     rows = re.findall(r"<tr><td>([^<]+)</td>(<td.*?)</tr>", page, re.DOTALL)
     cells = {name: re.findall(r">([^<]*)</td>", row) for name, row in rows}
     assert cells["Dice"][2] == "1.000"  # balls are brighter than all else
-    assert cells["Dice, ceiling"][2:] == [report.ABSENT] * 2
-    assert cells["CPU seconds a case"][:2] == [report.ABSENT] * 2
+    assert cells["Dice, ceiling"][2:] == [ABSENT] * 2
+    assert cells["CPU seconds a case"][:2] == [ABSENT] * 2
     assert float(cells["CPU seconds a case"][3]) >= 0
     pairs = [name for name in rows_of(page) if " against " in name]
     assert pairs == [

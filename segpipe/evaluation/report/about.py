@@ -4,6 +4,8 @@ import math
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
+
 from segpipe.dataset.case import CaseList
 from segpipe.dataset.case_files import PredictionRecord
 from segpipe.dataset.split import Split
@@ -12,6 +14,20 @@ from segpipe.evaluation.report.page import KEY, Part, Row, Table
 from segpipe.project.tables import table_text
 
 DIGITS = 12  # of a digest
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def build_subtitle(cases: CaseList, split: Split) -> str:
+    """Say in a line how large the data set is, and what it shows."""
+    patients = len({case.patient for case in cases.cases})
+    spacing = np.median([case.spacing for case in cases.cases], axis=0)
+    size = f" {TIMES} ".join(f"{step:.3g}" for step in spacing[: cases.dimensions])
+    return (
+        f"{len(cases.cases)} {cases.dimensions}-D cases of {patients} patients, "
+        f"{len(split.test)} of them to test · structures: "
+        f"{', '.join(cases.structures[1:])} · channels: {', '.join(cases.channels)} · "
+        f"median spacing {size} {cases.unit}"
+    )
 
 
 def build_about(
