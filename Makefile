@@ -16,7 +16,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # Without bytecode every process compiles all that it imports, which takes longer than most.
 unexport PYTHONDONTWRITEBYTECODE
 # Before a command that is silent for minutes: says every five seconds that it goes on.
-SPEAKING := exec sh -c 'trap "kill \$$pid; exit 1" INT TERM; "$$@" & pid=$$!; n=0; while sleep 5; kill -0 $$pid 2>/dev/null; do n=$$((n+5)); echo "$$n s"; done; wait $$pid' wait
+SPEAKING := exec sh -c 'trap "kill \$$!; exit 1" INT TERM; "$$@" & n=0; while sleep 5; kill -0 $$! 2>/dev/null; do n=$$((n+5)); echo "$$n s"; done; wait $$!' wait
 
 .PHONY: demo serve stop test test-gpu lint types floors tests drawings niivue wheel lock clean
 
