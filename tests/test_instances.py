@@ -204,7 +204,7 @@ def test_the_ceiling_of_a_target_is_that_of_the_labels(trained: Paths) -> None:
 @pytest.fixture(scope="module")
 def columns(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     paths = Paths(tmp_path_factory.mktemp("columns"))
-    write_pairs(paths.data, cases=6, slices=16)
+    write_pairs(paths.data, cases=4, slices=16)
     run_to_weigh(paths, changed(CONTACT, network="unet3d", patch_size=(16, 16, 16)))
     return paths
 

@@ -65,7 +65,11 @@ def uses_networks(module: str) -> bool:
 
 def digest_source(source: str) -> str:
     """SHA-256 of a source file's syntax: no comment, docstring or layout changes it."""
-    text = "\n".join(_syntax(ast.parse(source)))
+    return _digest(ast.parse(source))
+
+
+def _digest(tree: ast.AST) -> str:
+    text = "\n".join(_syntax(tree))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -81,9 +85,9 @@ class _Source:
 def _read(module: str) -> _Source:
     path = _path(module)
     assert path is not None, module
-    text = path.read_text(encoding="utf-8")
-    digest = None if path.name == "__init__.py" else digest_source(text)
-    return _Source(frozenset(_imports(text)), digest)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    digest = None if path.name == "__init__.py" else _digest(tree)
+    return _Source(frozenset(_imports(tree)), digest)
 
 
 @cache
@@ -96,9 +100,9 @@ def _path(module: str) -> Path | None:
     return None
 
 
-def _imports(source: str) -> Iterator[str]:
+def _imports(tree: ast.AST) -> Iterator[str]:
     """Name the modules of segpipe that a source file imports, wherever in it."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -111,25 +115,35 @@ def _imports(source: str) -> Iterator[str]:
                 yield name
 
 
-def _syntax(node: Any) -> Iterator[str]:
+class _Word(str):
+    """A word of the spelled syntax, among what is still to be spelled."""
+
+
+def _syntax(tree: ast.AST) -> list[str]:
     """Spell a syntax tree out, the same in each version of Python.
 
-    Empty fields are left out, since newer versions have more of them.
+    Empty fields are left out, since newer versions have more of them. A stack and not a
+    recursion: a module has thousands of nodes, and each command reads all its modules.
     """
-    if isinstance(node, ast.AST):
-        yield type(node).__name__
-        for name, value in ast.iter_fields(node):
-            if value is not None and value != []:
-                yield name
-                yield from _syntax(value)
-        yield "."
-    elif isinstance(node, list):
-        for item in node:
-            if not _is_text(item):
-                yield from _syntax(item)
-        yield ","
-    else:
-        yield repr(node)
+    words: list[str] = []
+    ahead: list[Any] = [tree]  # the next one is the last
+    while ahead:
+        node = ahead.pop()
+        if isinstance(node, _Word):
+            words.append(node)
+        elif isinstance(node, ast.AST):
+            words.append(type(node).__name__)
+            ahead.append(_Word("."))
+            for name in reversed(node._fields):
+                value = getattr(node, name, None)
+                if value is not None and value != []:
+                    ahead += value, _Word(name)
+        elif isinstance(node, list):
+            ahead.append(_Word(","))
+            ahead += [item for item in reversed(node) if not _is_text(item)]
+        else:
+            words.append(repr(node))
+    return words
 
 
 def _is_text(node: Any) -> bool:
