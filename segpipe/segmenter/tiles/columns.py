@@ -1,11 +1,12 @@
 """Columns: a volume in parts that run one after the other, to hold fewer sums."""
 
 import itertools
+from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
 from segpipe.images.grid import Triple
 from segpipe.segmenter.tiles.layout import Box, tile_starts, whole_box
-from segpipe.segmenter.tiles.resampling import source_box
+from segpipe.segmenter.tiles.resampling import source_part
 from segpipe.segmenter.tiles.sliding_window import SLAB_BYTES, SLAB_SHARE
 from segpipe.segmenter.tiles.tiling import Tiling
 
@@ -92,15 +93,12 @@ def _cuts(source: Triple, goal: Triple, axis: int, tiling: Tiling) -> list[_Cut]
         if any(low >= high for low, high in pairs):
             continue
         parts = [slice(*pair) for pair in pairs]
-        box = list(whole_box(goal))
-        needed = []
-        for part in parts:
-            box[axis] = part
-            needed.append(source_box((box[0], box[1], box[2]), source, goal)[axis])
+        needed = parts  # there may be hundreds, of hundreds of ways
+        if source[axis] != goal[axis]:
+            needed = [source_part(part, source[axis], goal[axis]) for part in parts]
         tiles = sum(
-            start < part.stop and start + window > part.start
+            bisect_left(starts, part.stop) - bisect_right(starts, part.start - window)
             for part in needed
-            for start in starts
         )
         lengths = [[one.stop - one.start for one in these] for these in (needed, parts)]
         ways.append(_Cut(parts, tiles, max(lengths[0]), max(lengths[1])))

@@ -73,6 +73,17 @@ def source_box(box: Box, source: Triple, goal: Triple) -> Box:
     return i, j, k
 
 
+def source_part(part: slice, length: int, size: int) -> slice:
+    """The part of an axis of a source that a part of the output is resampled from.
+
+    Args:
+        part: Part of the output along the axis.
+        length: Voxels of the source along it.
+        size: Voxels of the output.
+    """
+    return _needed(AxisRun(length, size, part.start, part.stop))
+
+
 def resampled_box(
     parts: Iterator[Slab], source: Triple, goal: Triple, box: Box
 ) -> Iterator[Slab]:
