@@ -49,11 +49,18 @@ def pytest_collection_finish() -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Let no long file be the last, while the other workers have nothing to do."""
+    """Let no long file be the last, and one worker alone start a Prefect server."""
     if hasattr(config, "workerinput"):
         workers = config.workerinput["workercount"]
         files = [item.nodeid.split("::")[0] for item in items]
-        items[:] = begin_with_the_longest(items, files, workers=workers)
+        served = {
+            file
+            for item, file in zip(items, files, strict=True)
+            if isinstance(item, pytest.Function) and "prefect_api" in item.fixturenames
+        }
+        items[:] = begin_with_the_longest(
+            items, files, workers=workers, together=served
+        )
 
 
 @pytest.fixture(autouse=True)

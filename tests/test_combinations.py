@@ -5,6 +5,7 @@ transform is among them by itself. Some networks meet each transform once, in on
 combinations of all else; all others meet it in all of them.
 """
 
+import functools
 import itertools
 import logging
 from collections.abc import Iterator
@@ -134,6 +135,7 @@ def combinations() -> Iterator[Combination]:
                     )
 
 
+@functools.cache
 def smallest(name: NetworkName, padding: Literal["valid", "same"]) -> TrainParams:
     """A network of one channel on its smallest patch; one of 16 if it is padded."""
     with torch.device("meta"):
@@ -206,10 +208,10 @@ class Training:
     steps: int = 0
 
     def go_on(self, transform: str) -> None:
-        """Take the next step, with a transform."""
-        changes = {"augmentation": TRANSFORMS[transform]}
-        task = replace(self.task, params=changed(self.task.params, **changes))
-        take_step(task, self.progress, self.steps)
+        """Take the next step, with a transform, which alone is checked again."""
+        augmentation = AugmentationParams.model_validate(TRANSFORMS[transform])
+        params = self.task.params.model_copy(update={"augmentation": augmentation})
+        take_step(replace(self.task, params=params), self.progress, self.steps)
         self.steps += 1
 
 

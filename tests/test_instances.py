@@ -71,7 +71,7 @@ DISTANCE = changed(CONTACT, target="distance")
 def write_pairs(folder: Path, cases: int, *, slices: int = 1) -> None:
     """Two bright squares that touch, with a dim line between them, and a single one.
 
-    With several slices they are columns of a volume.
+    With several slices they are columns of a volume that is cut close to the pair.
     """
     for part in ("imagesTr", "labelsTr", "instancesTr"):
         (folder / part).mkdir(parents=True)
@@ -84,14 +84,15 @@ def write_pairs(folder: Path, cases: int, *, slices: int = 1) -> None:
         image = np.where(ids > 0, 180, 30) + rng.integers(0, 20, ids.shape)
         image[i + 9 : i + 11, j : j + 12] -= 60
         name, ending = f"case_{number:02d}", ".png" if slices == 1 else ".nii"
-        grid = Grid.from_spacing((SIZE, SIZE, slices), (1.0, 1.0, 1.0), "mm")
+        shape = (SIZE, SIZE, 1) if slices == 1 else (28, 36, slices)
+        grid = Grid.from_spacing(shape, (1.0, 1.0, 1.0), "mm")
         files = {
             f"imagesTr/{name}_0000": image.astype(np.uint8),
             f"labelsTr/{name}": (ids > 0).astype(np.uint8),
             f"instancesTr/{name}": ids,
         }
         for place, array in files.items():
-            whole = np.repeat(array, slices, axis=2)
+            whole = np.repeat(array[: shape[0], : shape[1]], slices, axis=2)
             write_label(folder / f"{place}{ending}", whole, grid)
     write_json(
         folder / "dataset.json",
@@ -266,7 +267,7 @@ def test_objects_of_mask_r_cnn_are_the_instances_that_are_counted(
         network="maskrcnn",
         **needed("maskrcnn"),
         base_channels=2,
-        patch_size=(48, 48, 1),
+        patch_size=(32, 32, 1),
         slice_axis=2,
         batch_size=2,
         sparse_annotation=sparse,

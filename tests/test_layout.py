@@ -234,11 +234,17 @@ def test_a_test_file_mirrors_a_module_or_is_of_the_whole() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 5])
-def test_each_worker_begins_with_its_share_of_the_longest_files(workers: int) -> None:
-    """As xdist cuts the list: equal parts, of what is left for those that are left."""
+@pytest.mark.parametrize("together", [(), (LONGEST[3], "tests/flows/test_watch.py")])
+def test_each_worker_begins_with_its_share_of_the_longest_files(
+    workers: int, together: tuple[str, ...]
+) -> None:
+    """As xdist cuts the list: equal parts, of what is left for those that are left.
+
+    The files that belong together are those with which the first worker begins.
+    """
     files = [str(path) for path in TESTS for _ in range(2)]
     tests = list(range(len(files)))
-    ordered = begin_with_the_longest(tests, files, workers=workers)
+    ordered = begin_with_the_longest(tests, files, workers=workers, together=together)
 
     assert all((ROOT / name).is_file() for name in LONGEST)
     assert sorted(ordered) == tests
@@ -247,7 +253,10 @@ def test_each_worker_begins_with_its_share_of_the_longest_files(workers: int) ->
         size = len(left) // (workers - worker)
         part, left = left[:size], left[size:]
         begun.append(files[part[0]])
-    assert begun == list(LONGEST[:workers])
+    alone = [name for name in LONGEST if name not in together]
+    assert begun == [*together[:1], *alone][:workers]
+    head = [files[test] for test in ordered[: 2 * len(together)]]
+    assert head == [name for name in together for _ in range(2)]
 
 
 def test_tests_share_only_what_is_in_support() -> None:

@@ -1,6 +1,6 @@
 """The order of the tests for the workers of pytest-xdist: the longest files first."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ LONGEST = (
 
 
 def begin_with_the_longest(
-    tests: Sequence[T], files: Sequence[str], *, workers: int
+    tests: Sequence[T], files: Sequence[str], *, workers: int, together: Collection[str]
 ) -> list[T]:
     """Order tests so that each worker begins with a share of the LONGEST files.
 
@@ -34,13 +34,22 @@ def begin_with_the_longest(
         tests: The tests, as they were collected.
         files: The file of each.
         workers: How many workers there are.
+        together: Files that share a server, with which the first worker begins: each
+            worker would start one, and keep it until its own end.
     """
     pairs = list(zip(tests, files, strict=True))
-    rest = [test for test, file in pairs if file not in LONGEST]
+    first = [name for name in LONGEST if name in together]
+    first += sorted({*together} - {*first})
+    others = [name for name in LONGEST if name not in together]
+    aside = max(1, workers - 1) if first else workers
+    shares = [others[number::aside] for number in range(aside)]
+    if first:
+        shares = [first, *shares] if workers > 1 else [first + others]
+    known = {name for share in shares for name in share}
+    rest = [test for test, file in pairs if file not in known]
     ordered: list[T] = []
-    for worker in range(workers):
+    for worker, mine in enumerate(shares):
         size = (len(tests) - len(ordered)) // (workers - worker)
-        mine = LONGEST[worker::workers]
         part = [test for name in mine for test, file in pairs if file == name]
         filled = max(0, size - len(part)) if worker < workers - 1 else len(rest)
         ordered += part + rest[:filled]
