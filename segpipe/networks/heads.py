@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 BOX_BINS = 7  # of a region that the box head sees, along each axis
 MASK_BINS = 14  # of one that the mask head sees; its masks have twice as many
+STEP_SIZES = (0.1, 0.1, 0.2, 0.2)  # deviations of steps from regions to boxes
 
 
 class ProposalHead(nn.Module):

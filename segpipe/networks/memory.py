@@ -34,6 +34,7 @@ UNSHAPED = (
     functional.instance_norm,
     functional.leaky_relu,
     functional.prelu,
+    functional.relu,
     torch.prelu,
 )
 
@@ -133,6 +134,8 @@ class _Shapes(TorchFunctionMode):
         named = kwargs or {}
         if func in UNSHAPED:
             return torch.empty_like(args[0])
+        if func is functional.linear:
+            return args[0].new_empty(*args[0].shape[:-1], len(args[1]))
         if func is torch.cat:
             return _joined(*args, **named)
         if func in (torch.add, Tensor.add) and not named:

@@ -243,17 +243,20 @@ def paste_mask(
         He 2017, arXiv:1703.06870, section 3.1: the mask is resized to its region.
     """
     corner = [float(side) for side in box]
-    parts, start = [], []
+    start, values = list[int](), mask
     for axis in (0, 1):
         low, high = corner[axis], corner[axis + 2]
         first = max(0, math.ceil(low - 0.5))
         centres = torch.arange(first, min(size[axis], math.ceil(high - 0.5))) + 0.5
         place = (centres - low) * (len(mask) / max(high - low, 1e-6))
         before, share = _between(place.to(mask), len(mask))
-        rows = torch.zeros(len(centres), len(mask)).to(mask)
-        number = torch.arange(len(centres), device=mask.device)
-        rows[number, before] += 1 - share
-        rows[number, (before + 1).clamp(max=len(mask) - 1)] += share
-        parts.append(rows)
+        after = (before + 1).clamp(max=len(mask) - 1)
+        # No product of matrices: threads wait longer for each other than they work.
+        low_values, high_values = (
+            values.index_select(axis, n) for n in (before, after)
+        )
+        values = torch.lerp(
+            low_values, high_values, share[:, None] if axis == 0 else share
+        )
         start.append(first)
-    return (start[0], start[1]), parts[0] @ mask @ parts[1].T
+    return (start[0], start[1]), values

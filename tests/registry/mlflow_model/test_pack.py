@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from segpipe.images.grid import Grid
+from segpipe.images.volume import Image
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.mlflow_model import serving
@@ -13,8 +16,10 @@ from segpipe.registry.mlflow_model.pack import (
     load_model,
     log_model,
 )
+from segpipe.registry.mlflow_model.provenance import FILE, Provenance
 from segpipe.registry.store import connect
 from segpipe.segmenter.segmenter import Segmenter
+from segpipe.segmenter.spec import ensemble_digest, segmenter_digest
 from tests.support.segmenters import make_plan, save_segmenter
 
 
@@ -73,3 +78,37 @@ def test_what_is_loaded_is_the_model_of_the_id(
 
     with pytest.raises(DataError, match=rf"{model}.*provenance\.json: expected"):
         load_model(model)
+
+
+def test_mask_r_cnn_is_loaded_and_labels_as_its_segmenter(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds what is to be computed while it runs, and no graph is kept of it."""
+    folder = save_segmenter(
+        paths.root / "p" / "0", make_plan(), network="maskrcnn", patch_size=(16, 16, 1)
+    )
+    made = Segmenter.load(folder)
+    Provenance(
+        format_version=1,
+        model="m",
+        digest=ensemble_digest([segmenter_digest(folder)]),
+        patients=(),
+        data=None,
+        lock=None,
+        commit=None,
+        dirty=False,
+        metrics={},
+    ).write(folder.parent / FILE)
+    client, experiment = connect(paths)
+    run = client.create_run(experiment).info.run_id
+    code, signature = Path(serving.__file__), serving.build_signature(made.spec)
+    model = log_model(Packed(folder.parent, code, signature, (), {}), run, paths)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{paths.root}/mlflow.db")
+    noise = np.random.default_rng(0).normal(size=(1, 1, 16, 16, 2)).astype(np.float32)
+
+    labels = load_model(model).predict(noise, params={"affine": np.eye(4).ravel()})
+
+    image = Image(noise[0], Grid((16, 16, 2), np.eye(4), "mm"))
+    expected = made.segment(image, serving.default_inference()).array
+    np.testing.assert_array_equal(labels[0], expected)
+    assert expected.any()
