@@ -148,6 +148,17 @@ def forker() -> Iterator[Executor]:
 
 
 @pytest.fixture
+def workers_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Small cases are left to workers as large ones are; the test has to start some."""
+    from segpipe.dataset.casework import mapping
+
+    monkeypatch.setattr(mapping, "LARGE_BYTES", -1)
+    before = os.times().children_user
+    yield
+    assert os.times().children_user > before, "no worker was started"
+
+
+@pytest.fixture
 def paths(tmp_path: Path, tables: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     """A project with an empty store of its own."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

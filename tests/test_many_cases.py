@@ -131,6 +131,7 @@ def test_known_cases_cost_no_look_into_the_data(
     assert len(again) <= (8 if stage == "plan" else 0)
 
 
+@pytest.mark.usefixtures("workers_at_once")
 def test_what_is_sent_with_a_case_is_less_than_all_cases(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Case: the files of one study; CaseList: the verified data set."""
 
 import hashlib
+import math
 import re
 from bisect import bisect_left
 from pathlib import Path
@@ -52,6 +53,11 @@ class Case(Document):
     structures: tuple[str, ...] = ()
     missing: tuple[int, ...] = Field((), exclude_if=is_empty)
     observers: dict[str, str] = Field(default_factory=dict, exclude_if=is_empty)
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of its images as float32 on their own grid, if each has one channel."""
+        return 4 * (len(self.images) + len(self.missing)) * math.prod(self.shape)
 
     @property
     def is_derived(self) -> bool:

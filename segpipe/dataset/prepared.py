@@ -102,6 +102,11 @@ class PreparedCase:
     folder: Path
 
     @property
+    def image_bytes(self) -> int:
+        """Bytes of the file of the image, which is not read for it."""
+        return (self.folder / "image.npy").stat().st_size
+
+    @property
     def image(self) -> Float32[np.ndarray, "channel i j k"]:
         """Normalized intensities."""
         return _open(self.folder / "image.npy")

@@ -1,7 +1,6 @@
 """Label maps: what the spacing of the plan costs them."""
 
 import logging
-import math
 
 from segpipe.dataset.case import Case, CaseList
 from segpipe.dataset.case_files import read_case_label
@@ -13,13 +12,7 @@ from segpipe.segmenter.preprocessing.classes import NOT_ANNOTATED, classes_of
 from segpipe.segmenter.preprocessing.labels import resample_classes
 
 log = logging.getLogger(__name__)
-LARGE = 1 << 20  # voxels of a prepared case
 RESAMPLED = 8  # cases whose label maps are resampled there and back
-
-
-def is_large(plan: Plan) -> bool:
-    """Whether label maps take longer to resample than a worker takes to start."""
-    return math.prod(plan.profile.largest_prepared_shape) > LARGE
 
 
 def kept_dice(paths: Paths, cases: CaseList, plan: Plan, case: Case) -> list[float]:

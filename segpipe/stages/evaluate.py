@@ -61,6 +61,7 @@ def run(params: EvaluateParams, *, model: str, paths: Paths) -> None:
         workers=params.workers,
         name=lambda case: case.name,
         describe=f"evaluate {model}",
+        size=lambda case: case.image_bytes,
     )
     figures = sum_up(
         model,

@@ -15,7 +15,7 @@ from segpipe.planning.emptiness import (
     measure_farthest,
     recall_farthest,
 )
-from segpipe.planning.label_maps import RESAMPLED, is_large, kept_dice, warn_of_spacing
+from segpipe.planning.label_maps import RESAMPLED, kept_dice, warn_of_spacing
 from segpipe.planning.models import expect_ids, plan_model
 from segpipe.planning.params import ModelShape, PlanParams
 from segpipe.planning.profile import build_plan
@@ -50,6 +50,7 @@ def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -
         name=lambda case: case.name,
         describe="plan",
         known=partial(recall_survey, *shared, most),
+        size=lambda case: case.image_bytes,
     )
     plan = build_plan(params, cases, surveys, paths)
     if params.emptiness == "measure":
@@ -61,6 +62,7 @@ def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -
             name=lambda case: case.name,
             describe="plan, empty voxels",
             known=partial(recall_farthest, *shared, plan, floors),
+            size=lambda case: case.image_bytes,
         )
         found = choose_emptiness(floors, farthest)
         plan = plan.model_copy(update={"emptiness": found})
@@ -68,9 +70,10 @@ def run(params: PlanParams, *, models: Mapping[str, ModelShape], paths: Paths) -
     kept = map_cases(
         partial(kept_dice, paths, slim, plan),
         some,
-        workers=params.workers if is_large(plan) else 1,
+        workers=params.workers,
         name=lambda case: case.name,
         describe="plan, label maps",
+        size=lambda case: case.image_bytes,
     )
     warn_of_spacing(plan, kept)
     patches = {

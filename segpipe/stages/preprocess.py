@@ -91,6 +91,7 @@ def run(params: PreprocessParams, *, paths: Paths) -> None:
             name=lambda case: case.name,
             describe="preprocess",
             known=partial(_copy, work),
+            size=lambda case: case.image_bytes,
         )
         index = dict(zip(names, digests, strict=True))
         CaseIndex(format_version=1, cases=index).write(index_file(part))

@@ -20,7 +20,7 @@ from segpipe.dataset.casework.inspections import (
 from segpipe.dataset.casework.mapping import map_cases
 from segpipe.dataset.description import legend_of
 from segpipe.dataset.inspection import EMPTY, Finding, Limits
-from segpipe.dataset.layout import Dataset, MissingChannels, read_dataset
+from segpipe.dataset.layout import CaseFiles, Dataset, MissingChannels, read_dataset
 from segpipe.project.errors import DataError
 from segpipe.project.params import Params
 from segpipe.project.paths import Paths
@@ -84,6 +84,7 @@ def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None
         name=lambda files: files.name,
         describe="verify",
         known=partial(recall, question),
+        size=partial(_bytes_on_disk, paths),
     )
     keep_answers(answers, digests, paths)
     findings = [one.finding for one in answers]
@@ -99,6 +100,12 @@ def run(params: VerifyParams, *, networks: dict[str, int], paths: Paths) -> None
     _report(cases, findings)
     if not (paths.data / "patients.csv").exists():
         _warn_of_names([case.name for case in cases.cases])
+
+
+def _bytes_on_disk(paths: Paths, files: CaseFiles) -> int:
+    """Bytes of the images of a case, which nobody has read yet; a missing one has 0."""
+    found = [paths.data / image for image in files.images]
+    return sum(file.stat().st_size for file in found if file.is_file())
 
 
 def _raise_all(faults: list[str], cases: int, data: Path) -> None:

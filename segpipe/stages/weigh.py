@@ -134,6 +134,7 @@ def run(params: WeighParams, *, paths: Paths) -> None:
             name=lambda item: item.name,
             describe="weigh",
             known=partial(_copy, work),
+            size=lambda item: prepared_case(paths.artifacts, item.name).image_bytes,
         )
         keys, counts, known = zip(*results, strict=True)
         ClassCounts(

@@ -220,6 +220,7 @@ def test_the_confusion_counts_every_annotated_test_voxel(paths: Paths) -> None:
     assert counted == known
 
 
+@pytest.mark.usefixtures("workers_at_once")
 def test_two_runs_write_the_same_bytes(paths: Paths) -> None:
     folder = paths.artifacts / "evaluate" / "m"
     texts = []

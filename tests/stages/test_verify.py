@@ -48,8 +48,8 @@ def test_a_sound_data_set_is_listed_case_by_case(paths: Paths) -> None:
     assert (cases.dimensions, cases.unit) == (3, "mm")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_all_faults_of_all_cases_come_at_once(workers: int, paths: Paths) -> None:
+@pytest.mark.usefixtures("workers_at_once")
+def test_all_faults_of_all_cases_come_at_once(paths: Paths) -> None:
     image = paths.data / "imagesTr" / "case_01_0000.nii"
     image.write_bytes(image.read_bytes()[:-10])
     file = paths.data / "labelsTr" / "case_04.nii"
@@ -58,9 +58,12 @@ def test_all_faults_of_all_cases_come_at_once(workers: int, paths: Paths) -> Non
     (paths.data / "labelsTr" / "case_06.nii").unlink()
 
     with pytest.raises(DataError) as caught:
-        run(paths, workers=workers)
+        run(paths, workers=1)
+    with pytest.raises(DataError) as of_workers:
+        run(paths, workers=2)
 
     text = str(caught.value)
+    assert str(of_workers.value) == text
     assert "found 5 faults in 9 cases" in text  # numTraining and patients.csv, too
     for name in ("case_01_0000.nii", "case_04.nii", "labelsTr/case_06.nii"):
         assert name in text
@@ -174,6 +177,7 @@ def test_other_limits_are_other_questions(paths: Paths) -> None:
         run(paths, spacing_limits_mm=(1.5, 50.0))
 
 
+@pytest.mark.usefixtures("workers_at_once")
 def test_two_runs_write_the_same_bytes(paths: Paths) -> None:
     texts = []
     for workers in (1, 2):

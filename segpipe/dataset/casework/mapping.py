@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +20,9 @@ R = TypeVar("R")
 FEWEST = 8  # workers that a cluster has at least, for the size of tasks
 TURNS = 32  # tasks of a worker at least, if there are so many cases
 LARGEST = 16  # cases of a task
+LARGE_BYTES = 1 << 24  # from which a case is worked on by workers alone
+WARM_S = 1.0  # of the work in this process that tells no pace: packages are imported
+PAYS_S = 8.0  # of work that are left, from which workers save more than they cost
 
 
 def map_cases(
@@ -29,8 +33,15 @@ def map_cases(
     name: Callable[[T], str],
     describe: str,
     known: Callable[[T], R | None] | None = None,
+    size: Callable[[T], int] | None = None,
 ) -> list[R]:
     """Call a function on each item, in this process or in several.
+
+    A worker takes two seconds of a processor to start, as long as hundreds of small
+    cases. So if all items are small, this process begins with them, and workers start
+    as soon as they pay: when PAYS_S seconds of work are left at the pace so far. If one
+    is large, workers do all: a case that memory is too small for ends a worker, which
+    has an error that names the case, and never this process.
 
     If the environment variable SEGPIPE_DASK names a Dask cluster, its workers do it.
 
@@ -47,6 +58,8 @@ def map_cases(
         describe: Name of the work for the progress bar and the log.
         known: Returns the result of an item that was finished before, or None. It is
             called in this process, before any worker is started.
+        size: Returns about how many bytes an item is, of which more than LARGE_BYTES
+            are large. Without it, workers do all.
 
     Returns:
         The results, in the order of the items.
@@ -74,7 +87,13 @@ def map_cases(
         elif workers <= 1 or len(todo) <= 1:
             made = _in_this_process(function, todo, progress)
         else:
-            made = _in_processes(function, todo, workers, progress)
+            small = size is not None and all(
+                size(items[place]) <= LARGE_BYTES for place in left
+            )
+            made = _while_it_pays(function, todo, progress) if small else []
+            rest = todo[len(made) :]
+            if rest:
+                made += _in_processes(function, rest, workers, progress)
         found.update(zip(left, made, strict=True))
     log.info("%s: %d cases%s", describe, len(items), _known_words(items, left))
     return [found[place] for place in range(len(items))]
@@ -98,6 +117,23 @@ def _in_this_process(
 ) -> list[R]:
     made = []
     for item, name in todo:
+        made.append(call_named(function, item, name))
+        progress.advance()
+    return made
+
+
+def _while_it_pays(
+    function: Callable[[T], R],
+    todo: list[tuple[T, str]],
+    progress: Work,
+) -> list[R]:
+    """Work in this process until workers would save time; the first results."""
+    made: list[R] = []
+    began = time.monotonic()
+    for done, (item, name) in enumerate(todo):
+        taken_s = time.monotonic() - began - WARM_S
+        if done and taken_s / done * (len(todo) - done) > PAYS_S:
+            break
         made.append(call_named(function, item, name))
         progress.advance()
     return made

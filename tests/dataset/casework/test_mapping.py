@@ -3,11 +3,13 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from segpipe.dataset.casework import mapping
 from segpipe.dataset.casework.mapping import chunks, map_cases
 from segpipe.project.errors import DataError
 
@@ -125,3 +127,58 @@ def test_known_cases_start_no_worker_and_keep_their_places() -> None:
 
 def process_of(number: int) -> int:
     return os.getpid()
+
+
+def processes(
+    cases: int, seconds: float, *, size: Callable[[int], int] = abs
+) -> list[int]:
+    """Which process did each of some cases that take some seconds."""
+    return map_cases(
+        partial(wait_in_a_process, seconds),
+        range(cases),
+        workers=2,
+        name=str,
+        describe="wait",
+        size=size,
+    )
+
+
+def wait_in_a_process(seconds: float, number: int) -> int:
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def test_small_cases_that_are_soon_done_start_no_worker() -> None:
+    assert set(processes(50, 0.001)) == {os.getpid()}
+
+
+def test_workers_start_in_the_middle_as_soon_as_they_pay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The 24th of 60 cases of 10 ms: 0.04 s / 24 * 36 are 0.06 s, which pay."""
+    monkeypatch.setattr(mapping, "WARM_S", 0.2)
+    monkeypatch.setattr(mapping, "PAYS_S", 0.05)
+    found = processes(60, 0.01)
+
+    here = [place for place, process in enumerate(found) if process == os.getpid()]
+    assert here == list(range(len(here)))  # the first ones, then none
+    assert 0 < len(here) <= 24  # fewer on a machine that is late
+
+
+def test_cases_of_which_one_is_large_are_left_to_workers() -> None:
+    """Memory may be too small for it, and the command has to say so."""
+    found = processes(3, 0.0, size=lambda case: case * mapping.LARGE_BYTES)
+
+    assert os.getpid() not in found
+
+
+def test_a_small_case_that_fails_is_named() -> None:
+    with pytest.raises(DataError, match=r"case no-3: scan\.nii: expected a volume"):
+        map_cases(
+            refuse_three,
+            range(5),
+            workers=2,
+            name=lambda number: f"no-{number}",
+            describe="try",
+            size=abs,
+        )
