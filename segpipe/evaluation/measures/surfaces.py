@@ -7,7 +7,6 @@ import edt
 import numpy as np
 from jaxtyping import Bool, Float64, UInt8
 from scipy import ndimage
-from scipy.spatial import KDTree
 
 from segpipe.images.grid import Spacing
 
@@ -94,6 +93,8 @@ def _is_near(
     if max(np.count_nonzero(border), np.count_nonzero(other)) > MANY:
         apart = edt.edt(~other, anisotropy=spacing, black_border=False, parallel=1)
         return np.asarray(apart[border] <= reach)
+    from scipy.spatial import KDTree  # slow, and plan and train measure no surface
+
     tree = KDTree(np.argwhere(other) * spacing, balanced_tree=False)
     places = np.argwhere(border)[~near] * spacing
     distances, _ = tree.query(

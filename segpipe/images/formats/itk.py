@@ -9,7 +9,6 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import SimpleITK
 from jaxtyping import Integer
 
 from segpipe.images.contract import (
@@ -71,6 +70,8 @@ def read_label(path: Path) -> LabelMap:
 
 def write_label(path: Path, array: Integer[np.ndarray, "i j k"], grid: Grid) -> None:
     """Write a label map, compressed and atomically."""
+    import SimpleITK  # slow, and for these formats alone
+
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(array.T))
     affine = LPS_TO_RAS @ grid.affine
     image.SetSpacing(grid.spacing)
@@ -145,6 +146,8 @@ def _is_file(path: Path) -> bool:
 
 def read_components(path: Path) -> tuple[np.ndarray, Grid]:
     """The voxels as channel i j k, in the file's own type, and their grid."""
+    import SimpleITK  # slow, and for these formats alone
+
     _check_header(path)
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))

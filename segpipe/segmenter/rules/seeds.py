@@ -5,7 +5,6 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int32
 from scipy import ndimage
-from skimage.segmentation import watershed
 
 from segpipe.images.grid import Spacing
 from segpipe.images.instances import Connectivity, components, distance_inside
@@ -52,6 +51,8 @@ def split_by_seeds(
     else:
         landscape = _smoothed_distance(mask, spacing)
     result, count = np.zeros_like(whole), 0
+    from skimage.segmentation import watershed  # slow, and few models have instances
+
     for number, box in enumerate(ndimage.find_objects(whole), start=1):
         own = whole[box] == number
         if seeds != "distance":

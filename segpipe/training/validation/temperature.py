@@ -6,7 +6,6 @@ import math
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -40,6 +39,8 @@ def fit_temperature(
     Source:
         Guo 2017, arXiv:1706.04599, section 4.2 (temperature scaling).
     """
+    from scipy.optimize import minimize_scalar  # slow, and few models are calibrated
+
     exact = logits.double()
 
     def cost(logarithm: float) -> float:
