@@ -205,3 +205,12 @@ def test_openvino_is_imported_for_its_engine_only_and_sends_nothing() -> None:
     )
 
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+def test_a_network_without_a_single_graph_is_refused_and_torch_computes_it() -> None:
+    made = segmenter("maskrcnn", patch_size=FLAT)
+    flat = image((16, 16, 1))
+
+    with pytest.raises(DataError, match=r"found a MaskRCNN, .*set the engine to torch"):
+        run(made, OPENVINO, flat)
+    assert run(made, TORCH, flat).shape == (16, 3, 16, 1)

@@ -90,6 +90,47 @@ def test_every_weight_has_a_gradient_also_where_nothing_is_known(known: bool) ->
     assert any(one.any() for one in gradients if one is not None) == known
 
 
+def extremes() -> dict[str, Tensor]:
+    """References of 32 x 32 pixels that may be too much for a step."""
+    made = {name: torch.zeros(1, 32, 32, dtype=torch.int64) for name in EXTREMES}
+    made["one pixel"][0, 9, 9] = 1
+    made["at the border"][0, :10, :10] = made["at the border"][0, 20:, 24:] = 1
+    made["whole"][:] = 1
+    i, j = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
+    made["crowd"][0, (i % 3 < 2) & (j % 3 < 2)] = 1  # more than regions that are drawn
+    return made
+
+
+EXTREMES = ("nothing", "one pixel", "at the border", "whole", "crowd")
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_a_step_on_a_patch_of_an_extreme_is_finite(name: str) -> None:
+    """The loss falls in a few steps, and what is found then is an object or nothing."""
+    network = narrow(classes=2).train()
+    reference = extremes()[name]
+    image, weight = reference[:, None].float(), torch.ones(1, 32, 32)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
+    losses = []
+    for step in range(6):
+        optimizer.zero_grad()
+        cost = network.loss(image, reference, weight, seeds=[step], total=alone)
+        cost.backward()
+        for weights in network.parameters():
+            assert weights.grad is not None
+            assert torch.isfinite(weights.grad).all()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5)
+        optimizer.step()
+        losses.append(cost.item())
+
+    with torch.inference_mode():
+        shares = network.eval()(image).softmax(1)
+    assert losses[-1] < losses[0]
+    assert torch.isfinite(shares).all()
+    if name in ("nothing", "one pixel"):  # an object thinner than two pixels is none
+        assert not shares.argmax(1).any()
+
+
 def test_only_masks_of_classes_that_are_there_learn() -> None:
     """The second class of three is nowhere, so its mask has no gradient.
 

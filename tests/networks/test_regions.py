@@ -106,6 +106,17 @@ def test_a_box_comes_back_from_its_steps() -> None:
     torch.testing.assert_close(decode(encode(boxes, anchors), anchors), boxes)
 
 
+def test_a_step_makes_no_box_more_than_62_times_as_large() -> None:
+    """1000 / 16, in the public code.
+
+    Seeds: I2.
+    """
+    found = decode(torch.tensor([[0.0, 0, 50, 1]]), torch.tensor([[0.0, 0, 16, 16]]))
+
+    sides = (found[:, 2:] - found[:, :2])[0]
+    torch.testing.assert_close(sides, torch.tensor([1000.0, 16 * math.e]))
+
+
 def test_a_clipped_box_lies_in_the_image() -> None:
     boxes = torch.tensor([[-3.0, 2, 12, 30]])
 

@@ -39,6 +39,7 @@ from segpipe.training.record import TrainingRecord, read_history, read_record
 from segpipe.training.task.section import TrainParams
 from segpipe.training.validation.choosing import choose_postprocessing
 from tests.support import forks
+from tests.support.narrow import needed
 from tests.support.phantoms import write_dataset
 from tests.support.places import ROOT
 from tests.support.projects import (
@@ -81,6 +82,25 @@ MODELS = {
     ),
 }
 MODELS["coarse"] = changed(MODELS["vnet"], coarse=True)
+# Two that normalize by the batch; one of them draws regions, too.
+KILLED = {
+    "unet3d": changed(
+        SMALL, epochs=40, steps_per_epoch=2, validation_interval=10, seed=7
+    ),
+    "segnet": changed(
+        SMALL,
+        **{"network": "segnet", "base_channels": 1, "patch_size": (32, 32, 1)},
+        **{"epochs": 24, "steps_per_epoch": 1, "validation_interval": 24},
+        sparse_annotation=False,
+    ),
+    "maskrcnn": changed(
+        SMALL,
+        **{"network": "maskrcnn", "base_channels": 1, "patch_size": (16, 16, 1)},
+        **{"epochs": 16, "steps_per_epoch": 1, "validation_interval": 16},
+        **needed("maskrcnn"),
+        sparse_annotation=False,
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +108,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     """Prepared once; trainings write beside each other."""
     paths = Paths(tmp_path_factory.mktemp("project"))
     write_dataset(paths.data, cases=10, patients=PATIENTS)
-    run_to_annotate(paths, MODELS)
+    run_to_annotate(paths, {**KILLED, **MODELS})
     return paths
 
 
@@ -155,9 +175,9 @@ def train_alone(paths: Paths, params: TrainParams, model: str, compiled: bool) -
     )
 
 
-def begin(paths: Paths, params: TrainParams) -> BaseProcess:
+def begin(paths: Paths, params: TrainParams, model: str) -> BaseProcess:
     """Begin a training that is killed."""
-    return forks.start(train_alone, paths, params, "unet3d", False)
+    return forks.start(train_alone, paths, params, model, False)
 
 
 def wait_for_another(folder: Path, before: str, process: BaseProcess) -> None:
@@ -181,30 +201,31 @@ def newest(folder: Path) -> str:
     return max((path.name for path in folder.glob("*/*-*.pt")), default="")
 
 
+@pytest.mark.parametrize("model", list(KILLED))
 def test_a_training_killed_again_and_again_ends_with_the_same_bytes(
-    paths: Paths,
+    model: str, paths: Paths
 ) -> None:
-    params = changed(
-        SMALL, epochs=40, steps_per_epoch=2, validation_interval=10, seed=7
-    )
+    params = KILLED[model]
     folder = paths.checkpoints / "train"
     rng = np.random.default_rng()
     kills = 0
     for _ in range(3):
         before = newest(folder)
-        process = begin(paths, params)
+        process = begin(paths, params, model)
         wait_for_another(folder, before, process)
         time.sleep(rng.uniform(0, 0.1))  # anywhere in the steps that follow
         kills += kill(process)
     assert kills == 3
     assert newest(folder)
 
-    resumed = weights(train(paths, params, model="unet3d"))
+    resumed = weights(train(paths, params, model=model))
 
     assert not list(folder.iterdir())
-    assert weights(train(paths, params, model="unet3d")) == resumed
-    rows = (paths.artifacts / "train/unet3d/0/history.csv").read_text().splitlines()
-    assert len(rows) == 41
+    assert weights(train(paths, params, model=model)) == resumed
+    rows = (
+        (paths.artifacts / "train" / model / "0/history.csv").read_text().splitlines()
+    )
+    assert len(rows) == params.epochs + 1
 
 
 # Adam divides by the size of the gradient: rounding grows to the size of a step.

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from segpipe.networks.maskrcnn import MaskRCNN
 from segpipe.networks.vnet import VNet
 from segpipe.project.errors import DataError
 from segpipe.training.distributed import World
@@ -74,6 +75,58 @@ def test_two_processes_have_the_loss_and_gradient_of_one(
     alone, two = (json.loads((tmp_path / one).read_text()) for one in ("alone", "two"))
 
     assert two == pytest.approx(alone, rel=1e-5)
+
+
+def step_of_regions(first: int, file: Path) -> None:
+    """A step of Mask R-CNN on this process's share of four patches.
+
+    Three objects lie in one patch and one in the next; the others have none. Batches
+    have other statistics than their parts, so normalization is that in use.
+
+    Args:
+        first: The patch with three objects.
+        file: Where the first process writes its loss and gradients.
+    """
+    torch.set_num_threads(1)
+    world = World.join(torch.device("cpu"))
+    torch.manual_seed(0)
+    network = MaskRCNN(1, 3, base_channels=2).eval()
+    reference = torch.zeros(4, 32, 32, dtype=torch.int64)
+    reference[first, 2:12, 2:12], reference[first, 16:30, 4:12] = 1, 2
+    reference[first, 4:12, 18:30] = reference[first + 1, 8:20, 8:20] = 1
+    image = reference[:, None] + 0.1 * torch.randn(4, 1, 32, 32)
+    mine = list(world.share_of(4))
+    known = torch.ones(len(mine), 32, 32)
+    value = network.loss(
+        image[mine], reference[mine], known, seeds=mine, total=world.total
+    )
+    value.backward()
+    world.add_gradients(network)
+    if world.first:
+        found = {name: w.grad for name, w in network.named_parameters()}
+        torch.save({"loss": value.detach(), **found}, file)
+    world.leave()
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_two_processes_learn_mask_r_cnn_as_one_where_one_sees_no_object(
+    first: int, tmp_path: Path
+) -> None:
+    """Each patch draws by its own seed; sums and counts go over both processes."""
+    step_of_regions(first, tmp_path / "alone")
+    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    world["MASTER_PORT"] = str(free_port())
+    forks.finish(
+        *(
+            forks.start(step_of_regions, first, tmp_path / "two", RANK=rank, **world)
+            for rank in "01"
+        )
+    )
+    alone, two = (torch.load(tmp_path / one) for one in ("alone", "two"))
+
+    torch.testing.assert_close(two, alone, rtol=1e-3, atol=1e-5)
+    assert all(torch.isfinite(value).all() for value in alone.values())
+    assert alone["masks.layers.0.weight"].any()
 
 
 def test_a_process_alone_sees_all_and_adds_nothing() -> None:

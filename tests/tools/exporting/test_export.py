@@ -23,6 +23,8 @@ from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import segmenter_digest
 from segpipe.tools.exporting.export import compare, export, write_onnx
 from tests.support.narrow import narrow
+from tests.support.phantoms import write_volume
+from tests.support.segmentations import run as segment
 from tests.support.segmenters import ZSCORE, make_plan, make_segmenter, with_coarse
 
 onnx = pytest.importorskip("onnx")
@@ -300,10 +302,17 @@ def test_a_segmenter_that_looks_at_a_coarse_resolution_first_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_network_without_a_single_graph_is_refused(tmp_path: Path) -> None:
+def test_a_network_without_a_single_graph_is_refused_and_may_segment(
+    tmp_path: Path,
+) -> None:
     made = make_segmenter(make_plan(), network="maskrcnn", patch_size=(32, 32, 1))
     made.save(tmp_path / "segmenter")
 
     with pytest.raises(DataError, match="found a maskrcnn, which does what follows"):
         export(str(tmp_path / "segmenter"), tmp_path / "out", Paths(tmp_path))
     assert not (tmp_path / "out").exists()
+    write_volume(tmp_path / "case.nii.gz")
+    done = segment(
+        tmp_path / "segmenter", [tmp_path / "case.nii.gz"], tmp_path / "made"
+    )
+    assert done.done == ("case",)
