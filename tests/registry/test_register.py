@@ -54,9 +54,18 @@ from tests.support.store_kills import kill_before_each_write
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Paths, Version]:
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of which nothing is registered; copy it, never change it."""
+    return write_project(tmp_path_factory.mktemp("evaluated")).root
+
+
+@pytest.fixture(scope="module")
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, evaluated: Path
+) -> tuple[Paths, Version]:
     """A project with a registered version."""
-    paths = write_project(tmp_path_factory.mktemp("project"))
+    paths = Paths(tmp_path_factory.mktemp("project"))
+    shutil.copytree(evaluated, paths.root, dirs_exist_ok=True)
     write_text(
         paths.root / "dvc.lock",
         "stages:\n  verify:\n    deps:\n    - path: data\n      md5: abc.dir\n",
@@ -69,9 +78,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Paths, Version]:
 
 
 @pytest.fixture
-def paths(paths: Paths) -> Paths:
-    """A project of which nothing is registered."""
-    return write_project(paths.root)
+def paths(paths: Paths, evaluated: Path) -> Paths:
+    """A project of which nothing is registered, with a store of its own."""
+    shutil.copytree(evaluated, paths.root, dirs_exist_ok=True)
+    return paths
 
 
 def test_a_version_says_what_it_is(whole: tuple[Paths, Version]) -> None:
@@ -207,8 +217,13 @@ def test_the_same_segmenter_never_comes_twice(whole: tuple[Paths, Version]) -> N
     assert len(list_versions(None, paths)) == 1
 
 
-def test_a_new_training_is_a_new_version_and_the_candidate(paths: Paths) -> None:
-    first = register_model(MODEL, "liver", tags={}, paths=paths)
+def test_a_new_training_is_a_new_version_and_the_candidate(
+    whole: tuple[Paths, Version], tmp_path: Path
+) -> None:
+    """In a copy of the project, store and all."""
+    known, first = whole
+    paths = Paths(tmp_path / known.root.name)
+    shutil.copytree(known.root, paths.root)
     train(paths, seed=7)
     second = register_model(MODEL, "liver", tags={}, paths=paths)
 
