@@ -1,5 +1,6 @@
 """Budget: train as many steps as fit some seconds, which a short training measures."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,8 +12,10 @@ from segpipe.stages import train
 from segpipe.training.record import TrainingRecord
 
 Clock = Callable[[], float]
+Length = tuple[int, int]  # epochs, and steps of each
 EPOCHS, VALIDATIONS = 10, 2
 TRIED = 6  # steps of an epoch of the short training
+ROUNDING = 1e-9
 SPARED = 0.03  # of the seconds: what the short training cannot know
 
 
@@ -25,7 +28,7 @@ def train_within(
     tried: int = TRIED,
     validations: int = VALIDATIONS,
 ) -> dict[str, Any]:
-    """Train as many steps as the seconds allow, in ten epochs with few validations.
+    """Train as many steps as the seconds allow, in about ten epochs.
 
     A short training, which does not count, measures what a step, an epoch and a
     validation cost, and all else of a training; it is thrown away.
@@ -39,30 +42,49 @@ def train_within(
         validations: How often the training validates, the last time at its end.
 
     Returns:
-        ``training_s``, ``steps`` and the costs.
+        ``training_s``, ``steps``, ``epochs`` and the costs.
     """
     began = clock()
     cost = measure(trial, paths, clock=clock, tried=tried)
     measured = clock() - began
-    steps = steps_within(seconds * (1 - SPARED), cost, validations)
-    length = {"steps_per_epoch": steps, "validation_interval": EPOCHS // validations}
-    sections = changed(trial.sections, train=length).train
+    length = length_within(seconds * (1 - SPARED), cost, validations)
+    learned = train_length(trial, length, paths, clock=clock, validations=validations)
+    return {**learned, "measuring_s": measured, **cost}
+
+
+def train_length(
+    trial: Trial, length: Length, paths: Paths, *, clock: Clock, validations: int
+) -> dict[str, Any]:
+    """Train the epochs and the steps of each; returns what ``train_within`` does."""
+    epochs, steps = length
+    changes = {
+        "epochs": epochs,
+        "steps_per_epoch": steps,
+        "validation_interval": math.ceil(epochs / validations),
+    }
     compute = build_compute(trial.sections.compute)
     began = clock()
-    train.run(sections, model=trial.name, fold=0, compute=compute, paths=paths)
+    train.run(
+        changed(trial.sections, train=changes).train,
+        model=trial.name,
+        fold=0,
+        compute=compute,
+        paths=paths,
+    )
     spent = clock() - began
-    return {
-        "training_s": spent,
-        "steps": EPOCHS * steps,
-        "measuring_s": measured,
-        **cost,
-    }
+    return {"training_s": spent, "steps": epochs * steps, "epochs": epochs}
 
 
-def steps_within(seconds: float, cost: dict[str, float], validations: int) -> int:
-    """Steps of each of the epochs of a training that takes the seconds; 1 at least."""
+def length_within(seconds: float, cost: dict[str, float], validations: int) -> Length:
+    """Epochs of a training that takes the seconds, and the steps of each; 1 at least.
+
+    As many steps as make ten epochs; then as many epochs of them as there is time for,
+    which are fewer than ten only where ten steps are too many.
+    """
     left = seconds - cost["rest"] - validations * cost["validation"]
-    return max(1, int((left / EPOCHS - cost["epoch"]) / cost["step"]))
+    steps = max(1, int((left / EPOCHS - cost["epoch"]) / cost["step"]))
+    epochs = max(1, int(left / (steps * cost["step"] + cost["epoch"]) + ROUNDING))
+    return epochs, steps
 
 
 def measure(

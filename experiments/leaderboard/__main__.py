@@ -23,6 +23,7 @@ from experiments.leaderboard.sets import (
 from experiments.leaderboard.trial import Settings, environment_of, project
 from experiments.trials import HOME
 from segpipe.networks.catalogue import NETWORKS
+from segpipe.project.origin.commit import git_tags
 
 log = logging.getLogger("experiments.leaderboard")
 TRIED = {"cuda": 30, "cpu": 3}
@@ -48,6 +49,14 @@ def parse(words: list[str]) -> argparse.Namespace:
     add("--until", type=float, default=math.inf, help="seconds that this may take")
     add("--only", nargs="+", default=[], metavar="SET/ARM", help="some; or SET")
     add("--work", type=Path, default=HOME / ".experiments" / "leaderboard")
+    add(
+        "--beside",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="WORK",
+        help="with --page: folders of other runs, whose tables the page has, too",
+    )
     add("--peer", type=Path, help="environment of nnU-Net, which is an arm, too")
     add("--page", action="store_true", help="write the page, and run nothing")
     given = parser.parse_args(words)
@@ -119,11 +128,16 @@ def main() -> None:
     if given.page:
         from experiments.leaderboard.board import publish  # needs matplotlib
 
-        publish(work / "results")
+        publish([place / "results" for place in (work, *given.beside)])
         return
     began = time.perf_counter()
     settings = Settings(
-        given.seconds, given.device, given.lanes, given.width, TRIED[given.device]
+        given.seconds,
+        given.device,
+        given.lanes,
+        given.width,
+        TRIED[given.device],
+        code=git_tags(HOME).get("git.commit", "")[:7] or "unknown",
     )
     tasks = chosen_tasks(given.only, given.seeds, peer=given.peer is not None)
     todo = pending(tasks, work)

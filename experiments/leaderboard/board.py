@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +30,8 @@ from segpipe.project.errors import DataError
 NAME = "leaderboard"
 Score = Literal["Dice", "IoU", "F1", "AP"]
 Results = dict[str, list[dict[str, Any]]]  # arm to the documents of its seeds
+OVER = 1.1  # times the seconds: a row says so from there on
+Boards = Sequence[tuple[str, Results]]  # name of a set, and a run of it
 SCORES: tuple[Score, ...] = ("Dice", "IoU", "F1", "AP")
 COSTS: dict[
     str, Callable[[dict[str, Any]], float]
@@ -45,20 +47,24 @@ COSTS: dict[
 }
 
 
-def publish(folder: Path) -> None:
+def publish(folders: Sequence[Path]) -> None:
     """Write the page, the CSV of all cases and the picture.
 
     Args:
-        folder: Folder of the results, with a folder a set.
+        folders: Folders of the results of a run each, with a folder a set. Each has
+            tables of its own: what was run otherwise is not ranked together.
 
     Raises:
-        DataError: If there is no result, or trials were not run alike.
+        DataError: If there is no result, or trials of a folder were not run alike.
     """
-    boards = {name: read_results(folder / name) for name in BOARDS}
-    known = {name: found for name, found in boards.items() if found}
+    boards = [
+        (name, read_results(place / name)) for name in BOARDS for place in folders
+    ]
+    known = [(name, found) for name, found in boards if found]
     if not known:
         raise DataError(
-            f"{folder}: expected results of trials, found none; run them first"
+            f"{', '.join(map(str, folders))}: expected results of trials, found none; "
+            "run them first"
         )
     write_inner(NAME, build_page(known))
     write_text(PAGES / f"{NAME}.csv", build_csv(known))
@@ -129,13 +135,26 @@ def mean_score(documents: Iterable[dict[str, Any]], score: Score) -> float:
     return float(np.mean([mean_of(one, score) for one in documents]))
 
 
-def build_page(boards: dict[str, Results]) -> list[str]:
-    """Lines of the page: a table a set, and the pairs of its claims."""
+def build_page(boards: Boards) -> list[str]:
+    """Lines of the page: a table a set and run, and the pairs of its claims."""
     lines: list[str] = []
-    for name, found in boards.items():
-        lines += [f"### {name}", "", tell_settings(found), "", *build_rows(found)]
+    for name, found in boards:
+        title = title_of(name, found)
+        lines += [f"### {title}", "", tell_settings(found), "", *build_rows(found)]
         lines += [*build_claims(BOARDS[name], found), ""]
     return lines[:-1]
+
+
+def settings_of(found: Results) -> dict[str, Any]:
+    """Settings of all trials of a table; older ones did not note their code."""
+    settings: dict[str, Any] = next(iter(found.values()))[0]["settings"]
+    return {"code": "unknown", **settings}
+
+
+def title_of(name: str, found: Results) -> str:
+    """Set, seconds and code of a table."""
+    settings = settings_of(found)
+    return f"{name}, {settings['seconds']:g} s, code {settings['code']}"
 
 
 def tell_settings(found: Results) -> str:
@@ -159,14 +178,16 @@ def build_rows(found: Results) -> list[str]:
         if not all(math.isnan(mean_score(each, score)) for each in found.values())
     ]
     names = ["", "seeds", *known, *COSTS]
-    rows = []
+    rows, seconds = [], settings_of(found)["seconds"]
     for arm, each in found.items():
         scores = [mean_and_sd([mean_of(one, score) for one in each]) for score in known]
         costs = [
             short(float(np.mean([cost(one) for one in each])))
             for cost in COSTS.values()
         ]
-        rows.append([arm, str(len(each)), *scores, *costs])
+        late = np.mean([one["training_s"] for one in each]) > OVER * seconds
+        name = f"{arm} (over its time)" if late else arm
+        rows.append([name, str(len(each)), *scores, *costs])
     return [
         f"| {' | '.join(names)} |",
         "|---" * len(names) + "|",
@@ -196,34 +217,36 @@ def build_claims(board: Board, found: Results) -> list[str]:
     return lines
 
 
-def build_csv(boards: dict[str, Results]) -> str:
+def build_csv(boards: Boards) -> str:
     """CSV with a row for each case and structure of each trial."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["set", "arm", "seed", "steps", "patient", "structure", *SCORES])
-    for name, found in boards.items():
+    columns = ("set", "seconds", "code", "arm", "seed", "steps", "patient", "structure")
+    writer.writerow([*columns, *SCORES])
+    for name, found in boards:
+        run = [f"{settings_of(found)['seconds']:g}", settings_of(found)["code"]]
         for arm, each in found.items():
             for one in each:
                 for case in one["cases"]:
                     scores = [score_of(case, score) for score in SCORES]
                     writer.writerow(
-                        [name, arm, one["seed"], one["steps"]]
+                        [name, *run, arm, one["seed"], one["steps"]]
                         + [case[key] for key in ("patient", "structure")]
                         + ["" if value is None else f"{value:.4g}" for value in scores]
                     )
     return out.getvalue()
 
 
-def save_picture(file: Path, boards: dict[str, Results]) -> None:
-    """Write a panel a set: Dice of each seed, and the mean, the best arm on top."""
-    rows = max(len(found) for found in boards.values())
+def save_picture(file: Path, boards: Boards) -> None:
+    """Write a panel a table: Dice of each seed, and the mean, the best arm on top."""
+    rows = max(len(found) for _, found in boards)
     with mpl.rc_context(STYLE):
         figure = Figure(
             figsize=(5.6 * len(boards), 1.2 + 0.24 * rows), layout="constrained"
         )
         panels = np.atleast_1d(figure.subplots(1, len(boards)))
-        for axes, (name, found) in zip(panels, boards.items(), strict=True):
-            draw_ranking(axes, name, found)
+        for axes, (name, found) in zip(panels, boards, strict=True):
+            draw_ranking(axes, title_of(name, found), found)
         figure.savefig(file, dpi=100, metadata={"Software": ""})
 
 

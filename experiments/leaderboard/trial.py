@@ -10,19 +10,19 @@ import math
 import resource
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from experiments.arms import cpu_seconds
-from experiments.budget import Clock, train_within
+from experiments.budget import Clock, Length, train_length, train_within
 from experiments.leaderboard.arms import Width, build_trial
 from experiments.leaderboard.cost import count_cost
 from experiments.leaderboard.peer import NNUNET, run_peer_trial
 from experiments.leaderboard.sets import BOARDS, base_sections
-from experiments.trials import Sections, Trial
+from experiments.trials import Sections, Trial, changed
 from segpipe.dataset.case import CaseList, read_cases
 from segpipe.dataset.case_files import (
     read_case_instances,
@@ -34,11 +34,13 @@ from segpipe.dataset.split import read_split
 from segpipe.evaluation.figures import read_rows
 from segpipe.evaluation.scores import match_structures
 from segpipe.project.documents import write_json
+from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.segmenter.compute import Compute, build_compute
-from segpipe.segmenter.spec import read_combined_spec
+from segpipe.segmenter.spec import read_combined_spec, segmenter_digest
 from segpipe.stages import evaluate, predict
 from segpipe.training.record import segmenter_folder, training_folder
+from segpipe.training.task.pretrained import SHOWN
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Settings:
         lanes: Trials that run beside each other on the machine.
         width: Width of the networks: ``narrow`` or ``paper``.
         tried: Steps of an epoch of the short training that measures.
+        code: Commit of the code.
     """
 
     seconds: float
@@ -58,6 +61,7 @@ class Settings:
     lanes: int
     width: Width
     tried: int
+    code: str
 
 
 def clock_of(device: str) -> Clock:
@@ -115,20 +119,70 @@ def run_trial(
     else:
         one = board.arm(arm)
         trial = build_trial(one, seed, base, settings.width)
-        found = run_own_trial(
-            trial, base, settings.seconds * one.share, settings, paths
-        )
+        if one.first:
+            first = build_trial(board.arm(one.first), seed, base, settings.width)
+            trial = go_on(trial, first.name, paths)
+        known = None
+        if one.length_of:
+            known = read_length(result_file(work, folder, one.length_of, seed))
+        found = run_own_trial(trial, base, known, settings, paths)
     return {**common, **found}
 
 
+def go_on(trial: Trial, first: str, paths: Paths) -> Trial:
+    """The trial, which starts from the segmenter of another one.
+
+    Raises:
+        DataError: If there is no such segmenter.
+    """
+    folder = segmenter_folder(training_folder(paths.artifacts, first, 0))
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected a segmenter; run the trial {first} first")
+    where = folder.relative_to(paths.root).as_posix()
+    start = f"{where}@{segmenter_digest(folder)[:SHOWN]}"
+    return replace(trial, sections=changed(trial.sections, train={"start_from": start}))
+
+
+def read_length(file: Path) -> Length:
+    """Epochs of a finished trial, and steps of each.
+
+    Raises:
+        DataError: If it is not finished.
+    """
+    if not file.is_file():
+        raise DataError(f"{file}: expected the result of a trial; run that one first")
+    document = json.loads(file.read_text(encoding="utf-8"))
+    return document["epochs"], document["steps"] // document["epochs"]
+
+
 def run_own_trial(
-    trial: Trial, base: Sections, seconds: float, settings: Settings, paths: Paths
+    trial: Trial,
+    base: Sections,
+    length: Length | None,
+    settings: Settings,
+    paths: Paths,
 ) -> dict[str, Any]:
-    """Train a network of segpipe; returns its costs and the figures of each case."""
+    """Train a network of segpipe; returns its costs and the figures of each case.
+
+    Args:
+        trial: The trial.
+        base: Sections of the set.
+        length: Epochs and steps of each; None for as many as fit the seconds.
+        settings: What all trials have in common.
+        paths: Folders of the scratch project.
+    """
     compute, clock = build_compute(base.compute), clock_of(settings.device)
-    learned = train_within(
-        trial, seconds, paths, clock=clock, tried=settings.tried, validations=1
-    )
+    if length:
+        learned = train_length(trial, length, paths, clock=clock, validations=1)
+    else:
+        learned = train_within(
+            trial,
+            settings.seconds,
+            paths,
+            clock=clock,
+            tried=settings.tried,
+            validations=1,
+        )
     peak = peak_gb(compute)
     began = clock()
     predict.run(base.predict, model=trial.name, folds=[0], compute=compute, paths=paths)

@@ -36,7 +36,7 @@ def document(arm: str, seed: int, dice: float, lanes: int = 1) -> dict[str, Any]
     ]
     costs = {"parameters": 2_500_000, "multiply_adds": 600_000, "voxels": 200}
     spent = {"steps": 1234, "training_s": 59.6, "predict_s": 0.0123, "peak_gb": 1.0}
-    settings = {"seconds": 60.0, "lanes": lanes, "width": "narrow"}
+    settings = {"seconds": 60.0, "lanes": lanes, "width": "narrow", "code": "abc"}
     return {
         "arm": arm,
         "seed": seed,
