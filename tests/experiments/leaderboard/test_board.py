@@ -8,6 +8,8 @@ import pytest
 
 from experiments.leaderboard.board import (
     build_claims,
+    build_csv,
+    build_page,
     build_rows,
     mean_of,
     read_results,
@@ -88,6 +90,42 @@ def test_the_best_arm_stands_on_top(tmp_path: Path) -> None:
     assert head.startswith("|  | seeds | Dice | IoU | F1 | AP | weights, millions |")
     assert best.startswith("| fcn8s | 2 | 0.685 ± 0.071 |")
     assert worst.endswith("| 2.5 | 3 | 1234 | 59.6 | 0.0123 | 1 |")
+
+
+def test_a_row_says_that_it_took_longer(tmp_path: Path) -> None:
+    """By a tenth and more of the 60 seconds that all have."""
+    took = {"slow": 66.5, "in time": 65.5}
+    fill(
+        tmp_path,
+        *(document(arm, 1, 0.5) | {"training_s": spent} for arm, spent in took.items()),
+    )
+    _, _, *rows = build_rows(read_results(tmp_path))
+
+    assert sorted(row.split(" | ")[0] for row in rows) == [
+        "| in time",
+        "| slow (over its time)",
+    ]
+
+
+def test_runs_of_other_seconds_have_tables_of_their_own(tmp_path: Path) -> None:
+    """They are ranked apart, and both stand in the CSV."""
+    boards = []
+    for number, code in enumerate(("abc", "def")):
+        one = document("fcn8s", 1, 0.5 + number / 10)
+        own = {"seconds": 60.0 * (number + 1), "code": code}
+        one["settings"] |= {"device": "cpu", **own}
+        fill(tmp_path / code, one)
+        boards.append(("2d_dsb2018", read_results(tmp_path / code)))
+    page, rows = build_page(boards), build_csv(boards).splitlines()
+
+    assert [line for line in page if line.startswith("###")] == [
+        "### 2d_dsb2018, 60 s, code abc",
+        "### 2d_dsb2018, 120 s, code def",
+    ]
+    assert {tuple(row.split(",")[1:3]) for row in rows[1:]} == {
+        ("60", "abc"),
+        ("120", "def"),
+    }
 
 
 def test_only_the_pairs_of_claims_are_compared(tmp_path: Path) -> None:
