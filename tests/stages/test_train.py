@@ -439,7 +439,7 @@ def test_a_compiled_network_learns_the_same_within_rounding(
 
 def test_checkpoints_of_other_params_are_not_taken_up(paths: Paths) -> None:
     params = changed(SMALL, epochs=40, steps_per_epoch=2, seed=8)
-    process = begin(paths, params)
+    process = begin(paths, params, "unet3d")
     folder = paths.checkpoints / "train"
     wait_for_another(folder, "", process)
     assert kill(process)
