@@ -91,7 +91,7 @@ def test_one_of_two_detections_stays_where_they_share_more_than_half() -> None:
 
 
 def test_a_hundred_detections_stay() -> None:
-    """Of 144 squares of 4 x 4 pixels that lie apart (He 2017, section 3.1).
+    """There are 144 squares of 4 x 4 pixels that lie apart (He 2017, section 3.1).
 
     Seeds: I2.
     """
