@@ -104,7 +104,6 @@ IMAGES = (
     literature("dilated", "dilated", CAREFUL),
     literature("context", "context", CAREFUL),
     literature("context_large", "context_large", CAREFUL),
-    literature("fcn32s, a tenth of the rate", "fcn32s", CAREFUL),
     literature(
         "encoder_decoder, switches", "encoder_decoder", {"upsampling": "max_unpooling"}
     ),

@@ -9,7 +9,12 @@ from segpipe.images.formats.nifti import write_label
 from segpipe.images.grid import Grid
 from segpipe.project.documents import write_json, write_text
 from segpipe.project.paths import Paths
-from segpipe.segmenter.spec import predictions_digest, segmenter_digest
+from segpipe.registry.mlflow_model.provenance import FILE, Provenance
+from segpipe.segmenter.spec import (
+    ensemble_digest,
+    predictions_digest,
+    segmenter_digest,
+)
 from segpipe.stages import evaluate
 from tests.support.phantoms import write_dataset
 from tests.support.projects import EVALUATE, PATIENTS, run_to_split
@@ -79,3 +84,18 @@ def write_lock(paths: Paths, *files: Path) -> None:
         lines += [f"    - path: {file.relative_to(paths.root)}", "      hash: md5"]
         lines += [f"      md5: {md5.split()[0]}"]
     write_text(paths.root / "dvc.lock", "\n".join(lines) + "\n")
+
+
+def write_provenance(folder: Path, folds: list[str]) -> None:
+    """Write what is known of a packed segmenter: the digests of its folds alone."""
+    Provenance(
+        format_version=1,
+        model=MODEL,
+        digest=ensemble_digest(folds),
+        patients=(),
+        data=None,
+        lock=None,
+        commit=None,
+        dirty=False,
+        metrics={},
+    ).write(folder / FILE)

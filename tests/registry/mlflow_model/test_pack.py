@@ -16,10 +16,10 @@ from segpipe.registry.mlflow_model.pack import (
     load_model,
     log_model,
 )
-from segpipe.registry.mlflow_model.provenance import FILE, Provenance
 from segpipe.registry.store import connect
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec import ensemble_digest, segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
+from tests.support.registered import write_provenance
 from tests.support.segmenters import make_plan, save_segmenter
 
 
@@ -88,17 +88,7 @@ def test_mask_r_cnn_is_loaded_and_labels_as_its_segmenter(
         paths.root / "p" / "0", make_plan(), network="maskrcnn", patch_size=(16, 16, 1)
     )
     made = Segmenter.load(folder)
-    Provenance(
-        format_version=1,
-        model="m",
-        digest=ensemble_digest([segmenter_digest(folder)]),
-        patients=(),
-        data=None,
-        lock=None,
-        commit=None,
-        dirty=False,
-        metrics={},
-    ).write(folder.parent / FILE)
+    write_provenance(folder.parent, [segmenter_digest(folder)])
     client, experiment = connect(paths)
     run = client.create_run(experiment).info.run_id
     code, signature = Path(serving.__file__), serving.build_signature(made.spec)

@@ -15,7 +15,7 @@ from segpipe.images.volume import Image
 from segpipe.networks.build import NetworkSpec, build_network
 from segpipe.networks.catalogue import NETWORKS
 from segpipe.project.errors import DataError
-from segpipe.registry.mlflow_model.provenance import FILE, Provenance
+from segpipe.registry.mlflow_model.provenance import FILE
 from segpipe.registry.mlflow_model.serving import (
     RegisteredSegmenter,
     build_signature,
@@ -23,8 +23,9 @@ from segpipe.registry.mlflow_model.serving import (
     numbered_folders,
 )
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.segmenter.spec import ensemble_digest, segmenter_digest
+from segpipe.segmenter.spec import segmenter_digest
 from tests.support.narrow import narrow
+from tests.support.registered import write_provenance
 from tests.support.segmenters import make_plan, make_segmenter, save_segmenter
 
 AFFINE = np.array([[0, 0, -2, 9], [-0.6, 0.8, 0, 1], [0.8, 0.6, 0, 2], [0, 0, 0, 1]])
@@ -40,20 +41,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     write_provenance(folder, folds)
     return folder
-
-
-def write_provenance(folder: Path, folds: list[str]) -> None:
-    Provenance(
-        format_version=1,
-        model="m",
-        digest=ensemble_digest(folds),
-        patients=(),
-        data=None,
-        lock=None,
-        commit=None,
-        dirty=False,
-        metrics={},
-    ).write(folder / FILE)
 
 
 def load(folder: Path) -> RegisteredSegmenter:
