@@ -14,7 +14,7 @@ import typer
 from prefect.context import refresh_global_settings_context
 from prefect.settings import get_current_settings
 
-from flows.services.door import LOGIN, close_prefect
+from flows.services.door import LOGIN, prepare_prefect
 from flows.services.environment import USER
 from segpipe.project.progress import speaking
 
@@ -49,5 +49,5 @@ def close_temporary_server() -> None:
     login = f"{USER}:{secrets.token_urlsafe(24)}"
     os.environ |= {LOGIN: login, "PREFECT_API_AUTH_STRING": login}
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", STARTS_S)
-    close_prefect(origins=())  # it serves no pages
+    prepare_prefect(origins=())  # it serves no pages
     refresh_global_settings_context()

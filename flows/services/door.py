@@ -25,6 +25,8 @@ from segpipe.project.origin.study import project_name
 from segpipe.review.server.guard.door import Door, build_hosts, build_origins
 
 LOGIN = "PREFECT_SERVER_API_AUTH_STRING"
+BROKER = "PREFECT_SERVER_EVENTS_MESSAGING_BROKER"
+BROKERS = {BROKER, "PREFECT_MESSAGING_BROKER"}  # Prefect takes either
 ARTIFACT_ROOT = "mlflow-artifacts:/"  # clients send files to the server
 
 app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True)
@@ -35,8 +37,11 @@ def authorization(login: str) -> str:
     return f"Basic {base64.b64encode(login.encode()).decode()}"
 
 
-def close_prefect(origins: Sequence[str]) -> None:
-    """Let a Prefect server of this environment ask for CSRF tokens and allow few pages.
+def prepare_prefect(origins: Sequence[str]) -> None:
+    """Tell a Prefect server of this environment what it reads when it is imported.
+
+    It asks for CSRF tokens, allows few pages, and waits while its database is busy,
+    unless the user named a broker, such as Redis.
 
     Args:
         origins: Origins of its own pages.
@@ -45,6 +50,8 @@ def close_prefect(origins: Sequence[str]) -> None:
         "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": ",".join(origins) or "none",
     }
+    if not BROKERS & os.environ.keys():
+        os.environ[BROKER] = "flows.services.databases.messages"
 
 
 def read_login() -> str:
@@ -64,7 +71,7 @@ def read_login() -> str:
 def prefect(port: Annotated[int, typer.Option(min=1, max=65535)] = 4200) -> None:
     """Start Prefect, which asks for the login itself, also in its websockets."""
     hosts = _hosts(port)
-    close_prefect(build_origins(hosts))  # Prefect reads it when it is imported
+    prepare_prefect(build_origins(hosts))
     server = import_module("prefect.server.api.server").create_app(final=True)
     _serve(Door(server, hosts=hosts, authorization=None), port)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from flows.services.databases.stores import adopt_store, choose_store, keep_stores
 from flows.services.environment import (
     build_environment,
     find_login,
@@ -31,7 +32,6 @@ from flows.services.processes.ports import answers, is_online, listener, owner
 from flows.services.review import NAME as REVIEW
 from flows.services.review import PORT as REVIEW_PORT
 from flows.services.review import build_words, describe_lack
-from flows.services.stores import adopt_store, choose_store, keep_stores
 from flows.services.workers import build_workers
 from segpipe.project.documents import Document
 from segpipe.project.errors import DataError

@@ -5,9 +5,15 @@ import subprocess
 import sys
 
 import pytest
+from prefect.settings import Settings
 
-from flows.services.door import authorization, read_login
+from flows.services.door import BROKERS, authorization, prepare_prefect, read_login
 from segpipe.project.errors import DataError
+
+PREPARED = (
+    "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED",
+    "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS",
+)
 
 
 def test_a_login_is_sent_as_basic_authentication() -> None:
@@ -41,3 +47,25 @@ def test_a_server_without_a_login_ends_with_one_sentence(server: list[str]) -> N
 
     assert answer.returncode == 1
     assert answer.stderr.startswith("error: PREFECT_SERVER_API_AUTH_STRING: expected")
+
+
+@pytest.mark.parametrize(
+    ("named", "broker"),
+    [
+        (None, "flows.services.databases.messages"),
+        ("PREFECT_MESSAGING_BROKER", "prefect_redis.messaging"),
+        ("PREFECT_SERVER_EVENTS_MESSAGING_BROKER", "prefect_redis.messaging"),
+    ],
+)
+def test_a_server_waits_for_its_database_unless_another_broker_is_named(
+    monkeypatch: pytest.MonkeyPatch, named: str | None, broker: str
+) -> None:
+    for name in (*PREPARED, *BROKERS):
+        monkeypatch.setenv(name, "")  # is put back after the test
+        monkeypatch.delenv(name)
+    if named:
+        monkeypatch.setenv(named, broker)
+
+    prepare_prefect([])
+
+    assert Settings().server.events.messaging_broker == broker

@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from flows.services.stores import VARIABLES, adopt_store, choose_store, keep_stores
+from flows.services.databases.stores import (
+    VARIABLES,
+    adopt_store,
+    choose_store,
+    keep_stores,
+)
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths, sqlite_uri
 from segpipe.registry.store import connect
