@@ -27,7 +27,7 @@ from segpipe.segmenter.segmenter import Segmenter
 from segpipe.training.checkpoints import Progress, drop_checkpoint, hold_checkpoints
 from segpipe.training.distributed import World
 from segpipe.training.patches.ahead import ahead
-from segpipe.training.patches.sampling import TrainingCase
+from segpipe.training.patches.cases import TrainingCase
 from segpipe.training.record import (
     TrainingRecord,
     name_figure,

@@ -19,7 +19,7 @@ from segpipe.images.borders import border_weights
 from segpipe.project.paths import Paths
 from segpipe.segmenter.plan import read_plan
 from segpipe.stages import annotate, plan, preprocess, weigh
-from segpipe.training.patches.sampling import read_training_case
+from segpipe.training.patches.cases import read_training_case
 from tests.support.phantoms import write_dataset
 from tests.support.projects import (
     ANNOTATE,

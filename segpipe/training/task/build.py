@@ -20,7 +20,7 @@ from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.training.distributed import World
 from segpipe.training.losses import Loss, build_loss
-from segpipe.training.patches.sampling import TrainingCase, read_training_case
+from segpipe.training.patches.cases import TrainingCase, read_training_case
 from segpipe.training.task.pretrained import load_pretrained
 from segpipe.training.task.section import NONE, TrainParams
 

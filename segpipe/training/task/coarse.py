@@ -12,7 +12,7 @@ from segpipe.segmenter.plan import CoarsePlan, PatchPlan
 from segpipe.segmenter.preprocessing.shrinking import shrink_image, shrink_label
 from segpipe.segmenter.spec import CoarseSpec, coarse_plan, coarse_spec
 from segpipe.training.losses import build_loss
-from segpipe.training.patches.sampling import PLACES, TrainingCase
+from segpipe.training.patches.cases import PLACES, TrainingCase
 from segpipe.training.task.build import Task, balanced_weights
 
 

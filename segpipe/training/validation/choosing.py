@@ -8,10 +8,11 @@ import numpy as np
 
 from segpipe.evaluation.matching import Overlap, average_precision
 from segpipe.segmenter.inference.inference import Inference
+from segpipe.segmenter.rules.choice import choose_rules
 from segpipe.segmenter.rules.instances import WHOLE, InstanceRule, Target
-from segpipe.segmenter.rules.postprocessing import NOTHING, StructureRule, choose_rules
+from segpipe.segmenter.rules.postprocessing import NOTHING, StructureRule
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.training.patches.sampling import TrainingCase
+from segpipe.training.patches.cases import TrainingCase
 from segpipe.training.validation.validate import (
     instances_of,
     overlaps_by_structure,

@@ -10,7 +10,7 @@ from segpipe.networks.catalogue import Network
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import SegmenterSpec
 from segpipe.training.checkpoints import Progress
-from segpipe.training.patches.sampling import TrainingCase
+from segpipe.training.patches.cases import TrainingCase
 from segpipe.training.record import History
 from segpipe.training.task.build import Task
 from segpipe.training.task.coarse import build_coarse_spec

@@ -13,7 +13,7 @@ from segpipe.segmenter.inference.coarse import Finder, find_structures, widen
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.spec import CoarseSpec
-from segpipe.training.patches.sampling import TrainingCase
+from segpipe.training.patches.cases import TrainingCase
 
 log = logging.getLogger(__name__)
 THRESHOLDS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)  # of the probability

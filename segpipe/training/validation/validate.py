@@ -23,7 +23,7 @@ from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.rules.instances import InstanceRule, number_instances
 from segpipe.segmenter.segmenter import Segmenter
 from segpipe.segmenter.spec import SegmenterSpec
-from segpipe.training.patches.sampling import TrainingCase
+from segpipe.training.patches.cases import TrainingCase
 from segpipe.training.record import DICE, PRECISION
 from segpipe.training.task.build import Task
 from segpipe.training.task.section import JudgedBy

@@ -8,6 +8,7 @@ import torch
 from scipy import ndimage
 
 from segpipe.training.patches.augmentation import AugmentationParams, augment
+from segpipe.training.patches.cases import TrainingCase
 from segpipe.training.patches.geometry import (
     displacements,
     draw_sources,
@@ -15,12 +16,7 @@ from segpipe.training.patches.geometry import (
     take_reference,
     window_at,
 )
-from segpipe.training.patches.sampling import (
-    Spot,
-    TrainingCase,
-    cut_patch,
-    output_window,
-)
+from segpipe.training.patches.sampling import Spot, cut_patch, output_window
 
 NOTHING = {
     "flip": False,

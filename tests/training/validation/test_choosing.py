@@ -5,7 +5,7 @@ import numpy as np
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.rules.instances import WHOLE, InstanceRule
 from segpipe.segmenter.rules.postprocessing import NOTHING, StructureRule
-from segpipe.training.patches.sampling import TrainingCase
+from segpipe.training.patches.cases import TrainingCase
 from segpipe.training.validation.choosing import choose_instances, without_debris
 from tests.support.projects import one_thread
 from tests.support.segmenters import make_plan, make_segmenter

@@ -10,7 +10,7 @@ from segpipe.segmenter.compute import Compute
 from segpipe.segmenter.inference.coarse import Finder
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.spec import CoarseSpec
-from segpipe.training.patches.sampling import TrainingCase
+from segpipe.training.patches.cases import TrainingCase
 from segpipe.training.validation.looking import choose_threshold
 from tests.support.segmenters import NONE, make_plan, make_segmenter, with_coarse
 

@@ -12,7 +12,7 @@ from segpipe.segmenter.compute import ComputeParams, build_compute
 from segpipe.segmenter.inference.inference import Inference
 from segpipe.segmenter.plan import Plan
 from segpipe.segmenter.segmenter import Segmenter
-from segpipe.training.patches.sampling import TrainingCase
+from segpipe.training.patches.cases import TrainingCase
 from segpipe.training.validation.validate import (
     can_judge,
     find_doubts,
