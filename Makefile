@@ -25,7 +25,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@echo "install the packages of requirements.lock into $(VENV): some minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(SPEAKING) $(BIN)/python -m pip install --quiet --requirement requirements.lock
+	@$(SPEAKING) $(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
@@ -64,8 +64,11 @@ drawings: $(VENV)/installed
 	python -m docs.drawings
 	python -m docs.tables
 
-wheel: $(VENV)/installed
-	python -m build --no-isolation
+# Needs none of the packages. What an older build left would get into the wheel.
+wheel:
+	rm -rf build
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
+	rm -rf build
 
 # The viewer of the review. Another version: change the number, fetch it, look at what
 # changed, and write its digest with sha256sum into the file beside it.

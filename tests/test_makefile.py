@@ -14,6 +14,15 @@ from tests.support.places import ROOT
 from tests.support.servers import wait_until
 
 
+def test_the_wheel_needs_none_of_the_packages(tmp_path: Path) -> None:
+    """A lab that has a clone builds it with Python alone."""
+    words = ["make", "--dry-run", f"VENV={tmp_path}", "PYTHON=python", "wheel"]
+    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    build = "python -m pip wheel --quiet --no-deps --wheel-dir dist ."
+    assert said.stdout.splitlines() == ["rm -rf build", build, "rm -rf build"]
+
+
 @pytest.mark.parametrize("late", ["", "sleep 0.3; "])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_interrupts_a_silent_step_ends_its_command_too(
