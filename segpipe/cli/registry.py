@@ -143,12 +143,19 @@ def _ask_warrant(
 def next_steps(model: str, version: "Version") -> list[str]:
     """What was registered, where, and what to do with it."""
     from segpipe.registry.store import SEGMENTER, shown_uri
+    from segpipe.registry.versions import CHAMPION, find_alias
 
+    champion = find_alias(version.name, CHAMPION, HERE)
+    judged = (
+        f"segpipe compare {model} models:/{version.name}@champion"
+        if champion and champion.version != version.version
+        else f"{HERE.artifacts / 'report' / 'index.html'} shows its figures and cases"
+    )
     uri = f"models:/{version.name}/{version.version}"
     number, digest = version.version, version.tags.get(SEGMENTER, "unknown")
     return [
         f"{uri} is the segmenter {digest[:12]} of {model}, in {shown_uri(HERE)}",
-        f"judge it: segpipe compare {model} models:/{version.name}@champion",
+        f"judge it: {judged}",
         f'use it: segpipe promote {number} --name {version.name} --why "the reason"',
     ]
 

@@ -7,9 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from segpipe.__main__ import app
+from segpipe.cli.project import HERE
+from segpipe.cli.registry import next_steps
 from segpipe.project.errors import DataError
 from segpipe.project.paths import Paths
 from segpipe.registry.store import connect
+from segpipe.registry.versions import find_version
 
 
 @pytest.fixture
@@ -70,3 +73,17 @@ def test_a_model_that_is_not_listed_is_not_registered(project: Path) -> None:
     assert isinstance(result.exception, DataError)
     assert "expected other among them, found m" in str(result.exception)
     assert len(table("models", "--name", "liver")) == 2
+
+
+def test_a_registered_version_is_compared_with_a_champion_where_there_is_one(
+    project: Path,
+) -> None:
+    first, second = (find_version("liver", number, HERE) for number in "12")
+    judged = "judge it: segpipe compare vnet models:/liver@champion"
+
+    assert judged in next_steps("vnet", second)
+    assert judged not in next_steps("vnet", first)  # it is the champion
+    kidney = find_version("kidney", "1", HERE)
+    assert "judge it: artifacts/report/index.html shows its figures and cases" in (
+        next_steps("vnet", kidney)
+    )

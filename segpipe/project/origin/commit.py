@@ -12,11 +12,14 @@ from segpipe.project.errors import DataError
 
 
 def git_tags(root: Path) -> dict[str, str]:
-    """Commit and whether files differ from it: information, no key."""
+    """Commit and whether files differ from it: information, no key.
+
+    dvc.lock does not count, as DVC writes it while the stages run.
+    """
     commit = _ask(root, "rev-parse", "HEAD")
     if commit is None:
         return {}
-    dirty = _ask(root, "status", "--porcelain", "--untracked-files=no")
+    dirty = _changed(root, ":/", ":!dvc.lock")
     return {"git.commit": commit, "git.dirty": str(bool(dirty)).lower()}
 
 
@@ -44,11 +47,13 @@ def describe_commit(root: Path, *, written: Path) -> str | None:
     if not found:
         return None
     commit, day = found.split()
-    left_out = [f":!{name}" for name in ("dvc.lock", written.name)]
-    changed = _ask(
-        root, "status", "--porcelain", "--untracked-files=no", "--", ".", *left_out
-    )
+    changed = _changed(root, ".", ":!dvc.lock", f":!{written.name}")
     return f"{commit[:12]} of {day}" + (", with changes since" if changed else "")
+
+
+def _changed(root: Path, *where: str) -> str | None:
+    """The tracked files in some places that differ from the commit."""
+    return _ask(root, "status", "--porcelain", "--untracked-files=no", "--", *where)
 
 
 def _ask(root: Path, *words: str) -> str | None:

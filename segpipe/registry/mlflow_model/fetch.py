@@ -86,8 +86,9 @@ def fetch(uri: str, paths: Paths) -> Registered:
         folder = _download(client, version, paths)
     except MlflowException as error:
         raise DataError(
-            f"{uri}: expected a registered segmenter, found {error.message}; "
-            "`segpipe models` lists the names; or set MLFLOW_TRACKING_URI"
+            f"{uri}: expected a registered segmenter, found none (MLflow: "
+            f"{error.message}); `segpipe models` lists names, versions and aliases; or "
+            "set MLFLOW_TRACKING_URI"
         ) from error
     except OSError as error:
         raise DataError(

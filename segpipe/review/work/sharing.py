@@ -86,7 +86,8 @@ def describe_lack(per_case: int, readers: Sequence[str]) -> str:
     return (
         f"review.yaml, readers.per_case: expected at least {per_case} readers, found "
         f"{len(readers)} ({', '.join(readers) or 'nobody'}); name more people, add one "
-        "with `segpipe review users add NAME --role reader`, or lower readers.per_case"
+        "with `segpipe review users add NAME --printed-name 'FULL NAME' --role reader "
+        "--by ADMIN`, or lower readers.per_case"
     )
 
 

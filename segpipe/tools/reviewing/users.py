@@ -21,7 +21,8 @@ def users(root: Path) -> list[str]:
     if not roster.keys:
         raise DataError(
             f"{root / 'reviews'}: expected people who may sign, found nobody; `segpipe "
-            "review users add NAME --role admin` adds the first"
+            "review users add NAME --printed-name 'FULL NAME' --role admin` adds the "
+            "first"
         )
     return column_lines([_row(one) for one in roster.keys.values()])
 

@@ -39,6 +39,7 @@ def test_the_commit_and_whether_files_differ_from_it(tmp_path: Path) -> None:
     clean = f"{commit[:12]} of {day}"
     assert describe_commit(tmp_path, written=lock) == clean
     (tmp_path / "dvc.lock").write_text("2")  # DVC wrote it, and a stage
+    assert git_tags(tmp_path)["git.dirty"] == "false"
     lock.write_text("2")
     assert describe_commit(tmp_path, written=lock) == clean
     (tmp_path / "a").write_text("2")

@@ -19,5 +19,6 @@ def test_who_may_sign_and_who_may_no_longer(project: Paths) -> None:
 
 
 def test_a_project_without_people_says_how_to_begin(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="`segpipe review users add NAME --role admin`"):
+    words = "`segpipe review users add NAME --printed-name 'FULL NAME' --role admin`"
+    with pytest.raises(DataError, match=words):
         users(tmp_path)
