@@ -25,12 +25,14 @@ the installed package; this folder was made by segpipe {version}.
 segpipe phantom data     # the example; for your own: segpipe import FOLDER
 segpipe preset quick     # a complete params.yaml; a wrong name lists all presets
 dvc add data
+git add data.dvc params.yaml
+git commit -m "Import"   # before dvc repro, so that each run names the commit behind it
 dvc repro                # from verify to report; a second time only looks at the code
 segpipe record           # into MLflow
 segpipe results          # the table, and where the report lies
 ```
 
-Commit what `git status` shows with every result that you want to find again.
+Commit what `git status` shows then, and with every result that you want to find again.
 `segpipe --help` lists all commands. Two more programs:
 
 - `python -m flows.reproduce` does what `dvc repro` does, as a Prefect flow;
