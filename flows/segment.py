@@ -247,8 +247,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, help="cases at a time")
     parser.add_argument("--threads", type=int, help="CPU threads of a case")
     parser.add_argument("--dask", help="address of a scheduler, tcp://HOST:8786")
-    parser.add_argument("--settle-s", type=float)
-    parser.add_argument("--case-timeout-s", type=float)
+    parser.add_argument(
+        "--settle-s",
+        type=float,
+        help="least seconds since a study's newest file; else 30",
+    )
+    parser.add_argument(
+        "--case-timeout-s", type=float, help="longest seconds of a case; else 3600"
+    )
     parser.add_argument(
         "--retry-failed", action="store_true", help="try known failures again, too"
     )
