@@ -149,7 +149,7 @@ def next_steps(model: str, version: "Version") -> list[str]:
     judged = (
         f"segpipe compare {model} models:/{version.name}@champion"
         if champion and champion.version != version.version
-        else f"{HERE.artifacts / 'report' / 'index.html'} shows its figures and cases"
+        else "segpipe results, and the report that it names"
     )
     uri = f"models:/{version.name}/{version.version}"
     number, digest = version.version, version.tags.get(SEGMENTER, "unknown")
