@@ -194,8 +194,8 @@ def pass_on(layer: nn.Conv2d, channels: int, *, noise: float) -> None:
         noise: Standard deviation of all other weights.
     """
     before, after = layer.in_channels, layer.out_channels
-    owner_in = torch.arange(before) * channels // before
-    owner_out = torch.arange(after) * channels // after
+    owner_in = torch.arange(before, device="cpu") * channels // before
+    owner_out = torch.arange(after, device="cpu") * channels // after
     same = owner_out[:, None] == owner_in
     middle = layer.kernel_size[0] // 2
     with torch.no_grad():

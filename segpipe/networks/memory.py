@@ -1,23 +1,14 @@
 """The memory that a pass through a network takes, from the shapes of its layers."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
-from segpipe.networks.build import (
-    NetworkSpec,
-    apply_network,
-    build_network,
-    input_channels,
-)
+from segpipe.networks.build import NetworkSpec, apply_network, input_channels
 from segpipe.networks.catalogue import Network
+from segpipe.networks.shapes import Shapes, build_shapes
 
 FLOAT_BYTES = 4
 # A training step keeps each layer's output and, going backward, a gradient of the size.
@@ -28,15 +19,6 @@ WEIGHTS_KEPT = 4
 # layers of a classifier, whose outputs are small.
 WIDE = 7
 COPIES = 2
-# Functions whose output has the shape of their first argument.
-UNSHAPED = (
-    functional.batch_norm,
-    functional.instance_norm,
-    functional.leaky_relu,
-    functional.prelu,
-    functional.relu,
-    torch.prelu,
-)
 
 
 @cache
@@ -54,9 +36,8 @@ def forward_bytes(
         size: Input voxels of the tile.
         slice_axis: The axis across which a 2-D network takes slices; None in 3-D.
     """
-    with torch.device("meta"):
-        network = build_network(spec).eval()
-        image = torch.zeros(1, spec.in_channels, *size)
+    network = build_shapes(spec).eval()
+    image = torch.zeros(1, spec.in_channels, *size, device="meta")
     layers, logits = _pass(network, image, slice_axis)
     largest = max(given + output for given, output in layers)
     values = max(2 * largest, largest + 3 * logits, largest + _copied(network))
@@ -110,42 +91,8 @@ def _pass(
         for layer in network.modules()
         if not list(layer.children())
     ]
-    with _Shapes():
+    with Shapes():
         logits = apply_network(network, image, slice_axis)
     for hook in hooks:
         hook.remove()
     return layers, logits.numel()
-
-
-class _Shapes(TorchFunctionMode):
-    """Computes some shapes on the meta device without torch's own code for them.
-
-    That code, in Python, imports torch's compiler: a second of each process.
-    """
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """The output of a function, of which only the shape counts."""
-        named = kwargs or {}
-        if func in UNSHAPED:
-            return torch.empty_like(args[0])
-        if func is functional.linear:
-            return args[0].new_empty(*args[0].shape[:-1], len(args[1]))
-        if func is torch.cat:
-            return _joined(*args, **named)
-        if func in (torch.add, Tensor.add) and not named:
-            shapes = [value.shape for value in args if isinstance(value, Tensor)]
-            return args[0].new_empty(np.broadcast_shapes(*shapes))
-        return func(*args, **named)
-
-
-def _joined(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """As ``torch.cat``, of which only the shape counts."""
-    shape = list(tensors[0].shape)
-    shape[dim] = sum(tensor.shape[dim] for tensor in tensors)
-    return tensors[0].new_empty(shape)

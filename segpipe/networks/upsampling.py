@@ -100,8 +100,10 @@ def bilinear_filter(factor: int) -> Float[Tensor, "k k"]:
     size = 2 * factor - factor % 2
     half = (size + 1) // 2
     centre = half - 1 if size % 2 else half - 0.5
-    tent = 1 - (torch.arange(size, dtype=torch.float64) - centre).abs() / half
-    return torch.outer(tent, tent).to(torch.get_default_dtype())
+    places = torch.arange(size, dtype=torch.float64, device="cpu")
+    tent = 1 - (places - centre).abs() / half
+    kernel = torch.outer(tent, tent)
+    return kernel.to(torch.get_default_device(), torch.get_default_dtype())
 
 
 class PredictionUpsampling(nn.Module):
@@ -172,7 +174,7 @@ class LearnedBilinear(nn.ConvTranspose2d):
     def interpolate(self) -> None:
         """Set the weights to those of bilinear interpolation."""
         kernel = bilinear_filter(self.stride[0]).to(self.weight)
-        same = torch.eye(self.in_channels).to(self.weight)
+        same = torch.eye(self.in_channels, device="cpu").to(self.weight)
         with torch.no_grad():
             self.weight.copy_(same[:, :, None, None] * kernel)
 

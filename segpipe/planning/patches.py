@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-
 from segpipe.images.grid import Spacing, Triple
-from segpipe.networks.build import NetworkSpec, build_network, size_rule
+from segpipe.networks.build import NetworkSpec, size_rule
 from segpipe.networks.catalogue import Network
 from segpipe.networks.layers import SizeRule
 from segpipe.networks.memory import training_memory_gb
+from segpipe.networks.shapes import build_shapes
 from segpipe.project.errors import DataError
 from segpipe.segmenter.plan import DatasetProfile, PatchPlan
 
@@ -86,8 +85,7 @@ class _Shaped:
     def network(self, patch_size: Triple) -> Network:
         """The network for a patch, on torch's meta device."""
         spec = self.spec.for_patch(patch_size, self.spacing, self.slice_axis)
-        with torch.device("meta"):
-            return build_network(spec)
+        return build_shapes(spec)
 
     def rules(self, patch_size: Triple) -> dict[int, SizeRule]:
         """The sizes that the network for a patch takes along each of its axes."""

@@ -4,12 +4,11 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass
 
-import torch
-
 from segpipe.images.grid import Triple
-from segpipe.networks.build import NetworkSpec, build_network
+from segpipe.networks.build import NetworkSpec
 from segpipe.networks.catalogue import Network
 from segpipe.networks.memory import forward_bytes
+from segpipe.networks.shapes import build_shapes
 from segpipe.segmenter.settings import Blending
 
 LARGEST_BATCH = 8
@@ -74,8 +73,7 @@ def plan_tiling(
         memory_gb: Memory for a forward pass.
         on_cpu: Whether it runs on a CPU, where batches of large tiles do not pay.
     """
-    with torch.device("meta"):
-        network = build_network(spec)
+    network = build_shapes(spec)
     size = patch_size
     if not spec.sees_tile_statistics:
         size = _grown(network, spec, patch_size, slice_axis, shape, memory_gb)
