@@ -10,11 +10,15 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from segpipe.project.paths import Paths
 from tests.support.shares import begin_with_the_longest
+from tests.support.typechecks import check_axes_where_there_are_some
+
+if TYPE_CHECKING:
+    from segpipe.project.paths import Paths
 
 # Packages that segpipe imports. Where it imports them, the hook that checks its types
 # compiles them anew, for a cache of its own: in a fresh environment for ten seconds.
@@ -34,6 +38,7 @@ FOREIGN = (
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Import what all tests import, and look for no garbage before the first test."""
+    check_axes_where_there_are_some()
     gc.disable()
     if hasattr(session.config, "workerinput"):  # all of the tests run
         for name in FOREIGN:
@@ -80,6 +85,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(run_folder: Path) -> Path:
     """A project of two models, up to evaluate; copy it, never change it."""
+    from segpipe.project.paths import Paths
     from tests.support.projects import run_to_evaluate
 
     root = run_folder / "trained"
@@ -103,6 +109,8 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real server; what runs in this process talks to it."""
+    from prefect import context
+    from prefect.logging.handlers import APILogWorker
     from prefect.settings import (
         PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -123,13 +131,19 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
             }
         ),
+        pytest.MonkeyPatch.context() as patch,
     ):
+        # Threads see these alone, and the one of the logs would start another server.
+        here = context.get_settings_context()
+        patch.setattr(context, "GLOBAL_SETTINGS_CONTEXT", here)
         yield api
+        APILogWorker.drain_all()
 
 
 @pytest.fixture(scope="session")
 def reviewed_once(tmp_path_factory: pytest.TempPathFactory, tables: Path) -> Path:
     """A project with a review; copy it, never change it."""
+    from segpipe.project.paths import Paths
     from tests.support.approved import write_reviewed
 
     root = tmp_path_factory.mktemp("reviewed")
@@ -159,8 +173,10 @@ def workers_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def paths(tmp_path: Path, tables: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
+def paths(tmp_path: Path, tables: Path, monkeypatch: pytest.MonkeyPatch) -> "Paths":
     """A project with an empty store of its own."""
+    from segpipe.project.paths import Paths
+
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     shutil.copyfile(tables, tmp_path / "mlflow.db")
     return Paths(tmp_path)

@@ -90,6 +90,7 @@ OF_THE_WHOLE = {
     "test_reviewed.py",
     "test_staleness.py",
     "test_streaming.py",
+    "test_typechecks.py",
     "test_unapproved.py",
     "test_untested.py",
     "test_wheel.py",
