@@ -136,14 +136,19 @@ def test_readers_are_asked_once_and_no_run_waits_for_them(paths: Paths) -> None:
     assert "[Open the review](http://127.0.0.1:8010)" in shown
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    root = tmp_path / "workspace"
-    root.mkdir()
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data that DVC tracks; copy them, never change them."""
+    root = tmp_path_factory.mktemp("tracked")
     write_dataset(root / "data", cases=4)
     dvc(root, "init", "-q", "--no-scm")
     dvc(root, "add", "-q", "data")
     return root
+
+
+@pytest.fixture
+def workspace(tracked: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tracked, tmp_path / "workspace"))
 
 
 def deliver(inbox: Path, *, cases: int, name: str = "monday") -> Path:
