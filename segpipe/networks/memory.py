@@ -15,10 +15,12 @@ FLOAT_BYTES = 4
 OUTPUTS_KEPT = 2
 # Weights, gradients, momentum and the copy of the best weights.
 WEIGHTS_KEPT = 4
-# oneDNN lays out weights anew, twice. That counts for the wide kernels that were dense
-# layers of a classifier, whose outputs are small.
+# oneDNN lays out weights anew: twice going forward, four times going backward on CPUs
+# without AVX-512. That counts for the wide kernels that were dense layers of a
+# classifier, whose outputs are small.
 WIDE = 7
 COPIES = 2
+COPIES_BACKWARD = 4
 
 
 @cache
@@ -40,7 +42,7 @@ def forward_bytes(
     image = torch.zeros(1, spec.in_channels, *size, device="meta")
     layers, logits = _pass(network, image, slice_axis)
     largest = max(given + output for given, output in layers)
-    values = max(2 * largest, largest + 3 * logits, largest + _copied(network))
+    values = max(2 * largest, largest + 3 * logits, largest + COPIES * _widest(network))
     return FLOAT_BYTES * (values + math.prod(image.shape))
 
 
@@ -60,18 +62,20 @@ def training_memory_gb(
     weights = sum(weight.numel() for weight in network.parameters())
     return (
         outputs * FLOAT_BYTES * OUTPUTS_KEPT / 1e9,
-        weights * FLOAT_BYTES * WEIGHTS_KEPT / 1e9,
+        (weights * WEIGHTS_KEPT + COPIES_BACKWARD * _widest(network))
+        * FLOAT_BYTES
+        / 1e9,
     )
 
 
-def _copied(network: Network) -> int:
-    """Values in the copies of the largest weights with a wide kernel; 0 without any."""
+def _widest(network: Network) -> int:
+    """Values of the largest weights with a wide kernel; 0 without any."""
     wide = (
         weights.numel()
         for weights in network.parameters()
         if weights.ndim > 2 and max(weights.shape[2:]) >= WIDE
     )
-    return COPIES * max(wide, default=0)
+    return max(wide, default=0)
 
 
 def _pass(
