@@ -16,7 +16,14 @@ from tests.support.servers import wait_until
 
 def test_the_wheel_needs_none_of_the_packages(tmp_path: Path) -> None:
     """A lab that has a clone builds it with Python alone."""
-    words = ["make", "--dry-run", f"VENV={tmp_path}", "PYTHON=python", "wheel"]
+    words = [
+        "make",
+        "--no-print-directory",
+        "--dry-run",
+        f"VENV={tmp_path}",
+        "PYTHON=python",
+        "wheel",
+    ]
     said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
 
     build = "python -m pip wheel --quiet --no-deps --wheel-dir dist ."

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from segpipe.networks.build import NetworkSpec, apply_network, input_channels
 from segpipe.networks.catalogue import Network
-from segpipe.networks.shapes import Shapes, build_shapes
+from segpipe.networks.shapes import build_shapes, shapes_of
 
 FLOAT_BYTES = 4
 # A training step keeps each layer's output and, going backward, a gradient of the size.
@@ -95,7 +95,7 @@ def _pass(
         for layer in network.modules()
         if not list(layer.children())
     ]
-    with Shapes():
+    with shapes_of(type(network)):
         logits = apply_network(network, image, slice_axis)
     for hook in hooks:
         hook.remove()

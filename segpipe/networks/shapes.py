@@ -6,6 +6,7 @@ sympy: two seconds of every process that plans a tile. Ours is arithmetic.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,14 @@ from torch.overrides import TorchFunctionMode
 
 from segpipe.networks.arithmetic import Window, convolved_size, transposed_size
 from segpipe.networks.build import NetworkSpec, build_network
-from segpipe.networks.catalogue import Network
+from segpipe.networks.catalogue import NETWORKS, Network
+from segpipe.networks.foreign import Foreign
 
 # Functions whose output has the shape of their first argument.
 UNSHAPED = (
     functional.batch_norm,
     functional.dropout,
-    functional.dropout2d,
-    functional.dropout3d,
-    functional.group_norm,
     functional.instance_norm,
-    functional.layer_norm,
     functional.leaky_relu,
     functional.prelu,
     functional.relu,
@@ -156,10 +154,20 @@ def _picked(image: Tensor, places: Any) -> Tensor:
 
 
 def _interpolated(
-    image: Tensor, size: None = None, scale_factor: float = 1, **_: Any
+    image: Tensor,
+    size: Size | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    **_: Any,
 ) -> Tensor:
-    """As ``functional.interpolate`` by a factor, of which only the shape counts."""
-    sizes = (math.floor(side * scale_factor) for side in image.shape[2:])
+    """As ``functional.interpolate``, of which only the shape counts."""
+    axes = image.ndim - 2
+    if scale_factor is None:
+        assert size is not None, "either is given"
+        return image.new_empty(*image.shape[:2], *_each(size, axes))
+    factors = (
+        [scale_factor] * axes if isinstance(scale_factor, float | int) else scale_factor
+    )
+    sizes = (math.floor(n * by) for n, by in zip(image.shape[2:], factors, strict=True))
     return image.new_empty(*image.shape[:2], *sizes)
 
 
@@ -213,7 +221,15 @@ class Shapes(TorchFunctionMode):
         return func(*args, **named)
 
 
+def shapes_of(kind: type[nn.Module]) -> AbstractContextManager[object]:
+    """Where a network of some class is built, or computes shapes, without values.
+
+    MONAI's are left to torch: their arguments may call for any function of it.
+    """
+    return nullcontext() if issubclass(kind, Foreign) else Shapes()
+
+
 def build_shapes(spec: NetworkSpec) -> Network:
-    """Build a network on torch's meta device, without values and initial weights."""
-    with torch.device("meta"), Shapes():
+    """Build a network on torch's meta device, of ours without initial weights."""
+    with torch.device("meta"), shapes_of(NETWORKS[spec.name]):
         return build_network(spec)

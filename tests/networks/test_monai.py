@@ -7,6 +7,7 @@ import monai.networks.nets as nets
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from segpipe.networks.build import (
     NetworkSpec,
@@ -15,6 +16,8 @@ from segpipe.networks.build import (
 )
 from segpipe.networks.catalogue import NETWORKS
 from segpipe.networks.engine import OpenVinoNetwork
+from segpipe.networks.memory import FLOAT_BYTES, OUTPUTS_KEPT, training_memory_gb
+from segpipe.networks.shapes import build_shapes
 from segpipe.project.errors import DataError
 from segpipe.segmenter.spec import write_networks
 from tests.support.narrow import narrow
@@ -60,6 +63,30 @@ def spec(name: str, dimensions: int, **arguments: Any) -> NetworkSpec:
     return made.for_patch(
         PICTURE if flat else VOLUME, (1.0, 1.0, 1.0), 2 if flat else None
     )
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_its_memory_is_planned_from_the_shapes_that_its_layers_give(
+    name: str, dimensions: int
+) -> None:
+    """A patch's layers on the CPU, one by one, against the sums without any values."""
+    made = spec(name, dimensions)
+    size, axis = (VOLUME, None) if dimensions == 3 else (PICTURE, 2)
+    of_patch, _ = training_memory_gb(build_shapes(made), size, axis)
+    outputs: list[int] = []
+
+    def look(_: nn.Module, given: tuple[torch.Tensor, ...], out: torch.Tensor) -> None:
+        outputs.append(out.numel())
+
+    built = build_network(made)
+    for layer in built.modules():
+        if not list(layer.children()):
+            layer.register_forward_hook(look)
+    with torch.no_grad():
+        apply_network(built, torch.zeros(1, 2, *size), axis)
+
+    assert of_patch == sum(outputs) * FLOAT_BYTES * OUTPUTS_KEPT / 1e9
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])

@@ -1,3 +1,5 @@
+"""Shapes without values are those that torch gives with them."""
+
 import subprocess
 import sys
 
@@ -17,8 +19,11 @@ LAYERS = [
     nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True),
     nn.AvgPool2d(2, ceil_mode=True),
     nn.Upsample(scale_factor=2.0, mode="bilinear"),
+    nn.Upsample(scale_factor=(1.5, 3), mode="nearest"),
+    nn.Upsample(size=(7, 5), mode="nearest"),
+    nn.Upsample(size=7, mode="bilinear"),
     nn.Dropout(0.5),
-    nn.GroupNorm(2, 4),
+    nn.InstanceNorm2d(4),
     nn.Softmax(dim=1),
 ]
 
