@@ -26,7 +26,7 @@ def test_arrays_must_share_the_axes_of_a_signature() -> None:
 
 
 def test_an_argument_of_another_type_is_refused(tmp_path: Path) -> None:
-    """Of a field, of a function without arrays and of one that has some, too."""
+    """Fields, functions without arrays and functions with some refuse it alike."""
     wrong: Any = str(tmp_path)
 
     with pytest.raises(Exception, match=MISTAKE):

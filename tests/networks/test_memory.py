@@ -4,7 +4,6 @@ import itertools
 
 import pytest
 import torch
-from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from segpipe.networks.build import NetworkSpec, apply_network, build_network
@@ -17,6 +16,7 @@ from segpipe.networks.memory import (
     training_memory_gb,
 )
 from segpipe.networks.shapes import build_shapes
+from tests.support.layers import count_outputs
 
 
 def spec(
@@ -147,16 +147,5 @@ def test_the_shapes_are_those_that_the_layers_give(name: str) -> None:
     size, axis = ((1, 256, 256), 0) if flat else ((32, 32, 32), None)
     network = spec(name, size, width=2)
     of_patch, _ = training_memory_gb(build_shapes(network), size, axis)
-    sizes: list[int] = []
-
-    def look(_: nn.Module, given: tuple[torch.Tensor, ...], out: torch.Tensor) -> None:
-        sizes.append(out.numel())
-
-    built = build_network(network)
-    for layer in built.modules():
-        if not list(layer.children()):
-            layer.register_forward_hook(look)
-    with torch.no_grad():
-        apply_network(built, torch.zeros(1, 1, *size), axis)
-
-    assert of_patch == sum(sizes) * FLOAT_BYTES * OUTPUTS_KEPT / 1e9
+    outputs = count_outputs(network, size, axis)
+    assert of_patch == outputs * FLOAT_BYTES * OUTPUTS_KEPT / 1e9

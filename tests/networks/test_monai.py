@@ -7,7 +7,6 @@ import monai.networks.nets as nets
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from segpipe.networks.build import (
     NetworkSpec,
@@ -20,6 +19,7 @@ from segpipe.networks.memory import FLOAT_BYTES, OUTPUTS_KEPT, training_memory_g
 from segpipe.networks.shapes import build_shapes
 from segpipe.project.errors import DataError
 from segpipe.segmenter.spec import write_networks
+from tests.support.layers import count_outputs
 from tests.support.narrow import narrow
 
 NAMES = [name for name in NETWORKS if name.startswith("monai/")]
@@ -74,19 +74,8 @@ def test_its_memory_is_planned_from_the_shapes_that_its_layers_give(
     made = spec(name, dimensions)
     size, axis = (VOLUME, None) if dimensions == 3 else (PICTURE, 2)
     of_patch, _ = training_memory_gb(build_shapes(made), size, axis)
-    outputs: list[int] = []
-
-    def look(_: nn.Module, given: tuple[torch.Tensor, ...], out: torch.Tensor) -> None:
-        outputs.append(out.numel())
-
-    built = build_network(made)
-    for layer in built.modules():
-        if not list(layer.children()):
-            layer.register_forward_hook(look)
-    with torch.no_grad():
-        apply_network(built, torch.zeros(1, 2, *size), axis)
-
-    assert of_patch == sum(outputs) * FLOAT_BYTES * OUTPUTS_KEPT / 1e9
+    outputs = count_outputs(made, size, axis)
+    assert of_patch == outputs * FLOAT_BYTES * OUTPUTS_KEPT / 1e9
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
